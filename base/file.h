@@ -1,0 +1,65 @@
+// Files: read whole or mapped, written aside and renamed, output folders.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace base {
+
+/// The whole file. Throws Error (what, path, errno text).
+std::string read_file(const std::filesystem::path& path);
+/// Writes `PATH.part`, flushes it to disk and renames it over `path`: a reader never sees half a file.
+void write_file(const std::filesystem::path& path, std::string_view bytes);
+
+/// A file mapped for reading. Movable. The bytes live as long as the object. Throws Error when it cannot be opened.
+class MappedFile {
+ public:
+  explicit MappedFile(const std::filesystem::path& path);
+  ~MappedFile();
+  MappedFile(MappedFile&& other) noexcept;
+  MappedFile& operator=(MappedFile&& other) noexcept;
+  std::span<const std::byte> bytes() const { return {data_, size_}; }
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+  const std::byte* data_ = nullptr;
+  std::size_t size_ = 0;
+};
+
+/// A file being written aside: `commit` flushes it to disk and renames `PATH.part` to `PATH`; the destructor without
+/// `commit` removes the part. Every write error (disk full) throws Error with the path.
+class FileWriter {
+ public:
+  explicit FileWriter(const std::filesystem::path& path);
+  ~FileWriter();
+  FileWriter(const FileWriter&) = delete;
+  FileWriter& operator=(const FileWriter&) = delete;
+  void write(const void* data, std::size_t size);
+  void write(std::string_view bytes) { write(bytes.data(), bytes.size()); }
+  std::uint64_t position() const { return position_; }
+  void commit();
+
+ private:
+  std::filesystem::path path_, part_;
+  int descriptor_ = -1;
+  std::uint64_t position_ = 0;
+  std::string buffer_;
+  void flush();
+};
+
+/// Readies `folder` for a command's output. A non-empty folder is refused unless `resume` (kept) or `overwrite`
+/// (emptied, after a check that it looks like one of ours: it holds run.yaml). Throws UsageError saying so.
+void prepare_output_folder(const std::filesystem::path& folder, bool resume, bool overwrite);
+/// Throws Error when the file system of `folder` has less than `bytes` free.
+void check_free_space(const std::filesystem::path& folder, std::uint64_t bytes);
+/// Expands globs and keeps plain paths, in the given order, each glob's matches sorted bytewise. A pattern or path
+/// that matches nothing, and a folder given as a file, is a UsageError. "-" stays.
+std::vector<std::string> expand_inputs(const std::vector<std::string>& patterns);
+
+}  // namespace base

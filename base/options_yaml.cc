@@ -1,0 +1,166 @@
+// YAML files into options and back (yaml-cpp).
+#include <fmt/format.h>
+#include <yaml-cpp/yaml.h>
+
+#include <filesystem>
+#include <map>
+
+#include "base/error.h"
+#include "base/options.h"
+#include "base/text.h"
+
+namespace base {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string at(const std::string& file, const YAML::Node& node) {
+  return fmt::format("{}:{}", file, node.Mark().line + 1);
+}
+
+std::string absolute_path(const std::string& value, PathKind kind, const std::string& file) {
+  if (kind == PathKind::kText || value.empty() || value == "-" || fs::path(value).is_absolute()) return value;
+  fs::path joined = (fs::absolute(file).parent_path() / value).lexically_normal();
+  if (kind == PathKind::kModel && !fs::exists(joined)) return value;
+  return joined.string();
+}
+
+std::string quoted(const std::string& value) {
+  YAML::Emitter emitter;
+  emitter << YAML::DoubleQuoted << value;
+  return emitter.c_str();
+}
+
+}  // namespace
+
+void OptionSet::read_yaml(const std::string& text, const std::string& file) {
+  YAML::Node root;
+  try {
+    root = YAML::Load(text);
+  } catch (const YAML::ParserException& error) {
+    throw UsageError({"not valid YAML: " + error.msg, fmt::format("{}:{}", file, error.mark.line + 1), "", "", ""});
+  }
+  if (root.IsNull()) return;
+  if (!root.IsMap()) throw UsageError({"a config file holds 'option: value' lines", file, "", "a mapping", ""});
+
+  auto set = [&](const std::string& name, const YAML::Node& key, const YAML::Node& value) {
+    Option& option = option_or_throw(name, at(file, key));
+    std::vector<std::string> values;
+    if (value.IsSequence()) {
+      if (!option.is_list) throw UsageError({"takes one value", at(file, value), name, "no list", ""});
+      for (const YAML::Node& item : value) {
+        if (!item.IsScalar()) throw UsageError({"a list of plain values is expected", at(file, item), name, "", ""});
+        values.push_back(absolute_path(item.Scalar(), option.path_kind, file));
+      }
+    } else if (value.IsScalar()) {
+      values.push_back(absolute_path(value.Scalar(), option.path_kind, file));
+    } else {
+      throw UsageError({"has no value", at(file, key), name, option.help, ""});
+    }
+    try {
+      option.set(values);
+    } catch (const UsageError& error) {
+      ErrorFacts facts = error.facts();
+      facts.where = at(file, value) + ": " + name;
+      throw UsageError(facts);
+    }
+    option.given = true;
+  };
+  std::function<void(const std::string&, const YAML::Node&)> walk = [&](const std::string& prefix,
+                                                                        const YAML::Node& map) {
+    std::map<std::string, int> seen;
+    for (const auto& entry : map) {
+      std::string name = prefix + entry.first.Scalar();
+      if (seen[name]++) throw UsageError({"the key stands twice", at(file, entry.first), name, "", ""});
+      if (name == visitor_.list_name_) continue;
+      if (entry.second.IsMap()) {
+        bool known = false;
+        for (const Option& option : visitor_.options_) known |= option.name.starts_with(name + ".");
+        if (!known) option_or_throw(name, at(file, entry.first));
+        walk(name + ".", entry.second);
+      } else {
+        set(name, entry.first, entry.second);
+      }
+    }
+  };
+
+  // The list comes first: its entries decide which options exist.
+  if (!visitor_.list_name_.empty() && root[visitor_.list_name_]) {
+    const YAML::Node& list = root[visitor_.list_name_];
+    if (!list.IsSequence())
+      throw UsageError(
+          {"takes a list", at(file, list), visitor_.list_name_, "'- name' or '- name: {option: value}'", ""});
+    visitor_.list_->clear();
+    std::map<std::string, int> count;
+    std::vector<std::tuple<std::string, YAML::Node, YAML::Node>> bodies;
+    for (const YAML::Node& item : list) {
+      if (!item.IsScalar() && !(item.IsMap() && item.size() == 1))
+        throw UsageError({"not an entry of " + visitor_.list_name_, at(file, item), "",
+                          "'- name' or '- name: {option: value}'", ""});
+      YAML::Node key = item.IsScalar() ? item : item.begin()->first;
+      YAML::Node body = item.IsScalar() ? YAML::Node() : YAML::Node(item.begin()->second);
+      std::string name = key.Scalar();
+      auto found = visitor_.registry_->find(name);
+      if (found == visitor_.registry_->end()) {
+        std::vector<std::string> names;
+        for (const auto& [known, make] : *visitor_.registry_) names.push_back(known);
+        std::string close = nearest(name, names);
+        throw UsageError({"unknown name in " + visitor_.list_name_, at(file, key), name, "one of " + join(names, ", "),
+                          close.empty() ? "" : "did you mean '" + close + "'?"});
+      }
+      int number = ++count[name];
+      std::string label = number == 1 ? name : fmt::format("{}#{}", name, number);
+      visitor_.list_->push_back({name, label, found->second()});
+      bodies.emplace_back(label, key, body);
+    }
+    collect();
+    for (const auto& [label, key, body] : bodies) {
+      if (!body.IsDefined() || body.IsNull()) continue;
+      if (!body.IsMap()) throw UsageError({"takes 'option: value'", at(file, key), label, "a mapping", ""});
+      walk(label + ".", body);
+    }
+  }
+  walk("", root);
+}
+
+std::string OptionSet::to_yaml() const {
+  auto value_of = [](const Option& option) {
+    std::vector<std::string> values = option.get();
+    for (std::string& value : values) {
+      if (option.path_kind != PathKind::kText && !value.empty() && value != "-" &&
+          (option.path_kind == PathKind::kPath || fs::exists(value)))
+        value = fs::absolute(value).lexically_normal().string();
+      if (option.type == "text" || option.type == "path" || option.type == "list") value = quoted(value);
+    }
+    return option.is_list ? "[" + join(values, ", ") + "]" : values[0];
+  };
+  std::string text;
+  std::map<std::string, std::string> in_list;  // label -> "option: value, ..."
+  std::vector<std::string> labels;
+  if (visitor_.list_)
+    for (const NamedGroup& entry : *visitor_.list_) labels.push_back(entry.label);
+  std::vector<std::string> open;  // the groups we stand in
+  for (const Option& option : visitor_.options_) {
+    std::vector<std::string> parts = split(option.name, '.');
+    if (std::find(labels.begin(), labels.end(), parts[0]) != labels.end()) {
+      std::string& line = in_list[parts[0]];
+      line += (line.empty() ? "" : ", ") + option.name.substr(parts[0].size() + 1) + ": " + value_of(option);
+      continue;
+    }
+    std::size_t shared = 0;
+    while (shared < open.size() && shared + 1 < parts.size() && open[shared] == parts[shared]) ++shared;
+    open.resize(shared);
+    for (; shared + 1 < parts.size(); ++shared) {
+      text += std::string(2 * shared, ' ') + parts[shared] + ":\n";
+      open.push_back(parts[shared]);
+    }
+    text += std::string(2 * shared, ' ') + parts.back() + ": " + value_of(option) + "\n";
+  }
+  if (!labels.empty()) {
+    text += visitor_.list_name_ + ":\n";
+    for (const NamedGroup& entry : *visitor_.list_) text += "  - " + entry.name + ": {" + in_list[entry.label] + "}\n";
+  }
+  return text;
+}
+
+}  // namespace base

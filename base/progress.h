@@ -1,0 +1,28 @@
+// One progress line: on a terminal redrawn in place, elsewhere one plain line every 30 seconds.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <iosfwd>
+#include <string>
+
+namespace base {
+
+class Progress {
+ public:
+  /// Draws on `err` unless `quiet`. `title` begins the line ("curate: reading").
+  Progress(std::ostream& err, bool quiet, std::string title);
+  /// `share` in 0..1 (negative: unknown, no ETA); `note` ends the line ("12.3 MB/s, 4,512 kept"). Cheap to call often:
+  /// draws at most ten times a second. Any one thread at a time.
+  void update(double share, const std::string& note);
+  /// Clears the line (terminal) so that other output can follow.
+  void finish();
+
+ private:
+  std::ostream& err_;
+  bool quiet_, terminal_, drawn_ = false;
+  std::string title_;
+  std::chrono::steady_clock::time_point start_, last_;
+};
+
+}  // namespace base

@@ -1,0 +1,54 @@
+// Hugging Face safetensors files (format: safetensors/src/tensor.rs).
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/file.h"
+#include "base/tensor.h"
+
+namespace base {
+
+/// One or several safetensors files mapped for reading. Every bound is checked when opened: header size, offsets that
+/// tile the buffer exactly, sizes that match type and shape, no duplicate key. Throws Error with file and tensor name.
+class SafetensorsReader {
+ public:
+  /// A .safetensors file, a `*.safetensors.index.json`, or a folder that holds model.safetensors or its index.
+  explicit SafetensorsReader(const std::filesystem::path& path);
+  const std::vector<TensorView>& tensors() const { return tensors_; }  ///< sorted by name
+  const TensorView* find(std::string_view name) const;
+  const TensorView& at(std::string_view name) const;  ///< throws Error with a near name
+  const std::map<std::string, std::string>& metadata() const { return metadata_; }
+
+ private:
+  void add_file(const std::filesystem::path& path);
+  std::vector<MappedFile> files_;
+  std::vector<TensorView> tensors_;
+  std::map<std::string, std::string> metadata_;
+};
+
+/// Writes one file, tensor by tensor, so that only one needs to be in memory: names, types and shapes are declared
+/// first, then bytes are given in the declared order. `__metadata__` = {"format":"pt"}; header padded to 8 bytes.
+class SafetensorsWriter {
+ public:
+  struct Entry {
+    std::string name;
+    DType type;
+    std::vector<std::int64_t> shape;
+  };
+  SafetensorsWriter(const std::filesystem::path& path, std::vector<Entry> entries,
+                    std::map<std::string, std::string> metadata = {{"format", "pt"}});
+  void write(std::string_view name,
+             std::span<const std::byte> bytes);  ///< throws Error when out of order or of wrong size
+  void commit();                                 ///< throws Error when a tensor is missing
+
+ private:
+  FileWriter file_;
+  std::vector<Entry> entries_;
+  std::size_t next_ = 0;
+};
+
+}  // namespace base

@@ -1,0 +1,27 @@
+// Small helpers on strings that every folder needs.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace base {
+
+/// Splits at every `separator`; "" gives one empty part.
+std::vector<std::string> split(std::string_view text, char separator);
+/// Without ASCII white space at both ends.
+std::string_view trim(std::string_view text);
+std::string join(std::span<const std::string> parts, std::string_view separator);
+/// The candidate nearest to `word` by Damerau-Levenshtein distance, or "" when none is near
+/// (distance above a third of the word's length, at least 2).
+std::string nearest(std::string_view word, std::span<const std::string> candidates);
+/// "1.5 GB" (powers of 1000); "12,345"; "1 h 02 min", "3.2 s".
+std::string human_bytes(double bytes);
+std::string human_count(std::uint64_t count);
+std::string human_seconds(double seconds);
+/// At most `limit` bytes for an error message, cut at a UTF-8 boundary, control characters escaped.
+std::string shortened(std::string_view text, std::size_t limit = 80);
+
+}  // namespace base

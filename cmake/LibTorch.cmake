@@ -1,0 +1,39 @@
+# LibTorch = the PyPI wheel torch 2.11.0 (headers and libraries). find_package(Torch) of the CUDA wheel fails without a
+# CUDA toolkit, so the imported target is described here: libtorch_cpu and libc10 only, so that a CPU run never loads CUDA.
+# Sets HORNBOOK_TRAINING and the target `libtorch`.
+
+set(HORNBOOK_TRAINING FALSE)
+if(TRAINING STREQUAL "OFF")
+  message(STATUS "TRAINING=OFF: finetune is not built")
+  return()
+endif()
+
+set(_root "${LIBTORCH}")
+if(NOT _root)
+  set(_pythons ${PYTHON_FOR_LIBTORCH} ${CMAKE_SOURCE_DIR}/build/venv/bin/python python3)
+  foreach(_python ${_pythons})
+    # Found, not imported: importing torch takes seconds and fails in a CPU-only install of the wheel.
+    execute_process(COMMAND ${_python} -c "import importlib.util as u; print(u.find_spec('torch').submodule_search_locations[0])"
+                    OUTPUT_VARIABLE _root OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
+    if(_root)
+      break()
+    endif()
+  endforeach()
+endif()
+if(NOT EXISTS "${_root}/lib/libtorch_cpu.so")
+  set(_advice "LibTorch was not found (looked for ${_root}/lib/libtorch_cpu.so). Install the wheel: scripts/install.sh, or pip install --no-deps torch==2.11.0 nvidia-cuda-runtime nvidia-cuda-cupti, or pass -DLIBTORCH=FOLDER.")
+  if(TRAINING STREQUAL "ON")
+    message(FATAL_ERROR "${_advice}")
+  endif()
+  message(WARNING "${_advice} The program finetune is NOT built; curate, tokenizer and lora are.")
+  return()
+endif()
+
+set(HORNBOOK_TRAINING TRUE)
+set(HORNBOOK_LIBTORCH_ROOT ${_root})
+message(STATUS "LibTorch: ${_root}")
+add_library(libtorch INTERFACE)
+target_include_directories(libtorch SYSTEM INTERFACE ${_root}/include ${_root}/include/torch/csrc/api/include)
+target_link_libraries(libtorch INTERFACE ${_root}/lib/libtorch_cpu.so ${_root}/lib/libc10.so)
+# libtorch_cpu needs cudart and cupti from the wheels beside it; the wheel's own RUNPATH finds them.
+target_link_options(libtorch INTERFACE -Wl,--allow-shlib-undefined -Wl,-rpath,${_root}/lib)

@@ -1,0 +1,73 @@
+// The LLaMA block in LibTorch, with LoRA where attached. One code path for CPU and CUDA, float32 and bfloat16.
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "lora/adapter.h"
+#include "lora/model_config.h"
+#include "lora/model_files.h"
+
+namespace finetune {
+
+/// One packed row: documents laid end to end that never see each other. T = total tokens.
+struct PackedRow {
+  at::Tensor ids;                     ///< [T] int64
+  at::Tensor targets;                 ///< [T] int64: the token to predict at each position, -100 = not trained
+  std::vector<std::int64_t> lengths;  ///< tokens of each document, sum T; positions restart at 0 in each
+  std::int64_t trained = 0;           ///< positions with a target
+};
+
+/// Keys and values of one sequence, for generation: per layer [heads_kv, tokens, head_dim].
+struct KvCache {
+  std::vector<at::Tensor> keys, values;
+  std::int64_t tokens = 0;
+};
+
+/// A linear layer of the base, with or without LoRA.
+struct Linear {
+  at::Tensor weight, bias;    ///< [out, in]; [out] or undefined. Frozen.
+  at::Tensor lora_a, lora_b;  ///< float32 leaf tensors [rank, in], [out, rank]; undefined without LoRA
+  double scale = 0, dropout = 0;
+  std::string name;  ///< "model.layers.0.self_attn.q_proj"
+};
+
+class Llama {
+ public:
+  /// Loads the base: float32 or bfloat16 weights on `device`.
+  Llama(const lora::ModelFiles& files, at::ScalarType dtype, at::Device device);
+  ~Llama();
+  /// Attaches fresh LoRA (A kaiming-uniform(a=sqrt 5), i.e. U(+-1/sqrt(in)), from `seed`; B = 0) to the target
+  /// suffixes.
+  void attach(const std::vector<std::string>& targets, std::int64_t rank, double alpha, double dropout, bool rslora,
+              std::uint64_t seed);
+  /// Attaches a saved adapter.
+  void attach(const lora::Adapter& adapter);
+  /// The adapter now, as data.
+  lora::Adapter adapter() const;
+  /// The leaf tensors that train, in a fixed order (A then B of every module in forward order).
+  std::vector<at::Tensor> parameters() const;
+  /// Hidden states before the head, [T, hidden]. With autograd when parameters require it. `dropout_seed` picks the
+  /// masks of a training forward (every module its own mask); 0 = no dropout.
+  at::Tensor hidden(const PackedRow& row, std::uint64_t dropout_seed = 0) const;
+  /// Logits in float32 for rows of hidden states: [n, hidden] -> [n, vocab].
+  at::Tensor logits(const at::Tensor& hidden) const;
+  /// Sum (not mean) over trained positions of the negative log-likelihood, computed in chunks of rows so that the
+  /// logits of all positions never exist at once. Scalar float32, differentiable.
+  at::Tensor loss_sum(const PackedRow& row, std::uint64_t dropout_seed = 0) const;
+  /// Extends `cache` by `ids` [n] and returns the logits of the last position, [vocab] float32. No autograd.
+  at::Tensor next_logits(const at::Tensor& ids, KvCache& cache) const;
+  const lora::ModelConfig& config() const;
+  at::Device device() const;
+
+ private:
+  struct Layers;
+  std::unique_ptr<Layers> layers_;
+};
+
+}  // namespace finetune

@@ -1,0 +1,35 @@
+// A LoRA adapter as data, in PEFT's format (adapter_config.json, adapter_model.safetensors).
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+namespace lora {
+
+/// y = W x + scale * B (A x).
+struct AdapterModule {
+  std::string name;  ///< "model.layers.0.self_attn.q_proj"
+  std::int64_t rank = 0, in = 0, out = 0;
+  double scale = 1;      ///< alpha / rank, or alpha / sqrt(rank) with rslora
+  std::vector<float> a;  ///< [rank, in], row-major
+  std::vector<float> b;  ///< [out, rank]
+};
+
+struct Adapter {
+  std::string base_model;  ///< base_model_name_or_path
+  std::int64_t rank = 16;
+  double alpha = 32, dropout = 0;
+  bool rslora = false;
+  std::vector<std::string> targets;    ///< suffixes: "q_proj"
+  std::vector<AdapterModule> modules;  ///< forward order
+};
+
+/// Reads a PEFT folder; rank_pattern and alpha_pattern are honoured; what we do not compute exactly (DoRA,
+/// modules_to_save, bias, embeddings) is refused with base::Error saying so. Unknown tensor names are refused.
+Adapter read_adapter(const std::filesystem::path& folder);
+/// Writes the two files atomically, float32, sorted keys, readable by PEFT and vLLM.
+void write_adapter(const Adapter& adapter, const std::filesystem::path& folder);
+
+}  // namespace lora

@@ -1,0 +1,51 @@
+// A base model on disk, whatever its format, as tensors under Hugging Face names.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/gguf.h"
+#include "base/safetensors.h"
+#include "lora/model_config.h"
+
+namespace lora {
+
+/// Opens a Hugging Face folder or a .gguf file; a hub name ("org/name") is looked up in the local Hugging Face cache
+/// (HF_HUB_CACHE, HF_HOME, ~/.cache/huggingface/hub). Throws base::Error naming the download command when it is not
+/// there. Checks that exactly the expected tensors with the expected shapes are present.
+class ModelFiles {
+ public:
+  explicit ModelFiles(const std::string& model);
+  const ModelConfig& config() const { return config_; }
+  /// Where the model really lies: the folder or the .gguf file; give it to tokenizer::load.
+  const std::filesystem::path& path() const { return path_; }
+  bool is_gguf() const { return gguf_ != nullptr; }
+  const base::GgufReader* gguf() const { return gguf_.get(); }
+  /// HF names in a fixed order: embed_tokens, layers in forward order, norm, lm_head (absent when tied).
+  const std::vector<std::string>& names() const { return names_; }
+  std::vector<std::int64_t> shape(const std::string& name) const;
+  base::DType type(const std::string& name) const;
+  /// The whole tensor in float32, HF layout (GGUF's q and k rows un-permuted). `out.size()` = number of elements.
+  void read(const std::string& name, std::span<float> out) const;
+
+ private:
+  std::filesystem::path path_;
+  ModelConfig config_;
+  std::unique_ptr<base::GgufReader> gguf_;
+  std::unique_ptr<base::SafetensorsReader> safetensors_;
+  std::vector<std::string> names_;
+};
+
+/// Every HF tensor name with its shape that a model of this config has.
+std::vector<std::pair<std::string, std::vector<std::int64_t>>> expected_tensors(const ModelConfig& config);
+/// "model.layers.3.self_attn.q_proj.weight" <-> "blk.3.attn_q.weight"
+std::string gguf_name(const std::string& hf_name);
+/// GGUF's "llama" architecture stores q and k rows for interleaved RoPE: new[h*hd+2j+p] = old[h*hd+p*hd/2+j].
+/// Rows of `matrix` [rows, columns] with `heads` heads; `to_gguf` false is the inverse.
+void permute_rope_rows(std::span<float> matrix, std::int64_t rows, std::int64_t columns, std::int64_t heads,
+                       bool to_gguf);
+
+}  // namespace lora
