@@ -25,7 +25,7 @@ std::string absolute_path(const std::string& value, PathKind kind, const std::st
   return joined.string();
 }
 
-std::string quoted(const std::string& value) {
+std::string in_quotes(const std::string& value) {
   YAML::Emitter emitter;
   emitter << YAML::DoubleQuoted << value;
   return emitter.c_str();
@@ -130,7 +130,7 @@ std::string OptionSet::to_yaml() const {
       if (option.path_kind != PathKind::kText && !value.empty() && value != "-" &&
           (option.path_kind == PathKind::kPath || fs::exists(value)))
         value = fs::absolute(value).lexically_normal().string();
-      if (option.type == "text" || option.type == "path" || option.type == "list") value = quoted(value);
+      if (option.type == "text" || option.type == "path" || option.type == "list") value = in_quotes(value);
     }
     return option.is_list ? "[" + join(values, ", ") + "]" : values[0];
   };
