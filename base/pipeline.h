@@ -3,87 +3,117 @@
 
 #include <condition_variable>
 #include <cstddef>
-#include <deque>
 #include <exception>
 #include <functional>
 #include <map>
 #include <mutex>
 #include <optional>
+#include <system_error>
 #include <thread>
+#include <utility>
 #include <vector>
 
 namespace base {
 
-/// Number of threads for `requested` (0 = all the machine's or container's).
+/// Number of threads for `requested` (0 = all that the machine, the affinity mask and the container's quota allow).
+/// Throws UsageError for a negative number.
 int thread_count(int requested);
 
 /// `source()` gives items until nothing; `work(item, worker)` runs on `threads` workers (worker = 0..threads-1);
 /// `sink(result)` is called in source order, one at a time. `source` and `sink` never run concurrently with themselves.
-/// At most 4 x threads items are in flight. The first exception stops everything and is rethrown here.
+/// At most 4 x threads items are in flight. An exception behaves as in a serial loop whatever the thread count: the
+/// results of all earlier items reach the sink, no later one does, and it is rethrown here. No item is taken from the
+/// source once a failure is known.
 template <class Item, class Result>
 void ordered_pipeline(int threads, const std::function<std::optional<Item>()>& source,
                       const std::function<Result(Item, int)>& work, const std::function<void(Result)>& sink) {
-  std::mutex mutex, source_mutex;
+  struct Outcome {
+    std::optional<Result> result;
+    std::exception_ptr failure;  // set when there is no result
+  };
+  const std::size_t limit = 4 * static_cast<std::size_t>(threads < 1 ? 1 : threads);
+  std::mutex source_mutex;  // taken before `mutex`, never after it
+  std::mutex mutex;         // guards everything below
   std::condition_variable room;
-  std::map<std::size_t, Result> done;
+  std::map<std::size_t, Outcome> done;  // finished, not yet in the sink
   std::size_t next_in = 0, next_out = 0;
-  bool finished = false, sinking = false;
+  bool finished = false;  // nothing more is taken from the source
+  bool sinking = false;   // one worker is emptying `done`; the others only add to it
   std::exception_ptr failure;
-  const std::size_t limit = 4 * static_cast<std::size_t>(threads);
 
-  auto fail = [&] {
+  // The next item and its number; nothing when there is no more to do. A source that throws takes a number too.
+  auto take = [&](std::size_t& number, Outcome& outcome) -> std::optional<Item> {
+    std::lock_guard source_lock(source_mutex);
+    {
+      std::unique_lock lock(mutex);
+      room.wait(lock, [&] { return finished || next_in - next_out < limit; });
+      if (finished) return std::nullopt;
+      number = next_in;
+    }
+    std::optional<Item> item;
+    try {
+      item = source();
+    } catch (...) {
+      outcome.failure = std::current_exception();
+    }
     std::lock_guard lock(mutex);
-    if (!failure) failure = std::current_exception();
-    finished = true;
-    room.notify_all();
+    finished = finished || !item;
+    if (item || outcome.failure) ++next_in;
+    return item;
+  };
+  // Adds an outcome and, unless another worker is at it, passes on all that are next in order.
+  auto give = [&](std::size_t number, Outcome outcome) {
+    std::unique_lock lock(mutex);
+    if (outcome.failure) finished = true;
+    done.emplace(number, std::move(outcome));
+    if (sinking) return;
+    sinking = true;
+    while (!failure && !done.empty() && done.begin()->first == next_out) {
+      Outcome ready = std::move(done.begin()->second);
+      done.erase(done.begin());
+      lock.unlock();
+      if (ready.result) {
+        try {
+          sink(std::move(*ready.result));
+        } catch (...) {
+          ready.failure = std::current_exception();
+        }
+      }
+      lock.lock();
+      ++next_out;
+      if (ready.failure) {
+        failure = ready.failure;
+        finished = true;
+      }
+      room.notify_all();
+    }
+    sinking = false;
   };
   auto loop = [&](int worker) {
-    try {
-      for (;;) {
-        std::optional<Item> item;
-        std::size_t number;
-        {
-          std::lock_guard source_lock(source_mutex);
-          {
-            std::unique_lock lock(mutex);
-            room.wait(lock, [&] { return finished || next_in - next_out < limit; });
-            if (finished) return;
-            number = next_in;
-          }
-          item = source();
-          std::lock_guard lock(mutex);
-          if (!item) {
-            finished = true;
-            room.notify_all();
-            return;
-          }
-          ++next_in;
+    for (;;) {
+      std::size_t number = 0;
+      Outcome outcome;
+      std::optional<Item> item = take(number, outcome);
+      if (!item && !outcome.failure) return;
+      if (item) {
+        try {
+          outcome.result.emplace(work(std::move(*item), worker));
+        } catch (...) {
+          outcome.failure = std::current_exception();
         }
-        Result result = work(std::move(*item), worker);
-        std::unique_lock lock(mutex);
-        done.emplace(number, std::move(result));
-        if (sinking) continue;
-        sinking = true;
-        while (!done.empty() && done.begin()->first == next_out && !failure) {
-          Result ready = std::move(done.begin()->second);
-          done.erase(done.begin());
-          lock.unlock();
-          sink(std::move(ready));
-          lock.lock();
-          ++next_out;
-          room.notify_all();
-        }
-        sinking = false;
+        item.reset();
       }
-    } catch (...) {
-      fail();
+      give(number, std::move(outcome));
     }
   };
-  if (threads <= 1) {
+  {
+    std::vector<std::jthread> helpers;  // the calling thread is worker 0
+    try {
+      for (int i = 1; i < threads; ++i) helpers.emplace_back(loop, i);
+    } catch (const std::system_error&) {
+      // The machine gives no more threads: go on with those there are.
+    }
     loop(0);
-  } else {
-    std::vector<std::jthread> workers;
-    for (int i = 0; i < threads; ++i) workers.emplace_back(loop, i);
   }
   if (failure) std::rethrow_exception(failure);
 }

@@ -12,6 +12,9 @@ class Progress {
  public:
   /// Draws on `err` unless `quiet`. `title` begins the line ("curate: reading").
   Progress(std::ostream& err, bool quiet, std::string title);
+  ~Progress() { finish(); }
+  Progress(const Progress&) = delete;
+  Progress& operator=(const Progress&) = delete;
   /// `share` in 0..1 (negative: unknown, no ETA); `note` ends the line ("12.3 MB/s, 4,512 kept"). Cheap to call often:
   /// draws at most ten times a second. Any one thread at a time.
   void update(double share, const std::string& note);
@@ -24,5 +27,8 @@ class Progress {
   std::string title_;
   std::chrono::steady_clock::time_point start_, last_;
 };
+
+/// The text of a line: "TITLE  42%  NOTE  3.2 s left". `seconds` since the start; no ETA below a share of 0.1 %.
+std::string progress_line(const std::string& title, double share, const std::string& note, double seconds);
 
 }  // namespace base

@@ -1,0 +1,243 @@
+#include "base/file.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <glob.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+#include "base/error.h"
+#include "base/text.h"
+
+namespace base {
+namespace {
+
+namespace fs = std::filesystem;
+
+[[noreturn]] void fail(const std::string& action, const fs::path& path, int code, std::string advice = "") {
+  throw Error({"cannot " + action + ": " + std::strerror(code), path.string(), "", "", std::move(advice)});
+}
+
+// Closes on the way out of a scope.
+struct Descriptor {
+  int number;
+  ~Descriptor() {
+    if (number >= 0) ::close(number);
+  }
+};
+
+int open_or_throw(const fs::path& path) {
+  int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  if (descriptor < 0) fail("open the file", path, errno);
+  return descriptor;
+}
+
+void write_all(int descriptor, const char* data, std::size_t size, const fs::path& path) {
+  while (size > 0) {
+    ssize_t written = ::write(descriptor, data, size);
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) fail("write", path, errno, errno == ENOSPC ? "free some disk space and start again" : "");
+    data += written;
+    size -= static_cast<std::size_t>(written);
+  }
+}
+
+// A device or a pipe is written as it is: renaming a file over /dev/null would break the machine.
+bool is_special(const fs::path& path) {
+  std::error_code ignored;
+  fs::file_status status = fs::status(path, ignored);
+  return fs::exists(status) && !fs::is_regular_file(status) && !fs::is_directory(status);
+}
+
+// The file a symbolic link means, so that a rename replaces that file and not the link.
+fs::path link_target(const fs::path& path) {
+  std::error_code error;
+  if (!fs::is_symlink(path, error)) return path;
+  fs::path target = fs::weakly_canonical(path, error);
+  return error ? path : target;
+}
+
+}  // namespace
+
+std::string read_file(const fs::path& path) {
+  Descriptor file{open_or_throw(path)};
+  struct stat status {};
+  if (::fstat(file.number, &status) != 0) fail("read", path, errno);
+  if (S_ISDIR(status.st_mode)) fail("read", path, EISDIR);
+  std::string bytes;
+  std::size_t used = 0;
+  bytes.resize(static_cast<std::size_t>(std::max<off_t>(status.st_size, 0)) + 1);  // +1 sees the end in one call
+  for (;;) {
+    if (used == bytes.size()) bytes.resize(std::max<std::size_t>(bytes.size() * 2, 1 << 16));
+    ssize_t count = ::read(file.number, bytes.data() + used, bytes.size() - used);
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) fail("read", path, errno);
+    if (count == 0) break;
+    used += static_cast<std::size_t>(count);
+  }
+  bytes.resize(used);
+  return bytes;
+}
+
+void write_file(const fs::path& path, std::string_view bytes) {
+  FileWriter file(path);
+  file.write(bytes);
+  file.commit();
+}
+
+MappedFile::MappedFile(const fs::path& path) : path_(path) {
+  Descriptor file{open_or_throw(path)};
+  struct stat status {};
+  if (::fstat(file.number, &status) != 0) fail("read", path, errno);
+  if (S_ISDIR(status.st_mode)) fail("read", path, EISDIR);
+  if (!S_ISREG(status.st_mode)) throw Error({"cannot map", path.string(), "", "a regular file", ""});
+  size_ = static_cast<std::size_t>(status.st_size);
+  if (size_ == 0) return;
+  void* address = ::mmap(nullptr, size_, PROT_READ, MAP_SHARED, file.number, 0);
+  if (address == MAP_FAILED) fail("map", path, errno);
+  data_ = static_cast<const std::byte*>(address);
+}
+
+MappedFile::~MappedFile() {
+  if (data_) ::munmap(const_cast<std::byte*>(data_), size_);
+}
+
+MappedFile::MappedFile(MappedFile&& other) noexcept
+    : path_(std::move(other.path_)), data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+
+MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
+  std::swap(path_, other.path_);
+  std::swap(data_, other.data_);
+  std::swap(size_, other.size_);
+  return *this;
+}
+
+FileWriter::FileWriter(const fs::path& path) : path_(link_target(path)) {
+  constexpr std::size_t kBufferBytes = 1 << 18;
+  if (fs::is_directory(path_)) fail("write", path_, EISDIR);
+  part_ = path_;
+  if (!is_special(path_)) part_ += ".part";
+  descriptor_ = ::open(part_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+  if (descriptor_ < 0) fail("create the file", part_, errno, errno == ENOENT ? "its folder does not exist" : "");
+  buffer_.reserve(kBufferBytes);
+}
+
+FileWriter::~FileWriter() {
+  if (descriptor_ < 0) return;
+  ::close(descriptor_);
+  if (part_ != path_) ::unlink(part_.c_str());
+}
+
+void FileWriter::flush() {
+  write_all(descriptor_, buffer_.data(), buffer_.size(), part_);
+  buffer_.clear();
+}
+
+void FileWriter::write(const void* data, std::size_t size) {
+  if (descriptor_ < 0) throw Error("written to after commit", path_.string());
+  if (buffer_.size() + size > buffer_.capacity()) flush();
+  if (size >= buffer_.capacity()) {
+    write_all(descriptor_, static_cast<const char*>(data), size, part_);
+  } else {
+    buffer_.append(static_cast<const char*>(data), size);
+  }
+  position_ += size;
+}
+
+void FileWriter::commit() {
+  if (descriptor_ < 0) return;
+  flush();
+  const bool aside = part_ != path_;
+  if (aside && ::fsync(descriptor_) != 0) fail("flush to disk", part_, errno);
+  int closed = ::close(std::exchange(descriptor_, -1));
+  int code = errno;
+  if (closed == 0 && aside && ::rename(part_.c_str(), path_.c_str()) != 0) {
+    closed = -1;
+    code = errno;
+  }
+  if (closed != 0) {
+    if (aside) ::unlink(part_.c_str());
+    fail("write", path_, code);
+  }
+  if (!aside) return;
+  // The rename itself survives a power cut only once the folder is on disk.
+  fs::path folder = path_.has_parent_path() ? path_.parent_path() : fs::path(".");
+  Descriptor directory{::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+  if (directory.number >= 0) ::fsync(directory.number);
+}
+
+void prepare_output_folder(const fs::path& folder, bool resume, bool overwrite) {
+  if (resume && overwrite) throw UsageError("--resume and --overwrite exclude each other", folder.string());
+  std::error_code error;
+  if (fs::exists(folder, error) && !fs::is_directory(folder))
+    throw UsageError({"the output folder is a file", folder.string(), "", "a folder", ""});
+  if (!fs::create_directories(folder, error) && error)
+    throw Error({"cannot create the output folder: " + error.message(), folder.string(), "", "", ""});
+  fs::directory_iterator entries(folder, error);
+  if (error) throw Error({"cannot read the output folder: " + error.message(), folder.string(), "", "", ""});
+  if (entries == fs::directory_iterator() || resume) return;
+  if (!overwrite) {
+    throw UsageError({"the output folder is not empty", folder.string(), "", "an empty or a new folder",
+                      "--resume goes on with an earlier run, --overwrite empties the folder first"});
+  }
+  if (!fs::exists(folder / "run.yaml")) {
+    throw UsageError({"the folder does not look like an earlier run's output, so it is not emptied", folder.string(),
+                      "", "a folder that holds run.yaml", "choose another folder, or empty it yourself"});
+  }
+  std::vector<fs::path> doomed;
+  for (const fs::directory_entry& entry : entries) doomed.push_back(entry.path());
+  // run.yaml goes last: if this is interrupted, the folder still looks like ours.
+  std::stable_partition(doomed.begin(), doomed.end(), [](const fs::path& p) { return p.filename() != "run.yaml"; });
+  for (const fs::path& path : doomed) {
+    fs::remove_all(path, error);
+    if (error) throw Error({"cannot remove: " + error.message(), path.string(), "", "", ""});
+  }
+}
+
+void check_free_space(const fs::path& folder, std::uint64_t bytes) {
+  std::error_code error;
+  fs::path existing = fs::absolute(folder, error);
+  while (!fs::exists(existing, error) && existing.has_relative_path()) existing = existing.parent_path();
+  fs::space_info space = fs::space(existing, error);
+  if (error || space.available >= bytes) return;
+  throw Error({"not enough disk space", folder.string(), human_bytes(static_cast<double>(space.available)) + " free",
+               human_bytes(static_cast<double>(bytes)), "free some space or choose another output folder"});
+}
+
+std::vector<std::string> expand_inputs(const std::vector<std::string>& patterns) {
+  std::vector<std::string> files;
+  for (const std::string& pattern : patterns) {
+    std::error_code error;
+    fs::file_status status = fs::status(pattern, error);
+    if (pattern == "-" || (fs::exists(status) && !fs::is_directory(status))) {
+      files.push_back(pattern);
+      continue;
+    }
+    if (fs::is_directory(status)) {
+      throw UsageError({"a folder was given as a file", pattern, "", "a file or a glob",
+                        fmt::format("name its files, such as '{}'", (fs::path(pattern) / "*.jsonl").string())});
+    }
+    glob_t found{};
+    int code = ::glob(pattern.c_str(), GLOB_NOSORT | GLOB_BRACE, nullptr, &found);
+    std::vector<std::string> matches;
+    for (std::size_t i = 0; code == 0 && i < found.gl_pathc; ++i) {
+      if (!fs::is_directory(found.gl_pathv[i], error)) matches.emplace_back(found.gl_pathv[i]);
+    }
+    ::globfree(&found);
+    if (matches.empty()) {
+      bool is_glob = pattern.find_first_of("*?[{") != pattern.npos;
+      throw UsageError(is_glob ? "no file matches the pattern" : "no such file", pattern);
+    }
+    std::sort(matches.begin(), matches.end());
+    files.insert(files.end(), matches.begin(), matches.end());
+  }
+  return files;
+}
+
+}  // namespace base

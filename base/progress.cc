@@ -1,0 +1,63 @@
+#include "base/progress.h"
+
+#include <fmt/format.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <iostream>
+
+#include "base/text.h"
+
+namespace base {
+namespace {
+
+bool is_terminal(const std::ostream& stream) {
+  if (&stream == &std::cout) return isatty(STDOUT_FILENO) == 1;
+  return (&stream == &std::cerr || &stream == &std::clog) && isatty(STDERR_FILENO) == 1;
+}
+
+std::size_t terminal_columns() {
+  winsize size{};
+  return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0 ? size.ws_col : 80;
+}
+
+}  // namespace
+
+std::string progress_line(const std::string& title, double share, const std::string& note, double seconds) {
+  std::string line = title;
+  if (share >= 0) line += fmt::format("  {:.0f}%", 100 * std::min(share, 1.0));
+  if (!note.empty()) line += "  " + note;
+  if (share >= 0.001 && share < 1) line += "  " + human_seconds(seconds * (1 - share) / share) + " left";
+  return line;
+}
+
+Progress::Progress(std::ostream& err, bool quiet, std::string title)
+    : err_(err),
+      quiet_(quiet),
+      terminal_(is_terminal(err)),
+      title_(std::move(title)),
+      start_(std::chrono::steady_clock::now()),
+      last_(start_) {}
+
+void Progress::update(double share, const std::string& note) {
+  if (quiet_) return;
+  auto now = std::chrono::steady_clock::now();
+  if (now - last_ < (terminal_ ? std::chrono::milliseconds(100) : std::chrono::seconds(30))) return;
+  last_ = now;
+  std::string line = progress_line(title_, share, note, std::chrono::duration<double>(now - start_).count());
+  if (terminal_) {
+    // One column stays free: a full line would make some terminals wrap.
+    err_ << "\r\x1b[K" << line.substr(0, terminal_columns() - 1) << std::flush;
+    drawn_ = true;
+  } else {
+    err_ << line << std::endl;
+  }
+}
+
+void Progress::finish() {
+  if (drawn_) err_ << "\r\x1b[K" << std::flush;
+  drawn_ = false;
+}
+
+}  // namespace base

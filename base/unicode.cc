@@ -1,0 +1,170 @@
+#include "base/unicode.h"
+
+#include <simdjson.h>
+#include <unicode/bytestream.h>
+#include <unicode/normalizer2.h>
+#include <unicode/uchar.h>
+#include <unicode/utypes.h>
+
+#include <array>
+#include <cstring>
+#include <memory>
+
+#include "base/error.h"
+
+namespace base {
+namespace {
+
+constexpr char32_t kCodePoints = 0x110000;
+
+// Python 3.11 carries Unicode 14; Debian's ICU is newer.
+bool is_in_unicode_14(char32_t c) {
+  UVersionInfo age;
+  u_charAge(static_cast<UChar32>(c), age);
+  return age[0] > 0 && age[0] <= 14;
+}
+
+std::uint8_t properties_of(char32_t c, UCharCategory category) {
+  const auto code = static_cast<UChar32>(c);
+  const std::uint32_t mask = U_MASK(category);
+  std::uint8_t bits = 0;
+  if (mask & U_GC_L_MASK) bits |= kAlpha | kWordCharacter;
+  if (mask & U_GC_N_MASK) bits |= kNumber | kWordCharacter;
+  if (mask & U_GC_ND_MASK) bits |= kDecimalDigit;
+  if (mask & U_GC_MN_MASK) bits |= kNonspacingMark;
+  if (mask & U_GC_LU_MASK) bits |= kUppercase;
+  if (mask & U_GC_P_MASK) bits |= kPunctuation;
+  if (c == '_') bits |= kWordCharacter;
+  if (mask & (U_GC_ZS_MASK | U_GC_ZL_MASK | U_GC_ZP_MASK | U_GC_CC_MASK)) {
+    UCharDirection direction = u_charDirection(code);
+    if ((mask & U_GC_ZS_MASK) || direction == U_WHITE_SPACE_NEUTRAL || direction == U_BLOCK_SEPARATOR ||
+        direction == U_SEGMENT_SEPARATOR)
+      bits |= kSpace;
+  }
+  return bits;
+}
+
+using Table = std::array<std::uint8_t, kCodePoints>;
+
+// ICU calls this once for each range of code points of one category.
+UBool add_range(const void* context, UChar32 start, UChar32 limit, UCharCategory category) {
+  Table& table = *const_cast<Table*>(static_cast<const Table*>(context));
+  if (U_MASK(category) & (U_GC_CN_MASK | U_GC_CO_MASK | U_GC_CS_MASK)) return true;
+  for (auto c = static_cast<char32_t>(start); c < static_cast<char32_t>(limit); ++c)
+    if (is_in_unicode_14(c)) table[c] = properties_of(c, category);
+  return true;
+}
+
+constexpr std::array<char, 128> kAsciiLower = [] {
+  std::array<char, 128> table{};
+  for (int c = 0; c < 128; ++c) table[c] = static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c);
+  return table;
+}();
+
+// Unicode's Final_Sigma: a cased letter before and none after, ignoring what is case-ignorable on both sides.
+// `text[begin, end)` is the sigma.
+bool is_final_sigma(std::string_view text, std::size_t begin, std::size_t end) {
+  auto has = [](char32_t c, UProperty property) { return u_hasBinaryProperty(static_cast<UChar32>(c), property) != 0; };
+  bool cased_before = false;
+  while (begin > 0) {
+    do --begin;
+    while (begin > 0 && (static_cast<unsigned char>(text[begin]) & 0xC0) == 0x80);
+    std::size_t position = begin;
+    char32_t c = next_code_point(text, position);
+    if (has(c, UCHAR_CASE_IGNORABLE)) continue;
+    cased_before = has(c, UCHAR_CASED);
+    break;
+  }
+  if (!cased_before) return false;
+  while (end < text.size()) {
+    char32_t c = next_code_point(text, end);
+    if (!has(c, UCHAR_CASE_IGNORABLE)) return !has(c, UCHAR_CASED);
+  }
+  return true;
+}
+
+bool is_ascii(std::string_view text) {
+  const char* data = text.data();
+  std::size_t left = text.size();
+  std::uint64_t any = 0;
+  for (; left >= 32; data += 32, left -= 32) {
+    std::uint64_t words[4];
+    std::memcpy(words, data, 32);
+    any = words[0] | words[1] | words[2] | words[3];
+    if (any & 0x8080808080808080ull) return false;
+  }
+  for (; left > 0; ++data, --left)
+    if (static_cast<unsigned char>(*data) >= 0x80) return false;
+  return true;
+}
+
+std::string normalized(std::string_view text, const icu::Normalizer2* (*instance)(UErrorCode&)) {
+  if (is_ascii(text)) return std::string(text);
+  UErrorCode status = U_ZERO_ERROR;
+  const icu::Normalizer2* normalizer = instance(status);
+  std::string result;
+  result.reserve(text.size() + text.size() / 8);
+  if (U_SUCCESS(status)) {
+    icu::StringByteSink<std::string> sink(&result);
+    // ICU counts in 32 bits; a record is far below that (RecordOptions::max_record_bytes).
+    if (text.size() > INT32_MAX) throw Error("a text of more than 2 GB cannot be normalised");
+    normalizer->normalizeUTF8(0, icu::StringPiece(text.data(), static_cast<int32_t>(text.size())), sink, nullptr,
+                              status);
+  }
+  if (U_FAILURE(status)) throw Error(std::string("cannot normalise the text: ") + u_errorName(status));
+  return result;
+}
+
+}  // namespace
+
+const std::uint8_t* code_point_properties() {
+  static const std::unique_ptr<const Table> kTable = [] {
+    auto table = std::make_unique<Table>();
+    u_enumCharTypes(add_range, table.get());
+    return table;
+  }();
+  return kTable->data();
+}
+
+std::size_t find_invalid_utf8(std::string_view text) {
+  if (simdjson::validate_utf8(text.data(), text.size())) return text.npos;
+  for (std::size_t position = 0; position < text.size();) {
+    std::size_t begin = position;
+    // U+FFFD itself is valid and takes three bytes; a bad byte takes one.
+    if (next_code_point(text, position) == 0xFFFD && position == begin + 1) return begin;
+  }
+  return text.npos;
+}
+
+std::string to_lower(std::string_view text) {
+  std::string result;
+  result.reserve(text.size() + text.size() / 16);
+  for (std::size_t position = 0; position < text.size();) {
+    auto byte = static_cast<unsigned char>(text[position]);
+    if (byte < 0x80) {
+      result.push_back(kAsciiLower[byte]);
+      ++position;
+      continue;
+    }
+    std::size_t begin = position;
+    char32_t c = next_code_point(text, position);
+    if (c == 0x3A3) {
+      append_utf8(result, is_final_sigma(text, begin, position) ? 0x3C2 : 0x3C3);
+    } else if (c == 0x130) {
+      result += "i\xCC\x87";  // the one unconditional lower-casing that grows: SpecialCasing.txt
+    } else {
+      auto lower = static_cast<char32_t>(u_tolower(static_cast<UChar32>(c)));
+      if (lower == c) {
+        result.append(text, begin, position - begin);
+      } else {
+        append_utf8(result, lower);
+      }
+    }
+  }
+  return result;
+}
+
+std::string to_nfc(std::string_view text) { return normalized(text, icu::Normalizer2::getNFCInstance); }
+std::string to_nfd(std::string_view text) { return normalized(text, icu::Normalizer2::getNFDInstance); }
+
+}  // namespace base
