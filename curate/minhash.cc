@@ -1,0 +1,262 @@
+#include "curate/minhash.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "base/error.h"
+#include "base/random.h"
+#include "base/unicode.h"
+
+namespace curate {
+namespace {
+
+// Odd, so that multiplying is a bijection; from the digits of pi.
+constexpr std::uint64_t kBase = 0x243F6A8885A308D3ull | 1;
+constexpr std::uint64_t kByteFactor = 0x9E3779B97F4A7C15ull;
+
+// One entry per code point of the basic plane: 0 = no word character, else the lower-case code point. Two code points
+// do not fit: U+0130 lower-cases to two, U+03A3 by its neighbours.
+class CodePoints {
+ public:
+  CodePoints() : lower_(0x10000) {
+    for (char32_t c = 0; c < 0x10000; ++c) {
+      if (c >= 0xD800 && c < 0xE000) continue;
+      lower_[c] = slow(c);
+    }
+  }
+  char32_t lower_word_character(char32_t c) const { return c < 0x10000 ? lower_[c] : slow(c); }
+
+ private:
+  static char32_t slow(char32_t c) {
+    if (!base::is_word_character(c)) return 0;
+    std::string one;
+    base::append_utf8(one, c);
+    std::string low = base::to_lower(one);
+    std::size_t position = 0;
+    return base::next_code_point(low, position);
+  }
+  std::vector<char32_t> lower_;
+};
+const CodePoints& code_points() {
+  static const CodePoints table;
+  return table;
+}
+
+// ASCII: 0 = no word character, 0x80 = not ASCII, else the lower-case letter, digit or '_'.
+constexpr auto kAscii = [] {
+  std::array<std::uint8_t, 256> table{};
+  for (int c = '0'; c <= '9'; ++c) table[c] = c;
+  for (int c = 'a'; c <= 'z'; ++c) table[c] = table[c - 32] = c;
+  table['_'] = '_';
+  for (int c = 128; c < 256; ++c) table[c] = 0x80;
+  return table;
+}();
+
+}  // namespace
+
+Shingler::Shingler(int words) : words_(words), leaving_(1) {
+  for (int i = 0; i < words; ++i) leaving_ *= kBase;
+}
+
+// A word's hash is that of its lower-cased code points, so it does not matter which path read them.
+void Shingler::hash_words(std::string_view text) {
+  const auto* p = reinterpret_cast<const unsigned char*>(text.data());
+  const auto* end = p + text.size();
+  word_hashes_.clear();
+  std::uint64_t hash = 0;
+  auto close = [&] {
+    if (hash != 0) word_hashes_.push_back(base::mix64(hash));
+    hash = 0;
+  };
+  auto add = [&](char32_t c) { hash = (hash ^ c) * kByteFactor + 1; };
+  while (p < end) {
+    std::uint8_t c = kAscii[*p];
+    if (c != 0 && c != 0x80) {
+      do {
+        add(c);
+        c = ++p < end ? kAscii[*p] : 0;
+      } while (c != 0 && c != 0x80);
+    }
+    if (p >= end) break;
+    if (c == 0) {
+      close();
+      ++p;
+      continue;
+    }
+    std::size_t position = static_cast<std::size_t>(p - reinterpret_cast<const unsigned char*>(text.data()));
+    char32_t point = base::next_code_point(text, position);
+    p = reinterpret_cast<const unsigned char*>(text.data()) + position;
+    if (char32_t low = code_points().lower_word_character(point)) {
+      add(low);
+      if (point == 0x130) close();  // lower-cases to "i" and a combining dot, which ends the word
+    } else {
+      close();
+    }
+  }
+  close();
+}
+
+std::span<const std::uint64_t> Shingler::shingles(std::string_view text) {
+  // Capital sigma lower-cases by its neighbours: such rare texts take the slow way.
+  if (text.find("\xCE\xA3") != text.npos) {
+    hash_words(base::to_lower(text));
+  } else {
+    hash_words(text);
+  }
+  return roll();
+}
+
+std::span<const std::uint64_t> Shingler::shingles_between_spaces(std::string_view text) {
+  word_hashes_.clear();
+  std::uint64_t hash = 0;
+  for (std::size_t i = 0; i <= text.size(); ++i) {
+    if (i < text.size() && text[i] != ' ') {
+      hash = (hash ^ static_cast<unsigned char>(text[i])) * kByteFactor + 1;
+    } else if (hash != 0) {
+      word_hashes_.push_back(base::mix64(hash));
+      hash = 0;
+    }
+  }
+  return roll();
+}
+
+std::span<const std::uint64_t> Shingler::roll() {
+  const std::size_t n = word_hashes_.size(), k = static_cast<std::size_t>(words_);
+  shingles_.clear();
+  std::uint64_t rolling = 0;
+  for (std::size_t i = 0; i < n; ++i) {
+    rolling = rolling * kBase + word_hashes_[i];
+    if (i >= k) rolling -= leaving_ * word_hashes_[i - k];
+    if (i + 1 >= k || i + 1 == n) shingles_.push_back(base::mix64(rolling));
+  }
+  return shingles_;
+}
+
+void make_set(std::vector<std::uint64_t>& shingles) {
+  std::sort(shingles.begin(), shingles.end());
+  shingles.erase(std::unique(shingles.begin(), shingles.end()), shingles.end());
+}
+
+double jaccard(std::span<const std::uint64_t> a, std::span<const std::uint64_t> b, double at_least) {
+  const double total = static_cast<double>(a.size() + b.size());
+  if (total == 0) return 0;
+  // shared / (total - shared) >= t  <=>  shared >= t / (1 + t) * total; a hair less, so that rounding never rejects.
+  const double needed = at_least / (1 + at_least) * total - 1e-6;
+  const std::uint64_t *x = a.data(), *x_end = x + a.size(), *y = b.data(), *y_end = y + b.size();
+  std::size_t shared = 0;
+  while (x < x_end && y < y_end) {
+    // What is left can add at most the shorter rest.
+    if (static_cast<double>(shared + static_cast<std::size_t>(std::min(x_end - x, y_end - y))) < needed) return -1;
+    for (int i = 0; i < 64 && x < x_end && y < y_end; ++i) {
+      std::uint64_t u = *x, v = *y;
+      shared += u == v;
+      x += u <= v;
+      y += v <= u;
+    }
+  }
+  double result = static_cast<double>(shared) / (total - static_cast<double>(shared));
+  return result < at_least ? -1 : result;
+}
+
+namespace {
+
+struct Permutations {
+  alignas(64) std::uint32_t a[kPermutations], b[kPermutations];
+};
+constexpr Permutations make_permutations() {
+  Permutations p{};
+  for (int i = 0; i < kPermutations; ++i) {
+    p.a[i] = static_cast<std::uint32_t>(base::mix64(2 * i + 1) >> 32) | 1;
+    p.b[i] = static_cast<std::uint32_t>(base::mix64(2 * i + 2) >> 32);
+  }
+  return p;
+}
+constexpr Permutations kPermutation = make_permutations();
+
+// The kernel, compiled once per instruction set: `Lanes` values to a vector, `Together` vectors kept in registers while
+// the shingles go by.
+template <int Lanes, int Together>
+[[gnu::always_inline]] inline void sign_lanes(const std::uint64_t* shingles, std::size_t count, std::uint32_t* out) {
+  typedef std::uint32_t Vector [[gnu::vector_size(Lanes * 4)]];
+  static_assert(kPermutations % (Lanes * Together) == 0);
+  for (int start = 0; start < kPermutations; start += Lanes * Together) {
+    Vector a[Together], b[Together], least[Together];
+    for (int j = 0; j < Together; ++j) {
+      std::memcpy(&a[j], kPermutation.a + start + j * Lanes, sizeof(Vector));
+      std::memcpy(&b[j], kPermutation.b + start + j * Lanes, sizeof(Vector));
+      least[j] = Vector{} - 1;
+    }
+    for (std::size_t i = 0; i < count; ++i) {
+      Vector x = Vector{} + static_cast<std::uint32_t>(shingles[i] >> 32);
+#pragma GCC unroll 16
+      for (int j = 0; j < Together; ++j) {
+        Vector value = a[j] * x + b[j];
+        least[j] = value < least[j] ? value : least[j];
+      }
+    }
+    for (int j = 0; j < Together; ++j) std::memcpy(out + start + j * Lanes, &least[j], sizeof(Vector));
+  }
+}
+
+using SignKernel = void (*)(const std::uint64_t*, std::size_t, std::uint32_t*);
+void sign_portable(const std::uint64_t* shingles, std::size_t count, std::uint32_t* out) {
+  sign_lanes<4, 4>(shingles, count, out);
+}
+#if defined(__x86_64__)
+[[gnu::target("avx2")]] void sign_avx2(const std::uint64_t* shingles, std::size_t count, std::uint32_t* out) {
+  sign_lanes<8, 2>(shingles, count, out);
+}
+[[gnu::target("avx512f")]] void sign_avx512(const std::uint64_t* shingles, std::size_t count, std::uint32_t* out) {
+  sign_lanes<16, 7>(shingles, count, out);
+}
+#endif
+
+struct NamedKernel {
+  const char* name;
+  SignKernel kernel;
+};
+std::vector<NamedKernel> runnable_kernels() {
+  std::vector<NamedKernel> kernels = {{"portable", sign_portable}};
+#if defined(__x86_64__)
+  if (__builtin_cpu_supports("avx2")) kernels.push_back({"avx2", sign_avx2});
+  if (__builtin_cpu_supports("avx512f")) kernels.push_back({"avx512", sign_avx512});
+#endif
+  return kernels;
+}
+
+}  // namespace
+
+Signature sign(std::span<const std::uint64_t> shingles) {
+  static const SignKernel best = runnable_kernels().back().kernel;
+  Signature signature;
+  best(shingles.data(), shingles.size(), signature.data());
+  return signature;
+}
+
+Signature sign_with(std::string_view kernel, std::span<const std::uint64_t> shingles) {
+  for (const NamedKernel& candidate : runnable_kernels()) {
+    if (candidate.name != kernel) continue;
+    Signature signature;
+    candidate.kernel(shingles.data(), shingles.size(), signature.data());
+    return signature;
+  }
+  throw base::Error("this processor cannot run the signature kernel", std::string(kernel));
+}
+
+std::vector<std::string> sign_kernels() {
+  std::vector<std::string> names;
+  for (const NamedKernel& kernel : runnable_kernels()) names.push_back(kernel.name);
+  return names;
+}
+
+BandKeys band_keys(const Signature& signature) {
+  BandKeys keys;
+  for (int band = 0; band < kBands; ++band) {
+    std::uint64_t key = static_cast<std::uint64_t>(band);
+    for (int row = 0; row < kRows; ++row) key = base::mix64(key ^ signature[band * kRows + row]) + row;
+    keys[band] = key;
+  }
+  return keys;
+}
+
+}  // namespace curate

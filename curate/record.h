@@ -1,0 +1,61 @@
+// One JSON record: read out of its line, and written again with a `hornbook` key and every other byte as it came.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/records.h"
+
+namespace curate {
+
+/// The names of the fields that matter; "" where there is none.
+struct FieldNames {
+  std::string text, id, source, date;
+};
+
+/// What the pipeline needs of one record. The views live until the parser's next call.
+struct Record {
+  std::string_view text;    ///< valid UTF-8
+  std::string_view id;      ///< "" when the record has none
+  std::string_view source;  ///< "" when the record has none
+  std::string_view date;
+};
+
+/// Parses one line at a time; keeps its buffers. One per thread.
+class RecordParser {
+ public:
+  RecordParser();
+  ~RecordParser();
+  /// Parses all of `line`: a JSON object and nothing after it, valid UTF-8, `fields.text` a string. Returns "" and fills
+  /// `record`, or says what is wrong. Never throws for bad bytes. `readable` bytes after the line may be read (not
+  /// used) by the parser; without 64 of them the line is copied first.
+  std::string parse(std::string_view line, std::size_t readable, const FieldNames& fields, Record& record);
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+/// Completes `wanted` ("" = find out) from the first readable records of a block: the first name of a list of usual
+/// ones that is there. Throws UsageError naming the fields that are there when no text field is found.
+FieldNames detect_fields(const base::Block& block, FieldNames wanted);
+
+/// Calls `f(key, value, begin, end)` for the members of a JSON object known to be valid, in order: the key as written
+/// between its quotes, the value's bytes, and the offsets of the whole member in `object`. Stops when f returns false.
+void for_each_member(std::string_view object,
+                     const std::function<bool(std::string_view, std::string_view, std::size_t, std::size_t)>& f);
+
+/// Appends `text` as a JSON string with its quotes; and a number that reads back (null when not finite).
+void append_json(std::string& out, std::string_view text);
+void append_json(std::string& out, double number);
+
+/// Appends `record` and a newline: `text_field`'s value is replaced when `new_text` is given, and `members`
+/// ("\"a\":1,\"b\":2") join the `hornbook` object at the end of the record. Members that an earlier run put there stay
+/// unless `members` has the same key. All other bytes are as they came.
+void append_record(std::string& out, std::string_view record, std::string_view text_field,
+                   const std::string_view* new_text, std::string_view members);
+
+}  // namespace curate
