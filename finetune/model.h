@@ -1,10 +1,9 @@
 // The LLaMA block in LibTorch, with LoRA where attached. One code path for CPU and CUDA, float32 and bfloat16.
 #pragma once
 
-#include <ATen/ATen.h>
+#include <ATen/core/Tensor.h>
 
 #include <cstdint>
-#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -23,18 +22,11 @@ struct PackedRow {
   std::int64_t trained = 0;           ///< positions with a target
 };
 
-/// Keys and values of one sequence, for generation: per layer [heads_kv, tokens, head_dim].
+/// Keys and values of one sequence, for generation: per layer [heads_kv, capacity, head_dim], of which the first
+/// `tokens` are filled. Starts empty; next_logits makes and enlarges it.
 struct KvCache {
   std::vector<at::Tensor> keys, values;
   std::int64_t tokens = 0;
-};
-
-/// A linear layer of the base, with or without LoRA.
-struct Linear {
-  at::Tensor weight, bias;    ///< [out, in]; [out] or undefined. Frozen.
-  at::Tensor lora_a, lora_b;  ///< float32 leaf tensors [rank, in], [out, rank]; undefined without LoRA
-  double scale = 0, dropout = 0;
-  std::string name;  ///< "model.layers.0.self_attn.q_proj"
 };
 
 class Llama {
@@ -42,11 +34,14 @@ class Llama {
   /// Loads the base: float32 or bfloat16 weights on `device`.
   Llama(const lora::ModelFiles& files, at::ScalarType dtype, at::Device device);
   ~Llama();
-  /// Attaches fresh LoRA (A kaiming-uniform(a=sqrt 5), i.e. U(+-1/sqrt(in)), from `seed`; B = 0) to the target
-  /// suffixes.
+  Llama(Llama&&) noexcept;
+  Llama& operator=(Llama&&) noexcept;
+  /// Attaches fresh LoRA instead of what was attached: A kaiming-uniform(a = sqrt 5), i.e. U(+-1/sqrt(in)), from `seed`
+  /// and the module's place in the model; B = 0. `targets`: suffixes ("q_proj") or "all-linear".
   void attach(const std::vector<std::string>& targets, std::int64_t rank, double alpha, double dropout, bool rslora,
               std::uint64_t seed);
-  /// Attaches a saved adapter.
+  /// Attaches a saved adapter instead of what was attached. Throws base::Error when a module's name or shape is not one
+  /// of this model's.
   void attach(const lora::Adapter& adapter);
   /// The adapter now, as data.
   lora::Adapter adapter() const;
@@ -66,8 +61,8 @@ class Llama {
   at::Device device() const;
 
  private:
-  struct Layers;
-  std::unique_ptr<Layers> layers_;
+  struct State;
+  std::unique_ptr<State> state_;
 };
 
 }  // namespace finetune

@@ -1,0 +1,179 @@
+#include "finetune/attention.h"
+
+#include <ATen/ATen.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <cmath>
+#include <numbers>
+
+namespace finetune {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+// heads [T, n, head_dim] -> rotated, half-split as in Hugging Face's layout: (x1, x2) -> (x1 cos - x2 sin,
+// x2 cos + x1 sin). The inverse turns the other way. Computed in float32, rounded once.
+at::Tensor rotate(const at::Tensor& heads, const Rotation& rotation, bool inverse) {
+  std::int64_t half = heads.size(2) / 2;
+  at::Tensor x = heads.to(at::kFloat);
+  at::Tensor x1 = x.narrow(2, 0, half), x2 = x.narrow(2, half, half);
+  double sign = inverse ? -1 : 1;
+  at::Tensor y1 = (x1 * rotation.cosines).addcmul_(x2, rotation.sines, -sign);
+  at::Tensor y2 = (x2 * rotation.cosines).addcmul_(x1, rotation.sines, sign);
+  return at::cat({y1, y2}, 2).to(heads.scalar_type());
+}
+
+// The q, k, v of one document as [kv_heads, group, tokens, head_dim], without copies: key heads stand in the batch
+// dimension and are repeated over their group with stride 0.
+struct Grouped {
+  at::Tensor q, k, v;
+};
+
+Grouped grouped(const at::Tensor& heads, const HeadShape& shape) {
+  std::int64_t tokens = heads.size(0), group = shape.heads / shape.kv_heads;
+  auto shared = [&](std::int64_t first) {
+    return heads.narrow(1, first, shape.kv_heads)
+        .permute({1, 0, 2})
+        .unsqueeze(1)
+        .expand({shape.kv_heads, group, tokens, shape.head_dim});
+  };
+  at::Tensor q =
+      heads.narrow(1, 0, shape.heads).reshape({tokens, shape.kv_heads, group, shape.head_dim}).permute({1, 2, 0, 3});
+  return {q, shared(shape.heads), shared(shape.heads + shape.kv_heads)};
+}
+
+// [kv_heads, group, tokens, head_dim] -> [tokens, heads head_dim]
+at::Tensor ungrouped(const at::Tensor& x) { return x.permute({2, 0, 1, 3}).reshape({x.size(2), -1}); }
+
+// LibTorch's blocked attention for the CPU, with its backward called directly: the rotation is undone in place, and q,
+// k and v stay slices of one tensor in both directions.
+struct PackedAttentionFunction : torch::autograd::Function<PackedAttentionFunction> {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& qkv, const HeadShape& shape,
+                            const Rotation& rotation, const std::vector<std::int64_t>& lengths) {
+    std::int64_t tokens = qkv.size(0), turned = shape.heads + shape.kv_heads;
+    at::Tensor heads = at::empty({tokens, turned + shape.kv_heads, shape.head_dim}, qkv.options());
+    at::Tensor source = qkv.view(heads.sizes());
+    heads.narrow(1, 0, turned).copy_(rotate(source.narrow(1, 0, turned), rotation, false));
+    heads.narrow(1, turned, shape.kv_heads).copy_(source.narrow(1, turned, shape.kv_heads));
+    at::Tensor out = at::empty({tokens, shape.heads * shape.head_dim}, qkv.options());
+    variable_list saved = {heads, out, rotation.cosines, rotation.sines};
+    std::int64_t first = 0;
+    for (std::int64_t length : lengths) {
+      Grouped document = grouped(heads.narrow(0, first, length), shape);
+      auto [attended, log_sums] =
+          at::_scaled_dot_product_flash_attention_for_cpu(document.q, document.k, document.v, 0, true);
+      out.narrow(0, first, length).copy_(ungrouped(attended));
+      saved.push_back(log_sums);
+      first += length;
+    }
+    context->save_for_backward(saved);
+    context->saved_data["shape"] = std::vector<std::int64_t>{shape.heads, shape.kv_heads, shape.head_dim};
+    context->saved_data["lengths"] = lengths;
+    return out;
+  }
+
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    std::vector<std::int64_t> sizes = context->saved_data["shape"].toIntVector();
+    HeadShape shape{sizes[0], sizes[1], sizes[2]};
+    variable_list saved = context->get_saved_variables();
+    const at::Tensor &heads = saved[0], &out = saved[1];
+    std::int64_t tokens = heads.size(0), turned = shape.heads + shape.kv_heads, group = shape.heads / shape.kv_heads;
+    at::Tensor d = at::empty_like(heads);
+    std::int64_t first = 0;
+    std::size_t next = 4;
+    for (std::int64_t length : context->saved_data["lengths"].toIntVector()) {
+      Grouped document = grouped(heads.narrow(0, first, length), shape);
+      auto per_group = [&](const at::Tensor& x) {
+        return x.narrow(0, first, length).view({length, shape.kv_heads, group, shape.head_dim}).permute({1, 2, 0, 3});
+      };
+      auto [dq, dk, dv] = at::_scaled_dot_product_flash_attention_for_cpu_backward(
+          per_group(gradients[0].contiguous()), document.q, document.k, document.v, per_group(out), saved[next++], 0,
+          true);
+      at::Tensor here = d.narrow(0, first, length);
+      here.narrow(1, 0, shape.heads).copy_(ungrouped(dq).view({length, shape.heads, shape.head_dim}));
+      here.narrow(1, shape.heads, shape.kv_heads).copy_(dk.sum(1).permute({1, 0, 2}));
+      here.narrow(1, turned, shape.kv_heads).copy_(dv.sum(1).permute({1, 0, 2}));
+      first += length;
+    }
+    Rotation rotation{saved[2], saved[3]};
+    at::Tensor turning = d.narrow(1, 0, turned);
+    turning.copy_(rotate(turning, rotation, true));
+    return {d.view({tokens, -1}), at::Tensor(), at::Tensor(), at::Tensor()};
+  }
+};
+
+}  // namespace
+
+at::Tensor inverse_frequencies(const lora::ModelConfig& config) {
+  std::int64_t half = config.head_dim / 2;
+  at::Tensor result = at::empty({half}, at::kFloat);
+  const lora::RopeScaling& scaling = config.rope_scaling;
+  for (std::int64_t i = 0; i < half; ++i) {
+    // In float32 like the peer, which computes 1 / theta^(2i/d) with float32 tensors.
+    float frequency = 1.0f / std::pow(static_cast<float>(config.rope_theta),
+                                      static_cast<float>(2 * i) / static_cast<float>(config.head_dim));
+    if (scaling.type == "linear") frequency /= static_cast<float>(scaling.factor);
+    if (scaling.type == "llama3") {
+      // Long waves are stretched by `factor`, short ones kept, those between mixed (Llama 3.1).
+      double original = static_cast<double>(scaling.original_context);
+      double wave = 2 * std::numbers::pi / frequency;
+      if (wave > original / scaling.low_freq_factor) {
+        frequency /= static_cast<float>(scaling.factor);
+      } else if (wave >= original / scaling.high_freq_factor) {
+        double smooth =
+            (original / wave - scaling.low_freq_factor) / (scaling.high_freq_factor - scaling.low_freq_factor);
+        frequency = static_cast<float>((1 - smooth) * frequency / scaling.factor + smooth * frequency);
+      }
+    }
+    result.data_ptr<float>()[i] = frequency;
+  }
+  return result;
+}
+
+Rotation rotation_at(const at::Tensor& positions, const at::Tensor& inverse_frequencies) {
+  at::Tensor angles = positions.to(at::kFloat).unsqueeze(1) * inverse_frequencies.unsqueeze(0);
+  return {angles.cos().unsqueeze(1), angles.sin().unsqueeze(1)};
+}
+
+at::Tensor packed_attention(const at::Tensor& qkv, const HeadShape& shape, const Rotation& rotation,
+                            const std::vector<std::int64_t>& lengths) {
+  if (!qkv.is_cpu()) return packed_attention_by_autograd(qkv, shape, rotation, lengths);
+  return PackedAttentionFunction::apply(qkv, shape, rotation, lengths);
+}
+
+at::Tensor packed_attention_by_autograd(const at::Tensor& qkv, const HeadShape& shape, const Rotation& rotation,
+                                        const std::vector<std::int64_t>& lengths) {
+  std::int64_t turned = shape.heads + shape.kv_heads;
+  at::Tensor source = qkv.view({qkv.size(0), turned + shape.kv_heads, shape.head_dim});
+  at::Tensor heads =
+      at::cat({rotate(source.narrow(1, 0, turned), rotation, false), source.narrow(1, turned, shape.kv_heads)}, 1);
+  std::vector<at::Tensor> results;
+  std::int64_t first = 0;
+  for (std::int64_t length : lengths) {
+    Grouped document = grouped(heads.narrow(0, first, length), shape);
+    results.push_back(ungrouped(at::scaled_dot_product_attention(document.q, document.k, document.v, {}, 0, true)));
+    first += length;
+  }
+  return results.size() == 1 ? results[0] : at::cat(results);
+}
+
+at::Tensor cached_attention(const at::Tensor& qkv, const HeadShape& shape, const Rotation& rotation, at::Tensor& keys,
+                            at::Tensor& values, std::int64_t past) {
+  std::int64_t tokens = qkv.size(0), turned = shape.heads + shape.kv_heads, group = shape.heads / shape.kv_heads;
+  at::Tensor source = qkv.view({tokens, turned + shape.kv_heads, shape.head_dim});
+  at::Tensor heads = rotate(source.narrow(1, 0, turned), rotation, false);
+  keys.narrow(1, past, tokens).copy_(heads.narrow(1, shape.heads, shape.kv_heads).permute({1, 0, 2}));
+  values.narrow(1, past, tokens).copy_(source.narrow(1, turned, shape.kv_heads).permute({1, 0, 2}));
+  std::int64_t all = past + tokens;
+  at::Tensor q =
+      heads.narrow(1, 0, shape.heads).reshape({tokens, shape.kv_heads, group, shape.head_dim}).permute({1, 2, 0, 3});
+  auto shared = [&](const at::Tensor& cache) {
+    return cache.narrow(1, 0, all).unsqueeze(1).expand({shape.kv_heads, group, all, shape.head_dim});
+  };
+  std::optional<at::Tensor> mask;
+  if (past > 0 && tokens > 1) mask = at::ones({tokens, all}, qkv.options().dtype(at::kBool)).tril_(past);
+  return ungrouped(at::scaled_dot_product_attention(q, shared(keys), shared(values), mask, 0, past == 0 && tokens > 1));
+}
+
+}  // namespace finetune

@@ -1,0 +1,15 @@
+// The head and the loss together, so that the logits of all positions never exist at once.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+namespace finetune {
+
+/// Sum over the positions with a target of -log softmax(hidden W^T)[target], as a float32 scalar. hidden [T, n],
+/// `head` [vocab, n] frozen, targets [T] int64 with -100 = none. Rows without a target are left out before the
+/// product, the others go through in chunks of `chunk_rows`; the gradient of `hidden` is computed in the same pass
+/// while a chunk's logits are there, so that the backward pass only scales it. Logits and softmax are in float32.
+at::Tensor head_loss_sum(const at::Tensor& hidden, const at::Tensor& head, const at::Tensor& targets,
+                         std::int64_t chunk_rows = 256);
+
+}  // namespace finetune
