@@ -55,7 +55,8 @@ class GgufReader {
   std::vector<TensorView> tensors_;
 };
 
-/// Writes one file tensor by tensor (see SafetensorsWriter). Alignment 32.
+/// Writes one file of version 3, tensor by tensor (see SafetensorsWriter). Alignment 32: a key general.alignment in
+/// `metadata` is left out.
 class GgufWriter {
  public:
   struct Entry {
@@ -70,6 +71,7 @@ class GgufWriter {
 
  private:
   FileWriter file_;
+  std::filesystem::path path_;
   std::vector<Entry> entries_;
   std::size_t next_ = 0;
 };

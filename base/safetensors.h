@@ -13,7 +13,8 @@
 namespace base {
 
 /// One or several safetensors files mapped for reading. Every bound is checked when opened: header size, offsets that
-/// tile the buffer exactly, sizes that match type and shape, no duplicate key. Throws Error with file and tensor name.
+/// tile the buffer exactly, sizes that match type and shape, no duplicate key; of an index also that it names every
+/// tensor and nothing else. Throws Error with file and tensor name.
 class SafetensorsReader {
  public:
   /// A .safetensors file, a `*.safetensors.index.json`, or a folder that holds model.safetensors or its index.
@@ -47,6 +48,7 @@ class SafetensorsWriter {
 
  private:
   FileWriter file_;
+  std::filesystem::path path_;
   std::vector<Entry> entries_;
   std::size_t next_ = 0;
 };

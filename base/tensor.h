@@ -19,6 +19,9 @@ std::string_view name_of(DType type);  ///< "F32", "BF16", "Q8_0"
 std::size_t block_elements(DType type);
 std::size_t block_bytes(DType type);
 
+/// Bytes of a tensor. Throws Error for a negative size, 2^63 elements or bytes, or a row that is not whole blocks.
+std::uint64_t byte_size(DType type, std::span<const std::int64_t> shape);
+
 /// A tensor in a mapped file. `shape` is row-major, outermost first ([out, in] for a linear layer), also for GGUF.
 struct TensorView {
   std::string name;
