@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -21,9 +22,10 @@ struct Place {
 /// A run of whole records, one JSON object a line, in input order: the unit that worker threads take.
 struct Block {
   std::string bytes;          ///< lines; the last one may lack its '\n' (end of file)
-  Place first;                ///< the first line's place; lines of other formats carry the place of their source record
+  Place first;                ///< the first line's place
   std::uint64_t ordinal = 0;  ///< number of this block from 0: the order of the input
   std::uint32_t file = 0;
+  std::vector<Place> places;  ///< one a line where lines were made from another format; empty for .jsonl
 };
 
 /// Bytes that could not become a record.
@@ -42,25 +44,66 @@ struct RecordOptions {
   std::string text_field = "text";           ///< the key that .txt documents get
 };
 
-/// Reads blocks from a list of files, in order. One thread calls `next`; blocks may be processed anywhere.
+/// The format that a file's suffix (before .zst or .gz) names: "jsonl" (also .ndjson and "-"), "json", "csv", "txt", or
+/// "" when BlockReader does not read it.
+///   jsonl  one JSON object a line; checking it is left to whoever parses the line
+///   json   one array, read element by element; or objects one after another
+///   csv    RFC 4180; the header's names become the keys of objects of strings
+///   txt    UTF-8 text; {"text": ..., "id": "FILE"}, with split_text {"text": ..., "id": "FILE:LINE"}
+std::string_view record_format(std::string_view path);
+
+/// Reads blocks from a list of files, in order. One thread at a time calls `next`; blocks may be processed anywhere.
 class BlockReader {
  public:
-  /// Files as from expand_inputs. Format by suffix (default .jsonl for "-"); an unknown suffix is a UsageError.
+  /// Files as from expand_inputs. An unknown suffix is a UsageError, a file that cannot be opened an Error.
   BlockReader(std::vector<std::string> files, RecordOptions options);
   ~BlockReader();
   /// The next block, or nothing at the end of all files. Never throws for bad content: truncated or corrupt bytes go to
-  /// `bad` (in order) and reading goes on with the next file. A leading BOM and CR before LF are dropped.
+  /// `bad` (in order) and reading goes on behind them or with the next file. Throws Error when a file has become
+  /// unreadable since the start. A leading BOM is dropped.
   std::optional<Block> next(std::vector<BadBytes>& bad);
   const std::vector<std::string>& files() const;
-  /// Share of the input consumed, 0..1, for a progress line; negative when unknown.
+  /// Share of the input consumed, 0..1, for a progress line; negative when unknown. Any thread.
   double progress() const;
+  /// Compressed bytes consumed so far. Any thread.
+  std::uint64_t bytes_read() const;
 
  private:
   struct State;
   std::unique_ptr<State> state_;
 };
 
-/// Calls `f(line, place)` for every non-blank line of a block.
-void for_each_line(const Block& block, const std::function<void(std::string_view line, const Place& place)>& f);
+/// Calls `f(std::string_view line, const Place& place)` for every line of a block that is not blank (white space only),
+/// without its "\n" or "\r\n".
+template <class F>
+void for_each_line(const Block& block, F&& f) {
+  const char* const begin = block.bytes.data();
+  const char* const end = begin + block.bytes.size();
+  Place place = block.first;
+  std::size_t number = 0;
+  for (const char* line = begin; line < end; ++number, ++place.line) {
+    const void* found = std::memchr(line, '\n', static_cast<std::size_t>(end - line));
+    const char* next = found ? static_cast<const char*>(found) : end;
+    const char* last = next;
+    if (last > line && last[-1] == '\r') --last;
+    const char* content = line;
+    while (content < last && (*content == ' ' || *content == '\t' || *content == '\r')) ++content;
+    if (content < last) {
+      if (block.places.empty()) {
+        place.offset = block.first.offset + static_cast<std::uint64_t>(line - begin);
+        f(std::string_view(line, static_cast<std::size_t>(last - line)), static_cast<const Place&>(place));
+      } else {
+        f(std::string_view(line, static_cast<std::size_t>(last - line)), block.places[number]);
+      }
+    }
+    line = next + 1;
+  }
+}
+
+/// One record at a time, in input order, on this thread: `f(line, place, file)`. Bad bytes go to `on_bad(bad, file)`
+/// between the records they lie between; without `on_bad` the first ones throw Error.
+void for_each_record(const std::vector<std::string>& files, const RecordOptions& options,
+                     const std::function<void(std::string_view line, const Place& place, const std::string& file)>& f,
+                     const std::function<void(const BadBytes& bad, const std::string& file)>& on_bad = nullptr);
 
 }  // namespace base

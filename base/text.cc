@@ -107,4 +107,26 @@ std::string shortened(std::string_view text, std::size_t limit) {
   return cut ? result + "..." : result;
 }
 
+void append_json_string(std::string& json, std::string_view text) {
+  json += '"';
+  std::size_t done = 0;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const auto c = static_cast<unsigned char>(text[i]);
+    if (c >= 0x20 && c != '"' && c != '\\') continue;
+    json.append(text, done, i - done);
+    done = i + 1;
+    if (c == '"' || c == '\\') {
+      json += '\\';
+      json += static_cast<char>(c);
+    } else if (c >= 8 && c <= 13 && c != 11) {
+      json += '\\';
+      json += std::string_view("btn-fr")[c - 8];
+    } else {
+      json += fmt::format("\\u{:04x}", c);
+    }
+  }
+  json.append(text, done, text.size() - done);
+  json += '"';
+}
+
 }  // namespace base

@@ -1,0 +1,243 @@
+#include "base/records.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
+
+#include "base/error.h"
+#include "base/records_format.h"
+
+namespace base {
+namespace {
+
+void check_readable(const std::string& file) {
+  if (file == "-") return;
+  std::error_code error;
+  if (std::filesystem::is_directory(file, error))
+    throw UsageError({"a folder was given as a file", file, "", "a file", "name its files, such as '" + file + "/*'"});
+  if (::access(file.c_str(), R_OK) != 0)
+    throw Error(std::string("cannot open the file: ") + std::strerror(errno), file);
+}
+
+std::uint64_t count_lines(std::string_view bytes) {
+  return static_cast<std::uint64_t>(std::count(bytes.begin(), bytes.end(), '\n'));
+}
+
+}  // namespace
+
+RecordInput::RecordInput(const std::string& path, std::uint32_t file, std::size_t chunk_bytes)
+    : reader_(open_reader(path)), chunk_bytes_(std::max<std::size_t>(chunk_bytes, 1)), place_{file, 0, 1} {}
+
+bool RecordInput::more() {
+  if (at_end_) return false;
+  // A window without an end in sight doubles, so that a long record costs linear time.
+  const std::size_t wanted = std::max(chunk_bytes_, end_ - begin_);
+  if (buffer_.size() - end_ < wanted && begin_ > 0) {
+    std::memmove(buffer_.data(), buffer_.data() + begin_, end_ - begin_);
+    end_ -= begin_;
+    begin_ = 0;
+  }
+  if (buffer_.size() - end_ < wanted) buffer_.resize(end_ + wanted);
+  std::size_t count = 0;
+  try {
+    count = reader_->read(buffer_.data() + end_, wanted);
+  } catch (const Error& error) {
+    error_ = error.what();
+  }
+  end_ += count;
+  at_end_ = count == 0;
+  return count > 0;
+}
+
+void RecordInput::drop(std::size_t size) {
+  place_.line += count_lines(window().substr(0, size));
+  place_.offset += size;
+  begin_ += size;
+}
+
+void RecordFormat::add_bad(std::vector<BadBytes>& bad, const Place& place, std::string_view bytes,
+                           const std::string& error) {
+  bad.push_back({place, std::string(bytes.substr(0, kBadBytesKept)), bytes.size(), error});
+}
+
+std::string RecordFormat::too_long() const {
+  return "longer than the limit of " + std::to_string(options_.max_record_bytes) + " bytes for one record";
+}
+
+void RecordFormat::skip_long_line(std::vector<BadBytes>& bad) {
+  BadBytes line{input_.place(), std::string(input_.window().substr(0, kBadBytesKept)), 0, too_long()};
+  for (;;) {
+    std::string_view window = input_.window();
+    std::size_t end = window.find('\n');
+    line.size += std::min(end, window.size());
+    input_.drop(end == window.npos ? window.size() : end + 1);
+    if (end != window.npos || !input_.more()) break;
+  }
+  bad.push_back(std::move(line));
+}
+
+void RecordFormat::add_line(Block& block, const Place& place, std::string_view line) {
+  if (block.places.empty()) block.first = place;
+  block.places.push_back(place);
+  block.bytes += line;
+  block.bytes += '\n';
+}
+
+bool RecordFormat::add_rest(std::vector<BadBytes>& bad, const std::string& error_if_none) {
+  const std::string& error = input_.error().empty() ? error_if_none : input_.error();
+  if (error.empty()) return false;
+  std::string_view rest = input_.window();
+  add_bad(bad, input_.place(), rest, error);
+  input_.drop(rest.size());
+  return true;
+}
+
+std::string_view record_format(std::string_view path) {
+  if (path == "-") return "jsonl";
+  std::string_view name = without_compression_suffix(path);
+  if (name.ends_with(".jsonl") || name.ends_with(".ndjson")) return "jsonl";
+  for (std::string_view format : {"json", "csv", "txt"})
+    if (name.size() > format.size() && name.ends_with(format) && name[name.size() - format.size() - 1] == '.')
+      return format;
+  return "";
+}
+
+struct BlockReader::State {
+  std::vector<std::string> files;
+  RecordOptions options;
+  std::uint32_t next_file = 0;
+  std::unique_ptr<RecordInput> input;
+  std::unique_ptr<RecordFormat> format;
+  std::uint64_t ordinal = 0, records = 0;
+  std::uint64_t total = 0;          // bytes of all files; 0 = unknown
+  std::uint64_t earlier_files = 0;  // bytes of the files that are done
+  std::atomic<std::uint64_t> bytes_read = 0;
+
+  // Opens the next file; false when there is none.
+  bool open() {
+    if (next_file == files.size()) return false;
+    const std::string& name = files[next_file];
+    input = std::make_unique<RecordInput>(name, next_file, options.block_bytes);
+    ++next_file;
+    constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
+    while (input->window().size() < kByteOrderMark.size() && input->more()) {
+    }
+    if (input->window().starts_with(kByteOrderMark)) input->drop(kByteOrderMark.size());
+    std::string_view name_of_format = record_format(name);
+    auto make = name_of_format == "jsonl"  ? make_json_lines
+                : name_of_format == "json" ? make_json_array
+                : name_of_format == "csv"  ? make_comma_separated
+                                           : make_plain_text;
+    format = make(*input, options, name);
+    return true;
+  }
+
+  void close() {
+    earlier_files += input->consumed();
+    bytes_read = earlier_files;
+    format.reset();
+    input.reset();
+  }
+
+  // Keeps the records of `block` that the limit still allows, and no bad bytes behind the last of them.
+  void apply_limit(Block& block, std::vector<BadBytes>& bad) {
+    const char* end = nullptr;
+    Place last;
+    for_each_line(block, [&](std::string_view line, const Place& place) {
+      if (records == options.limit || ++records < options.limit) return;
+      end = line.data() + line.size();
+      last = place;
+    });
+    if (!end) return;
+    block.bytes.resize(static_cast<std::size_t>(end - block.bytes.data()));
+    if (!block.places.empty()) block.places.resize(count_lines(block.bytes) + 1);
+    std::erase_if(bad, [&](const BadBytes& b) { return b.place.file == last.file && b.place.offset > last.offset; });
+  }
+};
+
+BlockReader::BlockReader(std::vector<std::string> files, RecordOptions options) : state_(std::make_unique<State>()) {
+  bool known = true;
+  for (const std::string& file : files) {
+    if (record_format(file).empty()) {
+      throw UsageError({"cannot tell the format of the file from its name", file, "",
+                        ".jsonl, .json, .csv or .txt, each also with .zst or .gz, or - for JSONL on standard input",
+                        ""});
+    }
+    check_readable(file);
+    std::error_code error;
+    std::uint64_t size = file == "-" ? 0 : std::filesystem::file_size(file, error);
+    known = known && !error && file != "-";
+    if (known) state_->total += size;
+  }
+  if (!known) state_->total = 0;
+  const std::string& split = options.split_text;
+  if (split != "file" && split != "line" && split != "paragraph")
+    throw UsageError({"not a way to split text", "split", split, "file, line or paragraph", ""});
+  state_->files = std::move(files);
+  state_->options = std::move(options);
+}
+
+BlockReader::~BlockReader() = default;
+
+std::optional<Block> BlockReader::next(std::vector<BadBytes>& bad) {
+  State& state = *state_;
+  for (;;) {
+    if (state.options.limit > 0 && state.records == state.options.limit) return std::nullopt;
+    if (!state.format && !state.open()) return std::nullopt;
+    Block block;
+    bool more = state.format->fill(block, bad);
+    state.bytes_read = state.earlier_files + state.input->consumed();
+    if (!block.bytes.empty()) {
+      block.file = block.first.file;
+      block.ordinal = state.ordinal++;
+      if (state.options.limit > 0) state.apply_limit(block, bad);
+    }
+    if (!more) state.close();
+    if (!block.bytes.empty()) return block;
+  }
+}
+
+const std::vector<std::string>& BlockReader::files() const { return state_->files; }
+std::uint64_t BlockReader::bytes_read() const { return state_->bytes_read; }
+double BlockReader::progress() const {
+  if (state_->total == 0) return -1;
+  return std::min(1.0, static_cast<double>(state_->bytes_read) / static_cast<double>(state_->total));
+}
+
+void for_each_record(const std::vector<std::string>& files, const RecordOptions& options,
+                     const std::function<void(std::string_view, const Place&, const std::string&)>& f,
+                     const std::function<void(const BadBytes&, const std::string&)>& on_bad) {
+  BlockReader reader(files, options);
+  std::vector<BadBytes> bad;
+  std::size_t reported = 0;
+  auto report_before = [&](const Place* place) {
+    for (; reported < bad.size(); ++reported) {
+      const BadBytes& piece = bad[reported];
+      if (place &&
+          (piece.place.file > place->file || (piece.place.file == place->file && piece.place.offset > place->offset)))
+        return;
+      const std::string& file = files[piece.place.file];
+      if (!on_bad) throw Error(piece.error, file + ":" + std::to_string(piece.place.line));
+      on_bad(piece, file);
+    }
+  };
+  for (bool more = true; more;) {
+    std::optional<Block> block = reader.next(bad);
+    more = block.has_value();
+    if (block) {
+      for_each_line(*block, [&](std::string_view line, const Place& place) {
+        report_before(&place);
+        f(line, place, files[place.file]);
+      });
+    }
+    report_before(nullptr);
+    bad.clear();
+    reported = 0;
+  }
+}
+
+}  // namespace base

@@ -1,0 +1,74 @@
+// Inside base/records*.cc: the bytes of one file with look-ahead, and what turns them into blocks.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/records.h"
+#include "base/stream.h"
+
+namespace base {
+
+/// The decompressed bytes of one file as a window that grows at its end and shrinks at its front.
+class RecordInput {
+ public:
+  RecordInput(const std::string& path, std::uint32_t file, std::size_t chunk_bytes);
+  /// The bytes read and not yet dropped; valid until more() or drop().
+  std::string_view window() const { return {buffer_.data() + begin_, end_ - begin_}; }
+  /// Reads more; false at the end of the input, which a decoding error also is (see error()).
+  bool more();
+  /// Drops `size` bytes from the front.
+  void drop(std::size_t size);
+  /// Place of the window's first byte.
+  Place place() const { return place_; }
+  /// Why the input ended early; empty while it has not.
+  const std::string& error() const { return error_; }
+  std::uint64_t consumed() const { return reader_->consumed(); }
+
+ private:
+  std::unique_ptr<ByteReader> reader_;
+  std::size_t chunk_bytes_;
+  std::vector<char> buffer_;
+  std::size_t begin_ = 0, end_ = 0;
+  bool at_end_ = false;
+  Place place_;
+  std::string error_;
+};
+
+/// Of bad bytes, this many are kept.
+constexpr std::size_t kBadBytesKept = 4096;
+
+inline bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; }
+
+/// Turns one file into blocks.
+class RecordFormat {
+ public:
+  RecordFormat(RecordInput& input, const RecordOptions& options, const std::string& file_name)
+      : input_(input), options_(options), file_name_(file_name) {}
+  virtual ~RecordFormat() = default;
+  /// Adds about options.block_bytes of records to an empty block; false when the file is done.
+  virtual bool fill(Block& block, std::vector<BadBytes>& bad) = 0;
+
+ protected:
+  /// Records `bytes` (a piece of the window) as bad.
+  void add_bad(std::vector<BadBytes>& bad, const Place& place, std::string_view bytes, const std::string& error);
+  /// Drops the line at the window's front, however long, and records it as too long.
+  void skip_long_line(std::vector<BadBytes>& bad);
+  std::string too_long() const;
+  /// Adds one line made from a record at `place`.
+  static void add_line(Block& block, const Place& place, std::string_view line);
+  /// At the end of the input: what is left cannot become a record. True when there was something to say.
+  bool add_rest(std::vector<BadBytes>& bad, const std::string& error_if_none);
+
+  RecordInput& input_;
+  const RecordOptions& options_;
+  const std::string& file_name_;
+};
+
+using MakeRecordFormat = std::unique_ptr<RecordFormat>(RecordInput& input, const RecordOptions& options,
+                                                       const std::string& file_name);
+MakeRecordFormat make_json_lines, make_json_array, make_comma_separated, make_plain_text;
+
+}  // namespace base

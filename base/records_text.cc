@@ -1,0 +1,250 @@
+#include <algorithm>
+
+#include "base/records_format.h"
+#include "base/text.h"
+#include "base/unicode.h"
+
+namespace base {
+namespace {
+
+// RFC 4180. The first row names the keys; a row with another number of fields, a quote left open or bytes behind a
+// closing quote are bad bytes, and reading goes on with the next line.
+class CommaSeparated final : public RecordFormat {
+ public:
+  using RecordFormat::RecordFormat;
+  bool fill(Block& block, std::vector<BadBytes>& bad) override {
+    while (block.bytes.size() < options_.block_bytes) {
+      const Place place = input_.place();
+      std::string error;
+      std::size_t size = read_row(error);
+      if (size == 0) {
+        add_rest(bad, "");
+        return false;
+      }
+      if (size > options_.max_record_bytes) {
+        skip_long_line(bad);
+        continue;
+      }
+      std::string_view row = input_.window().substr(0, size);
+      while (!row.empty() && (row.back() == '\n' || row.back() == '\r')) row.remove_suffix(1);
+      if (!row.empty()) {
+        if (error.empty() && find_invalid_utf8(row) != row.npos) error = "not valid UTF-8";
+        if (keys_.empty()) {
+          if (error.empty()) error = set_keys();
+          if (!error.empty()) return drop_file(bad, row, error);
+        } else if (error.empty() && fields_.size() != keys_.size()) {
+          error = std::to_string(fields_.size()) + " fields where the header has " + std::to_string(keys_.size());
+        } else if (error.empty()) {
+          add_line(block, place, object());
+        }
+        if (!error.empty()) add_bad(bad, place, row, error);
+      }
+      input_.drop(size);
+    }
+    return true;
+  }
+
+ private:
+  // Reads the row at the window's front into fields_ and returns its size with its line end; 0 at the end of the input
+  // (a row that a decoding error cut off is no row). A size above the limit means that the row is too long.
+  std::size_t read_row(std::string& error) {
+    enum { kFieldStart, kPlain, kQuoted, kQuoteInQuoted, kSkipping } state = kFieldStart;
+    fields_.assign(1, "");
+    std::string_view window = input_.window();
+    for (std::size_t i = 0;; ++i) {
+      if (i == window.size()) {
+        if (i > options_.max_record_bytes) return i;
+        if (!input_.more()) {
+          if (!input_.error().empty()) return 0;
+          if (state == kQuoted) error = "a quote is left open";
+          return window.size();
+        }
+        window = input_.window();
+      }
+      const char c = window[i];
+      if (state == kQuoted) {
+        if (c == '"') {
+          state = kQuoteInQuoted;
+        } else {
+          fields_.back() += c;
+        }
+        continue;
+      }
+      if (c == '\n') return i + 1;
+      if (state == kSkipping) continue;
+      if (c == ',') {
+        fields_.emplace_back();
+        state = kFieldStart;
+      } else if (c == '"' && state == kFieldStart) {
+        state = kQuoted;
+      } else if (c == '"' && state == kQuoteInQuoted) {
+        fields_.back() += c;
+        state = kQuoted;
+      } else if (c == '\r') {
+        // The line end is \r\n; a \r anywhere else is a byte like others.
+        const bool has_next = i + 1 < window.size() || input_.more();
+        window = input_.window();
+        if (has_next && window[i + 1] != '\n') fields_.back() += c;
+      } else if (state == kQuoteInQuoted) {
+        error = "bytes behind a closing quote";
+        state = kSkipping;
+      } else {
+        fields_.back() += c;
+        state = kPlain;
+      }
+    }
+  }
+
+  // What is wrong with the header, or "".
+  std::string set_keys() {
+    for (std::size_t i = 0; i < fields_.size(); ++i)
+      if (std::find(fields_.begin() + static_cast<std::ptrdiff_t>(i) + 1, fields_.end(), fields_[i]) != fields_.end())
+        return "the CSV header names the column '" + shortened(fields_[i]) + "' twice";
+    for (const std::string& field : fields_) append_json_string(keys_.emplace_back(), field);
+    return "";
+  }
+
+  // Without a header no row can be read.
+  bool drop_file(std::vector<BadBytes>& bad, std::string_view row, const std::string& error) {
+    BadBytes rest{input_.place(), std::string(row.substr(0, kBadBytesKept)), 0, error + "; the file is left out"};
+    do {
+      rest.size += input_.window().size();
+      input_.drop(input_.window().size());
+    } while (input_.more());
+    bad.push_back(std::move(rest));
+    return false;
+  }
+
+  std::string_view object() {
+    line_ = "{";
+    for (std::size_t i = 0; i < keys_.size(); ++i) {
+      if (i) line_ += ',';
+      line_ += keys_[i];
+      line_ += ':';
+      append_json_string(line_, fields_[i]);
+    }
+    line_ += '}';
+    return line_;
+  }
+
+  std::vector<std::string> keys_;  // as JSON strings
+  std::vector<std::string> fields_;
+  std::string line_;
+};
+
+// Plain text: one document a file, a line or a paragraph (lines between blank lines). "\r\n" becomes "\n".
+class PlainText final : public RecordFormat {
+ public:
+  using RecordFormat::RecordFormat;
+  bool fill(Block& block, std::vector<BadBytes>& bad) override {
+    while (block.bytes.size() < options_.block_bytes) {
+      std::string_view window = input_.window();
+      std::size_t end = window.find('\n', seen_);
+      if (end == window.npos) {
+        seen_ = window.size();
+        if (seen_ + document_.size() > options_.max_record_bytes) {
+          skip_long_document(bad);
+          continue;
+        }
+        if (input_.more()) continue;
+        if (input_.error().empty()) {
+          take_line(block, bad, window, window.size());
+          finish(block, bad);
+        } else {
+          if (document_.empty()) place_ = input_.place();
+          add_bad(bad, place_, document_ += window, input_.error());
+          input_.drop(window.size());
+        }
+        return false;
+      }
+      if (document_.size() + end > options_.max_record_bytes) {
+        skip_long_document(bad);
+      } else {
+        take_line(block, bad, window.substr(0, end), end + 1);
+      }
+    }
+    return true;
+  }
+
+ private:
+  // `line` is the window's front without its newline, `size` bytes with it.
+  void take_line(Block& block, std::vector<BadBytes>& bad, std::string_view line, std::size_t size) {
+    const bool has_newline = size > line.size();
+    if (line.ends_with('\r')) line.remove_suffix(1);
+    const bool blank = std::all_of(line.begin(), line.end(), is_blank);
+    if (document_.empty()) place_ = input_.place();
+    if (options_.split_text == "paragraph" && blank) {
+      finish(block, bad);
+    } else {
+      document_ += line;
+      if (has_newline) document_ += '\n';
+      all_blank_ = all_blank_ && blank;
+      if (options_.split_text == "line") finish(block, bad);
+    }
+    input_.drop(size);
+    seen_ = 0;
+  }
+
+  // Ends the document in document_.
+  void finish(Block& block, std::vector<BadBytes>& bad) {
+    const bool whole_file = options_.split_text == "file";
+    if (!whole_file && document_.ends_with('\n')) document_.pop_back();
+    if (!all_blank_) {
+      if (std::size_t offset = find_invalid_utf8(document_); offset != document_.npos) {
+        add_bad(bad, place_, document_, "not valid UTF-8 at byte " + std::to_string(offset) + " of the document");
+      } else {
+        line_ = "{";
+        append_json_string(line_, options_.text_field);
+        line_ += ':';
+        append_json_string(line_, document_);
+        line_ += ",\"id\":";
+        append_json_string(line_, whole_file ? file_name_ : file_name_ + ":" + std::to_string(place_.line));
+        line_ += '}';
+        add_line(block, place_, line_);
+      }
+    }
+    document_.clear();
+    all_blank_ = true;
+  }
+
+  // The document is too long: with split_text "file" the whole file is, else the line that made it so and what came
+  // before it in the paragraph.
+  void skip_long_document(std::vector<BadBytes>& bad) {
+    if (document_.empty()) place_ = input_.place();
+    BadBytes piece{place_, document_.substr(0, kBadBytesKept), document_.size(), too_long()};
+    document_.clear();
+    all_blank_ = true;
+    do {
+      std::string_view window = input_.window();
+      std::size_t end = options_.split_text == "file" ? window.npos : window.find('\n');
+      std::size_t size = end == window.npos ? window.size() : end + 1;
+      piece.bytes +=
+          window.substr(0, std::min(size, kBadBytesKept - std::min<std::size_t>(kBadBytesKept, piece.bytes.size())));
+      piece.size += size;
+      input_.drop(size);
+      if (end != window.npos) break;
+    } while (input_.more());
+    seen_ = 0;
+    bad.push_back(std::move(piece));
+  }
+
+  std::string document_;  // the lines of the document so far
+  Place place_;           // of its first line
+  bool all_blank_ = true;
+  std::size_t seen_ = 0;  // bytes of the window known to hold no newline
+  std::string line_;
+};
+
+}  // namespace
+
+std::unique_ptr<RecordFormat> make_comma_separated(RecordInput& input, const RecordOptions& options,
+                                                   const std::string& file_name) {
+  return std::make_unique<CommaSeparated>(input, options, file_name);
+}
+
+std::unique_ptr<RecordFormat> make_plain_text(RecordInput& input, const RecordOptions& options,
+                                              const std::string& file_name) {
+  return std::make_unique<PlainText>(input, options, file_name);
+}
+
+}  // namespace base
