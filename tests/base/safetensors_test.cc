@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cstring>
+#include <fstream>
 
 #include "base/error.h"
 #include "base/random.h"
@@ -31,7 +32,7 @@ class Safetensors : public testing::Test {
     return raw(bytes + header + std::string(buffer, 'w'), name);
   }
   fs::path raw(const std::string& bytes, const std::string& name = "a.safetensors") {
-    base::write_file(folder_ / name, bytes);
+    std::ofstream(folder_ / name, std::ios::binary) << bytes;  // no flush to disk, unlike base::write_file
     return folder_ / name;
   }
   std::string error_of(const fs::path& path) {
