@@ -1,0 +1,24 @@
+// Where a run computes, in which type and with how many threads; and what this build of LibTorch can do.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <string>
+
+namespace finetune {
+
+/// "cpu", "cuda", or "auto": a CUDA device when there is one. The CUDA half of LibTorch (0.5 s and hundreds of
+/// megabytes) is opened here, when an NVIDIA device node exists, and nowhere else. Throws base::UsageError when
+/// "cuda" is asked for and is not there.
+at::Device choose_device(const std::string& name);
+
+/// "float32", "bfloat16", or "auto": bfloat16 on CUDA, float32 on the CPU. Throws base::UsageError for other names.
+at::ScalarType choose_dtype(const std::string& name, at::Device device);
+
+/// Threads of LibTorch's operations; 0 leaves LibTorch's own choice (one a core).
+void set_threads(int threads);
+
+/// Lines for --version: LibTorch's version, the CPU's vector units that it uses, CUDA if there is a device.
+std::string libtorch_details();
+
+}  // namespace finetune
