@@ -1,0 +1,174 @@
+#include "base/file.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+
+#include "base/error.h"
+#include "tests/temporary_folder.h"
+
+namespace {
+
+namespace fs = std::filesystem;
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+std::vector<std::string> names_in(const fs::path& folder) {
+  std::vector<std::string> names;
+  for (const auto& entry : fs::directory_iterator(folder)) names.push_back(entry.path().filename());
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+template <class F>
+std::string error_of(F f) {
+  try {
+    f();
+  } catch (const base::Error& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+TEST(File, WrittenAndReadBack) {
+  TemporaryFolder folder;
+  std::string bytes("a\0b\n", 4);
+  base::write_file(folder / "x", bytes);
+  EXPECT_EQ(base::read_file(folder / "x"), bytes);
+  base::write_file(folder / "x", "");
+  EXPECT_EQ(base::read_file(folder / "x"), "");
+  EXPECT_THAT(names_in(folder.path()), ElementsAre("x"));
+  EXPECT_FALSE(base::read_file("/proc/self/status").empty());  // a file that says its size is 0
+  std::string large(5'000'000, 'y');
+  base::write_file(folder / "x", large);
+  EXPECT_TRUE(base::read_file(folder / "x") == large);
+}
+
+TEST(File, ErrorsNameTheFileAndTheReason) {
+  TemporaryFolder folder;
+  EXPECT_THAT(error_of([&] { base::read_file(folder / "none"); }), HasSubstr("none: cannot open the file: No such"));
+  EXPECT_THAT(error_of([&] { base::read_file(folder.path()); }), HasSubstr("Is a directory"));
+  EXPECT_THAT(error_of([&] { base::MappedFile file(folder.path()); }), HasSubstr("Is a directory"));
+  EXPECT_THAT(error_of([&] { base::FileWriter file(folder / "no/x"); }), HasSubstr("its folder does not exist"));
+  EXPECT_THAT(error_of([&] { base::FileWriter file(folder.path()); }), HasSubstr("Is a directory"));
+  EXPECT_THAT(error_of([&] { base::write_file("/dev/full", "x"); }), HasSubstr("No space left"));
+}
+
+TEST(File, NoPartIsLeftAfterAnException) {
+  TemporaryFolder folder;
+  base::write_file(folder / "x", "old");
+  EXPECT_THROW(
+      {
+        base::FileWriter file(folder / "x");
+        file.write(std::string(1'000'000, 'n'));
+        EXPECT_THAT(names_in(folder.path()), ElementsAre("x", "x.part"));
+        throw std::runtime_error("stop");
+      },
+      std::runtime_error);
+  EXPECT_THAT(names_in(folder.path()), ElementsAre("x"));
+  EXPECT_EQ(base::read_file(folder / "x"), "old");
+}
+
+TEST(File, AKilledWriterLeavesTheOldFileWhole) {
+  TemporaryFolder folder;
+  base::write_file(folder / "x", "old");
+  pid_t child = fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    base::FileWriter file(folder / "x");
+    for (;;) file.write(std::string(100'000, 'n')), usleep(100);
+  }
+  while (!fs::exists(folder / "x.part") || fs::file_size(folder / "x.part") == 0) usleep(1000);
+  kill(child, SIGKILL);
+  waitpid(child, nullptr, 0);
+  EXPECT_EQ(base::read_file(folder / "x"), "old");
+  base::write_file(folder / "x", "new");  // the part of the killed writer is in nobody's way
+  EXPECT_THAT(names_in(folder.path()), ElementsAre("x"));
+  EXPECT_EQ(base::read_file(folder / "x"), "new");
+}
+
+TEST(File, ADeviceIsWrittenAsItIsAndALinkIsFollowed) {
+  base::write_file("/dev/null", "x");
+  EXPECT_TRUE(fs::is_character_file("/dev/null"));
+  TemporaryFolder folder;
+  base::write_file(folder / "target", "old");
+  fs::create_symlink("target", folder / "link");
+  base::write_file(folder / "link", "new");
+  EXPECT_TRUE(fs::is_symlink(folder / "link"));
+  EXPECT_EQ(base::read_file(folder / "target"), "new");
+}
+
+TEST(File, PositionCountsWhatWasWritten) {
+  TemporaryFolder folder;
+  base::FileWriter file(folder / "x");
+  std::string expected;
+  for (std::size_t size : {0, 1, 1000, 262'143, 262'144, 262'145, 3}) {
+    std::string piece(size, static_cast<char>('a' + size % 26));
+    file.write(piece);
+    expected += piece;
+    EXPECT_EQ(file.position(), expected.size());
+  }
+  file.commit();
+  file.commit();  // once more is nothing
+  EXPECT_TRUE(base::read_file(folder / "x") == expected);
+  EXPECT_THROW(file.write("more"), base::Error);
+}
+
+TEST(File, Mapped) {
+  TemporaryFolder folder;
+  base::MappedFile file(folder.write("x", "abc"));
+  base::MappedFile moved = std::move(file);
+  ASSERT_EQ(moved.bytes().size(), 3u);
+  EXPECT_EQ(static_cast<char>(moved.bytes()[2]), 'c');
+  base::MappedFile empty(folder.write("empty", ""));
+  EXPECT_EQ(empty.bytes().size(), 0u);
+  moved = std::move(empty);
+  EXPECT_EQ(moved.bytes().size(), 0u);
+}
+
+TEST(File, OutputFolder) {
+  TemporaryFolder folder;
+  fs::path out = folder.path() / "a/out";
+  base::prepare_output_folder(out, false, false);
+  EXPECT_TRUE(fs::is_directory(out));
+  base::prepare_output_folder(out, false, false);  // empty: fine
+  base::write_file(out / "kept", "x");
+  EXPECT_THAT(error_of([&] { base::prepare_output_folder(out, false, false); }), HasSubstr("--resume"));
+  EXPECT_THAT(error_of([&] { base::prepare_output_folder(out, false, true); }), HasSubstr("run.yaml"));
+  EXPECT_TRUE(fs::exists(out / "kept"));
+  EXPECT_THAT(error_of([&] { base::prepare_output_folder(out, true, true); }), HasSubstr("exclude"));
+  base::prepare_output_folder(out, true, false);
+  EXPECT_TRUE(fs::exists(out / "kept"));
+  base::write_file(out / "run.yaml", "x");
+  fs::create_directories(out / "deep/er");
+  base::prepare_output_folder(out, false, true);
+  EXPECT_TRUE(fs::is_empty(out));
+  EXPECT_THAT(error_of([&] { base::prepare_output_folder(folder.write("f", ""), false, false); }), HasSubstr("file"));
+}
+
+TEST(File, FreeSpace) {
+  TemporaryFolder folder;
+  base::check_free_space(folder.path() / "not/yet/there", 1);
+  EXPECT_THAT(error_of([&] { base::check_free_space(folder.path(), std::uint64_t{1} << 60); }),
+              HasSubstr("not enough disk space"));
+}
+
+TEST(File, InputsAreExpandedInOrder) {
+  TemporaryFolder folder;
+  for (const char* name : {"b.jsonl", "a.jsonl", "B.jsonl", "c.txt", "x[1].jsonl"}) folder.write(name, "");
+  fs::create_directories(folder / "d.jsonl");
+  auto in = [&](const char* name) { return folder / name; };
+  EXPECT_THAT(base::expand_inputs({in("c.txt"), "-", in("?.jsonl")}),
+              ElementsAre(in("c.txt"), "-", in("B.jsonl"), in("a.jsonl"), in("b.jsonl")));
+  EXPECT_THAT(base::expand_inputs({in("x[1].jsonl")}), ElementsAre(in("x[1].jsonl")));  // a file of that very name
+  EXPECT_THAT(base::expand_inputs({in("{a,c}.*")}), ElementsAre(in("a.jsonl"), in("c.txt")));
+  EXPECT_THAT(error_of([&] { base::expand_inputs({in("*.csv")}); }), HasSubstr("no file matches"));
+  EXPECT_THAT(error_of([&] { base::expand_inputs({in("none.csv")}); }), HasSubstr("no such file"));
+  EXPECT_THAT(error_of([&] { base::expand_inputs({in("d.jsonl")}); }), HasSubstr("folder"));
+  EXPECT_THAT(error_of([&] { base::expand_inputs({in("d.json*")}); }), HasSubstr("no file matches"));
+}
+
+}  // namespace

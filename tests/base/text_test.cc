@@ -1,0 +1,96 @@
+#include "base/text.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "base/error.h"
+#include "base/progress.h"
+
+namespace {
+
+using testing::ElementsAre;
+
+TEST(Text, SplitTrimJoin) {
+  EXPECT_THAT(base::split("a,b,,c", ','), ElementsAre("a", "b", "", "c"));
+  EXPECT_THAT(base::split("", ','), ElementsAre(""));
+  EXPECT_THAT(base::split(",", ','), ElementsAre("", ""));
+  EXPECT_EQ(base::trim(" \t\r\n a b \v\f"), "a b");
+  EXPECT_EQ(base::trim(" \n"), "");
+  EXPECT_EQ(base::join(std::vector<std::string>{"a", "b"}, ", "), "a, b");
+  EXPECT_EQ(base::join(std::vector<std::string>{}, ", "), "");
+}
+
+TEST(Text, Nearest) {
+  std::vector<std::string> names = {"learning_rate", "rank", "alpha", "epochs"};
+  EXPECT_EQ(base::nearest("learning_rat", names), "learning_rate");
+  EXPECT_EQ(base::nearest("rnak", names), "rank");  // two neighbours swapped
+  EXPECT_EQ(base::nearest("zzzzzzzz", names), "");
+  EXPECT_EQ(base::nearest("x", {}), "");
+}
+
+TEST(Text, ForHumans) {
+  EXPECT_EQ(base::human_bytes(0), "0 B");
+  EXPECT_EQ(base::human_bytes(999), "999 B");
+  EXPECT_EQ(base::human_bytes(1000), "1.0 kB");
+  EXPECT_EQ(base::human_bytes(999'960), "1.0 MB");
+  EXPECT_EQ(base::human_bytes(1.5e9), "1.5 GB");
+  EXPECT_EQ(base::human_bytes(3e18), "3000.0 PB");
+  EXPECT_EQ(base::human_count(0), "0");
+  EXPECT_EQ(base::human_count(999), "999");
+  EXPECT_EQ(base::human_count(1'234'567), "1,234,567");
+  EXPECT_EQ(base::human_seconds(3.21), "3.2 s");
+  EXPECT_EQ(base::human_seconds(61), "1 min 01 s");
+  EXPECT_EQ(base::human_seconds(3720), "1 h 02 min");
+}
+
+TEST(Text, Shortened) {
+  EXPECT_EQ(base::shortened("a\nb\x01\x7f"), "a\\nb\\x01\\x7f");
+  EXPECT_EQ(base::shortened("abcdef", 3), "abc...");
+  EXPECT_EQ(base::shortened("ab\xC3\xA9", 3), "ab...");  // never half a character
+  EXPECT_EQ(base::shortened("ab\xC3\xA9", 4), "ab\xC3\xA9");
+  EXPECT_EQ(base::shortened("\x80\x80\x80", 1), "...");
+}
+
+TEST(Text, JsonStringsAreReadBackByAParser) {
+  std::string text;
+  for (int c = 0; c < 128; ++c) text += static_cast<char>(c);
+  text += "\xC3\xA9\xF0\x9F\x98\x80\xE2\x80\xA8";
+  for (std::size_t size = 0; size <= text.size(); ++size) {
+    if (size < text.size() && (static_cast<unsigned char>(text[size]) & 0xC0) == 0x80) continue;
+    std::string json;
+    base::append_json_string(json, text.substr(0, size));
+    ASSERT_EQ(nlohmann::json::parse(json).get<std::string>(), text.substr(0, size));
+  }
+  std::string json;
+  base::append_json_string(json, "\t\v\"\\/\xC3\xA9");
+  EXPECT_EQ(json, "\"\\t\\u000b\\\"\\\\/\xC3\xA9\"");
+}
+
+TEST(Error, TheMessageHoldsEveryFact) {
+  base::Error error({"not a number", "a.yaml:3", "x", "a whole number", "see --help"});
+  EXPECT_STREQ(error.what(), "a.yaml:3: not a number: got 'x', expected a whole number\n  see --help");
+  EXPECT_STREQ(base::Error("just this").what(), "just this");
+  EXPECT_STREQ(base::Error({"bad", "", "", "a folder", ""}).what(), "bad: expected a folder");
+  EXPECT_EQ(error.facts().value, "x");
+  EXPECT_THROW(throw base::UsageError("x", "y"), base::Error);
+}
+
+TEST(Progress, TheLine) {
+  EXPECT_EQ(base::progress_line("read", 0.25, "9 MB/s", 10), "read  25%  9 MB/s  30.0 s left");
+  EXPECT_EQ(base::progress_line("read", -1, "9 MB/s", 10), "read  9 MB/s");
+  EXPECT_EQ(base::progress_line("read", 0, "", 10), "read  0%");
+  EXPECT_EQ(base::progress_line("read", 1.5, "", 10), "read  100%");
+}
+
+TEST(Progress, NothingIsDrawnWhereNothingIsDue) {
+  std::ostringstream err;
+  base::Progress progress(err, false, "read");
+  progress.update(0.5, "");  // not a terminal: a line every 30 seconds
+  progress.finish();
+  EXPECT_EQ(err.str(), "");
+}
+
+}  // namespace
