@@ -21,6 +21,10 @@ struct Rendered {
 };
 
 /// One chat format. The interface behind which a Jinja engine for all models will stand.
+///
+/// Contents are data: a special token written out in one ("<|im_end|>") is encoded as ordinary characters, so that no
+/// message can end its own turn or open another. Here the ids differ from transformers' apply_chat_template, which
+/// renders to one string and parses special tokens anywhere in it; for all other contents they are equal.
 class ChatTemplate {
  public:
   virtual ~ChatTemplate() = default;

@@ -1,8 +1,386 @@
+#include <fmt/format.h>
+#include <fmt/ostream.h>
+#include <simdjson.h>
+#include <unistd.h>
+
+#include <charconv>
+#include <cmath>
+#include <iostream>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/pipeline.h"
 #include "base/program.h"
+#include "base/records.h"
+#include "base/stream.h"
+#include "base/text.h"
+#include "base/unicode.h"
+#include "tokenizer/chat.h"
+#include "tokenizer/tokenizer.h"
+
+namespace {
+
+using nlohmann::json;
+using tokenizer::Tokenizer;
+
+constexpr const char* kModelHelp = "a Hugging Face folder, a tokenizer.json, a .model or a .gguf file";
+
+struct InputOptions {
+  std::string model;
+  std::vector<std::string> input;
+  void visit(base::OptionVisitor& v) {
+    v.required("model", model, kModelHelp, base::PathKind::kModel);
+    v.positional("input", input, "input files or globs, '-' for standard input; .zst and .gz are unpacked");
+  }
+  std::vector<std::string> files() const {
+    if (input.empty()) throw base::UsageError({"no input", "", "", "one or more files, or '-' for standard input", ""});
+    return base::expand_inputs(input);
+  }
+};
+
+std::string read_all(const std::string& file) {
+  const auto reader = base::open_reader(file);
+  std::string text;
+  std::vector<char> buffer(1 << 20);
+  while (const std::size_t size = reader->read(buffer.data(), buffer.size())) text.append(buffer.data(), size);
+  return text;
+}
+
+std::string place_text(const std::vector<std::string>& files, const base::Place& place) {
+  return fmt::format("{}:{}", files[place.file], place.line);
+}
+
+// For every record of `files`, in order and on several threads: `work(record as JSON text, place)` gives what `sink`
+// gets. Bytes that are no record end the command.
+template <class Result>
+void each_record(const std::vector<std::string>& files, int threads,
+                 const std::function<Result(std::string_view line, const std::string& where)>& work,
+                 const std::function<void(Result)>& sink) {
+  base::BlockReader reader(files, {});
+  std::vector<base::BadBytes> bad;
+  const auto source = [&]() -> std::optional<base::Block> {
+    auto block = reader.next(bad);
+    if (!bad.empty()) throw base::Error({bad[0].error, place_text(files, bad[0].place), "", "", ""});
+    return block;
+  };
+  const auto work_block = [&](base::Block block, int) {
+    std::vector<Result> results;
+    base::for_each_line(block, [&](std::string_view line, const base::Place& place) {
+      results.push_back(work(line, place_text(files, place)));
+    });
+    return results;
+  };
+  const auto sink_block = [&](std::vector<Result> results) {
+    for (Result& result : results) sink(std::move(result));
+  };
+  base::ordered_pipeline<base::Block, std::vector<Result>>(base::thread_count(threads), source, work_block, sink_block);
+}
+
+std::string text_field(std::string_view line, const std::string& field, const std::string& where) {
+  thread_local simdjson::dom::parser parser;
+  simdjson::dom::element value;
+  const auto error = parser.parse(line.data(), line.size()).get(value);
+  if (error) throw base::Error({"not a JSON record", where, simdjson::error_message(error), "", ""});
+  std::string_view text;
+  if (value[field].get(text))
+    throw base::Error({"the record has no text", where, base::shortened(line), "a text under the key '" + field + "'",
+                       "name the key with --text-field"});
+  return std::string(text);
+}
+
+std::vector<std::int32_t> encode(const Tokenizer& model, std::string_view text, bool special) {
+  std::vector<std::int32_t> ids = model.encode(text, special);
+  if (special && model.add_bos && model.bos) ids.insert(ids.begin(), *model.bos);
+  if (special && model.add_eos && model.eos) ids.push_back(*model.eos);
+  return ids;
+}
+
+struct EncodeOptions : InputOptions {
+  bool special = false;
+  std::string text_field = "text";
+  int threads = 0;
+  void visit(base::OptionVisitor& v) {
+    InputOptions::visit(v);
+    v("special", special, "add BOS and EOS as the model wants, and recognise special tokens written out in the text");
+    v("text_field", text_field, "with --json: the key of the text");
+    v("threads", threads, "with --json: threads, 0 = all");
+  }
+};
+
+int run_encode(EncodeOptions& options, base::Context& context) {
+  const auto files = options.files();
+  const auto model = tokenizer::load(options.model);
+  if (!context.json) {
+    for (const std::string& file : files)
+      fmt::print(context.out, "{}\n", fmt::join(encode(*model, read_all(file), options.special), " "));
+    return 0;
+  }
+  each_record<std::string>(
+      files, options.threads,
+      [&](std::string_view line, const std::string& where) {
+        const std::string text = text_field(line, options.text_field, where);
+        return fmt::format("{{\"ids\":[{}]}}\n", fmt::join(encode(*model, text, options.special), ","));
+      },
+      [&](std::string line) { context.out << line; });
+  return 0;
+}
+
+struct DecodeOptions : InputOptions {
+  bool skip_special = false;
+  int threads = 0;
+  void visit(base::OptionVisitor& v) {
+    InputOptions::visit(v);
+    v("skip_special", skip_special, "special tokens give nothing");
+    v("threads", threads, "with --json: threads, 0 = all");
+  }
+};
+
+std::vector<std::int32_t> ids_of_text(std::string_view text, const std::string& file) {
+  std::vector<std::int32_t> ids;
+  const char *at = text.data(), *end = at + text.size();
+  for (;;) {
+    while (at != end && (static_cast<unsigned char>(*at) <= ' ' || *at == ',' || *at == '[' || *at == ']')) ++at;
+    if (at == end) return ids;
+    std::int32_t id = 0;
+    const auto [next, error] = std::from_chars(at, end, id);
+    if (error != std::errc())
+      throw base::Error({"not a token id", fmt::format("{}@{}", file, at - text.data()),
+                         base::shortened(std::string_view(at, std::min<std::size_t>(end - at, 20))),
+                         "numbers separated by blanks", "with --json: records {\"ids\": [...]}"});
+    ids.push_back(id);
+    at = next;
+  }
+}
+
+int run_decode(DecodeOptions& options, base::Context& context) {
+  const auto files = options.files();
+  const auto model = tokenizer::load(options.model);
+  if (!context.json) {
+    for (const std::string& file : files)
+      context.out << model->decode(ids_of_text(read_all(file), file), options.skip_special);
+    return 0;
+  }
+  each_record<std::string>(
+      files, options.threads,
+      [&](std::string_view line, const std::string& where) {
+        const json record = json::parse(line, nullptr, false);
+        if (!record.is_object() || !record.contains("ids") || !record["ids"].is_array())
+          throw base::Error({"the record has no ids", where, base::shortened(line), "{\"ids\": [1, 2, 3]}", ""});
+        std::vector<std::int32_t> ids;
+        for (const json& id : record["ids"]) {
+          if (!id.is_number_integer() || id.get<std::int64_t>() != id.get<std::int32_t>())
+            throw base::Error({"not a token id", where, base::shortened(id.dump()), "a whole number", ""});
+          ids.push_back(id.get<std::int32_t>());
+        }
+        // A cut through a character leaves bytes that JSON cannot hold: U+FFFD for each.
+        const json text = {{"text", model->decode(ids, options.skip_special)}};
+        return text.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
+      },
+      [&](std::string line) { context.out << line; });
+  return 0;
+}
+
+struct CountOptions : InputOptions {
+  std::string text_field = "text";
+  int threads = 0;
+  void visit(base::OptionVisitor& v) {
+    InputOptions::visit(v);
+    v("text_field", text_field, "the key of the text in .jsonl, .json and .csv files; other files are one text");
+    v("threads", threads, "threads, 0 = all");
+  }
+};
+
+struct Counts {
+  std::uint64_t texts = 0, tokens = 0, bytes = 0;
+  void add(const Counts& other) {
+    texts += other.texts;
+    tokens += other.tokens;
+    bytes += other.bytes;
+  }
+  double bytes_per_token() const { return tokens ? static_cast<double>(bytes) / static_cast<double>(tokens) : 0; }
+  json as_json(const std::string& file) const {
+    return {{"file", file},
+            {"texts", texts},
+            {"tokens", tokens},
+            {"bytes", bytes},
+            {"bytes_per_token", std::round(bytes_per_token() * 1000) / 1000}};
+  }
+  std::string as_row(const std::string& file) const {
+    return fmt::format("{:>14} {:>14} {:>14} {:>12.2f}  {}\n", base::human_count(tokens), base::human_count(bytes),
+                       base::human_count(texts), bytes_per_token(), file);
+  }
+};
+
+int run_count(CountOptions& options, base::Context& context) {
+  const auto files = options.files();
+  const auto model = tokenizer::load(options.model);
+  Counts total;
+  const auto print = [&](const Counts& counts, const std::string& name) {
+    if (context.json)
+      context.out << counts.as_json(name).dump(-1, ' ', false, json::error_handler_t::replace) << "\n";
+    else
+      context.out << counts.as_row(name);
+  };
+  if (!context.json)
+    fmt::print(context.out, "{:>14} {:>14} {:>14} {:>12}\n", "tokens", "bytes", "texts", "bytes/token");
+  for (const std::string& file : files) {
+    Counts counts;
+    const std::string_view name = base::without_compression_suffix(file);
+    if (name.ends_with(".jsonl") || name.ends_with(".json") || name.ends_with(".csv")) {
+      each_record<Counts>(
+          {file}, options.threads,
+          [&](std::string_view line, const std::string& where) {
+            const std::string text = text_field(line, options.text_field, where);
+            return Counts{1, model->encode(text).size(), text.size()};
+          },
+          [&](Counts one) { counts.add(one); });
+    } else {
+      const std::string text = read_all(file);
+      counts = {1, model->encode(text).size(), text.size()};
+    }
+    print(counts, file);
+    total.add(counts);
+  }
+  if (files.size() > 1) print(total, "total");
+  return 0;
+}
+
+struct ChatOptions : InputOptions {
+  bool generation_prompt = false;
+  void visit(base::OptionVisitor& v) {
+    InputOptions::visit(v);
+    v("generation_prompt", generation_prompt, "end with the opening of an assistant turn");
+  }
+};
+
+std::vector<tokenizer::Message> messages_of(const json& record, const std::string& where) {
+  const json& list = record.is_object() && record.contains("messages") ? record["messages"] : record;
+  const auto refuse = [&] {
+    throw base::Error({"not a conversation", where, base::shortened(record.dump(-1, ' ', true)),
+                       R"({"messages": [{"role": "user", "content": "..."}, ...]})", ""});
+  };
+  if (!list.is_array()) refuse();
+  std::vector<tokenizer::Message> messages;
+  for (const json& item : list) {
+    if (!item.is_object() || !item.value("role", json()).is_string() || !item.value("content", json()).is_string())
+      refuse();
+    messages.push_back({item["role"].get<std::string>(), item["content"].get<std::string>()});
+  }
+  return messages;
+}
+
+// The conversation as text with the trained tokens marked.
+void print_marked(const Tokenizer& model, const tokenizer::Rendered& rendered, base::Context& context) {
+  const bool colour = &context.out == &std::cout && isatty(STDOUT_FILENO);
+  const char* open = colour ? "\033[32m" : "\u27E6";  // green, or white square brackets
+  const char* close = colour ? "\033[0m" : "\u27E7";
+  std::size_t trained = 0;
+  for (std::size_t begin = 0; begin < rendered.ids.size();) {
+    std::size_t end = begin;
+    while (end < rendered.ids.size() && rendered.trained[end] == rendered.trained[begin]) ++end;
+    const std::string text = model.decode({rendered.ids.begin() + begin, rendered.ids.begin() + end});
+    rendered.trained[begin] ? context.out << open << text << close : context.out << text;
+    if (rendered.trained[begin]) trained += end - begin;
+    begin = end;
+  }
+  if (!context.quiet) fmt::print(context.err, "{} tokens, {} of them trained\n", rendered.ids.size(), trained);
+}
+
+int run_chat(ChatOptions& options, base::Context& context) {
+  const auto files = options.files();
+  const auto model = tokenizer::load(options.model);
+  const auto chat = tokenizer::chat_template_of(*model);
+  const auto show = [&](const json& record, const std::string& where) {
+    const auto rendered = chat->render(messages_of(record, where), options.generation_prompt);
+    if (!context.json) return print_marked(*model, rendered, context);
+    context.out << json{{"ids", rendered.ids}, {"trained", rendered.trained}}.dump() << "\n";
+  };
+  for (const std::string& file : files) {
+    // One JSON document (a conversation or its list of messages), else one record a line.
+    const std::string text = read_all(file);
+    const json whole = json::parse(text, nullptr, false);
+    if (!whole.is_discarded()) {
+      show(whole, file);
+      continue;
+    }
+    std::size_t number = 0;
+    for (const std::string& line : base::split(text, '\n')) {
+      ++number;
+      if (base::trim(line).empty()) continue;
+      const std::string where = fmt::format("{}:{}", file, number);
+      const json record = json::parse(line, nullptr, false);
+      if (record.is_discarded()) throw base::Error({"not valid JSON", where, base::shortened(line), "", ""});
+      show(record, where);
+    }
+  }
+  return 0;
+}
+
+struct InfoOptions {
+  std::string model;
+  void visit(base::OptionVisitor& v) { v.required("model", model, kModelHelp, base::PathKind::kModel); }
+};
+
+int run_info(InfoOptions& options, base::Context& context) {
+  const auto model = tokenizer::load(options.model);
+  json info = {{"kind", model->kind}, {"size", model->size()}};
+  const auto role = [&](const char* name, const std::optional<std::int32_t>& id) {
+    info[name] = id ? json{{"id", *id}, {"token", model->token(*id)}} : json(nullptr);
+  };
+  role("bos", model->bos);
+  role("eos", model->eos);
+  role("pad", model->pad);
+  role("unknown", model->unknown);
+  info["add_bos"] = model->add_bos;
+  info["add_eos"] = model->add_eos;
+  std::size_t special = 0;
+  for (std::int32_t id = 0; id < model->size(); ++id) special += model->is_special(id);
+  info["special_tokens"] = special;
+  std::string chat = "none";
+  if (!model->chat_template.empty()) {
+    try {
+      tokenizer::chat_template_of(*model);
+      chat = "ChatML";
+    } catch (const base::Error&) {
+      chat = "present, not supported";
+    }
+  }
+  info["chat_template"] = chat;
+  if (context.json) {
+    context.out << info.dump() << "\n";
+    return 0;
+  }
+  for (const char* key :
+       {"kind", "size", "special_tokens", "bos", "eos", "pad", "unknown", "add_bos", "add_eos", "chat_template"}) {
+    const json& value = info[key];
+    std::string text = value.is_string() ? value.get<std::string>() : value.dump();
+    if (value.is_object()) text = fmt::format("{} {}", value["id"].get<int>(), value["token"].get<std::string>());
+    if (value.is_null()) text = "none";
+    fmt::print(context.out, "{:<16}{}\n", key, text);
+  }
+  return 0;
+}
+
+}  // namespace
 
 int main(int argc, char** argv) {
   base::Program program;
   program.name = "tokenizer";
   program.summary = "text to token ids and back, chat templates";
+  program.commands = {
+      base::make_command<EncodeOptions>(
+          "encode", "the ids of each file, one line a file; with --json of each record's text, one line a record",
+          "tokenizer encode --model smollm2.gguf --json corpus.jsonl.zst > ids.jsonl", run_encode),
+      base::make_command<DecodeOptions>("decode", "the text of ids (numbers, or with --json records {\"ids\"})",
+                                        "echo 19556 905 | tokenizer decode --model smollm2.gguf -", run_decode),
+      base::make_command<CountOptions>("count", "tokens, bytes and bytes per token of each file",
+                                       "tokenizer count --model smollm2.gguf corpus/*.jsonl.zst", run_count),
+      base::make_command<ChatOptions>(
+          "chat", "a conversation in the model's chat format; trained tokens coloured or in \u27E6brackets\u27E7",
+          "tokenizer chat --model smollm2.gguf conversations.jsonl", run_chat),
+      base::make_command<InfoOptions>("info", "what kind of tokenizer it is, its size and special tokens",
+                                      "tokenizer info --model smollm2.gguf", run_info),
+  };
   return base::run_program(program, argc, argv);
 }

@@ -1,0 +1,110 @@
+// Words seen before and their ids: most of a text is words seen before.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <cstring>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace tokenizer {
+
+/// Two tables in which a newer word takes the place of an older one with the same slot: short words of few ids in 32
+/// bytes each, longer ones behind a pointer. One thread.
+class WordCache {
+ public:
+  static constexpr std::size_t kShortBytes = 15, kShortIds = 3, kLongBytes = 64;
+
+  /// Appends the ids of `word` and returns true, if it is known. `readable` is the end of the text that `word` lies in.
+  bool find(std::string_view word, const char* readable, std::vector<std::int32_t>& ids) {
+    if (word.size() <= kShortBytes) {
+      const Key key = short_key(word, readable);
+      const Short& slot = short_[key.slot()];
+      if (slot.key == key) {
+        // Room for all three, then the true size: cheaper than a loop.
+        const std::size_t size = ids.size();
+        ids.resize(size + kShortIds);
+        std::memcpy(ids.data() + size, slot.ids.data(), sizeof(slot.ids));
+        ids.resize(size + slot.count);
+        return true;
+      }
+    }
+    if (word.size() > kLongBytes) return false;
+    const Long& slot = long_[long_slot(word)];
+    if (slot.word != word || word.empty()) return false;
+    ids.insert(ids.end(), slot.ids.begin(), slot.ids.end());
+    return true;
+  }
+
+  void insert(std::string_view word, const char* readable, const std::int32_t* ids, std::size_t count) {
+    if (word.size() <= kShortBytes && count <= kShortIds) {
+      const Key key = short_key(word, readable);
+      Short& slot = short_[key.slot()];
+      slot.key = key;
+      slot.count = static_cast<std::uint32_t>(count);
+      std::memcpy(slot.ids.data(), ids, count * sizeof(std::int32_t));
+    } else if (word.size() <= kLongBytes) {
+      Long& slot = long_[long_slot(word)];
+      slot.word = word;
+      slot.ids.assign(ids, ids + count);
+    }
+  }
+
+ private:
+  static constexpr int kShortBits = 15, kLongBits = 13;
+
+  struct Key {
+    std::uint64_t low = 0, high = 0;  // the bytes, zero-filled; the last one is the length, so no two words are equal
+    bool operator==(const Key&) const = default;
+    std::size_t slot() const { return mix(low, high) >> (64 - kShortBits); }
+  };
+  struct Short {
+    Key key;
+    std::array<std::int32_t, kShortIds> ids{};
+    std::uint32_t count = 0;
+  };
+  struct Long {
+    std::string word;
+    std::vector<std::int32_t> ids;
+  };
+
+  static std::uint64_t mix(std::uint64_t a, std::uint64_t b) {
+    const auto product = static_cast<unsigned __int128>(a ^ 0x9E3779B97F4A7C15ull) * (b ^ 0xBF58476D1CE4E5B9ull);
+    return (static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64)) * 0x94D049BB133111EBull;
+  }
+  static Key short_key(std::string_view word, const char* readable) {
+    Key key;
+    if (readable - word.data() >= 16) {
+      std::memcpy(&key, word.data(), 16);
+      const auto bits = static_cast<unsigned>(word.size() * 8);
+      if (bits < 64) {
+        key.low &= (std::uint64_t{1} << bits) - 1;
+        key.high = 0;
+      } else {
+        key.high &= (std::uint64_t{1} << (bits - 64)) - 1;
+      }
+    } else {
+      std::memcpy(&key, word.data(), word.size());
+    }
+    key.high |= static_cast<std::uint64_t>(word.size()) << 56;
+    return key;
+  }
+  static std::size_t long_slot(std::string_view word) {
+    std::uint64_t hash = word.size();
+    std::size_t i = 0;
+    for (; i + 8 <= word.size(); i += 8) {
+      std::uint64_t part;
+      std::memcpy(&part, word.data() + i, 8);
+      hash = mix(hash, part);
+    }
+    std::uint64_t rest = 0;
+    std::memcpy(&rest, word.data() + i, word.size() - i);
+    return mix(hash, rest) >> (64 - kLongBits);
+  }
+
+  std::vector<Short> short_ = std::vector<Short>(std::size_t{1} << kShortBits);
+  std::vector<Long> long_ = std::vector<Long>(std::size_t{1} << kLongBits);
+};
+
+}  // namespace tokenizer
