@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "curate/lines.h"
+
 namespace curate {
 
 void Document::reset(std::string_view text, std::string_view id, std::string_view source) {
@@ -9,6 +11,7 @@ void Document::reset(std::string_view text, std::string_view id, std::string_vie
   id_ = id;
   source_ = source;
   version_ = 0;
+  cached_ = 0;
   scores_.clear();
   labels_.clear();
 }
@@ -17,6 +20,59 @@ void Document::replace_text(std::string text) {
   own_text_ = std::move(text);
   text_ = own_text_;
   ++version_;
+  cached_ = 0;
+}
+
+void Document::replace_text(std::string text, std::size_t word_count) {
+  replace_text(std::move(text));
+  word_count_ = word_count;
+  cached_ = kWordCount;
+}
+
+bool Document::ascii() {
+  if (!(cached_ & kAscii)) {
+    ascii_ = is_ascii(text_);
+    cached_ |= kAscii;
+  }
+  return ascii_;
+}
+
+std::uint32_t Document::code_points() {
+  if (!(cached_ & kCodePoints)) {
+    code_points_ = ascii() ? static_cast<std::uint32_t>(text_.size()) : count_code_points(text_);
+    cached_ |= kCodePoints;
+  }
+  return code_points_;
+}
+
+std::uint32_t Document::code_points(std::string_view part) {
+  return ascii() ? static_cast<std::uint32_t>(part.size()) : count_code_points(part);
+}
+
+const Words& Document::words() {
+  if (!(cached_ & kWords)) {
+    words_.split(text_);
+    cached_ |= kWords;
+  }
+  return words_;
+}
+
+std::size_t Document::word_count() { return cached_ & kWordCount ? word_count_ : words().size(); }
+
+const std::vector<std::string_view>& Document::newline_parts() {
+  if (!(cached_ & kNewlineParts)) {
+    split_at_newlines(text_, newline_parts_);
+    cached_ |= kNewlineParts;
+  }
+  return newline_parts_;
+}
+
+const std::vector<std::string_view>& Document::lines() {
+  if (!(cached_ & kLines)) {
+    split_lines(text_, lines_);
+    cached_ |= kLines;
+  }
+  return lines_;
 }
 
 void Document::set_score(std::string_view name, double value) {

@@ -7,6 +7,9 @@
 #include <utility>
 #include <vector>
 
+#include "curate/counter.h"
+#include "curate/words.h"
+
 namespace curate {
 
 /// Reused for one document after another by one thread, so that its buffers are allocated once.
@@ -19,21 +22,50 @@ class Document {
   std::string_view source() const { return source_; }
   std::string_view text() const { return text_; }
   bool edited() const { return version_ > 0; }
-  /// A step that edits: starts a new version; everything cached is dropped.
+  /// A step that edits: starts a new version; everything cached is dropped. `word_count` is words().size() of the new
+  /// text where the step knows it.
   void replace_text(std::string text);
+  void replace_text(std::string text, std::size_t word_count);
   /// A score under the record's `hornbook` key ("textbook", "language_score").
   void set_score(std::string_view name, double value);
   void set_label(std::string_view name, std::string_view value);
   const std::vector<std::pair<std::string, double>>& scores() const { return scores_; }
   const std::vector<std::pair<std::string, std::string>>& labels() const { return labels_; }
 
-  // The cached views (words, lines, paragraphs, lower-cased text, code point count) are declared here by the rules that
-  // need them: `const Words& words();` and so on, each computed on first use.
+  // Views of the text, each computed on first use. They are valid until the next reset or replace_text.
+
+  bool ascii();
+  std::uint32_t code_points();
+  /// Code points of a part of the text.
+  std::uint32_t code_points(std::string_view part);
+  const Words& words();
+  std::size_t word_count();
+  /// str.split("\n") and str.splitlines() of the text.
+  const std::vector<std::string_view>& newline_parts();
+  const std::vector<std::string_view>& lines();
+
+  /// Buffers that steps may use while they run; what they hold has no meaning between steps.
+  struct Scratch {
+    Counter counter;
+    std::vector<std::string_view> parts;
+    std::vector<std::uint32_t> numbers, positions, sums;
+    std::string bytes;
+    Words words;
+  };
+  Scratch& scratch() { return scratch_; }
 
  private:
   std::string_view text_, id_, source_;
   std::string own_text_;
   int version_ = 0;
+  enum Cached : unsigned { kAscii = 1, kCodePoints = 2, kWords = 4, kWordCount = 8, kNewlineParts = 16, kLines = 32 };
+  unsigned cached_ = 0;  ///< which of the following are of this text
+  bool ascii_ = false;
+  std::uint32_t code_points_ = 0;
+  std::size_t word_count_ = 0;
+  Words words_;
+  std::vector<std::string_view> newline_parts_, lines_;
+  Scratch scratch_;
   std::vector<std::pair<std::string, double>> scores_;
   std::vector<std::pair<std::string, std::string>> labels_;
 };
