@@ -59,6 +59,11 @@ void RecordInput::drop(std::size_t size) {
   begin_ += size;
 }
 
+void RecordFormat::append_bad(BadBytes& piece, std::string_view bytes) {
+  piece.bytes += bytes.substr(0, kBadBytesKept - std::min(kBadBytesKept, piece.bytes.size()));
+  piece.size += bytes.size();
+}
+
 void RecordFormat::add_bad(std::vector<BadBytes>& bad, const Place& place, std::string_view bytes,
                            const std::string& error) {
   bad.push_back({place, std::string(bytes.substr(0, kBadBytesKept)), bytes.size(), error});
@@ -69,11 +74,11 @@ std::string RecordFormat::too_long() const {
 }
 
 void RecordFormat::skip_long_line(std::vector<BadBytes>& bad) {
-  BadBytes line{input_.place(), std::string(input_.window().substr(0, kBadBytesKept)), 0, too_long()};
+  BadBytes line{input_.place(), "", 0, too_long()};
   for (;;) {
     std::string_view window = input_.window();
     std::size_t end = window.find('\n');
-    line.size += std::min(end, window.size());
+    append_bad(line, window.substr(0, end));
     input_.drop(end == window.npos ? window.size() : end + 1);
     if (end != window.npos || !input_.more()) break;
   }
@@ -137,7 +142,7 @@ struct BlockReader::State {
   }
 
   void close() {
-    earlier_files += input->consumed();
+    earlier_files += std::max(input->consumed(), input->total());  // of a broken file, what follows is not read
     bytes_read = earlier_files;
     format.reset();
     input.reset();

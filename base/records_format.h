@@ -26,6 +26,7 @@ class RecordInput {
   /// Why the input ended early; empty while it has not.
   const std::string& error() const { return error_; }
   std::uint64_t consumed() const { return reader_->consumed(); }
+  std::uint64_t total() const { return reader_->total(); }
 
  private:
   std::unique_ptr<ByteReader> reader_;
@@ -54,6 +55,8 @@ class RecordFormat {
  protected:
   /// Records `bytes` (a piece of the window) as bad.
   void add_bad(std::vector<BadBytes>& bad, const Place& place, std::string_view bytes, const std::string& error);
+  /// Adds bytes to a piece that is read bit by bit; only the first are kept.
+  static void append_bad(BadBytes& piece, std::string_view bytes);
   /// Drops the line at the window's front, however long, and records it as too long.
   void skip_long_line(std::vector<BadBytes>& bad);
   std::string too_long() const;

@@ -68,11 +68,8 @@ class ValueScanner {
         } else if (c == '"') {
           in_string_ = false;
         }
-        // No JSON string holds a raw newline: a quote is missing, and reading on would swallow what follows.
-        if (c == '\n') {
-          in_string_ = escaped_ = false;
-          broken_ = true;
-        }
+        // No JSON string may hold a raw newline, yet careless writers make them; the string goes on behind it.
+        if (c == '\n') broken_ = true;
         continue;
       }
       switch (c) {
@@ -173,8 +170,7 @@ class JsonArray final : public RecordFormat {
     BadBytes rest{input_.place(), "", 0, error};
     do {
       std::string_view window = input_.window();
-      rest.bytes += window.substr(0, kBadBytesKept - std::min<std::size_t>(kBadBytesKept, rest.bytes.size()));
-      rest.size += window.size();
+      append_bad(rest, window);
       input_.drop(window.size());
     } while (input_.more());
     bad.push_back(std::move(rest));
@@ -192,8 +188,7 @@ class JsonArray final : public RecordFormat {
       if (end != std::string_view::npos) break;
       seen = input_.window().size();
       if (seen > options_.max_record_bytes) {
-        if (long_element.bytes.empty()) long_element.bytes = input_.window().substr(0, kBadBytesKept);
-        long_element.size += seen;
+        append_bad(long_element, input_.window());
         input_.drop(seen);
         seen = 0;
       }
@@ -201,7 +196,7 @@ class JsonArray final : public RecordFormat {
       std::string_view window = input_.window();
       const std::string cut = input_.error().empty() ? "the JSON array is cut off" : input_.error();
       if (long_element.size > 0) {
-        long_element.size += window.size();
+        append_bad(long_element, window);
         long_element.error += "; " + cut;
         bad.push_back(std::move(long_element));
       } else {
@@ -213,8 +208,7 @@ class JsonArray final : public RecordFormat {
     std::string_view value = input_.window().substr(0, end);
     while (!value.empty() && is_blank(value.back())) value.remove_suffix(1);
     if (long_element.size > 0 || value.size() > options_.max_record_bytes) {
-      if (long_element.bytes.empty()) long_element.bytes = value.substr(0, kBadBytesKept);
-      long_element.size += value.size();
+      append_bad(long_element, value);
       bad.push_back(std::move(long_element));
     } else if (scanner.broken()) {
       add_bad(bad, input_.place(), value, "a line break inside a JSON string");

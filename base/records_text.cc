@@ -31,7 +31,7 @@ class CommaSeparated final : public RecordFormat {
         if (error.empty() && find_invalid_utf8(row) != row.npos) error = "not valid UTF-8";
         if (keys_.empty()) {
           if (error.empty()) error = set_keys();
-          if (!error.empty()) return drop_file(bad, row, error);
+          if (!error.empty()) return drop_file(bad, error);
         } else if (error.empty() && fields_.size() != keys_.size()) {
           error = std::to_string(fields_.size()) + " fields where the header has " + std::to_string(keys_.size());
         } else if (error.empty()) {
@@ -105,10 +105,10 @@ class CommaSeparated final : public RecordFormat {
   }
 
   // Without a header no row can be read.
-  bool drop_file(std::vector<BadBytes>& bad, std::string_view row, const std::string& error) {
-    BadBytes rest{input_.place(), std::string(row.substr(0, kBadBytesKept)), 0, error + "; the file is left out"};
+  bool drop_file(std::vector<BadBytes>& bad, const std::string& error) {
+    BadBytes rest{input_.place(), "", 0, error + "; the file is left out"};
     do {
-      rest.size += input_.window().size();
+      append_bad(rest, input_.window());
       input_.drop(input_.window().size());
     } while (input_.more());
     bad.push_back(std::move(rest));
@@ -147,6 +147,7 @@ class PlainText final : public RecordFormat {
           continue;
         }
         if (input_.more()) continue;
+        window = input_.window();
         if (input_.error().empty()) {
           take_line(block, bad, window, window.size());
           finish(block, bad);
@@ -211,7 +212,8 @@ class PlainText final : public RecordFormat {
   // before it in the paragraph.
   void skip_long_document(std::vector<BadBytes>& bad) {
     if (document_.empty()) place_ = input_.place();
-    BadBytes piece{place_, document_.substr(0, kBadBytesKept), document_.size(), too_long()};
+    BadBytes piece{place_, "", 0, too_long()};
+    append_bad(piece, document_);
     document_.clear();
     all_blank_ = true;
     do {
