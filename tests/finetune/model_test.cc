@@ -1,0 +1,280 @@
+// What must hold without any oracle: packing, chunks, the cache, dropout, and the faster attention against the plain
+// one.
+#include "finetune/model.h"
+
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+#include "finetune/attention.h"
+#include "finetune/elementwise.h"
+#include "finetune/linear.h"
+#include "finetune/loss.h"
+#include "tests/finetune/tiny_llama.h"
+
+namespace {
+
+using finetune::Llama;
+using finetune::PackedRow;
+using tiny_llama::relative;
+
+PackedRow row_of(const at::Tensor& ids, std::vector<std::int64_t> lengths) {
+  PackedRow row;
+  row.ids = ids;
+  row.lengths = std::move(lengths);
+  row.targets = at::full_like(ids, -100);
+  std::int64_t first = 0;
+  for (std::int64_t length : row.lengths) {
+    row.targets.narrow(0, first, length - 1).copy_(ids.narrow(0, first + 1, length - 1));
+    first += length;
+  }
+  row.trained = row.targets.ge(0).sum().item<std::int64_t>();
+  return row;
+}
+
+at::Tensor random_ids(std::int64_t count, std::int64_t seed) {
+  at::manual_seed(static_cast<std::uint64_t>(seed));
+  return at::randint(257, {count}, at::kLong);
+}
+
+TEST(Model, ZeroBChangesNoBit) {
+  for (const std::string& name : tiny_llama::kCases)
+    for (at::ScalarType dtype : {at::kFloat, at::kBFloat16}) {
+      at::NoGradGuard no_gradient;
+      Llama model = tiny_llama::load(tiny_llama::folder(name), dtype);
+      PackedRow row = row_of(random_ids(40, 1), {17, 23});
+      at::Tensor base = model.logits(model.hidden(row));
+      model.attach({"all-linear"}, 8, 16, 0, false, 3);
+      EXPECT_TRUE(at::equal(model.logits(model.hidden(row)), base)) << name;
+    }
+}
+
+TEST(Model, FreshAdapterDependsOnSeedAndPlaceOnly) {
+  Llama model = tiny_llama::load(tiny_llama::folder("tied"));
+  model.attach({"all-linear"}, 4, 8, 0, false, 3);
+  lora::Adapter all = model.adapter();
+  model.attach({"v_proj"}, 4, 8, 0, true, 3);
+  lora::Adapter one = model.adapter();
+  ASSERT_EQ(one.modules.size(), 2u);
+  EXPECT_EQ(one.modules[1].name, "model.layers.1.self_attn.v_proj");
+  EXPECT_EQ(one.modules[1].a, all.modules[9].a);
+  EXPECT_NE(all.modules[9].a, all.modules[2].a);
+  EXPECT_DOUBLE_EQ(one.modules[0].scale, 4.0);
+  EXPECT_DOUBLE_EQ(all.modules[0].scale, 2.0);
+  at::Tensor a = model.parameters()[0];
+  EXPECT_LE(a.abs().max().item<float>(), 1 / 8.0f);  // 1 / sqrt(64)
+  EXPECT_GT(a.abs().max().item<float>(), 0.9f / 8);
+  EXPECT_LT(std::abs(a.mean().item<float>()), 0.02f);
+}
+
+TEST(Model, AdapterThatDoesNotFitIsRefused) {
+  Llama model = tiny_llama::load(tiny_llama::folder("tied"));
+  lora::Adapter adapter;
+  adapter.modules.push_back(
+      {"model.layers.2.self_attn.q_proj", 1, 64, 64, 1, std::vector<float>(64), std::vector<float>(64)});
+  EXPECT_THROW(model.attach(adapter), base::Error);
+  adapter.modules[0].name = "model.layers.1.self_attn.k_proj";  // [32, 64]
+  EXPECT_THROW(model.attach(adapter), base::Error);
+  EXPECT_THROW(model.attach({"q_porj"}, 4, 8, 0, false, 3), base::Error);
+}
+
+// The gradient of every parameter, joined.
+at::Tensor gradient(const Llama& model, const std::vector<PackedRow>& rows, std::uint64_t dropout_seed = 0) {
+  for (at::Tensor leaf : model.parameters()) leaf.mutable_grad() = at::Tensor();
+  for (const PackedRow& row : rows) model.loss_sum(row, dropout_seed).backward();
+  std::vector<at::Tensor> parts;
+  for (const at::Tensor& leaf : model.parameters()) parts.push_back(leaf.grad().flatten());
+  return at::cat(parts);
+}
+
+Llama with_adapter(const std::string& name, double dropout = 0, at::ScalarType dtype = at::kFloat) {
+  Llama model = tiny_llama::load(tiny_llama::folder(name), dtype);
+  model.attach({"all-linear"}, 4, 8, dropout, false, 3);
+  at::NoGradGuard no_gradient;
+  at::manual_seed(5);
+  for (at::Tensor leaf : model.parameters())
+    if (leaf.size(1) == 4) leaf.normal_(0, 0.05);
+  return model;
+}
+
+TEST(Model, PackedEqualsUnpackedInAnyOrder) {
+  Llama model = with_adapter("llama3_rope");
+  at::Tensor ids = random_ids(60, 2);
+  std::vector<at::Tensor> documents = {ids.narrow(0, 0, 25), ids.narrow(0, 25, 5), ids.narrow(0, 30, 30)};
+  std::vector<PackedRow> alone;
+  for (const at::Tensor& document : documents) alone.push_back(row_of(document, {document.size(0)}));
+  at::Tensor expected = gradient(model, alone);
+  double loss = 0;
+  for (const PackedRow& row : alone) loss += model.loss_sum(row).item<double>();
+  for (std::vector<std::size_t> order : {std::vector<std::size_t>{0, 1, 2}, {2, 0, 1}, {1, 2, 0}}) {
+    std::vector<at::Tensor> packed;
+    std::vector<std::int64_t> lengths;
+    for (std::size_t i : order) {
+      packed.push_back(documents[i]);
+      lengths.push_back(documents[i].size(0));
+    }
+    PackedRow row = row_of(at::cat(packed), lengths);
+    EXPECT_NEAR(model.loss_sum(row).item<double>(), loss, 1e-6 * loss);
+    EXPECT_LT(relative(gradient(model, {row}), expected), 1e-6);
+  }
+  // And it can fail: one document of the same tokens is another thing.
+  EXPECT_GT(relative(gradient(model, {row_of(ids, {60})}), expected), 1e-2);
+}
+
+TEST(Model, FastAttentionEqualsAutograd) {
+  finetune::HeadShape shape{6, 2, 16};
+  std::vector<std::int64_t> lengths = {1, 30, 2, 64};
+  at::manual_seed(7);
+  at::Tensor positions = at::cat({at::arange(1), at::arange(30), at::arange(2), at::arange(64)});
+  lora::ModelConfig config;
+  config.head_dim = 16;
+  finetune::Rotation rotation = finetune::rotation_at(positions, finetune::inverse_frequencies(config));
+  at::Tensor qkv = at::randn({97, 160}).requires_grad_(), weights = at::randn({97, 96});
+  at::Tensor fast = finetune::packed_attention(qkv, shape, rotation, lengths);
+  (fast * weights).sum().backward();
+  at::Tensor fast_gradient = qkv.grad();
+  qkv.mutable_grad() = at::Tensor();
+  at::Tensor plain = finetune::packed_attention_by_autograd(qkv, shape, rotation, lengths);
+  (plain * weights).sum().backward();
+  EXPECT_LT(relative(fast.detach(), plain.detach()), 1e-6);
+  EXPECT_LT(relative(fast_gradient, qkv.grad()), 1e-6);
+
+  // The obvious way, head by head, for one document: rotated pairs (i, i + 8), key head of query head h is h / 3.
+  at::NoGradGuard no_gradient;
+  at::Tensor heads = qkv.detach().narrow(0, 33, 64).view({64, 10, 16}),
+             angles = at::arange(64).unsqueeze(1) * at::pow(10000.0, at::arange(8) * (-2.0 / 16)).unsqueeze(0);
+  auto rotated = [&](std::int64_t head) {
+    at::Tensor x = heads.select(1, head), x1 = x.narrow(1, 0, 8), x2 = x.narrow(1, 8, 8);
+    return at::cat({x1 * angles.cos() - x2 * angles.sin(), x2 * angles.cos() + x1 * angles.sin()}, 1);
+  };
+  for (std::int64_t head = 0; head < 6; ++head) {
+    at::Tensor scores = rotated(head).mm(rotated(6 + head / 3).t()) / 4;
+    scores.masked_fill_(at::ones({64, 64}, at::kBool).triu(1), -INFINITY);
+    at::Tensor expected = scores.softmax(1).mm(heads.select(1, 8 + head / 3));
+    EXPECT_LT(relative(fast.detach().narrow(0, 33, 64).narrow(1, 16 * head, 16), expected), 1e-5) << head;
+  }
+}
+
+TEST(Model, ElementwiseGradientsEqualAutograd) {
+  at::manual_seed(8);
+  at::Tensor x = at::randn({9, 32}).requires_grad_(), weight = at::randn({32}), upstream = at::randn({9, 32});
+  at::Tensor ours = finetune::rms_norm(x, weight, 1e-3);
+  (ours * upstream).sum().backward();
+  at::Tensor gradient = x.grad();
+  x.mutable_grad() = at::Tensor();
+  at::Tensor plain = x * (x.square().mean(1, true) + 1e-3).rsqrt() * weight;
+  (plain * upstream).sum().backward();
+  EXPECT_LT(relative(ours.detach(), plain.detach()), 1e-6);
+  EXPECT_LT(relative(gradient, x.grad()), 1e-6);
+
+  x.mutable_grad() = at::Tensor();
+  at::Tensor product = finetune::swiglu(x);
+  (product * upstream.narrow(1, 0, 16)).sum().backward();
+  gradient = x.grad();
+  x.mutable_grad() = at::Tensor();
+  plain = at::silu(x.narrow(1, 0, 16)) * x.narrow(1, 16, 16);
+  (plain * upstream.narrow(1, 0, 16)).sum().backward();
+  EXPECT_LT(relative(product.detach(), plain.detach()), 1e-6);
+  EXPECT_LT(relative(gradient, x.grad()), 1e-6);
+}
+
+TEST(Model, ChunkedLossEqualsFull) {
+  at::manual_seed(9);
+  at::Tensor hidden = at::randn({50, 24}).requires_grad_(), head = at::randn({101, 24});
+  at::Tensor targets = at::randint(101, {50}, at::kLong);
+  targets.narrow(0, 10, 17).fill_(-100);
+  at::Tensor full = at::nll_loss(at::log_softmax(hidden.mm(head.t()), 1), targets, {}, at::Reduction::Sum);
+  full.backward();
+  at::Tensor expected = hidden.grad();
+  for (std::int64_t chunk : {1, 7, 33, 64}) {
+    hidden.mutable_grad() = at::Tensor();
+    at::Tensor loss = finetune::head_loss_sum(hidden, head, targets, chunk);
+    (loss * 3).backward();
+    EXPECT_NEAR(loss.item<double>(), full.item<double>(), 1e-5 * full.item<double>());
+    EXPECT_LT(relative(hidden.grad(), expected * 3), 1e-6) << chunk;
+  }
+  targets.fill_(-100);
+  EXPECT_EQ(finetune::head_loss_sum(hidden, head, targets).item<double>(), 0) << "nothing is trained";
+}
+
+TEST(Model, CacheEqualsFullForward) {
+  for (const std::string& name : tiny_llama::kCases) {
+    at::NoGradGuard no_gradient;
+    Llama model = with_adapter(name);
+    at::Tensor ids = random_ids(50, 3);
+    at::Tensor full = model.logits(model.hidden(row_of(ids, {50})));
+    finetune::KvCache cache;
+    std::int64_t done = 0;
+    for (std::int64_t step : {20, 1, 1, 7, 1, 20}) {  // a prompt, single tokens, and pieces
+      at::Tensor last = model.next_logits(ids.narrow(0, done, step), cache);
+      done += step;
+      EXPECT_EQ(cache.tokens, done);
+      EXPECT_LT(relative(last, full[done - 1]), 1e-5) << name << " after " << done;
+    }
+  }
+}
+
+TEST(Model, Bfloat16IsNearFloat32) {
+  for (const std::string& name : tiny_llama::kCases) {
+    Llama wide = with_adapter(name), narrow = with_adapter(name, 0, at::kBFloat16);
+    PackedRow row = row_of(random_ids(40, 4), {17, 23});
+    EXPECT_LT(relative(narrow.logits(narrow.hidden(row)).detach(), wide.logits(wide.hidden(row)).detach()), 2e-2);
+    EXPECT_LT(relative(gradient(narrow, {row}), gradient(wide, {row})), 4e-2) << name;
+  }
+}
+
+TEST(Dropout, MaskIsItsSeedsAndHasTheRightShare) {
+  auto mask = [](std::uint64_t seed, std::int64_t index) {
+    return finetune::dropout_mask(seed, index, 0.1, {300, 401}, at::TensorOptions(at::kFloat));
+  };
+  at::Tensor one = mask(1, 0);
+  EXPECT_TRUE(at::equal(one, mask(1, 0)));
+  EXPECT_FALSE(at::equal(one, mask(1, 1)));
+  EXPECT_FALSE(at::equal(one, mask(2, 0)));
+  EXPECT_NEAR(one.eq(0).to(at::kFloat).mean().item<double>(), 0.1, 0.004);  // 4 standard deviations
+  EXPECT_NEAR(one.mean().item<double>(), 1, 0.004);
+  double both = (one.eq(0) & mask(1, 1).eq(0)).to(at::kFloat).mean().item<double>();
+  EXPECT_NEAR(both, 0.01, 0.0012);
+  at::Tensor before = one.narrow(1, 0, 400).eq(0), after = one.narrow(1, 1, 400).eq(0);
+  EXPECT_NEAR((before & after).to(at::kFloat).mean().item<double>(), 0.01, 0.0012);
+}
+
+TEST(Dropout, LinearEqualsAutogradWithTheSameMask) {
+  at::manual_seed(10);
+  finetune::JoinedLinear joined;
+  joined.weight = at::randn({7, 12});
+  joined.bias = at::randn({7});
+  joined.parts = {{"q", 3, 12, 4, at::randn({2, 12}).requires_grad_(), at::randn({4, 2}).requires_grad_(), 1.5, 0.3},
+                  {"k", 4, 12, 3, at::randn({2, 12}).requires_grad_(), at::randn({3, 2}).requires_grad_(), 0.5, 0.3}};
+  at::Tensor x = at::randn({20, 12}).requires_grad_(), residual = at::randn({20, 7}).requires_grad_();
+  std::vector<at::Tensor> leaves = {x, residual};
+  for (const finetune::Linear& part : joined.parts) leaves.insert(leaves.end(), {part.lora_a, part.lora_b});
+  at::Tensor upstream = at::randn({20, 7});
+  auto gradients = [&](const at::Tensor& y) {
+    for (at::Tensor& leaf : leaves) leaf.mutable_grad() = at::Tensor();
+    (y * upstream).sum().backward();
+    std::vector<at::Tensor> result;
+    for (const at::Tensor& leaf : leaves) result.push_back(leaf.grad().clone());
+    return result;
+  };
+  at::Tensor ours = joined.forward(x, residual, 99);
+  std::vector<at::Tensor> parts;
+  for (const finetune::Linear& part : joined.parts) {
+    at::Tensor mask = finetune::dropout_mask(99, part.index, 0.3, x.sizes(), x.options().requires_grad(false));
+    parts.push_back((x * mask).mm(part.lora_a.t()).mm(part.lora_b.t()) * part.scale);
+  }
+  at::Tensor plain = residual + x.mm(joined.weight.t()) + joined.bias + at::cat(parts, 1);
+  EXPECT_LT(relative(ours.detach(), plain.detach()), 1e-6);
+  std::vector<at::Tensor> got = gradients(ours), expected = gradients(plain);
+  for (std::size_t i = 0; i < leaves.size(); ++i) EXPECT_LT(relative(got[i], expected[i]), 1e-6) << i;
+}
+
+TEST(Dropout, ATrainingForwardIsRepeatable) {
+  Llama model = with_adapter("tied", 0.2);
+  PackedRow row = row_of(random_ids(40, 6), {40});
+  at::Tensor first = gradient(model, {row}, 11);
+  EXPECT_TRUE(at::equal(first, gradient(model, {row}, 11)));
+  EXPECT_GT(relative(gradient(model, {row}, 12), first), 1e-2);
+  EXPECT_TRUE(at::equal(gradient(model, {row}), gradient(model, {row}, 0))) << "evaluation drops nothing";
+}
+
+}  // namespace

@@ -1,0 +1,104 @@
+// The tiny random Llamas of tests/golden/finetune/tiny_llama (made by scripts/oracle/tiny_llama.py), as tensors.
+#pragma once
+
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "base/safetensors.h"
+#include "finetune/model.h"
+
+namespace tiny_llama {
+
+inline const std::vector<std::string> kCases = {"tied", "untied", "bias", "llama3_rope", "linear_rope"};
+
+inline std::filesystem::path folder(const std::string& name) {
+  return std::filesystem::path(HORNBOOK_SOURCE_DIR) / "tests/golden/finetune/tiny_llama" / name;
+}
+
+inline at::Tensor to_tensor(const base::TensorView& view) {
+  if (view.type == base::DType::kI64)
+    return at::from_blob(const_cast<std::byte*>(view.bytes.data()), view.shape, at::kLong).clone();
+  at::Tensor tensor = at::empty(view.shape, at::kFloat);
+  base::to_float(view.type, view.bytes, {tensor.data_ptr<float>(), static_cast<std::size_t>(tensor.numel())});
+  return tensor;
+}
+
+/// What the peers computed for one case.
+struct Golden {
+  base::SafetensorsReader file;
+  explicit Golden(const std::string& name) : file(folder(name) / "golden.safetensors") {}
+  at::Tensor at(const std::string& name) const { return to_tensor(file.at(name)); }
+  double number(const std::string& fact) const { return std::stod(file.metadata().at(fact)); }
+  bool rslora() const { return file.metadata().at("rslora") == "True"; }
+  finetune::PackedRow row(int i) const {
+    std::string prefix = "row" + std::to_string(i) + "/";
+    finetune::PackedRow row;
+    row.ids = at(prefix + "ids");
+    row.targets = at(prefix + "targets");
+    at::Tensor lengths = at(prefix + "lengths");
+    row.lengths.assign(lengths.data_ptr<std::int64_t>(), lengths.data_ptr<std::int64_t>() + lengths.numel());
+    row.trained = row.targets.ge(0).sum().item<std::int64_t>();
+    return row;
+  }
+  /// Copies the adapter of `group` ("start", "zero_b" has only A) into the attached modules, A then B of each.
+  void set_adapter(finetune::Llama& model, const std::string& group) const {
+    at::NoGradGuard no_gradient;
+    std::vector<at::Tensor> leaves = model.parameters();
+    std::size_t i = 0;
+    for (const lora::AdapterModule& module : model.adapter().modules)
+      for (const char* matrix : {"/a", "/b"}) leaves[i++].copy_(at(group + "/" + module.name + matrix));
+  }
+};
+
+inline finetune::Llama load(const std::filesystem::path& path, at::ScalarType dtype = at::kFloat) {
+  return finetune::Llama(lora::ModelFiles(path.string()), dtype, at::kCPU);
+}
+
+/// ||a - b|| / ||b||
+inline double relative(const at::Tensor& a, const at::Tensor& b) {
+  return ((a - b).norm() / b.norm().clamp_min(1e-30)).item<double>();
+}
+
+/// A copy of a case with its weights or its config.json changed, in a fresh folder that goes away with the object.
+class Changed {
+ public:
+  Changed(const std::string& name, const std::function<void(const std::string& name, at::Tensor& weight)>& change,
+          const std::string& from = "", const std::string& to = "") {
+    static int number = 0;
+    path_ = std::filesystem::temp_directory_path() /
+            ("hornbook_tiny_" + std::to_string(getpid()) + "_" + std::to_string(number++));
+    std::filesystem::create_directories(path_);
+    std::string config = base::read_file(folder(name) / "config.json");
+    if (!from.empty()) {
+      EXPECT_NE(config.find(from), std::string::npos) << from;
+      config.replace(config.find(from), from.size(), to);
+    }
+    base::write_file(path_ / "config.json", config);
+    base::SafetensorsReader reader(folder(name));
+    std::vector<base::SafetensorsWriter::Entry> entries;
+    for (const base::TensorView& view : reader.tensors()) entries.push_back({view.name, base::DType::kF32, view.shape});
+    base::SafetensorsWriter writer(path_ / "model.safetensors", entries);
+    for (const base::TensorView& view : reader.tensors()) {
+      at::Tensor weight = to_tensor(view);
+      change(view.name, weight);
+      weight = weight.contiguous();
+      writer.write(view.name, {static_cast<const std::byte*>(weight.data_ptr()), weight.nbytes()});
+    }
+    writer.commit();
+  }
+  ~Changed() { std::filesystem::remove_all(path_); }
+  Changed(const Changed&) = delete;
+  Changed& operator=(const Changed&) = delete;
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+};
+
+}  // namespace tiny_llama
