@@ -29,7 +29,8 @@ struct Adapter {
 /// Reads a PEFT folder; rank_pattern and alpha_pattern are honoured; what we do not compute exactly (DoRA,
 /// modules_to_save, bias, embeddings) is refused with base::Error saying so. Unknown tensor names are refused.
 Adapter read_adapter(const std::filesystem::path& folder);
-/// Writes the two files atomically, float32, sorted keys, readable by PEFT and vLLM.
+/// Writes the two files atomically, float32, sorted keys, readable by PEFT and vLLM. Ranks and scales of modules that
+/// differ from the adapter's go into rank_pattern and alpha_pattern. The folder is made when missing.
 void write_adapter(const Adapter& adapter, const std::filesystem::path& folder);
 
 }  // namespace lora

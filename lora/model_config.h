@@ -1,8 +1,9 @@
 // The shape of a LLaMA-family model, from Hugging Face's config.json or from GGUF metadata.
 #pragma once
 
-#include <filesystem>
+#include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/gguf.h"
@@ -34,6 +35,10 @@ ModelConfig config_from_json(const std::string& config_json, const std::string& 
 ModelConfig config_from_gguf(const base::GgufReader& file);
 /// A config.json that transformers 4 and 5 both read; `dtype` is "float32", "bfloat16" or "float16".
 std::string config_to_json(const ModelConfig& config, const std::string& dtype);
+
+/// llama3 rope as GGUF stores it (rope_freqs.weight): by how much the wave of each pair of dimensions is stretched,
+/// [head_dim / 2]. Formula: transformers' modeling_rope_utils.
+std::vector<float> rope_factors(const ModelConfig& config, const RopeScaling& scaling);
 
 /// The linear modules of one layer, PEFT's names: "self_attn.q_proj" ... "mlp.down_proj", in forward order.
 const std::vector<std::string>& linear_modules();

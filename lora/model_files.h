@@ -5,6 +5,8 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/gguf.h"
@@ -30,8 +32,12 @@ class ModelFiles {
   base::DType type(const std::string& name) const;
   /// The whole tensor in float32, HF layout (GGUF's q and k rows un-permuted). `out.size()` = number of elements.
   void read(const std::string& name, std::span<float> out) const;
+  /// The tensor as it lies in the file: its bytes, and in a GGUF its row order.
+  const base::TensorView& view(const std::string& name) const;
 
  private:
+  const base::TensorView* stored(const std::string& name) const;
+
   std::filesystem::path path_;
   ModelConfig config_;
   std::unique_ptr<base::GgufReader> gguf_;
@@ -43,6 +49,9 @@ class ModelFiles {
 std::vector<std::pair<std::string, std::vector<std::int64_t>>> expected_tensors(const ModelConfig& config);
 /// "model.layers.3.self_attn.q_proj.weight" <-> "blk.3.attn_q.weight"
 std::string gguf_name(const std::string& hf_name);
+/// Heads whose rows GGUF stores in another order (see permute_rope_rows): of a tensor of q_proj or k_proj, weight, bias
+/// or lora_B; 0 for every other tensor.
+std::int64_t rope_heads(const ModelConfig& config, std::string_view name);
 /// GGUF's "llama" architecture stores q and k rows for interleaved RoPE: new[h*hd+2j+p] = old[h*hd+p*hd/2+j].
 /// Rows of `matrix` [rows, columns] with `heads` heads; `to_gguf` false is the inverse.
 void permute_rope_rows(std::span<float> matrix, std::int64_t rows, std::int64_t columns, std::int64_t heads,

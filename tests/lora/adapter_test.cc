@@ -1,0 +1,188 @@
+#include "lora/adapter.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <fstream>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "base/safetensors.h"
+#include "lora/model_files.h"
+
+namespace {
+
+namespace fs = std::filesystem;
+using lora::Adapter;
+using testing::HasSubstr;
+
+const std::string kGolden = HORNBOOK_SOURCE_DIR "/tests/golden/lora/";
+
+class AdapterFolder : public testing::Test {
+ protected:
+  AdapterFolder() : folder_(fs::temp_directory_path() / ("adapter_test." + std::to_string(getpid()))) {
+    fs::remove_all(folder_);
+  }
+  ~AdapterFolder() override { fs::remove_all(folder_); }
+  // The plain adapter with one key of its config changed.
+  std::string error_with(const std::string& key, const nlohmann::json& value) {
+    fs::remove_all(folder_);
+    fs::copy(kGolden + "plain", folder_);
+    nlohmann::json config = nlohmann::json::parse(base::read_file(folder_ / "adapter_config.json"));
+    config[key] = value;
+    std::ofstream(folder_ / "adapter_config.json") << config.dump();
+    return error();
+  }
+  std::string error() {
+    try {
+      lora::read_adapter(folder_);
+    } catch (const base::Error& error) {
+      return error.what();
+    }
+    return "no error";
+  }
+  fs::path folder_;
+};
+
+// The slow, obvious merge: W + scale * B * A in double. The largest difference to PEFT's merged weights.
+double difference(const Adapter& adapter, const std::string& name) {
+  lora::ModelFiles files(kGolden + "base");
+  base::SafetensorsReader merged(kGolden + name + "/merged.safetensors");
+  EXPECT_EQ(merged.tensors().size(), adapter.modules.size());
+  double most = 0;
+  for (const lora::AdapterModule& module : adapter.modules) {
+    std::vector<float> weight(static_cast<std::size_t>(module.in * module.out)), expected(weight.size());
+    files.read(module.name + ".weight", weight);
+    base::to_float(base::DType::kF32, merged.at(module.name + ".weight").bytes, expected);
+    for (std::int64_t row = 0; row < module.out; ++row)
+      for (std::int64_t column = 0; column < module.in; ++column) {
+        double sum = 0;
+        for (std::int64_t k = 0; k < module.rank; ++k)
+          sum += double{module.b[static_cast<std::size_t>(row * module.rank + k)]} *
+                 module.a[static_cast<std::size_t>(k * module.in + column)];
+        auto at = static_cast<std::size_t>(row * module.in + column);
+        most = std::max(most, std::fabs(weight[at] + module.scale * sum - expected[at]));
+      }
+  }
+  return most;
+}
+
+TEST(Adapter, MeansWhatPeftMeans) {
+  for (const char* name : {"plain", "rslora", "pattern"}) {
+    Adapter adapter = lora::read_adapter(kGolden + name);
+    EXPECT_LT(difference(adapter, name), 1e-6) << name;
+    // With one scale a tenth off, the comparison fails.
+    adapter.modules[0].scale *= 1.1;
+    EXPECT_GT(difference(adapter, name), 1e-4) << name;
+  }
+}
+
+TEST(Adapter, ReadsTheConfig) {
+  Adapter adapter = lora::read_adapter(kGolden + "rslora");
+  EXPECT_EQ(adapter.base_model, "base");
+  EXPECT_EQ(adapter.rank, 3);
+  EXPECT_EQ(adapter.alpha, 7);
+  EXPECT_TRUE(adapter.rslora);
+  EXPECT_EQ(adapter.targets, (std::vector<std::string>{"q_proj", "v_proj", "down_proj"}));
+  ASSERT_EQ(adapter.modules.size(), 6u);
+  EXPECT_EQ(adapter.modules[0].name, "model.layers.0.self_attn.q_proj");
+  EXPECT_EQ(adapter.modules[5].name, "model.layers.1.mlp.down_proj");
+  EXPECT_DOUBLE_EQ(adapter.modules[0].scale, 7 / std::sqrt(3.0));
+  Adapter pattern = lora::read_adapter(kGolden + "pattern");
+  EXPECT_EQ(pattern.modules[0].rank, 2);
+  EXPECT_DOUBLE_EQ(pattern.modules[0].scale, 5.0 / 2);
+  EXPECT_DOUBLE_EQ(pattern.modules[13].scale, 11.0 / 3);
+}
+
+TEST_F(AdapterFolder, WritesWhatItReads) {
+  for (const char* name : {"plain", "rslora", "pattern"}) {
+    Adapter adapter = lora::read_adapter(kGolden + name);
+    lora::write_adapter(adapter, folder_);
+    Adapter again = lora::read_adapter(folder_);
+    EXPECT_EQ(again.base_model, adapter.base_model);
+    EXPECT_EQ(again.rank, adapter.rank);
+    EXPECT_EQ(again.alpha, adapter.alpha);
+    EXPECT_EQ(again.rslora, adapter.rslora);
+    EXPECT_EQ(again.targets, adapter.targets);
+    ASSERT_EQ(again.modules.size(), adapter.modules.size());
+    for (std::size_t i = 0; i < adapter.modules.size(); ++i) {
+      EXPECT_EQ(again.modules[i].name, adapter.modules[i].name);
+      EXPECT_EQ(again.modules[i].rank, adapter.modules[i].rank);
+      EXPECT_DOUBLE_EQ(again.modules[i].scale, adapter.modules[i].scale);
+      EXPECT_EQ(again.modules[i].a, adapter.modules[i].a);
+      EXPECT_EQ(again.modules[i].b, adapter.modules[i].b);
+    }
+  }
+  nlohmann::json config = nlohmann::json::parse(base::read_file(folder_ / "adapter_config.json"));
+  EXPECT_EQ(config["lora_alpha"], 6);
+  EXPECT_TRUE(config["lora_alpha"].is_number_integer());
+  EXPECT_EQ(config["rank_pattern"]["model.layers.0.self_attn.q_proj"], 2);
+  EXPECT_EQ(config["target_modules"].size(), 7u);
+  std::string text = base::read_file(folder_ / "adapter_config.json");
+  EXPECT_EQ(text, config.dump(2) + "\n");  // sorted, two spaces
+}
+
+TEST_F(AdapterFolder, NamesModulesInFullWhereLayersDiffer) {
+  Adapter adapter = lora::read_adapter(kGolden + "plain");
+  adapter.modules.resize(8);  // layer 0, and q_proj of layer 1
+  lora::write_adapter(adapter, folder_);
+  nlohmann::json config = nlohmann::json::parse(base::read_file(folder_ / "adapter_config.json"));
+  EXPECT_EQ(config["target_modules"].size(), 8u);
+  EXPECT_EQ(config["target_modules"][7], "model.layers.1.self_attn.q_proj");
+}
+
+TEST_F(AdapterFolder, RefusesWhatIsNotComputedExactly) {
+  EXPECT_EQ(error_with("use_dora", false), "no error");
+  EXPECT_EQ(error_with("a_key_of_tomorrow", 3), "no error");
+  const std::map<std::string, std::string> unsupported = {{"use_dora", "true"},
+                                                          {"modules_to_save", R"(["lm_head"])"},
+                                                          {"bias", R"("all")"},
+                                                          {"lora_bias", "true"},
+                                                          {"fan_in_fan_out", "true"},
+                                                          {"layer_replication", "[[0,1]]"},
+                                                          {"trainable_token_indices", "[1,2]"}};
+  for (const auto& [key, value] : unsupported)
+    EXPECT_THAT(error_with(key, nlohmann::json::parse(value)), HasSubstr(key)) << key;
+  EXPECT_THAT(error_with("peft_type", "IA3"), HasSubstr("not a LoRA adapter"));
+  EXPECT_THAT(error_with("r", 0), HasSubstr("\"r\""));
+  EXPECT_THAT(error_with("r", 4.5), HasSubstr("\"r\""));
+  EXPECT_THAT(error_with("r", "4"), HasSubstr("\"r\""));
+  EXPECT_THAT(error_with("r", 5), HasSubstr("rank of a matrix"));
+  EXPECT_THAT(error_with("lora_alpha", nullptr), HasSubstr("lora_alpha"));
+  EXPECT_THAT(error_with("rank_pattern", {{"(?=q)", 3}}), HasSubstr("rank_pattern"));
+  EXPECT_THAT(error_with("alpha_pattern", {{"q_proj", "3"}}), HasSubstr("alpha_pattern"));
+  EXPECT_THAT(error_with("alpha_pattern", 3), HasSubstr("alpha_pattern"));
+}
+
+TEST_F(AdapterFolder, RefusesUnknownTensors) {
+  fs::create_directories(folder_);
+  EXPECT_THAT(error(), HasSubstr("not an adapter"));
+  std::ofstream(folder_ / "adapter_config.json") << R"({"peft_type":"LORA","r":2,"lora_alpha":2})";
+  EXPECT_THAT(error(), HasSubstr("no weights"));
+  auto with = [&](std::vector<base::SafetensorsWriter::Entry> entries) {
+    base::SafetensorsWriter writer(folder_ / "adapter_model.safetensors", entries);
+    for (const auto& entry : entries)
+      writer.write(entry.name, std::vector<std::byte>(base::byte_size(entry.type, entry.shape)));
+    writer.commit();
+    return error();
+  };
+  const std::string module = "base_model.model.model.layers.0.self_attn.q_proj";
+  using base::DType;
+  EXPECT_EQ(with({{module + ".lora_A.weight", DType::kF16, {2, 8}}, {module + ".lora_B.weight", DType::kBF16, {8, 2}}}),
+            "no error");
+  EXPECT_THAT(with({{module + ".lora_A.weight", DType::kF32, {2, 8}}}), HasSubstr("is missing"));
+  EXPECT_THAT(with({{module + ".lora_A.weight", DType::kF32, {16}}}), HasSubstr("wrong shape"));
+  EXPECT_THAT(with({{module + ".lora_A.weight", DType::kI32, {2, 8}}}), HasSubstr("integer type"));
+  EXPECT_THAT(with({{module + ".lora_magnitude_vector", DType::kF32, {8}}}), HasSubstr("unknown tensor"));
+  EXPECT_THAT(with({{"model.layers.0.self_attn.q_proj.lora_A.weight", DType::kF32, {2, 8}}}),
+              HasSubstr("unknown tensor"));
+  for (const char* name : {"base_model.model.lm_head", "base_model.model.model.layers.0.self_attn",
+                           "base_model.model.model.layers.x.mlp.up_proj", "base_model.model.model.layers."})
+    EXPECT_THAT(with({{std::string(name) + ".lora_A.weight", DType::kF32, {2, 8}}}), HasSubstr("cannot carry LoRA"));
+  EXPECT_THAT(with({}), HasSubstr("empty"));
+}
+
+}  // namespace
