@@ -55,11 +55,27 @@ UBool add_range(const void* context, UChar32 start, UChar32 limit, UCharCategory
   return true;
 }
 
-constexpr std::array<char, 128> kAsciiLower = [] {
-  std::array<char, 128> table{};
-  for (int c = 0; c < 128; ++c) table[c] = static_cast<char>(c >= 'A' && c <= 'Z' ? c + 32 : c);
-  return table;
-}();
+// End of the run of ASCII that begins at `begin`.
+std::size_t ascii_end(std::string_view text, std::size_t begin) {
+  while (begin + 8 <= text.size()) {
+    std::uint64_t word;
+    std::memcpy(&word, text.data() + begin, 8);
+    if (word & 0x8080808080808080ull) break;
+    begin += 8;
+  }
+  while (begin < text.size() && static_cast<unsigned char>(text[begin]) < 0x80) ++begin;
+  return begin;
+}
+
+// Simple lower case of what UTF-8 writes in two bytes: Latin, Greek, Cyrillic, Armenian, Hebrew, Arabic.
+const std::array<char16_t, 0x800>& two_byte_lower() {
+  static const std::array<char16_t, 0x800> kTable = [] {
+    std::array<char16_t, 0x800> table{};
+    for (UChar32 c = 0; c < 0x800; ++c) table[static_cast<std::size_t>(c)] = static_cast<char16_t>(u_tolower(c));
+    return table;
+  }();
+  return kTable;
+}
 
 // Unicode's Final_Sigma: a cased letter before and none after, ignoring what is case-ignorable on both sides.
 // `text[begin, end)` is the sigma.
@@ -83,23 +99,8 @@ bool is_final_sigma(std::string_view text, std::size_t begin, std::size_t end) {
   return true;
 }
 
-bool is_ascii(std::string_view text) {
-  const char* data = text.data();
-  std::size_t left = text.size();
-  std::uint64_t any = 0;
-  for (; left >= 32; data += 32, left -= 32) {
-    std::uint64_t words[4];
-    std::memcpy(words, data, 32);
-    any = words[0] | words[1] | words[2] | words[3];
-    if (any & 0x8080808080808080ull) return false;
-  }
-  for (; left > 0; ++data, --left)
-    if (static_cast<unsigned char>(*data) >= 0x80) return false;
-  return true;
-}
-
 std::string normalized(std::string_view text, const icu::Normalizer2* (*instance)(UErrorCode&)) {
-  if (is_ascii(text)) return std::string(text);
+  if (ascii_end(text, 0) == text.size()) return std::string(text);
   UErrorCode status = U_ZERO_ERROR;
   const icu::Normalizer2* normalizer = instance(status);
   std::string result;
@@ -137,28 +138,31 @@ std::size_t find_invalid_utf8(std::string_view text) {
 }
 
 std::string to_lower(std::string_view text) {
+  const auto& lower_of = two_byte_lower();
   std::string result;
   result.reserve(text.size() + text.size() / 16);
   for (std::size_t position = 0; position < text.size();) {
-    auto byte = static_cast<unsigned char>(text[position]);
-    if (byte < 0x80) {
-      result.push_back(kAsciiLower[byte]);
-      ++position;
+    if (std::size_t end = ascii_end(text, position); end > position) {
+      const std::size_t begin = result.size();
+      result.append(text, position, end - position);
+      char* run = result.data() + begin;
+      for (std::size_t i = 0; i < end - position; ++i)
+        run[i] = static_cast<char>(run[i] + (run[i] >= 'A' && run[i] <= 'Z' ? 32 : 0));
+      position = end;
       continue;
     }
-    std::size_t begin = position;
-    char32_t c = next_code_point(text, position);
-    if (c == 0x3A3) {
-      append_utf8(result, is_final_sigma(text, begin, position) ? 0x3C2 : 0x3C3);
-    } else if (c == 0x130) {
+    const std::size_t begin = position;
+    const char32_t c = next_code_point(text, position);
+    char32_t lower = c < 0x800 ? lower_of[c] : static_cast<char32_t>(u_tolower(static_cast<UChar32>(c)));
+    if (c == 0x130) {
       result += "i\xCC\x87";  // the one unconditional lower-casing that grows: SpecialCasing.txt
+      continue;
+    }
+    if (c == 0x3A3 && is_final_sigma(text, begin, position)) lower = 0x3C2;
+    if (lower == c) {
+      result.append(text, begin, position - begin);
     } else {
-      auto lower = static_cast<char32_t>(u_tolower(static_cast<UChar32>(c)));
-      if (lower == c) {
-        result.append(text, begin, position - begin);
-      } else {
-        append_utf8(result, lower);
-      }
+      append_utf8(result, lower);
     }
   }
   return result;
