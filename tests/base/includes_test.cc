@@ -1,0 +1,60 @@
+// Includes point one way: base < tokenizer < {curate, lora} < finetune. Only finetune includes Torch headers.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <regex>
+#include <set>
+#include <sstream>
+
+namespace {
+
+namespace fs = std::filesystem;
+
+const std::map<std::string, std::set<std::string>> kAllowed = {
+    {"base", {}},
+    {"tokenizer", {"base"}},
+    {"curate", {"base", "tokenizer"}},
+    {"lora", {"base", "tokenizer"}},
+    {"finetune", {"base", "tokenizer", "lora", "torch", "ATen", "c10"}},
+};
+
+// What `text`, a file of `folder`, includes and must not: "curate/step.h ...".
+std::string wrong_includes(const std::string& folder, const std::string& text) {
+  static const std::regex kInclude(R"((^|\n)[ \t]*#[ \t]*include[ \t]*["<](\w+)/([^">]*)[">])");
+  static const std::set<std::string> kJudged = {"base",  "tokenizer", "curate", "lora", "finetune",
+                                                "tests", "torch",     "ATen",   "c10"};
+  std::string wrong;
+  for (std::sregex_iterator found(text.begin(), text.end(), kInclude), end; found != end; ++found) {
+    std::string target = (*found)[2];
+    if (kJudged.count(target) && target != folder && !kAllowed.at(folder).count(target))
+      wrong += target + "/" + (*found)[3].str() + " ";
+  }
+  return wrong;
+}
+
+TEST(Includes, PointOneWay) {
+  int files = 0;
+  for (const auto& [folder, allowed] : kAllowed) {
+    for (const auto& entry : fs::recursive_directory_iterator(fs::path(HORNBOOK_SOURCE_DIR) / folder)) {
+      if (entry.path().extension() != ".cc" && entry.path().extension() != ".h") continue;
+      std::stringstream text;
+      text << std::ifstream(entry.path()).rdbuf();
+      EXPECT_EQ(wrong_includes(folder, text.str()), "") << entry.path();
+      ++files;
+    }
+  }
+  EXPECT_GT(files, 30);
+}
+
+TEST(Includes, AWrongDirectionIsSeen) {
+  EXPECT_EQ(wrong_includes("base", "#include \"base/text.h\"\n#include <re2/re2.h>\n"), "");
+  EXPECT_EQ(wrong_includes("curate", "// x\n#include \"finetune/model.h\"\n"), "finetune/model.h ");
+  EXPECT_EQ(wrong_includes("finetune", "#include \"curate/step.h\"\n"), "curate/step.h ");
+  EXPECT_EQ(wrong_includes("lora", "  # include <torch/torch.h>\n"), "torch/torch.h ");
+  EXPECT_EQ(wrong_includes("tokenizer", "#include <ATen/ATen.h>\n#include <c10/core/Device.h>\n"),
+            "ATen/ATen.h c10/core/Device.h ");
+}
+
+}  // namespace

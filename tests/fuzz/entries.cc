@@ -1,0 +1,125 @@
+#include "tests/fuzz/entries.h"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <string>
+
+#include "base/error.h"
+#include "base/records.h"
+#include "base/stream.h"
+#include "base/unicode.h"
+
+namespace fuzz {
+namespace {
+
+void check(bool holds, const char* promise) {
+  if (holds) return;
+  std::fprintf(stderr, "broken promise: %s\n", promise);
+  std::abort();
+}
+
+// A file in memory with a suffix of our choice: the readers go by the name, and no disk is needed.
+class MemoryFile {
+ public:
+  MemoryFile(const std::string& suffix, const std::uint8_t* data, std::size_t size)
+      : descriptor_(::memfd_create("fuzz", MFD_CLOEXEC)),
+        path_(std::filesystem::temp_directory_path() / ("hornbook_fuzz." + std::to_string(::getpid()) + suffix)) {
+    check(descriptor_ >= 0, "memfd_create");
+    check(::write(descriptor_, data, size) == static_cast<ssize_t>(size), "write to memory");
+    std::filesystem::remove(path_);
+    std::filesystem::create_symlink("/proc/self/fd/" + std::to_string(descriptor_), path_);
+  }
+  ~MemoryFile() {
+    std::error_code ignored;
+    std::filesystem::remove(path_, ignored);
+    ::close(descriptor_);
+  }
+  MemoryFile(const MemoryFile&) = delete;
+  MemoryFile& operator=(const MemoryFile&) = delete;
+  std::string path() const { return path_.string(); }
+
+ private:
+  int descriptor_;
+  std::filesystem::path path_;
+};
+
+}  // namespace
+
+void records(const std::uint8_t* data, std::size_t size) {
+  if (size < 2) return;
+  const char* formats[] = {".jsonl", ".json", ".csv", ".txt"};
+  const char* packings[] = {"", "", ".zst", ".gz"};
+  const char* splits[] = {"file", "line", "paragraph", "line"};
+  MemoryFile file(std::string(formats[data[0] & 3]) + packings[data[0] >> 2 & 3], data + 2, size - 2);
+  base::RecordOptions options;
+  options.split_text = splits[data[0] >> 4 & 3];
+  options.block_bytes = std::size_t{1} << (data[1] & 15);
+  options.max_record_bytes = std::size_t{4} << (data[1] >> 4);
+  base::BlockReader reader({file.path()}, options);
+  std::vector<base::BadBytes> bad;
+  std::uint64_t ordinal = 0;
+  base::Place last;
+  while (auto block = reader.next(bad)) {
+    check(block->ordinal == ordinal++, "blocks are numbered");
+    base::for_each_line(*block, [&](std::string_view line, const base::Place& place) {
+      check(!line.empty() && line.find('\n') == line.npos, "a line is a line");
+      check(place.line > last.line || (place.line == last.line && place.offset > last.offset) || last.line == 0,
+            "records come in order");
+      last = place;
+    });
+  }
+  for (const base::BadBytes& piece : bad) {
+    check(piece.bytes.size() <= 4096 && piece.bytes.size() <= piece.size, "few bad bytes are kept");
+    check(!piece.error.empty(), "bad bytes have a reason");
+  }
+}
+
+void streams(const std::uint8_t* data, std::size_t size) {
+  if (size < 1) return;
+  const std::string suffix = data[0] & 1 ? ".zst" : ".gz";
+  MemoryFile file(suffix, data + 1, size - 1);
+  std::string bytes, buffer(1 + (data[0] >> 1) * 64, '\0');
+  try {
+    auto reader = base::open_reader(file.path());
+    // A few bytes may stand for terabytes; what matters is that memory stays bounded while they are read.
+    while (std::size_t count = reader->read(buffer.data(), buffer.size())) {
+      check(count <= buffer.size(), "a read stays within its buffer");
+      if (bytes.size() > (1 << 22)) break;
+      bytes.append(buffer, 0, count);
+    }
+  } catch (const base::Error&) {
+  }
+  if (suffix == ".zst") {
+    std::string frame = base::zstd_compress(bytes, 1);
+    MemoryFile again(".zst", reinterpret_cast<const std::uint8_t*>(frame.data()), frame.size());
+    auto reader = base::open_reader(again.path());
+    std::string back;
+    while (std::size_t count = reader->read(buffer.data(), buffer.size())) back.append(buffer, 0, count);
+    check(back == bytes, "what is compressed comes back");
+  }
+}
+
+void unicode(const std::uint8_t* data, std::size_t size) {
+  std::string_view text(reinterpret_cast<const char*>(data), size);
+  std::size_t bad = base::find_invalid_utf8(text);
+  check(bad == text.npos || bad < size, "a bad byte lies inside");
+  std::size_t points = 0, position = 0;
+  while (position < size) {
+    check(base::next_code_point(text, position) < 0x110000, "a code point is one");
+    ++points;
+  }
+  check(position == size && points <= size, "decoding ends at the end");
+  std::string lower = base::to_lower(text), decomposed = base::to_nfd(text);
+  if (bad == text.npos) {
+    check(base::find_invalid_utf8(lower) == lower.npos, "lower case is valid UTF-8");
+    check(base::to_nfd(decomposed) == decomposed, "NFD of NFD is NFD");
+    std::string composed = base::to_nfc(text);
+    check(base::to_nfc(composed) == composed && base::to_nfd(composed) == decomposed, "NFC and NFD agree");
+  }
+}
+
+}  // namespace fuzz

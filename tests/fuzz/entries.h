@@ -1,0 +1,17 @@
+// Entry functions of the fuzz targets. Each takes any bytes and must neither crash, hang, nor break its own promises
+// (checked with abort). The regular tests run them on seeded mutations, libFuzzer (-DFUZZ=ON) as long as one likes.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+namespace fuzz {
+
+/// The first byte chooses format and compression, the second the sizes of blocks and records; the rest is the file.
+void records(const std::uint8_t* data, std::size_t size);
+/// The first byte chooses zstd or gzip; the rest is the file. Also written again and read back.
+void streams(const std::uint8_t* data, std::size_t size);
+/// UTF-8 checks, lower-casing and normal forms of any bytes.
+void unicode(const std::uint8_t* data, std::size_t size);
+
+}  // namespace fuzz
