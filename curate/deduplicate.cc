@@ -271,7 +271,7 @@ std::vector<Duplicate> find_duplicates(std::span<const Fingerprint> prints, cons
           }
           if (!result[members[candidate]].dropped() && similarity > best) {
             best = similarity;
-            duplicate = {members[candidate], similarity};
+            duplicate = {members[candidate], similarity, false};
           }
         }
         if (duplicate.dropped() && pairs == nullptr) continue;
@@ -284,13 +284,12 @@ std::vector<Duplicate> find_duplicates(std::span<const Fingerprint> prints, cons
     });
   }
   for (const auto& [copy, first] : copies) {
-    result[copy] = result[first].dropped() ? result[first] : Duplicate{first, 1};
+    result[copy] = result[first].dropped() ? result[first] : Duplicate{first, 1, true};
     if (pairs != nullptr) pairs->push_back({std::min(copy, first), std::max(copy, first), 1});
   }
   if (pairs != nullptr)
-    std::sort(pairs->begin(), pairs->end(), [](const DuplicatePair& x, const DuplicatePair& y) {
-      return std::tie(x.a, x.b) < std::tie(y.a, y.b);
-    });
+    std::sort(pairs->begin(), pairs->end(),
+              [](const DuplicatePair& x, const DuplicatePair& y) { return std::tie(x.a, x.b) < std::tie(y.a, y.b); });
   return result;
 }
 

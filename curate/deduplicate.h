@@ -65,6 +65,7 @@ struct Duplicate {
   static constexpr std::uint64_t kNone = ~std::uint64_t{0};
   std::uint64_t of = kNone;
   double jaccard = 0;
+  bool exact = false;  ///< the same text
   bool dropped() const { return of != kNone; }
 };
 

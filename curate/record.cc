@@ -151,8 +151,8 @@ void for_each_member(std::string_view object,
   i = skip_space(object, i + 1);
   while (i < object.size() && object[i] == '"') {
     std::size_t begin = i, key_end = skip_string(object, i);
-    i = skip_space(object, key_end);           // ':'
-    i = skip_space(object, i + 1);             // the value
+    i = skip_space(object, key_end);  // ':'
+    i = skip_space(object, i + 1);    // the value
     std::size_t value = i;
     i = skip_value(object, i);
     if (i > object.size()) return;
@@ -163,41 +163,7 @@ void for_each_member(std::string_view object,
   }
 }
 
-void append_json(std::string& out, std::string_view text) {
-  static constexpr char kHex[] = "0123456789abcdef";
-  out += '"';
-  std::size_t plain = 0;  // what was not copied yet begins here
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    auto c = static_cast<unsigned char>(text[i]);
-    if (c >= 0x20 && c != '"' && c != '\\') continue;
-    out.append(text, plain, i - plain);
-    plain = i + 1;
-    out += '\\';
-    switch (c) {
-      case '\n':
-        out += 'n';
-        break;
-      case '\t':
-        out += 't';
-        break;
-      case '\r':
-        out += 'r';
-        break;
-      case '"':
-      case '\\':
-        out += static_cast<char>(c);
-        break;
-      default:
-        out += "u00";
-        out += kHex[c >> 4];
-        out += kHex[c & 15];
-    }
-  }
-  out.append(text, plain, text.size() - plain);
-  out += '"';
-}
-
-void append_json(std::string& out, double number) {
+void append_json_number(std::string& out, double number) {
   if (!std::isfinite(number)) {
     out += "null";
     return;
@@ -263,7 +229,7 @@ void append_record(std::string& out, std::string_view record, std::string_view t
   const std::size_t start = out.size();
   if (text_begin != record.npos) {
     copy(0, text_begin);
-    append_json(out, *new_text);
+    base::append_json_string(out, *new_text);
     copy(text_end, last);
   } else {
     copy(0, last);

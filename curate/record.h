@@ -29,9 +29,9 @@ class RecordParser {
  public:
   RecordParser();
   ~RecordParser();
-  /// Parses all of `line`: a JSON object and nothing after it, valid UTF-8, `fields.text` a string. Returns "" and fills
-  /// `record`, or says what is wrong. Never throws for bad bytes. `readable` bytes after the line may be read (not
-  /// used) by the parser; without 64 of them the line is copied first.
+  /// Parses all of `line`: a JSON object and nothing after it, valid UTF-8, `fields.text` a string. Returns "" and
+  /// fills `record`, or says what is wrong. Never throws for bad bytes. `readable` bytes after the line may be read
+  /// (not used) by the parser; without 64 of them the line is copied first.
   std::string parse(std::string_view line, std::size_t readable, const FieldNames& fields, Record& record);
 
  private:
@@ -48,9 +48,8 @@ FieldNames detect_fields(const base::Block& block, FieldNames wanted);
 void for_each_member(std::string_view object,
                      const std::function<bool(std::string_view, std::string_view, std::size_t, std::size_t)>& f);
 
-/// Appends `text` as a JSON string with its quotes; and a number that reads back (null when not finite).
-void append_json(std::string& out, std::string_view text);
-void append_json(std::string& out, double number);
+/// Appends a number with six digits, null when not finite.
+void append_json_number(std::string& out, double number);
 
 /// Appends `record` and a newline: `text_field`'s value is replaced when `new_text` is given, and `members`
 /// ("\"a\":1,\"b\":2") join the `hornbook` object at the end of the record. Members that an earlier run put there stay

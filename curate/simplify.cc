@@ -11,7 +11,8 @@ namespace {
 bool is_punctuation(char32_t c) {
   static const std::set<char32_t> kPunctuation = [] {
     std::set<char32_t> set;
-    for (char32_t p : std::u32string_view(U"!/—”:％１〈&(、━\\【#%「」，】；+^]~“《„';’{|∶´[=-`*．（–？！：$～«〉,><》)?）。…@_.\"}►»"))
+    for (char32_t p : std::u32string_view(
+             U"!/—”:％１〈&(、━\\【#%「」，】；+^]~“《„';’{|∶´[=-`*．（–？！：$～«〉,><》)?）。…@_.\"}►»"))
       set.insert(p);
     return set;
   }();

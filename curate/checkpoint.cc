@@ -1,0 +1,91 @@
+#include "curate/checkpoint.h"
+
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "base/file.h"
+
+namespace curate {
+using nlohmann::json;
+namespace fs = std::filesystem;
+
+namespace {
+
+json state_json(const ShardWriter::State& s) {
+  return {s.shard, s.shard_bytes, s.file_bytes, s.records, s.bytes, s.compressed};
+}
+ShardWriter::State state_from(const json& j) {
+  ShardWriter::State s;
+  j.at(0).get_to(s.shard);
+  j.at(1).get_to(s.shard_bytes);
+  j.at(2).get_to(s.file_bytes);
+  j.at(3).get_to(s.records);
+  j.at(4).get_to(s.bytes);
+  j.at(5).get_to(s.compressed);
+  return s;
+}
+
+}  // namespace
+
+std::vector<InputFile> look_at(const std::vector<std::string>& files) {
+  std::vector<InputFile> inputs;
+  for (const std::string& file : files) {
+    InputFile input;
+    input.path = file == "-" ? file : fs::absolute(file).lexically_normal().string();
+    if (file != "-" && fs::is_regular_file(file)) {
+      input.size = fs::file_size(file);
+      input.modified = fs::last_write_time(file).time_since_epoch().count();
+    }
+    inputs.push_back(std::move(input));
+  }
+  return inputs;
+}
+
+void write_checkpoint(const fs::path& path, const Checkpoint& c) {
+  json j;
+  j["options"] = c.options;
+  j["inputs"] = json::array();
+  for (const InputFile& input : c.inputs) j["inputs"].push_back({input.path, input.size, input.modified});
+  j["fields"] = {c.fields.text, c.fields.id, c.fields.source, c.fields.date};
+  j["stage"] = c.stage;
+  j["blocks"] = c.blocks;
+  j["settled"] = c.settled;
+  j["kept"] = state_json(c.kept);
+  j["dropped"] = state_json(c.dropped);
+  j["quarantined"] = state_json(c.quarantined);
+  j["spill_bytes"] = c.spill_bytes;
+  j["prints_bytes"] = c.prints_bytes;
+  j["seconds"] = c.seconds;
+  j["statistics"] = to_json(c.statistics);
+  base::write_file(path, j.dump(-1, ' ', false, json::error_handler_t::replace));
+}
+
+Checkpoint read_checkpoint(const fs::path& path) {
+  Checkpoint c;
+  try {
+    json j = json::parse(base::read_file(path));
+    j.at("options").get_to(c.options);
+    for (const json& input : j.at("inputs"))
+      c.inputs.push_back(
+          {input.at(0).get<std::string>(), input.at(1).get<std::uint64_t>(), input.at(2).get<std::int64_t>()});
+    const json& fields = j.at("fields");
+    c.fields = {fields.at(0).get<std::string>(), fields.at(1).get<std::string>(), fields.at(2).get<std::string>(),
+                fields.at(3).get<std::string>()};
+    j.at("stage").get_to(c.stage);
+    j.at("blocks").get_to(c.blocks);
+    j.at("settled").get_to(c.settled);
+    c.kept = state_from(j.at("kept"));
+    c.dropped = state_from(j.at("dropped"));
+    c.quarantined = state_from(j.at("quarantined"));
+    j.at("spill_bytes").get_to(c.spill_bytes);
+    j.at("prints_bytes").get_to(c.prints_bytes);
+    j.at("seconds").get_to(c.seconds);
+    c.statistics = statistics_from_json(j.at("statistics"));
+  } catch (const json::exception& error) {
+    throw base::Error({std::string("the checkpoint cannot be read: ") + error.what(), path.string(), "", "",
+                       "start again with --overwrite"});
+  }
+  return c;
+}
+
+}  // namespace curate

@@ -1,0 +1,104 @@
+#include "curate/report.h"
+
+#include <fmt/format.h>
+#include <fmt/ostream.h>
+
+#include <nlohmann/json.hpp>
+
+#include "base/program.h"
+#include "base/text.h"
+
+namespace curate {
+using nlohmann::json;
+
+namespace {
+
+// The threshold that belongs to a score: the min_score of the step that is called like it ("textbook") or begins it
+// ("language" for "language_score").
+json threshold_of(const std::string& score, const RunOptions& options) {
+  for (const base::NamedGroup& step : options.steps) {
+    if (score != step.name && !score.starts_with(step.name + "_")) continue;
+    base::OptionVisitor visitor;
+    step.group->visit(visitor);
+    for (const base::Option& option : visitor.options())
+      if (option.name == "min_score") return std::stod(option.get().at(0));
+  }
+  return nullptr;
+}
+
+double rate(std::uint64_t bytes, double seconds) {
+  return seconds > 0 ? static_cast<double>(bytes) / 1e6 / seconds : 0;
+}
+
+}  // namespace
+
+json make_report(const RunOptions& options, const RunFacts& facts, const Statistics& statistics) {
+  json all = to_json(statistics);
+  json report;
+  report["program"] = std::string("hornbook curate ") + base::version();
+  report["input"] = facts.files;
+  report["fields"] = {{"text", facts.fields.text},
+                      {"id", facts.fields.id},
+                      {"source", facts.fields.source},
+                      {"date", facts.fields.date}};
+  for (const char* key : {"read", "kept", "dropped", "quarantined", "input_bytes", "errors", "sources", "languages",
+                          "lengths", "clusters", "samples"})
+    report[key] = all[key];
+  report["steps"] = json::array();
+  for (const base::NamedGroup& step : options.steps) {
+    auto found = statistics.steps.find(step.label);
+    const StepCounts counts = found == statistics.steps.end() ? StepCounts{} : found->second;
+    double share = counts.seen.records == 0
+                       ? 0
+                       : static_cast<double>(counts.dropped.records) / static_cast<double>(counts.seen.records);
+    json options_of = json::object();
+    base::OptionVisitor visitor;
+    step.group->visit(visitor);
+    for (const base::Option& option : visitor.options()) options_of[option.name] = base::join(option.get(), ", ");
+    report["steps"].push_back({{"step", step.label},
+                               {"options", options_of},
+                               {"seen", counts.seen.records},
+                               {"seen_bytes", counts.seen.bytes},
+                               {"dropped", counts.dropped.records},
+                               {"dropped_bytes", counts.dropped.bytes},
+                               {"edited", counts.edited.records},
+                               {"share", share},
+                               {"reasons", counts.reasons},
+                               {"seconds", counts.seconds},
+                               {"megabytes_per_second", rate(counts.seen.bytes, counts.seconds)}});
+  }
+  report["scores"] = json::object();
+  for (const auto& [name, counts] : statistics.scores)
+    report["scores"][name] = {
+        {"threshold", threshold_of(name, options)}, {"low", 0}, {"high", 1}, {"counts", counts.bins}};
+  report["threads"] = facts.threads;
+  report["seconds"] = all["seconds"];
+  report["seconds"]["total"] = facts.seconds;
+  report["megabytes_per_second"] = rate(statistics.input_bytes, facts.seconds);
+  return report;
+}
+
+void print_table(std::ostream& out, const json& report) {
+  auto count = [](const json& number) { return base::human_count(number.get<std::uint64_t>()); };
+  fmt::print(out, "{:<24}{:>12}{:>12}{:>9}{:>10}{:>10}\n", "step", "seen", "dropped", "share", "seconds", "MB/s");
+  auto work = [&](const char* name, double seconds) {
+    fmt::print(out, "{:<24}{:>12}{:>12}{:>9}{:>10.2f}{:>10}\n", name, "", "", "", seconds, "");
+  };
+  const json& seconds = report["seconds"];
+  work("(read and parse)", seconds["parse"].get<double>());
+  for (const json& step : report["steps"])
+    fmt::print(out, "{:<24}{:>12}{:>12}{:>8.1f}%{:>10.2f}{:>10.1f}\n", step["step"].get<std::string>(),
+               count(step["seen"]), count(step["dropped"]), 100 * step["share"].get<double>(),
+               step["seconds"].get<double>(), step["megabytes_per_second"].get<double>());
+  if (seconds["duplicates"].get<double>() > 0) work("(match duplicates)", seconds["duplicates"].get<double>());
+  work("(compress)", seconds["write"].get<double>());
+  const double read = static_cast<double>(std::max<std::uint64_t>(1, report["read"]["records"].get<std::uint64_t>()));
+  fmt::print(out, "read {} = kept {} ({:.1f}%) + dropped {} + quarantined {}; {:.2f} s, {:.1f} MB/s, {} thread{}\n",
+             count(report["read"]["records"]), count(report["kept"]["records"]),
+             100 * static_cast<double>(report["kept"]["records"].get<std::uint64_t>()) / read,
+             count(report["dropped"]["records"]), count(report["quarantined"]["records"]),
+             seconds["total"].get<double>(), report["megabytes_per_second"].get<double>(), report["threads"].get<int>(),
+             report["threads"].get<int>() == 1 ? "" : "s");
+}
+
+}  // namespace curate

@@ -1,0 +1,375 @@
+#include "curate/run.h"
+
+#include <fmt/format.h>
+#include <fmt/ostream.h>
+
+#include <algorithm>
+#include <chrono>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <set>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/pipeline.h"
+#include "base/progress.h"
+#include "base/stream.h"
+#include "base/text.h"
+#include "curate/checkpoint.h"
+#include "curate/report.h"
+#include "curate/stage.h"
+
+namespace curate {
+namespace fs = std::filesystem;
+namespace {
+
+using Clock = std::chrono::steady_clock;
+double since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+// The lines of `yaml` without those options.
+std::string without(const std::string& yaml, const std::set<std::string>& options) {
+  std::string text;
+  for (const std::string& line : base::split(yaml, '\n'))
+    if (!line.empty() && options.count(line.substr(0, line.find(':'))) == 0) text += line + "\n";
+  return text;
+}
+
+// One run. The members are what its stages share.
+class Run {
+ public:
+  Run(RunOptions& options, base::Context& context);
+  void all_stages();
+  nlohmann::json finish();
+
+ private:
+  fs::path work(const std::string& name) const { return output_ / ".work" / name; }
+  fs::path work(const char* name, std::uint32_t stage) const { return work(fmt::format("{}-{}", name, stage)); }
+  void start_or_resume(const std::string& run_yaml);
+  void first_stage(const StagePlan& plan);
+  void later_stage(const StagePlan& plan);
+  void settle(const SpillReader& spill, std::span<const Fingerprint> prints, std::vector<Duplicate>& duplicates);
+  void write_pairs(const SpillReader& spill, std::span<const Fingerprint> prints, const std::string& path,
+                   const std::vector<DuplicatePair>& pairs);
+  void take(BlockResult result, double share);
+  void open_outputs();
+  void checkpoint();
+
+  RunOptions& options_;
+  base::Context& context_;
+  fs::path output_;
+  int threads_;
+  std::vector<std::string> files_;
+  std::vector<StagePlan> stages_;
+  Checkpoint state_;
+  Clock::time_point start_ = Clock::now(), saved_ = start_;
+  double seconds_before_ = 0;
+  std::optional<ShardWriter> kept_, dropped_, quarantined_;
+  std::optional<AppendFile> spill_, prints_;
+  base::Progress progress_;
+};
+
+Run::Run(RunOptions& options, base::Context& context)
+    : options_(options),
+      context_(context),
+      output_(options.output),
+      threads_(base::thread_count(options.reading.threads)),
+      files_(base::expand_inputs(options.reading.input)),
+      progress_(context.err, context.quiet, "curate run") {
+  if (files_.empty()) throw base::UsageError({"no input was given", "input", "", "files or globs", ""});
+  if (options.level < 1 || options.level > 19)
+    throw base::UsageError({"not a valid value", "--level", std::to_string(options.level), "1 to 19", ""});
+  for (const base::NamedGroup& step : options.steps) dynamic_cast<Step&>(*step.group).prepare();
+  stages_ = plan_stages(options.steps);
+  base::prepare_output_folder(output_, options.resume, options.overwrite);
+  start_or_resume(context.run_yaml);
+}
+
+void Run::start_or_resume(const std::string& run_yaml) {
+  // What may differ between a run and its continuation.
+  const std::string deciding = without(run_yaml, {"resume", "overwrite", "threads", "max_bad", "checkpoint_seconds"});
+  std::vector<InputFile> inputs = look_at(files_);
+  if (options_.resume && fs::exists(work("checkpoint.json"))) {
+    state_ = read_checkpoint(work("checkpoint.json"));
+    const std::vector<std::string> was = base::split(state_.options, '\n'), is = base::split(deciding, '\n');
+    for (std::size_t i = 0; i < std::max(was.size(), is.size()); ++i) {
+      std::string before = i < was.size() ? was[i] : "", now = i < is.size() ? is[i] : "";
+      if (before != now)
+        throw base::UsageError({"the options differ from the run to be resumed", options_.output, now, before,
+                                "resume with --config " + (output_ / "run.yaml").string() + ", or --overwrite"});
+    }
+    for (std::size_t i = 0; i < inputs.size(); ++i)
+      if (state_.inputs.size() != inputs.size() || !(state_.inputs[i] == inputs[i]))
+        throw base::UsageError(
+            {"the input changed since the run to be resumed", inputs[i].path, "", "", "start again with --overwrite"});
+    if (std::find(files_.begin(), files_.end(), "-") != files_.end())
+      throw base::UsageError("a run that reads standard input cannot be resumed", "-");
+    seconds_before_ = state_.seconds;
+    if (!context_.quiet)
+      fmt::print(context_.err, "resuming stage {} behind block {}\n", state_.stage + 1, state_.blocks);
+    return;
+  }
+  std::uint64_t bytes = 0;
+  for (const InputFile& input : inputs) bytes += input.size;
+  base::check_free_space(output_, bytes);
+  fs::remove(output_ / "report.json");
+  fs::create_directories(output_ / ".work");
+  base::write_file(output_ / "run.yaml", without(run_yaml, {"resume", "overwrite"}));
+  state_.options = deciding;
+  state_.inputs = inputs;
+  state_.fields = {options_.reading.text_field, options_.reading.id_field, options_.reading.source_field,
+                   options_.reading.date_field};
+}
+
+void Run::open_outputs() {
+  const std::uint64_t limit = std::max<std::uint64_t>(1, options_.shard_size.bytes);
+  kept_.emplace(output_ / "kept", limit, state_.kept);
+  dropped_.emplace(output_ / "dropped", limit, state_.dropped);
+  quarantined_.emplace(output_ / "quarantine", limit, state_.quarantined);
+  spill_.reset();
+  prints_.reset();
+  if (state_.stage + 1 < stages_.size()) {
+    spill_.emplace(work("spill", state_.stage), state_.spill_bytes);
+    prints_.emplace(work("prints", state_.stage), state_.prints_bytes);
+  }
+}
+
+void Run::checkpoint() {
+  kept_->sync();
+  dropped_->sync();
+  quarantined_->sync();
+  if (spill_) {
+    spill_->sync();
+    prints_->sync();
+  }
+  state_.kept = kept_->state();
+  state_.dropped = dropped_->state();
+  state_.quarantined = quarantined_->state();
+  state_.spill_bytes = spill_ ? spill_->size() : 0;
+  state_.prints_bytes = prints_ ? prints_->size() : 0;
+  state_.seconds = seconds_before_ + since(start_);
+  write_checkpoint(work("checkpoint.json"), state_);
+  saved_ = Clock::now();
+}
+
+// The results of one block, in input order.
+void Run::take(BlockResult result, double share) {
+  kept_->append(result.kept.bytes, result.kept.raw, result.kept.records);
+  dropped_->append(result.dropped.bytes, result.dropped.raw, result.dropped.records);
+  quarantined_->append(result.quarantined.bytes, result.quarantined.raw, result.quarantined.records);
+  if (!result.prints.empty()) {
+    for (Fingerprint& print : result.prints) print.place += spill_->size() + kSpillHeader;
+    spill_->append(result.spilled);
+    prints_->append({reinterpret_cast<const char*>(result.prints.data()), result.prints.size() * sizeof(Fingerprint)});
+  }
+  state_.statistics.add(result.statistics);
+  ++state_.blocks;
+  const Statistics& s = state_.statistics;
+  if (options_.max_bad > 0 && s.quarantined.records > options_.max_bad) {
+    checkpoint();
+    throw base::Error({"too many records could not be read", (output_ / "quarantine").string(),
+                       base::human_count(s.quarantined.records) + " of " + base::human_count(s.read.records),
+                       "at most --max-bad " + std::to_string(options_.max_bad),
+                       "look at what is in there; a larger --max-bad and --resume go on"});
+  }
+  if (since(saved_) >= options_.checkpoint_seconds) checkpoint();
+  progress_.update(share,
+                   fmt::format("{}, {} records, {} dropped", base::human_bytes(static_cast<double>(s.input_bytes)),
+                               base::human_count(s.read.records), base::human_count(s.dropped.records)));
+}
+
+void Run::first_stage(const StagePlan& plan) {
+  base::RecordOptions record_options;
+  record_options.block_bytes = 2 << 20;
+  record_options.max_record_bytes = options_.reading.max_record.bytes;
+  record_options.limit = options_.reading.limit;
+  record_options.split_text = options_.reading.split;
+  if (!options_.reading.text_field.empty()) record_options.text_field = options_.reading.text_field;
+  base::BlockReader reader(files_, record_options);
+  StageSetup setup{plan, state_.fields, files_, options_.level, stages_.size() == 1, nullptr, {}, {}, ""};
+
+  // The first block tells the names of the fields.
+  std::optional<InputItem> first;
+  bool ended = false;
+  auto next = [&]() -> std::optional<InputItem> {
+    InputItem item;
+    std::optional<base::Block> block;
+    if (!ended) block = reader.next(item.bad);
+    ended = !block;
+    if (block) item.block = std::move(*block);
+    if (ended && item.bad.empty()) return std::nullopt;
+    return item;
+  };
+  first = next();
+  if (state_.blocks == 0 && first && !first->block.bytes.empty()) {
+    state_.fields = setup.fields = detect_fields(first->block, state_.fields);
+    const FieldNames& f = state_.fields;
+    if (!context_.quiet)
+      fmt::print(context_.err, "text: \"{}\", id: {}, source: {}\n", f.text,
+                 f.id.empty() ? "FILE:LINE" : "\"" + f.id + "\"",
+                 f.source.empty() ? "the file's name" : "\"" + f.source + "\"");
+  }
+  for (std::uint64_t skip = state_.blocks; skip > 0; --skip) first = next();  // done by the run that was interrupted
+
+  std::vector<std::unique_ptr<StageWorker>> workers;
+  for (int i = 0; i < threads_; ++i) workers.push_back(std::make_unique<StageWorker>(setup));
+  base::ordered_pipeline<InputItem, BlockResult>(
+      threads_,
+      [&]() -> std::optional<InputItem> {
+        if (!first) return std::nullopt;
+        InputItem item = std::move(*first);
+        first = next();
+        return item;
+      },
+      [&](InputItem item, int worker) { return workers[static_cast<std::size_t>(worker)]->read(std::move(item)); },
+      [&](BlockResult result) { take(std::move(result), reader.progress()); });
+}
+
+// Which documents of the stage before are duplicates. Counted once, also when this is repeated after an interruption.
+void Run::settle(const SpillReader& spill, std::span<const Fingerprint> prints, std::vector<Duplicate>& duplicates) {
+  const StagePlan& plan = stages_[state_.stage - 1];
+  Clock::time_point start = Clock::now();
+  struct Scratch {
+    explicit Scratch(const Deduplicate& options) : fingerprinter(options) {}
+    RecordParser parser;
+    Fingerprinter fingerprinter;
+  };
+  std::vector<std::unique_ptr<Scratch>> scratch;
+  for (int i = 0; i < threads_; ++i) scratch.push_back(std::make_unique<Scratch>(*plan.deduplicate));
+  std::vector<DuplicatePair> pairs;
+  const bool want_pairs = !plan.deduplicate->pairs.empty();
+  duplicates = find_duplicates(
+      prints, *plan.deduplicate, threads_,
+      [&](std::size_t index, int worker, std::vector<std::uint64_t>& set) {
+        Scratch& own = *scratch[static_cast<std::size_t>(worker)];
+        std::uint64_t place = prints[index].place;
+        SpillEntry entry = spill.entry(place);
+        own.fingerprinter.shingle_set(spilled_text(spill, entry, state_.fields, own.parser), set);
+      },
+      want_pairs ? &pairs : nullptr);
+  if (want_pairs) write_pairs(spill, prints, plan.deduplicate->pairs, pairs);
+  if (state_.settled >= state_.stage) return;
+  state_.settled = state_.stage;
+  std::map<std::uint64_t, std::uint64_t> copies;
+  for (const Duplicate& duplicate : duplicates)
+    if (duplicate.dropped()) ++copies[duplicate.of];
+  for (const auto& [kept, count] : copies) ++state_.statistics.clusters[count + 1];
+  state_.statistics.duplicate_seconds += since(start);
+}
+
+void Run::write_pairs(const SpillReader& spill, std::span<const Fingerprint> prints, const std::string& path,
+                      const std::vector<DuplicatePair>& pairs) {
+  std::string lines;
+  auto id_of = [&](std::uint64_t index) {
+    std::uint64_t place = prints[index].place;
+    return spill.entry(place).id;
+  };
+  base::FileWriter file(path);
+  for (const DuplicatePair& pair : pairs) {
+    lines = "{\"a\":";
+    base::append_json_string(lines, id_of(pair.a));
+    lines += ",\"b\":";
+    base::append_json_string(lines, id_of(pair.b));
+    lines += ",\"jaccard\":";
+    append_json_number(lines, pair.jaccard);
+    lines += "}\n";
+    file.write(lines);
+  }
+  file.commit();
+}
+
+void Run::later_stage(const StagePlan& plan) {
+  SpillReader spill(work("spill", state_.stage - 1));
+  base::MappedFile prints_file(work("prints", state_.stage - 1));
+  std::span<const Fingerprint> prints(reinterpret_cast<const Fingerprint*>(prints_file.bytes().data()),
+                                      prints_file.bytes().size() / sizeof(Fingerprint));
+  if (prints.size() != spill.documents())
+    throw base::Error(
+        {"the intermediate files do not fit together", output_.string(), "", "", "start again with --overwrite"});
+  std::vector<Duplicate> duplicates;
+  settle(spill, prints, duplicates);
+  checkpoint();
+  StageSetup setup{plan,
+                   state_.fields,
+                   files_,
+                   options_.level,
+                   state_.stage + 1 == stages_.size(),
+                   &spill,
+                   duplicates,
+                   prints,
+                   stages_[state_.stage - 1].label};
+  std::vector<std::unique_ptr<StageWorker>> workers;
+  for (int i = 0; i < threads_; ++i) workers.push_back(std::make_unique<StageWorker>(setup));
+  std::size_t block = state_.blocks;
+  const auto blocks = static_cast<double>(spill.blocks().size());
+  base::ordered_pipeline<std::size_t, BlockResult>(
+      threads_,
+      [&]() -> std::optional<std::size_t> {
+        if (block >= spill.blocks().size()) return std::nullopt;
+        return block++;
+      },
+      [&](std::size_t number, int worker) {
+        return workers[static_cast<std::size_t>(worker)]->reread(spill.blocks()[number]);
+      },
+      [&](BlockResult result) { take(std::move(result), static_cast<double>(state_.blocks) / blocks); });
+}
+
+void Run::all_stages() {
+  while (state_.stage < stages_.size()) {
+    open_outputs();
+    if (state_.stage == 0) {
+      first_stage(stages_[0]);
+    } else {
+      later_stage(stages_[state_.stage]);
+    }
+    if (state_.stage + 1 == stages_.size()) break;
+    // From one checkpoint to the next there is always a whole stage: this one moves to the next with nothing done.
+    checkpoint();
+    ++state_.stage;
+    state_.blocks = state_.spill_bytes = state_.prints_bytes = 0;
+    write_checkpoint(work("checkpoint.json"), state_);
+  }
+  progress_.finish();
+}
+
+nlohmann::json Run::finish() {
+  checkpoint();
+  const Statistics& s = state_.statistics;
+  const std::uint64_t written = kept_->state().records + dropped_->state().records + quarantined_->state().records;
+  if (written != s.read.records)
+    throw base::Error({"the books do not balance: this is a fault of the program", output_.string(),
+                       base::human_count(written) + " written", base::human_count(s.read.records) + " read",
+                       "please report it with the run.yaml"});
+  RunFacts facts{files_, state_.fields, threads_, seconds_before_ + since(start_)};
+  nlohmann::json report = make_report(options_, facts, s);
+  // Something for kept/*.jsonl.zst to match.
+  if (kept_->state().records == 0) base::write_file(output_ / "kept" / "00000.jsonl.zst", base::zstd_compress(""));
+  base::write_file(output_ / "report.html", report_html(report));
+  base::write_file(output_ / "report.json",
+                   report.dump(1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+  fs::remove_all(output_ / ".work");
+  return report;
+}
+
+}  // namespace
+
+int run_pipeline(RunOptions& options, base::Context& context) {
+  const fs::path output(options.output);
+  if (options.resume && fs::exists(output / "report.json") && !fs::exists(output / ".work" / "checkpoint.json")) {
+    if (!context.quiet) fmt::print(context.err, "{} is complete already\n", options.output);
+    return 0;
+  }
+  Run run(options, context);
+  run.all_stages();
+  nlohmann::json report = run.finish();
+  if (!context.quiet) {
+    print_table(context.err, report);
+    fmt::print(context.err, "report: {}\n", (output / "report.html").string());
+  }
+  if (context.json) context.out << report.dump(1, ' ', false, nlohmann::json::error_handler_t::replace) << "\n";
+  return 0;
+}
+
+}  // namespace curate

@@ -1,0 +1,44 @@
+#include "curate/run_options.h"
+
+namespace curate {
+
+void InputOptions::visit(base::OptionVisitor& v) {
+  v.positional("input", input, "files or globs: .jsonl .json .csv .txt, each also .zst or .gz; - is standard input");
+  v("text_field", text_field, "the field that holds the text; found out when not given");
+  v("id_field", id_field, "the field that holds the id; found out when not given, else FILE:LINE");
+  v("source_field", source_field, "the field that names the source; found out when not given, else the file's name");
+  v("date_field", date_field, "the field that keep: newest compares; found out when not given");
+  v.choice("split", split, {"file", "line", "paragraph"}, "what one document of a .txt file is");
+  v("limit", limit, "stop after this many records, 0 = all");
+  v("max_record", max_record, "a longer line is quarantined");
+  v("threads", threads, "threads, 0 = as many as the machine has");
+}
+
+void RunOptions::visit(base::OptionVisitor& v) {
+  reading.visit(v);
+  v.required("output", output, "folder for kept/, dropped/, quarantine/, report.json, report.html and run.yaml",
+             base::PathKind::kPath);
+  v.list("steps", steps, step_registry(), "the steps in order; 'curate steps' lists them with their options");
+  v("shard_size", shard_size, "a new file begins when its records have reached this size, uncompressed");
+  v("level", level, "zstd level of what is written, 1 to 19");
+  v("max_bad", max_bad, "stop when more records than this are quarantined, 0 = never");
+  v("checkpoint_seconds", checkpoint_seconds, "at most this much work is repeated by --resume");
+  v("resume", resume, "go on with a run that was interrupted");
+  v("overwrite", overwrite, "empty the output folder of an earlier run first");
+}
+
+std::vector<StagePlan> plan_stages(const std::vector<base::NamedGroup>& steps) {
+  std::vector<StagePlan> stages(1);
+  for (const base::NamedGroup& entry : steps) {
+    if (auto* deduplicate = dynamic_cast<Deduplicate*>(entry.group.get())) {
+      stages.back().deduplicate = deduplicate;
+      stages.back().label = entry.label;
+      stages.emplace_back();
+    } else {
+      stages.back().rules.push_back({entry.label, dynamic_cast<Step*>(entry.group.get())});
+    }
+  }
+  return stages;
+}
+
+}  // namespace curate

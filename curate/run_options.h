@@ -1,0 +1,56 @@
+// The options of `curate run`, and what they amount to: a plan of stages.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/options.h"
+#include "curate/deduplicate.h"
+#include "curate/step.h"
+
+namespace curate {
+
+/// How records are read; shared by every command that reads documents.
+struct InputOptions {
+  std::vector<std::string> input;
+  std::string text_field, id_field, source_field, date_field;
+  std::string split = "file";
+  std::uint64_t limit = 0;
+  base::ByteSize max_record{256u << 20};
+  int threads = 0;
+
+  void visit(base::OptionVisitor& v);
+};
+
+struct RunOptions {
+  InputOptions reading;
+  std::string output;
+  std::vector<base::NamedGroup> steps;
+  base::ByteSize shard_size{256u << 20};
+  int level = 3;
+  std::uint64_t max_bad = 10000;
+  double checkpoint_seconds = 10;
+  bool resume = false, overwrite = false;
+
+  void visit(base::OptionVisitor& v);
+};
+
+/// A step that decides on its own, with the label it is counted under.
+struct Rule {
+  std::string label;
+  Step* step;
+};
+
+/// What happens between one reading of the records and the next: rules, then perhaps the search for duplicates.
+struct StagePlan {
+  std::vector<Rule> rules;
+  Deduplicate* deduplicate = nullptr;
+  std::string label;  ///< of the deduplicate step
+};
+
+/// Splits the steps behind every deduplicate. At least one stage; the last one has no `deduplicate`, so a pipeline that
+/// ends with it has a last stage without rules, which only copies.
+std::vector<StagePlan> plan_stages(const std::vector<base::NamedGroup>& steps);
+
+}  // namespace curate

@@ -1,0 +1,75 @@
+#include "curate/spill.h"
+
+#include <array>
+#include <cstring>
+
+#include "base/error.h"
+
+namespace curate {
+namespace {
+
+constexpr std::uint64_t kNotEdited = ~std::uint64_t{0};
+using Lengths = std::array<std::uint64_t, 5>;  // record, id, source, members, text
+
+}  // namespace
+
+std::uint64_t append_entry(std::string& bytes, const SpillEntry& entry) {
+  const std::uint64_t offset = bytes.size();
+  Lengths lengths = {entry.record.size(), entry.id.size(), entry.source.size(), entry.members.size(),
+                     entry.edited ? entry.text.size() : kNotEdited};
+  bytes.append(reinterpret_cast<const char*>(lengths.data()), sizeof lengths);
+  for (std::string_view part : {entry.record, entry.id, entry.source, entry.members}) bytes += part;
+  if (entry.edited) bytes += entry.text;
+  return offset;
+}
+
+std::string spill_block(std::uint64_t entries, const std::string& bytes) {
+  const std::uint64_t header[2] = {entries, bytes.size()};
+  static_assert(sizeof header == kSpillHeader);
+  std::string block(reinterpret_cast<const char*>(header), sizeof header);
+  block += bytes;
+  return block;
+}
+
+SpillReader::SpillReader(const std::filesystem::path& path) : file_(path) {
+  const std::uint64_t size = file_.bytes().size();
+  for (std::uint64_t place = 0; place < size;) {
+    std::uint64_t header[2];
+    if (size - place < sizeof header) throw base::Error("the intermediate file is cut off", path.string());
+    std::memcpy(header, file_.bytes().data() + place, sizeof header);
+    place += sizeof header;
+    if (size - place < header[1]) throw base::Error("the intermediate file is cut off", path.string());
+    blocks_.push_back({place, header[1], header[0], documents_});
+    documents_ += header[0];
+    place += header[1];
+  }
+}
+
+SpillEntry SpillReader::entry(std::uint64_t& place) const {
+  const char* data = reinterpret_cast<const char*>(file_.bytes().data());
+  const std::uint64_t size = file_.bytes().size();
+  auto take = [&](std::uint64_t length) {
+    if (place > size || size - place < length)
+      throw base::Error("the intermediate file is damaged", file_.path().string());
+    std::string_view view(data + place, length);
+    place += length;
+    return view;
+  };
+  Lengths lengths;
+  std::memcpy(lengths.data(), take(sizeof lengths).data(), sizeof lengths);
+  SpillEntry entry;
+  entry.record = take(lengths[0]);
+  entry.id = take(lengths[1]);
+  entry.source = take(lengths[2]);
+  entry.members = take(lengths[3]);
+  entry.edited = lengths[4] != kNotEdited;
+  if (entry.edited) entry.text = take(lengths[4]);
+  return entry;
+}
+
+std::size_t SpillReader::readable_after(std::string_view view) const {
+  const char* end = reinterpret_cast<const char*>(file_.bytes().data()) + file_.bytes().size();
+  return static_cast<std::size_t>(end - (view.data() + view.size()));
+}
+
+}  // namespace curate

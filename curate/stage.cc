@@ -1,0 +1,328 @@
+#include "curate/stage.h"
+
+#include <fmt/format.h>
+
+#include <chrono>
+#include <cmath>
+#include <filesystem>
+#include <limits>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "base/stream.h"
+#include "base/text.h"
+#include "base/unicode.h"
+
+namespace curate {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+double since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+// "corpus/perl.jsonl.zst" -> "perl.jsonl.zst" and "perl".
+std::string file_name(const std::string& path) { return std::filesystem::path(path).filename().string(); }
+std::string file_stem(const std::string& path) {
+  return std::filesystem::path(std::string(base::without_compression_suffix(path))).stem().string();
+}
+
+void append_members(std::string& out, const Document& document) {
+  auto name = [&](std::string_view text) {
+    if (!out.empty()) out += ',';
+    base::append_json_string(out, text);
+    out += ':';
+  };
+  for (const auto& [key, value] : document.scores()) {
+    name(key);
+    append_json_number(out, value);
+  }
+  for (const auto& [key, value] : document.labels()) {
+    name(key);
+    base::append_json_string(out, value);
+  }
+}
+
+void append_quarantine(Piece& piece, const std::string& file, const base::Place& place, std::string_view bytes,
+                       std::uint64_t size, std::string_view error) {
+  constexpr std::size_t kMost = 64 << 10;
+  std::string& out = piece.bytes;
+  out += "{\"file\":";
+  // A file name may be any bytes; an error message may quote some.
+  auto valid = [](std::string_view text) {
+    std::string shown(text);
+    for (std::size_t bad; (bad = base::find_invalid_utf8(shown)) != std::string::npos;) shown[bad] = '?';
+    return shown;
+  };
+  base::append_json_string(out, valid(file));
+  out += fmt::format(",\"offset\":{},\"line\":{},\"size\":{},\"error\":", place.offset, place.line, size);
+  base::append_json_string(out, valid(error));
+  bytes = bytes.substr(0, kMost);
+  std::size_t cut = base::find_invalid_utf8(bytes);
+  // A code point cut in two at the limit is not the input's fault.
+  if (cut != bytes.npos && bytes.size() == kMost && cut + 4 > kMost) bytes = bytes.substr(0, cut), cut = bytes.npos;
+  if (cut == bytes.npos) {
+    out += ",\"text\":";
+    base::append_json_string(out, bytes);
+  } else {
+    out += ",\"hex\":\"";
+    for (unsigned char c : bytes) fmt::format_to(std::back_inserter(out), "{:02x}", c);
+    out += '"';
+  }
+  out += "}\n";
+  ++piece.records;
+}
+
+std::uint64_t code_points(std::string_view text) {
+  std::uint64_t count = 0;
+  for (char c : text) count += (static_cast<unsigned char>(c) & 0xC0) != 0x80;
+  return count;
+}
+
+std::string number_text(double value) { return fmt::format("{:.6g}", value); }
+
+}  // namespace
+
+std::string_view spilled_text(const SpillReader& spill, const SpillEntry& entry, const FieldNames& fields,
+                              RecordParser& parser) {
+  if (entry.edited) return entry.text;
+  Record record;
+  std::string error = parser.parse(entry.record, spill.readable_after(entry.record), fields, record);
+  if (!error.empty()) throw base::Error("the intermediate file is damaged: " + error);
+  return record.text;
+}
+
+struct StageWorker::State {
+  explicit State(const StageSetup& s) : setup(s) {
+    if (s.plan.deduplicate != nullptr) fingerprinter.emplace(*s.plan.deduplicate);
+  }
+  const StageSetup& setup;
+  RecordParser parser;
+  Document document;
+  std::optional<Fingerprinter> fingerprinter;
+  std::string members, scratch, spill_bytes;
+
+  void judge(std::string_view line, std::string_view original, std::string_view date, bool again, BlockResult& result);
+  void drop(std::string_view line, std::string_view id, std::string_view source, std::string_view text,
+            const std::string& label, const std::string& reason, const std::string& details, const std::string& note,
+            BlockResult& result);
+  void keep_spilled(const SpillEntry& entry, std::string_view text, BlockResult& result);
+  void count_kept(std::string_view id, std::string_view source, std::string_view text, BlockResult& result);
+  void restore(const SpillEntry& entry);
+  void finish(BlockResult& result);
+};
+
+StageWorker::StageWorker(const StageSetup& setup) : state_(std::make_unique<State>(setup)) {}
+StageWorker::~StageWorker() = default;
+
+// `details` are the members that say why.
+void StageWorker::State::drop(std::string_view line, std::string_view id, std::string_view source,
+                              std::string_view text, const std::string& label, const std::string& reason,
+                              const std::string& details, const std::string& note, BlockResult& result) {
+  Statistics& statistics = result.statistics;
+  std::string all = "\"step\":";
+  base::append_json_string(all, label);
+  all += ",\"reason\":";
+  base::append_json_string(all, reason);
+  all += details;
+  if (!members.empty()) all += "," + members;
+  append_record(result.dropped.bytes, line, setup.fields.text, nullptr, all);
+  ++result.dropped.records;
+  statistics.dropped.add(text.size());
+  StepCounts& counts = statistics.steps[label];
+  counts.dropped.add(text.size());
+  ++counts.reasons[reason];
+  ++statistics.sources[std::string(source)].dropped[label];
+  statistics.add_sample(label + ": " + reason, id, source, text, note);
+}
+
+void StageWorker::State::count_kept(std::string_view id, std::string_view source, std::string_view text,
+                                    BlockResult& result) {
+  Statistics& statistics = result.statistics;
+  ++result.kept.records;
+  statistics.kept.add(text.size());
+  statistics.sources[std::string(source)].kept.add(text.size());
+  ++statistics.lengths_kept[static_cast<std::size_t>(length_bin(text.size()))];
+  statistics.add_sample("kept", id, source, text, "");
+}
+
+// Runs the rules over the document that is set up in `document`, and puts its record `line`, which holds the text
+// `original`, where it belongs. `again`: an earlier stage has seen it.
+void StageWorker::State::judge(std::string_view line, std::string_view original, std::string_view date, bool again,
+                               BlockResult& result) {
+  Statistics& statistics = result.statistics;
+  const std::size_t scores_before = document.scores().size(), labels_before = document.labels().size();
+  Verdict verdict;
+  const Rule* stopped = nullptr;
+  Clock::time_point start = Clock::now();
+  for (const Rule& rule : setup.plan.rules) {
+    StepCounts& counts = statistics.steps[rule.label];
+    counts.seen.add(document.text().size());
+    const char* before = document.text().data();
+    const std::size_t size_before = document.text().size();
+    verdict = rule.step->apply(document);
+    if (document.text().data() != before || document.text().size() != size_before)
+      counts.edited.add(document.text().size());
+    Clock::time_point end = Clock::now();
+    counts.seconds += std::chrono::duration<double>(end - start).count();
+    start = end;
+    if (!verdict.keep) {
+      stopped = &rule;
+      break;
+    }
+  }
+  for (std::size_t i = again ? scores_before : 0; i < document.scores().size(); ++i)
+    statistics.scores[document.scores()[i].first].add(document.scores()[i].second);
+  std::string language;
+  for (std::size_t i = 0; i < document.labels().size(); ++i) {
+    if (document.labels()[i].first != "language") continue;
+    language = document.labels()[i].second;
+    if (!again || i >= labels_before) ++statistics.languages[language].first;
+  }
+  members.clear();
+  append_members(members, document);
+  if (stopped != nullptr) {
+    std::string reason(verdict.reason), details = ",\"values\":{";
+    base::append_json_string(details, reason);
+    details += ':';
+    append_json_number(details, verdict.value);
+    details += "},\"threshold\":";
+    append_json_number(details, verdict.threshold);
+    drop(line, document.id(), document.source(), original, stopped->label, reason, details,
+         number_text(verdict.value) + " against " + number_text(verdict.threshold), result);
+    return;
+  }
+  const bool edited = document.text() != original;
+  const std::string_view new_text = edited ? document.text() : std::string_view{};
+  if (setup.last) {
+    append_record(result.kept.bytes, line, setup.fields.text, edited ? &new_text : nullptr, members);
+    if (!language.empty()) ++statistics.languages[language].second;
+    count_kept(document.id(), document.source(), document.text(), result);
+    return;
+  }
+  start = Clock::now();
+  const Deduplicate& deduplicate = *setup.plan.deduplicate;
+  Fingerprint print = fingerprinter->fingerprint(document.text(), document.id());
+  double score = std::numeric_limits<double>::quiet_NaN();
+  for (const auto& [name, value] : document.scores())
+    if (name == deduplicate.score) score = value;
+  print.preference = preference_of(deduplicate, code_points(document.text()), score, date, document.source());
+  print.place = append_entry(spill_bytes, {line, document.id(), document.source(), members, new_text, edited});
+  result.prints.push_back(print);
+  StepCounts& counts = statistics.steps[setup.plan.label];
+  counts.seen.add(document.text().size());
+  counts.seconds += since(start);
+}
+
+void StageWorker::State::finish(BlockResult& result) {
+  Clock::time_point start = Clock::now();
+  for (Piece* piece : {&result.kept, &result.dropped, &result.quarantined}) {
+    if (piece->records == 0) continue;
+    piece->raw = piece->bytes.size();
+    piece->bytes = base::zstd_compress(piece->bytes, setup.level);
+  }
+  if (!result.prints.empty()) result.spilled = spill_block(result.prints.size(), spill_bytes);
+  result.statistics.write_seconds += since(start);
+}
+
+BlockResult StageWorker::read(InputItem item) {
+  State& s = *state_;
+  BlockResult result;
+  Statistics& statistics = result.statistics;
+  s.spill_bytes.clear();
+  auto quarantine = [&](const base::Place& place, std::string_view bytes, std::uint64_t size,
+                        const std::string& error) {
+    statistics.read.add(size);
+    statistics.quarantined.add(size);
+    ++statistics.errors[error.substr(0, error.find('"'))];
+    append_quarantine(result.quarantined, s.setup.files[place.file], place, bytes, size, error);
+  };
+  for (const base::BadBytes& bad : item.bad) quarantine(bad.place, bad.bytes, bad.size, bad.error);
+  // The parser may read behind a line; behind the last one there must be room.
+  item.block.bytes.reserve(item.block.bytes.size() + 64);
+  const char* end = item.block.bytes.data() + item.block.bytes.capacity();
+  std::string id, source;
+  Clock::time_point start = Clock::now();
+  double judged = 0;
+  base::for_each_line(item.block, [&](std::string_view line, const base::Place& place) {
+    statistics.input_bytes += line.size() + 1;
+    Record record;
+    std::string error =
+        s.parser.parse(line, static_cast<std::size_t>(end - (line.data() + line.size())), s.setup.fields, record);
+    if (!error.empty()) {
+      quarantine(place, line, line.size(), error);
+      return;
+    }
+    const std::string& file = s.setup.files[place.file];
+    if (record.id.empty()) record.id = id = fmt::format("{}:{}", file_name(file), place.line);
+    if (record.source.empty()) record.source = source = file_stem(file);
+    statistics.read.add(record.text.size());
+    statistics.sources[std::string(record.source)].read.add(record.text.size());
+    ++statistics.lengths_read[static_cast<std::size_t>(length_bin(record.text.size()))];
+    Clock::time_point judging = Clock::now();
+    s.document.reset(record.text, record.id, record.source);
+    s.judge(line, record.text, record.date, false, result);
+    judged += since(judging);
+  });
+  statistics.parse_seconds += since(start) - judged;
+  s.finish(result);
+  return result;
+}
+
+// Scores and labels that earlier stages found.
+void StageWorker::State::restore(const SpillEntry& entry) {
+  if (entry.members.empty()) return;
+  auto json = nlohmann::json::parse("{" + std::string(entry.members) + "}");
+  for (const auto& [key, value] : json.items()) {
+    if (value.is_number()) document.set_score(key, value.get<double>());
+    if (value.is_string()) document.set_label(key, value.get_ref<const std::string&>());
+  }
+}
+
+void StageWorker::State::keep_spilled(const SpillEntry& entry, std::string_view text, BlockResult& result) {
+  append_record(result.kept.bytes, entry.record, setup.fields.text, entry.edited ? &entry.text : nullptr,
+                entry.members);
+  std::string language;
+  for_each_member("{" + std::string(entry.members) + "}",
+                  [&](std::string_view key, std::string_view value, std::size_t, std::size_t) {
+                    if (key == "language" && value.size() > 2) language = value.substr(1, value.size() - 2);
+                    return true;
+                  });
+  if (!language.empty()) ++result.statistics.languages[language].second;
+  count_kept(entry.id, entry.source, text, result);
+}
+
+BlockResult StageWorker::reread(const SpillReader::Block& block) {
+  State& s = *state_;
+  BlockResult result;
+  s.spill_bytes.clear();
+  std::uint64_t place = block.place;
+  for (std::uint64_t i = 0; i < block.entries; ++i) {
+    SpillEntry entry = s.setup.spill->entry(place);
+    const Duplicate& duplicate = s.setup.duplicates[block.first_document + i];
+    Record record;
+    std::string error =
+        s.parser.parse(entry.record, s.setup.spill->readable_after(entry.record), s.setup.fields, record);
+    if (!error.empty()) throw base::Error("the intermediate file is damaged: " + error);
+    if (duplicate.dropped()) {
+      std::uint64_t kept_place = s.setup.prints[duplicate.of].place;
+      SpillEntry kept = s.setup.spill->entry(kept_place);
+      std::string details = ",\"duplicate_of\":";
+      base::append_json_string(details, kept.id);
+      details += ",\"jaccard\":";
+      append_json_number(details, duplicate.jaccard);
+      s.members = entry.members;
+      s.drop(entry.record, entry.id, entry.source, record.text, s.setup.duplicate_label,
+             duplicate.exact ? "exact_duplicate" : "near_duplicate", details,
+             fmt::format("of {}, Jaccard {}", kept.id, number_text(duplicate.jaccard)), result);
+    } else if (s.setup.plan.rules.empty() && s.setup.last) {
+      s.keep_spilled(entry, entry.edited ? entry.text : record.text, result);
+    } else {
+      s.document.reset(entry.edited ? entry.text : record.text, entry.id, entry.source);
+      s.restore(entry);
+      s.judge(entry.record, record.text, record.date, true, result);
+    }
+  }
+  s.finish(result);
+  return result;
+}
+
+}  // namespace curate

@@ -1,0 +1,70 @@
+// One stage of a run, block by block: records in; kept, dropped, quarantined or spilled ones out.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/records.h"
+#include "curate/deduplicate.h"
+#include "curate/record.h"
+#include "curate/run_options.h"
+#include "curate/spill.h"
+#include "curate/statistics.h"
+
+namespace curate {
+
+/// Lines for one of the output folders; `bytes` is compressed once the block is done.
+struct Piece {
+  std::string bytes;
+  std::uint64_t raw = 0, records = 0;
+};
+
+/// What became of one block.
+struct BlockResult {
+  Piece kept, dropped, quarantined;
+  std::string spilled;              ///< a spill block, or nothing
+  std::vector<Fingerprint> prints;  ///< one a spilled document; `place` counts from the first entry of `spilled`
+  Statistics statistics;
+};
+
+/// One piece of input: a block, and the bytes before it that could not be read.
+struct InputItem {
+  base::Block block;
+  std::vector<base::BadBytes> bad;
+};
+
+/// What does not change during a stage.
+struct StageSetup {
+  StagePlan plan;
+  FieldNames fields;
+  std::vector<std::string> files;
+  int level = 3;
+  bool last = true;  ///< survivors are kept; else they are spilled with a fingerprint
+  // What the stage before left, for all stages but the first:
+  const SpillReader* spill = nullptr;
+  std::span<const Duplicate> duplicates;
+  std::span<const Fingerprint> prints;  ///< of the documents in `spill`
+  std::string duplicate_label;
+};
+
+/// The work of one thread. Not shared between threads.
+class StageWorker {
+ public:
+  explicit StageWorker(const StageSetup& setup);
+  ~StageWorker();
+  BlockResult read(InputItem item);                     ///< first stage
+  BlockResult reread(const SpillReader::Block& block);  ///< later stages
+
+ private:
+  struct State;
+  std::unique_ptr<State> state_;
+};
+
+/// The text of a spilled document: the edited one, else parsed out of its record. Lives until the parser's next call.
+std::string_view spilled_text(const SpillReader& spill, const SpillEntry& entry, const FieldNames& fields,
+                              RecordParser& parser);
+
+}  // namespace curate

@@ -1,0 +1,197 @@
+#include "curate/statistics.h"
+
+#include <xxhash.h>
+
+#include <algorithm>
+#include <bit>
+#include <nlohmann/json.hpp>
+#include <tuple>
+
+#include "base/error.h"
+
+namespace curate {
+using nlohmann::json;
+
+void ScoreCounts::add(double value) {
+  int bin = static_cast<int>(std::clamp(value, 0.0, 1.0) * kBins);
+  ++bins[static_cast<std::size_t>(std::min(bin, kBins - 1))];
+}
+
+int length_bin(std::uint64_t bytes) { return std::min<int>(std::bit_width(bytes | 1) - 1, 39); }
+
+namespace {
+
+bool smaller(const Sample& a, const Sample& b) { return std::tie(a.hash, a.id) < std::tie(b.hash, b.id); }
+
+void insert(std::vector<Sample>& group, Sample sample) {
+  group.insert(std::upper_bound(group.begin(), group.end(), sample, smaller), std::move(sample));
+  if (group.size() > Sample::kPerGroup) group.pop_back();
+}
+
+void add_count(Count& to, const Count& from) {
+  to.records += from.records;
+  to.bytes += from.bytes;
+}
+
+}  // namespace
+
+void Statistics::add_sample(const std::string& group, std::string_view id, std::string_view source,
+                            std::string_view text, std::string note) {
+  std::vector<Sample>& samples_of = samples[group];
+  Sample sample;
+  sample.hash = XXH3_64bits(id.data(), id.size());
+  if (samples_of.size() >= Sample::kPerGroup && samples_of.back().hash <= sample.hash) return;
+  sample.id = id.substr(0, 300);
+  sample.source = source;
+  sample.note = std::move(note);
+  sample.bytes = text.size();
+  if (text.size() > Sample::kExcerptBytes) {
+    std::size_t end = Sample::kExcerptBytes;
+    while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;
+    text = text.substr(0, end);
+  }
+  sample.excerpt = text;
+  while (sample.id.size() > 0 && sample.id.size() < id.size() &&
+         (static_cast<unsigned char>(id[sample.id.size()]) & 0xC0) == 0x80)
+    sample.id.pop_back();  // cut at a code point
+  insert(samples_of, std::move(sample));
+}
+
+void Statistics::add(const Statistics& other) {
+  add_count(read, other.read);
+  add_count(kept, other.kept);
+  add_count(dropped, other.dropped);
+  add_count(quarantined, other.quarantined);
+  input_bytes += other.input_bytes;
+  parse_seconds += other.parse_seconds;
+  write_seconds += other.write_seconds;
+  duplicate_seconds += other.duplicate_seconds;
+  for (const auto& [label, from] : other.steps) {
+    StepCounts& to = steps[label];
+    add_count(to.seen, from.seen);
+    add_count(to.dropped, from.dropped);
+    add_count(to.edited, from.edited);
+    to.seconds += from.seconds;
+    for (const auto& [reason, count] : from.reasons) to.reasons[reason] += count;
+  }
+  for (const auto& [name, from] : other.sources) {
+    SourceCounts& to = sources[name];
+    add_count(to.read, from.read);
+    add_count(to.kept, from.kept);
+    for (const auto& [step, count] : from.dropped) to.dropped[step] += count;
+  }
+  for (const auto& [name, from] : other.scores)
+    for (std::size_t i = 0; i < from.bins.size(); ++i) scores[name].bins[i] += from.bins[i];
+  for (const auto& [name, from] : other.languages) {
+    languages[name].first += from.first;
+    languages[name].second += from.second;
+  }
+  for (std::size_t i = 0; i < lengths_read.size(); ++i) {
+    lengths_read[i] += other.lengths_read[i];
+    lengths_kept[i] += other.lengths_kept[i];
+  }
+  for (const auto& [size, count] : other.clusters) clusters[size] += count;
+  for (const auto& [error, count] : other.errors) errors[error] += count;
+  for (const auto& [group, from] : other.samples)
+    for (const Sample& sample : from) insert(samples[group], sample);
+}
+
+namespace {
+
+json count_json(const Count& count) { return {{"records", count.records}, {"bytes", count.bytes}}; }
+Count count_from(const json& j) { return {j.at("records").get<std::uint64_t>(), j.at("bytes").get<std::uint64_t>()}; }
+
+}  // namespace
+
+json to_json(const Statistics& s) {
+  json j;
+  j["read"] = count_json(s.read);
+  j["kept"] = count_json(s.kept);
+  j["dropped"] = count_json(s.dropped);
+  j["quarantined"] = count_json(s.quarantined);
+  j["input_bytes"] = s.input_bytes;
+  j["seconds"] = {{"parse", s.parse_seconds}, {"write", s.write_seconds}, {"duplicates", s.duplicate_seconds}};
+  j["steps"] = json::object();
+  for (const auto& [label, step] : s.steps)
+    j["steps"][label] = {{"seen", count_json(step.seen)},
+                         {"dropped", count_json(step.dropped)},
+                         {"edited", count_json(step.edited)},
+                         {"seconds", step.seconds},
+                         {"reasons", step.reasons}};
+  j["sources"] = json::object();
+  for (const auto& [name, source] : s.sources)
+    j["sources"][name] = {
+        {"read", count_json(source.read)}, {"kept", count_json(source.kept)}, {"dropped", source.dropped}};
+  j["scores"] = json::object();
+  for (const auto& [name, score] : s.scores) j["scores"][name] = score.bins;
+  j["languages"] = json::object();
+  for (const auto& [name, counts] : s.languages)
+    j["languages"][name] = {{"seen", counts.first}, {"kept", counts.second}};
+  j["lengths"] = {{"read", s.lengths_read}, {"kept", s.lengths_kept}};
+  j["clusters"] = json::object();
+  for (const auto& [size, count] : s.clusters) j["clusters"][std::to_string(size)] = count;
+  j["errors"] = s.errors;
+  j["samples"] = json::object();
+  for (const auto& [group, samples] : s.samples) {
+    json& list = j["samples"][group] = json::array();
+    for (const Sample& sample : samples)
+      list.push_back({{"hash", sample.hash},
+                      {"id", sample.id},
+                      {"source", sample.source},
+                      {"text", sample.excerpt},
+                      {"note", sample.note},
+                      {"bytes", sample.bytes}});
+  }
+  return j;
+}
+
+Statistics statistics_from_json(const json& j) {
+  Statistics s;
+  try {
+    s.read = count_from(j.at("read"));
+    s.kept = count_from(j.at("kept"));
+    s.dropped = count_from(j.at("dropped"));
+    s.quarantined = count_from(j.at("quarantined"));
+    j.at("input_bytes").get_to(s.input_bytes);
+    j.at("seconds").at("parse").get_to(s.parse_seconds);
+    j.at("seconds").at("write").get_to(s.write_seconds);
+    j.at("seconds").at("duplicates").get_to(s.duplicate_seconds);
+    for (const auto& [label, from] : j.at("steps").items()) {
+      StepCounts& step = s.steps[label];
+      step.seen = count_from(from.at("seen"));
+      step.dropped = count_from(from.at("dropped"));
+      step.edited = count_from(from.at("edited"));
+      from.at("seconds").get_to(step.seconds);
+      from.at("reasons").get_to(step.reasons);
+    }
+    for (const auto& [name, from] : j.at("sources").items()) {
+      SourceCounts& source = s.sources[name];
+      source.read = count_from(from.at("read"));
+      source.kept = count_from(from.at("kept"));
+      from.at("dropped").get_to(source.dropped);
+    }
+    for (const auto& [name, from] : j.at("scores").items()) from.get_to(s.scores[name].bins);
+    for (const auto& [name, from] : j.at("languages").items())
+      s.languages[name] = {from.at("seen").get<std::uint64_t>(), from.at("kept").get<std::uint64_t>()};
+    j.at("lengths").at("read").get_to(s.lengths_read);
+    j.at("lengths").at("kept").get_to(s.lengths_kept);
+    for (const auto& [size, count] : j.at("clusters").items()) s.clusters[std::stoull(size)] = count;
+    j.at("errors").get_to(s.errors);
+    for (const auto& [group, list] : j.at("samples").items())
+      for (const json& from : list) {
+        Sample sample;
+        from.at("hash").get_to(sample.hash);
+        from.at("id").get_to(sample.id);
+        from.at("source").get_to(sample.source);
+        from.at("text").get_to(sample.excerpt);
+        from.at("note").get_to(sample.note);
+        from.at("bytes").get_to(sample.bytes);
+        s.samples[group].push_back(std::move(sample));
+      }
+  } catch (const std::exception& error) {
+    throw base::Error(std::string("the counts of an earlier run cannot be read: ") + error.what());
+  }
+  return s;
+}
+
+}  // namespace curate

@@ -1,0 +1,77 @@
+// What a run counts. Blocks are counted apart and added up in input order; the sum does not depend on threads.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace curate {
+
+struct Count {
+  std::uint64_t records = 0, bytes = 0;  ///< bytes of text
+  void add(std::uint64_t size) {
+    ++records;
+    bytes += size;
+  }
+};
+
+struct StepCounts {
+  Count seen, dropped, edited;
+  double seconds = 0;  ///< of one thread; the only number that differs between runs
+  std::map<std::string, std::uint64_t> reasons;
+};
+
+struct SourceCounts {
+  Count read, kept;
+  std::map<std::string, std::uint64_t> dropped;  ///< step -> records
+};
+
+/// 50 equal bins over 0..1; what lies outside is put into the first or last bin.
+struct ScoreCounts {
+  static constexpr int kBins = 50;
+  std::array<std::uint64_t, kBins> bins{};
+  void add(double value);
+};
+
+/// A document to look at. Of each group the ones with the smallest hash are kept: a sample that does not depend on the
+/// order of the input.
+struct Sample {
+  static constexpr std::size_t kPerGroup = 20, kExcerptBytes = 1500;
+  std::uint64_t hash = 0;
+  std::string id, source, excerpt, note;
+  std::uint64_t bytes = 0;
+};
+
+/// Lengths in powers of two: bin i counts texts of 2^i to 2^(i+1)-1 bytes; bin 0 also the empty ones.
+using LengthCounts = std::array<std::uint64_t, 40>;
+
+struct Statistics {
+  Count read, kept, dropped, quarantined;
+  std::uint64_t input_bytes = 0;  ///< of lines, decompressed
+  double parse_seconds = 0, write_seconds = 0, duplicate_seconds = 0;
+  std::map<std::string, StepCounts> steps;  ///< by label
+  std::map<std::string, SourceCounts> sources;
+  std::map<std::string, ScoreCounts> scores;
+  std::map<std::string, std::pair<std::uint64_t, std::uint64_t>> languages;  ///< seen, kept
+  LengthCounts lengths_read{}, lengths_kept{};
+  std::map<std::uint64_t, std::uint64_t> clusters;     ///< copies of one document, itself included -> how many
+  std::map<std::string, std::uint64_t> errors;         ///< of quarantined records
+  std::map<std::string, std::vector<Sample>> samples;  ///< "kept" or "STEP: REASON"
+
+  void add_sample(const std::string& group, std::string_view id, std::string_view source, std::string_view text,
+                  std::string note);
+  void add(const Statistics& other);
+};
+
+int length_bin(std::uint64_t bytes);
+
+/// All of it, for report.json and for checkpoints; and back. `statistics_from_json` throws Error for what it cannot
+/// read.
+nlohmann::json to_json(const Statistics& statistics);
+Statistics statistics_from_json(const nlohmann::json& json);
+
+}  // namespace curate
