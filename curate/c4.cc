@@ -1,0 +1,209 @@
+#include "curate/c4.h"
+
+#include <algorithm>
+
+#include "base/unicode.h"
+#include "curate/judge.h"
+#include "curate/lines.h"
+
+namespace curate {
+namespace {
+
+struct Pattern {
+  std::string_view text;
+  Phrase phrase;
+};
+constexpr Pattern kPatterns[] = {{"lorem ipsum", Phrase::kLoremIpsum}, {"javascript", Phrase::kJavascript},
+                                 {"terms of use", Phrase::kPolicy},    {"privacy policy", Phrase::kPolicy},
+                                 {"cookie policy", Phrase::kPolicy},   {"uses cookies", Phrase::kPolicy},
+                                 {"use of cookies", Phrase::kPolicy},  {"use cookies", Phrase::kPolicy}};
+/// A part of each pattern that is rare in English, by which candidates are found, and its place in the pattern.
+struct Anchor {
+  char bytes[3];
+  std::uint8_t at[std::size(kPatterns)];  ///< offset in each pattern; 255: not in it
+};
+constexpr std::uint8_t kNo = 255;
+constexpr Anchor kAnchors[] = {{{'m', ' ', 'i'}, {4, kNo, kNo, kNo, kNo, kNo, kNo, kNo}},
+                               {{'j', 'a', 'v'}, {kNo, 0, kNo, kNo, kNo, kNo, kNo, kNo}},
+                               {{'f', ' ', 'u'}, {kNo, kNo, 7, kNo, kNo, kNo, kNo, kNo}},
+                               {{'y', ' ', 'p'}, {kNo, kNo, kNo, 6, kNo, kNo, kNo, kNo}},
+                               {{'o', 'k', 'i'}, {kNo, kNo, kNo, kNo, 2, 7, 9, 6}}};
+
+char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
+
+bool matches(std::string_view text, std::size_t at, std::string_view pattern) {
+  if (at + pattern.size() > text.size()) return false;
+  for (std::size_t i = 0; i < pattern.size(); ++i) {
+    if (lower(text[at + i]) != pattern[i]) return false;
+  }
+  return true;
+}
+
+void find_at(std::string_view text, std::size_t position, std::vector<std::pair<std::uint32_t, Phrase>>& found) {
+  for (const Anchor& anchor : kAnchors) {
+    if (!matches(text, position, std::string_view(anchor.bytes, 3))) continue;
+    for (std::size_t p = 0; p < std::size(kPatterns); ++p) {
+      std::size_t at = anchor.at[p];
+      if (at == kNo || at > position || !matches(text, position - at, kPatterns[p].text)) continue;
+      found.emplace_back(static_cast<std::uint32_t>(position - at), kPatterns[p].phrase);
+    }
+  }
+}
+
+/// U+212A KELVIN SIGN is the one letter outside ASCII whose lower case completes a pattern.
+constexpr std::string_view kKelvinSign = "\xE2\x84\xAA";
+
+bool ends_sentence(std::string_view line) {
+  if (line.empty() || line.ends_with("...")) return false;
+  return std::string_view(".?!\"'").find(line.back()) != std::string_view::npos;
+}
+
+}  // namespace
+
+void find_phrases(std::string_view text, std::vector<std::pair<std::uint32_t, Phrase>>& found) {
+  found.clear();
+  const auto* p = reinterpret_cast<const unsigned char*>(text.data());
+  std::size_t i = 0;
+  for (; i + 66 <= text.size(); i += 64) {  // blocks without an anchor are skipped as a whole
+    unsigned char any = 0;
+    for (std::size_t j = 0; j < 64; ++j) {
+      unsigned char a = p[i + j] | 0x20, b = p[i + j + 1] | 0x20, c = p[i + j + 2] | 0x20;
+      any |= ((a == 'm') & (b == ' ') & (c == 'i')) | ((a == 'j') & (b == 'a') & (c == 'v')) |
+             ((a == 'f') & (b == ' ') & (c == 'u')) | ((a == 'y') & (b == ' ') & (c == 'p')) |
+             ((a == 'o') & (b == 'k') & (c == 'i'));
+    }
+    if (!any) continue;
+    for (std::size_t j = 0; j < 64; ++j) find_at(text, i + j, found);
+  }
+  for (; i < text.size(); ++i) find_at(text, i, found);
+  std::sort(found.begin(), found.end());
+}
+
+std::string without_citations(std::string_view line) {
+  std::string result;
+  std::size_t start = 0, search = 0;
+  for (;;) {
+    std::size_t open = line.find('[', search);
+    if (open == std::string_view::npos) break;
+    std::string_view inside = line.substr(open + 1);
+    std::size_t length = 0;
+    if (inside.starts_with("edit]")) length = 6;
+    if (inside.starts_with("citation needed]")) length = 17;
+    for (std::size_t at = 0; length == 0 && at < inside.size();) {
+      if (inside[at] == ']')
+        length = at + 2;
+      else if (!base::is_decimal_digit(base::next_code_point(inside, at)))
+        break;
+    }
+    search = open + 1;
+    if (length == 0) continue;
+    result += line.substr(start, open - start);
+    start = search = open + length;
+  }
+  return result += line.substr(start);
+}
+
+void C4::visit(base::OptionVisitor& v) {
+  v("filter_no_terminal_punct", filter_no_terminal_punct, "drop lines that do not end in . ? ! \" or '");
+  v("min_num_sentences", min_num_sentences, "fewest sentences of a document (-1: off)");
+  v("min_words_per_line", min_words_per_line, "drop lines of fewer words (-1: off)");
+  v("max_word_length", max_word_length, "drop lines with a longer word (-1: off)");
+  v("remove_citations", remove_citations, "remove [1], [edit] and [citation needed]");
+  v("filter_lorem_ipsum", filter_lorem_ipsum, "drop documents with \"lorem ipsum\"");
+  v("filter_javascript", filter_javascript, "drop lines with \"javascript\"");
+  v("filter_curly_bracket", filter_curly_bracket, "drop documents with a {");
+  v("filter_policy", filter_policy, "drop lines about cookies, privacy and terms of use");
+}
+
+Verdict C4::apply(Document& document, std::vector<Measure>* measures) const {
+  Judge judge(measures);
+  const std::string_view text = document.text();
+  const Words& words = document.words();
+  const std::vector<Word>& all = words.all();
+  // When datatrove's splitter deleted something, the words do not point into the text: then lines are split alone.
+  const bool words_fit = words.base().data() == text.data();
+  const bool fold_all = !document.ascii() && text.find(kKelvinSign) != std::string_view::npos;
+  std::vector<std::pair<std::uint32_t, Phrase>> phrases, line_phrases;
+  if (!fold_all) find_phrases(text, phrases);
+  Words& line_words = document.scratch().words;
+
+  std::string kept, edited, folded;
+  std::size_t word = 0, phrase = 0, kept_words = 0;
+  std::int64_t sentences = 0;
+  for (std::string_view whole : document.lines()) {
+    std::string_view line = strip(whole);
+    const auto begin = static_cast<std::size_t>(line.data() - text.data()), end = begin + line.size();
+    while (words_fit && word < all.size() && all[word].offset < begin) ++word;
+    std::size_t first = word;
+    while (words_fit && word < all.size() && all[word].offset < end) ++word;
+    std::span<const Word> in_line(all.data() + first, word - first);
+    if (!words_fit) {
+      line_words.split(line);
+      in_line = line_words.all();
+    }
+    std::int64_t chunks = 0, length = 0, longest = 0;
+    for (const Word& w : in_line) {
+      if (w.flags & Word::kAfterSpace) {
+        ++chunks;
+        length = 0;
+      }
+      length += w.code_points;
+      longest = std::max(longest, length);
+    }
+    while (phrase < phrases.size() && phrases[phrase].first < begin) ++phrase;
+    bool found[3] = {};
+    for (; phrase < phrases.size() && phrases[phrase].first < end; ++phrase) {
+      found[static_cast<int>(phrases[phrase].second)] = true;
+    }
+
+    if (max_word_length != -1 && longest > max_word_length) continue;
+    bool line_edited = false;
+    if (remove_citations && line.find('[') != std::string_view::npos) {
+      edited = without_citations(line);
+      line_edited = edited.size() != line.size();
+      if (line_edited) line = edited;
+    }
+    if (filter_no_terminal_punct && !ends_sentence(line)) continue;
+    if (chunks < min_words_per_line) continue;
+    if (line_edited || fold_all) {
+      if (fold_all) folded = base::to_lower(line);
+      find_phrases(fold_all ? std::string_view(folded) : line, line_phrases);
+      found[0] = found[1] = found[2] = false;
+      for (const auto& [place, kind] : line_phrases) found[static_cast<int>(kind)] = true;
+    }
+    if (filter_lorem_ipsum && found[static_cast<int>(Phrase::kLoremIpsum)]) {
+      judge.check("lorem_ipsum", 1, 0, true);
+      return judge.verdict();
+    }
+    if (filter_javascript && found[static_cast<int>(Phrase::kJavascript)]) continue;
+    if (filter_curly_bracket && line.find('{') != std::string_view::npos) {
+      judge.check("curly_bracket", 1, 0, true);
+      return judge.verdict();
+    }
+    if (filter_policy && found[static_cast<int>(Phrase::kPolicy)]) continue;
+    bool trailing = false;
+    if (line_edited) {
+      line_words.split(line);
+      in_line = line_words.all();
+      trailing = line_words.ends_with_space_token();
+    }
+    if (min_num_sentences != -1) sentences += static_cast<std::int64_t>(count_sentences(in_line, trailing));
+    kept_words += in_line.size();
+    kept += line;
+    kept += '\n';
+  }
+  if (judge.below("too_few_sentences", static_cast<double>(sentences), static_cast<double>(min_num_sentences))) {
+    return judge.verdict();
+  }
+  if (!judge.verdict().keep) return judge.verdict();
+  std::string_view result = strip(kept);
+  if (result == text) return judge.verdict();
+  if (words_fit) {
+    document.replace_text(std::string(result), kept_words);
+  } else {
+    document.replace_text(std::string(result));
+  }
+  return judge.verdict();
+}
+
+}  // namespace curate

@@ -1,0 +1,28 @@
+// C4's line rules (Raffel et al. 2020) as datatrove 0.10 decides them. This step edits the text.
+#pragma once
+
+#include <cstdint>
+
+#include "curate/step.h"
+
+namespace curate {
+
+/// datatrove's C4QualityFilter: drops lines, and documents with too few sentences, a curly bracket or lorem ipsum.
+class C4 : public Step {
+ public:
+  bool remove_citations = true, filter_no_terminal_punct = true;
+  std::int64_t min_num_sentences = 5, min_words_per_line = 3, max_word_length = 1000;
+  bool filter_lorem_ipsum = true, filter_javascript = true, filter_curly_bracket = true, filter_policy = true;
+
+  void visit(base::OptionVisitor& v) override;
+  Verdict apply(Document& document, std::vector<Measure>* measures = nullptr) const override;
+};
+
+/// The phrases C4 looks for in lower-cased text.
+enum class Phrase : std::uint8_t { kLoremIpsum, kJavascript, kPolicy };
+/// Where they stand in `text` (any case), in order; at most one for each place.
+void find_phrases(std::string_view text, std::vector<std::pair<std::uint32_t, Phrase>>& found);
+/// Without "[12]", "[]", "[edit]" and "[citation needed]".
+std::string without_citations(std::string_view line);
+
+}  // namespace curate

@@ -1,0 +1,28 @@
+// FineWeb's own quality rules (Penedo et al. 2024) as datatrove 0.10 decides them.
+#pragma once
+
+#include <cstdint>
+
+#include "curate/step.h"
+
+namespace curate {
+
+/// datatrove's FineWebQualityFilter: lines that end without punctuation, short lines, repeated lines, lists.
+class FineWeb : public Step {
+ public:
+  double line_punct_thr = 0.12;
+  bool line_punct_exclude_zero = false;
+  double short_line_thr = 0.67;
+  std::int64_t short_line_length = 30;
+  double char_duplicates_ratio = 0.01;
+  double new_line_ratio = 0.3;
+  std::vector<std::string> stop_chars;  ///< empty: datatrove's TERMINAL_PUNCTUATION
+
+  void visit(base::OptionVisitor& v) override;
+  Verdict apply(Document& document, std::vector<Measure>* measures = nullptr) const override;
+
+ private:
+  bool ends_well(std::string_view line) const;
+};
+
+}  // namespace curate

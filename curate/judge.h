@@ -1,0 +1,38 @@
+// Collects the measures of one rule; the first that fails is the verdict.
+#pragma once
+
+#include <string_view>
+#include <vector>
+
+#include "curate/step.h"
+
+namespace curate {
+
+/// a / b, and 0 where datatrove would divide by zero.
+inline double ratio(double a, double b) { return b == 0 ? 0 : a / b; }
+
+class Judge {
+ public:
+  explicit Judge(std::vector<Measure>* measures) : measures_(measures) {}
+  /// Records a measure. True: the rule has failed and nobody asks for the rest, so stop.
+  bool check(std::string_view name, double value, double threshold, bool failed) {
+    if (measures_) measures_->push_back({name, value, threshold, failed});
+    if (failed && verdict_.keep) verdict_ = {false, name, value, threshold};
+    return failed && !measures_;
+  }
+  bool above(std::string_view name, double value, double threshold) {
+    return check(name, value, threshold, value > threshold);
+  }
+  bool below(std::string_view name, double value, double threshold) {
+    return check(name, value, threshold, value < threshold);
+  }
+  const Verdict& verdict() const { return verdict_; }
+  /// Also wants the measures that cannot change the verdict any more.
+  bool wants_all() const { return measures_ != nullptr; }
+
+ private:
+  std::vector<Measure>* measures_;
+  Verdict verdict_;
+};
+
+}  // namespace curate

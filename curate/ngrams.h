@@ -1,0 +1,43 @@
+// Repetition of word n-grams, as Gopher's rules count it: hashes, no n-gram strings.
+#pragma once
+
+#include <cstdint>
+
+#include "curate/document.h"
+
+namespace curate {
+
+/// Walks the word n-grams of one document for growing n; each n uses what the one before found out.
+class TopNGrams {
+ public:
+  explicit TopNGrams(Document& document);
+  /// Code points of the most frequent n-gram (words joined by " "; of equally frequent ones the first) times its
+  /// occurrences; one occurrence counts too. 0 when there are fewer than n words. Call with n = 2, 3, 4, ...: each time
+  /// one more.
+  std::uint64_t next();
+
+ private:
+  Document& document_;
+  std::size_t n_ = 1;
+  // Positions whose (n_)-gram occurs more than once: only there can an (n_ + 1)-gram do so.
+  std::vector<std::uint32_t>& repeated_;
+};
+
+/// Code points in repeated n-grams, for several n of at least `least` words: going from left to right, an n-gram (its
+/// words concatenated without blanks) that was met before counts and is skipped as a whole.
+class DuplicateNGrams {
+ public:
+  DuplicateNGrams(Document& document, std::size_t least);
+  std::uint64_t code_points(std::size_t n);  ///< n >= least
+
+ private:
+  Document& document_;
+  // The words one behind another: equal n-grams begin with equal bytes, so only positions whose first kWindow bytes
+  // occur twice (or whose shortest n-gram is shorter than that) can begin a repeated one.
+  static constexpr std::size_t kWindow = 16;
+  std::string& bytes_;                      ///< all words
+  std::vector<std::uint32_t>& starts_;      ///< where each word starts in bytes_, and the end
+  std::vector<std::uint32_t>& candidates_;  ///< positions, ascending
+};
+
+}  // namespace curate

@@ -1,0 +1,28 @@
+#include "curate/c4.h"
+#include "curate/deduplicate.h"
+#include "curate/fineweb.h"
+#include "curate/gopher.h"
+#include "curate/step.h"
+
+namespace curate {
+namespace {
+
+template <class S>
+std::unique_ptr<base::OptionGroup> make() {
+  return std::make_unique<S>();
+}
+
+}  // namespace
+
+const base::GroupRegistry& step_registry() {
+  static const base::GroupRegistry registry = {
+      {"gopher_repetition", make<GopherRepetition>},
+      {"gopher_quality", make<GopherQuality>},
+      {"c4", make<C4>},
+      {"fineweb", make<FineWeb>},
+      {"deduplicate", make<Deduplicate>},
+  };
+  return registry;
+}
+
+}  // namespace curate
