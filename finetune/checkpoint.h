@@ -1,0 +1,38 @@
+// checkpoints/step-N/: all that a run needs to go on as if it had never stopped.
+#pragma once
+
+#include <ATen/ATen.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+
+#include "lora/adapter.h"
+
+namespace finetune {
+
+/// Everything else that decides the next step follows from the seed and the step's number: the order of the data, the
+/// masks of dropout.
+struct Checkpoint {
+  std::int64_t step = 0;                     ///< optimizer steps done
+  lora::Adapter adapter;                     ///< adapter_config.json, adapter_model.safetensors: usable as it stands
+  at::Tensor first_moment, second_moment;    ///< optimizer.safetensors: [N] float32, AdamW's flat order
+  std::map<std::string, std::string> facts;  ///< state.json: options and data that a resumed run must share
+};
+
+/// Writes `checkpoints`/step-N so that it is there whole or not at all (written aside, flushed, renamed), then removes
+/// the oldest until `keep` are left.
+void write_checkpoint(const std::filesystem::path& checkpoints, const Checkpoint& checkpoint, std::int64_t keep);
+
+/// The newest checkpoint of the folder, or nothing. Throws base::Error when it is damaged.
+std::optional<Checkpoint> read_newest_checkpoint(const std::filesystem::path& checkpoints);
+
+/// Throws base::UsageError naming the first fact that differs between the run that was saved and the one now.
+void check_same_run(const std::map<std::string, std::string>& saved, const std::map<std::string, std::string>& now);
+
+/// The adapter's values in AdamW's flat order, [N] float32: A then B of every module.
+at::Tensor flat_values(const lora::Adapter& adapter);
+
+}  // namespace finetune
