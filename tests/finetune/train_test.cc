@@ -1,0 +1,355 @@
+// Whole runs of `finetune train` on a tiny random Llama: packing, accumulation, resume, refusals.
+#include "finetune/train.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/random.h"
+#include "base/text.h"
+#include "base/unicode.h"
+#include "finetune/checkpoint.h"
+#include "finetune/metrics.h"
+#include "tests/finetune/tiny_llama.h"
+
+namespace {
+
+namespace fs = std::filesystem;
+using finetune::TrainOptions;
+using testing::ElementsAre;
+using testing::HasSubstr;
+
+// A tokenizer.json whose 256 tokens are the bytes, written as GPT-2 writes bytes, and an end of text: 257 ids.
+std::string byte_tokenizer() {
+  nlohmann::ordered_json vocabulary;
+  char32_t next = 256;
+  std::vector<std::string> spelled(256);
+  for (int byte = 0; byte < 256; ++byte) {
+    const bool visible = (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174;
+    base::append_utf8(spelled[static_cast<std::size_t>(byte)], visible ? static_cast<char32_t>(byte) : next++);
+  }
+  for (int byte = 0; byte < 256; ++byte) vocabulary[spelled[static_cast<std::size_t>(byte)]] = byte;
+  const nlohmann::ordered_json byte_level = {
+      {"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", true}};
+  const nlohmann::ordered_json end = {
+      {"id", 256},       {"content", "<|endoftext|>"}, {"single_word", false}, {"lstrip", false},
+      {"rstrip", false}, {"normalized", false},        {"special", true}};
+  vocabulary["<|endoftext|>"] = 256;
+  return nlohmann::ordered_json{{"version", "1.0"},
+                                {"added_tokens", {end}},
+                                {"normalizer", nullptr},
+                                {"pre_tokenizer", byte_level},
+                                {"post_processor", nullptr},
+                                {"decoder", byte_level},
+                                {"model",
+                                 {{"type", "BPE"},
+                                  {"dropout", nullptr},
+                                  {"unk_token", nullptr},
+                                  {"vocab", vocabulary},
+                                  {"merges", nlohmann::json::array()}}}}
+      .dump();
+}
+
+// A model, data, and output folders, removed at the end.
+class Train : public testing::Test {
+ protected:
+  Train() : model_("tied", [](const std::string&, at::Tensor&) {}) {
+    base::write_file(model_.path() / "tokenizer.json", byte_tokenizer());
+    base::write_file(model_.path() / "tokenizer_config.json", R"({"eos_token":"<|endoftext|>"})");
+    base::Random random(5);
+    std::string records;
+    for (int i = 0; i < 60; ++i) {
+      std::string answer;
+      for (std::uint64_t j = 0, length = 1 + random.below(30); j < length; ++j) {
+        answer += static_cast<char>('a' + (i + j * j) % 26);
+      }
+      records += "{\"prompt\":\"say " + std::to_string(i) + ": \",\"completion\":\"" + answer + "\"}\n";
+    }
+    base::write_file(model_.path() / "data.jsonl", records);
+  }
+
+  TrainOptions options(const std::string& output) const {
+    TrainOptions options;
+    options.model = model_.path().string();
+    options.data = {(model_.path() / "data.jsonl").string()};
+    options.output = (model_.path() / output).string();
+    options.max_length = 64;
+    options.steps = 6;
+    options.learning_rate = 5e-3;
+    options.lora.rank = 4;
+    options.device = "cpu";
+    options.threads = 1;
+    return options;
+  }
+
+  // Returns what a person reads.
+  static std::string run(TrainOptions options, std::string* result = nullptr) {
+    std::ostringstream out, err;
+    base::Context context{out, err, false, true, "run: here\n", "finetune"};
+    EXPECT_EQ(finetune::run_train(options, context), 0);
+    if (result) *result = out.str();
+    return err.str();
+  }
+
+  static std::string adapter_bytes(const TrainOptions& options) {
+    return base::read_file(fs::path(options.output) / "adapter/adapter_model.safetensors");
+  }
+  static at::Tensor adapter_values(const TrainOptions& options) {
+    return finetune::flat_values(lora::read_adapter(fs::path(options.output) / "adapter"));
+  }
+  static std::vector<nlohmann::json> metrics(const TrainOptions& options) {
+    std::vector<nlohmann::json> lines;
+    for (const std::string& line : base::split(base::read_file(fs::path(options.output) / "metrics.jsonl"), '\n')) {
+      if (!line.empty()) lines.push_back(nlohmann::json::parse(line));
+    }
+    return lines;
+  }
+
+  template <class E>
+  static std::string error_of(const TrainOptions& options) {
+    try {
+      run(options);
+    } catch (const E& error) {
+      return error.what();
+    }
+    return "no such error";
+  }
+
+  tiny_llama::Changed model_;
+};
+
+TEST_F(Train, LearnsAndWritesEverything) {
+  TrainOptions learn = options("learn");
+  learn.steps = 30;
+  learn.accumulate = 2;
+  learn.validation_share = 0.1;
+  learn.eval_every = 10;
+  std::string json;
+  EXPECT_THAT(run(learn, &json), HasSubstr("lora merge"));
+  const auto result = nlohmann::json::parse(json);
+  EXPECT_LT(result["validation_loss_after"].get<double>(), result["validation_loss_before"].get<double>() - 0.5);
+  for (const char* file : {"adapter/adapter_config.json", "adapter/adapter_model.safetensors", "metrics.jsonl",
+                           "report.html", "run.yaml", "checkpoints/step-30/state.json", "events"}) {
+    EXPECT_TRUE(fs::exists(fs::path(learn.output) / file)) << file;
+  }
+  EXPECT_THAT(base::read_file(fs::path(learn.output) / "report.html"), HasSubstr("<svg"));
+  EXPECT_EQ(base::read_file(fs::path(learn.output) / "run.yaml"), "run: here\n");
+
+  // The keys are documented in metrics.h: scripts depend on them.
+  std::vector<std::string> lines = base::split(base::read_file(fs::path(learn.output) / "metrics.jsonl"), '\n');
+  auto keys = [](const std::string& line) {
+    std::vector<std::string> keys;
+    const auto json = nlohmann::ordered_json::parse(line);
+    for (const auto& item : json.items()) keys.push_back(item.key());
+    return keys;
+  };
+  EXPECT_THAT(keys(lines[0]),
+              ElementsAre("step", "validation_loss", "validation_perplexity", "validation_trained_tokens"));
+  EXPECT_THAT(keys(lines[1]), ElementsAre("step", "epoch", "loss", "learning_rate", "gradient_norm", "tokens",
+                                          "trained_tokens", "tokens_per_second", "seconds"));
+  EXPECT_EQ(lines.size(), 1u + 30 + 3 + 1);
+}
+
+TEST_F(Train, ValidationIsTheLossThatTheModelGives) {
+  TrainOptions one = options("one");
+  one.steps = 1;
+  one.validation_data = one.data;
+  run(one);
+  // Every document alone, without the trainer's packing.
+  const finetune::Llama model = tiny_llama::load(model_.path());
+  at::NoGradGuard no_gradient;
+  double sum = 0;
+  std::int64_t count = 0;
+  for (const std::string& line : base::split(base::read_file(one.data[0]), '\n')) {
+    if (line.empty()) continue;
+    const auto record = nlohmann::json::parse(line);
+    const std::string prompt = record["prompt"], completion = record["completion"], text = prompt + completion;
+    std::vector<std::int64_t> ids(text.begin(), text.end());
+    ids.push_back(256);
+    finetune::PackedRow row;
+    row.ids = at::tensor(ids);
+    row.targets = at::full({row.ids.numel()}, -100, at::kLong);
+    row.lengths = {row.ids.numel()};
+    row.trained = static_cast<std::int64_t>(completion.size()) + 1;
+    const auto first = static_cast<std::int64_t>(prompt.size());
+    row.targets.narrow(0, first - 1, row.trained).copy_(row.ids.narrow(0, first, row.trained));
+    sum += model.loss_sum(row).item<double>();
+    count += row.trained;
+  }
+  const nlohmann::json first = metrics(one)[0];
+  EXPECT_EQ(first["validation_trained_tokens"].get<std::int64_t>(), count);
+  EXPECT_NEAR(first["validation_loss"].get<double>(), sum / static_cast<double>(count), 1e-5);
+}
+
+TEST_F(Train, PackedEqualsUnpacked) {
+  // A step that takes the whole data once, packed or not, is the same step.
+  TrainOptions packed = options("packed"), unpacked = options("unpacked"), fewer = options("fewer");
+  packed.steps = unpacked.steps = fewer.steps = 0;
+  packed.epochs = unpacked.epochs = fewer.epochs = 4;
+  unpacked.packing = false;
+  unpacked.rows_per_batch = 60;
+  fewer.packing = false;
+  fewer.rows_per_batch = 59;  // can the test fail? One document less in a step
+  run(unpacked);
+  run(fewer);
+  packed.accumulate = 0;
+  for (std::int64_t rows = 1; packed.accumulate == 0; ++rows) {  // as many rows as an epoch has
+    TrainOptions probe = options("probe");
+    probe.overwrite = true;
+    probe.steps = 1;
+    probe.accumulate = rows;
+    run(probe);
+    if (metrics(probe)[0]["epoch"].get<double>() == 1) packed.accumulate = rows;
+  }
+  run(packed);
+  EXPECT_EQ(metrics(packed).size(), 4u);
+  EXPECT_EQ(metrics(packed)[0]["trained_tokens"], metrics(unpacked)[0]["trained_tokens"]);
+  EXPECT_NEAR(metrics(packed)[3]["loss"].get<double>(), metrics(unpacked)[3]["loss"].get<double>(), 1e-4);
+  EXPECT_LT(tiny_llama::relative(adapter_values(packed), adapter_values(unpacked)), 1e-3);
+  EXPECT_GT(tiny_llama::relative(adapter_values(fewer), adapter_values(unpacked)), 1e-2);
+}
+
+TEST_F(Train, OneBatchOfEightEqualsEightBatchesOfOne) {
+  TrainOptions wide = options("wide"), deep = options("deep"), short_step = options("short");
+  wide.rows_per_batch = 8;
+  deep.accumulate = 8;
+  short_step.accumulate = 7;
+  run(wide);
+  run(deep);
+  run(short_step);
+  EXPECT_LT(tiny_llama::relative(adapter_values(wide), adapter_values(deep)), 1e-3);
+  EXPECT_GT(tiny_llama::relative(adapter_values(wide), adapter_values(short_step)), 1e-2);
+  for (std::size_t i = 0; i < 6; ++i) {
+    EXPECT_NEAR(metrics(wide)[i]["loss"].get<double>(), metrics(deep)[i]["loss"].get<double>(), 1e-4);
+  }
+}
+
+TEST_F(Train, SameSeedSameBytes) {
+  TrainOptions first = options("first"), second = options("second"), other = options("other");
+  other.seed = 43;
+  for (const TrainOptions& each : {first, second, other}) run(each);
+  EXPECT_EQ(adapter_bytes(first), adapter_bytes(second));
+  EXPECT_NE(adapter_bytes(first), adapter_bytes(other));
+}
+
+TEST_F(Train, ResumedAtAnyStepEndsWithTheSameBytes) {
+  TrainOptions unbroken = options("unbroken");
+  unbroken.steps = 25;  // more than two epochs: the order of a later epoch must be found again
+  unbroken.accumulate = 2;
+  unbroken.lora.dropout = 0.1;
+  unbroken.save_every = 1;
+  unbroken.keep_checkpoints = 100;
+  unbroken.validation_share = 0.1;
+  unbroken.eval_every = 5;
+  run(unbroken);
+  EXPECT_GT(metrics(unbroken).back()["step"].get<int>(), 0);
+  base::Random random(11);
+  for (int trial = 0; trial < 4; ++trial) {
+    // As a kill leaves it: checkpoints up to step k, half a checkpoint, metrics that are ahead and end in half a line.
+    const auto k = 1 + random.below(24);
+    TrainOptions resumed = unbroken;
+    resumed.output = (model_.path() / ("resumed" + std::to_string(trial))).string();
+    resumed.resume = true;
+    const fs::path from = unbroken.output, to = resumed.output;
+    fs::create_directories(to / "checkpoints/.step-99.part");
+    fs::copy(from / "checkpoints" / ("step-" + std::to_string(k)), to / "checkpoints" / ("step-" + std::to_string(k)));
+    fs::copy(from / "run.yaml", to / "run.yaml");
+    base::write_file(to / "metrics.jsonl", base::read_file(from / "metrics.jsonl") + "{\"step\":7,\"los");
+    EXPECT_THAT(run(resumed), HasSubstr("going on after step " + std::to_string(k)));
+    EXPECT_EQ(adapter_bytes(resumed), adapter_bytes(unbroken)) << "resumed after step " << k;
+    EXPECT_FALSE(fs::exists(to / "checkpoints/.step-99.part"));
+    const auto expected = metrics(unbroken), got = metrics(resumed);
+    ASSERT_EQ(got.size(), expected.size());
+    for (std::size_t i = 0; i < got.size(); ++i) {
+      for (const char* key : {"step", "epoch", "loss", "gradient_norm", "validation_loss"}) {
+        EXPECT_EQ(got[i].value(key, -1.0), expected[i].value(key, -1.0)) << key << " in line " << i;
+      }
+    }
+  }
+  // Can the test fail? A checkpoint whose optimizer forgot its second moment.
+  TrainOptions broken = unbroken;
+  broken.output = (model_.path() / "broken").string();
+  broken.resume = true;
+  auto checkpoint = finetune::read_newest_checkpoint(model_.path() / "resumed0/checkpoints");
+  ASSERT_TRUE(checkpoint);
+  checkpoint->step = 12;
+  checkpoint->second_moment.fill_(1e-4);
+  finetune::write_checkpoint(fs::path(broken.output) / "checkpoints", *checkpoint, 2);
+  run(broken);
+  EXPECT_NE(adapter_bytes(broken), adapter_bytes(unbroken));
+}
+
+TEST_F(Train, AFinishedRunResumesToItself) {
+  TrainOptions once = options("once");
+  run(once);
+  const std::string before = adapter_bytes(once);
+  once.resume = true;
+  run(once);
+  EXPECT_EQ(adapter_bytes(once), before);
+  EXPECT_EQ(metrics(once).size(), 6u);
+}
+
+TEST_F(Train, ResumeRefusesAnotherRun) {
+  TrainOptions first = options("first");
+  run(first);
+  first.resume = true;
+  TrainOptions rate = first, data = first, dropout = first;
+  rate.learning_rate = 1e-3;
+  EXPECT_THAT(error_of<base::UsageError>(rate), HasSubstr("learning_rate"));
+  dropout.lora.dropout = 0.5;
+  EXPECT_THAT(error_of<base::UsageError>(dropout), HasSubstr("lora.dropout"));
+  base::write_file(model_.path() / "other.jsonl", "{\"text\":\"something else\"}\n");
+  data.data = {(model_.path() / "other.jsonl").string()};
+  EXPECT_THAT(error_of<base::UsageError>(data), HasSubstr("data"));
+  TrainOptions fresh = options("first");
+  EXPECT_THAT(error_of<base::UsageError>(fresh), HasSubstr("--resume"));
+}
+
+TEST_F(Train, ALossThatIsNotFiniteStopsTheRunAndKeepsTheCheckpoint) {
+  TrainOptions wild = options("wild");
+  wild.learning_rate = 1e30;
+  wild.warmup_ratio = 0;
+  wild.save_every = 1;
+  EXPECT_THAT(error_of<base::Error>(wild), HasSubstr("not finite"));
+  EXPECT_FALSE(fs::exists(fs::path(wild.output) / "adapter"));
+  const auto checkpoint = finetune::read_newest_checkpoint(fs::path(wild.output) / "checkpoints");
+  ASSERT_TRUE(checkpoint);
+  EXPECT_TRUE(at::isfinite(finetune::flat_values(checkpoint->adapter)).all().item<bool>());
+}
+
+TEST_F(Train, WrongUsageIsRefusedBeforeTraining) {
+  TrainOptions long_rows = options("bad"), no_steps = options("bad"), both = options("bad"), rank = options("bad");
+  long_rows.max_length = 4096;
+  EXPECT_THAT(error_of<base::UsageError>(long_rows), HasSubstr("context"));
+  no_steps.steps = 0;
+  no_steps.epochs = 0;
+  EXPECT_THAT(error_of<base::UsageError>(no_steps), HasSubstr("--epochs"));
+  both.validation_data = both.data;
+  both.validation_share = 0.1;
+  EXPECT_THAT(error_of<base::UsageError>(both), HasSubstr("not both"));
+  rank.lora.rank = 0;
+  EXPECT_THAT(error_of<base::UsageError>(rank), HasSubstr("--lora.rank"));
+}
+
+TEST_F(Train, CheckpointsArePrunedAndDamageIsSaid) {
+  TrainOptions often = options("often");
+  often.save_every = 1;
+  often.keep_checkpoints = 2;
+  run(often);
+  const fs::path checkpoints = fs::path(often.output) / "checkpoints";
+  std::vector<std::string> names;
+  for (const auto& entry : fs::directory_iterator(checkpoints)) names.push_back(entry.path().filename());
+  EXPECT_THAT(names, testing::UnorderedElementsAre("step-5", "step-6"));
+  base::write_file(checkpoints / "step-6/state.json", "{");
+  often.resume = true;
+  EXPECT_THAT(error_of<base::Error>(often), HasSubstr("delete that folder"));
+  fs::remove_all(checkpoints / "step-6");
+  EXPECT_THAT(run(often), HasSubstr("going on after step 5"));
+}
+
+}  // namespace
