@@ -1,0 +1,212 @@
+#include "curate/deduplicate.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <map>
+#include <numeric>
+#include <set>
+
+#include "base/error.h"
+#include "base/random.h"
+
+namespace curate {
+namespace {
+
+struct Text {
+  std::string id, text;
+};
+
+std::vector<Duplicate> run(const std::vector<Text>& texts, const Deduplicate& options, int threads = 1,
+                           std::vector<DuplicatePair>* pairs = nullptr) {
+  Fingerprinter maker(options);
+  std::vector<Fingerprint> prints;
+  for (const Text& text : texts) {
+    prints.push_back(maker.fingerprint(text.text, text.id));
+    prints.back().preference = preference_of(options, text.text.size(), 0, "", "");
+  }
+  std::vector<Fingerprinter> makers(static_cast<std::size_t>(threads), maker);
+  return find_duplicates(
+      prints, options, threads,
+      [&](std::size_t index, int worker, std::vector<std::uint64_t>& set) {
+        makers[static_cast<std::size_t>(worker)].shingle_set(texts[index].text, set);
+      },
+      pairs);
+}
+
+// Words w0..., some replaced: near-duplicates of a few originals, copies, and strangers.
+std::vector<Text> make_texts(std::uint64_t seed, int originals, int variants) {
+  base::Random random(seed);
+  std::vector<Text> texts;
+  for (int original = 0; original < originals; ++original) {
+    std::vector<std::string> words;
+    for (std::uint64_t i = 30 + random.below(200); i > 0; --i)
+      words.push_back("w" + std::to_string(random.below(100000)));
+    for (std::uint64_t variant = random.below(static_cast<std::uint64_t>(variants)) + 1; variant > 0; --variant) {
+      auto changed = words;
+      for (std::uint64_t change = random.below(8); change > 0; --change)
+        changed[random.below(changed.size())] = "x" + std::to_string(random.below(100000));
+      std::string text;
+      for (const std::string& word : changed) text += word + " ";
+      texts.push_back({"d" + std::to_string(texts.size()), text});
+    }
+  }
+  shuffle(texts, random);
+  return texts;
+}
+
+double exact_jaccard(const std::string& a, const std::string& b) {
+  Shingler shingler;
+  auto x = shingler.shingles(a);
+  std::set<std::uint64_t> s(x.begin(), x.end());
+  auto y = shingler.shingles(b);
+  std::set<std::uint64_t> t(y.begin(), y.end()), both = s;
+  both.insert(t.begin(), t.end());
+  return static_cast<double>(s.size() + t.size() - both.size()) / static_cast<double>(both.size());
+}
+
+// The contract, checked against brute force over all pairs: nothing is dropped for a wrong Jaccard, nothing for a
+// dropped document, and what LSH must find (Jaccard of 0.97 and more: missed once in 10^10) is found.
+TEST(FindDuplicates, KeepsItsContract) {
+  Deduplicate options;
+  for (std::uint64_t seed = 1; seed <= 5; ++seed) {
+    std::vector<Text> texts = make_texts(seed, 40, 6);
+    std::vector<DuplicatePair> pairs;
+    std::vector<Duplicate> result = run(texts, options, 1, &pairs);
+    EXPECT_EQ(std::count_if(result.begin(), result.end(), [](auto& d) { return d.dropped(); }),
+              std::ranges::count_if(run(texts, options), [](auto& d) { return d.dropped(); }));
+    for (std::size_t i = 0; i < texts.size(); ++i) {
+      if (result[i].dropped()) {
+        ASSERT_FALSE(result[result[i].of].dropped());
+        EXPECT_LT(result[i].of, i);  // keep: first
+        double exact = exact_jaccard(texts[i].text, texts[result[i].of].text);
+        EXPECT_GE(exact, options.threshold);
+        EXPECT_DOUBLE_EQ(exact, result[i].jaccard);
+        EXPECT_EQ(result[i].exact, texts[i].text == texts[result[i].of].text);
+      } else {
+        for (std::size_t j = 0; j < i; ++j)
+          if (!result[j].dropped()) {
+            EXPECT_LT(exact_jaccard(texts[i].text, texts[j].text), 0.97);
+          }
+      }
+    }
+    for (const DuplicatePair& pair : pairs)
+      EXPECT_DOUBLE_EQ(pair.jaccard, exact_jaccard(texts[pair.a].text, texts[pair.b].text));
+    EXPECT_GT(pairs.size(), 20u);
+  }
+}
+
+TEST(FindDuplicates, ThreadsDoNotMatter) {
+  Deduplicate options;
+  std::vector<Text> texts = make_texts(9, 100, 8);
+  std::vector<DuplicatePair> pairs, pairs3;
+  auto one = run(texts, options, 1, &pairs), three = run(texts, options, 3, &pairs3);
+  ASSERT_EQ(pairs.size(), pairs3.size());
+  for (std::size_t i = 0; i < one.size(); ++i) EXPECT_EQ(one[i].of, three[i].of);
+  for (std::size_t i = 0; i < pairs.size(); ++i) EXPECT_EQ(pairs[i].b, pairs3[i].b);
+}
+
+std::set<std::string> kept_texts(const std::vector<Text>& texts, const Deduplicate& options) {
+  auto result = run(texts, options, 2);
+  std::set<std::string> kept;
+  for (std::size_t i = 0; i < texts.size(); ++i)
+    if (!result[i].dropped()) kept.insert(texts[i].text);
+  return kept;
+}
+
+TEST(FindDuplicates, KeptSetDoesNotDependOnTheOrder) {
+  base::Random random(5);
+  std::vector<Text> texts = make_texts(6, 60, 8);
+  for (int copy = 0; copy < 30; ++copy) {
+    Text again = texts[random.below(texts.size())];
+    again.id += "-copy";
+    texts.push_back(again);
+  }
+  Deduplicate options;
+  options.keep = "longest";
+  const auto expected = kept_texts(texts, options);
+  options.keep = "first";
+  const auto first = kept_texts(texts, options);
+  bool first_differs = false;
+  for (int round = 0; round < 5; ++round) {
+    shuffle(texts, random);
+    options.keep = "longest";
+    EXPECT_EQ(kept_texts(texts, options), expected);
+    options.keep = "first";
+    first_differs |= kept_texts(texts, options) != first;
+  }
+  EXPECT_TRUE(first_differs);  // by definition; else this test shows nothing
+}
+
+// A chain: each text is near the next, the ends are far apart. Transitive closure would keep one; stars keep more.
+TEST(FindDuplicates, NoTransitiveClosure) {
+  std::vector<Text> texts;
+  for (int link = 0; link < 10; ++link) {
+    std::string text;
+    for (int word = 0; word < 200; ++word) text += "w" + std::to_string(word + link * 10) + " ";
+    texts.push_back({"c" + std::to_string(link), text});
+  }
+  Deduplicate options;
+  ASSERT_LT(exact_jaccard(texts[0].text, texts[9].text), 0.5);
+  auto result = run(texts, options);
+  int kept = 0;
+  for (std::size_t i = 0; i < texts.size(); ++i) {
+    kept += !result[i].dropped();
+    if (result[i].dropped()) {
+      EXPECT_GE(exact_jaccard(texts[i].text, texts[result[i].of].text), 0.8);
+    }
+  }
+  EXPECT_GE(kept, 4);
+}
+
+TEST(FindDuplicates, ShortAndWordlessTexts) {
+  Deduplicate options;
+  std::vector<Text> texts = {{"a", "yes no"}, {"b", "Yes, no!"}, {"c", "no yes"}, {"d", ""},
+                             {"e", ""},       {"f", "..."},      {"g", "!!!"},    {"h", "yes"}};
+  auto result = run(texts, options);
+  EXPECT_EQ(result[1].of, 0u);  // the same words
+  EXPECT_FALSE(result[1].exact);
+  EXPECT_FALSE(result[2].dropped());
+  EXPECT_EQ(result[4].of, 3u);
+  EXPECT_TRUE(result[4].exact);
+  EXPECT_FALSE(result[5].dropped());
+  EXPECT_FALSE(result[6].dropped());
+  EXPECT_FALSE(result[7].dropped());
+  options.near = false;
+  EXPECT_FALSE(run(texts, options)[1].dropped());
+}
+
+TEST(Preference, Policies) {
+  Deduplicate options;
+  const double none = std::numeric_limits<double>::quiet_NaN();
+  options.keep = "best_score";
+  EXPECT_GT(preference_of(options, 0, 0.5, "", ""), preference_of(options, 0, 0.25, "", ""));
+  EXPECT_GT(preference_of(options, 0, 0.0, "", ""), preference_of(options, 0, -1.0, "", ""));
+  EXPECT_GT(preference_of(options, 0, -1e9, "", ""), preference_of(options, 0, none, "", ""));
+  options.keep = "newest";
+  auto date = [&](const char* text) { return preference_of(options, 0, none, text, ""); };
+  EXPECT_GT(date("2024-05-01"), date("2023-12-31T23:59:59Z"));
+  EXPECT_GT(date("2024-05-01T10:00:00.123+00:00"), date("2024-05-01"));
+  EXPECT_EQ(date("1714557600"), date("2024-05-01T10:00:00Z"));
+  EXPECT_EQ(date("1714557600000"), date("2024-05-01T10:00:00Z"));
+  EXPECT_EQ(date("2024"), date("2024-00-00"));
+  EXPECT_EQ(date("no date"), 0u);
+  options.keep = "source_order";
+  options.sources = {"book", "web"};
+  EXPECT_GT(preference_of(options, 0, none, "", "book"), preference_of(options, 0, none, "", "web"));
+  EXPECT_GT(preference_of(options, 0, none, "", "web"), preference_of(options, 0, none, "", "other"));
+}
+
+TEST(Deduplicate, RefusesBadOptions) {
+  Deduplicate options;
+  options.threshold = 0;
+  EXPECT_THROW(options.prepare(), base::UsageError);
+  options.threshold = 0.8;
+  options.words = 0;
+  EXPECT_THROW(options.prepare(), base::UsageError);
+}
+
+}  // namespace
+}  // namespace curate
