@@ -1,10 +1,10 @@
 // Includes point one way: base < tokenizer < {curate, lora} < finetune. Only finetune includes Torch headers.
 #include <gtest/gtest.h>
+#include <re2/re2.h>
 
 #include <filesystem>
 #include <fstream>
 #include <map>
-#include <regex>
 #include <set>
 #include <sstream>
 
@@ -22,15 +22,13 @@ const std::map<std::string, std::set<std::string>> kAllowed = {
 
 // What `text`, a file of `folder`, includes and must not: "curate/step.h ...".
 std::string wrong_includes(const std::string& folder, const std::string& text) {
-  static const std::regex kInclude(R"((^|\n)[ \t]*#[ \t]*include[ \t]*["<](\w+)/([^">]*)[">])");
+  static const re2::RE2 kInclude(R"((?m)^[ \t]*#[ \t]*include[ \t]*["<](\w+)/([^">]*)[">])");
   static const std::set<std::string> kJudged = {"base",  "tokenizer", "curate", "lora", "finetune",
                                                 "tests", "torch",     "ATen",   "c10"};
-  std::string wrong;
-  for (std::sregex_iterator found(text.begin(), text.end(), kInclude), end; found != end; ++found) {
-    std::string target = (*found)[2];
+  std::string wrong, target, file;
+  for (re2::StringPiece rest(text); re2::RE2::FindAndConsume(&rest, kInclude, &target, &file);)
     if (kJudged.count(target) && target != folder && !kAllowed.at(folder).count(target))
-      wrong += target + "/" + (*found)[3].str() + " ";
-  }
+      wrong += target + "/" + file + " ";
   return wrong;
 }
 
