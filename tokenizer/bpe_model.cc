@@ -36,13 +36,13 @@ BpeModel::BpeModel(const BpeSpec& spec)
   byte_ids_.fill(-1);
   ascii_ids_.fill(-1);
   // Tokens that only stand in the list of added ones are no part of the model; special ones never come out of text.
-  std::vector<bool> special(spec.tokens.size());
-  for (const AddedToken& token : spec.added) special[token.id] = token.special;
+  std::vector<bool> absent(spec.tokens.size());
+  for (const AddedToken& token : spec.added) absent[token.id] = token.special || !token.in_model;
   std::string bytes;
   for (std::size_t i = 0; i < spec.tokens.size(); ++i) {
     const std::string& token = spec.tokens[i];
     const auto id = static_cast<std::int32_t>(i);
-    if (token.empty() || special[i]) continue;
+    if (token.empty() || absent[i]) continue;
     if (byte_level_) {
       if (!bytes_of_token(token, bytes)) continue;
       if (bytes.size() == 1) byte_ids_[static_cast<unsigned char>(bytes[0])] = id;

@@ -23,6 +23,7 @@ struct AddedToken {
   bool left_strip = false;   ///< takes the white space before it
   bool right_strip = false;  ///< takes the white space after it
   bool single_word = false;  ///< not inside a word
+  bool in_model = false;     ///< also a token of the model itself, so that merging may give it
 };
 
 struct NormalizerStep {

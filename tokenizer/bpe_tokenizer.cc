@@ -87,25 +87,30 @@ BpeTokenizer::BpeTokenizer(const BpeSpec& spec)
       texts_(spec.tokens.size()),
       special_(spec.tokens.size()),
       strip_leading_space_(spec.strip_leading_space) {
-  std::vector<bool> added(tokens_.size());
+  const auto with_blanks = [](const std::string& token) {
+    return normalized({{NormalizerStep::kReplace, std::string(kMetaspace), " "}}, token);
+  };
+  std::vector<const AddedToken*> added(tokens_.size());
   for (const AddedToken& token : spec.added) {
-    added[token.id] = true;
+    added[token.id] = &token;
     special_[token.id] = token.special;
   }
   ids_.reserve(tokens_.size());
   for (std::size_t i = 0; i < tokens_.size(); ++i) {
     const std::string& token = tokens_[i];
     if (!token.empty()) ids_.emplace(token, static_cast<std::int32_t>(i));
-    if (added[i]) {
-      texts_[i] = token;
-    } else if (spec.byte_level) {
-      if (!bytes_of_token(token, texts_[i])) texts_[i] = token;
+    if (spec.byte_level) {
+      // An added token is its own text, unless it is the symbol of a byte as well.
+      const bool is_bytes = bytes_of_token(token, texts_[i]);
+      if (!is_bytes || (added[i] && texts_[i].size() != 1)) texts_[i] = token;
+    } else if (added[i]) {
+      texts_[i] = with_blanks(added[i]->normalized ? normalized(spec.normalizer, token) : token);
     } else if (unsigned byte = 0;
                spec.byte_fallback && token.size() == 6 && token.starts_with("<0x") &&
                std::from_chars(token.data() + 3, token.data() + 5, byte, 16).ptr == token.data() + 5) {
       texts_[i] = std::string(1, static_cast<char>(byte));
     } else {
-      texts_[i] = normalized({{NormalizerStep::kReplace, std::string(kMetaspace), " "}}, token);
+      texts_[i] = with_blanks(token);
     }
   }
   bos = spec.roles.bos;

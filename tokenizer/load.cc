@@ -43,7 +43,7 @@ BpeSpec spec_from_folder(const fs::path& folder) {
     AddedToken token;
     token.id = *role;
     token.content = spec.tokens[*role];
-    token.special = true;
+    token.special = token.in_model = true;
     spec.added.push_back(token);
   }
   return spec;

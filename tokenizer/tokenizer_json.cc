@@ -195,6 +195,7 @@ class JsonReader {
                "one id");
       if (static_cast<std::size_t>(token.id) > spec_.tokens.size() + 100000)
         broken(fmt::format("added token '{}' has id {}", base::shortened(content, 40), token.id), "dense ids");
+      token.in_model = known != vocabulary_.end();
       put(token.id, content);
       const auto [place, fresh] = seen.emplace(content, spec_.added.size());
       if (fresh)

@@ -1,0 +1,65 @@
+// What the tests of this folder share: golden files, the models they were made from, a fresh folder.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "base/stream.h"
+#include "tokenizer/characters.h"
+#include "tokenizer/tokenizer.h"
+
+namespace tokenizer_test {
+
+using Ids = std::vector<std::int32_t>;
+
+/// tests/golden/tokenizer/NAME.json.gz, written by scripts/oracle/tokens.py.
+inline nlohmann::json golden(const std::string& name) {
+  const auto reader =
+      base::open_reader(std::string(HORNBOOK_SOURCE_DIR) + "/tests/golden/tokenizer/" + name + ".json.gz");
+  std::string text;
+  std::vector<char> buffer(1 << 20);
+  while (const std::size_t size = reader->read(buffer.data(), buffer.size())) text.append(buffer.data(), size);
+  return nlohmann::json::parse(text);
+}
+
+/// A model that scripts/install.sh fetches; its absence is a failure, not a skip.
+inline std::filesystem::path model_file(const std::string& name) {
+  std::filesystem::path path = std::filesystem::path(HORNBOOK_SOURCE_DIR) / "build" / "data" / name;
+  const char* smollm2 = std::getenv("HORNBOOK_SMOLLM2");
+  if (name == "smollm2.gguf" && smollm2) path = smollm2;
+  if (!std::filesystem::exists(path)) throw std::runtime_error(path.string() + " is missing: run scripts/install.sh");
+  return path;
+}
+/// What can come back from a byte-level vocabulary: `text` without the bytes that have no token (SmolLM2 lacks 21; the
+/// peer drops them without a word, and so do we).
+inline std::string representable(const tokenizer::Tokenizer& model, const std::string& text) {
+  std::string kept;
+  for (const char byte : text)
+    if (model.id_of(tokenizer::token_of_bytes(std::string(1, byte)))) kept += byte;
+  return kept;
+}
+inline std::filesystem::path smollm2() { return model_file("smollm2.gguf"); }
+inline std::filesystem::path mistral() { return model_file("mistral-v1.model"); }
+
+/// A folder of its own for one test, removed at its end.
+class Folder {
+ public:
+  Folder() {
+    std::string name = (std::filesystem::temp_directory_path() / "hornbook-tokenizer-XXXXXX").string();
+    if (!mkdtemp(name.data())) throw std::runtime_error("cannot make a folder");
+    path_ = name;
+  }
+  ~Folder() { std::filesystem::remove_all(path_); }
+  std::filesystem::path operator/(const std::string& name) const { return path_ / name; }
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+};
+
+}  // namespace tokenizer_test
