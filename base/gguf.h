@@ -67,6 +67,7 @@ class GgufWriter {
   GgufWriter(const std::filesystem::path& path, const std::vector<std::pair<std::string, GgufValue>>& metadata,
              std::vector<Entry> entries);
   void write(std::string_view name, std::span<const std::byte> bytes);
+  void write_part(std::string_view name, std::span<const std::byte> bytes);
   void commit();
 
  private:
@@ -74,6 +75,7 @@ class GgufWriter {
   std::filesystem::path path_;
   std::vector<Entry> entries_;
   std::size_t next_ = 0;
+  std::uint64_t given_ = 0;  // bytes of entries_[next_] so far
 };
 
 }  // namespace base

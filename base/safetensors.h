@@ -42,15 +42,18 @@ class SafetensorsWriter {
   };
   SafetensorsWriter(const std::filesystem::path& path, std::vector<Entry> entries,
                     std::map<std::string, std::string> metadata = {{"format", "pt"}});
-  void write(std::string_view name,
-             std::span<const std::byte> bytes);  ///< throws Error when out of order or of wrong size
-  void commit();                                 ///< throws Error when a tensor is missing
+  /// A whole tensor. Throws Error when it is out of order or of a wrong size.
+  void write(std::string_view name, std::span<const std::byte> bytes);
+  /// The next bytes of a tensor that is given in parts; the next tensor begins once all its bytes are there.
+  void write_part(std::string_view name, std::span<const std::byte> bytes);
+  void commit();  ///< throws Error when a tensor is missing or incomplete
 
  private:
   FileWriter file_;
   std::filesystem::path path_;
   std::vector<Entry> entries_;
   std::size_t next_ = 0;
+  std::uint64_t given_ = 0;  // bytes of entries_[next_] so far
 };
 
 }  // namespace base

@@ -1,8 +1,21 @@
 #include "base/program.h"
+#include "lora/commands.h"
 
 int main(int argc, char** argv) {
   base::Program program;
   program.name = "lora";
   program.summary = "LoRA adapters: inspect, merge, export, convert";
+  program.commands.push_back(base::make_command<lora::InfoOptions>(
+      "info", "what an adapter or a model is: sizes, scale, targets, norm of its change",
+      "lora info out/run model.gguf", lora::run_info));
+  program.commands.push_back(base::make_command<lora::MergeOptions>(
+      "merge", "add an adapter into its base model: a Hugging Face folder, a GGUF, or both",
+      "lora merge out/run --format hf --format gguf --dtype float16", lora::run_merge));
+  program.commands.push_back(base::make_command<lora::ExportOptions>(
+      "export", "an adapter for another runtime: GGUF for llama.cpp, PEFT for vLLM",
+      "lora export out/run --format gguf", lora::run_export));
+  program.commands.push_back(base::make_command<lora::ConvertOptions>(
+      "convert", "a model between a Hugging Face folder and GGUF",
+      "lora convert models/tiny --output tiny-f32.gguf --dtype float32", lora::run_convert));
   return base::run_program(program, argc, argv);
 }

@@ -194,9 +194,8 @@ const base::TensorView* ModelFiles::stored(const std::string& name) const {
 }
 
 const base::TensorView& ModelFiles::view(const std::string& name) const {
-  const base::TensorView* view = stored(name);
-  if (!view || std::find(names_.begin(), names_.end(), name) == names_.end())
-    throw base::Error({"the model has no such tensor", path_.string(), base::shortened(name), "", ""});
+  const base::TensorView* view = name == "lm_head.weight" && config_.tied_embeddings ? nullptr : stored(name);
+  if (!view) throw base::Error({"the model has no such tensor", path_.string(), base::shortened(name), "", ""});
   return *view;
 }
 
@@ -208,6 +207,24 @@ void ModelFiles::read(const std::string& name, std::span<float> out) const {
   base::to_float(tensor.type, tensor.bytes, out);
   std::int64_t heads = gguf_ ? rope_heads(config_, name) : 0;
   if (heads > 0) permute_rope_rows(out, tensor.shape[0], tensor.elements() / tensor.shape[0], heads, false);
+}
+
+void ModelFiles::read_rows(const std::string& name, std::int64_t first, std::int64_t count,
+                           std::span<float> out) const {
+  const base::TensorView& tensor = view(name);
+  if (tensor.shape.size() != 2 || first < 0 || count < 0 || first > tensor.shape[0] - count)
+    throw base::Error({"rows outside the tensor", path_.string() + ": " + name, fmt::format("{}+{}", first, count),
+                       text_of(tensor.shape), ""});
+  auto row_bytes = static_cast<std::size_t>(base::byte_size(tensor.type, std::span(tensor.shape).last(1)));
+  base::to_float(
+      tensor.type,
+      tensor.bytes.subspan(static_cast<std::size_t>(first) * row_bytes, static_cast<std::size_t>(count) * row_bytes),
+      out);
+  if (!gguf_ || rope_heads(config_, name) == 0) return;
+  if (first % config_.head_dim != 0 || count % config_.head_dim != 0)
+    throw base::Error({"rows are not whole heads", path_.string() + ": " + name, fmt::format("{}+{}", first, count),
+                       fmt::format("multiples of {}", config_.head_dim), ""});
+  permute_rope_rows(out, count, tensor.shape[1], count / config_.head_dim, false);
 }
 
 }  // namespace lora

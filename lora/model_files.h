@@ -32,6 +32,8 @@ class ModelFiles {
   base::DType type(const std::string& name) const;
   /// The whole tensor in float32, HF layout (GGUF's q and k rows un-permuted). `out.size()` = number of elements.
   void read(const std::string& name, std::span<float> out) const;
+  /// Rows [first, first + count) of a matrix, likewise; of q_proj and k_proj only whole heads.
+  void read_rows(const std::string& name, std::int64_t first, std::int64_t count, std::span<float> out) const;
   /// The tensor as it lies in the file: its bytes, and in a GGUF its row order.
   const base::TensorView& view(const std::string& name) const;
 

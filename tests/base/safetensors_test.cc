@@ -81,6 +81,12 @@ TEST_F(Safetensors, WriterHoldsToItsDeclaration) {
   EXPECT_THROW(writer.write("y", bytes_of(two)), base::Error);
   writer.write("x", bytes_of(two));
   EXPECT_THROW(writer.write("y", bytes_of(two)), base::Error);
+  writer.write_part("y", bytes_of(two));
+  EXPECT_THROW(writer.commit(), base::Error);
+  EXPECT_THROW(writer.write_part("y", bytes_of(two)), base::Error);
+  writer.write_part("y", bytes_of({3}));
+  writer.commit();
+  EXPECT_EQ(SafetensorsReader(folder_ / "b.safetensors").at("y").bytes.size(), 12u);
   using Entries = std::vector<base::SafetensorsWriter::Entry>;
   EXPECT_THROW(base::SafetensorsWriter(folder_ / "c", Entries{{"x", DType::kF32, {2}}, {"x", DType::kF32, {2}}}),
                base::Error);

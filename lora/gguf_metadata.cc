@@ -1,0 +1,125 @@
+#include "lora/gguf_metadata.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+
+#include "base/error.h"
+#include "tokenizer/convert.h"
+
+namespace lora {
+namespace {
+
+namespace fs = std::filesystem;
+using base::DType;
+using base::GgufValue;
+
+constexpr std::uint32_t kQuantizationVersion = 2;  // GGML_QNT_VERSION
+
+GgufValue size_value(std::int64_t value) { return GgufValue::u32(static_cast<std::uint32_t>(value)); }
+GgufValue number_value(double value) { return GgufValue::f32(static_cast<float>(value)); }
+
+GgufMetadata metadata_from_gguf(const base::GgufReader& file, DType type) {
+  GgufMetadata metadata;
+  bool has_type = false, has_version = false;
+  for (const auto& [key, value] : file.metadata()) {
+    // Parts of a split file and the calibration of a quantised one do not describe the new file.
+    if (key.starts_with("split.") || key.starts_with("quantize.imatrix.")) continue;
+    metadata.emplace_back(key, value);
+    if (key == "general.file_type") {
+      metadata.back().second = GgufValue::u32(gguf_file_type(type));
+      has_type = true;
+    }
+    if (key == "general.quantization_version") {
+      metadata.back().second = GgufValue::u32(kQuantizationVersion);
+      has_version = true;
+    }
+  }
+  if (!has_type) metadata.emplace_back("general.file_type", GgufValue::u32(gguf_file_type(type)));
+  if (!has_version) metadata.emplace_back("general.quantization_version", GgufValue::u32(kQuantizationVersion));
+  return metadata;
+}
+
+}  // namespace
+
+std::uint32_t gguf_file_type(DType type) {
+  switch (type) {
+    case DType::kF32:
+      return 0;
+    case DType::kF16:
+      return 1;
+    case DType::kQ8_0:
+      return 7;
+    case DType::kBF16:
+      return 32;
+    default:
+      throw base::Error({"not a type we write", "", std::string(base::name_of(type)), "F32, F16, BF16 or Q8_0", ""});
+  }
+}
+
+std::string model_name(const fs::path& path) {
+  fs::path full = fs::absolute(path).lexically_normal();
+  if (!full.has_filename()) full = full.parent_path();
+  if (full.parent_path().filename() == "snapshots") {  // models--org--name/snapshots/COMMIT
+    std::string name = full.parent_path().parent_path().filename().string();
+    if (name.starts_with("models--")) name = name.substr(8);
+    std::size_t dashes = name.find("--");
+    return dashes == std::string::npos ? name : name.substr(0, dashes) + "/" + name.substr(dashes + 2);
+  }
+  return full.extension() == ".gguf" ? full.stem().string() : full.filename().string();
+}
+
+std::string size_label(std::uint64_t parameters) {
+  double scaled = static_cast<double>(parameters);
+  const char* unit = "K";
+  if (scaled > 1e12) {
+    scaled /= 1e12;
+    unit = "T";
+  } else if (scaled > 1e9) {
+    scaled /= 1e9;
+    unit = "B";
+  } else if (scaled > 1e6) {
+    scaled /= 1e6;
+    unit = "M";
+  } else {
+    scaled /= 1e3;
+  }
+  double rounded = std::round(scaled);
+  int decimals = rounded < 1 ? 2 : rounded < 10 ? 1 : 0;
+  return fmt::format("{:.{}f}{}", scaled, decimals, unit);
+}
+
+GgufMetadata gguf_metadata(const ModelFiles& model, DType type) {
+  if (model.gguf()) return metadata_from_gguf(*model.gguf(), type);
+  const ModelConfig& config = model.config();
+  std::uint64_t parameters = 0;
+  for (const std::string& name : model.names()) parameters += static_cast<std::uint64_t>(model.view(name).elements());
+  GgufMetadata metadata = {
+      {"general.architecture", GgufValue::text("llama")},
+      {"general.type", GgufValue::text("model")},
+      {"general.name", GgufValue::text(model_name(model.path()))},
+      {"general.size_label", GgufValue::text(size_label(parameters))},
+      {"general.file_type", GgufValue::u32(gguf_file_type(type))},
+      {"general.quantization_version", GgufValue::u32(kQuantizationVersion)},
+      {"llama.block_count", size_value(config.layers)},
+      {"llama.context_length", size_value(config.context_length)},
+      {"llama.embedding_length", size_value(config.hidden_size)},
+      {"llama.feed_forward_length", size_value(config.intermediate_size)},
+      {"llama.attention.head_count", size_value(config.heads)},
+      {"llama.attention.head_count_kv", size_value(config.kv_heads)},
+      {"llama.attention.key_length", size_value(config.head_dim)},
+      {"llama.attention.value_length", size_value(config.head_dim)},
+      {"llama.attention.layer_norm_rms_epsilon", number_value(config.rms_norm_eps)},
+      {"llama.rope.freq_base", number_value(config.rope_theta)},
+      {"llama.rope.dimension_count", size_value(config.head_dim)},
+      {"llama.vocab_size", size_value(config.vocab_size)},
+  };
+  if (config.rope_scaling.type == "linear") {  // llama3 scaling is a tensor, rope_freqs.weight
+    metadata.emplace_back("llama.rope.scaling.type", GgufValue::text("linear"));
+    metadata.emplace_back("llama.rope.scaling.factor", number_value(config.rope_scaling.factor));
+  }
+  for (auto& pair : tokenizer::gguf_metadata_from_folder(model.path())) metadata.push_back(std::move(pair));
+  return metadata;
+}
+
+}  // namespace lora

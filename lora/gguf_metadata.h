@@ -1,0 +1,29 @@
+// The metadata of GGUF files that hold a model (keys: llama.cpp's convert_hf_to_gguf.py).
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/gguf.h"
+#include "lora/model_files.h"
+
+namespace lora {
+
+using GgufMetadata = std::vector<std::pair<std::string, base::GgufValue>>;
+
+/// Everything a GGUF of `model` needs. Of a GGUF base all keys are copied as they are, but the file type; of a Hugging
+/// Face folder they are made from config.json and the tokenizer's files. `type` is the type of the matrices.
+GgufMetadata gguf_metadata(const ModelFiles& model, base::DType type);
+
+/// general.file_type of a file whose matrices are of `type` (llama.cpp's enum llama_ftype).
+std::uint32_t gguf_file_type(base::DType type);
+
+/// A name for people: "SmolLM2-135M" of a folder or file, "org/model" of a snapshot in the Hugging Face cache.
+std::string model_name(const std::filesystem::path& path);
+
+/// "135M", "1.2B": parameters with two digits, as the gguf package writes general.size_label.
+std::string size_label(std::uint64_t parameters);
+
+}  // namespace lora

@@ -1,0 +1,163 @@
+#include <fmt/format.h>
+#include <fmt/ostream.h>
+
+#include <Eigen/Core>
+#include <cmath>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/text.h"
+#include "lora/adapter.h"
+#include "lora/commands.h"
+#include "lora/locate.h"
+#include "lora/model_files.h"
+
+namespace lora {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::ordered_json;
+using Matrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+
+// ||scale B A||^2 (Frobenius) from the two small products: trace(A' B' B A) = sum of (B' B) * (A A').
+double squared_norm(const AdapterModule& module) {
+  Eigen::Map<const Matrix> a(module.a.data(), module.rank, module.in);
+  Eigen::Map<const Matrix> b(module.b.data(), module.out, module.rank);
+  Eigen::MatrixXd small_a = a.cast<double>(), small_b = b.cast<double>();
+  double squared = (small_b.transpose() * small_b).cwiseProduct(small_a * small_a.transpose()).sum();
+  return module.scale * module.scale * std::max(0.0, squared);
+}
+
+// Every fact, in the order in which a person reads it. A number that is not finite becomes null in JSON.
+ordered_json adapter_facts(const fs::path& folder) {
+  Adapter adapter = read_adapter(folder);
+  std::int64_t parameters = 0;
+  double total = 0;
+  std::map<std::string, double> by_target;
+  std::map<std::int64_t, int> ranks;
+  std::map<double, int> scales;
+  for (const AdapterModule& module : adapter.modules) {
+    parameters += module.rank * (module.in + module.out);
+    double squared = squared_norm(module);
+    total += squared;
+    by_target[module.name.substr(module.name.rfind('.') + 1)] += squared;
+    ++ranks[module.rank];
+    ++scales[module.scale];
+  }
+  ordered_json facts = {{"kind", "adapter"}, {"path", folder.string()}, {"base_model", adapter.base_model}};
+  facts["rank"] = adapter.rank;
+  facts["alpha"] = adapter.alpha;
+  facts["rslora"] = adapter.rslora;
+  facts["dropout"] = adapter.dropout;
+  if (scales.size() == 1) {
+    facts["scale"] = scales.begin()->first;
+  } else {
+    facts["scale"] = {scales.begin()->first, scales.rbegin()->first};
+  }
+  if (ranks.size() > 1) facts["ranks"] = {ranks.begin()->first, ranks.rbegin()->first};
+  facts["targets"] = adapter.targets;
+  facts["modules"] = adapter.modules.size();
+  facts["parameters"] = parameters;
+  facts["bytes"] = fs::file_size(folder / "adapter_model.safetensors");
+  facts["delta_norm"] = std::sqrt(total);
+  ordered_json norms = ordered_json::object();
+  for (const std::string& target : adapter.targets) norms[target] = std::sqrt(by_target[target]);
+  facts["delta_norm_by_target"] = norms;
+  return facts;
+}
+
+ordered_json gguf_adapter_facts(const base::GgufReader& file) {
+  std::int64_t parameters = 0;
+  for (const base::TensorView& tensor : file.tensors()) parameters += tensor.elements();
+  return {{"kind", "gguf adapter"},
+          {"path", file.path().string()},
+          {"base_model", file.find("general.base_model.0.name") ? file.text("general.base_model.0.name") : ""},
+          {"architecture", file.text("general.architecture")},
+          {"alpha", file.number("adapter.lora.alpha")},
+          {"modules", file.tensors().size() / 2},
+          {"parameters", parameters},
+          {"bytes", fs::file_size(file.path())}};
+}
+
+ordered_json model_facts(const std::string& path) {
+  ModelFiles files(path);
+  const ModelConfig& config = files.config();
+  std::int64_t parameters = 0;
+  std::uint64_t bytes = 0;
+  std::map<std::string, int> types;
+  for (const std::string& name : files.names()) {
+    const base::TensorView& view = files.view(name);
+    parameters += view.elements();
+    bytes += view.bytes.size();
+    ++types[std::string(base::name_of(view.type))];
+  }
+  ordered_json rope = {{"type", config.rope_scaling.type}, {"theta", config.rope_theta}};
+  if (config.rope_scaling.type != "default") rope["factor"] = config.rope_scaling.factor;
+  return {{"kind", files.is_gguf() ? "gguf model" : "hugging face model"},
+          {"path", files.path().string()},
+          {"architecture", config.architecture},
+          {"parameters", parameters},
+          {"bytes", bytes},
+          {"tensors", types},
+          {"layers", config.layers},
+          {"hidden_size", config.hidden_size},
+          {"intermediate_size", config.intermediate_size},
+          {"heads", config.heads},
+          {"kv_heads", config.kv_heads},
+          {"head_dim", config.head_dim},
+          {"vocab_size", config.vocab_size},
+          {"context_length", config.context_length},
+          {"rope", rope},
+          {"tied_embeddings", config.tied_embeddings},
+          {"attention_bias", config.attention_bias},
+          {"mlp_bias", config.mlp_bias}};
+}
+
+ordered_json facts_of(const std::string& path) {
+  if (fs::exists(fs::path(path) / "adapter_config.json") || fs::exists(fs::path(path) / "adapter"))
+    return adapter_facts(adapter_folder(path));
+  if (fs::path(path).extension() == ".gguf") {
+    base::GgufReader file(path);
+    if (file.find("general.type") && file.text("general.type") == "adapter") return gguf_adapter_facts(file);
+  }
+  return model_facts(path);
+}
+
+// "12,345", "0.0123", "q_proj, v_proj", "F32 61, Q4_1 210".
+std::string readable(const std::string& key, const ordered_json& value) {
+  if (key == "bytes") return base::human_bytes(value.get<double>());
+  if (key == "parameters") return base::human_count(value.get<std::uint64_t>());
+  if (value.is_string()) return value.get<std::string>().empty() ? "-" : value.get<std::string>();
+  if (value.is_boolean()) return value.get<bool>() ? "yes" : "no";
+  if (value.is_number_float()) return fmt::format("{:.6g}", value.get<double>());
+  if (!value.is_structured()) return value.dump();
+  std::string text;
+  for (const auto& [name, part] : value.items())
+    text += (text.empty() ? "" : ", ") + (value.is_object() ? name + " " : "") + readable("", part);
+  return text;
+}
+
+}  // namespace
+
+int run_info(InfoOptions& options, base::Context& context) {
+  if (options.input.empty())
+    throw base::UsageError({"missing input", "", "", "adapters, runs or models: lora info RUN", ""});
+  for (const std::string& path : options.input) {
+    ordered_json facts = facts_of(path);
+    if (context.json) {
+      context.out << facts.dump() << "\n";
+      continue;
+    }
+    for (auto& [key, value] : facts.items()) {
+      std::string label = key;
+      for (char& c : label) c = c == '_' ? ' ' : c;
+      fmt::print(context.out, "{:<22}{}\n", label, readable(key, value));
+    }
+    if (&path != &options.input.back()) context.out << "\n";
+  }
+  return 0;
+}
+
+}  // namespace lora

@@ -1,0 +1,59 @@
+#include "lora/merge.h"
+
+#include <fmt/format.h>
+
+#include <Eigen/Core>
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "base/error.h"
+
+namespace lora {
+namespace {
+
+using Matrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+
+}  // namespace
+
+MergedModel::MergedModel(const ModelFiles& base, const Adapter* adapter) : base_(base) {
+  if (!adapter) return;
+  const std::string advice = "give the base model that the adapter was trained on: --base MODEL";
+  for (const AdapterModule& module : adapter->modules) {
+    std::string name = module.name + ".weight";
+    if (std::find(base.names().begin(), base.names().end(), name) == base.names().end())
+      throw base::Error({"the adapter has a module that the model does not have", base.path().string(), module.name,
+                         "a module of the model", advice});
+    if (base.shape(name) != std::vector<std::int64_t>{module.out, module.in})
+      throw base::Error({"the adapter does not fit the model", base.path().string() + ": " + name,
+                         fmt::format("{} -> {}", module.in, module.out),
+                         fmt::format("{} -> {}", base.shape(name)[1], base.shape(name)[0]), advice});
+    modules_[name] = &module;
+  }
+}
+
+void MergedModel::read_rows(const std::string& name, std::int64_t first, std::int64_t count,
+                            std::span<float> out) const {
+  if (base_.shape(name).size() == 1) {
+    base_.read(name, out);
+  } else {
+    base_.read_rows(name, first, count, out);
+  }
+  auto found = modules_.find(name);
+  if (found != modules_.end()) {
+    const AdapterModule& module = *found->second;
+    Eigen::Map<const Matrix> a(module.a.data(), module.rank, module.in);
+    Eigen::Map<const Matrix> b(module.b.data() + first * module.rank, count, module.rank);
+    Eigen::Map<Matrix> weight(out.data(), count, module.in);
+    weight.noalias() += static_cast<float>(module.scale) * (b * a);
+  }
+  // Not NaN and not infinite; written so that the compiler makes it a vector loop.
+  bool finite = true;
+  for (float value : out) finite &= std::fabs(value) <= std::numeric_limits<float>::max();
+  if (!finite)
+    throw base::Error({"the weights are not finite numbers", base_.path().string() + ": " + name, "", "",
+                       found == modules_.end() ? "the base model is damaged; fetch it again"
+                                               : "the adapter or the base is damaged; did the training diverge?"});
+}
+
+}  // namespace lora

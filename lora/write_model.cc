@@ -1,0 +1,237 @@
+#include "lora/write_model.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/gguf.h"
+#include "base/pipeline.h"
+#include "base/safetensors.h"
+#include "lora/gguf_metadata.h"
+#include "tokenizer/convert.h"
+
+namespace lora {
+namespace {
+
+namespace fs = std::filesystem;
+using base::DType;
+using nlohmann::ordered_json;
+using Shape = std::vector<std::int64_t>;
+
+constexpr std::int64_t kChunkElements = std::int64_t{1} << 20;  // of one piece of work: 4 MB of float32
+constexpr float kLargestHalf = 65504;
+
+struct Target {
+  bool gguf;
+  DType type;
+  // The type in which a tensor of this shape is stored.
+  DType of(const Shape& shape) const {
+    if (!gguf) return type;
+    if (shape.size() == 1) return DType::kF32;
+    return type == DType::kQ8_0 && shape.back() % 32 != 0 ? DType::kF16 : type;
+  }
+};
+
+// Some rows of one tensor, all of a vector.
+struct Chunk {
+  const std::string* name;
+  std::int64_t first, rows;
+};
+
+struct Piece {
+  const std::string* name;
+  std::vector<std::byte> bytes;
+};
+
+std::vector<Chunk> chunks_of(const ModelFiles& model) {
+  std::vector<Chunk> chunks;
+  for (const std::string& name : model.names()) {
+    Shape shape = model.shape(name);
+    if (shape.size() == 1) {
+      chunks.push_back({&name, 0, shape[0]});
+      continue;
+    }
+    // A multiple of the head size, so that every chunk of q_proj and k_proj is whole heads.
+    std::int64_t unit = model.config().head_dim;
+    std::int64_t rows = std::max<std::int64_t>(1, kChunkElements / shape[1] / unit) * unit;
+    for (std::int64_t first = 0; first < shape[0]; first += rows)
+      chunks.push_back({&name, first, std::min(rows, shape[0] - first)});
+  }
+  return chunks;
+}
+
+Piece convert(const MergedModel& model, const Target& target, const Chunk& chunk) {
+  const ModelFiles& base = model.base();
+  const base::TensorView& stored = base.view(*chunk.name);
+  DType type = target.of(stored.shape);
+  std::int64_t heads = rope_heads(base.config(), *chunk.name);
+  std::int64_t columns = stored.shape.size() == 1 ? 1 : stored.shape[1];
+  // Bytes that stay the same are copied; a second rounding of quantised blocks would lose a little.
+  if (!model.is_changed(*chunk.name) && stored.type == type && (heads == 0 || base.is_gguf() == target.gguf)) {
+    auto unit = static_cast<std::size_t>(stored.shape[0]);
+    auto row = stored.bytes.size() / unit;
+    auto bytes =
+        stored.bytes.subspan(static_cast<std::size_t>(chunk.first) * row, static_cast<std::size_t>(chunk.rows) * row);
+    return {chunk.name, {bytes.begin(), bytes.end()}};
+  }
+  std::vector<float> values(static_cast<std::size_t>(chunk.rows * columns));
+  model.read_rows(*chunk.name, chunk.first, chunk.rows, values);
+  if (heads > 0 && target.gguf)
+    permute_rope_rows(values, chunk.rows, columns, chunk.rows / base.config().head_dim, true);
+  if (type == DType::kF16) {
+    float most = 0;
+    for (float value : values) most = std::max(most, std::fabs(value));
+    if (most > kLargestHalf)
+      throw base::Error({"a weight is too large for float16", *chunk.name, fmt::format("{}", most), "at most 65504",
+                         "choose another type: --dtype bfloat16"});
+  }
+  return {chunk.name, base::from_float(type, values)};
+}
+
+// Runs all chunks through `threads` threads and gives them to `write` in order.
+template <class Write>
+void stream(const MergedModel& model, const Target& target, const WriteOptions& options, Write write) {
+  const std::vector<Chunk> chunks = chunks_of(model.base());
+  std::size_t next = 0, done = 0;
+  base::ordered_pipeline<Chunk, Piece>(
+      base::thread_count(options.threads),
+      [&]() -> std::optional<Chunk> {
+        if (next == chunks.size()) return std::nullopt;
+        return chunks[next++];
+      },
+      [&](Chunk chunk, int) { return convert(model, target, chunk); },
+      [&](Piece piece) {
+        write(*piece.name, piece.bytes);
+        ++done;
+        if (options.progress) options.progress(static_cast<double>(done) / static_cast<double>(chunks.size()));
+      });
+}
+
+std::uint64_t bytes_of(const ModelFiles& model, const Target& target) {
+  std::uint64_t bytes = 0;
+  for (const std::string& name : model.names()) {
+    Shape shape = model.shape(name);
+    bytes += base::byte_size(target.of(shape), shape);
+  }
+  return bytes;
+}
+
+const char* hf_name(DType type) {
+  switch (type) {
+    case DType::kF32:
+      return "float32";
+    case DType::kBF16:
+      return "bfloat16";
+    case DType::kF16:
+      return "float16";
+    default:
+      throw base::UsageError({"a Hugging Face folder cannot hold this type", "dtype", std::string(base::name_of(type)),
+                              "float32, bfloat16 or float16", "q8_0 exists in GGUF only: --format gguf"});
+  }
+}
+
+std::string config_text(const ModelFiles& model, DType type) {
+  if (model.is_gguf()) return config_to_json(model.config(), hf_name(type));
+  ordered_json config = ordered_json::parse(base::read_file(model.path() / "config.json"));
+  config["torch_dtype"] = config["dtype"] = hf_name(type);
+  // transformers 4 does not know rope_parameters and would fall back to theta 10000.
+  auto made = ordered_json::parse(config_to_json(model.config(), hf_name(type)));
+  for (const char* key : {"rope_theta", "rope_scaling", "rope_parameters"})
+    if (!config.contains(key)) config[key] = made[key];
+  return config.dump(2) + "\n";
+}
+
+std::string generation_config_text(const ModelConfig& config) {
+  ordered_json generation = {{"_from_model_config", true}};
+  if (config.bos >= 0) generation["bos_token_id"] = config.bos;
+  if (config.eos >= 0) generation["eos_token_id"] = config.eos;
+  if (config.pad >= 0) generation["pad_token_id"] = config.pad;
+  return generation.dump(2) + "\n";
+}
+
+void write_tokenizer(const ModelFiles& model, const fs::path& folder) {
+  if (!model.is_gguf()) {
+    for (const char* name :
+         {"tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
+          "vocab.json", "merges.txt", "chat_template.jinja", "chat_template.json"})
+      if (fs::exists(model.path() / name)) base::write_file(folder / name, base::read_file(model.path() / name));
+    return;
+  }
+  // Ids are the same however the JSON is laid out; a compact vocabulary of 50,000 lines is a third smaller.
+  base::write_file(folder / "tokenizer.json", tokenizer::tokenizer_json_from_gguf(*model.gguf()).dump() + "\n");
+  nlohmann::json config = tokenizer::tokenizer_config_json_from_gguf(*model.gguf());
+  base::write_file(folder / "tokenizer_config.json", config.dump(2) + "\n");
+  nlohmann::json special = nlohmann::json::object();
+  for (const char* key : {"bos_token", "eos_token", "pad_token", "unk_token"})
+    if (config.contains(key) && !config[key].is_null()) special[key] = config[key];
+  base::write_file(folder / "special_tokens_map.json", special.dump(2) + "\n");
+}
+
+}  // namespace
+
+std::uint64_t hf_bytes(const ModelFiles& model, DType type) { return bytes_of(model, {false, type}); }
+std::uint64_t gguf_bytes(const ModelFiles& model, DType type) { return bytes_of(model, {true, type}); }
+
+void write_hf_folder(const MergedModel& model, const fs::path& folder, const WriteOptions& options) {
+  const ModelFiles& base = model.base();
+  const std::string config = config_text(base, options.type);
+  write_tokenizer(base, folder);
+  fs::path generation = base.path() / "generation_config.json";
+  base::write_file(folder / "generation_config.json", !base.is_gguf() && fs::exists(generation)
+                                                          ? base::read_file(generation)
+                                                          : generation_config_text(base.config()));
+  std::vector<base::SafetensorsWriter::Entry> entries;
+  for (const std::string& name : base.names()) entries.push_back({name, options.type, base.shape(name)});
+  base::SafetensorsWriter writer(folder / "model.safetensors", std::move(entries));
+  stream(model, {false, options.type}, options,
+         [&](const std::string& name, const std::vector<std::byte>& bytes) { writer.write_part(name, bytes); });
+  writer.commit();
+  base::write_file(folder / "config.json", config);
+}
+
+void write_gguf(const MergedModel& model, const fs::path& file, const WriteOptions& options) {
+  const ModelFiles& base = model.base();
+  Target target{true, options.type};
+  std::vector<base::GgufWriter::Entry> entries;
+  std::vector<std::byte> factors;
+  constexpr const char* kFactors = "rope_freqs.weight";
+  if (base.config().rope_scaling.type == "llama3") {
+    std::vector<float> values = rope_factors(base.config(), base.config().rope_scaling);
+    if (base.is_gguf()) {
+      const base::TensorView& stored = *base.gguf()->tensor(kFactors);
+      base::to_float(stored.type, stored.bytes, values);
+    }
+    factors = base::from_float(DType::kF32, values);
+    entries.push_back({kFactors, DType::kF32, {base.config().head_dim / 2}});
+  }
+  for (const std::string& name : base.names())
+    entries.push_back({gguf_name(name), target.of(base.shape(name)), base.shape(name)});
+  base::GgufWriter writer(file, gguf_metadata(base, options.type), std::move(entries));
+  if (!factors.empty()) writer.write(kFactors, factors);
+  stream(model, target, options, [&](const std::string& name, const std::vector<std::byte>& bytes) {
+    writer.write_part(gguf_name(name), bytes);
+  });
+  writer.commit();
+}
+
+DType type_from_name(const std::string& name) {
+  std::string lower = name;
+  std::transform(lower.begin(), lower.end(), lower.begin(), [](unsigned char c) { return std::tolower(c); });
+  if (lower == "float32" || lower == "f32") return DType::kF32;
+  if (lower == "bfloat16" || lower == "bf16") return DType::kBF16;
+  if (lower == "float16" || lower == "f16") return DType::kF16;
+  if (lower == "q8_0") return DType::kQ8_0;
+  throw base::UsageError({"unknown type", "dtype", name, "float32, bfloat16, float16 or q8_0", ""});
+}
+
+DType natural_type(const ModelFiles& model) {
+  DType type = model.type("model.layers.0.self_attn.q_proj.weight");
+  return type == DType::kF32 || type == DType::kBF16 ? type : DType::kF16;
+}
+
+}  // namespace lora

@@ -1,0 +1,40 @@
+// Whole models written to disk: a Hugging Face folder or a GGUF file, streamed tensor by tensor.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <string>
+
+#include "base/tensor.h"
+#include "lora/merge.h"
+
+namespace lora {
+
+/// How a model is written. `progress` is told the share done, 0 to 1; may be empty.
+struct WriteOptions {
+  base::DType type = base::DType::kF32;  ///< of the matrices
+  int threads = 0;                       ///< 0: all there are
+  std::function<void(double)> progress;
+};
+
+/// Bytes of the weights when written in this form, for a look at the free disk space.
+std::uint64_t hf_bytes(const ModelFiles& model, base::DType type);
+std::uint64_t gguf_bytes(const ModelFiles& model, base::DType type);
+
+/// Writes model.safetensors, generation_config.json, the tokenizer's files and config.json into `folder`, which must
+/// exist. config.json comes last: a folder without it is not a model, so a run that is cut off leaves none. `type` is
+/// F32, BF16 or F16. The tokenizer's files and unknown keys of config.json are copied from a Hugging Face base; of a
+/// GGUF base they are made from its metadata. Throws Error for a number too large for F16.
+void write_hf_folder(const MergedModel& model, const std::filesystem::path& folder, const WriteOptions& options);
+
+/// Writes one .gguf file. `type` is F32, F16, BF16 or Q8_0; vectors are F32 always, and a matrix whose rows are not a
+/// multiple of 32 is F16 where Q8_0 was asked for.
+void write_gguf(const MergedModel& model, const std::filesystem::path& file, const WriteOptions& options);
+
+/// "float32", "bfloat16", "float16" or "q8_0" (also "f32", "bf16", "f16") as a type. Throws UsageError.
+base::DType type_from_name(const std::string& name);
+/// The type that keeps what the base holds: its own, or F16 of a quantised base.
+base::DType natural_type(const ModelFiles& model);
+
+}  // namespace lora
