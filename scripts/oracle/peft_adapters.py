@@ -3,7 +3,7 @@
 
     build/venv/bin/python scripts/oracle/peft_adapters.py
 
-tests/golden/lora/base/                 config.json and model.safetensors as transformers saves them
+tests/golden/lora/base/                 config.json, model.safetensors and a small tokenizer as transformers saves them
 tests/golden/lora/{plain,rslora,pattern}/  adapter_config.json, adapter_model.safetensors as PEFT saves them, and
                                         merged.safetensors: every weight of merge_and_unload() that changed
 """
@@ -14,7 +14,8 @@ from pathlib import Path
 import torch
 from peft import LoraConfig, get_peft_model
 from safetensors.torch import save_file
-from transformers import LlamaConfig, LlamaForCausalLM
+
+from tiny_model import fill_adapter, llama, tokenizer
 
 GOLDEN = Path(__file__).resolve().parents[2] / "tests/golden/lora"
 VERSIONS = {name: version(name) for name in ("torch", "transformers", "peft", "safetensors")}
@@ -28,34 +29,15 @@ CASES = {
 }
 
 
-def model():
-    torch.manual_seed(1)
-    rope = {"rope_type": "llama3", "rope_theta": 500000.0, "factor": 8.0, "low_freq_factor": 1.0,
-            "high_freq_factor": 4.0, "original_max_position_embeddings": 64}
-    config = LlamaConfig(hidden_size=64, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
-                         intermediate_size=96, vocab_size=257, max_position_embeddings=512, attention_bias=True,
-                         rope_parameters=rope)
-    made = LlamaForCausalLM(config)
-    with torch.no_grad():
-        for name, parameter in made.named_parameters():
-            if name.endswith("bias"):
-                parameter.normal_(0, 0.1)
-    return made
-
-
 def main():
     shutil.rmtree(GOLDEN, ignore_errors=True)
-    model().save_pretrained(GOLDEN / "base")
+    llama(257).save_pretrained(GOLDEN / "base")
+    tokenizer(257, whole_alphabet=False).save_pretrained(GOLDEN / "base")
     for name, options in CASES.items():
-        adapted = get_peft_model(model(), LoraConfig(task_type="CAUSAL_LM", **options))
+        adapted = fill_adapter(get_peft_model(llama(257), LoraConfig(task_type="CAUSAL_LM", **options)))
         adapted.peft_config["default"].base_model_name_or_path = "base"
-        torch.manual_seed(2)
-        with torch.no_grad():
-            for key, parameter in adapted.named_parameters():
-                if "lora_B" in key:
-                    parameter.normal_(0, 0.05)
         adapted.save_pretrained(GOLDEN / name)
-        before = model().state_dict()
+        before = llama(257).state_dict()
         merged = {key: value.contiguous() for key, value in adapted.merge_and_unload().state_dict().items()
                   if not torch.equal(value, before[key])}
         save_file(merged, GOLDEN / name / "merged.safetensors", metadata=VERSIONS)

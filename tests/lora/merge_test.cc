@@ -1,0 +1,307 @@
+#include "lora/merge.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <fstream>
+#include <limits>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "lora/gguf_adapter.h"
+#include "lora/gguf_metadata.h"
+#include "lora/write_model.h"
+
+namespace {
+
+namespace fs = std::filesystem;
+using base::DType;
+using lora::Adapter;
+using lora::MergedModel;
+using lora::ModelFiles;
+using testing::HasSubstr;
+
+const std::string kGolden = HORNBOOK_SOURCE_DIR "/tests/golden/lora/";
+
+std::vector<float> whole(const MergedModel& model, const std::string& name) {
+  std::vector<std::int64_t> shape = model.base().shape(name);
+  std::vector<float> values(static_cast<std::size_t>(model.base().view(name).elements()));
+  model.read_rows(name, 0, shape[0], values);
+  return values;
+}
+
+std::vector<float> whole(const ModelFiles& model, const std::string& name) {
+  std::vector<float> values(static_cast<std::size_t>(model.view(name).elements()));
+  model.read(name, values);
+  return values;
+}
+
+double difference(const std::vector<float>& left, const std::vector<float>& right) {
+  EXPECT_EQ(left.size(), right.size());
+  double most = 0;
+  for (std::size_t i = 0; i < left.size(); ++i) most = std::max(most, std::fabs(double{left[i]} - right[i]));
+  return most;
+}
+
+template <class F>
+std::string error_of(F f) {
+  try {
+    f();
+  } catch (const base::Error& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+class Merge : public testing::Test {
+ protected:
+  Merge() : folder_(fs::temp_directory_path() / ("merge_test." + std::to_string(getpid()))) {
+    fs::remove_all(folder_);
+    fs::create_directories(folder_);
+  }
+  ~Merge() override { fs::remove_all(folder_); }
+  ModelFiles base_{kGolden + "base"};
+  fs::path folder_;
+};
+
+TEST_F(Merge, EqualsPeft) {
+  for (const char* name : {"plain", "rslora", "pattern"}) {
+    Adapter adapter = lora::read_adapter(kGolden + name);
+    MergedModel model(base_, &adapter);
+    base::SafetensorsReader expected(kGolden + name + "/merged.safetensors");
+    for (const base::TensorView& tensor : expected.tensors()) {
+      ASSERT_TRUE(model.is_changed(tensor.name));
+      std::vector<float> values(static_cast<std::size_t>(tensor.elements()));
+      base::to_float(tensor.type, tensor.bytes, values);
+      EXPECT_LT(difference(whole(model, tensor.name), values), 1e-6) << name << " " << tensor.name;
+    }
+    // The comparison sees a wrong scale.
+    adapter.modules[0].scale *= 1.01;
+    const base::TensorView& first = expected.at(adapter.modules[0].name + ".weight");
+    std::vector<float> values(static_cast<std::size_t>(first.elements()));
+    base::to_float(first.type, first.bytes, values);
+    EXPECT_GT(difference(whole(model, first.name), values), 1e-5);
+  }
+}
+
+TEST_F(Merge, RowsAreThoseOfTheWhole) {
+  Adapter adapter = lora::read_adapter(kGolden + "plain");
+  MergedModel model(base_, &adapter);
+  for (const char* name : {"model.layers.1.self_attn.k_proj.weight", "model.layers.0.mlp.up_proj.weight"}) {
+    std::vector<float> all = whole(model, name), some(16 * 64);
+    model.read_rows(name, 16, 16, some);
+    EXPECT_LT(difference(some, {all.begin() + 16 * 64, all.begin() + 32 * 64}), 1e-7);
+    EXPECT_THROW(model.read_rows(name, 32, 16 * 64, some), base::Error);
+  }
+}
+
+TEST_F(Merge, RefusesAnAdapterOfAnotherModel) {
+  Adapter adapter = lora::read_adapter(kGolden + "plain");
+  adapter.modules[3].in = 32;
+  EXPECT_THAT(error_of([&] { MergedModel(base_, &adapter); }), HasSubstr("does not fit"));
+  adapter = lora::read_adapter(kGolden + "plain");
+  adapter.modules[3].name = "model.layers.7.self_attn.q_proj";
+  EXPECT_THAT(error_of([&] { MergedModel(base_, &adapter); }), HasSubstr("does not have"));
+}
+
+TEST_F(Merge, RefusesWhatIsNotANumber) {
+  Adapter adapter = lora::read_adapter(kGolden + "plain");
+  adapter.modules[0].b[5] = std::numeric_limits<float>::quiet_NaN();
+  MergedModel model(base_, &adapter);
+  EXPECT_THAT(error_of([&] { lora::write_hf_folder(model, folder_, {DType::kF32, 2, {}}); }), HasSubstr("not finite"));
+  EXPECT_FALSE(fs::exists(folder_ / "config.json"));  // nothing that looks whole
+  EXPECT_FALSE(fs::exists(folder_ / "model.safetensors"));
+}
+
+TEST_F(Merge, WritesAHuggingFaceFolder) {
+  Adapter adapter = lora::read_adapter(kGolden + "pattern");
+  MergedModel model(base_, &adapter);
+  double share = 0;
+  lora::write_hf_folder(model, folder_, {DType::kF32, 2, [&](double s) { share = s; }});
+  EXPECT_EQ(share, 1);
+  ModelFiles written(folder_.string());
+  EXPECT_EQ(written.config(), base_.config());
+  for (const std::string& name : base_.names()) EXPECT_LT(difference(whole(written, name), whole(model, name)), 1e-7);
+  EXPECT_EQ(whole(written, "model.embed_tokens.weight"), whole(base_, "model.embed_tokens.weight"));
+  for (const char* file : {"tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "generation_config.json"})
+    EXPECT_EQ(base::read_file(folder_ / file), base::read_file(base_.path() / file)) << file;
+  EXPECT_EQ(fs::file_size(folder_ / "model.safetensors") / 1000, lora::hf_bytes(base_, DType::kF32) / 1000 + 3);
+  // transformers 4 needs rope_theta and rope_scaling, which the base, written by transformers 5, does not have.
+  auto config = nlohmann::json::parse(base::read_file(folder_ / "config.json"));
+  EXPECT_EQ(config["rope_theta"], 500000.0);
+  EXPECT_EQ(config["rope_scaling"]["rope_type"], "llama3");
+  EXPECT_EQ(config["transformers_version"], "5.23.0");  // other keys are kept
+}
+
+TEST_F(Merge, RoundsOnce) {
+  Adapter adapter = lora::read_adapter(kGolden + "plain");
+  MergedModel model(base_, &adapter);
+  for (DType type : {DType::kBF16, DType::kF16}) {
+    lora::write_hf_folder(model, folder_, {type, 1, {}});
+    ModelFiles written(folder_.string());
+    const std::string name = "model.layers.0.mlp.down_proj.weight";
+    EXPECT_EQ(written.type(name), type);
+    std::vector<std::byte> expected = base::from_float(type, whole(model, name));
+    EXPECT_TRUE(std::equal(expected.begin(), expected.end(), written.view(name).bytes.begin()));
+  }
+}
+
+TEST_F(Merge, TheBytesDoNotDependOnTheThreads) {
+  Adapter adapter = lora::read_adapter(kGolden + "plain");
+  MergedModel model(base_, &adapter);
+  std::vector<std::string> bytes;
+  for (int threads : {1, 2, 5}) {
+    lora::write_gguf(model, folder_ / "m.gguf", {DType::kF32, threads, {}});
+    bytes.push_back(base::read_file(folder_ / "m.gguf"));
+  }
+  EXPECT_EQ(bytes[0], bytes[1]);
+  EXPECT_EQ(bytes[0], bytes[2]);
+}
+
+TEST_F(Merge, GgufAndBackGivesTheSameWeights) {
+  MergedModel model(base_, nullptr);
+  lora::write_gguf(model, folder_ / "base.gguf", {DType::kF32, 2, {}});
+  ModelFiles gguf((folder_ / "base.gguf").string());
+  EXPECT_EQ(gguf.config().rope_scaling, base_.config().rope_scaling);
+  for (const std::string& name : base_.names()) EXPECT_EQ(whole(gguf, name), whole(base_, name)) << name;
+  // In the file itself q_proj's rows lie in another order.
+  EXPECT_FALSE(std::equal(gguf.view("model.layers.0.self_attn.q_proj.weight").bytes.begin(),
+                          gguf.view("model.layers.0.self_attn.q_proj.weight").bytes.end(),
+                          base_.view("model.layers.0.self_attn.q_proj.weight").bytes.begin()));
+  MergedModel from_gguf(gguf, nullptr);
+  fs::create_directories(folder_ / "hf");
+  lora::write_hf_folder(from_gguf, folder_ / "hf", {DType::kF32, 2, {}});
+  ModelFiles again((folder_ / "hf").string());
+  lora::ModelConfig config = base_.config();
+  config.pad = 2;  // the GGUF has the tokenizer's padding token, the config had none
+  EXPECT_EQ(again.config(), config);
+  for (const std::string& name : base_.names()) EXPECT_EQ(whole(again, name), whole(base_, name)) << name;
+  for (const char* file : {"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json"})
+    EXPECT_TRUE(fs::exists(folder_ / "hf" / file));
+  // GGUF to GGUF keeps every key but the file type.
+  lora::write_gguf(from_gguf, folder_ / "half.gguf", {DType::kF16, 2, {}});
+  base::GgufReader half(folder_ / "half.gguf");
+  ASSERT_EQ(half.metadata().size(), gguf.gguf()->metadata().size());
+  for (std::size_t i = 0; i < half.metadata().size(); ++i) {
+    const auto& [key, value] = half.metadata()[i];
+    EXPECT_EQ(key, gguf.gguf()->metadata()[i].first);
+    if (key != "general.file_type") {
+      EXPECT_EQ(value.value, gguf.gguf()->metadata()[i].second.value) << key;
+    }
+  }
+  EXPECT_EQ(half.integer("general.file_type"), 1);
+}
+
+TEST_F(Merge, GgufTypesFollowTheRules) {
+  MergedModel model(base_, nullptr);
+  lora::write_gguf(model, folder_ / "q8.gguf", {DType::kQ8_0, 2, {}});
+  base::GgufReader file(folder_ / "q8.gguf");
+  EXPECT_EQ(file.integer("general.file_type"), 7);
+  EXPECT_EQ(file.tensor("blk.0.ffn_down.weight")->type, DType::kQ8_0);
+  EXPECT_EQ(file.tensor("blk.0.attn_norm.weight")->type, DType::kF32);
+  EXPECT_EQ(file.tensor("blk.0.attn_q.bias")->type, DType::kF32);
+  EXPECT_EQ(file.tensor("rope_freqs.weight")->shape, (std::vector<std::int64_t>{8}));
+  ModelFiles q8((folder_ / "q8.gguf").string());
+  std::vector<float> coarse = whole(q8, "model.layers.1.self_attn.q_proj.weight");
+  EXPECT_LT(difference(coarse, whole(base_, "model.layers.1.self_attn.q_proj.weight")), 0.5 / 254 + 1e-3);
+  // Blocks that stay are copied: a second rounding would change them.
+  lora::write_gguf(MergedModel(q8, nullptr), folder_ / "again.gguf", {DType::kQ8_0, 2, {}});
+  EXPECT_EQ(base::read_file(folder_ / "again.gguf"), base::read_file(folder_ / "q8.gguf"));
+  EXPECT_EQ(lora::gguf_bytes(base_, DType::kQ8_0), lora::gguf_bytes(q8, DType::kQ8_0));
+  EXPECT_LT(lora::gguf_bytes(base_, DType::kQ8_0), lora::gguf_bytes(base_, DType::kF16));
+}
+
+TEST_F(Merge, RowsThatAreNoWholeBlocksAreHalves) {
+  lora::ModelConfig config = base_.config();
+  config.hidden_size = 40;
+  config.rope_scaling = {};
+  fs::copy(base_.path(), folder_ / "narrow");
+  std::ofstream(folder_ / "narrow/config.json") << lora::config_to_json(config, "float32");
+  std::vector<base::SafetensorsWriter::Entry> entries;
+  for (const auto& [name, shape] : lora::expected_tensors(config)) entries.push_back({name, DType::kF32, shape});
+  base::SafetensorsWriter writer(folder_ / "narrow/model.safetensors", entries);
+  for (const auto& entry : entries) {
+    std::vector<float> ones(base::byte_size(entry.type, entry.shape) / 4, 1.0f);
+    writer.write(entry.name, std::as_bytes(std::span<const float>(ones)));
+  }
+  writer.commit();
+  ModelFiles narrow((folder_ / "narrow").string());
+  lora::write_gguf(MergedModel(narrow, nullptr), folder_ / "q8.gguf", {DType::kQ8_0, 2, {}});
+  base::GgufReader file(folder_ / "q8.gguf");
+  EXPECT_EQ(file.tensor("blk.0.attn_q.weight")->type, DType::kF16);        // rows of 40
+  EXPECT_EQ(file.tensor("blk.0.attn_output.weight")->type, DType::kQ8_0);  // rows of 64
+}
+
+TEST_F(Merge, RefusesALargeWeightAsHalf) {
+  Adapter adapter = lora::read_adapter(kGolden + "plain");
+  adapter.modules[0].scale = 1e8;
+  MergedModel model(base_, &adapter);
+  EXPECT_THAT(error_of([&] { lora::write_hf_folder(model, folder_, {DType::kF16, 1, {}}); }), HasSubstr("bfloat16"));
+  EXPECT_THAT(error_of([&] { lora::write_hf_folder(model, folder_, {DType::kQ8_0, 1, {}}); }), HasSubstr("gguf"));
+}
+
+TEST_F(Merge, BakedScalesGiveTheSameDeltas) {
+  for (const char* name : {"plain", "rslora", "pattern"}) {
+    Adapter adapter = lora::read_adapter(kGolden + name);
+    Adapter baked = lora::bake_scale(adapter);
+    EXPECT_FALSE(baked.rslora);
+    MergedModel before(base_, &adapter), after(base_, &baked);
+    for (const lora::AdapterModule& module : baked.modules) {
+      EXPECT_EQ(module.rank, baked.rank);
+      EXPECT_DOUBLE_EQ(module.scale, baked.alpha / static_cast<double>(baked.rank));
+      EXPECT_LT(difference(whole(before, module.name + ".weight"), whole(after, module.name + ".weight")), 1e-6);
+    }
+    lora::write_adapter(baked, folder_);
+    auto config = nlohmann::json::parse(base::read_file(folder_ / "adapter_config.json"));
+    EXPECT_TRUE(config["rank_pattern"].empty());
+    EXPECT_TRUE(config["alpha_pattern"].empty());
+  }
+}
+
+// Reads a GGUF adapter as llama.cpp does: scale = alpha / rank, rows of q and k in GGUF's order.
+TEST_F(Merge, AGgufAdapterGivesTheSameDeltas) {
+  for (const char* name : {"plain", "rslora", "pattern"}) {
+    Adapter adapter = lora::read_adapter(kGolden + name);
+    lora::write_gguf_adapter(adapter, base_, folder_ / "a.gguf");
+    base::GgufReader file(folder_ / "a.gguf");
+    EXPECT_EQ(file.text("general.type"), "adapter");
+    EXPECT_EQ(file.text("general.architecture"), "llama");
+    EXPECT_EQ(file.text("adapter.type"), "lora");
+    EXPECT_EQ(file.tensors().size(), adapter.modules.size() * 2);
+    Adapter read = adapter;
+    for (lora::AdapterModule& module : read.modules) {
+      std::string weight = lora::gguf_name(module.name + ".weight");
+      const base::TensorView* a = file.tensor(weight + ".lora_a");
+      const base::TensorView* b = file.tensor(weight + ".lora_b");
+      ASSERT_TRUE(a && b);
+      EXPECT_EQ(a->shape, (std::vector<std::int64_t>{module.rank, module.in}));
+      EXPECT_EQ(b->shape, (std::vector<std::int64_t>{module.out, module.rank}));
+      base::to_float(a->type, a->bytes, module.a);
+      base::to_float(b->type, b->bytes, module.b);
+      std::int64_t heads = lora::rope_heads(base_.config(), module.name + ".weight");
+      if (heads > 0) lora::permute_rope_rows(module.b, module.out, module.rank, heads, false);
+      module.scale = file.number("adapter.lora.alpha") / static_cast<double>(module.rank);
+    }
+    MergedModel before(base_, &adapter), after(base_, &read);
+    for (const lora::AdapterModule& module : adapter.modules)
+      EXPECT_LT(difference(whole(before, module.name + ".weight"), whole(after, module.name + ".weight")), 1e-6)
+          << name << " " << module.name;
+  }
+}
+
+TEST(GgufMetadata, NamesForPeople) {
+  EXPECT_EQ(lora::model_name("/a/b/SmolLM2/"), "SmolLM2");
+  EXPECT_EQ(lora::model_name("/a/b/smol.Q8_0.gguf"), "smol.Q8_0");
+  EXPECT_EQ(lora::model_name("/c/models--org--tiny-1/snapshots/abc"), "org/tiny-1");
+  // gguf.utility.model_weight_count_rounded_notation of the package 0.19.
+  EXPECT_EQ(lora::size_label(134515008), "135M");
+  EXPECT_EQ(lora::size_label(1235814400), "1.2B");
+  EXPECT_EQ(lora::size_label(8030261248), "8.0B");
+  EXPECT_EQ(lora::size_label(70553706496), "71B");
+  EXPECT_EQ(lora::size_label(12345), "12K");
+  EXPECT_EQ(lora::size_label(999), "1.0K");
+}
+
+}  // namespace
