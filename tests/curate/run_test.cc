@@ -1,0 +1,252 @@
+// Proof 5: every record is accounted for, whatever the bytes; the output does not depend on the number of threads.
+#include "curate/run.h"
+
+#include <gtest/gtest.h>
+
+#include <map>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/random.h"
+#include "base/stream.h"
+#include "tests/temporary_folder.h"
+
+namespace curate {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+std::string words(base::Random& random, int count) {
+  static const std::vector<std::string> kWords = {"the",   "of",     "and",    "to",    "that",  "have",
+                                                  "with",  "be",     "is",     "river", "stone", "teaches",
+                                                  "every", "number", "letter", "child"};
+  std::string text;
+  for (int i = 0; i < count; ++i) {
+    text += kWords[random.below(kWords.size())];
+    if (i % 2) text += std::to_string(random.below(50));
+    text += i % 12 == 11 ? ".\n" : " ";
+  }
+  return text + "end.";
+}
+
+std::string line(const std::string& id, const std::string& text) {
+  return json({{"id", id}, {"text", text}, {"extra", {1, 2.5, nullptr}}}).dump() + "\n";
+}
+
+// What a run left in its folder: file name -> bytes, reports (which hold times) aside.
+std::map<std::string, std::string> outputs(const std::string& folder) {
+  std::map<std::string, std::string> files;
+  for (const auto& entry : fs::recursive_directory_iterator(folder)) {
+    std::string name = fs::relative(entry.path(), folder).string();
+    if (entry.is_regular_file() && !name.starts_with("report.") && name != "run.yaml")
+      files[name] = base::read_file(entry.path());
+  }
+  return files;
+}
+
+std::vector<json> records(const std::string& folder) {
+  std::vector<json> all;
+  std::vector<fs::path> shards;
+  if (fs::exists(folder))
+    for (const auto& entry : fs::directory_iterator(folder)) shards.push_back(entry.path());
+  std::sort(shards.begin(), shards.end());
+  for (const fs::path& shard : shards) {
+    auto reader = base::open_reader(shard);
+    std::string bytes, buffer(1 << 16, ' ');
+    while (std::size_t size = reader->read(buffer.data(), buffer.size())) bytes.append(buffer, 0, size);
+    std::istringstream lines(bytes);
+    for (std::string text; std::getline(lines, text);) all.push_back(json::parse(text));
+  }
+  return all;
+}
+
+struct Ran {
+  json report;
+  std::string message;
+};
+Ran run(const std::string& config, std::vector<std::string> flags) {
+  RunOptions options;
+  base::OptionSet set(options);
+  set.read_yaml(config, "config.yaml");
+  set.read_words(flags);
+  set.check_required();
+  std::ostringstream out, err;
+  base::Context context{out, err, false, true, set.to_yaml(), "curate"};
+  EXPECT_EQ(run_pipeline(options, context), 0);
+  return {json::parse(out.str(), nullptr, false), err.str()};
+}
+
+const char kSteps[] =
+    "steps:\n"
+    "  - gopher_quality\n"
+    "  - c4\n"
+    "  - deduplicate: {keep: longest}\n";
+
+class HostileCorpus : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    base::Random random(7);
+    std::string good;
+    std::vector<std::string> texts;
+    for (int i = 0; i < 3000; ++i) {
+      std::string text =
+          i % 3 == 2 ? texts[random.below(texts.size())] : words(random, 20 + static_cast<int>(random.below(300)));
+      if (i % 3 == 2 && random.below(2)) text += " and one more sentence.";
+      if (i % 10 == 0) text += "\n please enable javascript to go on.\nthe end of that.";
+      texts.push_back(text);
+      good += line("doc" + std::to_string(i), text);
+    }
+    folder_.write("a.jsonl", good);
+    std::string frame = base::zstd_compress(good);
+    folder_.write("b.jsonl.zst", std::string_view(frame).substr(0, frame.size() * 2 / 3));
+    std::string text = words(random, 100);
+    std::string hostile = "\xEF\xBB\xBF" + line("bom", text);
+    hostile += "{\"id\":\"bad utf8\",\"text\":\"\xff\xfe\"}\n";
+    hostile += "not json\n\n   \n{\"id\":\"cut\",\"text\":\"abc\n{\"id\":\"two\",\"text\":\"a\"}{\"id\":\"x\"}\n";
+    hostile += "{\"id\":\"nan\",\"text\":\"a\",\"x\":NaN}\n{\"id\":\"missing\"}\n{\"id\":\"number\",\"text\":5}\n";
+    hostile += "{\"id\":\"surrogate\",\"text\":\"\\ud800\"}\n[1,2]\n" + std::string(5000, '[') + "\n";
+    hostile += std::string("{\"id\":\"nul\0\",\"text\":\"a\"}\n", 25);
+    hostile += line("same", text + " 1.") + line("same", text + " 2.") + "{\"text\":\"\"}\r\n";
+    hostile += "{\"id\":\"last, no newline\",\"text\":\"" + std::string(100, 'x') + "\"}";
+    folder_.write("c.jsonl", hostile);
+    folder_.write("e.jsonl", "");
+    folder_.write("f.jsonl.gz", "this is not gzip");
+  }
+
+  void add_large_line() {
+    base::Random random(8);
+    std::string large(64 << 20, 'a');
+    for (std::size_t i = 0; i < large.size(); i += 7) large[i] = ' ';
+    folder_.write(
+        "d.jsonl",
+        line("before", words(random, 100)) +
+            json({{"id", "large"}, {"text", words(random, 100)}, {"blob", large}, {"extra", {1, 2.5, nullptr}}})
+                .dump() +
+            "\n" + line("after", words(random, 100)));
+  }
+
+  TemporaryFolder folder_;
+};
+
+TEST_F(HostileCorpus, EveryRecordIsAccountedForWithAnyNumberOfThreads) {
+  add_large_line();
+  std::map<std::string, std::string> first;
+  json first_counts;
+  for (const char* threads : {"1", "2", "8"}) {
+    const std::string out = folder_ / (std::string("out") + threads);
+    Ran ran = run(kSteps, {folder_ / "*.jsonl*", "--output", out, "--threads", threads, "--shard-size", "100k"});
+    auto kept = records(out + "/kept"), dropped = records(out + "/dropped"), bad = records(out + "/quarantine");
+    EXPECT_EQ(ran.report["read"]["records"], kept.size() + dropped.size() + bad.size());
+    EXPECT_EQ(ran.report["kept"]["records"], kept.size());
+    EXPECT_EQ(ran.report["dropped"]["records"], dropped.size());
+    EXPECT_EQ(ran.report["quarantined"]["records"], bad.size());
+    EXPECT_FALSE(fs::exists(out + "/.work"));
+    ran.report.erase("seconds"), ran.report.erase("threads"), ran.report.erase("megabytes_per_second");
+    for (json& step : ran.report["steps"]) step.erase("seconds"), step.erase("megabytes_per_second");
+    if (first.empty()) {
+      first = outputs(out);
+      first_counts = ran.report;
+      EXPECT_GT(kept.size(), 1000u);
+      EXPECT_GT(first.size(), 6u);  // several shards
+      std::map<std::string, int> ids;
+      for (const auto* list : {&kept, &dropped})
+        for (const json& record : *list) ++ids[record.value("id", "none")];
+      for (int i = 0; i < 3000; ++i) ASSERT_GE(ids["doc" + std::to_string(i)], 1) << i;
+      EXPECT_EQ(ids["same"], 2);
+      for (const char* id : {"bom", "before", "large", "after", "last, no newline"}) EXPECT_EQ(ids[id], 1) << id;
+      for (const char* id : {"bad utf8", "cut", "two", "nan", "missing", "number", "surrogate"})
+        EXPECT_EQ(ids[id], 0) << id;
+      int of_c = 0, truncated = 0;
+      for (const json& record : bad) {
+        EXPECT_FALSE(record["error"].get<std::string>().empty());
+        EXPECT_TRUE(record.contains("text") || record.contains("hex"));
+        of_c += record["file"].get<std::string>().ends_with("c.jsonl");
+        truncated += record["file"].get<std::string>().ends_with("b.jsonl.zst");
+      }
+      EXPECT_EQ(of_c, 11);
+      EXPECT_GE(truncated, 1);
+      for (const json& record : dropped) {
+        ASSERT_TRUE(record["hornbook"].contains("step") && record["hornbook"].contains("reason"));
+        if (record["hornbook"]["step"] == "deduplicate") {
+          ASSERT_GE(record["hornbook"]["jaccard"].get<double>(), 0.8);
+        }
+      }
+      for (const json& record : kept) EXPECT_EQ(record["extra"], json({1, 2.5, nullptr}));
+    } else {
+      EXPECT_TRUE(outputs(out) == first) << threads << " threads";
+      EXPECT_EQ(ran.report, first_counts) << threads << " threads";
+    }
+  }
+}
+
+// Offsets in the quarantine point at the bytes.
+TEST_F(HostileCorpus, QuarantineSaysWhere) {
+  const std::string out = folder_ / "out";
+  run("steps: []\n", {folder_ / "c.jsonl", "--output", out});
+  const std::string bytes = base::read_file(folder_ / "c.jsonl");
+  auto bad = records(out + "/quarantine");
+  ASSERT_EQ(bad.size(), 11u);
+  for (const json& record : bad) {
+    if (!record.contains("text")) continue;
+    std::string text = record["text"];
+    EXPECT_EQ(bytes.substr(record["offset"].get<std::size_t>(), text.size()), text) << record.dump();
+  }
+}
+
+TEST_F(HostileCorpus, StopsAtMaxBad) {
+  const std::string out = folder_ / "out";
+  EXPECT_THROW(run(kSteps, {folder_ / "c.jsonl", "--output", out, "--max-bad", "5"}), base::Error);
+  EXPECT_TRUE(fs::exists(out + "/.work/checkpoint.json"));
+  Ran resumed = run(kSteps, {folder_ / "c.jsonl", "--output", out, "--resume", "--max-bad", "100"});
+  EXPECT_EQ(resumed.report["quarantined"]["records"], 11);
+  const std::string unbroken = folder_ / "unbroken";
+  run(kSteps, {folder_ / "c.jsonl", "--output", unbroken});
+  EXPECT_TRUE(outputs(out) == outputs(unbroken));
+}
+
+TEST_F(HostileCorpus, OutputFolderManners) {
+  const std::string out = folder_ / "out";
+  run("steps: []\n", {folder_ / "c.jsonl", "--output", out});
+  EXPECT_THROW(run("steps: []\n", {folder_ / "c.jsonl", "--output", out}), base::UsageError);
+  Ran again = run("steps: []\n", {folder_ / "c.jsonl", "--output", out, "--resume"});
+  EXPECT_NE(again.message.find("complete already"), std::string::npos);
+  run("steps: []\n", {folder_ / "c.jsonl", "--output", out, "--overwrite"});
+  // run.yaml repeats the run.
+  RunOptions options;
+  base::OptionSet set(options);
+  set.read_yaml(base::read_file(out + "/run.yaml"), out + "/run.yaml");
+  EXPECT_EQ(options.reading.input, std::vector<std::string>{folder_ / "c.jsonl"});
+}
+
+// Steps behind a deduplicate see only what it kept; a second one works too. The sum stays right.
+TEST_F(HostileCorpus, StepsBehindDeduplicate) {
+  const std::string out = folder_ / "out", plain = folder_ / "plain";
+  Ran ran =
+      run("steps:\n"
+          "  - c4\n"
+          "  - deduplicate: {near: false}\n"
+          "  - gopher_quality\n"
+          "  - deduplicate: {keep: longest}\n",
+          {folder_ / "a.jsonl", "--output", out});
+  auto steps = ran.report["steps"];
+  EXPECT_EQ(steps[2]["seen"], steps[1]["seen"].get<int>() - steps[1]["dropped"].get<int>());
+  EXPECT_EQ(steps[3]["seen"], steps[2]["seen"].get<int>() - steps[2]["dropped"].get<int>());
+  EXPECT_EQ(steps[3]["step"], "deduplicate#2");
+  EXPECT_GT(steps[1]["dropped"], 0);
+  EXPECT_GT(steps[2]["dropped"], 0);
+  EXPECT_GT(steps[3]["dropped"], 0);
+  // The same set as with the rule before both.
+  Ran other =
+      run("steps:\n"
+          "  - c4\n"
+          "  - gopher_quality\n"
+          "  - deduplicate: {keep: longest}\n",
+          {folder_ / "a.jsonl", "--output", plain});
+  EXPECT_EQ(other.report["kept"]["records"], ran.report["kept"]["records"]);
+}
+
+}  // namespace
+}  // namespace curate
