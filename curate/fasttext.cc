@@ -1,0 +1,311 @@
+// Predicting with a fastText model. Compiled without contraction to fused multiply-add, and rows are added in the
+// library's order, so that the sums are the library's to the last bit.
+#include "curate/fasttext.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+
+#include "curate/english.h"
+
+namespace curate {
+namespace {
+
+constexpr std::string_view kEndOfLine = "</s>";
+constexpr std::size_t kKnownWords = 1 << 13, kKnownRows = 1 << 19;  ///< remembered by one thread
+constexpr std::size_t kLongWord = 100;                              ///< bytes; not remembered
+constexpr std::size_t kRowBuffer = 1 << 15;                         ///< rows that are summed at once
+
+std::uint32_t step(std::uint32_t hash, char c) {
+  return (hash ^ static_cast<std::uint32_t>(static_cast<std::int32_t>(static_cast<signed char>(c)))) * 16777619u;
+}
+
+bool is_separator(char c) {
+  return c == ' ' || c == '\n' || c == '\r' || c == '\t' || c == '\v' || c == '\f' || c == '\0';
+}
+
+typedef float Floats __attribute__((vector_size(64)));  // 16 floats; the compiler cuts it to the machine's width
+
+/// Adds the rows' columns [begin, begin + 16 * N) while the sums stay in registers.
+template <int N>
+inline __attribute__((always_inline)) void add_block(const std::byte* matrix, std::size_t columns, std::size_t begin,
+                                                     const std::int32_t* rows, std::size_t count, float* sum) {
+  Floats sums[N];
+  std::memcpy(sums, sum + begin, sizeof(sums));
+  for (std::size_t i = 0; i < count; ++i) {
+    if (i + 6 < count) __builtin_prefetch(matrix + (static_cast<std::size_t>(rows[i + 6]) * columns + begin) * 4);
+    const std::byte* row = matrix + (static_cast<std::size_t>(rows[i]) * columns + begin) * 4;
+    for (int part = 0; part < N; ++part) {
+      Floats values;
+      std::memcpy(&values, row + part * 64, 64);
+      sums[part] += values;
+    }
+  }
+  std::memcpy(sum + begin, sums, sizeof(sums));
+}
+
+inline __attribute__((always_inline)) void add_all(const std::byte* matrix, std::size_t columns,
+                                                   const std::int32_t* rows, std::size_t count, float* sum) {
+  std::size_t begin = 0;
+  for (; begin + 64 <= columns; begin += 64) add_block<4>(matrix, columns, begin, rows, count, sum);
+  for (; begin + 32 <= columns; begin += 32) add_block<2>(matrix, columns, begin, rows, count, sum);
+  for (; begin + 16 <= columns; begin += 16) add_block<1>(matrix, columns, begin, rows, count, sum);
+  if (begin == columns) return;
+  float rest[16] = {};
+  const std::size_t width = columns - begin;
+  std::memcpy(rest, sum + begin, width * 4);
+  for (std::size_t i = 0; i < count; ++i) {
+    float values[16];
+    std::memcpy(values, matrix + (static_cast<std::size_t>(rows[i]) * columns + begin) * 4, width * 4);
+    for (std::size_t j = 0; j < width; ++j) rest[j] += values[j];
+  }
+  std::memcpy(sum + begin, rest, width * 4);
+}
+
+void add_portable(const std::byte* m, std::size_t c, const std::int32_t* r, std::size_t n, float* s) {
+  add_all(m, c, r, n, s);
+}
+#if defined(__x86_64__)
+[[gnu::target("avx2")]] void add_avx2(const std::byte* m, std::size_t c, const std::int32_t* r, std::size_t n,
+                                      float* s) {
+  add_all(m, c, r, n, s);
+}
+[[gnu::target("avx512f")]] void add_avx512(const std::byte* m, std::size_t c, const std::int32_t* r, std::size_t n,
+                                           float* s) {
+  add_all(m, c, r, n, s);
+}
+#endif
+
+/// The library's sigmoid: a table of 512 steps between -8 and 8.
+float table_sigmoid(float x) {
+  static const std::vector<float> table = [] {
+    std::vector<float> values;
+    for (int i = 0; i <= 512; ++i) {
+      float at = static_cast<float>(i * 2 * 8) / 512 - 8;
+      values.push_back(static_cast<float>(1.0 / (1.0 + std::exp(-at))));
+    }
+    return values;
+  }();
+  if (!(x >= -8)) return 0;  // also when x is not a number
+  if (x > 8) return 1;
+  return table[static_cast<std::size_t>((x + 8) * 512 / 8 / 2)];
+}
+
+float log_of(float x) { return static_cast<float>(std::log(x + 1e-5)); }
+
+}  // namespace
+
+std::span<const FastText::Kernel> FastText::kernels() {
+  static const std::vector<Kernel> kernels = [] {
+    std::vector<Kernel> usable = {{"portable", add_portable}};
+#if defined(__x86_64__)
+    if (__builtin_cpu_supports("avx2")) usable.push_back({"avx2", add_avx2});
+    if (__builtin_cpu_supports("avx512f")) usable.push_back({"avx512", add_avx512});
+#endif
+    return usable;
+  }();
+  return kernels;
+}
+
+FastText::Scratch::Scratch() : known(kKnownWords) {}
+
+int FastText::label(std::string_view name) const {
+  if (name.starts_with("__label__")) name.remove_prefix(9);
+  auto found = std::find(labels_.begin(), labels_.end(), name);
+  return found == labels_.end() ? -1 : static_cast<int>(found - labels_.begin());
+}
+
+std::int32_t FastText::find_word(std::string_view word, std::uint32_t hash) const {
+  for (std::size_t slot = hash & (slots_.size() - 1);; slot = (slot + 1) & (slots_.size() - 1)) {
+    const Slot& entry = slots_[slot];
+    if (entry.id < 0) return -1;
+    if (entry.hash == hash && words_[static_cast<std::size_t>(entry.id)] == word) return entry.id;
+  }
+}
+
+void FastText::add_bucket(std::uint32_t hash, std::vector<std::int32_t>& rows) const {
+  // hash % bucket_ by a multiplication (Lemire, Kaser, Kurz 2019).
+  auto bucket = static_cast<std::uint32_t>(
+      (static_cast<unsigned __int128>(bucket_inverse_ * hash) * static_cast<std::uint32_t>(bucket_)) >> 64);
+  if (prune_size_ < 0) {
+    rows.push_back(word_count_ + static_cast<std::int32_t>(bucket));
+    return;
+  }
+  if (prune_size_ == 0 || !((pruned_[(bucket >> 6) & (pruned_.size() - 1)] >> (bucket & 63)) & 1)) return;
+  std::size_t slot = (bucket * 0x9E3779B1u) & (prune_slots_.size() - 1);
+  while (prune_slots_[slot].id >= 0 && prune_slots_[slot].hash != bucket) slot = (slot + 1) & (prune_slots_.size() - 1);
+  if (prune_slots_[slot].id >= 0) rows.push_back(word_count_ + prune_slots_[slot].id);
+}
+
+/// Character n-grams of "<word>" that begin in its bytes [begin, end).
+void FastText::add_subwords(std::string_view word, std::size_t begin, std::size_t end,
+                            std::vector<std::int32_t>& rows) const {
+  const std::size_t size = word.size() + 2;
+  auto at = [&](std::size_t i) { return i == 0 ? '<' : i + 1 == size ? '>' : word[i - 1]; };
+  auto continues = [&](std::size_t i) { return (at(i) & 0xC0) == 0x80; };
+  for (std::size_t i = begin; i < end; ++i) {
+    if (continues(i)) continue;
+    std::uint32_t hash = 2166136261u;
+    std::size_t j = i;
+    for (std::int32_t n = 1; j < size && n <= maxn_; ++n) {
+      hash = step(hash, at(j++));
+      while (j < size && continues(j)) hash = step(hash, at(j++));
+      if (n >= minn_ && !(n == 1 && (i == 0 || j == size))) add_bucket(hash, rows);
+    }
+  }
+}
+
+void FastText::add_word(std::string_view word, Scratch& scratch) const {
+  if (word.size() >= kLongWord) return add_long_word(word, scratch);
+  const std::uint64_t key = hash_bytes(word.data(), word.size());
+  Scratch::Known& known = scratch.known[key >> 51];
+  static_assert(kKnownWords == std::size_t{1} << (64 - 51));
+  if (!known.filled || known.key != key) {
+    std::vector<std::int32_t>& rows = scratch.rows_of_known;
+    if (rows.size() > kKnownRows) {
+      rows.clear();
+      for (Scratch::Known& old : scratch.known) old.filled = false;
+    }
+    std::uint32_t hash = 2166136261u;
+    for (char c : word) hash = step(hash, c);
+    std::int32_t id = find_word(word, hash);
+    known = {key, static_cast<std::uint32_t>(rows.size()), 0, hash, true, false};
+    known.counts = id >= 0 ? id < word_count_ : !word.starts_with("__label__");
+    if (known.counts) {
+      if (id >= 0) rows.push_back(id);
+      if (maxn_ > 0 && word != kEndOfLine) add_subwords(word, 0, word.size() + 2, rows);
+    }
+    known.count = static_cast<std::uint32_t>(rows.size()) - known.begin;
+  }
+  if (!known.counts) return;
+  auto rows = scratch.rows_of_known.begin() + known.begin;
+  scratch.rows.insert(scratch.rows.end(), rows, rows + known.count);
+  scratch.hashes.push_back(static_cast<std::int32_t>(known.hash));
+}
+
+/// Not remembered, and summed piece by piece: a word can be a megabyte of base64.
+void FastText::add_long_word(std::string_view word, Scratch& scratch) const {
+  std::uint32_t hash = 2166136261u;
+  for (char c : word) hash = step(hash, c);
+  std::int32_t id = find_word(word, hash);
+  if (id >= word_count_ || (id < 0 && word.starts_with("__label__"))) return;
+  if (id >= 0) scratch.rows.push_back(id);
+  for (std::size_t begin = 0; maxn_ > 0 && begin < word.size() + 2; begin += kLongWord) {
+    add_subwords(word, begin, std::min(begin + kLongWord, word.size() + 2), scratch.rows);
+    if (scratch.rows.size() > kRowBuffer) sum_rows(scratch);
+  }
+  scratch.hashes.push_back(static_cast<std::int32_t>(hash));
+}
+
+void FastText::add_text(std::string_view text, Scratch& scratch) const {
+  std::size_t position = 0;
+  for (;;) {
+    while (position < text.size() && is_separator(text[position])) ++position;
+    if (position == text.size()) break;
+    std::size_t begin = position;
+    while (position < text.size() && !is_separator(text[position])) ++position;
+    std::string_view word = text.substr(begin, position - begin);
+    if (word == kEndOfLine) break;  // it ends the line for the library, wherever it stands
+    add_word(word, scratch);
+    if (scratch.rows.size() > kRowBuffer) sum_rows(scratch);
+  }
+  add_word(kEndOfLine, scratch);
+  if (word_ngrams_ < 2) return;
+  const auto n = static_cast<std::size_t>(word_ngrams_);
+  for (std::size_t i = 0; i < scratch.hashes.size(); ++i) {
+    auto hash = static_cast<std::uint64_t>(std::int64_t{scratch.hashes[i]});
+    for (std::size_t j = i + 1; j < scratch.hashes.size() && j < i + n; ++j) {
+      hash = hash * 116049371 + static_cast<std::uint64_t>(std::int64_t{scratch.hashes[j]});
+      add_bucket(static_cast<std::uint32_t>(hash % static_cast<std::uint32_t>(bucket_)), scratch.rows);
+    }
+    if (scratch.rows.size() > kRowBuffer) sum_rows(scratch);
+  }
+}
+
+/// Adds the collected rows to the hidden sum, in order.
+void FastText::sum_rows(Scratch& scratch) const {
+  std::vector<float>& hidden = scratch.hidden;
+  scratch.row_count += scratch.rows.size();
+  if (input_.quantised && input_.expanded.empty()) {
+    std::vector<float>& values = scratch.output;
+    values.resize(std::max(labels_.size(), hidden.size()));
+    for (std::int32_t row : scratch.rows) {
+      expand_row(input_, row, values.data(), true);
+      for (std::size_t i = 0; i < hidden.size(); ++i) hidden[i] += values[i];
+    }
+  } else {
+    const auto* matrix = input_.quantised ? reinterpret_cast<const std::byte*>(input_.expanded.data()) : input_.values;
+    static const auto add_rows = kernels().back().add_rows;
+    add_rows(matrix, hidden.size(), scratch.rows.data(), scratch.rows.size(), hidden.data());
+  }
+  scratch.rows.clear();
+}
+
+float FastText::dot(std::int32_t output_row, const std::vector<float>& hidden) const {
+  const float* values = output_rows_.data() + static_cast<std::size_t>(output_row) * hidden.size();
+  float sum = 0;
+  for (std::size_t i = 0; i < hidden.size(); ++i) sum += hidden[i] * values[i];
+  return sum * output_norms_[static_cast<std::size_t>(output_row)];
+}
+
+void FastText::score_tree(Scratch& scratch) const {
+  const float least = log_of(0.0f);  // below it the library leaves a label out
+  scratch.open_nodes.assign(1, {static_cast<std::int32_t>(tree_.size()) - 1, 0.0f});
+  while (!scratch.open_nodes.empty()) {
+    auto [node, score] = scratch.open_nodes.back();
+    scratch.open_nodes.pop_back();
+    if (!(score >= least)) continue;
+    const Node& here = tree_[static_cast<std::size_t>(node)];
+    if (here.left < 0) {
+      scratch.output[static_cast<std::size_t>(node)] = std::exp(score);
+      continue;
+    }
+    float f = dot(node - label_count_, scratch.hidden);
+    f = static_cast<float>(1. / (1 + std::exp(-f)));
+    scratch.open_nodes.emplace_back(here.left, score + log_of(1.0f - f));
+    scratch.open_nodes.emplace_back(here.right, score + log_of(f));
+  }
+}
+
+std::span<const float> FastText::predict(std::string_view text, Scratch& scratch) const {
+  if (scratch.owner != this) {
+    for (Scratch::Known& known : scratch.known) known.filled = false;
+    scratch.rows_of_known.clear();
+    scratch.owner = this;
+  }
+  std::vector<float>& hidden = scratch.hidden;
+  std::vector<float>& output = scratch.output;
+  scratch.rows.clear();
+  scratch.hashes.clear();
+  scratch.row_count = 0;
+  hidden.assign(static_cast<std::size_t>(dim_), 0.0f);
+  add_text(text, scratch);
+  sum_rows(scratch);
+  output.assign(labels_.size(), 0.0f);
+  if (scratch.row_count == 0) return output;
+  const auto share = static_cast<float>(1.0 / static_cast<double>(scratch.row_count));
+  for (float& value : hidden) value *= share;
+
+  if (loss_ == Loss::kHierarchicalSoftmax) {
+    score_tree(scratch);
+    return output;
+  }
+  for (std::size_t i = 0; i < output.size(); ++i) output[i] = dot(static_cast<std::int32_t>(i), hidden);
+  if (loss_ == Loss::kSoftmax) {
+    float largest = *std::max_element(output.begin(), output.end()), sum = 0;
+    for (float& value : output) {
+      value = static_cast<float>(std::exp(static_cast<double>(value - largest)));
+      sum += value;
+    }
+    for (float& value : output) value /= sum;
+  } else {
+    for (float& value : output) value = table_sigmoid(value);
+  }
+  for (float& value : output) {
+    value = std::exp(log_of(value));
+    if (!(value >= 0)) value = 0;  // a hostile file can hold values that are not numbers
+  }
+  return output;
+}
+
+}  // namespace curate

@@ -1,0 +1,122 @@
+// Classifiers in fastText's .bin and .ftz files (format: facebookresearch/fastText 0.9.2, version 11 and 12).
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/file.h"
+
+namespace curate {
+
+/// A model file, mapped: a dense input matrix of gigabytes is never read as a whole. Every size in the file is checked
+/// when it is opened. Immutable afterwards; used by many threads, each with its own Scratch.
+class FastText {
+ public:
+  /// A quantised input matrix is expanded when that takes at most so many bytes.
+  static constexpr std::size_t kExpandLimit = 64u << 20;
+
+  /// Throws Error (file@offset) when the file is no supervised model, is cut off, or contradicts itself.
+  explicit FastText(const std::filesystem::path& path, std::size_t expand_limit = kExpandLimit);
+
+  /// Buffers of one thread; also remembers the rows of words it has met, so keep it with one model.
+  class Scratch {
+   public:
+    Scratch();
+
+   private:
+    friend class FastText;
+    struct Known {  ///< one word met before
+      std::uint64_t key = 0;
+      std::uint32_t begin = 0, count = 0;  ///< its rows, in rows_of_known
+      std::uint32_t hash = 0;              ///< the file format's own hash
+      bool filled = false, counts = false;
+    };
+    std::vector<Known> known;
+    std::vector<std::int32_t> rows_of_known, rows, hashes;
+    std::vector<float> hidden, output;
+    std::uint64_t row_count = 0;  ///< added to hidden
+    std::vector<std::pair<std::int32_t, float>> open_nodes;
+    const FastText* owner = nullptr;
+  };
+
+  /// Without "__label__", in the file's order.
+  const std::vector<std::string>& labels() const { return labels_; }
+  /// The index of a label (with or without "__label__"), or -1.
+  int label(std::string_view name) const;
+  std::int64_t dimension() const { return input_.columns; }
+  const std::filesystem::path& path() const { return file_.path(); }
+
+  /// One probability for each label: what fastText's Python predict(text, k=-1) gives for the text with every "\n"
+  /// replaced by " ". As there, exp(log(p + 1e-5)) is returned, so the sum is a little above 1; a label that fastText
+  /// leaves out has 0, and so have all when no part of the text is known. Never throws.
+  std::span<const float> predict(std::string_view text, Scratch& scratch) const;
+
+  /// The kernels that sum rows, by name ("portable", "avx2", "avx512"), that this machine can run; the last one is
+  /// used. `count` rows of `columns` floats at `matrix` are added to `sum` one after another.
+  struct Kernel {
+    const char* name;
+    void (*add_rows)(const std::byte* matrix, std::size_t columns, const std::int32_t* rows, std::size_t count,
+                     float* sum);
+  };
+  static std::span<const Kernel> kernels();
+
+ private:
+  enum class Loss { kHierarchicalSoftmax = 1, kNegativeSampling = 2, kSoftmax = 3, kOneVsAll = 4 };
+  struct Matrix {
+    std::int64_t rows = 0, columns = 0;
+    bool quantised = false, norms = false;
+    const std::byte* values = nullptr;  ///< dense: floats, not aligned
+    const std::uint8_t *codes = nullptr, *norm_codes = nullptr;
+    std::int32_t parts = 0, part_size = 0, last_size = 0;  ///< of a quantised row
+    std::vector<float> centroids, norm_centroids;
+    std::vector<float> expanded;  ///< quantised rows as floats, when they fit the limit
+  };
+  struct Node {
+    std::int32_t left = -1, right = -1;
+    std::int64_t count = 0;
+  };
+  class Reader;
+
+  void read_dictionary(Reader& in);
+  void check();
+  Matrix read_matrix(Reader& in, bool quantised);
+  void build_tree(const std::vector<std::int64_t>& counts);
+  static void expand_row(const Matrix& matrix, std::int64_t row, float* values, bool with_norm);
+
+  std::int32_t find_word(std::string_view word, std::uint32_t hash) const;
+  void add_bucket(std::uint32_t hash, std::vector<std::int32_t>& rows) const;
+  void add_subwords(std::string_view word, std::size_t begin, std::size_t end, std::vector<std::int32_t>& rows) const;
+  void add_word(std::string_view word, Scratch& scratch) const;
+  void add_long_word(std::string_view word, Scratch& scratch) const;
+  void add_text(std::string_view text, Scratch& scratch) const;
+  void sum_rows(Scratch& scratch) const;
+  void score_tree(Scratch& scratch) const;
+  float dot(std::int32_t output_row, const std::vector<float>& hidden) const;
+
+  base::MappedFile file_;
+  std::int32_t dim_ = 0, word_ngrams_ = 1, bucket_ = 0, minn_ = 0, maxn_ = 0;
+  Loss loss_ = Loss::kSoftmax;
+  std::int32_t word_count_ = 0, label_count_ = 0;
+  std::int64_t prune_size_ = -1;
+  std::uint64_t bucket_inverse_ = 0;  ///< for h % bucket without a division
+  struct Slot {
+    std::uint32_t hash = 0;
+    std::int32_t id = -1;
+  };
+  std::vector<Slot> slots_;              ///< words and labels by hash
+  std::vector<std::string_view> words_;  ///< words and labels, in the mapped file
+  std::vector<std::uint64_t> pruned_;    ///< a filter: a bit that is not set is a bucket that was not kept
+  std::vector<Slot> prune_slots_;        ///< bucket -> row, for those
+  std::vector<std::string> labels_;
+  std::vector<std::int64_t> label_counts_;
+  Matrix input_, output_;
+  std::vector<float> output_rows_, output_norms_;  ///< the output matrix as floats
+  std::vector<Node> tree_;
+};
+
+}  // namespace curate

@@ -1,0 +1,250 @@
+// Our reader of fastText models against the fastText library itself, and against hostile files.
+#include "curate/fasttext.h"
+
+#include <fasttext/fasttext.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <map>
+#include <sstream>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/random.h"
+
+namespace {
+
+namespace fs = std::filesystem;
+using curate::FastText;
+
+class Folder {
+ public:
+  Folder() : path_(fs::temp_directory_path() / ("hornbook-fasttext-" + std::to_string(getpid()))) {
+    fs::create_directories(path_);
+  }
+  ~Folder() { fs::remove_all(path_); }
+  const fs::path& path() const { return path_; }
+
+ private:
+  fs::path path_;
+};
+
+std::string random_word(base::Random& random) {
+  static const std::vector<std::string> parts = {"ba", "to", "n", "der", "é", "и", "漢", "'s", ".", "🙂", "Qu", "-"};
+  std::string word;
+  for (std::uint64_t i = 0, n = 1 + random.below(4); i < n; ++i) word += parts[random.below(parts.size())];
+  return word;
+}
+
+std::string random_text(base::Random& random, std::uint64_t words) {
+  static const std::vector<std::string> blanks = {" ", " ", " ", "  ", "\t", "\r", "\v", "\f"};
+  std::string text;
+  for (std::uint64_t i = 0; i < words; ++i) text += random_word(random) + blanks[random.below(blanks.size())];
+  return text;
+}
+
+/// A small model trained by the library; the same for the same arguments.
+fs::path train(const fs::path& folder, const std::string& name, fasttext::loss_name loss, int maxn, int ngrams,
+               bool quantise, bool qnorm = false, bool qout = false, std::size_t cutoff = 0) {
+  const std::uint64_t labels = qout ? 300 : 12;  // 256 rows are needed to quantise the output
+  fs::path model = folder / (name + ".bin");
+  fs::path text = folder / (name + ".txt");
+  base::Random random(7);
+  std::string lines;
+  for (std::uint64_t i = 0; i < 500; ++i) {
+    std::uint64_t label = i < labels ? i : random.below(labels);
+    lines += "__label__" + std::to_string(label) + " w" + std::to_string(label) + " " + random_text(random, 6) + "\n";
+  }
+  base::write_file(text, lines);
+  fasttext::Args args;
+  args.input = text.string();
+  args.output = (folder / name).string();
+  args.model = fasttext::model_name::sup;
+  args.loss = loss;
+  args.dim = 10;  // not a multiple of the vector width
+  args.epoch = qout ? 3 : 20;
+  args.lr = 0.5;
+  args.minCount = 1;
+  args.minn = maxn > 0 ? 1 : 0;
+  args.maxn = maxn;
+  args.wordNgrams = ngrams;
+  args.bucket = maxn > 0 || ngrams > 1 ? 3000 : 0;
+  args.thread = 1;
+  args.verbose = 0;
+  fasttext::FastText library;
+  library.train(args);
+  if (quantise) {
+    fasttext::Args quantisation = args;
+    quantisation.qnorm = qnorm;
+    quantisation.qout = qout;
+    quantisation.cutoff = cutoff;
+    quantisation.dsub = 3;  // the last part of a row is shorter
+    library.quantize(quantisation);
+  }
+  library.saveModel(model.string());
+  return model;
+}
+
+std::map<std::string, float> library_prediction(const fasttext::FastText& library, std::string text) {
+  std::replace(text.begin(), text.end(), '\n', ' ');
+  std::istringstream in(text + "\n");
+  std::vector<std::pair<fasttext::real, std::string>> found;
+  library.predictLine(in, found, -1, 0.0);
+  std::map<std::string, float> result;
+  for (const auto& [probability, label] : found) result[label] = probability;
+  return result;
+}
+
+/// The largest difference over all labels and texts.
+double worst_difference(const fs::path& path, std::size_t expand_limit = FastText::kExpandLimit) {
+  fasttext::FastText library;
+  library.loadModel(path.string());
+  FastText model(path, expand_limit);
+  FastText::Scratch scratch;
+  base::Random random(99);
+  std::vector<std::string> texts = {"",
+                                    " ",
+                                    "</s>",
+                                    "w1 </s> w2",
+                                    "__label__1 w2",
+                                    "__label__none w3",
+                                    "w1\nw2 w3\n",
+                                    "w4",
+                                    "unseen",
+                                    std::string(5000, 'x'),
+                                    "a\tb\vc",
+                                    "é",
+                                    "w1\x7F\x80w2"};
+  for (int i = 0; i < 60; ++i) texts.push_back(random_text(random, 1 + random.below(i < 50 ? 40 : 4000)));
+  double worst = 0;
+  for (const std::string& text : texts) {
+    auto expected = library_prediction(library, text);
+    std::span<const float> ours = model.predict(text, scratch);
+    for (std::size_t i = 0; i < ours.size(); ++i) {
+      worst = std::max(worst, std::abs(double{ours[i]} - expected["__label__" + model.labels()[i]]));
+    }
+  }
+  return worst;
+}
+
+TEST(FastText, ProbabilitiesAreTheLibrarys) {
+  using fasttext::loss_name;
+  Folder folder;
+  int number = 0;
+  for (loss_name loss : {loss_name::softmax, loss_name::hs, loss_name::ns, loss_name::ova}) {
+    for (auto [maxn, ngrams] : {std::pair{0, 1}, {4, 1}, {0, 3}}) {
+      std::string name = std::to_string(++number);
+      bool quantise = (number + static_cast<int>(loss)) % 2 == 0;
+      EXPECT_LT(worst_difference(train(folder.path(), name, loss, maxn, ngrams, quantise)), 1e-6) << name;
+    }
+    std::string name = "full" + std::to_string(number);
+    fs::path all = train(folder.path(), name, loss, 4, 2, true, true, true);
+    EXPECT_LT(worst_difference(all), 1e-6);
+    EXPECT_LT(worst_difference(all, 0), 1e-6) << "not expanded";
+    fs::path pruned = train(folder.path(), name + "p", loss, 4, 2, true, true, false, 600);
+    EXPECT_LT(worst_difference(pruned), 1e-6);
+  }
+}
+
+TEST(FastText, TheComparisonCanFail) {
+  Folder folder;
+  fs::path path = train(folder.path(), "one", fasttext::loss_name::softmax, 3, 1, false);
+  std::string bytes = base::read_file(path);
+  std::size_t minn = 8 + 9 * 4;
+  std::int32_t two = 2;
+  std::memcpy(&bytes[minn], &two, 4);  // character n-grams from 2 instead of from 1
+  fs::path changed = folder.path() / "changed.bin";
+  base::write_file(changed, bytes);
+  fasttext::FastText library;
+  library.loadModel(path.string());
+  FastText::Scratch scratch;
+  double worst = 0;
+  auto expected = library_prediction(library, "w1 bato nder");
+  FastText model(changed);
+  std::span<const float> ours = model.predict("w1 bato nder", scratch);
+  for (std::size_t i = 0; i < ours.size(); ++i) {
+    worst = std::max(worst, std::abs(double{ours[i]} - expected["__label__" + model.labels()[i]]));
+  }
+  EXPECT_GT(worst, 1e-6);
+}
+
+TEST(FastText, KernelsGiveTheSameBits) {
+  base::Random random(3);
+  for (std::size_t columns : {1, 10, 16, 17, 64, 100, 300}) {
+    std::vector<float> matrix(50 * columns);
+    for (float& value : matrix) value = static_cast<float>(random.uniform() - 0.5);
+    std::vector<std::byte> file(matrix.size() * 4 + 1);
+    std::memcpy(file.data() + 1, matrix.data(), matrix.size() * 4);
+    std::vector<std::int32_t> rows;
+    for (int i = 0; i < 500; ++i) rows.push_back(static_cast<std::int32_t>(random.below(50)));
+    const std::byte* bytes = file.data() + 1;  // as in a file: not aligned
+    std::vector<float> expected(columns, 0.0f);
+    for (std::int32_t row : rows) {
+      for (std::size_t i = 0; i < columns; ++i) {
+        float value;
+        std::memcpy(&value, bytes + (static_cast<std::size_t>(row) * columns + i) * 4, 4);
+        expected[i] += value;
+      }
+    }
+    for (const FastText::Kernel& kernel : FastText::kernels()) {
+      std::vector<float> sum(columns, 0.0f);
+      kernel.add_rows(bytes, columns, rows.data(), rows.size(), sum.data());
+      EXPECT_EQ(std::memcmp(sum.data(), expected.data(), columns * 4), 0) << kernel.name << " " << columns;
+    }
+  }
+}
+
+TEST(FastText, HostileFilesAreRefusedOrHarmless) {
+  Folder folder;
+  using fasttext::loss_name;
+  base::Random random(11);
+  int refused = 0, used = 0;
+  for (fs::path good : {train(folder.path(), "hs", loss_name::hs, 4, 2, true, true, true, 600),
+                        train(folder.path(), "softmax", loss_name::softmax, 2, 2, false)}) {
+    const std::string bytes = base::read_file(good);
+    fs::path path = folder.path() / "hostile.bin";
+    auto attempt = [&](const std::string& content) {
+      std::ofstream(path, std::ios::binary) << content;
+      try {
+        FastText model(path);
+        FastText::Scratch scratch;
+        model.predict("bato n der w1 w2 w3 漢 something else", scratch);
+        ++used;
+      } catch (const base::Error& error) {
+        EXPECT_THAT(error.what(), testing::HasSubstr("hostile.bin"));
+        ++refused;
+      }
+    };
+    for (int i = 0; i < 60; ++i) attempt(bytes.substr(0, random.below(bytes.size())));
+    for (int i = 0; i < 400; ++i) {  // most of them in the header and the dictionary
+      std::string changed = bytes;
+      std::size_t at = random.below(i % 2 ? 200 : bytes.size() - 8);
+      std::uint64_t value = i % 3 == 0 ? random() : i % 3 == 1 ? ~std::uint64_t{0} : random.below(300);
+      std::memcpy(&changed[at], &value, 1 + random.below(8));
+      attempt(changed);
+    }
+  }
+  EXPECT_GT(refused, 300);
+  EXPECT_GT(used, 50);
+}
+
+TEST(FastText, WordVectorsAreNoClassifier) {
+  Folder folder;
+  fs::path path = train(folder.path(), "x", fasttext::loss_name::softmax, 0, 1, false);
+  std::string bytes = base::read_file(path);
+  std::int32_t skipgram = 2;
+  std::memcpy(&bytes[8 + 7 * 4], &skipgram, 4);
+  base::write_file(path, bytes);
+  try {
+    FastText model(path);
+    FAIL();
+  } catch (const base::Error& error) {
+    EXPECT_THAT(error.what(), testing::HasSubstr("word vectors have no labels"));
+  }
+}
+
+}  // namespace
