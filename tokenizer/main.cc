@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/gguf.h"
 #include "base/pipeline.h"
 #include "base/program.h"
 #include "base/records.h"
@@ -17,6 +18,7 @@
 #include "base/text.h"
 #include "base/unicode.h"
 #include "tokenizer/chat.h"
+#include "tokenizer/convert.h"
 #include "tokenizer/tokenizer.h"
 
 namespace {
@@ -362,6 +364,41 @@ int run_info(InfoOptions& options, base::Context& context) {
   return 0;
 }
 
+struct ConvertOptions {
+  std::string model, output;
+  void visit(base::OptionVisitor& v) {
+    v.required("model", model, "a .gguf file, or a Hugging Face folder", base::PathKind::kModel);
+    v.required("output", output, "from a .gguf: the folder to write into; from a folder: the .gguf to write",
+               base::PathKind::kPath);
+  }
+};
+
+int run_convert(ConvertOptions& options, base::Context& context) {
+  namespace fs = std::filesystem;
+  const fs::path output = options.output;
+  if (fs::exists(output) && !fs::is_directory(output))
+    throw base::UsageError({"the output exists", "output", output.string(), "a new path", "remove it first"});
+  if (fs::is_directory(options.model)) {
+    if (output.extension() != ".gguf")
+      throw base::UsageError({"a folder becomes a GGUF", "output", output.string(), "a path that ends in .gguf", ""});
+    auto metadata = tokenizer::gguf_metadata_from_folder(options.model);
+    metadata.insert(metadata.begin(), {"general.architecture", base::GgufValue::text("llama")});
+    base::GgufWriter(output, metadata, {}).commit();
+  } else {
+    const base::GgufReader gguf(options.model);
+    const json vocabulary = tokenizer::tokenizer_json_from_gguf(gguf);
+    const json config = tokenizer::tokenizer_config_json_from_gguf(gguf);
+    fs::create_directories(output);
+    for (const char* name : {"tokenizer.json", "tokenizer_config.json"})
+      if (fs::exists(output / name))
+        throw base::UsageError({"the output exists", "output", (output / name).string(), "a new folder", ""});
+    base::write_file(output / "tokenizer.json", vocabulary.dump(1));
+    base::write_file(output / "tokenizer_config.json", config.dump(1));
+  }
+  if (!context.quiet) fmt::print(context.err, "wrote {}\n", output.string());
+  return 0;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -379,6 +416,10 @@ int main(int argc, char** argv) {
       base::make_command<ChatOptions>(
           "chat", "a conversation in the model's chat format; trained tokens coloured or in \u27E6brackets\u27E7",
           "tokenizer chat --model smollm2.gguf conversations.jsonl", run_chat),
+      base::make_command<ConvertOptions>(
+          "convert",
+          "the vocabulary of a GGUF as tokenizer.json, or of a Hugging Face folder as a GGUF without weights",
+          "tokenizer convert --model smollm2.gguf --output smollm2", run_convert),
       base::make_command<InfoOptions>("info", "what kind of tokenizer it is, its size and special tokens",
                                       "tokenizer info --model smollm2.gguf", run_info),
   };
