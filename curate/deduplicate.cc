@@ -16,6 +16,9 @@
 #include <tuple>
 
 #include "base/error.h"
+#include "base/file.h"
+#include "base/text.h"
+#include "curate/record.h"
 #include "curate/simplify.h"
 
 namespace curate {
@@ -55,8 +58,9 @@ Fingerprint Fingerprinter::fingerprint(std::string_view text, std::string_view i
   print.content[0] = content.high64;
   print.content[1] = content.low64;
   print.id_hash = XXH3_64bits(id.data(), id.size());
+  last_ = {};
   if (options_.near) {
-    auto shingles = shingles_of(text);
+    auto shingles = last_ = shingles_of(text);
     print.shingles = shingles.size();
     if (!shingles.empty()) print.bands = band_keys(sign(shingles));
   }
@@ -291,6 +295,23 @@ std::vector<Duplicate> find_duplicates(std::span<const Fingerprint> prints, cons
     std::sort(pairs->begin(), pairs->end(),
               [](const DuplicatePair& x, const DuplicatePair& y) { return std::tie(x.a, x.b) < std::tie(y.a, y.b); });
   return result;
+}
+
+void write_pairs(const std::string& path, const std::vector<DuplicatePair>& pairs,
+                 const std::function<std::string_view(std::uint64_t)>& id_of) {
+  base::FileWriter file(path);
+  std::string line;
+  for (const DuplicatePair& pair : pairs) {
+    line = "{\"a\":";
+    base::append_json_string(line, id_of(pair.a));
+    line += ",\"b\":";
+    base::append_json_string(line, id_of(pair.b));
+    line += ",\"jaccard\":";
+    append_json_number(line, pair.jaccard);
+    line += "}\n";
+    file.write(line);
+  }
+  file.commit();
 }
 
 }  // namespace curate

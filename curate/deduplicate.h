@@ -45,6 +45,8 @@ class Fingerprinter {
  public:
   explicit Fingerprinter(const Deduplicate& options);
   Fingerprint fingerprint(std::string_view text, std::string_view id);
+  /// The shingles that `fingerprint` has just hashed, in text order.
+  std::span<const std::uint64_t> last_shingles() const { return last_; }
   /// The set that verification compares.
   void shingle_set(std::string_view text, std::vector<std::uint64_t>& set);
 
@@ -53,6 +55,7 @@ class Fingerprinter {
   const Deduplicate& options_;
   Shingler shingler_;
   std::string simplified_;
+  std::span<const std::uint64_t> last_;
 };
 
 /// What `keep` compares. `characters` is the length in code points, `score` the named score (NaN: none), `date` the
@@ -86,5 +89,9 @@ using ShingleSets = std::function<void(std::size_t index, int worker, std::vecto
 /// verified (quadratic in a cluster) and reported, a < b, sorted. The result does not depend on `threads`.
 std::vector<Duplicate> find_duplicates(std::span<const Fingerprint> prints, const Deduplicate& options, int threads,
                                        const ShingleSets& sets, std::vector<DuplicatePair>* pairs = nullptr);
+
+/// Writes {"a","b","jaccard"} lines, ids looked up by `id_of`.
+void write_pairs(const std::string& path, const std::vector<DuplicatePair>& pairs,
+                 const std::function<std::string_view(std::uint64_t)>& id_of);
 
 }  // namespace curate

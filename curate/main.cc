@@ -1,4 +1,5 @@
 #include "base/program.h"
+#include "curate/duplicates.h"
 #include "curate/instruct.h"
 #include "curate/run.h"
 
@@ -12,5 +13,8 @@ int main(int argc, char** argv) {
   program.commands.push_back(base::make_command<curate::InstructOptions>(
       "instruct", "instruction data of several formats into chat records",
       "curate instruct alpaca.json sharegpt.jsonl --output out --validation-share 0.05", curate::run_instruct));
+  program.commands.push_back(base::make_command<curate::DuplicatesOptions>(
+      "duplicates", "the verified near-duplicates of an input, as ids",
+      "curate duplicates corpus/*.jsonl >duplicates.jsonl", curate::run_duplicates));
   return base::run_program(program, argc, argv);
 }

@@ -51,8 +51,6 @@ class Run {
   void first_stage(const StagePlan& plan);
   void later_stage(const StagePlan& plan);
   void settle(const SpillReader& spill, std::span<const Fingerprint> prints, std::vector<Duplicate>& duplicates);
-  void write_pairs(const SpillReader& spill, std::span<const Fingerprint> prints, const std::string& path,
-                   const std::vector<DuplicatePair>& pairs);
   void take(BlockResult result, double share);
   void open_outputs();
   void checkpoint();
@@ -249,7 +247,11 @@ void Run::settle(const SpillReader& spill, std::span<const Fingerprint> prints, 
         own.fingerprinter.shingle_set(spilled_text(spill, entry, state_.fields, own.parser), set);
       },
       want_pairs ? &pairs : nullptr);
-  if (want_pairs) write_pairs(spill, prints, plan.deduplicate->pairs, pairs);
+  if (want_pairs)
+    write_pairs(plan.deduplicate->pairs, pairs, [&](std::uint64_t index) {
+      std::uint64_t place = prints[index].place;
+      return spill.entry(place).id;
+    });
   if (state_.settled >= state_.stage) return;
   state_.settled = state_.stage;
   std::map<std::uint64_t, std::uint64_t> copies;
@@ -257,27 +259,6 @@ void Run::settle(const SpillReader& spill, std::span<const Fingerprint> prints, 
     if (duplicate.dropped()) ++copies[duplicate.of];
   for (const auto& [kept, count] : copies) ++state_.statistics.clusters[count + 1];
   state_.statistics.duplicate_seconds += since(start);
-}
-
-void Run::write_pairs(const SpillReader& spill, std::span<const Fingerprint> prints, const std::string& path,
-                      const std::vector<DuplicatePair>& pairs) {
-  std::string lines;
-  auto id_of = [&](std::uint64_t index) {
-    std::uint64_t place = prints[index].place;
-    return spill.entry(place).id;
-  };
-  base::FileWriter file(path);
-  for (const DuplicatePair& pair : pairs) {
-    lines = "{\"a\":";
-    base::append_json_string(lines, id_of(pair.a));
-    lines += ",\"b\":";
-    base::append_json_string(lines, id_of(pair.b));
-    lines += ",\"jaccard\":";
-    append_json_number(lines, pair.jaccard);
-    lines += "}\n";
-    file.write(lines);
-  }
-  file.commit();
 }
 
 void Run::later_stage(const StagePlan& plan) {

@@ -1,0 +1,20 @@
+// `curate duplicates`: the verified near-duplicates of an input, nothing else.
+#pragma once
+
+#include "base/program.h"
+#include "curate/deduplicate.h"
+#include "curate/run_options.h"
+
+namespace curate {
+
+struct DuplicatesOptions {
+  InputOptions reading;
+  Deduplicate deduplicate;
+  void visit(base::OptionVisitor& v);
+};
+
+/// One JSON line for each document that deduplicate would drop: {"id","duplicate_of","jaccard"}, in input order. Holds
+/// 8 bytes a word in memory, about as much as the text; `curate run` has no such limit.
+int run_duplicates(DuplicatesOptions& options, base::Context& context);
+
+}  // namespace curate
