@@ -194,8 +194,8 @@ void check_options(const TrainOptions& options, const lora::ModelConfig& config)
 TrainingData read_data(const TrainOptions& options, const lora::ModelFiles& files, base::Context& context) {
   const std::unique_ptr<tokenizer::Tokenizer> tokenizer = tokenizer::load(files.path());
   const ExampleMaker maker(*tokenizer);
-  const DataOptions limits{options.max_length, options.too_long, options.limit, options.max_bad, options.threads};
-  auto read = [&](const char* title, const std::vector<std::string>& inputs) {
+  auto read = [&](const char* title, const std::vector<std::string>& inputs, std::uint64_t limit) {
+    const DataOptions limits{options.max_length, options.too_long, limit, options.max_bad, options.threads};
     Dataset dataset = read_dataset(base::expand_inputs(inputs), maker, limits);
     if (!context.quiet) fmt::print(context.err, "{}: {}\n", title, dataset.report.to_text(limits));
     for (const Example& example : dataset.examples) {
@@ -208,9 +208,9 @@ TrainingData read_data(const TrainOptions& options, const lora::ModelFiles& file
     return std::move(dataset.examples);
   };
   TrainingData data;
-  data.training = read("training data", options.data);
+  data.training = read("training data", options.data, options.limit);
   if (!options.validation_data.empty()) {
-    data.validation = read("validation data", options.validation_data);
+    data.validation = read("validation data", options.validation_data, options.validation_limit);
   } else if (options.validation_share > 0) {
     data.validation = take_validation(data.training, options.validation_share, options.seed);
   }

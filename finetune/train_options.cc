@@ -40,7 +40,8 @@ void TrainOptions::visit(base::OptionVisitor& v) {
   v("save_every", save_every, "steps between checkpoints (also after the last); 0: only that");
   v("keep_checkpoints", keep_checkpoints, "newest checkpoints to keep");
   v("log_every", log_every, "steps between lines on the terminal (metrics.jsonl has every step)");
-  v("limit", limit, "read at most this many records; 0: all");
+  v("limit", limit, "read at most this many training records; 0: all");
+  v("validation_limit", validation_limit, "read at most this many records of --validation-data; 0: all");
   v("max_bad", max_bad, "more bad records than this is an error");
   v("resume", resume, "go on from the newest checkpoint of --output");
   v("overwrite", overwrite, "empty --output first");
