@@ -2,8 +2,10 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include <nlohmann/json.hpp>
+#include <thread>
 
 #include "base/error.h"
 #include "base/random.h"
@@ -386,6 +388,30 @@ TEST_F(Records, TextThatIsNone) {
   EXPECT_THAT(result.lines, IsEmpty());
   ASSERT_THAT(result.bad, SizeIs(1));
   EXPECT_EQ(result.bad[0].bytes, "one\ntwo\nthr");
+}
+
+TEST_F(Records, StandardInput) {
+  std::string bytes;
+  for (int i = 0; i < 50'000; ++i) bytes += "{\"id\":" + std::to_string(i) + "}\n";  // more than a pipe holds
+  int ends[2];
+  ASSERT_EQ(pipe(ends), 0);
+  int before = dup(STDIN_FILENO);
+  dup2(ends[0], STDIN_FILENO);
+  close(ends[0]);
+  std::thread writer([&] {
+    for (std::size_t done = 0; done < bytes.size();) {
+      ssize_t count = write(ends[1], bytes.data() + done, bytes.size() - done);
+      if (count <= 0) break;
+      done += static_cast<std::size_t>(count);
+    }
+    close(ends[1]);
+  });
+  Read result = read({"-"});
+  writer.join();
+  dup2(before, STDIN_FILENO);
+  close(before);
+  EXPECT_THAT(result.lines, SizeIs(50'000));
+  EXPECT_EQ(result.records.back().place.line, 50'000u);
 }
 
 TEST_F(Records, OneAtATimeWithBadBytesInBetween) {
