@@ -171,6 +171,23 @@ void append_json_number(std::string& out, double number) {
   fmt::format_to(std::back_inserter(out), "{:.6g}", number);
 }
 
+void append_scores(std::string& out, const std::vector<std::pair<std::string, double>>& scores,
+                   const std::vector<std::pair<std::string, std::string>>& labels) {
+  auto name = [&](std::string_view text) {
+    if (!out.empty()) out += ',';
+    base::append_json_string(out, text);
+    out += ':';
+  };
+  for (const auto& [key, value] : scores) {
+    name(key);
+    append_json_number(out, value);
+  }
+  for (const auto& [key, value] : labels) {
+    name(key);
+    base::append_json_string(out, value);
+  }
+}
+
 void append_record(std::string& out, std::string_view record, std::string_view text_field,
                    const std::string_view* new_text, std::string_view members) {
   record = base::trim(record);

@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/records.h"
@@ -50,6 +51,10 @@ void for_each_member(std::string_view object,
 
 /// Appends a number with six digits, null when not finite.
 void append_json_number(std::string& out, double number);
+
+/// Appends scores and labels as members ("\"textbook\":0.8,\"language\":\"en\""), with commas between all members.
+void append_scores(std::string& out, const std::vector<std::pair<std::string, double>>& scores,
+                   const std::vector<std::pair<std::string, std::string>>& labels);
 
 /// Appends `record` and a newline: `text_field`'s value is replaced when `new_text` is given, and `members`
 /// ("\"a\":1,\"b\":2") join the `hornbook` object at the end of the record. Members that an earlier run put there stay

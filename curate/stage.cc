@@ -25,22 +25,6 @@ std::string file_stem(const std::string& path) {
   return std::filesystem::path(std::string(base::without_compression_suffix(path))).stem().string();
 }
 
-void append_members(std::string& out, const Document& document) {
-  auto name = [&](std::string_view text) {
-    if (!out.empty()) out += ',';
-    base::append_json_string(out, text);
-    out += ':';
-  };
-  for (const auto& [key, value] : document.scores()) {
-    name(key);
-    append_json_number(out, value);
-  }
-  for (const auto& [key, value] : document.labels()) {
-    name(key);
-    base::append_json_string(out, value);
-  }
-}
-
 void append_quarantine(Piece& piece, const std::string& file, const base::Place& place, std::string_view bytes,
                        std::uint64_t size, std::string_view error) {
   constexpr std::size_t kMost = 64 << 10;
@@ -178,7 +162,7 @@ void StageWorker::State::judge(std::string_view line, std::string_view original,
     if (!again || i >= labels_before) ++statistics.languages[language].first;
   }
   members.clear();
-  append_members(members, document);
+  append_scores(members, document.scores(), document.labels());
   if (stopped != nullptr) {
     std::string reason(verdict.reason), details = ",\"values\":{";
     base::append_json_string(details, reason);

@@ -1,0 +1,191 @@
+#include "curate/explain.h"
+
+#include <fmt/format.h>
+#include <fmt/ostream.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/records.h"
+#include "base/text.h"
+#include "curate/record.h"
+
+namespace curate {
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+void ExplainOptions::visit(base::OptionVisitor& v) {
+  reading.visit(v);
+  v("run", run, "output folder of a run: its steps and input are used", base::PathKind::kPath);
+  v("id", id, "id of the document");
+  v("number", number, "without an id: which document of the input, from 1");
+  v.list("steps", steps, step_registry(), "the steps to explain");
+}
+
+namespace {
+
+// Calls f(record, place, file) for every readable record; f returns false to stop.
+class Reader {
+ public:
+  Reader(const InputOptions& options, std::vector<std::string> files) : options_(options), files_(std::move(files)) {}
+  template <class F>
+  void each(F&& f) {
+    base::RecordOptions record_options;
+    record_options.limit = options_.limit;
+    record_options.split_text = options_.split;
+    record_options.max_record_bytes = options_.max_record.bytes;
+    base::BlockReader reader(files_, record_options);
+    std::vector<base::BadBytes> bad;
+    RecordParser parser;
+    bool going = true;
+    while (going) {
+      std::optional<base::Block> block = reader.next(bad);
+      if (!block) break;
+      if (fields_.text.empty())
+        fields_ = detect_fields(*block, {options_.text_field, options_.id_field, options_.source_field, ""});
+      base::for_each_line(*block, [&](std::string_view line, const base::Place& place) {
+        Record record;
+        if (!going || !parser.parse(line, 0, fields_, record).empty()) return;
+        std::string id(record.id);
+        if (id.empty()) id = fmt::format("{}:{}", fs::path(files_[place.file]).filename().string(), place.line);
+        going = f(id, record, place, files_[place.file]);
+      });
+    }
+  }
+
+ private:
+  const InputOptions& options_;
+  std::vector<std::string> files_;
+  FieldNames fields_;
+};
+
+struct Found {
+  std::string id, text, source, where;
+};
+
+// What a finished run wrote about the document: its hornbook member, and the folder it lies in.
+json outcome(const fs::path& run, const std::string& id, const Found& found) {
+  for (const char* folder : {"dropped", "kept"}) {
+    std::vector<std::string> shards;
+    for (const auto& entry : fs::directory_iterator(run / folder)) shards.push_back(entry.path().string());
+    std::sort(shards.begin(), shards.end());
+    json result;
+    base::for_each_record(shards, {}, [&](std::string_view line, const base::Place&, const std::string&) {
+      if (!result.is_null() || line.find(json(id).dump()) == line.npos) return;
+      json record = json::parse(line, nullptr, false);
+      for (const auto& [key, value] : record.items())
+        if (value.is_string() && value.get_ref<const std::string&>() == found.id)
+          result = {{"folder", folder}, {"hornbook", record.value("hornbook", json::object())}};
+    });
+    if (!result.is_null()) return result;
+  }
+  return {};
+}
+
+}  // namespace
+
+int run_explain(ExplainOptions& options, base::Context& context) {
+  RunOptions from_run;
+  InputOptions* reading = &options.reading;
+  std::vector<base::NamedGroup>* steps = &options.steps;
+  if (!options.run.empty()) {
+    base::OptionSet set(from_run);
+    const std::string file = (fs::path(options.run) / "run.yaml").string();
+    set.read_yaml(base::read_file(file), file);
+    if (options.reading.input.empty()) reading = &from_run.reading;
+    if (options.steps.empty()) steps = &from_run.steps;
+  }
+  if (steps->empty())
+    throw base::UsageError({"there are no steps to explain", "steps", "", "--run DIR, --config FILE or --preset", ""});
+  for (const base::NamedGroup& step : *steps) dynamic_cast<Step&>(*step.group).prepare();
+  const std::vector<std::string> files = base::expand_inputs(reading->input);
+  if (files.empty()) throw base::UsageError({"no input was given", "input", "", "files or globs", ""});
+  Reader reader(*reading, files);
+  std::optional<Found> found;
+  std::uint64_t count = 0;
+  reader.each([&](const std::string& id, const Record& record, const base::Place& place, const std::string& file) {
+    ++count;
+    if (options.id.empty() ? count != options.number : id != options.id) return true;
+    found = Found{id, std::string(record.text), std::string(record.source), fmt::format("{}:{}", file, place.line)};
+    return false;
+  });
+  if (!found)
+    throw base::Error({"there is no such document", base::join(files, " "),
+                       options.id.empty() ? std::to_string(options.number) : options.id,
+                       options.id.empty() ? fmt::format("1 to {}", count) : "an id of the input", ""});
+
+  json result = {{"id", found->id}, {"where", found->where}, {"steps", json::array()}};
+  std::ostream& out = context.out;
+  const bool plain = !context.json;
+  if (plain) fmt::print(out, "{}  ({}, {} bytes)\n", found->id, found->where, base::human_count(found->text.size()));
+  Document document;
+  document.reset(found->text, found->id, found->source);
+  std::string first_drop;
+  for (const base::NamedGroup& entry : *steps) {
+    json step = {{"step", entry.label}, {"measures", json::array()}};
+    if (auto* deduplicate = dynamic_cast<Deduplicate*>(entry.group.get())) {
+      // Every other document of the input as it came; the run compares what earlier steps left of it.
+      Fingerprinter fingerprinter(*deduplicate);
+      std::vector<std::uint64_t> own, other;
+      fingerprinter.shingle_set(document.text(), own);
+      std::vector<std::pair<double, std::string>> nearest;
+      reader.each([&](const std::string& id, const Record& record, const base::Place& place, const std::string& file) {
+        if (fmt::format("{}:{}", file, place.line) == found->where) return true;
+        double similarity = record.text == document.text() ? 1 : -1;
+        if (similarity < 0) {
+          fingerprinter.shingle_set(record.text, other);
+          similarity = jaccard(own, other, 0.1);
+        }
+        if (similarity > 0) nearest.emplace_back(-similarity, id);
+        return true;
+      });
+      std::sort(nearest.begin(), nearest.end());
+      if (nearest.size() > 5) nearest.resize(5);
+      step["nearest"] = json::array();
+      if (plain) fmt::print(out, "\n{}\n", entry.label);
+      for (const auto& [similarity, id] : nearest) {
+        step["nearest"].push_back({{"id", id}, {"jaccard", -similarity}});
+        if (plain)
+          fmt::print(out, "  {:<34} {:>12.4f}  against {:.6g}{}\n", base::shortened(id, 34), -similarity,
+                     deduplicate->threshold, -similarity >= deduplicate->threshold ? "  <- duplicate" : "");
+      }
+      if (plain && nearest.empty()) fmt::print(out, "  no other document of the input is similar\n");
+      result["steps"].push_back(step);
+      continue;
+    }
+    std::vector<Measure> measures;
+    Verdict verdict = dynamic_cast<const Step&>(*entry.group).apply(document, &measures);
+    if (plain) fmt::print(out, "\n{}\n", entry.label);
+    for (const Measure& measure : measures) {
+      step["measures"].push_back({{"name", measure.name},
+                                  {"value", measure.value},
+                                  {"threshold", measure.threshold},
+                                  {"failed", measure.failed}});
+      if (plain)
+        fmt::print(out, "  {:<34} {:>12.6g}  against {:.6g}{}\n", measure.name, measure.value, measure.threshold,
+                   measure.failed ? "  <- fails" : "");
+    }
+    step["keep"] = verdict.keep;
+    step["reason"] = verdict.reason;
+    if (!verdict.keep && first_drop.empty()) first_drop = entry.label + ": " + std::string(verdict.reason);
+    if (plain && measures.empty()) fmt::print(out, "  {}\n", verdict.keep ? "keeps it" : verdict.reason);
+    result["steps"].push_back(step);
+  }
+  for (const auto& [name, value] : document.scores()) result["scores"][name] = value;
+  for (const auto& [name, value] : document.labels()) result["labels"][name] = value;
+  result["dropped_by"] = first_drop.empty() ? json() : json(first_drop);
+  if (plain) fmt::print(out, "\n{}\n", first_drop.empty() ? "no rule drops it" : "dropped by " + first_drop);
+  if (!options.run.empty()) {
+    json told = outcome(options.run, found->id, *found);
+    result["run"] = told;
+    if (plain && !told.is_null())
+      fmt::print(out, "in the run: {} {}\n", told["folder"].get<std::string>(), told["hornbook"].dump());
+  }
+  if (context.json) out << result.dump(1, ' ', false, json::error_handler_t::replace) << "\n";
+  return 0;
+}
+
+}  // namespace curate
