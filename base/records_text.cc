@@ -66,7 +66,9 @@ class CommaSeparated final : public RecordFormat {
         if (c == '"') {
           state = kQuoteInQuoted;
         } else {
-          fields_.back() += c;
+          const std::size_t end = std::min(window.find('"', i), window.size());
+          fields_.back() += window.substr(i, end - i);
+          i = end - 1;
         }
         continue;
       }
