@@ -72,6 +72,14 @@ EvaluationMetrics evaluate(const Llama& model, const TrainOptions& options, std:
   return metrics;
 }
 
+lora::Adapter adapter_of(const Llama& model, const TrainOptions& options) {
+  lora::Adapter adapter = model.adapter();
+  // A hub name stays a name; a path must still be right when the adapter is read from another folder.
+  adapter.base_model =
+      fs::exists(options.model) ? fs::absolute(options.model).lexically_normal().string() : options.model;
+  return adapter;
+}
+
 void check_finite(double value, const char* what, std::int64_t step, const TrainOptions& options) {
   if (std::isfinite(value)) return;
   throw base::Error({fmt::format("{} is not finite", what), fmt::format("step {}", step + 1), fmt::format("{}", value),
@@ -155,9 +163,10 @@ void train(Llama& model, AdamW& optimizer, const TrainOptions& options, const Pl
     }
     if (due(options.eval_every)) validate(step + 1);
     if (due(options.save_every)) {
-      write_checkpoint(checkpoints,
-                       {step + 1, model.adapter(), optimizer.first_moment(), optimizer.second_moment(), facts},
-                       options.keep_checkpoints);
+      write_checkpoint(
+          checkpoints,
+          {step + 1, adapter_of(model, options), optimizer.first_moment(), optimizer.second_moment(), facts},
+          options.keep_checkpoints);
     }
   }
 }
@@ -298,7 +307,7 @@ int run_train(TrainOptions& options, base::Context& context) {
   MetricsLog log(output, resume_step);
   train(model, optimizer, options, plan, data, facts, log, context);
 
-  lora::write_adapter(model.adapter(), output / "adapter");
+  lora::write_adapter(adapter_of(model, options), output / "adapter");
   nlohmann::ordered_json result = {{"output", options.output}, {"steps", plan.steps}};
   std::string summary = fmt::format("{} steps", plan.steps);
   if (!log.steps().empty()) {

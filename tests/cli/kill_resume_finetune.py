@@ -78,6 +78,7 @@ def main():
     parser.add_argument("finetune")
     parser.add_argument("--seconds", type=float, default=40)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
     generator = random.Random(options.seed)
     folder = pathlib.Path(tempfile.mkdtemp(prefix="hornbook_kill_"))
@@ -88,7 +89,7 @@ def main():
         write_data(folder / "data.jsonl", generator)
         arguments = ["train", "--model", model, "--data", folder / "data.jsonl", "--steps", 60, "--max-length", 96,
                      "--accumulate", 2, "--lora.rank", 4, "--lora.dropout", 0.1, "--save-every", 3, "--eval-every", 20,
-                     "--validation-share", 0.1, "--learning-rate", 0.003, "--threads", 1, "--device", "cpu"]
+                     "--validation-share", 0.1, "--learning-rate", 0.003, "--threads", 1, "--device", options.device]
         command = [options.finetune] + [str(word) for word in arguments]
 
         def start(output, *words):
