@@ -19,12 +19,12 @@ struct HeadLossFunction : torch::autograd::Function<HeadLossFunction> {
     for (std::int64_t first = 0; first < rows.size(0); first += chunk_rows) {
       std::int64_t count = std::min(chunk_rows, rows.size(0) - first);
       at::Tensor target = kept_targets.narrow(0, first, count);
-      at::Tensor logits = at::mm(kept.narrow(0, first, count), head.t()).to(at::kFloat);  // [count, vocab]
-      at::Tensor log_sum = logits.logsumexp(1, true);
-      loss += (log_sum - logits.gather(1, target)).sum();
+      at::Tensor logits = at::mm(kept.narrow(0, first, count), head.t());  // [count, vocab]
+      at::Tensor logs = at::log_softmax(logits, 1, at::kFloat);
+      loss -= logs.gather(1, target).sum();
       if (!needs_gradient) continue;
       // d loss / d logits = softmax - one-hot of the target
-      at::Tensor d = logits.sub_(log_sum).exp_();
+      at::Tensor d = logs.exp_();
       d.scatter_add_(1, target, at::full({count, 1}, -1, d.options()));
       gradient.index_copy_(0, rows.narrow(0, first, count), at::mm(d.to(head.scalar_type()), head));
     }

@@ -66,6 +66,7 @@ Llama::State::State(const lora::ModelFiles& files, at::ScalarType dtype_, at::De
     : config(files.config()), dtype(dtype_), device(device_) {
   if (dtype != at::kFloat && dtype != at::kBFloat16)
     throw base::Error({"unknown weight type", "", at::toString(dtype), "float32 or bfloat16", ""});
+  settings.base_model = std::filesystem::absolute(files.path()).string();
   auto read_into = [&](const std::string& name, at::Tensor target) {
     at::Tensor raw = at::empty(target.sizes(), at::kFloat);
     files.read(name, {raw.mutable_data_ptr<float>(), static_cast<std::size_t>(raw.numel())});
@@ -125,6 +126,7 @@ at::Device Llama::device() const { return state_->device; }
 void Llama::attach(const std::vector<std::string>& targets, std::int64_t rank, double alpha, double dropout,
                    bool rslora, std::uint64_t seed) {
   lora::Adapter adapter;
+  adapter.base_model = state_->settings.base_model;
   adapter.rank = rank;
   adapter.alpha = alpha;
   adapter.dropout = dropout;

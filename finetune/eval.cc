@@ -1,0 +1,91 @@
+#include "finetune/eval.h"
+
+#include <ATen/ATen.h>
+#include <fmt/ostream.h>
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/progress.h"
+#include "base/text.h"
+#include "finetune/load.h"
+#include "finetune/packing.h"
+
+namespace finetune {
+
+double Evaluation::perplexity() const { return std::exp(loss); }
+
+Evaluation evaluate(const Llama& model, std::span<const Example> examples, std::int64_t max_length,
+                    const std::function<void(double)>& progress) {
+  at::NoGradGuard no_gradient;
+  Evaluation result;
+  double sum = 0;
+  std::vector<RowPlan> rows = plan_rows(examples, max_length, true, 0);
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    PackedRow row = make_row(examples, rows[i]);
+    sum += model.loss_sum(row).item<double>();
+    result.trained_tokens += row.trained;
+    result.tokens += row.ids.size(0);
+    if (progress) progress(static_cast<double>(i + 1) / static_cast<double>(rows.size()));
+  }
+  if (result.trained_tokens > 0) result.loss = sum / static_cast<double>(result.trained_tokens);
+  return result;
+}
+
+namespace {
+
+struct EvalOptions {
+  ModelOptions model;
+  std::vector<std::string> data;
+  std::int64_t max_length = 1024;
+  std::string too_long = "truncate";
+  std::uint64_t limit = 0, max_bad = 100;
+  void visit(base::OptionVisitor& v) {
+    model.visit(v);
+    v.positional("data", data, "records: chat, prompt and completion, or text; .jsonl, .json, .csv, .txt, also .zst");
+    v("max_length", max_length, "tokens of a row and of the longest example");
+    v.choice("too_long", too_long, {"truncate", "drop", "split"}, "what happens to a longer example");
+    v("limit", limit, "read at most so many records, 0 = all");
+    v("max_bad", max_bad, "more bad records than this is an error");
+  }
+};
+
+int run_eval(EvalOptions& options, base::Context& context) {
+  if (options.data.empty()) throw base::UsageError({"no data", "eval", "", "one or more files", ""});
+  LoadedModel loaded = load_model(options.model);
+  if (options.max_length < 2 || options.max_length > loaded.model.config().context_length)
+    throw base::UsageError({"bad value", "--max-length", std::to_string(options.max_length),
+                            fmt::format("2 to {}, the model's context", loaded.model.config().context_length), ""});
+  DataOptions limits{options.max_length, options.too_long, options.limit, options.max_bad, options.model.threads};
+  ExampleMaker maker(*loaded.tokenizer);
+  Dataset dataset = read_dataset(base::expand_inputs(options.data), maker, limits);
+  if (!context.quiet) fmt::print(context.err, "{}\n", dataset.report.to_text(limits));
+  base::Progress progress(context.err, context.quiet, "finetune eval");
+  Evaluation result =
+      evaluate(loaded.model, dataset.examples, options.max_length, [&](double share) { progress.update(share, ""); });
+  progress.finish();
+  if (context.json) {
+    nlohmann::ordered_json json = {{"loss", result.loss},
+                                   {"perplexity", result.perplexity()},
+                                   {"trained_tokens", result.trained_tokens},
+                                   {"tokens", result.tokens},
+                                   {"examples", dataset.examples.size()}};
+    context.out << json.dump() << "\n";
+  } else {
+    fmt::print(context.out, "loss {:.5f}  perplexity {:.4f}  trained tokens {}  examples {}\n", result.loss,
+               result.perplexity(), base::human_count(static_cast<std::uint64_t>(result.trained_tokens)),
+               base::human_count(dataset.examples.size()));
+  }
+  return 0;
+}
+
+}  // namespace
+
+base::Command eval_command() {
+  return base::make_command<EvalOptions>("eval", "loss and perplexity of records",
+                                         "finetune eval --model build/data/smollm2.gguf records.jsonl", run_eval);
+}
+
+}  // namespace finetune

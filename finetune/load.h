@@ -1,0 +1,35 @@
+// A model ready to be used by a command: files, tokenizer, weights, adapter.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include "base/options.h"
+#include "finetune/model.h"
+#include "tokenizer/tokenizer.h"
+
+namespace finetune {
+
+/// The options that every command with a ready model has.
+struct ModelOptions {
+  std::string model, adapter;
+  std::string dtype = "auto", device = "auto";
+  int threads = 0;
+  void visit(base::OptionVisitor& v);
+};
+
+struct LoadedModel {
+  std::filesystem::path path;  ///< the folder or .gguf file of the base
+  std::unique_ptr<tokenizer::Tokenizer> tokenizer;
+  Llama model;
+};
+
+/// Loads `options.model` (or, when it is empty, the base that the adapter names) with the adapter attached, if any.
+/// Throws base::UsageError when neither is given, base::Error when something cannot be read or does not fit.
+LoadedModel load_model(const ModelOptions& options);
+
+/// The adapter of a folder: the folder itself, or `adapter/` in it when it is the output of a run.
+lora::Adapter load_adapter(const std::filesystem::path& run_or_adapter);
+
+}  // namespace finetune
