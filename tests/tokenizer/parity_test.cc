@@ -81,6 +81,19 @@ TEST(Parity, MistralEqualsSentencePiece) {
   EXPECT_EQ(model->decode({1, 22557, 2}, true), "Hello");
 }
 
+TEST(Parity, EveryCodePointHasItsClass) {
+  char32_t code = 0;
+  const auto expected = golden("classes");
+  for (const auto& run : expected["runs"]) {
+    for (int i = run[1].get<int>(); i > 0; --i, ++code)
+      ASSERT_EQ("OLNS"[static_cast<int>(tokenizer::class_of(code))], run[0].get<std::string>()[0])
+          << std::hex << static_cast<std::uint32_t>(code);
+  }
+  EXPECT_EQ(code, 0x110000u);
+  // ASCII has a table of its own.
+  for (char32_t c = 0; c < 128; ++c) EXPECT_EQ(tokenizer::kAscii[c], tokenizer::class_of(c));
+}
+
 TEST(Parity, PiecesEqualTokenizers) {
   const auto texts = golden("texts"), expected = golden("splits");
   const std::vector<std::pair<const char*, SplitStep>> steps = {{"gpt2", SplitStep::kGpt2},

@@ -1,0 +1,100 @@
+// The commands of the built program, as a user types them.
+#include <gmock/gmock.h>
+
+#include "base/file.h"
+#include "tests/tokenizer/golden.h"
+
+namespace {
+
+using namespace tokenizer_test;
+using testing::HasSubstr;
+
+struct Outcome {
+  int code;
+  std::string out, err;
+};
+
+class Program : public testing::Test {
+ protected:
+  Outcome run(const std::string& words) {
+    const std::string out = folder_ / "out", err = folder_ / "err";
+    const std::string command = HORNBOOK_BINARY_DIR "/bin/tokenizer " + words + " >" + out + " 2>" + err;
+    const int status = std::system(command.c_str());
+    return {WEXITSTATUS(status), base::read_file(out), base::read_file(err)};
+  }
+  std::string file(const std::string& name, const std::string& text) {
+    base::write_file(folder_ / name, text);
+    return " " + (folder_ / name).string();
+  }
+
+  Folder folder_;
+  const std::string model_ = " --model " + smollm2().string() + " ";
+};
+
+TEST_F(Program, EncodesAndDecodesTexts) {
+  const std::string files = file("a.txt", "Hello world 12") + file("b.txt", "<|im_end|>");
+  const auto encoded = run("encode" + model_ + files);
+  EXPECT_EQ(encoded.code, 0) << encoded.err;
+  EXPECT_EQ(encoded.out, "19556 905 216 33 34\n44 108 306 79 486 108 46\n");
+  EXPECT_EQ(run("encode --special" + model_ + file("b.txt", "<|im_end|>")).out, "2\n");
+  const std::string ids = file("ids", "19556 905,2\n");
+  EXPECT_EQ(run("decode" + model_ + ids).out, "Hello world<|im_end|>");
+  EXPECT_EQ(run("decode --skip-special" + model_ + ids).out, "Hello world");
+  const auto bad = run("decode" + model_ + file("ids", "19556 x"));
+  EXPECT_EQ(bad.code, 1);
+  EXPECT_THAT(bad.err, HasSubstr("ids@6"));
+}
+
+TEST_F(Program, RecordsComeBackInOrder) {
+  const auto texts = golden("texts"), expected = golden("smollm2");
+  std::string lines, wanted;
+  for (int copy = 0; copy < 10; ++copy)
+    for (std::size_t i = 0; i < texts.size(); ++i) {
+      lines += nlohmann::json{{"id", i}, {"text", texts[i]}}.dump() + "\n";
+      wanted += nlohmann::json{{"ids", expected["ids"][i]}}.dump() + "\n";
+    }
+  const std::string records = file("texts.jsonl", lines);
+  for (const char* threads : {"1", "3"})
+    EXPECT_TRUE(run("encode --json --special --threads " + std::string(threads) + model_ + records).out == wanted);
+  const std::string decoded = run("decode --json" + model_ + file("ids.jsonl", wanted)).out;
+  EXPECT_EQ(std::count(decoded.begin(), decoded.end(), '\n'), 20000);
+
+  const auto bad = run("encode --json" + model_ + file("bad.jsonl", "{\"text\": \"a\"}\n{\"body\": \"b\"}\n"));
+  EXPECT_EQ(bad.code, 1);
+  EXPECT_THAT(bad.err, HasSubstr("bad.jsonl:2"));
+  EXPECT_THAT(bad.err, HasSubstr("--text-field"));
+}
+
+TEST_F(Program, CountsAndTells) {
+  const auto counted = run("count --json" + model_ + file("a.txt", "Hello world 12") +
+                           file("b.jsonl", "{\"text\": \"Hello\"}\n{\"text\": \"\"}\n"));
+  EXPECT_THAT(counted.out, HasSubstr(R"("texts":1,"tokens":5})"));
+  EXPECT_THAT(counted.out, HasSubstr(R"("texts":2,"tokens":1})"));
+  EXPECT_THAT(counted.out, HasSubstr(R"({"bytes":19,"bytes_per_token":3.167,"file":"total","texts":3,"tokens":6})"));
+  const auto info = run("info --json" + model_);
+  EXPECT_THAT(info.out, HasSubstr(R"("size":49152)"));
+  EXPECT_THAT(info.out, HasSubstr(R"("chat_template":"ChatML")"));
+  EXPECT_EQ(run("info --model " + (folder_ / "none").string()).code, 1);
+  EXPECT_EQ(run("encode" + model_).code, 2);
+}
+
+TEST_F(Program, ShowsWhatIsTrained) {
+  const auto shown =
+      run("chat" + model_ +
+          file("c.jsonl", R"({"messages":[{"role":"user","content":"Hi"},{"role":"assistant","content":"Yes"}]})"));
+  EXPECT_THAT(shown.out,
+              HasSubstr("<|im_start|>user\nHi<|im_end|>\n<|im_start|>assistant\n\u27E6Yes<|im_end|>\u27E7\n"));
+  EXPECT_THAT(shown.err, HasSubstr("2 of them trained"));
+  EXPECT_EQ(run("chat" + model_ + file("c.jsonl", R"({"messages":[{"role":"user"}]})")).code, 1);
+}
+
+TEST_F(Program, ConvertsBothWaysAndOverwritesNothing) {
+  const std::string folder = (folder_ / "hf").string(), again = (folder_ / "again.gguf").string();
+  EXPECT_EQ(run("convert" + model_ + "--output " + folder).code, 0);
+  EXPECT_EQ(run("convert" + model_ + "--output " + folder).code, 2);
+  EXPECT_EQ(run("convert --model " + folder + " --output " + again).code, 0);
+  EXPECT_EQ(run("convert --model " + folder + " --output " + again).code, 2);
+  EXPECT_EQ(run("info --model " + again).out, run("info" + model_).out);
+}
+
+}  // namespace
