@@ -25,6 +25,7 @@ h1{font-size:1.5rem;margin:.2rem 0}h2{font-size:1.15rem;margin:2.2rem 0 .6rem;bo
 .alarm td{background:var(--alarmbg)}.alarmtext{color:var(--alarm);font-weight:600}
 .funnel{display:grid;grid-template-columns:minmax(7rem,auto) 1fr auto;gap:.3rem .7rem;align-items:center}
 .grid{display:grid;grid-template-columns:repeat(auto-fit,minmax(280px,1fr));gap:1rem}.plot{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:.7rem}.histogram{position:relative;display:flex;align-items:flex-end;height:120px;gap:1px;border-bottom:1px solid var(--line)}.histogram>i{flex:1;background:var(--bar);min-height:0}.histogram>u{position:absolute;top:0;bottom:0;border-left:2px dashed var(--alarm)}.axis{display:flex;justify-content:space-between;color:var(--soft);font-size:.8rem}
+@media(max-width:640px){td.wide,th.wide{display:none}}
 details{background:var(--card);border:1px solid var(--line);border-radius:8px;margin:.4rem 0;padding:.3rem .8rem}summary{cursor:pointer}article{border-top:1px solid var(--line);padding:.5rem 0}pre{white-space:pre-wrap;overflow-wrap:anywhere;margin:.3rem 0;max-height:16rem;overflow:auto;font:13px/1.45 ui-monospace,monospace}
 )css";
 
@@ -106,7 +107,8 @@ std::string funnel(const json& report) {
 
 std::string reasons(const json& report) {
   const std::uint64_t read = whole(report["read"]["records"]);
-  std::string html = "<h2>Reasons</h2><div class=scroll><table><tr><th>step: reason<th>dropped<th>of all<th></tr>";
+  std::string html =
+      "<h2>Reasons</h2><div class=scroll><table><tr><th>step: reason<th>dropped<th>of all<th class=wide></tr>";
   std::uint64_t most = 1;
   for (const json& step : report["steps"])
     for (const auto& [reason, number] : step["reasons"].items()) most = std::max(most, whole(number));
@@ -151,7 +153,7 @@ std::string sources(const json& report) {
     html += fmt::format("<p class=alarmtext>{} source{} lose{} more than {:.0f} %: {}{}</p>", alarm_count,
                         alarm_count == 1 ? "" : "s", alarm_count == 1 ? "s" : "", 100 * kAlarm, alarms,
                         alarm_count > 12 ? ", …" : "");
-  html += "<div class=scroll><table><tr><th>source<th>read<th>kept<th>share<th><th>most dropped by</tr>";
+  html += "<div class=scroll><table><tr><th>source<th>read<th>kept<th>share<th class=wide><th>most dropped by</tr>";
   for (const Row& row : rows) {
     const bool alarm = share(row.read - row.kept, row.read) > kAlarm;
     html +=
@@ -214,7 +216,7 @@ std::string languages(const json& report) {
   for (const auto& [name, counts] : report["languages"].items())
     rows.emplace_back(whole(counts["seen"]), whole(counts["kept"]), name);
   std::sort(rows.rbegin(), rows.rend());
-  std::string html = "<h2>Languages</h2><div class=scroll><table><tr><th>language<th>seen<th>kept<th></tr>";
+  std::string html = "<h2>Languages</h2><div class=scroll><table><tr><th>language<th>seen<th>kept<th class=wide></tr>";
   for (const auto& [seen, kept, name] : rows)
     html += fmt::format("<tr><td>{}<td>{}<td>{}<td class=wide>{}</tr>", escaped(name), count(seen), count(kept),
                         bar(share(seen, std::get<0>(rows[0]))));

@@ -141,9 +141,9 @@ void StageWorker::State::judge(std::string_view line, std::string_view original,
     StepCounts& counts = statistics.steps[rule.label];
     counts.seen.add(document.text().size());
     const char* before = document.text().data();
-    const std::size_t size_before = document.text().size();
     verdict = rule.step->apply(document);
-    if (document.text().data() != before || document.text().size() != size_before)
+    // A second edit has freed the text it read; then a new address must do.
+    if (document.text().data() != before && (before != original.data() || document.text() != original))
       counts.edited.add(document.text().size());
     Clock::time_point end = Clock::now();
     counts.seconds += std::chrono::duration<double>(end - start).count();
