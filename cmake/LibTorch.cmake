@@ -35,5 +35,18 @@ message(STATUS "LibTorch: ${_root}")
 add_library(libtorch INTERFACE)
 target_include_directories(libtorch SYSTEM INTERFACE ${_root}/include ${_root}/include/torch/csrc/api/include)
 target_link_libraries(libtorch INTERFACE ${_root}/lib/libtorch_cpu.so ${_root}/lib/libc10.so)
-# libtorch_cpu needs cudart and cupti from the wheels beside it; the wheel's own RUNPATH finds them.
-target_link_options(libtorch INTERFACE -Wl,--allow-shlib-undefined -Wl,-rpath,${_root}/lib)
+target_link_options(libtorch INTERFACE -Wl,--allow-shlib-undefined)
+
+# Gives a program its run path: the wheel's folder in the build tree and, unless the libraries are bundled, when
+# installed. libtorch_cpu needs libgomp, cudart and cupti; its own run path finds them beside it or in their wheels.
+function(hornbook_libtorch_program target)
+  if(NOT BUNDLE_LIBTORCH)
+    set_target_properties(${target} PROPERTIES INSTALL_RPATH ${HORNBOOK_LIBTORCH_ROOT}/lib)
+    return()
+  endif()
+  file(GLOB libraries ${HORNBOOK_LIBTORCH_ROOT}/lib/libtorch_cpu.so ${HORNBOOK_LIBTORCH_ROOT}/lib/libc10.so
+       ${HORNBOOK_LIBTORCH_ROOT}/lib/libgomp*.so.1 ${HORNBOOK_LIBTORCH_ROOT}/../nvidia/*/lib/libcudart.so.*
+       ${HORNBOOK_LIBTORCH_ROOT}/../nvidia/*/lib/libcupti.so.*)
+  install(FILES ${libraries} DESTINATION lib/hornbook)
+  set_target_properties(${target} PROPERTIES INSTALL_RPATH "$ORIGIN/../lib/hornbook")
+endfunction()

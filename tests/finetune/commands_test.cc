@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <cstdlib>
+#include <fstream>
 #include <nlohmann/json.hpp>
 #include <sstream>
 
@@ -210,6 +211,11 @@ TEST(Device, NamesAreChecked) {
   EXPECT_EQ(finetune::choose_device("auto"), at::Device(at::kCPU));
   EXPECT_THROW(finetune::choose_device("cuda"), base::UsageError);
   EXPECT_THAT(finetune::libtorch_details(), HasSubstr("LibTorch 2.11"));
+  std::ifstream maps("/proc/self/maps");  // the libraries of this process
+  std::stringstream loaded;
+  loaded << maps.rdbuf();
+  EXPECT_THAT(loaded.str(), HasSubstr("libtorch_cpu.so"));
+  EXPECT_THAT(loaded.str(), testing::Not(HasSubstr("libtorch_cuda"))) << "a CPU run must not load CUDA";
 }
 
 }  // namespace
