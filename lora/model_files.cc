@@ -62,8 +62,8 @@ fs::path locate(const std::string& model) {
     fs::path folder = repository / "snapshots" / base::trim(base::read_file(reference));
     if (fs::exists(folder / "config.json", ignored)) return folder;
   }
-  throw base::Error({"the model is neither a path nor in the local Hugging Face cache", model, repository.string(), "",
-                     "download it: hf download " + model + "   (pip install huggingface_hub)"});
+  throw base::Error({fmt::format("no such path, and not in the Hugging Face cache {}", hub_cache().string()), model, "",
+                     "", "download it: hf download " + model + "   (pip install huggingface_hub)"});
 }
 
 // Old Llama checkpoints carry the rotary table; it follows from the config.

@@ -4,7 +4,8 @@
     run.py CASES BIN_FOLDER [--rewrite] [NAME ...]
 
 CASES holds one folder per case, at any depth. `cmd` is run by sh in a fresh copy of the case's folder, with BIN_FOLDER first
-on PATH; the folder's own path reads as $HERE in what is compared, times and rates (1.23 s, 45.6 MB/s) as #. A missing `stdout`
+on PATH and $SOURCE the source tree; the folder's own path reads as $HERE in what is compared, the tree's as $SOURCE, times and
+rates (1.23 s, 45.6 MB/s) as #. A missing `stdout`
 or `stderr` is not compared, a missing `exit` is 0. --rewrite writes what came out. Standard library only."""
 import argparse, difflib, os, re, shutil, subprocess, sys, tempfile
 
@@ -15,10 +16,11 @@ parser.add_argument("names", nargs="*")
 parser.add_argument("--rewrite", action="store_true")
 arguments = parser.parse_args()
 bin_folder = os.path.abspath(arguments.bin)
+source = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
 
 def normalised(text, here):
-    text = text.replace(here, "$HERE")
+    text = text.replace(here, "$HERE").replace(source, "$SOURCE")
     text = re.sub(r"\d+\.\d+ (s|MB/s)\b", r"# \1", text)
     # The seconds and MB/s columns of the table per step.
     text = re.sub(r"^(\S.{46,}?)%?( +)\d+\.\d\d( +\d+\.\d)?( *)$", r"\1 #", text, flags=re.M)
@@ -29,7 +31,8 @@ def run_case(folder):
     with tempfile.TemporaryDirectory() as work:
         here = os.path.join(work, "case")
         shutil.copytree(folder, here)
-        environment = dict(os.environ, PATH=bin_folder + os.pathsep + os.environ["PATH"], LC_ALL="C.UTF-8", COLUMNS="120")
+        environment = dict(os.environ, PATH=bin_folder + os.pathsep + os.environ["PATH"], LC_ALL="C.UTF-8", COLUMNS="120",
+                           SOURCE=source)
         done = subprocess.run(["sh", "-c", open(os.path.join(folder, "cmd")).read()], cwd=here, env=environment,
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL, timeout=300)
         got = {"stdout": normalised(done.stdout.decode("utf-8", "replace"), here),

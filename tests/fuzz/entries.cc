@@ -9,7 +9,9 @@
 #include <string>
 
 #include "base/error.h"
+#include "base/gguf.h"
 #include "base/records.h"
+#include "base/safetensors.h"
 #include "base/stream.h"
 #include "base/unicode.h"
 
@@ -101,6 +103,33 @@ void streams(const std::uint8_t* data, std::size_t size) {
     while (std::size_t count = reader->read(buffer.data(), buffer.size())) back.append(buffer, 0, count);
     check(back == bytes, "what is compressed comes back");
   }
+}
+
+void tensors(const std::uint8_t* data, std::size_t size) {
+  if (size < 1) return;
+  const bool gguf = data[0] & 1;
+  MemoryFile file(gguf ? ".gguf" : ".safetensors", data + 1, size - 1);
+  unsigned sum = 0;
+  auto use = [&](const base::TensorView& tensor) {
+    check(tensor.bytes.size() == base::byte_size(tensor.type, tensor.shape), "bytes follow from type and shape");
+    for (std::byte byte : tensor.bytes) sum += std::to_integer<unsigned>(byte);  // asan sees a read outside the file
+  };
+  try {
+    if (!gguf) {
+      base::SafetensorsReader reader(file.path());
+      for (const base::TensorView& tensor : reader.tensors()) {
+        use(tensor);
+        check(reader.find(tensor.name) == &tensor, "a tensor is found by its name");
+      }
+    } else {
+      base::GgufReader reader(file.path());
+      for (const base::TensorView& tensor : reader.tensors()) use(tensor);
+      for (const auto& [key, value] : reader.metadata()) check(reader.find(key) == &value, "a key is found");
+    }
+  } catch (const base::Error&) {
+  }
+  static volatile unsigned sink = 0;
+  sink = sink + sum;  // so that the reads are not dropped
 }
 
 void unicode(const std::uint8_t* data, std::size_t size) {

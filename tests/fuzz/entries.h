@@ -11,6 +11,8 @@ namespace fuzz {
 void records(const std::uint8_t* data, std::size_t size);
 /// The first byte chooses zstd or gzip; the rest is the file. Also written again and read back.
 void streams(const std::uint8_t* data, std::size_t size);
+/// The first byte chooses safetensors or GGUF; the rest is the file.
+void tensors(const std::uint8_t* data, std::size_t size);
 /// UTF-8 checks, lower-casing and normal forms of any bytes.
 void unicode(const std::uint8_t* data, std::size_t size);
 

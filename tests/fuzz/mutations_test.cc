@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "base/file.h"
 #include "base/random.h"
 #include "base/stream.h"
 #include "tests/fuzz/entries.h"
@@ -79,6 +80,16 @@ TEST(Fuzz, Streams) {
   seeds.emplace_back(
       "\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\x03\xcb\x48\xcd\xc9\xc9\x07\x00\x86\xa6\x10\x36\x05\x00\x00\x00", 25);
   run(fuzz::streams, seeds, 1, 4000);
+}
+
+TEST(Fuzz, Tensors) {
+  const std::string header =
+      R"({"__metadata__":{"format":"pt"},"b":{"dtype":"F16","shape":[2,3],"data_offsets":[0,12]},"a":{"dtype":"F32","shape":[2],"data_offsets":[12,20]}})";
+  const std::uint64_t size = header.size();
+  run(fuzz::tensors,
+      {std::string(reinterpret_cast<const char*>(&size), 8) + header + std::string(20, 'w'),
+       base::read_file(HORNBOOK_SOURCE_DIR "/tests/golden/base/small.gguf")},
+      1, 4000);
 }
 
 TEST(Fuzz, Unicode) {

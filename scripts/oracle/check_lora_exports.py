@@ -1,0 +1,288 @@
+#!/usr/bin/env python3
+"""Live check of what `lora` writes, with the programs that will read it: transformers, PEFT and llama.cpp (xllamacpp).
+
+    build/venv/bin/python scripts/oracle/check_lora_exports.py --programs build/release/bin
+    ... --model build/data/smollm2.gguf [--adapter RUN]     the same for a real model, on ten prompts
+    ... --break permutation|scale                           spoils one detail: the check must fail
+
+Without --model: tiny random Llamas (untied with biases and llama3 RoPE, tied and plain) with random adapters (plain,
+rsLoRA with patterns). For each: `lora merge` to a Hugging Face folder and a GGUF, also with a GGUF as the base, `lora
+export` to GGUF and to PEFT, plain and with --bake-scale, `lora convert` of the base. Then
+  - transformers loads the merged folder, AutoTokenizer its tokenizer; logits equal PEFT's to 1e-5 (relative norm);
+  - PEFT loads the adapters that we wrote: the same bound;
+  - llama.cpp (K and V cache in float32, flash attention off) loads the merged GGUF, and the base's GGUF with the GGUF
+    adapter: log-probabilities of the same forced tokens within 1e-3 of transformers', and the same best token wherever
+    the two best differ by more than 0.01.
+Prints the measured maxima. Exit code: 0 all within the bounds, 1 beyond a bound, 2 could not be run.
+"""
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+import numpy as np
+import torch
+import xllamacpp
+from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers.utils import logging
+
+from tiny_model import fill_adapter, llama, tokenizer
+
+logging.set_verbosity_error()
+logging.disable_progress_bar()
+torch.set_num_threads(1)  # see llama_cpp below
+
+BOUND_LOGITS, BOUND_LOG_PROBABILITY, CLEAR_GAP = 1e-5, 1e-3, 0.01
+ALL = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
+PROMPTS = ["The sun is a star because", "In 1969, two people walked on", "def factorial(n):\n    return",
+           "Water boils at 100 degrees", "\"Why do leaves turn red?\" asked the", "The three laws of motion say that",
+           "To sort a list of numbers, first", "Das Wetter ist heute", "A triangle has three sides, and",
+           "<|im_start|>user\nWhat is a hornbook?<|im_end|>\n<|im_start|>assistant\n"]
+ADAPTERS = {
+    "plain": dict(r=4, lora_alpha=8, target_modules=ALL),
+    "rslora and patterns": dict(r=3, lora_alpha=5, target_modules=["q_proj", "k_proj", "up_proj", "down_proj"],
+                                use_rslora=True, rank_pattern={"layers.1.self_attn.q_proj": 6},
+                                alpha_pattern={"down_proj": 7}),
+}
+
+
+class Results:
+    """The largest value of each measurement, and its bound."""
+
+    def __init__(self):
+        self.largest = {}
+
+    def add(self, name, value, bound):
+        previous = self.largest.get(name, (0.0, bound))[0]
+        self.largest[name] = (max(previous, float(value)) if value == value else float("inf"), bound)
+
+    def report(self):
+        beyond = False
+        for name, (value, bound) in self.largest.items():
+            over = value > bound
+            beyond |= over
+            print(f"  {name:<58} {value:10.2e}  bound {bound:7.0e}{'  BEYOND THE BOUND' if over else ''}")
+        return beyond
+
+
+def run(program, *words):
+    done = subprocess.run([program, *map(str, words)], capture_output=True, text=True)
+    if done.returncode != 0:
+        sys.stderr.write(f"{' '.join(map(str, words))}\n{done.stderr}")
+        sys.exit(2)
+    return json.loads(done.stdout) if "--json" in words else done.stderr
+
+
+def load(folder):
+    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager")
+    return model.eval()
+
+
+def greedy(model, ids, count):
+    """`ids` and `count` greedy tokens after it, whatever they are: an end token is a token."""
+    for _ in range(count):
+        with torch.no_grad():
+            ids = ids + [int(model(torch.tensor([ids])).logits[0, -1].argmax())]
+    return ids
+
+
+def logits_of(model, sequences):
+    with torch.no_grad():
+        return [model(torch.tensor([ids])).logits[0].double() for ids in sequences]
+
+
+def relative(left, right):
+    return max(((a - b).norm() / b.norm()).item() for a, b in zip(left, right))
+
+
+def llama_cpp(model, adapter=None):
+    parameters = xllamacpp.CommonParams()
+    parameters.model.path = str(model)
+    parameters.n_ctx = 512
+    parameters.warmup = False
+    parameters.fit_params = False
+    parameters.verbosity = -1
+    # One thread: ggml's threads wait for each other by spinning, which takes seconds per token on a busy machine.
+    parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = 1
+    parameters.flash_attn_type = xllamacpp.llama_flash_attn_type.LLAMA_FLASH_ATTN_TYPE_DISABLED
+    parameters.cache_type_k = parameters.cache_type_v = xllamacpp.ggml_type.GGML_TYPE_F32
+    if adapter:
+        parameters.lora_adapters = [xllamacpp.CommonAdapterLoraInfo(str(adapter), 1.0)]
+    return xllamacpp.Server(parameters)
+
+
+def compare_llama_cpp(server, words, sequences, logits, results, name, candidates):
+    """One completion of one token after every prefix; the server keeps the prefix in its cache. A bias decides which
+    token is taken: an end token or half a UTF-8 character would come without probabilities. These are from before the
+    bias."""
+    unequal = positions = 0
+    taken_well = {token for token in range(len(words)) if words.decode([token]).isascii()} - set(words.all_special_ids)
+    plain = min(taken_well)
+    for ids, reference in zip(sequences, logits):
+        expected = torch.log_softmax(reference, -1).numpy()
+        for end in range(1, len(ids) + 1):
+            forced = ids[end] if end < len(ids) and ids[end] in taken_well else plain
+            answer = server.handle_completions({"prompt": ids[:end], "n_predict": 1, "temperature": 0,
+                                                "logit_bias": [[forced, 1000.0]], "n_probs": candidates,
+                                                "post_sampling_probs": False, "cache_prompt": True})
+            taken = answer["choices"][0]["logprobs"]["content"][0]
+            if taken["id"] != forced:
+                sys.exit(f"llama.cpp took token {taken['id']} instead of {forced}")
+            tokens = np.array([entry["id"] for entry in taken["top_logprobs"]] + [forced])
+            measured = np.array([entry["logprob"] for entry in taken["top_logprobs"]] + [taken["logprob"]])
+            results.add(f"{name}: log-probability", np.abs(measured - expected[end - 1][tokens]).max(),
+                        BOUND_LOG_PROBABILITY)
+            first, second = np.sort(expected[end - 1])[:-3:-1]
+            positions += 1
+            unequal += bool(first - second > CLEAR_GAP and tokens[measured.argmax()] != expected[end - 1].argmax())
+    results.add(f"{name}: other best tokens in {positions}", unequal, 0)
+
+
+def spoil_permutation(adapter, folder, file):
+    """Writes the GGUF adapter again as a converter would that forgets to permute the rows of q and k."""
+    from gguf import GGUFReader, GGUFWriter
+    reader = GGUFReader(file)
+    alpha = float(reader.fields["adapter.lora.alpha"].parts[-1][0])
+    rows = {name.split("layers.")[1].split(".lora_B")[0]: value.numpy()
+            for name, value in load_file(Path(adapter) / "adapter_model.safetensors").items() if "lora_B" in name}
+    writer = GGUFWriter(folder / "spoiled.gguf", "llama")
+    for key, value in {"general.type": "adapter", "adapter.type": "lora"}.items():
+        writer.add_string(key, value)
+    writer.add_float32("adapter.lora.alpha", alpha)
+    for tensor in reader.tensors:
+        data = np.array(tensor.data).reshape([int(size) for size in tensor.shape[::-1]])
+        for kind in ("q", "k"):
+            if f".attn_{kind}.weight.lora_b" in tensor.name:
+                data = rows[f"{tensor.name.split('.')[1]}.self_attn.{kind}_proj"].astype(np.float32)
+        writer.add_tensor(tensor.name, data)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return folder / "spoiled.gguf"
+
+
+def spoil_scale(adapter, folder):
+    shutil.copytree(adapter, folder / "spoiled", dirs_exist_ok=True)
+    config = json.loads((folder / "spoiled/adapter_config.json").read_text())
+    config["lora_alpha"] *= 1.05
+    (folder / "spoiled/adapter_config.json").write_text(json.dumps(config))
+    return folder / "spoiled"
+
+
+def check(lora, base, reference_base, adapter, prompts, folder, broken, results, candidates, new_tokens):
+    """`base` is what lora is given; `reference_base` is a Hugging Face folder of the same weights."""
+    given = spoil_scale(adapter, folder) if broken == "scale" else adapter
+    run(lora, "merge", given, "--base", base, "--output", folder / "merged", "--format", "hf", "--format", "gguf",
+        "--dtype", "float32", "--quiet")
+    run(lora, "export", given, "--base", base, "--format", "gguf", "--output", folder / "adapter.gguf", "--quiet")
+    run(lora, "export", given, "--format", "peft", "--output", folder / "peft", "--quiet")
+    run(lora, "export", given, "--format", "peft", "--bake-scale", "--output", folder / "baked", "--quiet")
+    run(lora, "convert", base, "--output", folder / "base.gguf", "--dtype", "float32", "--quiet")
+    gguf_adapter = folder / "adapter.gguf"
+    if broken == "permutation":
+        gguf_adapter = spoil_permutation(given, folder, gguf_adapter)
+
+    words = AutoTokenizer.from_pretrained(reference_base)
+    reference = PeftModel.from_pretrained(load(reference_base), adapter).eval()
+    sequences = [greedy(reference, words(prompt)["input_ids"], new_tokens) for prompt in prompts]
+    expected = logits_of(reference, sequences)
+    plain = logits_of(load(reference_base), sequences)
+    print(f"  the adapter changes the logits by {relative(plain, expected):.2e} (relative norm)")
+    del reference, plain
+
+    merged_words = AutoTokenizer.from_pretrained(folder / "merged")
+    chat = [{"role": "user", "content": "Read it again."}]
+    results.add("tokenizer of the merged folder: other ids", sum(
+        words(prompt)["input_ids"] != merged_words(prompt)["input_ids"] for prompt in prompts), 0)
+    results.add("chat template of the merged folder: other texts", words.apply_chat_template(
+        chat, tokenize=False, add_generation_prompt=True) != merged_words.apply_chat_template(
+        chat, tokenize=False, add_generation_prompt=True), 0)
+    results.add("transformers on the merged folder: logits", relative(
+        logits_of(load(folder / "merged"), sequences), expected), BOUND_LOGITS)
+    for name, form in (("peft", "as it is"), ("baked", "baked")):
+        written = PeftModel.from_pretrained(load(reference_base), folder / name).eval()
+        results.add(f"PEFT on our adapter, {form}: logits", relative(logits_of(written, sequences), expected),
+                    BOUND_LOGITS)
+    del written
+    if not str(base).endswith(".gguf"):  # the way round: the base as a GGUF, the result a folder
+        run(lora, "merge", given, "--base", folder / "base.gguf", "--output", folder / "from-gguf", "--dtype",
+            "float32", "--quiet")
+        results.add("transformers on a merged folder from a GGUF: logits", relative(
+            logits_of(load(folder / "from-gguf"), sequences), expected), BOUND_LOGITS)
+        other = AutoTokenizer.from_pretrained(folder / "from-gguf")
+        results.add("tokenizer of that folder: other ids", sum(
+            words(prompt)["input_ids"] != other(prompt)["input_ids"] for prompt in prompts), 0)
+
+    server = llama_cpp(folder / "merged/model-f32.gguf")
+    compare_llama_cpp(server, words, sequences, expected, results, "llama.cpp, merged GGUF", candidates)
+    del server
+    server = llama_cpp(folder / "base.gguf", gguf_adapter)
+    compare_llama_cpp(server, words, sequences, expected, results, "llama.cpp, GGUF adapter on base GGUF", candidates)
+    del server
+
+
+def check_tiny(lora, folder, broken, results):
+    prompts = ["Read it again, slowly.", "12 pages, 345 words", "naïve \n text"]
+    kinds = [("untied, biases, llama3 rope", dict(tied=False, biases=True, rope="llama3")),
+             ("tied, no biases, plain rope", dict(tied=True, biases=False, rope="default"))]
+    for kind, options in kinds:
+        for name, config in ADAPTERS.items():
+            print(f"tiny Llama, {kind}; adapter: {name}")
+            place = Path(tempfile.mkdtemp(dir=folder))
+            words = tokenizer(320, whole_alphabet=True)
+            model = llama(len(words), **options)
+            model.save_pretrained(place / "base")
+            words.save_pretrained(place / "base")
+            adapted = fill_adapter(get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **config)))
+            adapted.save_pretrained(place / "adapter")
+            check(lora, place / "base", place / "base", place / "adapter", prompts, place, broken, results,
+                  candidates=len(words), new_tokens=8)
+
+
+def check_model(lora, model, adapter, folder, broken, results):
+    reference = Path(model)
+    if reference.suffix == ".gguf":
+        reference = folder / "reference"
+        run(lora, "convert", model, "--output", reference, "--dtype", "float32", "--quiet")
+    if adapter is None:
+        adapter = folder / "adapter"
+        fill_adapter(get_peft_model(load(reference), LoraConfig(task_type="CAUSAL_LM", **ADAPTERS["plain"])),
+                     size=0.02).save_pretrained(adapter)
+    elif (Path(adapter) / "adapter").is_dir():
+        adapter = Path(adapter) / "adapter"
+    print(f"{model}; adapter: {adapter}")
+    check(lora, model, reference, adapter, PROMPTS, folder, broken, results, candidates=200, new_tokens=12)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--programs", default="build/release/bin", help="the folder that holds the program lora")
+    parser.add_argument("--model", help="a Hugging Face folder or a GGUF instead of the tiny models")
+    parser.add_argument("--adapter", help="with --model: a run or an adapter; a random one when not given")
+    parser.add_argument("--break", dest="broken", choices=["permutation", "scale"], help="spoil one detail")
+    options = parser.parse_args()
+    lora = Path(options.programs) / "lora"
+    if not lora.exists():
+        sys.exit(f"{lora} is not there: build it first")
+    results = Results()
+    with tempfile.TemporaryDirectory(prefix="lora-exports-") as folder:
+        if options.model:
+            check_model(lora, options.model, options.adapter, Path(folder), options.broken, results)
+        else:
+            check_tiny(lora, Path(folder), options.broken, results)
+    print("measured maxima:")
+    sys.exit(1 if results.report() else 0)
+
+
+if __name__ == "__main__":
+    main()
