@@ -53,6 +53,20 @@ void find_at(std::string_view text, std::size_t position, std::vector<std::pair<
 /// U+212A KELVIN SIGN is the one letter outside ASCII whose lower case completes a pattern.
 constexpr std::string_view kKelvinSign = "\xE2\x84\xAA";
 
+/// Parts of line.split(), and the code points of the longest.
+void count_chunks(std::string_view line, std::int64_t& chunks, std::int64_t& longest) {
+  std::size_t begin = 0;
+  for (std::size_t i = 0; i <= line.size();) {
+    std::size_t space = i < line.size() ? space_length(line, i) : 1;
+    if (space > 0 && i > begin) {
+      ++chunks;
+      longest = std::max<std::int64_t>(longest, count_code_points(line.substr(begin, i - begin)));
+    }
+    i += std::max<std::size_t>(space, 1);
+    if (space > 0) begin = i;
+  }
+}
+
 bool ends_sentence(std::string_view line) {
   if (line.empty() || line.ends_with("...")) return false;
   return std::string_view(".?!\"'").find(line.back()) != std::string_view::npos;
@@ -141,14 +155,19 @@ Verdict C4::apply(Document& document, std::vector<Measure>* measures) const {
       line_words.split(line);
       in_line = line_words.all();
     }
-    std::int64_t chunks = 0, length = 0, longest = 0;
-    for (const Word& w : in_line) {
-      if (w.flags & Word::kAfterSpace) {
-        ++chunks;
-        length = 0;
+    std::int64_t chunks = 0, longest = 0;  // of line.split(), in code points
+    if (words_fit) {
+      std::int64_t length = 0;
+      for (const Word& w : in_line) {
+        if (w.flags & Word::kAfterSpace) {
+          ++chunks;
+          length = 0;
+        }
+        length += w.code_points;
+        longest = std::max(longest, length);
       }
-      length += w.code_points;
-      longest = std::max(longest, length);
+    } else {
+      count_chunks(line, chunks, longest);
     }
     while (phrase < phrases.size() && phrases[phrase].first < begin) ++phrase;
     bool found[3] = {};

@@ -49,6 +49,14 @@ std::uint32_t Document::code_points(std::string_view part) {
   return ascii() ? static_cast<std::uint32_t>(part.size()) : count_code_points(part);
 }
 
+FastText::Scratch& Document::fasttext_scratch(const FastText& model) {
+  for (auto& [owner, scratch] : fasttext_scratch_) {
+    if (owner == &model) return *scratch;
+  }
+  fasttext_scratch_.emplace_back(&model, std::make_unique<FastText::Scratch>());
+  return *fasttext_scratch_.back().second;
+}
+
 const Words& Document::words() {
   if (!(cached_ & kWords)) {
     words_.split(text_);

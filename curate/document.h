@@ -2,12 +2,14 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "curate/counter.h"
+#include "curate/fasttext.h"
 #include "curate/words.h"
 
 namespace curate {
@@ -16,6 +18,9 @@ namespace curate {
 /// All lengths are Unicode code points, as in datatrove, unless a name says bytes.
 class Document {
  public:
+  Document() = default;
+  Document(const Document&) = delete;  // the views point into its own buffers
+  Document& operator=(const Document&) = delete;
   /// Starts a new document. The views must outlive it. `text` is valid UTF-8.
   void reset(std::string_view text, std::string_view id, std::string_view source);
   std::string_view id() const { return id_; }
@@ -53,6 +58,8 @@ class Document {
     Words words;
   };
   Scratch& scratch() { return scratch_; }
+  /// A thread's own buffers for one fastText model.
+  FastText::Scratch& fasttext_scratch(const FastText& model);
 
  private:
   std::string_view text_, id_, source_;
@@ -66,6 +73,7 @@ class Document {
   Words words_;
   std::vector<std::string_view> newline_parts_, lines_;
   Scratch scratch_;
+  std::vector<std::pair<const FastText*, std::unique_ptr<FastText::Scratch>>> fasttext_scratch_;
   std::vector<std::pair<std::string, double>> scores_;
   std::vector<std::pair<std::string, std::string>> labels_;
 };

@@ -268,10 +268,10 @@ void FastText::score_tree(Scratch& scratch) const {
 }
 
 std::span<const float> FastText::predict(std::string_view text, Scratch& scratch) const {
-  if (scratch.owner != this) {
+  if (scratch.owner != serial_) {
     for (Scratch::Known& known : scratch.known) known.filled = false;
     scratch.rows_of_known.clear();
-    scratch.owner = this;
+    scratch.owner = serial_;
   }
   std::vector<float>& hidden = scratch.hidden;
   std::vector<float>& output = scratch.output;

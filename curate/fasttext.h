@@ -41,7 +41,7 @@ class FastText {
     std::vector<float> hidden, output;
     std::uint64_t row_count = 0;  ///< added to hidden
     std::vector<std::pair<std::int32_t, float>> open_nodes;
-    const FastText* owner = nullptr;
+    std::uint64_t owner = 0;  ///< serial number of the model whose words are remembered
   };
 
   /// Without "__label__", in the file's order.
@@ -99,6 +99,7 @@ class FastText {
   float dot(std::int32_t output_row, const std::vector<float>& hidden) const;
 
   base::MappedFile file_;
+  std::uint64_t serial_;
   std::int32_t dim_ = 0, word_ngrams_ = 1, bucket_ = 0, minn_ = 0, maxn_ = 0;
   Loss loss_ = Loss::kSoftmax;
   std::int32_t word_count_ = 0, label_count_ = 0;

@@ -1,4 +1,5 @@
 // Reading a fastText model file: nothing in it is believed before it is checked.
+#include <atomic>
 #include <bit>
 #include <cmath>
 #include <cstring>
@@ -73,6 +74,8 @@ class FastText::Reader {
 };
 
 FastText::FastText(const std::filesystem::path& path, std::size_t expand_limit) : file_(path) {
+  static std::atomic<std::uint64_t> models = 0;
+  serial_ = ++models;
   Reader in(file_);
   auto magic = in.take<std::int32_t>("the header");
   if (magic != kMagic) in.fail("it does not begin as one", std::to_string(magic), std::to_string(kMagic));

@@ -2,7 +2,9 @@
 #include "curate/deduplicate.h"
 #include "curate/fineweb.h"
 #include "curate/gopher.h"
+#include "curate/language.h"
 #include "curate/step.h"
+#include "curate/textbook.h"
 
 namespace curate {
 namespace {
@@ -16,6 +18,8 @@ std::unique_ptr<base::OptionGroup> make() {
 
 const base::GroupRegistry& step_registry() {
   static const base::GroupRegistry registry = {
+      {"language", make<Language>},
+      {"textbook", make<Textbook>},
       {"gopher_repetition", make<GopherRepetition>},
       {"gopher_quality", make<GopherQuality>},
       {"c4", make<C4>},

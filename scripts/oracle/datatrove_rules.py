@@ -1,0 +1,246 @@
+#!/usr/bin/env python3
+"""The rule steps of curate against datatrove's own filters.
+
+    datatrove_rules.py --golden tests/golden/curate/rules.json        writes the golden file (synthetic texts only)
+    datatrove_rules.py --curate build/release/bin/curate [--corpus DIR] [--limit 20000] [--every 5]
+                                                                      compares decisions and lists every mismatch
+Without --corpus only the synthetic texts are compared. Exit code 1 when a rule that does not depend on the word
+splitter differs at all, or one that does agrees on less than 99.5 % of the documents.
+"""
+import argparse
+import glob
+import json
+import multiprocessing
+import os
+import random
+import subprocess
+import sys
+import tempfile
+from importlib.metadata import version
+
+import numpy as np
+import pyarrow as pa
+from datatrove.data import Document
+from datatrove.pipeline.filters import C4QualityFilter, FineWebQualityFilter, GopherQualityFilter, GopherRepetitionFilter
+from datatrove.pipeline.filters import gopher_repetition_filter as repetition
+from datatrove.utils.text import PUNCTUATION_SET, split_into_words
+
+FILTERS = {
+    "gopher_repetition": (GopherRepetitionFilter, {}, {}),
+    "gopher_quality": (GopherQualityFilter, {}, {}),
+    "c4": (C4QualityFilter, {"filter_no_terminal_punct": False}, {"filter_no_terminal_punct": False}),
+    "c4_strict": (C4QualityFilter, {}, {}),
+    "fineweb": (FineWebQualityFilter, {}, {}),
+}
+STEP = lambda name: name.removesuffix("_strict")
+# Reasons that datatrove decides without its word splitter.
+SPLITTER_FREE = {"empty", "dup_para_frac", "dup_para_char_frac", "dup_line_frac", "dup_line_char_frac", "line_punct_ratio",
+                 "short_line_ratio", "char_dup_ratio", "lorem_ipsum", "curly_bracket"}
+
+
+def decide(text):
+    """{filter: [kept, reason, text afterwards where it changed]}"""
+    result = {}
+    for name, (make, options, _) in FILTERS.items():
+        document = Document(text=text, id="0")
+        try:
+            verdict = instances()[name].filter(document)
+        except ZeroDivisionError:
+            verdict = (False, "ZeroDivisionError")
+        kept, reason = (verdict, "") if isinstance(verdict, (bool, np.bool_)) else verdict
+        result[name] = [bool(kept), reason] + ([document.text] if kept and document.text != text else [])
+    return result
+
+
+_instances = {}
+
+
+def instances():
+    if not _instances:
+        for name, (make, options, _) in FILTERS.items():
+            _instances[name] = make(**options)
+    return _instances
+
+
+def values(text):
+    """What the filters compare, by reason, computed with datatrove's own helpers."""
+    words = split_into_words(text)
+    length = len(text)
+    found = {}
+    if text:
+        f = instances()["gopher_repetition"]
+        paragraphs = f.paragraph_exp.split(text.strip())
+        elements, chars = repetition.find_duplicates(paragraphs)
+        found["dup_para_frac"], found["dup_para_char_frac"] = elements / len(paragraphs), chars / length
+        lines = f._line_splitter.split(text)
+        elements, chars = repetition.find_duplicates(lines)
+        found["dup_line_frac"], found["dup_line_char_frac"] = elements / len(lines), chars / length
+        for n in (2, 3, 4):
+            grams = repetition.get_n_grams(words, n)
+            found[f"top_{n}_gram"] = repetition.find_top_duplicate(grams) / length if grams else 0
+        for n in range(5, 11):
+            found[f"duplicated_{n}_n_grams"] = repetition.find_all_duplicate(words, n) / length
+    plain = [w for w in words if any(c not in PUNCTUATION_SET for c in w)]
+    found["gopher_short_doc"] = len(plain)
+    if words:
+        found["gopher_below_avg_threshold"] = float(np.mean([len(w) for w in plain])) if plain else 0
+        found["gopher_too_many_hashes"] = text.count("#") / len(words)
+        found["gopher_too_many_ellipsis"] = (text.count("...") + text.count("…")) / len(words)
+        lines = text.splitlines()
+        found["gopher_too_many_bullets"] = sum(
+            s.lstrip().startswith("•") or s.lstrip().startswith("-") for s in lines) / len(lines)
+        found["gopher_too_many_end_ellipsis"] = sum(
+            s.rstrip().endswith("...") or s.rstrip().endswith("…") for s in lines) / len(lines)
+        found["gopher_below_alpha_threshold"] = sum(any(c.isalpha() for c in w) for w in words) / len(words)
+        found["gopher_enough_stop_words"] = len(instances()["gopher_quality"].stop_words & set(words))
+        f = instances()["fineweb"]
+        lines = [line for line in text.split("\n") if line.strip()]
+        if lines:
+            found["line_punct_ratio"] = sum(line.endswith(f.stop_chars) for line in lines) / len(lines)
+            found["short_line_ratio"] = sum(len(line) <= 30 for line in lines) / len(lines)
+            found["char_dup_ratio"] = repetition.find_duplicates(lines)[1] / len(text.replace("\n", ""))
+            found["list_ratio"] = text.count("\n") / len(words)
+    return {k: round(v, 6) for k, v in found.items()}
+
+
+# ---- synthetic texts -------------------------------------------------------------------------------------------------
+
+WORDS = ("the be to of and that have with time person year way day thing man world life hand part child eye woman place "
+         "work week case point government company number group problem fact don't can't it's they've we'll I'm e.g. i.e. "
+         "Mr. Dr. U.S. p.m. cannot gonna well-known state-of-the-art and/or 3.14 1,000 10km 5% $20 2024-01-02 v1.2.3 "
+         "http://example.com/a?b=c mail@example.org naïve café Straße привет мир 漢字 かな हिन्दी العربية 한국어 🙂 👩‍👩‍👧 e\u0301a "
+         "\u200b ﬁne １２ ﾊﾝ a'b rock'n'roll O'Neil x=y a/b C++ :-) (see) [1] [edit] [citation needed] [12] \"quoted\" “curly” "
+         "‘single’ … ... -- — – • * # ## & @user <tag> {brace} javascript JavaScript cookies policy lorem ipsum "
+         "IS_ALPHA °C. 20°C km² ½ x² ...and end.Begin a.b.C Ph.D. US$5 9a.m. '90s ''").split(" ")
+BLANKS = [" "] * 30 + ["  ", "\t", "\n", "\n\n", "\r\n", "\x85", "\u00a0", "\u2028", "\u3000", "\x1c", "\v", "\f", "\u2009"]
+SENTENCES = ("The quick brown fox jumps over the lazy dog.", "We have to be careful with that, of course!",
+             "Is this the way to do it?", "He said \"stop\" and left.", "Terms of use and privacy policy apply here.",
+             "This page uses cookies to work with you.", "Please enable JavaScript to read that.", "Short line.",
+             "- a point of the list that goes on for a while", "• another point to be read with care",
+             "To be continued...", "And so on…", "これは文です。", "यह एक वाक्य है।", "Это предложение о том, что есть.",
+             "Numbers 1 2 3 4 5 6 7 8 9 10 11 12", "She wrote it.[12] And [citation needed] that was it.",
+             "A line with cooKie policy in it, the Kelvin way.", "USE OF COOKIES to be had with that", "## Heading of that",
+             "...", "Lorem ipsum dolor sit amet.", "a { b } c with that", "   leading and trailing blanks   ",
+             "Mr. Smith went to Washington D.C. on Jan. 5 at 5 p.m. with a U.S. passport.", "x" * 1001 + " is long to be",
+             "one two", "", "", "!!! ??? ...", "# # # # # #", "state-of-the-art and/or well-known, isn't it?")
+
+
+def synthetic(seed, count):
+    rng = random.Random(seed)
+    texts = ["", " ", "\n", "\n\n\n", "a", "word", ".", "[1] [2] [3]", "IS_ALPHA", "x IS_ALPHA y. The IS_ALPHA end.",
+             "\ufeffbyte order mark to be with that", "a\u0000b\u0001c", "the be to of and that have with " * 20]
+    while len(texts) < count:
+        kind = rng.random()
+        if kind < 0.25:  # a soup of words and blanks
+            texts.append("".join(rng.choice(WORDS) + rng.choice(BLANKS) for _ in range(rng.randint(1, 90))))
+        elif kind < 0.7:  # lines of sentences, some of them repeated
+            pool = rng.sample(SENTENCES, rng.randint(2, len(SENTENCES)))
+            lines = [" ".join(rng.choice(pool) for _ in range(rng.randint(1, 3))) for _ in range(rng.randint(1, 16))]
+            texts.append(rng.choice(["\n", "\n", "\n\n", "\r\n", "\u2029"]).join(lines) + rng.choice(["", "\n", " "]))
+        else:  # prose that passes most rules, with a repeated phrase now and then
+            plain = WORDS[:60]
+            phrase = " ".join(rng.choice(plain) for _ in range(rng.randint(3, 12)))
+            text, repeat = "", rng.random() * 0.4
+            for _ in range(rng.randint(3, 14)):
+                sentence = " ".join(rng.choice(plain) for _ in range(rng.randint(4, 18))) if rng.random() > repeat else phrase
+                text += sentence.capitalize() + rng.choice([". ", ". ", "? ", "! ", ".\n", ".\n\n", "\n", "... "])
+            texts.append(text)
+    return texts
+
+
+# ---- comparing -------------------------------------------------------------------------------------------------------
+
+def corpus_texts(folder, limit, every):
+    texts, number = [], 0
+    for path in sorted(glob.glob(os.path.join(folder, "*.jsonl"))):
+        for line in open(path, encoding="utf-8"):
+            number += 1
+            if (number - 1) % every:
+                continue
+            record = json.loads(line)
+            if isinstance(record.get("text"), str):
+                texts.append(record["text"])
+            if len(texts) == limit:
+                return texts
+    return texts
+
+
+def run_curate(program, texts, name):
+    with tempfile.TemporaryDirectory() as folder:
+        source = os.path.join(folder, "in.jsonl")
+        with open(source, "w", encoding="utf-8") as out:
+            for i, text in enumerate(texts):
+                out.write(json.dumps({"id": str(i), "text": text}) + "\n")
+        config = os.path.join(folder, "config.yaml")
+        with open(config, "w") as out:
+            json.dump({"input": [source], "output": os.path.join(folder, "out"), "steps": [{STEP(name): FILTERS[name][2]}]}, out)
+        subprocess.run([program, "run", "--config", config, "--quiet"], check=True)
+        decisions = {}
+        for path in glob.glob(os.path.join(folder, "out", "*", "*.jsonl.zst")):
+            kept = os.sep + "kept" + os.sep in path
+            for line in pa.input_stream(path, compression="zstd").read().decode().split("\n"):
+                if not line:
+                    continue
+                record = json.loads(line)
+                i = int(record["id"])
+                reason = "" if kept else record["hornbook"]["reason"]
+                changed = [record["text"]] if kept and record["text"] != texts[i] else []
+                decisions[i] = [kept, reason] + changed
+        return decisions
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--golden")
+    parser.add_argument("--curate")
+    parser.add_argument("--corpus")
+    parser.add_argument("--limit", type=int, default=20000)
+    parser.add_argument("--every", type=int, default=1)
+    parser.add_argument("--processes", type=int, default=2)
+    options = parser.parse_args()
+
+    if options.golden:
+        documents = []
+        for text in synthetic(2024, 520):
+            documents.append({"text": text, "words": split_into_words(text), "filters": decide(text), "values": values(text)})
+        os.makedirs(os.path.dirname(options.golden), exist_ok=True)
+        with open(options.golden, "w", encoding="utf-8") as out:
+            out.write('{"datatrove": "%s", "spacy": "%s", "python": "%s", "documents": [\n' %
+                      (version("datatrove"), version("spacy"), sys.version.split()[0]))
+            out.write(",\n".join(json.dumps(d, separators=(",", ":")) for d in documents) + "\n]}\n")
+        print(f"{options.golden}: {len(documents)} texts")
+    if not options.curate:
+        return
+    texts = synthetic(7, 3000)
+    if options.corpus:
+        texts = corpus_texts(options.corpus, options.limit, options.every) + texts
+    with multiprocessing.Pool(options.processes) as pool:
+        expected = pool.map(decide, texts, chunksize=16)
+    good = True
+    for name in FILTERS:
+        ours = run_curate(options.curate, texts, name)
+        free, bound, mismatches = 0, 0, []
+        for i, text in enumerate(texts):
+            theirs = expected[i][name]
+            if theirs[1] == "ZeroDivisionError":
+                continue
+            if ours.get(i) == theirs:
+                continue
+            reasons = {theirs[1], ours.get(i, [0, "missing"])[1]}
+            if reasons <= SPLITTER_FREE:
+                free += 1
+            else:
+                bound += 1
+            mismatches.append((i, theirs, ours.get(i), text))
+        agreement = 1 - len(mismatches) / len(texts)
+        drops = sum(not e[name][0] for e in expected)
+        print(f"{name:18} {len(texts)} documents, {drops} dropped by datatrove, {len(mismatches)} mismatches "
+              f"({free} where no word splitter is involved), agreement {100 * agreement:.4f} %")
+        for i, theirs, mine, text in mismatches[:50]:
+            print(f"    document {i}: datatrove {str(theirs)[:120]}  curate {str(mine)[:120]}  text {text[:60]!r}")
+        good &= free == 0 and agreement >= 0.995
+    sys.exit(0 if good else 1)
+
+
+if __name__ == "__main__":
+    main()
