@@ -6,6 +6,7 @@
 #include "curate/report_command.h"
 #include "curate/run.h"
 #include "curate/score.h"
+#include "curate/train_scorer.h"
 
 int main(int argc, char** argv) {
   using base::make_command;
@@ -22,6 +23,7 @@ int main(int argc, char** argv) {
       run,
       make_command("score", "add scores to records, drop nothing",
                    "curate score corpus.jsonl --output scored.jsonl.zst", curate::run_score),
+      curate::train_scorer_command(),
       make_command("duplicates", "the verified near-duplicates of an input, as ids",
                    "curate duplicates corpus/*.jsonl >duplicates.jsonl", curate::run_duplicates),
       make_command("instruct", "instruction data of several formats into chat records",
