@@ -1,3 +1,5 @@
+#include "lora/model_files.h"
+
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -8,7 +10,6 @@
 
 #include "base/error.h"
 #include "base/random.h"
-#include "lora/model_files.h"
 
 namespace {
 
