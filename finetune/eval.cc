@@ -1,6 +1,7 @@
 #include "finetune/eval.h"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 #include <fmt/ostream.h>
 
 #include <cmath>

@@ -184,7 +184,7 @@ TEST_F(Commands, AnAdapterNamesItsBase) {
 TEST(Verify, NotANumberIsNotEqual) {
   finetune::Comparison comparison;
   comparison.bound = 1;
-  at::Tensor good = at::ones({2, 3}), bad = good.clone();
+  at::Tensor good = at::arange(6, at::kFloat).view({2, 3}).square(), bad = good.clone();
   bad[0][1] = NAN;
   finetune::compare(good, good, comparison);
   EXPECT_TRUE(comparison.equal());
@@ -195,10 +195,23 @@ TEST(Verify, NotANumberIsNotEqual) {
   EXPECT_THROW(finetune::compare(good, at::ones({2, 4}), comparison), base::Error);
 }
 
+TEST(Verify, MeasuresEachPositionAndNotTheCommonShift) {
+  at::Tensor a = at::tensor({3.0f, 4.0f, -7.0f, 6.0f, -6.0f, 0.0f}).view({2, 3});
+  finetune::Comparison comparison;
+  finetune::compare(a, a + 10, comparison);
+  EXPECT_NEAR(comparison.max_rel, 0, 1e-6);
+  at::Tensor b = a.clone();
+  b[1][0] += 0.6f;
+  b[1][1] -= 0.6f;
+  finetune::compare(a, b, comparison);
+  EXPECT_NEAR(comparison.max_abs, 0.6, 1e-5);
+  EXPECT_NEAR(comparison.max_rel, 0.1, 1e-5) << "0.6 sqrt(2) of 6 sqrt(2)";
+}
+
 TEST(Verify, TheBoundFollowsTheTypeOfTheWeights) {
-  EXPECT_EQ(finetune::bound_of(lora::ModelFiles(tiny_llama::folder("tied").string())), 3e-2);
+  EXPECT_EQ(finetune::bound_of(lora::ModelFiles(tiny_llama::folder("tied").string())), 5e-2);
   tiny_llama::Changed wide("tied", [](const std::string&, at::Tensor&) {});
-  EXPECT_EQ(finetune::bound_of(lora::ModelFiles(wide.path().string())), 1e-5);
+  EXPECT_EQ(finetune::bound_of(lora::ModelFiles(wide.path().string())), 2e-5);
 }
 
 TEST(Device, NamesAreChecked) {
