@@ -26,7 +26,8 @@ namespace curate {
 void Deduplicate::visit(base::OptionVisitor& v) {
   v("threshold", threshold, "Jaccard similarity of the shingle sets from which two documents are duplicates");
   v.choice("keep", keep, {"first", "longest", "best_score", "newest", "source_order"}, "which copy is kept");
-  v.choice("shingle", shingle, {"word", "datatrove"}, "words of the lower-cased text, or of datatrove's simplify_text");
+  v.choice("shingle", shingle, {"word", "datatrove"},
+           "words are runs of \\w of the lower-cased text, or datatrove's English words of its simplify_text");
   v("words", words, "words in a shingle");
   v("near", near, "also near-duplicates, not only equal texts");
   v("score", score, "the score that keep: best_score compares");
@@ -49,7 +50,10 @@ Fingerprinter::Fingerprinter(const Deduplicate& options) : options_(options), sh
 std::span<const std::uint64_t> Fingerprinter::shingles_of(std::string_view text) {
   if (options_.shingle == "word") return shingler_.shingles(text);
   simplified_ = simplify_text(text);
-  return shingler_.shingles_between_spaces(simplified_);
+  words_.split(simplified_);
+  word_hashes_.clear();
+  for (const Word& word : words_.all()) word_hashes_.push_back(word.hash);
+  return shingler_.shingles(word_hashes_);
 }
 
 Fingerprint Fingerprinter::fingerprint(std::string_view text, std::string_view id) {
@@ -298,7 +302,7 @@ std::vector<Duplicate> find_duplicates(std::span<const Fingerprint> prints, cons
 }
 
 void write_pairs(const std::string& path, const std::vector<DuplicatePair>& pairs,
-                 const std::function<std::string_view(std::uint64_t)>& id_of) {
+                 const std::function<std::string(std::uint64_t)>& id_of) {
   base::FileWriter file(path);
   std::string line;
   for (const DuplicatePair& pair : pairs) {

@@ -10,6 +10,7 @@
 
 #include "curate/minhash.h"
 #include "curate/step.h"
+#include "curate/words.h"
 
 namespace curate {
 
@@ -55,6 +56,8 @@ class Fingerprinter {
   const Deduplicate& options_;
   Shingler shingler_;
   std::string simplified_;
+  Words words_;
+  std::vector<std::uint64_t> word_hashes_;
   std::span<const std::uint64_t> last_;
 };
 
@@ -92,6 +95,6 @@ std::vector<Duplicate> find_duplicates(std::span<const Fingerprint> prints, cons
 
 /// Writes {"a","b","jaccard"} lines, ids looked up by `id_of`.
 void write_pairs(const std::string& path, const std::vector<DuplicatePair>& pairs,
-                 const std::function<std::string_view(std::uint64_t)>& id_of);
+                 const std::function<std::string(std::uint64_t)>& id_of);
 
 }  // namespace curate

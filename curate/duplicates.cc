@@ -147,7 +147,8 @@ int run_duplicates(DuplicatesOptions& options, base::Context& context) {
     lines += "}\n";
   }
   context.out << lines;
-  if (!deduplicate.pairs.empty()) write_pairs(deduplicate.pairs, pairs, id_of);
+  if (!deduplicate.pairs.empty())
+    write_pairs(deduplicate.pairs, pairs, [&](std::uint64_t i) { return std::string(id_of(i)); });
   if (!context.quiet)
     fmt::print(context.err, "{} of {} documents are duplicates ({}); {} could not be read\n",
                base::human_count(dropped), base::human_count(prints.size()),

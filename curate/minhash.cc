@@ -106,17 +106,9 @@ std::span<const std::uint64_t> Shingler::shingles(std::string_view text) {
   return roll();
 }
 
-std::span<const std::uint64_t> Shingler::shingles_between_spaces(std::string_view text) {
+std::span<const std::uint64_t> Shingler::shingles(std::span<const std::uint64_t> word_hashes) {
   word_hashes_.clear();
-  std::uint64_t hash = 0;
-  for (std::size_t i = 0; i <= text.size(); ++i) {
-    if (i < text.size() && text[i] != ' ') {
-      hash = (hash ^ static_cast<unsigned char>(text[i])) * kByteFactor + 1;
-    } else if (hash != 0) {
-      word_hashes_.push_back(base::mix64(hash));
-      hash = 0;
-    }
-  }
+  for (std::uint64_t hash : word_hashes) word_hashes_.push_back(base::mix64(hash));
   return roll();
 }
 

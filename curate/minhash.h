@@ -28,8 +28,8 @@ class Shingler {
   /// word. Valid UTF-8 in; the span lives until the next call.
   std::span<const std::uint64_t> shingles(std::string_view text);
 
-  /// The same where a word is a run of anything but ' ', as it stands.
-  std::span<const std::uint64_t> shingles_between_spaces(std::string_view text);
+  /// The same for words that were split and hashed elsewhere.
+  std::span<const std::uint64_t> shingles(std::span<const std::uint64_t> word_hashes);
 
  private:
   void hash_words(std::string_view text);

@@ -233,6 +233,7 @@ void Run::settle(const SpillReader& spill, std::span<const Fingerprint> prints, 
     explicit Scratch(const Deduplicate& options) : fingerprinter(options) {}
     RecordParser parser;
     Fingerprinter fingerprinter;
+    SpillReader::Buffer buffer;
   };
   std::vector<std::unique_ptr<Scratch>> scratch;
   for (int i = 0; i < threads_; ++i) scratch.push_back(std::make_unique<Scratch>(*plan.deduplicate));
@@ -242,15 +243,13 @@ void Run::settle(const SpillReader& spill, std::span<const Fingerprint> prints, 
       prints, *plan.deduplicate, threads_,
       [&](std::size_t index, int worker, std::vector<std::uint64_t>& set) {
         Scratch& own = *scratch[static_cast<std::size_t>(worker)];
-        std::uint64_t place = prints[index].place;
-        SpillEntry entry = spill.entry(place);
-        own.fingerprinter.shingle_set(spilled_text(spill, entry, state_.fields, own.parser), set);
+        SpillEntry entry = spill.entry(prints[index].place, own.buffer);
+        own.fingerprinter.shingle_set(spilled_text(own.buffer, entry, state_.fields, own.parser), set);
       },
       want_pairs ? &pairs : nullptr);
   if (want_pairs)
     write_pairs(plan.deduplicate->pairs, pairs, [&](std::uint64_t index) {
-      std::uint64_t place = prints[index].place;
-      return spill.entry(place).id;
+      return std::string(spill.entry(prints[index].place, scratch[0]->buffer).id);
     });
   if (state_.settled >= state_.stage) return;
   state_.settled = state_.stage;

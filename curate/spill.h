@@ -7,8 +7,6 @@
 #include <string_view>
 #include <vector>
 
-#include "base/file.h"
-
 namespace curate {
 
 /// One survivor. The views live as long as what they point into.
@@ -27,25 +25,41 @@ std::string spill_block(std::uint64_t entries, const std::string& bytes);
 /// Where the entries of a block begin, after its header.
 inline constexpr std::uint64_t kSpillHeader = 16;
 
-/// A spill file, mapped.
+/// A spill file, read piece by piece (not mapped: pages of a mapped file would count as this program's memory). Any
+/// number of threads may read.
 class SpillReader {
  public:
   struct Block {
     std::uint64_t place = 0;  ///< of the first entry
     std::uint64_t bytes = 0, entries = 0, first_document = 0;
   };
+  /// Bytes read from the file, and where in them the next entry begins.
+  struct Buffer {
+    std::string bytes;
+    std::uint64_t next = 0;
+    /// How many bytes of memory may be read behind the end of `view`, which lies in `bytes`.
+    std::size_t readable_after(std::string_view view) const {
+      return static_cast<std::size_t>(bytes.data() + bytes.capacity() - (view.data() + view.size()));
+    }
+  };
   /// Throws Error when the blocks do not tile the file.
   explicit SpillReader(const std::filesystem::path& path);
+  ~SpillReader();
+  SpillReader(const SpillReader&) = delete;
+  SpillReader& operator=(const SpillReader&) = delete;
   const std::vector<Block>& blocks() const { return blocks_; }
   std::uint64_t documents() const { return documents_; }
-  std::uint64_t bytes() const { return file_.bytes().size(); }
-  /// The entry at `place`; `place` moves behind it. Throws Error when it does not lie in the file.
-  SpillEntry entry(std::uint64_t& place) const;
-  /// How many bytes may be read behind the end of `view`, which lies in this file.
-  std::size_t readable_after(std::string_view view) const;
+  /// Reads a whole block; its entries are then taken one by one.
+  void read(const Block& block, Buffer& buffer) const;
+  /// The next entry of a buffer; lives as long as its bytes. Throws Error when it is cut off.
+  SpillEntry next(Buffer& buffer) const;
+  /// The one entry at `place`.
+  SpillEntry entry(std::uint64_t place, Buffer& buffer) const;
 
  private:
-  base::MappedFile file_;
+  void read_at(std::uint64_t place, std::uint64_t size, char* data) const;
+  std::filesystem::path path_;
+  int descriptor_ = -1;
   std::vector<Block> blocks_;
   std::uint64_t documents_ = 0;
 };

@@ -65,11 +65,11 @@ std::string number_text(double value) { return fmt::format("{:.6g}", value); }
 
 }  // namespace
 
-std::string_view spilled_text(const SpillReader& spill, const SpillEntry& entry, const FieldNames& fields,
+std::string_view spilled_text(const SpillReader::Buffer& buffer, const SpillEntry& entry, const FieldNames& fields,
                               RecordParser& parser) {
   if (entry.edited) return entry.text;
   Record record;
-  std::string error = parser.parse(entry.record, spill.readable_after(entry.record), fields, record);
+  std::string error = parser.parse(entry.record, buffer.readable_after(entry.record), fields, record);
   if (!error.empty()) throw base::Error("the intermediate file is damaged: " + error);
   return record.text;
 }
@@ -82,7 +82,8 @@ struct StageWorker::State {
   RecordParser parser;
   Document document;
   std::optional<Fingerprinter> fingerprinter;
-  std::string members, scratch, spill_bytes;
+  std::string members, spill_bytes;
+  SpillReader::Buffer buffer, other_buffer;
 
   void judge(std::string_view line, std::string_view original, std::string_view date, bool again, BlockResult& result);
   void drop(std::string_view line, std::string_view id, std::string_view source, std::string_view text,
@@ -278,17 +279,16 @@ BlockResult StageWorker::reread(const SpillReader::Block& block) {
   State& s = *state_;
   BlockResult result;
   s.spill_bytes.clear();
-  std::uint64_t place = block.place;
+  SpillReader::Buffer &buffer = s.buffer, &other = s.other_buffer;
+  s.setup.spill->read(block, buffer);
   for (std::uint64_t i = 0; i < block.entries; ++i) {
-    SpillEntry entry = s.setup.spill->entry(place);
+    SpillEntry entry = s.setup.spill->next(buffer);
     const Duplicate& duplicate = s.setup.duplicates[block.first_document + i];
     Record record;
-    std::string error =
-        s.parser.parse(entry.record, s.setup.spill->readable_after(entry.record), s.setup.fields, record);
+    std::string error = s.parser.parse(entry.record, buffer.readable_after(entry.record), s.setup.fields, record);
     if (!error.empty()) throw base::Error("the intermediate file is damaged: " + error);
     if (duplicate.dropped()) {
-      std::uint64_t kept_place = s.setup.prints[duplicate.of].place;
-      SpillEntry kept = s.setup.spill->entry(kept_place);
+      SpillEntry kept = s.setup.spill->entry(s.setup.prints[duplicate.of].place, other);
       std::string details = ",\"duplicate_of\":";
       base::append_json_string(details, kept.id);
       details += ",\"jaccard\":";

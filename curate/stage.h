@@ -64,7 +64,7 @@ class StageWorker {
 };
 
 /// The text of a spilled document: the edited one, else parsed out of its record. Lives until the parser's next call.
-std::string_view spilled_text(const SpillReader& spill, const SpillEntry& entry, const FieldNames& fields,
+std::string_view spilled_text(const SpillReader::Buffer& buffer, const SpillEntry& entry, const FieldNames& fields,
                               RecordParser& parser);
 
 }  // namespace curate

@@ -4,11 +4,14 @@
 
 #include <cmath>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <set>
 
+#include "base/file.h"
 #include "base/random.h"
 #include "base/unicode.h"
 #include "curate/simplify.h"
+#include "curate/words.h"
 
 namespace curate {
 namespace {
@@ -139,6 +142,34 @@ TEST(SimplifyText, Examples) {
   EXPECT_EQ(simplify_text("1٫5 and １２ and v2.0.1"), "0 and 0 and v0 0");
   EXPECT_EQ(simplify_text("a\u0301\u0300 ."), "a");
   EXPECT_EQ(simplify_text("…"), "");
+}
+
+// scripts/oracle/datatrove_shingles.py: the same normal form and words as datatrove, the same words as Python's re.
+TEST(SimplifyText, EqualsDatatrove) {
+  auto golden = nlohmann::json::parse(base::read_file(HORNBOOK_SOURCE_DIR "/tests/golden/curate/shingles.json"));
+  ASSERT_EQ(golden["datatrove"], "0.10.1");
+  Words words;
+  Shingler shingler(1);
+  std::set<std::uint64_t> hashes;
+  std::set<std::string> plain;
+  int checked = 0;
+  for (const auto& text : golden["texts"]) {
+    const std::string simplified = simplify_text(text["text"].get_ref<const std::string&>());
+    ASSERT_EQ(simplified, text["simplified"].get<std::string>()) << text["text"];
+    words.split(simplified);
+    std::vector<std::string> split;
+    for (const Word& word : words.all()) split.emplace_back(words.text(word));
+    ASSERT_EQ(split, text["words"].get<std::vector<std::string>>()) << text["text"];
+    auto own = shingler.shingles(text["text"].get_ref<const std::string&>());
+    ASSERT_EQ(own.size(), text["plain"].size()) << text["text"];
+    for (std::size_t i = 0; i < own.size(); ++i) {
+      hashes.insert(own[i]);
+      plain.insert(text["plain"][i].get<std::string>());
+    }
+    checked += static_cast<int>(own.size());
+  }
+  EXPECT_EQ(hashes.size(), plain.size());
+  EXPECT_GT(checked, 2000);
 }
 
 }  // namespace

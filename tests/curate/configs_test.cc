@@ -1,0 +1,76 @@
+// Every config file of curate is read without complaint, and what it becomes is read back.
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "base/file.h"
+#include "curate/presets.h"
+#include "curate/report.h"
+#include "curate/run_options.h"
+
+namespace curate {
+namespace {
+
+namespace fs = std::filesystem;
+
+TEST(Configs, EveryOneIsRead) {
+  int count = 0;
+  for (const auto& entry : fs::directory_iterator(HORNBOOK_SOURCE_DIR "/configs")) {
+    const std::string name = entry.path().filename().string();
+    if (!name.starts_with("curate-")) continue;
+    ++count;
+    RunOptions options, again;
+    base::OptionSet set(options), set_again(again);
+    set.read_yaml(base::read_file(entry.path()), entry.path().string());
+    EXPECT_FALSE(options.steps.empty()) << name;
+    set_again.read_yaml(set.to_yaml(), "run.yaml");
+    EXPECT_EQ(set_again.to_yaml(), set.to_yaml()) << name;
+  }
+  EXPECT_GE(count, 2);
+  EXPECT_EQ(presets().count("textbook"), 1u);
+  EXPECT_EQ(presets().at("textbook"), base::read_file(HORNBOOK_SOURCE_DIR "/configs/curate-textbook.yaml"));
+}
+
+TEST(ReportHtml, IsSelfContainedAndEscapes) {
+  RunOptions options;
+  base::OptionSet set(options);
+  set.read_yaml("steps:\n  - gopher_quality\n", "x.yaml");
+  Statistics statistics;
+  const std::string evil = "<script src=\"http://x\">&";
+  statistics.read = {10, 100};
+  statistics.kept = {1, 10};
+  statistics.dropped = {9, 90};
+  statistics.steps["gopher_quality"].seen = {10, 100};
+  statistics.steps["gopher_quality"].dropped = {9, 90};
+  statistics.steps["gopher_quality"].reasons["gopher_short_doc"] = 9;
+  statistics.sources[evil].read = {10, 100};
+  statistics.sources[evil].kept = {1, 10};
+  statistics.scores["textbook"].add(0.75);
+  statistics.clusters[3] = 1;
+  statistics.add_sample("gopher_quality: gopher_short_doc", evil, evil, evil, evil);
+  statistics.add_sample("kept", "id", "source", "A text to read.", "");
+  nlohmann::json report = make_report(options, {{evil}, {"text", "id", "", ""}, 2, 1.5}, statistics);
+  EXPECT_EQ(statistics_from_json(to_json(statistics)).samples.size(), 2u);
+  const std::string html = report_html(report);
+  EXPECT_EQ(html.find("<script"), std::string::npos);
+  EXPECT_EQ(html.find("http://"), html.find("http://x&quot;"));
+  EXPECT_NE(html.find("1 source loses more than 80 %"), std::string::npos);
+  EXPECT_NE(html.find("A text to read."), std::string::npos);
+}
+
+// A sample does not depend on how the documents were divided.
+TEST(Statistics, SamplesAndSums) {
+  Statistics whole, left, right;
+  for (int i = 0; i < 200; ++i) {
+    const std::string id = "document " + std::to_string(i);
+    whole.add_sample("kept", id, "s", "text", "");
+    (i % 3 ? left : right).add_sample("kept", id, "s", "text", "");
+  }
+  right.add(left);
+  ASSERT_EQ(whole.samples["kept"].size(), Sample::kPerGroup);
+  EXPECT_EQ(to_json(whole), to_json(right));
+}
+
+}  // namespace
+}  // namespace curate
