@@ -1,8 +1,8 @@
 #include "curate/stage.h"
 
 #include <fmt/format.h>
+#include <time.h>
 
-#include <chrono>
 #include <cmath>
 #include <filesystem>
 #include <limits>
@@ -16,8 +16,12 @@
 namespace curate {
 namespace {
 
-using Clock = std::chrono::steady_clock;
-double since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+// Processor time of this thread, in seconds: what a step costs does not depend on what else the machine does.
+double now() {
+  timespec time;
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
+}
 
 // "corpus/perl.jsonl.zst" -> "perl.jsonl.zst" and "perl".
 std::string file_name(const std::string& path) { return std::filesystem::path(path).filename().string(); }
@@ -137,7 +141,7 @@ void StageWorker::State::judge(std::string_view line, std::string_view original,
   const std::size_t scores_before = document.scores().size(), labels_before = document.labels().size();
   Verdict verdict;
   const Rule* stopped = nullptr;
-  Clock::time_point start = Clock::now();
+  double start = now();
   for (const Rule& rule : setup.plan.rules) {
     StepCounts& counts = statistics.steps[rule.label];
     counts.seen.add(document.text().size());
@@ -146,8 +150,8 @@ void StageWorker::State::judge(std::string_view line, std::string_view original,
     // A second edit has freed the text it read; then a new address must do.
     if (document.text().data() != before && (before != original.data() || document.text() != original))
       counts.edited.add(document.text().size());
-    Clock::time_point end = Clock::now();
-    counts.seconds += std::chrono::duration<double>(end - start).count();
+    const double end = now();
+    counts.seconds += end - start;
     start = end;
     if (!verdict.keep) {
       stopped = &rule;
@@ -183,7 +187,7 @@ void StageWorker::State::judge(std::string_view line, std::string_view original,
     count_kept(document.id(), document.source(), document.text(), result);
     return;
   }
-  start = Clock::now();
+  start = now();
   const Deduplicate& deduplicate = *setup.plan.deduplicate;
   Fingerprint print = fingerprinter->fingerprint(document.text(), document.id());
   double score = std::numeric_limits<double>::quiet_NaN();
@@ -194,18 +198,18 @@ void StageWorker::State::judge(std::string_view line, std::string_view original,
   result.prints.push_back(print);
   StepCounts& counts = statistics.steps[setup.plan.label];
   counts.seen.add(document.text().size());
-  counts.seconds += since(start);
+  counts.seconds += now() - start;
 }
 
 void StageWorker::State::finish(BlockResult& result) {
-  Clock::time_point start = Clock::now();
+  double start = now();
   for (Piece* piece : {&result.kept, &result.dropped, &result.quarantined}) {
     if (piece->records == 0) continue;
     piece->raw = piece->bytes.size();
     piece->bytes = base::zstd_compress(piece->bytes, setup.level);
   }
   if (!result.prints.empty()) result.spilled = spill_block(result.prints.size(), spill_bytes);
-  result.statistics.write_seconds += since(start);
+  result.statistics.write_seconds += now() - start;
 }
 
 BlockResult StageWorker::read(InputItem item) {
@@ -225,7 +229,7 @@ BlockResult StageWorker::read(InputItem item) {
   item.block.bytes.reserve(item.block.bytes.size() + 64);
   const char* end = item.block.bytes.data() + item.block.bytes.capacity();
   std::string id, source;
-  Clock::time_point start = Clock::now();
+  double start = now();
   double judged = 0;
   base::for_each_line(item.block, [&](std::string_view line, const base::Place& place) {
     statistics.input_bytes += line.size() + 1;
@@ -242,12 +246,12 @@ BlockResult StageWorker::read(InputItem item) {
     statistics.read.add(record.text.size());
     statistics.sources[std::string(record.source)].read.add(record.text.size());
     ++statistics.lengths_read[static_cast<std::size_t>(length_bin(record.text.size()))];
-    Clock::time_point judging = Clock::now();
+    const double judging = now();
     s.document.reset(record.text, record.id, record.source);
     s.judge(line, record.text, record.date, false, result);
-    judged += since(judging);
+    judged += now() - judging;
   });
-  statistics.parse_seconds += since(start) - judged;
+  statistics.parse_seconds += now() - start - judged;
   s.finish(result);
   return result;
 }

@@ -21,7 +21,7 @@ struct Count {
 
 struct StepCounts {
   Count seen, dropped, edited;
-  double seconds = 0;  ///< of one thread; the only number that differs between runs
+  double seconds = 0;  ///< of processor time; the only number that differs between runs
   std::map<std::string, std::uint64_t> reasons;
 };
 
