@@ -12,7 +12,7 @@ namespace curate {
 namespace {
 
 constexpr std::string_view kEndOfLine = "</s>";
-constexpr std::size_t kKnownWords = 1 << 13, kKnownRows = 1 << 19;  ///< remembered by one thread
+constexpr std::size_t kKnownWords = 1 << 15, kKnownRows = 1 << 20;  ///< remembered by one thread
 constexpr std::size_t kLongWord = 100;                              ///< bytes; not remembered
 constexpr std::size_t kRowBuffer = 1 << 15;                         ///< rows that are summed at once
 
@@ -158,8 +158,8 @@ void FastText::add_subwords(std::string_view word, std::size_t begin, std::size_
 void FastText::add_word(std::string_view word, Scratch& scratch) const {
   if (word.size() >= kLongWord) return add_long_word(word, scratch);
   const std::uint64_t key = hash_bytes(word.data(), word.size());
-  Scratch::Known& known = scratch.known[key >> 51];
-  static_assert(kKnownWords == std::size_t{1} << (64 - 51));
+  Scratch::Known& known = scratch.known[key >> 49];
+  static_assert(kKnownWords == std::size_t{1} << (64 - 49));
   if (!known.filled || known.key != key) {
     std::vector<std::int32_t>& rows = scratch.rows_of_known;
     if (rows.size() > kKnownRows) {

@@ -1,0 +1,217 @@
+// The rules against datatrove's decisions, reasons and values (scripts/oracle/datatrove_rules.py), and by hand.
+#include <gmock/gmock.h>
+#include <gtest/gtest-spi.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "base/random.h"
+#include "curate/c4.h"
+#include "curate/fineweb.h"
+#include "curate/gopher.h"
+#include "curate/ngrams.h"
+
+namespace {
+
+using curate::Document;
+using curate::Measure;
+using curate::Verdict;
+
+const nlohmann::json& golden() {
+  static const nlohmann::json file = [] {
+    std::ifstream in(HORNBOOK_SOURCE_DIR "/tests/golden/curate/rules.json");
+    return nlohmann::json::parse(in);
+  }();
+  return file;
+}
+
+/// Decisions and values that differ from the golden file's, over all its texts.
+int differences(const std::string& name, curate::Step& step) {
+  step.prepare();
+  Document document;
+  int found = 0;
+  for (const auto& entry : golden()["documents"]) {
+    std::string text = entry["text"];
+    if (text == "IS_ALPHA") continue;
+    const auto& expected = entry["filters"][name];
+    if (expected[1] == "ZeroDivisionError") continue;
+    document.reset(text, "1", "");
+    Verdict verdict = step.apply(document);
+    bool same = verdict.keep == expected[0].get<bool>() && verdict.reason == expected[1].get<std::string>();
+    same &= !verdict.keep || document.text() == (expected.size() > 2 ? expected[2].get<std::string>() : text);
+    std::vector<Measure> measures;
+    document.reset(text, "1", "");
+    Verdict again = step.apply(document, &measures);
+    same &= again.keep == verdict.keep && again.reason == verdict.reason;
+    for (const Measure& measure : measures) {
+      auto value = entry["values"].find(measure.name);
+      if (value != entry["values"].end()) same &= std::abs(value->get<double>() - measure.value) < 1e-6;
+    }
+    if (!same && found++ < 3) ADD_FAILURE() << name << ": " << verdict.reason << " not " << expected << "\n" << text;
+  }
+  return found;
+}
+
+TEST(Rules, DecideAsDatatrove) {
+  ASSERT_EQ(golden()["datatrove"], "0.10.1");
+  curate::GopherRepetition repetition;
+  EXPECT_EQ(differences("gopher_repetition", repetition), 0);
+  curate::GopherQuality quality;
+  EXPECT_EQ(differences("gopher_quality", quality), 0);
+  curate::C4 c4;
+  EXPECT_EQ(differences("c4_strict", c4), 0);
+  c4.filter_no_terminal_punct = false;
+  EXPECT_EQ(differences("c4", c4), 0);
+  curate::FineWeb fineweb;
+  EXPECT_EQ(differences("fineweb", fineweb), 0);
+}
+
+/// A step with one threshold moved must not agree any more.
+template <class S, class F>
+void expect_that_it_can_fail(const std::string& name, F change) {
+  S step;
+  change(step);
+  testing::TestPartResultArray failures;
+  int found;
+  {
+    testing::ScopedFakeTestPartResultReporter reporter(&failures);
+    found = differences(name, step);
+  }
+  EXPECT_GT(found, 0) << name;
+}
+
+TEST(Rules, TheComparisonCanFail) {
+  expect_that_it_can_fail<curate::GopherRepetition>("gopher_repetition",
+                                                    [](auto& step) { step.duplicated_n_grams[0] = 0.2; });
+  expect_that_it_can_fail<curate::GopherRepetition>("gopher_repetition", [](auto& step) { step.top_n_gram[2] = 0.17; });
+  expect_that_it_can_fail<curate::GopherQuality>("gopher_quality", [](auto& step) { step.min_stop_words = 3; });
+  expect_that_it_can_fail<curate::C4>("c4_strict", [](auto& step) { step.remove_citations = false; });
+  expect_that_it_can_fail<curate::FineWeb>("fineweb", [](auto& step) { step.short_line_length = 29; });
+}
+
+// ---- n-grams against the obvious way
+// -----------------------------------------------------------------------------------
+
+std::vector<std::string> words_of(Document& document) {
+  std::vector<std::string> words;
+  for (const curate::Word& word : document.words().all()) words.emplace_back(document.words().text(word));
+  return words;
+}
+
+std::uint64_t obvious_top(const std::vector<std::string>& words, std::size_t n) {
+  std::vector<std::pair<std::string, std::uint64_t>> counts;
+  for (std::size_t i = 0; i + n <= words.size(); ++i) {
+    std::string gram = words[i];
+    for (std::size_t j = 1; j < n; ++j) gram += " " + words[i + j];
+    auto known = std::find_if(counts.begin(), counts.end(), [&](auto& entry) { return entry.first == gram; });
+    if (known == counts.end()) {
+      counts.emplace_back(gram, 1);
+    } else {
+      ++known->second;
+    }
+  }
+  std::uint64_t most = 0, length = 0;
+  for (auto& [gram, count] : counts) {
+    if (count > most) most = count, length = gram.size();
+  }
+  return most * length;
+}
+
+std::uint64_t obvious_duplicated(const std::vector<std::string>& words, std::size_t n) {
+  std::set<std::string> seen;
+  std::uint64_t repeated = 0;
+  for (std::size_t i = 0; i + n <= words.size();) {
+    std::string gram;
+    for (std::size_t j = 0; j < n; ++j) gram += words[i + j];
+    if (seen.insert(gram).second) {
+      ++i;
+    } else {
+      repeated += gram.size();
+      i += n;
+    }
+  }
+  return repeated;
+}
+
+TEST(NGrams, AreCountedTheObviousWay) {
+  base::Random random(17);
+  Document document;
+  for (int round = 0; round < 400; ++round) {
+    // Few different short words, so that n-grams repeat, also across other word boundaries ("ab c", "a bc").
+    static const std::vector<std::string> parts = {"a",        "b", "ab", "ba",  "aab",
+                                                   "abcdefgh", "-", "--", "xyz", "abcdefghijklmnopqrstu"};
+    std::string text;
+    std::uint64_t variety = 1 + random.below(parts.size());
+    for (std::uint64_t i = 0, n = random.below(120); i < n; ++i) text += parts[random.below(variety)] + " ";
+    document.reset(text, "", "");
+    std::vector<std::string> words = words_of(document);
+    curate::TopNGrams top(document);
+    for (std::size_t n = 2; n <= 4; ++n) EXPECT_EQ(top.next(), obvious_top(words, n)) << n << " " << text;
+    curate::DuplicateNGrams duplicated(document, 5);
+    for (std::size_t n = 5; n <= 10; ++n) {
+      EXPECT_EQ(duplicated.code_points(n), obvious_duplicated(words, n)) << n << " " << text;
+      EXPECT_GE(duplicated.at_most(n), duplicated.code_points(n));
+    }
+  }
+}
+
+// ---- by hand
+// -----------------------------------------------------------------------------------------------------------
+
+TEST(C4, Citations) {
+  EXPECT_EQ(curate::without_citations("a[1] b[] c[edit] d[citation needed]."), "a b c d.");
+  EXPECT_EQ(curate::without_citations("[[12]] [x] [1"), "[] [x] [1");
+  EXPECT_EQ(curate::without_citations("[١٢]x"), "x") << "digits of any script";
+}
+
+TEST(C4, PhrasesAreFoundWhereverTheyStand) {
+  std::vector<std::pair<std::uint32_t, curate::Phrase>> found;
+  for (const char* phrase : {"Lorem Ipsum", "JAVASCRIPT", "terms of use", "Privacy policy", "cookie policy",
+                             "uses cookies", "USE OF COOKIES", "use cookies"}) {
+    for (std::size_t before = 0; before < 140; ++before) {
+      curate::find_phrases(std::string(before, '.') + phrase + std::string(70, '.'), found);
+      ASSERT_EQ(found.size(), 1u) << phrase << " " << before;
+      EXPECT_EQ(found[0].first, before);
+    }
+    curate::find_phrases(phrase, found);
+    EXPECT_EQ(found.size(), 1u) << phrase;
+    curate::find_phrases(std::string(phrase).substr(0, std::strlen(phrase) - 1), found);
+    EXPECT_EQ(found.size(), 0u);
+  }
+}
+
+TEST(C4, CountsTheWordsOfTheEditedText) {
+  curate::C4 step;
+  std::string text =
+      "  First sentence here. [1] Second one is there.\nshort\nThird, don't go. Fourth is it? Yes it is!  \n";
+  Document document;
+  document.reset(text, "", "");
+  ASSERT_TRUE(step.apply(document).keep);
+  EXPECT_EQ(document.text(), "First sentence here.  Second one is there.\nThird, don't go. Fourth is it? Yes it is!");
+  EXPECT_TRUE(document.edited());
+  std::size_t told = document.word_count();
+  EXPECT_EQ(told, document.words().size());
+}
+
+TEST(Gopher, ThresholdZeroIsOff) {
+  Document document;
+  std::string text = "x";
+  document.reset(text, "", "");
+  curate::GopherQuality quality;
+  quality.min_doc_words = 0;
+  quality.min_avg_word_length = 0;
+  quality.min_stop_words = 0;
+  quality.prepare();
+  EXPECT_TRUE(quality.apply(document).keep);
+  quality.min_doc_words = 50;
+  Verdict verdict = quality.apply(document);
+  EXPECT_EQ(verdict.reason, "gopher_short_doc");
+  EXPECT_EQ(verdict.value, 1);
+  EXPECT_EQ(verdict.threshold, 50);
+}
+
+}  // namespace
