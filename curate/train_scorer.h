@@ -23,7 +23,7 @@ struct TrainScorerOptions {
   int dimension = 32, epochs = 8, word_ngrams = 2, min_count = 3, buckets = 200000;
   double learning_rate = 0.3;
   bool quantise = true;
-  std::int64_t max_rows = 60000;
+  std::int64_t max_rows = 20000;
 
   void visit(base::OptionVisitor& v);
 };

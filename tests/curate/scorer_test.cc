@@ -1,0 +1,228 @@
+// The language and textbook steps, and training the textbook model.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/random.h"
+#include "curate/language.h"
+#include "curate/models.h"
+#include "curate/scorer_text.h"
+#include "curate/textbook.h"
+#include "curate/train_scorer.h"
+
+namespace {
+
+namespace fs = std::filesystem;
+using curate::Document;
+using curate::Verdict;
+using testing::HasSubstr;
+
+class Folder {
+ public:
+  Folder() : path_(fs::temp_directory_path() / ("hornbook-scorer-" + std::to_string(getpid()))) {
+    fs::create_directories(path_);
+  }
+  ~Folder() { fs::remove_all(path_); }
+  fs::path operator/(const std::string& name) const { return path_ / name; }
+
+ private:
+  fs::path path_;
+};
+
+template <class F>
+std::string error_of(F f) {
+  try {
+    f();
+  } catch (const base::Error& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+// The model is fetched, not committed: scripts/install.sh.
+const fs::path kLanguageModel = HORNBOOK_SOURCE_DIR "/build/data/lid.176.ftz";
+
+TEST(Language, KeepsWhatIsAboveTheThreshold) {
+  ASSERT_TRUE(fs::exists(kLanguageModel)) << "run scripts/install.sh";
+  curate::Language step;
+  step.model = kLanguageModel;
+  step.prepare();
+  Document document;
+  auto apply = [&](std::string_view text) {
+    document.reset(text, "", "");
+    return step.apply(document);
+  };
+  EXPECT_TRUE(apply("This is a plain English sentence,\nwith a second line that is English too.").keep);
+  EXPECT_EQ(document.labels().at(0).second, "en");
+  double score = document.scores().at(0).second;
+  EXPECT_GT(score, 0.65);
+  Verdict german = apply("Das ist ein ganz gewöhnlicher deutscher Satz, und er ist nicht englisch.");
+  EXPECT_FALSE(german.keep);
+  EXPECT_EQ(german.reason, "language");
+  EXPECT_EQ(document.labels().at(0).second, "de");
+
+  step.min_score = score;  // strictly above
+  EXPECT_FALSE(apply("This is a plain English sentence,\nwith a second line that is English too.").keep);
+  step.keep = {"de", "fr"};
+  step.min_score = 0.65;
+  step.prepare();
+  EXPECT_TRUE(apply("Das ist ein ganz gewöhnlicher deutscher Satz, und er ist nicht englisch.").keep);
+  step.keep = {};
+  step.prepare();
+  EXPECT_TRUE(apply("This is a plain English sentence, with a second part that is English too.").keep);
+  EXPECT_FALSE(apply("").keep);
+}
+
+TEST(Language, SaysWhatIsMissingAndHowToGetIt) {
+  curate::Language step;
+  step.model = "/nowhere/lid.176.ftz";
+  EXPECT_THAT(error_of([&] { step.prepare(); }), HasSubstr("scripts/install.sh"));
+  ASSERT_TRUE(fs::exists(kLanguageModel)) << "run scripts/install.sh";
+  step.model = kLanguageModel;
+  step.keep = {"english"};
+  EXPECT_THAT(error_of([&] { step.prepare(); }), HasSubstr("english"));
+  EXPECT_THAT(error_of([] { curate::find_model("", "no-such.ftz", "textbook.model", "train one"); }),
+              testing::AllOf(HasSubstr("no-such.ftz"), HasSubstr("share/hornbook/models"), HasSubstr("train one")));
+  Folder folder;
+  base::write_file(folder / "some.ftz", "x");
+  setenv("HORNBOOK_MODELS", (folder / "").c_str(), 1);
+  EXPECT_EQ(curate::find_model("", "some.ftz", "o", "a").filename(), "some.ftz");
+  unsetenv("HORNBOOK_MODELS");
+}
+
+TEST(ScorerText, OneLineOfTokens) {
+  std::string line;
+  curate::scorer_text("Hello, World!\n\tNumber 42 — naïve_x", line);
+  EXPECT_EQ(line, "hello , world ! number 00 — naïve_x");
+  curate::scorer_text(" \n ", line);
+  EXPECT_EQ(line, "");
+  std::string text(3000, 'a');
+  text += std::string(4000, 'b');  // 7,000: 2,500 from the middle on
+  curate::scorer_text(text, line);
+  EXPECT_EQ(line, std::string(2500, 'b'));
+}
+
+/// Textbook sentences and log lines of several sources.
+void write_corpus(const fs::path& path) {
+  base::Random random(5);
+  const std::vector<std::string> good = {"therefore", "we", "explain", "the",   "idea",
+                                         "because",   "an", "example", "shows", "why"};
+  const std::vector<std::string> bad = {"error",     "0x7f", "daemon", "restart", "pid",
+                                        "changelog", "null", "warn",   "exit",    "bin"};
+  std::ofstream out(path);
+  for (int i = 0; i < 600; ++i) {
+    bool is_good = i % 2;
+    std::string text;
+    for (int w = 0; w < 40; ++w) {
+      const auto& list = random.below(10) < 8 ? (is_good ? good : bad) : (is_good ? bad : good);
+      text += list[random.below(list.size())] + " ";
+    }
+    nlohmann::json record = {{"id", i},
+                             {"text", text},
+                             {"quality", is_good ? 3 : 0},
+                             {"lang", i % 10 == 9 ? "de" : "en"},
+                             {"source", "s" + std::to_string(i % 12)}};
+    out << record.dump() << "\n";
+  }
+  out << R"({"text":"neither","quality":1,"source":"s1","lang":"en"})"
+      << "\n{broken\n";
+}
+
+curate::TrainScorerOptions options_for(const fs::path& corpus, const fs::path& model) {
+  curate::TrainScorerOptions options;
+  options.input = {corpus.string()};
+  options.output = model.string();
+  options.where = {"lang=en"};
+  options.buckets = 2000;
+  options.dimension = 8;
+  options.epochs = 5;
+  options.quantise = false;
+  return options;
+}
+
+std::string run(curate::TrainScorerOptions options, bool json) {
+  base::Command command = curate::train_scorer_command();
+  base::Command::Bound bound = command.bind();
+  *static_cast<curate::TrainScorerOptions*>(bound.options.get()) = std::move(options);
+  std::ostringstream out, err;
+  base::Context context{out, err, true, json, "", "curate"};
+  EXPECT_EQ(bound.run(context), 0);
+  return out.str();
+}
+
+TEST(TrainScorer, LearnsAndMeasuresOnWhatItHasNotSeen) {
+  Folder folder;
+  write_corpus(folder / "corpus.jsonl");
+  nlohmann::json result = nlohmann::json::parse(run(options_for(folder / "corpus.jsonl", folder / "model.bin"), true));
+  EXPECT_EQ(result["good"], 240);  // every tenth record is German, and those are good ones
+  EXPECT_EQ(result["bad"], 300);
+  EXPECT_GT(result["unseen_documents"]["auc"], 0.95);
+  EXPECT_GT(result["unseen_groups"]["auc"], 0.95);
+  EXPECT_GT(result["unseen_groups"]["good"].get<int>() + result["unseen_groups"]["bad"].get<int>(), 20);
+  EXPECT_FALSE(result["calibration"].empty());
+
+  std::string first = base::read_file(folder / "model.bin");
+  run(options_for(folder / "corpus.jsonl", folder / "model.bin"), false);
+  EXPECT_EQ(first, base::read_file(folder / "model.bin")) << "the same records, the same model";
+
+  curate::Textbook step;
+  step.model = folder / "model.bin";
+  step.prepare();
+  Document document;
+  std::string good = "We explain the idea, because an example shows why.",
+              bad = "daemon restart: pid 0x7f exit null, error";
+  document.reset(good, "", "");
+  EXPECT_TRUE(step.apply(document).keep);
+  double high = document.scores().at(0).second;
+  document.reset(bad, "", "");
+  Verdict verdict = step.apply(document);
+  EXPECT_EQ(verdict.reason, "textbook");
+  EXPECT_EQ(verdict.threshold, 0.5);
+  EXPECT_LT(document.scores().at(0).second, high);
+  EXPECT_LE(high, 1.0);
+
+  step.good = {"good=0.5", "bad=0.5"};
+  step.prepare();
+  document.reset(good, "", "");
+  step.apply(document);
+  EXPECT_NEAR(document.scores().at(0).second, 0.5, 1e-4);
+  step.good = {"splendid"};
+  EXPECT_THAT(error_of([&] { step.prepare(); }), HasSubstr("splendid"));
+}
+
+TEST(TrainScorer, QuantisedModelsAreSmallAndAgree) {
+  Folder folder;
+  write_corpus(folder / "corpus.jsonl");
+  curate::TrainScorerOptions options = options_for(folder / "corpus.jsonl", folder / "model.ftz");
+  options.quantise = true;
+  options.max_rows = 400;
+  nlohmann::json result = nlohmann::json::parse(run(options, true));
+  EXPECT_LT(result["bytes"], 40000);
+  EXPECT_GT(result["unseen_groups"]["auc"], 0.9);
+}
+
+TEST(TrainScorer, RefusesWhatTeachesNothing) {
+  Folder folder;
+  write_corpus(folder / "corpus.jsonl");
+  curate::TrainScorerOptions options = options_for(folder / "corpus.jsonl", folder / "model.ftz");
+  options.good = {"7"};
+  EXPECT_THAT(error_of([&] { run(options, true); }), HasSubstr("records of both kinds"));
+  options.where = {"lang"};
+  EXPECT_THAT(error_of([&] { run(options, true); }), HasSubstr("FIELD=VALUE"));
+}
+
+TEST(TrainScorer, AreaUnderTheCurve) {
+  std::vector<double> good = {0.9, 0.8, 0.5}, bad = {0.5, 0.1};
+  EXPECT_DOUBLE_EQ(curate::area_under_curve(good, bad), 5.5 / 6);
+  EXPECT_TRUE(std::isnan(curate::area_under_curve(good, {})));
+}
+
+}  // namespace
