@@ -238,7 +238,9 @@ std::string time_table(const json& report) {
                         step["megabytes_per_second"].get<double>());
   plain("match duplicates", report["seconds"]["duplicates"]);
   plain("compress", report["seconds"]["write"]);
-  return html + "</table></div><p class=soft>Seconds of processor time, all threads added up; match duplicates: of wall time.</p>";
+  return html +
+         "</table></div><p class=soft>Seconds of processor time, all threads added up; match duplicates: of wall "
+         "time.</p>";
 }
 
 std::string samples(const json& report) {
