@@ -32,7 +32,7 @@ say "5. Fine-tune SmolLM2-135M-Instruct with LoRA"
 run $bin/finetune train --config configs/finetune-smollm2.yaml
 
 say "6. Merge the adapter: a Hugging Face folder and a GGUF file"
-run $bin/lora merge $out/run --format hf --format gguf
+run $bin/lora merge $out/run --format hf --format gguf --dtype float32
 
 say "7. Three prompts, before and after"
 printf '%s\n' '{"prompt":"How do I make a branch in git?"}' '{"prompt":"How can I read a file line by line in Perl?"}' \
