@@ -18,11 +18,10 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 
 void ExplainOptions::visit(base::OptionVisitor& v) {
-  reading.visit(v);
+  pipeline.visit(v, false);
   v("run", run, "output folder of a run: its steps and input are used", base::PathKind::kPath);
   v("id", id, "id of the document");
   v("number", number, "without an id: which document of the input, from 1");
-  v.list("steps", steps, step_registry(), "the steps to explain");
 }
 
 namespace {
@@ -89,14 +88,16 @@ json outcome(const fs::path& run, const std::string& id, const Found& found) {
 
 int run_explain(ExplainOptions& options, base::Context& context) {
   RunOptions from_run;
-  InputOptions* reading = &options.reading;
-  std::vector<base::NamedGroup>* steps = &options.steps;
+  InputOptions* reading = &options.pipeline.reading;
+  std::vector<base::NamedGroup>* steps = &options.pipeline.steps;
+  if (options.run.empty() && fs::exists(fs::path(options.pipeline.output) / "report.json"))
+    options.run = options.pipeline.output;
   if (!options.run.empty()) {
     base::OptionSet set(from_run);
     const std::string file = (fs::path(options.run) / "run.yaml").string();
     set.read_yaml(base::read_file(file), file);
-    if (options.reading.input.empty()) reading = &from_run.reading;
-    if (options.steps.empty()) steps = &from_run.steps;
+    if (reading->input.empty()) reading = &from_run.reading;
+    if (steps->empty()) steps = &from_run.steps;
   }
   if (steps->empty())
     throw base::UsageError({"there are no steps to explain", "steps", "", "--run DIR, --config FILE or --preset", ""});

@@ -7,10 +7,9 @@
 namespace curate {
 
 struct ExplainOptions {
-  InputOptions reading;
+  RunOptions pipeline;  ///< so that a run's config can be given as it is
   std::string run, id;
   std::uint64_t number = 1;
-  std::vector<base::NamedGroup> steps;
   void visit(base::OptionVisitor& v);
 };
 

@@ -14,10 +14,14 @@ void InputOptions::visit(base::OptionVisitor& v) {
   v("threads", threads, "threads, 0 = as many as the machine has");
 }
 
-void RunOptions::visit(base::OptionVisitor& v) {
+void RunOptions::visit(base::OptionVisitor& v, bool output_required) {
   reading.visit(v);
-  v.required("output", output, "folder for kept/, dropped/, quarantine/, report.json, report.html and run.yaml",
-             base::PathKind::kPath);
+  const char* output_help = "folder for kept/, dropped/, quarantine/, report.json, report.html and run.yaml";
+  if (output_required) {
+    v.required("output", output, output_help, base::PathKind::kPath);
+  } else {
+    v("output", output, output_help, base::PathKind::kPath);
+  }
   v.list("steps", steps, step_registry(), "the steps in order; 'curate steps' lists them with their options");
   v("shard_size", shard_size, "a new file begins when its records have reached this size, uncompressed");
   v("level", level, "zstd level of what is written, 1 to 19");

@@ -33,7 +33,9 @@ struct RunOptions {
   double checkpoint_seconds = 10;
   bool resume = false, overwrite = false;
 
-  void visit(base::OptionVisitor& v);
+  void visit(base::OptionVisitor& v) { visit(v, true); }
+  /// For commands that read a run's config but write nothing: `output` may be missing.
+  void visit(base::OptionVisitor& v, bool output_required);
 };
 
 /// A step that decides on its own, with the label it is counted under.

@@ -14,7 +14,7 @@ parser.add_argument("cases")
 parser.add_argument("bin")
 parser.add_argument("names", nargs="*")
 parser.add_argument("--rewrite", action="store_true")
-arguments = parser.parse_args()
+arguments = parser.parse_intermixed_args()
 bin_folder = os.path.abspath(arguments.bin)
 source = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
