@@ -77,7 +77,6 @@ Verdict GopherRepetition::apply(Document& document, std::vector<Measure>* measur
   for (int i = 0; i < 6; ++i) {
     if (duplicated_n_grams[i] == 0) continue;
     const auto n = static_cast<std::size_t>(5 + i);
-    if (!judge.wants_all() && duplicated.at_most(n) / length <= duplicated_n_grams[i]) continue;
     double share = duplicated.code_points(n) / length;
     if (over(kDuplicatedNames[i], share, duplicated_n_grams[i])) return judge.verdict();
   }

@@ -167,15 +167,4 @@ std::uint64_t DuplicateNGrams::code_points(std::size_t n) {
   return repeated;
 }
 
-std::uint64_t DuplicateNGrams::at_most(std::size_t n) const {
-  const std::vector<Word>& words = document_.words().all();
-  std::uint64_t covered = 0;
-  std::size_t end = 0;
-  for (std::uint32_t i : candidates_) {
-    if (i + n > words.size()) break;
-    for (end = std::max<std::size_t>(end, i); end < i + n; ++end) covered += words[end].code_points;
-  }
-  return covered;
-}
-
 }  // namespace curate

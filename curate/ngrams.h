@@ -29,8 +29,6 @@ class DuplicateNGrams {
  public:
   DuplicateNGrams(Document& document, std::size_t least);
   std::uint64_t code_points(std::size_t n);  ///< n >= least
-  /// A number that code_points(n) does not exceed, found much faster.
-  std::uint64_t at_most(std::size_t n) const;
 
  private:
   Document& document_;

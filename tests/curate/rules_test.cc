@@ -154,7 +154,6 @@ TEST(NGrams, AreCountedTheObviousWay) {
     curate::DuplicateNGrams duplicated(document, 5);
     for (std::size_t n = 5; n <= 10; ++n) {
       EXPECT_EQ(duplicated.code_points(n), obvious_duplicated(words, n)) << n << " " << text;
-      EXPECT_GE(duplicated.at_most(n), duplicated.code_points(n));
     }
   }
 }
