@@ -19,6 +19,7 @@
 #include "base/stream.h"
 #include "base/text.h"
 #include "curate/checkpoint.h"
+#include "curate/dry_run.h"
 #include "curate/report.h"
 #include "curate/stage.h"
 
@@ -336,6 +337,7 @@ nlohmann::json Run::finish() {
 }  // namespace
 
 int run_pipeline(RunOptions& options, base::Context& context) {
+  if (options.dry_run > 0) return run_dry(options, context);
   const fs::path output(options.output);
   if (options.resume && fs::exists(output / "report.json") && !fs::exists(output / ".work" / "checkpoint.json")) {
     if (!context.quiet) fmt::print(context.err, "{} is complete already\n", options.output);

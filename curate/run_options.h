@@ -29,7 +29,7 @@ struct RunOptions {
   std::vector<base::NamedGroup> steps;
   base::ByteSize shard_size{256u << 20};
   int level = 3;
-  std::uint64_t max_bad = 10000;
+  std::uint64_t max_bad = 10000, dry_run = 0;
   double checkpoint_seconds = 10;
   bool resume = false, overwrite = false;
 

@@ -248,5 +248,21 @@ TEST_F(HostileCorpus, StepsBehindDeduplicate) {
   EXPECT_EQ(other.report["kept"]["records"], ran.report["kept"]["records"]);
 }
 
+// A sample of all records tells what the run does; a smaller one comes near; nothing is written.
+TEST_F(HostileCorpus, DryRun) {
+  const std::string steps = "steps:\n  - gopher_quality\n  - deduplicate\n", out = folder_ / "out";
+  json whole = run(steps, {folder_ / "a.jsonl", "--output", out, "--dry-run", "100000"}).report["projection"];
+  json part = run(steps, {folder_ / "a.jsonl", "--output", out, "--dry-run", "500"}).report["projection"];
+  EXPECT_FALSE(fs::exists(out));
+  Ran real = run("steps:\n  - gopher_quality\n", {folder_ / "a.jsonl", "--output", out});
+  EXPECT_EQ(whole["kept_records"], real.report["kept"]["records"]);
+  EXPECT_EQ(whole["kept_bytes"], real.report["kept"]["bytes"]);
+  EXPECT_EQ(whole["kept_share_low"], whole["kept_share_high"]);
+  EXPECT_EQ(part["sampled"], 500);
+  EXPECT_LT(part["kept_share_low"].get<double>(), whole["kept_share"].get<double>());
+  EXPECT_GT(part["kept_share_high"].get<double>(), whole["kept_share"].get<double>());
+  EXPECT_LT(part["kept_share_high"].get<double>() - part["kept_share_low"].get<double>(), 0.1);
+}
+
 }  // namespace
 }  // namespace curate
