@@ -37,8 +37,8 @@ run $bin/lora merge $out/run --format hf --format gguf --dtype float32
 say "7. Three prompts, before and after"
 printf '%s\n' '{"prompt":"How do I make a branch in git?"}' '{"prompt":"How can I read a file line by line in Perl?"}' \
   '{"prompt":"What is a decorator in Python?"}' >$out/prompts.jsonl
-printf '\n-- before\n'; run $bin/finetune generate --model build/data/smollm2.gguf --prompts $out/prompts.jsonl --max-tokens 48 --json
-printf '\n-- after\n'; run $bin/finetune generate --model $out/run/merged --prompts $out/prompts.jsonl --max-tokens 48 --json
+printf '\n-- before\n'; run $bin/finetune generate --model build/data/smollm2.gguf --prompts $out/prompts.jsonl --max-tokens 48
+printf '\n-- after\n'; run $bin/finetune generate --model $out/run/merged --prompts $out/prompts.jsonl --max-tokens 48
 
 say "8. Is what was exported what was trained?"
 python3 -c "import json; [print(json.loads(l)['instruction']) for l in open('$out/questions.jsonl').readlines()[:5]]" >$out/verify.txt
