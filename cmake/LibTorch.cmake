@@ -36,6 +36,10 @@ add_library(libtorch INTERFACE)
 target_include_directories(libtorch SYSTEM INTERFACE ${_root}/include ${_root}/include/torch/csrc/api/include)
 target_link_libraries(libtorch INTERFACE ${_root}/lib/libtorch_cpu.so ${_root}/lib/libc10.so)
 target_link_options(libtorch INTERFACE -Wl,--allow-shlib-undefined)
+# at::parallel_for is a template around OpenMP: without -fopenmp it runs on one thread. The runtime is the wheel's own.
+file(GLOB _libgomp ${_root}/lib/libgomp*.so.1)
+target_compile_options(libtorch INTERFACE -fopenmp)
+target_link_libraries(libtorch INTERFACE ${_libgomp})
 
 # Gives a program its run path: the wheel's folder in the build tree and, unless the libraries are bundled, when
 # installed. libtorch_cpu needs libgomp, cudart and cupti; its own run path finds them beside it or in their wheels.

@@ -6,23 +6,13 @@
 #include <cmath>
 #include <numbers>
 
+#include "finetune/fused_rows.h"
+
 namespace finetune {
 namespace {
 
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
-
-// heads [T, n, head_dim] -> rotated, half-split as in Hugging Face's layout: (x1, x2) -> (x1 cos - x2 sin,
-// x2 cos + x1 sin). The inverse turns the other way. Computed in float32, rounded once.
-at::Tensor rotate(const at::Tensor& heads, const Rotation& rotation, bool inverse) {
-  std::int64_t half = heads.size(2) / 2;
-  at::Tensor x = heads.to(at::kFloat);
-  at::Tensor x1 = x.narrow(2, 0, half), x2 = x.narrow(2, half, half);
-  double sign = inverse ? -1 : 1;
-  at::Tensor y1 = (x1 * rotation.cosines).addcmul_(x2, rotation.sines, -sign);
-  at::Tensor y2 = (x2 * rotation.cosines).addcmul_(x1, rotation.sines, sign);
-  return at::cat({y1, y2}, 2).to(heads.scalar_type());
-}
 
 // The q, k, v of one document as [kv_heads, group, tokens, head_dim], without copies: key heads stand in the batch
 // dimension and are repeated over their group with stride 0.
@@ -52,10 +42,8 @@ struct PackedAttentionFunction : torch::autograd::Function<PackedAttentionFuncti
   static at::Tensor forward(AutogradContext* context, const at::Tensor& qkv, const HeadShape& shape,
                             const Rotation& rotation, const std::vector<std::int64_t>& lengths) {
     std::int64_t tokens = qkv.size(0), turned = shape.heads + shape.kv_heads;
-    at::Tensor heads = at::empty({tokens, turned + shape.kv_heads, shape.head_dim}, qkv.options());
-    at::Tensor source = qkv.view(heads.sizes());
-    heads.narrow(1, 0, turned).copy_(rotate(source.narrow(1, 0, turned), rotation, false));
-    heads.narrow(1, turned, shape.kv_heads).copy_(source.narrow(1, turned, shape.kv_heads));
+    at::Tensor heads =
+        rotate(qkv.view({tokens, turned + shape.kv_heads, shape.head_dim}), turned, rotation, false, Passes::kFused);
     at::Tensor out = at::empty({tokens, shape.heads * shape.head_dim}, qkv.options());
     variable_list saved = {heads, out, rotation.cosines, rotation.sines};
     std::int64_t first = 0;
@@ -96,9 +84,7 @@ struct PackedAttentionFunction : torch::autograd::Function<PackedAttentionFuncti
       here.narrow(1, turned, shape.kv_heads).copy_(dv.sum(1).permute({1, 0, 2}));
       first += length;
     }
-    Rotation rotation{saved[2], saved[3]};
-    at::Tensor turning = d.narrow(1, 0, turned);
-    turning.copy_(rotate(turning, rotation, true));
+    fused::rotate(d, turned, saved[2], saved[3], -1, d);  // in place: the inverse turn
     return {d.view({tokens, -1}), at::Tensor(), at::Tensor(), at::Tensor()};
   }
 };
@@ -145,9 +131,8 @@ at::Tensor packed_attention(const at::Tensor& qkv, const HeadShape& shape, const
 at::Tensor packed_attention_by_autograd(const at::Tensor& qkv, const HeadShape& shape, const Rotation& rotation,
                                         const std::vector<std::int64_t>& lengths) {
   std::int64_t turned = shape.heads + shape.kv_heads;
-  at::Tensor source = qkv.view({qkv.size(0), turned + shape.kv_heads, shape.head_dim});
   at::Tensor heads =
-      at::cat({rotate(source.narrow(1, 0, turned), rotation, false), source.narrow(1, turned, shape.kv_heads)}, 1);
+      rotate(qkv.view({qkv.size(0), turned + shape.kv_heads, shape.head_dim}), turned, rotation, false, Passes::kAten);
   std::vector<at::Tensor> results;
   std::int64_t first = 0;
   for (std::int64_t length : lengths) {
@@ -161,10 +146,10 @@ at::Tensor packed_attention_by_autograd(const at::Tensor& qkv, const HeadShape& 
 at::Tensor cached_attention(const at::Tensor& qkv, const HeadShape& shape, const Rotation& rotation, at::Tensor& keys,
                             at::Tensor& values, std::int64_t past) {
   std::int64_t tokens = qkv.size(0), turned = shape.heads + shape.kv_heads, group = shape.heads / shape.kv_heads;
-  at::Tensor source = qkv.view({tokens, turned + shape.kv_heads, shape.head_dim});
-  at::Tensor heads = rotate(source.narrow(1, 0, turned), rotation, false);
+  at::Tensor heads =
+      rotate(qkv.view({tokens, turned + shape.kv_heads, shape.head_dim}), turned, rotation, false, passes_for(qkv));
   keys.narrow(1, past, tokens).copy_(heads.narrow(1, shape.heads, shape.kv_heads).permute({1, 0, 2}));
-  values.narrow(1, past, tokens).copy_(source.narrow(1, turned, shape.kv_heads).permute({1, 0, 2}));
+  values.narrow(1, past, tokens).copy_(heads.narrow(1, turned, shape.kv_heads).permute({1, 0, 2}));
   std::int64_t all = past + tokens;
   at::Tensor q =
       heads.narrow(1, 0, shape.heads).reshape({tokens, shape.kv_heads, group, shape.head_dim}).permute({1, 2, 0, 3});

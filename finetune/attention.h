@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "finetune/elementwise.h"
 #include "lora/model_config.h"
 
 namespace finetune {
@@ -14,10 +15,6 @@ namespace finetune {
 /// "llama3": [head_dim / 2] float32.
 at::Tensor inverse_frequencies(const lora::ModelConfig& config);
 
-/// Cosines and sines of a row of tokens, [T, 1, head_dim / 2] each, in float32.
-struct Rotation {
-  at::Tensor cosines, sines;
-};
 /// `positions` [T]; angle = position * inverse frequency.
 Rotation rotation_at(const at::Tensor& positions, const at::Tensor& inverse_frequencies);
 

@@ -177,6 +177,46 @@ TEST(Model, ElementwiseGradientsEqualAutograd) {
   EXPECT_LT(relative(gradient, x.grad()), 1e-6);
 }
 
+// The one-pass forms for the CPU against the same in ATen's operations.
+TEST(Model, FusedPassesEqualAtens) {
+  using finetune::Passes;
+  for (at::ScalarType type : {at::kFloat, at::kBFloat16})
+    for (std::int64_t n : {2, 6, 64, 100, 1536}) {  // also sizes that no vector divides
+      double bound = type == at::kFloat ? 1e-6 : 1e-2;
+      at::manual_seed(static_cast<std::uint64_t>(n));
+      at::Tensor x = (3 * at::randn({37, n})).to(type), dy = at::randn({37, n}).to(type), w = at::randn({n}).to(type);
+      auto near = [&](const at::Tensor& a, const at::Tensor& b, const char* what) {
+        EXPECT_EQ(a.scalar_type(), b.scalar_type());
+        EXPECT_LT(relative(a.to(at::kFloat), b.to(at::kFloat)), bound) << what << " of " << n;
+      };
+      auto [fused, fused_inverse] = finetune::rms_norm_forward(x, w, 1e-5, Passes::kFused);
+      auto [plain, plain_inverse] = finetune::rms_norm_forward(x, w, 1e-5, Passes::kAten);
+      near(fused, plain, "norm");
+      EXPECT_LT(relative(fused_inverse, plain_inverse), 1e-6);
+      if (type == at::kBFloat16) {
+        // Rounded before the product with the weight, like the peer: equal but for the rare tie.
+        EXPECT_GT(fused.eq(plain).to(at::kFloat).mean().item<double>(), 0.99);
+      }
+      near(finetune::rms_norm_backward(dy, x, w, plain_inverse, Passes::kFused),
+           finetune::rms_norm_backward(dy, x, w, plain_inverse, Passes::kAten), "norm backward");
+      at::Tensor gate_up = (5 * at::randn({37, 2 * n})).to(type);
+      gate_up[0].fill_(200);
+      gate_up[1].fill_(-200);
+      near(finetune::swiglu_forward(gate_up, Passes::kFused), finetune::swiglu_forward(gate_up, Passes::kAten),
+           "swiglu");
+      near(finetune::swiglu_backward(dy, gate_up, Passes::kFused),
+           finetune::swiglu_backward(dy, gate_up, Passes::kAten), "swiglu backward");
+      at::Tensor heads = at::randn({37, 3, n}).to(type), angles = at::randn({37, 1, n / 2});
+      finetune::Rotation rotation{angles.cos(), angles.sin()};
+      for (bool inverse : {false, true})
+        near(finetune::rotate(heads, 2, rotation, inverse, Passes::kFused),
+             finetune::rotate(heads, 2, rotation, inverse, Passes::kAten), "rotate");
+      at::Tensor bad = x.clone();
+      bad[2][0] = NAN;
+      EXPECT_TRUE(std::get<0>(finetune::rms_norm_forward(bad, w, 1e-5, Passes::kFused))[2].isnan().all().item<bool>());
+    }
+}
+
 TEST(Model, ChunkedLossEqualsFull) {
   at::manual_seed(9);
   at::Tensor hidden = at::randn({50, 24}).requires_grad_(), head = at::randn({101, 24});
