@@ -68,7 +68,10 @@ int run_dry(RunOptions& options, base::Context& context) {
     item.block.bytes += one.line + "\n";
     item.block.places.push_back(one.place);
   }
-  StageSetup setup{plan, fields, files, 1, true, nullptr, {}, {}, ""};
+  StageSetup setup;
+  setup.plan = plan;
+  setup.fields = fields;
+  setup.files = files;
   BlockResult result = StageWorker(setup).read(std::move(item));
   const Statistics& statistics = result.statistics;
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "curate/report.h"
+#include "curate/sweep.h"
 
 namespace curate {
 
@@ -15,6 +16,10 @@ int run_report(ReportOptions& options, base::Context& context) {
   if (options.run.empty())
     throw base::UsageError({"no folder was given", "run", "", "output folders of curate run", ""});
   for (const std::string& folder : options.run) {
+    if (!options.sweep.empty()) {
+      run_sweep(folder, options.sweep, context);
+      continue;
+    }
     const std::filesystem::path path = std::filesystem::path(folder) / "report.json";
     nlohmann::json report = nlohmann::json::parse(base::read_file(path), nullptr, false);
     if (!report.is_object() || !report.contains("steps"))

@@ -54,6 +54,7 @@ class Run {
   void settle(const SpillReader& spill, std::span<const Fingerprint> prints, std::vector<Duplicate>& duplicates);
   void take(BlockResult result, double share);
   void open_outputs();
+  StageSetup stage_setup(const StagePlan& plan) const;
   void checkpoint();
 
   RunOptions& options_;
@@ -179,6 +180,17 @@ void Run::take(BlockResult result, double share) {
                                base::human_count(s.read.records), base::human_count(s.dropped.records)));
 }
 
+StageSetup Run::stage_setup(const StagePlan& plan) const {
+  StageSetup setup;
+  setup.plan = plan;
+  setup.fields = state_.fields;
+  setup.files = files_;
+  setup.level = options_.level;
+  setup.keep_values = options_.keep_values;
+  setup.last = state_.stage + 1 == stages_.size();
+  return setup;
+}
+
 void Run::first_stage(const StagePlan& plan) {
   base::RecordOptions record_options;
   record_options.block_bytes = 2 << 20;
@@ -187,7 +199,7 @@ void Run::first_stage(const StagePlan& plan) {
   record_options.split_text = options_.reading.split;
   if (!options_.reading.text_field.empty()) record_options.text_field = options_.reading.text_field;
   base::BlockReader reader(files_, record_options);
-  StageSetup setup{plan, state_.fields, files_, options_.level, stages_.size() == 1, nullptr, {}, {}, ""};
+  StageSetup setup = stage_setup(plan);
 
   // The first block tells the names of the fields.
   std::optional<InputItem> first;
@@ -272,15 +284,11 @@ void Run::later_stage(const StagePlan& plan) {
   std::vector<Duplicate> duplicates;
   settle(spill, prints, duplicates);
   checkpoint();
-  StageSetup setup{plan,
-                   state_.fields,
-                   files_,
-                   options_.level,
-                   state_.stage + 1 == stages_.size(),
-                   &spill,
-                   duplicates,
-                   prints,
-                   stages_[state_.stage - 1].label};
+  StageSetup setup = stage_setup(plan);
+  setup.spill = &spill;
+  setup.duplicates = duplicates;
+  setup.prints = prints;
+  setup.duplicate_label = stages_[state_.stage - 1].label;
   std::vector<std::unique_ptr<StageWorker>> workers;
   for (int i = 0; i < threads_; ++i) workers.push_back(std::make_unique<StageWorker>(setup));
   std::size_t block = state_.blocks;

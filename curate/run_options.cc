@@ -28,6 +28,7 @@ void RunOptions::visit(base::OptionVisitor& v, bool output_required) {
   v("max_bad", max_bad, "stop when more records than this are quarantined, 0 = never");
   v("checkpoint_seconds", checkpoint_seconds, "at most this much work is repeated by --resume");
   v("dry_run", dry_run, "write nothing; say from so many records, taken at random, what the run would do");
+  v("keep_values", keep_values, "write every value of every rule under hornbook.values, for curate report --sweep");
   v("resume", resume, "go on with a run that was interrupted");
   v("overwrite", overwrite, "empty the output folder of an earlier run first");
 }

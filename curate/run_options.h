@@ -31,7 +31,7 @@ struct RunOptions {
   int level = 3;
   std::uint64_t max_bad = 10000, dry_run = 0;
   double checkpoint_seconds = 10;
-  bool resume = false, overwrite = false;
+  bool keep_values = false, resume = false, overwrite = false;
 
   void visit(base::OptionVisitor& v) { visit(v, true); }
   /// For commands that read a run's config but write nothing: `output` may be missing.

@@ -86,7 +86,8 @@ struct StageWorker::State {
   RecordParser parser;
   Document document;
   std::optional<Fingerprinter> fingerprinter;
-  std::string members, spill_bytes;
+  std::string members, spill_bytes, values, fails;
+  std::vector<Measure> measures;
   SpillReader::Buffer buffer, other_buffer;
 
   void judge(std::string_view line, std::string_view original, std::string_view date, bool again, BlockResult& result);
@@ -96,6 +97,7 @@ struct StageWorker::State {
   void keep_spilled(const SpillEntry& entry, std::string_view text, BlockResult& result);
   void count_kept(std::string_view id, std::string_view source, std::string_view text, BlockResult& result);
   void restore(const SpillEntry& entry);
+  void note_values(const Rule& rule, const Verdict& verdict);
   void finish(BlockResult& result);
 };
 
@@ -133,6 +135,22 @@ void StageWorker::State::count_kept(std::string_view id, std::string_view source
   statistics.add_sample("kept", id, source, text, "");
 }
 
+// Moves `measures` into what --keep-values writes: "STEP.MEASURE": value, and the names of those that fail.
+void StageWorker::State::note_values(const Rule& rule, const Verdict& verdict) {
+  auto name = [&](std::string& out, std::string_view measure) {
+    if (!out.empty()) out += ',';
+    base::append_json_string(out, rule.label + "." + std::string(measure));
+  };
+  if (!verdict.keep && measures.empty()) measures.push_back({verdict.reason, verdict.value, verdict.threshold, true});
+  for (const Measure& measure : measures) {
+    name(values, measure.name);
+    values += ':';
+    append_json_number(values, measure.value);
+    if (measure.failed) name(fails, measure.name);
+  }
+  measures.clear();
+}
+
 // Runs the rules over the document that is set up in `document`, and puts its record `line`, which holds the text
 // `original`, where it belongs. `again`: an earlier stage has seen it.
 void StageWorker::State::judge(std::string_view line, std::string_view original, std::string_view date, bool again,
@@ -143,19 +161,24 @@ void StageWorker::State::judge(std::string_view line, std::string_view original,
   const Rule* stopped = nullptr;
   double start = now();
   for (const Rule& rule : setup.plan.rules) {
+    if (stopped != nullptr) {  // all values are wanted
+      note_values(rule, rule.step->apply(document, &measures));
+      continue;
+    }
     StepCounts& counts = statistics.steps[rule.label];
     counts.seen.add(document.text().size());
     const char* before = document.text().data();
-    verdict = rule.step->apply(document);
+    verdict = rule.step->apply(document, setup.keep_values ? &measures : nullptr);
     // A second edit has freed the text it read; then a new address must do.
     if (document.text().data() != before && (before != original.data() || document.text() != original))
       counts.edited.add(document.text().size());
+    if (setup.keep_values) note_values(rule, verdict);
     const double end = now();
     counts.seconds += end - start;
     start = end;
     if (!verdict.keep) {
       stopped = &rule;
-      break;
+      if (!setup.keep_values) break;
     }
   }
   for (std::size_t i = again ? scores_before : 0; i < document.scores().size(); ++i)
@@ -168,12 +191,20 @@ void StageWorker::State::judge(std::string_view line, std::string_view original,
   }
   members.clear();
   append_scores(members, document.scores(), document.labels());
+  if (setup.keep_values) {
+    if (!members.empty()) members += ',';
+    members += "\"values\":{" + values + "},\"fails\":[" + fails + "]";
+  }
   if (stopped != nullptr) {
-    std::string reason(verdict.reason), details = ",\"values\":{";
-    base::append_json_string(details, reason);
-    details += ':';
-    append_json_number(details, verdict.value);
-    details += "},\"threshold\":";
+    std::string reason(verdict.reason), details;
+    if (!setup.keep_values) {
+      details = ",\"values\":{";
+      base::append_json_string(details, reason);
+      details += ':';
+      append_json_number(details, verdict.value);
+      details += '}';
+    }
+    details += ",\"threshold\":";
     append_json_number(details, verdict.threshold);
     drop(line, document.id(), document.source(), original, stopped->label, reason, details,
          number_text(verdict.value) + " against " + number_text(verdict.threshold), result);
@@ -248,6 +279,8 @@ BlockResult StageWorker::read(InputItem item) {
     ++statistics.lengths_read[static_cast<std::size_t>(length_bin(record.text.size()))];
     const double judging = now();
     s.document.reset(record.text, record.id, record.source);
+    s.values.clear();
+    s.fails.clear();
     s.judge(line, record.text, record.date, false, result);
     judged += now() - judging;
   });
@@ -258,11 +291,16 @@ BlockResult StageWorker::read(InputItem item) {
 
 // Scores and labels that earlier stages found.
 void StageWorker::State::restore(const SpillEntry& entry) {
+  values.clear();
+  fails.clear();
   if (entry.members.empty()) return;
   auto json = nlohmann::json::parse("{" + std::string(entry.members) + "}");
   for (const auto& [key, value] : json.items()) {
     if (value.is_number()) document.set_score(key, value.get<double>());
     if (value.is_string()) document.set_label(key, value.get_ref<const std::string&>());
+    const std::string inside = value.is_structured() ? value.dump() : "";
+    if (key == "values" && inside.size() > 2) values = inside.substr(1, inside.size() - 2);
+    if (key == "fails" && inside.size() > 2) fails = inside.substr(1, inside.size() - 2);
   }
 }
 

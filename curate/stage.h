@@ -42,7 +42,8 @@ struct StageSetup {
   FieldNames fields;
   std::vector<std::string> files;
   int level = 3;
-  bool last = true;  ///< survivors are kept; else they are spilled with a fingerprint
+  bool keep_values = false;  ///< every measure of every rule goes under the hornbook key
+  bool last = true;          ///< survivors are kept; else they are spilled with a fingerprint
   // What the stage before left, for all stages but the first:
   const SpillReader* spill = nullptr;
   std::span<const Duplicate> duplicates;

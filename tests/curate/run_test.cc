@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "base/random.h"
 #include "base/stream.h"
+#include "curate/sweep.h"
 #include "tests/temporary_folder.h"
 
 namespace curate {
@@ -262,6 +263,36 @@ TEST_F(HostileCorpus, DryRun) {
   EXPECT_LT(part["kept_share_low"].get<double>(), whole["kept_share"].get<double>());
   EXPECT_GT(part["kept_share_high"].get<double>(), whole["kept_share"].get<double>());
   EXPECT_LT(part["kept_share_high"].get<double>() - part["kept_share_low"].get<double>(), 0.1);
+}
+
+// With --keep-values, a sweep says what a run with another threshold really keeps.
+TEST_F(HostileCorpus, SweepEqualsRunning) {
+  auto steps = [](int words, double alpha) {
+    return "steps:\n  - gopher_quality: {min_doc_words: " + std::to_string(words) +
+           ", max_non_alpha_words_ratio: " + std::to_string(alpha) + "}\n  - fineweb\n";
+  };
+  const std::string out = folder_ / "out";
+  json report = run(steps(100, 0.8), {folder_ / "a.jsonl", "--output", out, "--keep-values"}).report;
+  auto sweep = [&](const std::string& what) {
+    std::ostringstream standard, err;
+    base::Context context{standard, err, true, true, "", "curate"};
+    run_sweep(out, what, context);
+    return json::parse(standard.str());
+  };
+  json words = sweep("gopher_quality.min_doc_words=150,50");
+  EXPECT_EQ(words["fails"], "below");
+  EXPECT_EQ(words["values"][1]["kept"], report["kept"]["records"]);
+  for (int index : {0, 2}) {
+    const int value = words["values"][index]["value"];
+    const std::string other = folder_ / ("words" + std::to_string(value));
+    json real = run(steps(value, 0.8), {folder_ / "a.jsonl", "--output", other}).report;
+    EXPECT_EQ(words["values"][index]["kept"], real["kept"]["records"]) << value;
+    EXPECT_NE(real["kept"]["records"], report["kept"]["records"]);
+  }
+  EXPECT_EQ(sweep("fineweb.short_line_thr=0.5")["fails"], "above");
+  EXPECT_THROW(sweep("gopher_quality.min_words=3"), base::UsageError);
+  EXPECT_THROW(sweep("gopher_quality.stop_words=3"), base::UsageError);
+  EXPECT_THROW(sweep("nonsense"), base::UsageError);
 }
 
 }  // namespace

@@ -1,0 +1,149 @@
+#include "curate/sweep.h"
+
+#include <fmt/format.h>
+#include <fmt/ostream.h>
+#include <simdjson.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/records.h"
+#include "base/text.h"
+#include "curate/run_options.h"
+
+namespace curate {
+namespace fs = std::filesystem;
+namespace {
+
+// How one option decides: the measure that it is the threshold of, and on which side of it a document fails.
+struct Decision {
+  std::string measure;
+  bool fails_above = false;
+};
+
+// Prose with every kind of thing in it, so that every measure is taken.
+const std::string kProbe = [] {
+  std::string text;
+  for (int i = 0; i < 30; ++i)
+    text += fmt::format("The reader of page {} has to be patient, and that is good.\nShort line {}\n\n", i, i);
+  return text;
+}();
+
+std::vector<Measure> measure(base::NamedGroup& step, const std::string& option, const std::string& value) {
+  base::OptionSet set(*step.group);
+  std::string flag = "--" + option + "=" + value;
+  set.read_words({flag});
+  Document document;
+  document.reset(kProbe, "probe", "");
+  std::vector<Measure> measures;
+  dynamic_cast<const Step&>(*step.group).apply(document, &measures);
+  return measures;
+}
+
+Decision find_decision(base::NamedGroup& step, const std::string& option) {
+  // Values that surely lie on both sides of the probe's.
+  for (const auto& [low, high] :
+       std::vector<std::pair<std::string, std::string>>{{"1e-9", "1e9"}, {"1", "1000000000"}}) {
+    std::vector<Measure> at_low, at_high;
+    try {
+      at_low = measure(step, option, low);
+      at_high = measure(step, option, high);
+    } catch (const base::UsageError&) {
+      continue;  // a whole number is wanted
+    }
+    for (const Measure& a : at_low)
+      for (const Measure& b : at_high)
+        if (a.name == b.name && a.threshold != b.threshold) return {std::string(a.name), a.failed && !b.failed};
+  }
+  throw base::UsageError({"no measured value depends on this option alone", "--sweep", step.label + "." + option,
+                          "an option that is a threshold", "run again with another value to see what it does"});
+}
+
+}  // namespace
+
+void run_sweep(const std::string& folder, const std::string& sweep, base::Context& context) {
+  const std::size_t equals = sweep.find('='), dot = sweep.find('.');
+  if (equals == sweep.npos || dot == sweep.npos || dot > equals)
+    throw base::UsageError({"not a sweep", "--sweep", sweep, "STEP.OPTION=VALUE,VALUE,...", ""});
+  const std::string label = sweep.substr(0, dot), option = sweep.substr(dot + 1, equals - dot - 1);
+  std::vector<double> values;
+  for (const std::string& value : base::split(sweep.substr(equals + 1), ',')) {
+    char* end = nullptr;
+    values.push_back(std::strtod(value.c_str(), &end));
+    if (value.empty() || *end != '\0')
+      throw base::UsageError({"not a number", "--sweep", value, "STEP.OPTION=VALUE,VALUE,...", ""});
+  }
+
+  RunOptions options;
+  base::OptionSet set(options);
+  const std::string file = (fs::path(folder) / "run.yaml").string();
+  set.read_yaml(base::read_file(file), file);
+  if (!options.keep_values) throw base::Error({"the run kept no values", folder, "", "a run with --keep-values", ""});
+  const base::Option* known = set.find(label + "." + option);
+  if (known == nullptr) {
+    std::vector<std::string> names;
+    for (const base::Option& other : set.options()) names.push_back(other.name);
+    throw base::UsageError({"the run has no such option", "--sweep", label + "." + option,
+                            "an option of one of its steps",
+                            "did you mean '" + base::nearest(label + "." + option, names) + "'?"});
+  }
+  const double current = std::strtod(known->get().at(0).c_str(), nullptr);
+  Decision decision;
+  for (base::NamedGroup& step : options.steps) {
+    if (step.label != label) continue;
+    dynamic_cast<Step&>(*step.group).prepare();
+    decision = find_decision(step, option);
+  }
+  values.push_back(current);
+  std::sort(values.begin(), values.end());
+  values.erase(std::unique(values.begin(), values.end()), values.end());
+
+  // A record is kept when it fails nothing else, and not this at the new threshold.
+  const std::string name = label + "." + decision.measure;
+  std::vector<std::uint64_t> kept(values.size()), bytes(values.size());
+  std::uint64_t records = 0;
+  simdjson::dom::parser parser;
+  for (const char* part : {"kept", "dropped"}) {
+    std::vector<std::string> shards;
+    for (const auto& entry : fs::directory_iterator(fs::path(folder) / part)) shards.push_back(entry.path().string());
+    std::sort(shards.begin(), shards.end());
+    base::for_each_record(shards, {}, [&](std::string_view line, const base::Place&, const std::string&) {
+      ++records;
+      simdjson::dom::element hornbook = parser.parse(line.data(), line.size()).at_key("hornbook");
+      simdjson::dom::array fails;
+      if (hornbook["fails"].get(fails)) return;
+      for (simdjson::dom::element failed : fails)
+        if (failed.get_string().value() != name) return;
+      double value = 0;
+      const bool measured = !hornbook["values"].at_key(name).get(value);
+      for (std::size_t i = 0; i < values.size(); ++i) {
+        if (measured && (decision.fails_above ? value > values[i] : value < values[i])) continue;
+        ++kept[i];
+        bytes[i] += line.size();
+      }
+    });
+  }
+  nlohmann::json result = {{"sweep", label + "." + option},
+                           {"measure", name},
+                           {"fails", decision.fails_above ? "above" : "below"},
+                           {"current", current},
+                           {"records", records},
+                           {"values", nlohmann::json::array()}};
+  if (!context.quiet)
+    fmt::print(context.err, "{} (a document fails {} it), by the rules alone, of {} records:\n{:>14}{:>14}{:>9}\n",
+               label + "." + option, decision.fails_above ? "above" : "below", base::human_count(records), "value",
+               "kept", "share");
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    result["values"].push_back({{"value", values[i]}, {"kept", kept[i]}, {"kept_bytes", bytes[i]}});
+    if (!context.quiet)
+      fmt::print(context.err, "{:>14.6g}{:>14}{:>8.1f}%{}\n", values[i], base::human_count(kept[i]),
+                 100 * static_cast<double>(kept[i]) / static_cast<double>(std::max<std::uint64_t>(1, records)),
+                 values[i] == current ? "  <- this run" : "");
+  }
+  if (context.json) context.out << result.dump(1) << "\n";
+}
+
+}  // namespace curate
