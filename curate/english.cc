@@ -3,6 +3,7 @@
 #include "base/unicode.h"
 
 namespace curate {
+using namespace character;
 namespace {
 
 struct Range {

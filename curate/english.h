@@ -12,8 +12,9 @@
 
 namespace curate {
 
+namespace character {
 /// What a code point is to the word splitter and to the rules; a set of bits.
-enum CharacterClass : std::uint32_t {
+enum Class : std::uint32_t {
   kPrefix = 1u << 0,        ///< cut off in front of a word ('+' only before a non-digit)
   kSuffix = 1u << 1,        ///< cut off behind a word, whatever stands before it
   kLower = 1u << 2,         ///< spaCy's ALPHA_LOWER: lower-case letters and letters without case
@@ -33,6 +34,7 @@ enum CharacterClass : std::uint32_t {
   kTerminal = 1u << 16,     ///< datatrove's TERMINAL_PUNCTUATION
   kDigit = 1u << 17,        ///< 0-9
 };
+}  // namespace character
 
 /// A fast hash of bytes; equal bytes, equal hash. Reads only [data, data + size).
 inline std::uint64_t hash_bytes(const char* data, std::size_t size) {

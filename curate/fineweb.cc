@@ -7,6 +7,7 @@
 #include "curate/lines.h"
 
 namespace curate {
+using namespace character;
 
 void FineWeb::visit(base::OptionVisitor& v) {
   v("line_punct_thr", line_punct_thr, "smallest share of lines that end in punctuation");

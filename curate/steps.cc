@@ -1,10 +1,14 @@
 #include "curate/c4.h"
+#include "curate/decontaminate.h"
 #include "curate/deduplicate.h"
 #include "curate/fineweb.h"
 #include "curate/gopher.h"
 #include "curate/language.h"
+#include "curate/pii.h"
+#include "curate/sample.h"
 #include "curate/step.h"
 #include "curate/textbook.h"
+#include "curate/unicode_step.h"
 
 namespace curate {
 namespace {
@@ -25,6 +29,10 @@ const base::GroupRegistry& step_registry() {
       {"c4", make<C4>},
       {"fineweb", make<FineWeb>},
       {"deduplicate", make<Deduplicate>},
+      {"decontaminate", make<Decontaminate>},
+      {"pii", make<Pii>},
+      {"sample", make<Sample>},
+      {"unicode", make<Unicode>},
   };
   return registry;
 }

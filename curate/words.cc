@@ -5,6 +5,7 @@
 #include "base/unicode.h"
 
 namespace curate {
+using namespace character;
 namespace {
 
 /// Classes that can matter to a cut; a chunk in which no code point has one is a single token.

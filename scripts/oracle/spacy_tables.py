@@ -34,7 +34,7 @@ quotes, lower, upper, alpha = cc.CONCAT_QUOTES, cc.ALPHA_LOWER, cc.ALPHA_UPPER, 
 single = lambda entries: set(re.sub(r"\\(.)", r"\1", e) for e in entries) - {""}
 hyphens = {h for h in single(cc.LIST_HYPHENS) if len(h) == 1}
 sentence_ends = set(Sentencizer.default_punct_chars)
-# Order = bit number: the enumeration CharacterClass of curate/english.h.
+# Order = bit number: the enumeration character::Class of curate/english.h.
 CLASSES = [
     ("Prefix", lambda c: real.find_prefix(c) == 1),
     ("Suffix", lambda c: real.find_suffix(c) == 1),

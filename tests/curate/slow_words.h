@@ -34,7 +34,7 @@ inline bool at(const Text& text, std::size_t i, const std::function<bool(char32_
 
 inline std::size_t find_prefix(const Text& t) {
   if (t.starts_with(U"+")) return at(t, 1, digit) ? 0 : 1;
-  if (is(t[0], curate::kPrefix)) return 1;
+  if (is(t[0], curate::character::kPrefix)) return 1;
   std::size_t dots = 0;
   while (dots < t.size() && t[dots] == '.') ++dots;
   if (dots >= 2) return dots;
@@ -54,12 +54,12 @@ inline std::size_t find_suffix(const Text& t) {
     bool all_dots = std::all_of(s.begin(), s.end(), [](char32_t c) { return c == '.'; });
     bool match = (length >= 2 && all_dots) || s == U"……" || s == U"'s" || s == U"'S" || s == U"’s" || s == U"’S";
     if (length == 1) {
-      match |= is(s[0], curate::kSuffix) || s == U"…";
+      match |= is(s[0], curate::character::kSuffix) || s == U"…";
       match |= s == U"+" && digit(last(1));
-      match |= is(s[0], curate::kCurrency) && digit(last(1));
-      match |= s == U"." && (is(last(1), curate::kBeforePeriod) ||
+      match |= is(s[0], curate::character::kCurrency) && digit(last(1));
+      match |= s == U"." && (is(last(1), curate::character::kBeforePeriod) ||
                              (last(2) == U'°' && Text(U"FfCcKk").find(last(1)) != Text::npos) ||
-                             (is(last(1), curate::kUpper) && is(last(2), curate::kUpper)));
+                             (is(last(1), curate::character::kUpper) && is(last(2), curate::character::kUpper)));
     }
     match |= digit(last(1)) && curate::English::get().is_unit(encode(s));
     if (match) longest = length;
@@ -69,18 +69,18 @@ inline std::size_t find_suffix(const Text& t) {
 
 inline std::size_t find_infix(const Text& t, std::size_t i) {
   char32_t c = t[i], p = i > 0 ? t[i - 1] : U'\0';
-  auto letter = [](char32_t x) { return is(x, curate::kLetter); };
+  auto letter = [](char32_t x) { return is(x, curate::character::kLetter); };
   bool word_before = letter(p) || digit(p);
   std::size_t dots = 0;
   while (i + dots < t.size() && t[i + dots] == '.') ++dots;
   if (dots >= 2) return dots;
-  if (c == U'…' || is(c, curate::kIcon)) return 1;
+  if (c == U'…' || is(c, curate::character::kIcon)) return 1;
   if (Text(U"+-*^").find(c) != Text::npos && digit(p) &&
       at(t, i + 1, [](char32_t x) { return digit(x) || x == '-'; })) {
     return 1;
   }
-  if (c == '.' && is(p, curate::kLowerOrQuote) &&
-      at(t, i + 1, [](char32_t x) { return is(x, curate::kUpperOrQuote); })) {
+  if (c == '.' && is(p, curate::character::kLowerOrQuote) &&
+      at(t, i + 1, [](char32_t x) { return is(x, curate::character::kUpperOrQuote); })) {
     return 1;
   }
   if (c == ',' && letter(p) && at(t, i + 1, letter)) return 1;
@@ -192,10 +192,10 @@ inline std::vector<Token> chunks(const Text& text) {
   std::vector<Token> result;
   for (std::size_t i = 0; i < text.size();) {
     std::size_t spaces = i;
-    while (i < text.size() && is(text[i], curate::kSpace)) ++i;
+    while (i < text.size() && is(text[i], curate::character::kSpace)) ++i;
     bool after_space = i > spaces, after_token = after_space && !(i == spaces + 1 && text[spaces] == ' ');
     std::size_t begin = i;
-    while (i < text.size() && !is(text[i], curate::kSpace)) ++i;
+    while (i < text.size() && !is(text[i], curate::character::kSpace)) ++i;
     if (i > begin) result.push_back({text.substr(begin, i - begin), after_space, after_token});
   }
   return result;

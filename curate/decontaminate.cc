@@ -1,0 +1,187 @@
+#include "curate/decontaminate.h"
+
+#include <simdjson.h>
+
+#include <algorithm>
+#include <bit>
+#include <filesystem>
+#include <functional>
+
+#include "base/error.h"
+#include "base/records.h"
+#include "base/stream.h"
+#include "base/unicode.h"
+#include "curate/judge.h"
+
+namespace curate {
+namespace {
+
+constexpr std::uint64_t kBase = 0x9E3779B97F4A7C15ull;
+/// An item is aligned within so many words around the hit.
+constexpr std::size_t kMostAligned = 400;
+
+std::uint64_t power(std::size_t exponent) {
+  std::uint64_t result = 1;
+  while (exponent-- > 0) result *= kBase;
+  return result;
+}
+
+std::uint64_t gram_hash(const std::uint64_t* words, std::size_t length) {
+  std::uint64_t hash = 0;
+  for (std::size_t i = 0; i < length; ++i) hash = hash * kBase + words[i];
+  return hash;
+}
+
+}  // namespace
+
+void hash_benchmark_words(std::string_view text, std::vector<std::uint64_t>& hashes) {
+  hashes.clear();
+  std::string lowered = base::to_lower(text);
+  std::size_t begin = 0;
+  bool in_word = false;
+  for (std::size_t position = 0; position < lowered.size();) {
+    std::size_t start = position;
+    bool is_word = base::is_word_character(base::next_code_point(lowered, position));
+    if (is_word && !in_word) begin = start;
+    if (!is_word && in_word) hashes.push_back(hash_bytes(lowered.data() + begin, start - begin));
+    in_word = is_word;
+  }
+  if (in_word) hashes.push_back(hash_bytes(lowered.data() + begin, lowered.size() - begin));
+}
+
+void Decontaminate::visit(base::OptionVisitor& v) {
+  v("against", against, "files or globs of benchmark records", base::PathKind::kPath);
+  v("fields", fields, "fields of the benchmarks that are items (default: every text)");
+  v("n", n, "words in a row that a document must share with an item");
+  v("min_words", min_words, "items of fewer words are left out");
+  v("min_overlap", min_overlap, "share of an item's words that must stand in the document, in order");
+}
+
+void Decontaminate::add_item(std::string_view text, std::uint32_t benchmark, std::uint64_t line) {
+  Item item{benchmark, line, {}};
+  hash_benchmark_words(text, item.words);
+  if (item.words.size() < static_cast<std::size_t>(min_words)) return;
+  const std::size_t length = std::min(item.words.size(), static_cast<std::size_t>(n));
+  if (std::find(lengths_.begin(), lengths_.end(), length) == lengths_.end()) lengths_.push_back(length);
+  for (std::size_t i = 0; i + length <= item.words.size(); ++i) {
+    grams_.push_back({gram_hash(item.words.data() + i, length), static_cast<std::uint32_t>(items_.size()),
+                      static_cast<std::uint32_t>(i)});
+  }
+  items_.push_back(std::move(item));
+}
+
+void Decontaminate::prepare() {
+  if (against.empty()) {
+    throw base::UsageError(
+        base::ErrorFacts{"no benchmarks", "decontaminate.against", "", "files of benchmark records", ""});
+  }
+  if (n < 2 || min_words < 1 || !(min_overlap >= 0 && min_overlap <= 1)) {
+    throw base::UsageError(base::ErrorFacts{"a number is out of range", "decontaminate", "",
+                                            "n at least 2, min_words at least 1, min_overlap 0 to 1", ""});
+  }
+  benchmarks_.clear(), items_.clear(), grams_.clear(), lengths_.clear();
+  std::vector<std::string> files = base::expand_inputs(against);
+  for (const std::string& file : files) {
+    std::string name = std::filesystem::path(base::without_compression_suffix(file)).stem().string();
+    benchmarks_.push_back(name);
+    reasons_.push_back("decontaminate:" + name);
+  }
+  base::BlockReader reader(files, {});
+  std::vector<base::BadBytes> bad;
+  simdjson::dom::parser parser;
+  while (auto block = reader.next(bad)) {
+    base::for_each_line(*block, [&](std::string_view line, const base::Place& place) {
+      simdjson::dom::object object;
+      if (parser.parse(line.data(), line.size(), true).get(object)) return;
+      std::function<void(simdjson::dom::element)> collect = [&](simdjson::dom::element element) {
+        std::string_view text;
+        if (!element.get(text)) add_item(text, place.file, place.line);
+        simdjson::dom::array array;
+        if (!element.get(array)) {
+          for (simdjson::dom::element child : array) collect(child);
+        }
+        simdjson::dom::object members;
+        if (!element.get(members)) {
+          for (auto [key, child] : members) collect(child);
+        }
+      };
+      for (auto [key, value] : object) {
+        if (fields.empty() || std::find(fields.begin(), fields.end(), key) != fields.end()) collect(value);
+      }
+    });
+  }
+  if (items_.empty()) {
+    throw base::Error({"the benchmarks hold no item", "decontaminate.against", files.front(),
+                       "texts of at least " + std::to_string(min_words) + " words", "check decontaminate.fields"});
+  }
+  std::sort(grams_.begin(), grams_.end(), [](const Gram& a, const Gram& b) {
+    return std::tie(a.hash, a.item, a.position) < std::tie(b.hash, b.item, b.position);
+  });
+  filter_.assign(std::bit_ceil(grams_.size() / 4 + 1), 0);
+  for (const Gram& gram : grams_)
+    filter_[(gram.hash >> 6) & (filter_.size() - 1)] |= std::uint64_t{1} << (gram.hash & 63);
+}
+
+/// The share of the item's words that stand in order in `words` near where the item would begin.
+double Decontaminate::overlap(const Item& item, const std::vector<std::uint64_t>& words, std::size_t begin) const {
+  const std::size_t size = std::min(item.words.size(), kMostAligned), slack = std::max<std::size_t>(5, size / 4);
+  const std::size_t first = begin > slack ? begin - slack : 0, last = std::min(words.size(), begin + size + slack);
+  std::vector<std::uint32_t> row(size + 1, 0);
+  for (std::size_t i = first; i < last; ++i) {
+    std::uint32_t diagonal = 0;
+    for (std::size_t j = 1; j <= size; ++j) {
+      std::uint32_t above = row[j];
+      row[j] = words[i] == item.words[j - 1] ? diagonal + 1 : std::max(row[j], row[j - 1]);
+      diagonal = above;
+    }
+  }
+  return static_cast<double>(row[size]) / static_cast<double>(size);
+}
+
+Verdict Decontaminate::apply(Document& document, std::vector<Measure>* measures) const {
+  Judge judge(measures);
+  std::vector<std::uint64_t> words;
+  hash_benchmark_words(document.text(), words);
+  double best = 0;
+  const Item* found = nullptr;
+  std::vector<std::pair<std::uint32_t, std::size_t>> tried;  // item, place of its beginning / window
+  for (std::size_t length : lengths_) {
+    if (words.size() < length) continue;
+    const std::uint64_t leaving = power(length);
+    std::uint64_t hash = gram_hash(words.data(), length);
+    for (std::size_t i = 0;; ++i) {
+      if ((filter_[(hash >> 6) & (filter_.size() - 1)] >> (hash & 63)) & 1) {
+        auto gram = std::lower_bound(grams_.begin(), grams_.end(), hash,
+                                     [](const Gram& entry, std::uint64_t value) { return entry.hash < value; });
+        for (; gram != grams_.end() && gram->hash == hash; ++gram) {
+          const Item& item = items_[gram->item];
+          if (std::min(item.words.size(), static_cast<std::size_t>(n)) != length) continue;
+          // An item longer than what is aligned is aligned from its beginning, if the hit is there.
+          if (gram->position + length > kMostAligned) continue;
+          std::size_t begin = i > gram->position ? i - gram->position : 0;
+          std::pair<std::uint32_t, std::size_t> attempt{gram->item, begin / 8};
+          if (std::find(tried.begin(), tried.end(), attempt) != tried.end()) continue;
+          if (tried.size() < 256) tried.push_back(attempt);
+          double share = overlap(item, words, begin);
+          if (share > best || !found) {
+            best = share;
+            found = &item;
+          }
+        }
+        if (best >= min_overlap && !judge.wants_all()) break;
+      }
+      if (i + length == words.size()) break;
+      hash = hash * kBase + words[i + length] - words[i] * leaving;
+    }
+    if (found && best >= min_overlap && !judge.wants_all()) break;
+  }
+  bool contaminated = found && best >= min_overlap;
+  if (contaminated) {
+    document.set_label("benchmark_item", benchmarks_[found->benchmark] + ":" + std::to_string(found->line));
+  }
+  judge.check(found ? std::string_view(reasons_[found->benchmark]) : std::string_view("decontaminate"), best,
+              min_overlap, contaminated);
+  return judge.verdict();
+}
+
+}  // namespace curate
