@@ -1,0 +1,93 @@
+#!/usr/bin/env python3
+"""The four quality rules, and near-duplicates, of a JSONL file: curate against datatrove 0.10.1, interleaved, two workers each.
+
+    build/venv/bin/python scripts/bench/curate.py BIN SAMPLE.jsonl [--documents 2000] [--rounds 2]
+
+Both sides read the first --documents records and run gopher repetition, gopher quality, c4 (without the terminal punctuation
+rule) and fineweb in this order, writing nothing of what they keep but counting it; then MinHash (14 x 8, word 5-grams) of all
+of them. curate's figure is `curate run` with output, or `curate duplicates`; datatrove's is its pipeline, imports not counted.
+Needs scripts/install.sh --oracles."""
+import argparse, json, os, shutil, statistics, subprocess, sys, tempfile, time
+
+RULES = """steps:
+  - gopher_repetition
+  - gopher_quality
+  - c4: {filter_no_terminal_punct: false}
+  - fineweb
+"""
+
+
+def datatrove_rules(folder):
+    from datatrove.executor import LocalPipelineExecutor
+    from datatrove.pipeline.filters import C4QualityFilter, FineWebQualityFilter, GopherQualityFilter, GopherRepetitionFilter
+    from datatrove.pipeline.readers import JsonlReader
+    pipeline = [JsonlReader(folder), GopherRepetitionFilter(), GopherQualityFilter(),
+                C4QualityFilter(filter_no_terminal_punct=False), FineWebQualityFilter()]
+    return LocalPipelineExecutor(pipeline, tasks=2, workers=2, logging_dir=tempfile.mkdtemp(dir=folder + "-logs")).run
+
+
+def datatrove_minhash(folder):
+    from datatrove.executor import LocalPipelineExecutor
+    from datatrove.pipeline.dedup import MinhashDedupBuckets, MinhashDedupCluster, MinhashDedupSignature
+    from datatrove.pipeline.dedup.minhash import MinhashConfig
+    from datatrove.pipeline.readers import JsonlReader
+    work = tempfile.mkdtemp(dir=folder + "-logs")
+    config = MinhashConfig(n_grams=5, num_buckets=14, hashes_per_bucket=8)
+
+    def run():
+        for name, pipeline, tasks in (
+                ("signatures", [JsonlReader(folder), MinhashDedupSignature(work + "/sig", config=config)], 2),
+                ("buckets", [MinhashDedupBuckets(work + "/sig", work + "/buckets", config=config)], 14),
+                ("clusters", [MinhashDedupCluster(work + "/buckets", work + "/remove", config=config)], 1)):
+            LocalPipelineExecutor(pipeline, tasks=tasks, workers=2, logging_dir=f"{work}/{name}").run()
+    return run
+
+
+def timed(run):
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("bin"), parser.add_argument("sample")
+    parser.add_argument("--documents", type=int, default=2000), parser.add_argument("--rounds", type=int, default=2)
+    options = parser.parse_args()
+    folder = tempfile.mkdtemp()
+    try:
+        data = folder + "/data"
+        os.makedirs(data), os.makedirs(data + "-logs")
+        lines = open(options.sample, encoding="utf-8").readlines()[:options.documents]
+        for part in range(2):  # datatrove is parallel over files
+            with open(f"{data}/{part}.jsonl", "w", encoding="utf-8") as out:
+                for line in lines[part::2]:
+                    record = json.loads(line)
+                    out.write(json.dumps({"id": record["id"], "text": record["text"]}) + "\n")
+        with open(folder + "/rules.yaml", "w") as out:
+            out.write(RULES)
+        curate = os.path.join(options.bin, "curate")
+        files = [f"{data}/{part}.jsonl" for part in range(2)]
+        ours = {
+            "rules": lambda: subprocess.run([curate, "run", "--config", folder + "/rules.yaml", "--output", folder + "/out",
+                                             "--overwrite", "--quiet", "--threads", "2", *files], check=True),
+            "minhash": lambda: subprocess.run([curate, "duplicates", "--threads", "2", "--quiet", *files], check=True,
+                                              stdout=subprocess.DEVNULL)}
+        theirs = {"rules": datatrove_rules, "minhash": datatrove_minhash}
+        megabytes = sum(os.path.getsize(f) for f in files) / 1e6
+        for what in ours:
+            pairs = []
+            for _ in range(options.rounds):
+                a = timed(ours[what])
+                b = timed(theirs[what](data))
+                pairs.append((a, b))
+            a, b = (statistics.median(p[i] for p in pairs) for i in (0, 1))
+            ratio = statistics.median(y / x for x, y in pairs)
+            print(f"{what}: {len(lines)} documents, {megabytes:.1f} MB: curate {a:.2f} s, datatrove {b:.2f} s, ratio {ratio:.0f}x",
+                  flush=True)
+    finally:
+        shutil.rmtree(folder)
+
+
+if __name__ == "__main__":
+    sys.exit(main())  # datatrove logs to standard error: 2>/dev/null
