@@ -19,7 +19,7 @@ class Decontaminate : public Step {
  public:
   std::vector<std::string> against, fields;
   std::int64_t n = 13, min_words = 8;
-  double min_overlap = 0.5;
+  double min_overlap = 0.6;
 
   void visit(base::OptionVisitor& v) override;
   void prepare() override;  ///< reads the benchmarks

@@ -57,6 +57,11 @@ FastText::Scratch& Document::fasttext_scratch(const FastText& model) {
   return *fasttext_scratch_.back().second;
 }
 
+StyleFeatures& Document::style_features() {
+  if (!style_features_) style_features_ = std::make_unique<StyleFeatures>();
+  return *style_features_;
+}
+
 const Words& Document::words() {
   if (!(cached_ & kWords)) {
     words_.split(text_);

@@ -10,6 +10,7 @@
 
 #include "curate/counter.h"
 #include "curate/fasttext.h"
+#include "curate/textbook_features.h"
 #include "curate/words.h"
 
 namespace curate {
@@ -60,6 +61,8 @@ class Document {
   Scratch& scratch() { return scratch_; }
   /// A thread's own buffers for one fastText model.
   FastText::Scratch& fasttext_scratch(const FastText& model);
+  /// A thread's own buffers for textbook models.
+  StyleFeatures& style_features();
 
  private:
   std::string_view text_, id_, source_;
@@ -74,6 +77,7 @@ class Document {
   std::vector<std::string_view> newline_parts_, lines_;
   Scratch scratch_;
   std::vector<std::pair<const FastText*, std::unique_ptr<FastText::Scratch>>> fasttext_scratch_;
+  std::unique_ptr<StyleFeatures> style_features_;
   std::vector<std::pair<std::string, double>> scores_;
   std::vector<std::pair<std::string, std::string>> labels_;
 };

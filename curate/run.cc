@@ -348,6 +348,7 @@ int run_pipeline(RunOptions& options, base::Context& context) {
   if (options.dry_run > 0) return run_dry(options, context);
   const fs::path output(options.output);
   if (options.resume && fs::exists(output / "report.json") && !fs::exists(output / ".work" / "checkpoint.json")) {
+    fs::remove_all(output / ".work");  // killed while this was removed
     if (!context.quiet) fmt::print(context.err, "{} is complete already\n", options.output);
     return 0;
   }

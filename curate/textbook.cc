@@ -12,17 +12,26 @@
 namespace curate {
 
 void Textbook::visit(base::OptionVisitor& v) {
-  v("model", model, "a classifier in fastText's format, as train-scorer writes it", base::PathKind::kPath);
-  v("good", good, "labels whose probability is the score, LABEL or LABEL=WEIGHT");
+  v("model", model,
+    "a model of train-scorer, or any classifier in fastText's format; empty: the one that comes with curate",
+    base::PathKind::kPath);
+  v("good", good, "fastText models: labels whose probability is the score, LABEL or LABEL=WEIGHT");
   v("min_score", min_score, "drop documents that score less");
   v.choice("input", input, {"scorer", "plain"},
-           "what the model sees: text prepared as train-scorer does, or all of it as it is (models of others)");
+           "what a fastText model sees: text prepared as train-scorer does, or all of it as it is (models of others)");
 }
 
 void Textbook::prepare() {
-  classifier_ = std::make_unique<FastText>(
-      find_model(model, "textbook.ftz", "textbook.model", "train one: curate train-scorer --input LABELLED.jsonl ..."));
+  const std::filesystem::path path =
+      find_model(model, "textbook.model", "textbook.model", "train one: curate train-scorer LABELLED.jsonl ...");
+  style_.reset();
+  classifier_.reset();
   weights_.clear();
+  if (TextbookModel::recognises(path)) {
+    style_ = std::make_unique<TextbookModel>(path);
+    return;
+  }
+  classifier_ = std::make_unique<FastText>(path);
   for (const std::string& entry : good) {
     std::size_t equals = entry.find('=');
     std::string name = entry.substr(0, equals);
@@ -43,7 +52,8 @@ void Textbook::prepare() {
   }
 }
 
-Verdict Textbook::apply(Document& document, std::vector<Measure>* measures) const {
+double Textbook::score(Document& document) const {
+  if (style_) return style_->score(document.text(), document.style_features());
   std::string& line = document.scratch().bytes;
   std::string_view text = document.text();
   if (input == "scorer") {
@@ -54,7 +64,11 @@ Verdict Textbook::apply(Document& document, std::vector<Measure>* measures) cons
   double score = 0;
   for (auto [label, weight] : weights_)
     score += weight * std::min(1.0, double{scores[static_cast<std::size_t>(label)]});
-  score = std::clamp(score, 0.0, 1.0);
+  return std::clamp(score, 0.0, 1.0);
+}
+
+Verdict Textbook::apply(Document& document, std::vector<Measure>* measures) const {
+  const double score = this->score(document);
   document.set_score("textbook", score);
   Judge judge(measures);
   judge.below("textbook", score, min_score);

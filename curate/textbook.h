@@ -7,11 +7,14 @@
 
 #include "curate/fasttext.h"
 #include "curate/step.h"
+#include "curate/textbook_model.h"
 
 namespace curate {
 
-/// A fastText-format classifier's probability of the good label(s), as the score "textbook". `curate train-scorer`
-/// trains such a model. Documents below `min_score` are dropped with the reason "textbook".
+/// The score "textbook" of a model that `curate train-scorer` trained: of either kind, told apart by how the file
+/// begins. A TextbookModel's score is the calibrated probability that a document is good prose rather than junk; a
+/// fastText-format classifier's is the probability of the good label(s). Without `model` the one that comes with the
+/// program is used. Documents below `min_score` are dropped with the reason "textbook".
 class Textbook : public Step {
  public:
   std::string model;
@@ -24,7 +27,10 @@ class Textbook : public Step {
   Verdict apply(Document& document, std::vector<Measure>* measures = nullptr) const override;
 
  private:
-  std::unique_ptr<FastText> classifier_;
+  double score(Document& document) const;
+
+  std::unique_ptr<TextbookModel> style_;         ///< this one,
+  std::unique_ptr<FastText> classifier_;         ///< or this one
   std::vector<std::pair<int, double>> weights_;  ///< index of a label, weight
 };
 

@@ -12,6 +12,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <set>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -21,6 +22,7 @@
 #include "curate/english.h"
 #include "curate/fasttext.h"
 #include "curate/scorer_text.h"
+#include "curate/train_textbook.h"
 
 namespace curate {
 namespace {
@@ -117,6 +119,35 @@ void add_tables(nlohmann::json& out, const Scored& scored) {
   }
 }
 
+/// --kind style.
+int train_style(const TrainScorerOptions& options, std::vector<LabelledText> texts, base::Context& context) {
+  TextbookTraining training;
+  training.held_out = options.held_out;
+  training.target_precision = options.target_precision;
+  training.seed = static_cast<std::uint64_t>(options.seed);
+  training.note = options.note;
+  std::vector<TextbookDocument> documents;
+  for (LabelledText& text : texts) {
+    const bool held_out = text.test && !options.split_field.empty();
+    documents.push_back({std::move(text.line), std::move(text.group), text.good, held_out});
+  }
+  TextbookReport report;
+  const TextbookModel model = train_textbook(documents, training, report);
+  model.save(options.output);
+  const std::string path = fs::absolute(options.output).lexically_normal().string();
+  if (context.json) {
+    nlohmann::json result = to_json(report);
+    result["model"] = path;
+    result["bytes"] = fs::file_size(options.output);
+    context.out << result.dump(2) << "\n";
+  } else {
+    print(context.out, report);
+    fmt::print(context.out, "model: {} ({})\n", path,
+               base::human_bytes(static_cast<double>(fs::file_size(options.output))));
+  }
+  return 0;
+}
+
 int run(TrainScorerOptions& options, base::Context& context) {
   std::vector<LabelledText> texts = read_labelled(options);
   std::size_t good =
@@ -126,20 +157,21 @@ int run(TrainScorerOptions& options, base::Context& context) {
                        fmt::format("{} good and {} bad records", good, texts.size() - good), "records of both kinds",
                        "check --label-field, --good, --bad and --where"});
   }
+  const fs::path output = options.output;
+  if (output.has_parent_path()) fs::create_directories(output.parent_path());
+  if (!context.quiet)
+    fmt::print(context.err, "train-scorer: {} good and {} bad documents\n", good, texts.size() - good);
+  if (options.kind == "style") return train_style(options, std::move(texts), context);
   std::vector<const LabelledText*> all, train, test, unseen;
   for (const LabelledText& text : texts) {
     all.push_back(&text);
     bool new_group = !text.group.empty() && chosen(hash_text(text.group, options.seed + 1), options.unseen_groups);
     (new_group ? unseen : text.test ? test : train).push_back(&text);
   }
-  fs::path output = options.output;
-  if (output.has_parent_path()) fs::create_directories(output.parent_path());
   TemporaryFile partial{fs::path(options.output + ".held-out.part")};
   nlohmann::json result;
   result["good"] = good;
   result["bad"] = texts.size() - good;
-  if (!context.quiet)
-    fmt::print(context.err, "train-scorer: {} good and {} bad documents\n", good, texts.size() - good);
   if (!test.empty() || !unseen.empty()) {
     train_scorer_model(options, train, partial.path);
     Scored seen = score(partial.path, test), foreign = score(partial.path, unseen);
@@ -182,7 +214,9 @@ int run(TrainScorerOptions& options, base::Context& context) {
 
 void TrainScorerOptions::visit(base::OptionVisitor& v) {
   v.positional("input", input, "labelled records");
-  v.required("output", output, "the model to write (.ftz)", base::PathKind::kPath);
+  v.required("output", output, "the model to write", base::PathKind::kPath);
+  v.choice("kind", kind, {"style", "fasttext"},
+           "style: how a text is written, better on new sources; fasttext: a fastText file (.ftz), its words");
   v("text_field", text_field, "the field that holds the text");
   v("label_field", label_field, "the field that holds the label");
   v("good", good, "values of the label that are good, separated by commas");
@@ -192,16 +226,19 @@ void TrainScorerOptions::visit(base::OptionVisitor& v) {
   v("where", where, "only records with FIELD=VALUE");
   v("per_group", per_group, "at most so many records of a group and a label (0: all)");
   v("held_out", held_out, "share of records held out to measure on unseen documents");
-  v("unseen_groups", unseen_groups, "share of groups held out to measure on unseen groups");
+  v("unseen_groups", unseen_groups,
+    "fasttext: share of groups held out to measure on unseen groups (style: all, in turn)");
   v("seed", seed, "chooses what is held out, and starts the training");
-  v("dimension", dimension, "length of a word's vector");
-  v("epochs", epochs, "times each record is seen");
-  v("learning_rate", learning_rate, "rate at the start");
-  v("word_ngrams", word_ngrams, "longest word n-gram");
-  v("min_count", min_count, "rarer words are left out");
-  v("buckets", buckets, "rows that word n-grams share");
-  v("quantise", quantise, "write a small model");
-  v("max_rows", max_rows, "rows that a small model keeps (0: all)");
+  v("target_precision", target_precision, "style: the recommended min-score keeps so many good among the kept");
+  v("note", note, "style: a line stored in the model: what it was trained on");
+  v("dimension", dimension, "fasttext: length of a word's vector");
+  v("epochs", epochs, "fasttext: times each record is seen");
+  v("learning_rate", learning_rate, "fasttext: rate at the start");
+  v("word_ngrams", word_ngrams, "fasttext: longest word n-gram");
+  v("min_count", min_count, "fasttext: rarer words are left out");
+  v("buckets", buckets, "fasttext: rows that word n-grams share");
+  v("quantise", quantise, "fasttext: write a small model");
+  v("max_rows", max_rows, "fasttext: rows that a small model keeps (0: all)");
 }
 
 std::vector<LabelledText> read_labelled(const TrainScorerOptions& options) {
@@ -224,7 +261,7 @@ std::vector<LabelledText> read_labelled(const TrainScorerOptions& options) {
   if (options.input.empty()) throw base::UsageError(base::ErrorFacts{"no input", "input", "", "files of records", ""});
 
   std::vector<LabelledText> texts;
-  std::map<std::pair<std::string, bool>, std::int64_t> taken;
+  std::map<std::pair<std::string, bool>, std::set<std::pair<std::uint64_t, std::size_t>>> taken;  // places and indices
   base::BlockReader reader(base::expand_inputs(options.input), {});
   std::vector<base::BadBytes> unreadable;
   simdjson::dom::parser parser;
@@ -242,14 +279,26 @@ std::vector<LabelledText> read_labelled(const TrainScorerOptions& options) {
       }
       LabelledText entry;
       entry.group = scalar(object, options.group_field).value_or("");
-      if (options.per_group > 0 && taken[{entry.group, is_good}]++ >= options.per_group) return;
-      scorer_text(text, entry.line);
+      if (options.kind == "fasttext") {
+        scorer_text(text, entry.line);
+      } else {
+        entry.line = text;
+      }
       if (entry.line.empty()) return;
       entry.good = is_good;
       entry.place = hash_text(entry.line, options.seed);
       entry.test = options.split_field.empty() ? chosen(entry.place, options.held_out)
                                                : scalar(object, options.split_field) == "test";
-      texts.push_back(std::move(entry));
+      std::set<std::pair<std::uint64_t, std::size_t>>& places = taken[{entry.group, is_good}];
+      if (options.per_group == 0 || static_cast<std::int64_t>(places.size()) < options.per_group) {
+        places.emplace(entry.place, texts.size());
+        texts.push_back(std::move(entry));
+      } else if (auto last = std::prev(places.end()); entry.place < last->first) {
+        const std::size_t slot = last->second;
+        places.erase(last);
+        places.emplace(entry.place, slot);
+        texts[slot] = std::move(entry);
+      }
     });
   }
   return texts;
@@ -317,7 +366,7 @@ double area_under_curve(std::span<const double> good, std::span<const double> ba
 base::Command train_scorer_command() {
   return base::make_command<TrainScorerOptions>(
       "train-scorer", "train the textbook scorer from labelled records",
-      "curate train-scorer corpus/*.jsonl --label-field quality --good 2,3 --bad 0 --output textbook.ftz", run);
+      "curate train-scorer corpus/*.jsonl --label-field quality --good 2,3 --bad 0 --output textbook.model", run);
 }
 
 }  // namespace curate

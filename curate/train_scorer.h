@@ -15,11 +15,14 @@ namespace curate {
 struct TrainScorerOptions {
   std::vector<std::string> input;
   std::string output;
+  std::string kind = "style";
   std::string text_field = "text", label_field = "quality", group_field = "source", split_field;
   std::vector<std::string> good = {"2", "3"}, bad = {"0"}, where;
   std::int64_t per_group = 400;
   double held_out = 0.1, unseen_groups = 0.25;
   std::int64_t seed = 0;
+  double target_precision = 0.9;
+  std::string note;
   int dimension = 32, epochs = 8, word_ngrams = 2, min_count = 3, buckets = 200000;
   double learning_rate = 0.3;
   bool quantise = true;
@@ -30,14 +33,15 @@ struct TrainScorerOptions {
 
 /// One labelled document, as the scorer sees it.
 struct LabelledText {
-  std::string line;         ///< scorer_text
+  std::string line;         ///< scorer_text for fastText; for the style model the text itself
   std::string group;        ///< "" when there is none
   std::uint64_t place = 0;  ///< a hash that decides about splits, the same for the same text and seed
   bool good = false;
   bool test = false;  ///< held out by split_field or by place
 };
 
-/// Reads and labels the records; in input order, at most per_group of a group and label.
+/// Reads and labels the records: of each group and label all, or the per_group with the smallest `place`, so that the
+/// choice does not depend on the order of the input.
 std::vector<LabelledText> read_labelled(const TrainScorerOptions& options);
 /// Trains on one thread, the same bytes for the same texts and options, and writes `model` (.ftz when quantised).
 void train_scorer_model(const TrainScorerOptions& options, std::span<const LabelledText* const> texts,

@@ -140,6 +140,7 @@ curate::TrainScorerOptions options_for(const fs::path& corpus, const fs::path& m
   curate::TrainScorerOptions options;
   options.input = {corpus.string()};
   options.output = model.string();
+  options.kind = "fasttext";
   options.where = {"lang=en"};
   options.buckets = 2000;
   options.dimension = 8;
