@@ -22,7 +22,7 @@ run python3 scripts/corpus/make_corpus.py --tags quickstart --cache build/cache 
 run python3 scripts/corpus/make_sft.py $out/questions.jsonl build/cache
 
 say "3. Curate: train a textbook scorer on the corpus' own labels, then filter and deduplicate"
-run $bin/curate train-scorer $out/corpus/*.jsonl --output $out/textbook.ftz --label-field quality --good 2,3 --bad 0 --group-field source
+run $bin/curate train-scorer $out/corpus/*.jsonl --output $out/textbook.model --label-field quality --good 2,3 --bad 0 --group-field source
 run $bin/curate run --config configs/curate-quickstart.yaml
 
 say "4. Instruction data: question/answer pairs into chat records"

@@ -1,0 +1,310 @@
+// The steps that mend, mask and choose: unicode, pii, decontaminate, sample.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "base/error.h"
+#include "base/random.h"
+#include "base/unicode.h"
+#include "curate/decontaminate.h"
+#include "curate/pii.h"
+#include "curate/sample.h"
+#include "curate/unicode_step.h"
+
+namespace {
+
+namespace fs = std::filesystem;
+using curate::Document;
+using curate::Verdict;
+
+double score_of(const Document& document, std::string_view name) {
+  for (const auto& [known, value] : document.scores()) {
+    if (known == name) return value;
+  }
+  return 0;
+}
+
+// ---- unicode
+// -----------------------------------------------------------------------------------------------------------
+
+std::string repaired(std::string text) {
+  curate::repair_mojibake(text);
+  return text;
+}
+
+/// What reading the UTF-8 bytes of `text` as Windows-1252 makes of it.
+std::string misread(std::string_view text) {
+  static constexpr char32_t kHigh[32] = {0x20AC, 0x81,   0x201A, 0x0192, 0x201E, 0x2026, 0x2020, 0x2021,
+                                         0x02C6, 0x2030, 0x0160, 0x2039, 0x0152, 0x8D,   0x017D, 0x8F,
+                                         0x90,   0x2018, 0x2019, 0x201C, 0x201D, 0x2022, 0x2013, 0x2014,
+                                         0x02DC, 0x2122, 0x0161, 0x203A, 0x0153, 0x9D,   0x017E, 0x0178};
+  std::string result;
+  for (char c : text) {
+    auto byte = static_cast<unsigned char>(c);
+    base::append_utf8(result, byte >= 0x80 && byte < 0xA0 ? kHigh[byte - 0x80] : char32_t{byte});
+  }
+  return result;
+}
+
+TEST(Unicode, MojibakeIsUndone) {
+  EXPECT_EQ(repaired("donâ€™t cafÃ© â€œquotedâ€\u009d"), "don’t café “quoted”");
+  for (const char* text :
+       {"naïve Straße", "привет, мир", "日本語のテスト", "€ 5 – “a” … 🙂 ½", "Ελληνικά"}) {
+    EXPECT_EQ(repaired(misread(text)), text);
+  }
+  // A second misreading is undone only where the first one gave no code point that Windows-1252 leaves undefined.
+  for (const char* text : {"naïve Straße", "привет, мир", "Ελληνικά"}) {
+    EXPECT_EQ(repaired(misread(misread(text))), text) << "misread twice";
+  }
+}
+
+TEST(Unicode, TextThatIsRightStays) {
+  for (const char* text : {"", "plain", "Ã", "São Paulo, Ãngelo", "naïve café “x”", "Â 1", "ÃO", "漢字 Ã", "fiancÃ"}) {
+    EXPECT_EQ(repaired(text), text);
+  }
+}
+
+TEST(Unicode, CountsWhatItDid) {
+  curate::Unicode step;
+  Document document;
+  std::string text =
+      "\xEF\xBB\xBF"
+      "a\x01"
+      "b\r\ncafe\xCC\x81 cafÃ©\rd\te\x7F";
+  document.reset(text, "", "");
+  EXPECT_TRUE(step.apply(document).keep);
+  EXPECT_EQ(document.text(), "ab\ncafé café\nd\te");
+  EXPECT_EQ(score_of(document, "unicode_controls"), 3);
+  EXPECT_EQ(score_of(document, "unicode_line_ends"), 2);
+  EXPECT_EQ(score_of(document, "unicode_mojibake"), 1);
+  EXPECT_EQ(score_of(document, "unicode_nfc"), 1);
+  document.reset("clean café\n", "", "");
+  step.apply(document);
+  EXPECT_FALSE(document.edited());
+  EXPECT_TRUE(document.scores().empty());
+  step.max_replacement_share = 0.1;
+  document.reset("ab\xEF\xBF\xBD", "", "");
+  EXPECT_EQ(step.apply(document).reason, "unicode_replacement");
+}
+
+// ---- pii
+// ---------------------------------------------------------------------------------------------------------------
+
+std::string masked(std::string_view text) {
+  curate::Pii step;
+  Document document;
+  document.reset(text, "", "");
+  step.apply(document);
+  return std::string(document.text());
+}
+
+TEST(Pii, IsMasked) {
+  EXPECT_EQ(masked("Write to <jane.doe+x@mail.example.co.uk>."), "Write to <<email>>.");
+  EXPECT_EQ(masked("from 8.8.8.8:53, 2a00:1450:4001:82a::200e."), "from <ip>:53, <ip>.");
+  EXPECT_EQ(masked("Call +49 30 901820 or (212) 555-0123 or 1-800-555-0199!"), "Call <phone> or <phone> or <phone>!");
+  EXPECT_EQ(masked("IBAN DE89 3704 0044 0532 0130 00, GB82WEST12345698765432"), "IBAN <iban>, <iban>");
+  EXPECT_EQ(masked("card 4111 1111 1111 1111 and 378282246310005"), "card <card> and <card>");
+  std::string body = "zQWBuTSOoRi4A9spHcVY5ncnsDkxkJ";  // made up; the checksum of it is 0mLq17
+  EXPECT_EQ(masked("token ghp_" + body + "0mLq17 here"), "token <key> here");
+  EXPECT_EQ(masked("id AKIA"
+                   "IOSFODNN7EXAMPLE"),
+            "id <key>");
+  EXPECT_EQ(masked("-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----\n"), "<key>\n");
+}
+
+TEST(Pii, LookalikesStay) {
+  for (std::string text : {"a@b",
+                           "@user",
+                           "user@",
+                           "x@1.2",
+                           "version 1.2.3",
+                           "1.2.3.4.5",
+                           "256.1.1.1",
+                           "192.168.0.1 10.0.0.1 127.0.0.1 192.0.2.7",
+                           "v8.8.8.8",
+                           "std::dead::beef",
+                           "12:30:45",
+                           "::1",
+                           "a::b",
+                           "2024-01-02 1234567890",
+                           "+1",
+                           "+999 123 456 789 012 345 6",
+                           "DE89 3704 0044 0532 0130 01",
+                           "XX82WEST12345698765432",
+                           "4111 1111 1111 1112",
+                           "1234567890123456",
+                           "ghp_zQWBuTSOoRi4A9spHcVY5ncnsDkxkJ0mLq18",
+                           "AKIAXXXXXXXXXXXXXXXX",
+                           "sk-short",
+                           "-----BEGIN PUBLIC KEY-----",
+                           "3.14159265358979323846",
+                           "call 555-0123",
+                           "111-222-3333"}) {
+    EXPECT_EQ(masked(text), text);
+  }
+}
+
+TEST(Pii, CountsAndLimits) {
+  curate::Pii step;
+  step.action[0] = "count";
+  step.action[1] = "off";
+  Document document;
+  std::string text = "a@example.com b@example.com 8.8.8.8 +49 30 901820";
+  document.reset(text, "", "");
+  EXPECT_TRUE(step.apply(document).keep);
+  EXPECT_EQ(document.text(), "a@example.com b@example.com 8.8.8.8 <phone>");
+  EXPECT_EQ(score_of(document, "pii_email"), 2);
+  EXPECT_EQ(score_of(document, "pii_ip"), 0);
+  step.max_finds = 2;
+  document.reset(text, "", "");
+  Verdict verdict = step.apply(document);
+  EXPECT_EQ(verdict.reason, "pii");
+  EXPECT_EQ(verdict.value, 3);
+}
+
+TEST(Pii, HostileTextTakesNoLonger) {
+  for (const char* part :
+       {":", "::1", "@", "a@", "xoxb-", "-----BEGIN X PRIVATE KEY-----", "+1 ", "1.", "4", "(2", "DE", "a.a@"}) {
+    std::string text;
+    while (text.size() < 2'000'000) text += part;
+    std::vector<curate::PiiFind> finds;
+    curate::find_pii(text, true, finds);
+    for (std::size_t i = 1; i < finds.size(); ++i) ASSERT_GE(finds[i].begin, finds[i - 1].end);
+  }
+}
+
+TEST(Pii, FindsAreInOrderInAnyText) {
+  base::Random random(23);
+  static const std::vector<std::string> parts = {"a@b.com",
+                                                 "@",
+                                                 "8.8.8.8",
+                                                 ".",
+                                                 ":",
+                                                 "::",
+                                                 "+49",
+                                                 " ",
+                                                 "30 901820",
+                                                 "(212) ",
+                                                 "555-0123",
+                                                 "DE89",
+                                                 "370400440532013000",
+                                                 "4111111111111111",
+                                                 "-",
+                                                 "ghp_",
+                                                 "x",
+                                                 "\n",
+                                                 "é"};
+  for (int i = 0; i < 5000; ++i) {
+    std::string text;
+    for (std::uint64_t j = 0, n = random.below(12); j < n; ++j) text += parts[random.below(parts.size())];
+    std::vector<curate::PiiFind> finds;
+    curate::find_pii(text, false, finds);
+    std::size_t end = 0;
+    for (const curate::PiiFind& find : finds) {
+      ASSERT_LE(end, find.begin);
+      ASSERT_LT(find.begin, find.end);
+      ASSERT_LE(find.end, text.size());
+      end = find.end;
+    }
+  }
+}
+
+// ---- decontaminate
+// -----------------------------------------------------------------------------------------------------
+
+class DecontaminateTest : public testing::Test {
+ protected:
+  DecontaminateTest() : folder_(fs::temp_directory_path() / ("hornbook-benchmarks-" + std::to_string(getpid()))) {
+    fs::create_directories(folder_);
+    std::ofstream(folder_ / "sums.jsonl")
+        << R"({"question": "Natalia sold clips to forty eight of her friends in April, and then she sold half as many clips in May. How many clips did she sell altogether?", "answer": "72"})"
+        << "\n"
+        << R"({"question": "A short question of nine words stands here alone", "choices": ["yes", "no"]})"
+        << "\n";
+    std::ofstream(folder_ / "facts.jsonl")
+        << R"({"nested": {"list": ["The mitochondria is the powerhouse of the cell, as every pupil of every school in the country can recite."]}})"
+        << "\n";
+    step_.against = {(folder_ / "*.jsonl").string()};
+    step_.prepare();
+  }
+  ~DecontaminateTest() override { fs::remove_all(folder_); }
+  Verdict apply(std::string text) {
+    text_ = std::move(text);
+    document_.reset(text_, "", "");
+    return step_.apply(document_);
+  }
+
+  fs::path folder_;
+  std::string text_;
+  curate::Decontaminate step_;
+  Document document_;
+};
+
+TEST_F(DecontaminateTest, ItemsAreFoundInContext) {
+  EXPECT_EQ(step_.items(), 3u);
+  std::string filler = "Some words that have nothing to do with any benchmark stand around the item in question. ";
+  Verdict verdict =
+      apply(filler + filler +
+            "NATALIA sold clips to forty-eight of her friends in April -- and then she sold half as many clips in May. "
+            "How many did she sell altogether? " +
+            filler);
+  EXPECT_EQ(verdict.reason, "decontaminate:sums");
+  EXPECT_GT(verdict.value, 0.9);
+  EXPECT_EQ(document_.labels().at(0).second, "sums:1");
+  EXPECT_EQ(apply("Everyone knows: the mitochondria is the powerhouse of the cell, as every pupil of every school in "
+                  "the country can "
+                  "recite.")
+                .reason,
+            "decontaminate:facts");
+  EXPECT_EQ(apply(filler + "a short question of nine words stands here alone " + filler).reason, "decontaminate:sums");
+}
+
+TEST_F(DecontaminateTest, AHitThatIsNotTheItemIsNoContamination) {
+  std::string filler = "Some words that have nothing to do with any benchmark stand around the item in question. ";
+  EXPECT_TRUE(apply(filler).keep);
+  EXPECT_TRUE(apply("").keep);
+  EXPECT_TRUE(apply("A short question of nine words stands here").keep)
+      << "an item below n words must stand there as a whole";
+  // Thirteen words in a row, but the rest of the item is missing.
+  std::string hit = "natalia sold clips to forty eight of her friends in april and then";
+  EXPECT_TRUE(apply(filler + hit + " " + filler).keep);
+  step_.min_overlap = 0.4;
+  EXPECT_FALSE(apply(filler + hit + " " + filler).keep);
+}
+
+TEST(Decontaminate, SaysWhatIsWrong) {
+  curate::Decontaminate step;
+  EXPECT_THROW(step.prepare(), base::UsageError);
+  step.against = {"/nowhere/*.jsonl"};
+  EXPECT_THROW(step.prepare(), base::UsageError);
+}
+
+// ---- sample
+// ------------------------------------------------------------------------------------------------------------
+
+TEST(Sample, KeepsItsShare) {
+  curate::Sample step;
+  step.rate = 0.3;
+  step.prepare();
+  Document document;
+  int kept = 0, other = 0;
+  curate::Sample second;
+  second.rate = 0.3;
+  second.seed = 1;
+  for (int i = 0; i < 20000; ++i) {
+    std::string id = std::to_string(i);
+    document.reset("text", id, "");
+    bool keep = step.apply(document).keep;
+    kept += keep;
+    other += keep && second.apply(document).keep;
+  }
+  EXPECT_NEAR(kept, 6000, 200);
+  EXPECT_NEAR(other, 1800, 150) << "another seed, an independent sample";
+  step.rate = 1.5;
+  EXPECT_THROW(step.prepare(), base::UsageError);
+}
+
+}  // namespace
