@@ -10,6 +10,7 @@
 
 #include "base/file.h"
 #include "base/tensor.h"
+#include "base/tensor_writer.h"
 
 namespace base {
 
@@ -57,25 +58,10 @@ class GgufReader {
 
 /// Writes one file of version 3, tensor by tensor (see SafetensorsWriter). Alignment 32: a key general.alignment in
 /// `metadata` is left out.
-class GgufWriter {
+class GgufWriter : public TensorWriter {
  public:
-  struct Entry {
-    std::string name;
-    DType type;
-    std::vector<std::int64_t> shape;  ///< outermost first
-  };
   GgufWriter(const std::filesystem::path& path, const std::vector<std::pair<std::string, GgufValue>>& metadata,
              std::vector<Entry> entries);
-  void write(std::string_view name, std::span<const std::byte> bytes);
-  void write_part(std::string_view name, std::span<const std::byte> bytes);
-  void commit();
-
- private:
-  FileWriter file_;
-  std::filesystem::path path_;
-  std::vector<Entry> entries_;
-  std::size_t next_ = 0;
-  std::uint64_t given_ = 0;  // bytes of entries_[next_] so far
 };
 
 }  // namespace base

@@ -69,11 +69,11 @@ class Encoder {
 
 GgufWriter::GgufWriter(const std::filesystem::path& path,
                        const std::vector<std::pair<std::string, GgufValue>>& metadata, std::vector<Entry> entries)
-    : file_(path), path_(path), entries_(std::move(entries)) {
+    : TensorWriter(path, std::move(entries), kAlignment) {
   Encoder header;
   header.out = "GGUF";
   header.put<std::uint32_t>(3);
-  header.put<std::uint64_t>(entries_.size());
+  header.put<std::uint64_t>(this->entries().size());
   // A copied alignment would not be true of this file: 32 is the default and needs no key.
   auto is_written = [](const auto& pair) { return pair.first != "general.alignment"; };
   header.put<std::uint64_t>(static_cast<std::uint64_t>(std::count_if(metadata.begin(), metadata.end(), is_written)));
@@ -86,7 +86,7 @@ GgufWriter::GgufWriter(const std::filesystem::path& path,
   }
   seen.clear();
   std::uint64_t offset = 0;
-  for (const Entry& entry : entries_) {
+  for (const Entry& entry : this->entries()) {
     if (entry.name.size() > kMostNameBytes || entry.shape.size() > kMostDimensions || !seen.insert(entry.name).second)
       throw Error({"GGUF cannot hold this tensor", path.string(), entry.name,
                    "a unique name of at most 63 bytes, at most 4 dimensions", ""});
@@ -98,41 +98,7 @@ GgufWriter::GgufWriter(const std::filesystem::path& path,
     offset = padded(offset + byte_size(entry.type, entry.shape), kAlignment);
   }
   header.out.resize(padded(header.out.size(), kAlignment), '\0');
-  file_.write(header.out);
-}
-
-void GgufWriter::write(std::string_view name, std::span<const std::byte> bytes) {
-  if (next_ < entries_.size() && given_ == 0) {
-    std::uint64_t size = byte_size(entries_[next_].type, entries_[next_].shape);
-    if (entries_[next_].name == name && bytes.size() != size)
-      throw Error({"tensor of the wrong size", path_.string() + ": " + std::string(name), std::to_string(bytes.size()),
-                   fmt::format("{} bytes", size), ""});
-  }
-  write_part(name, bytes);
-}
-
-void GgufWriter::write_part(std::string_view name, std::span<const std::byte> bytes) {
-  if (next_ >= entries_.size() || entries_[next_].name != name)
-    throw Error({"tensor written out of order", path_.string(), std::string(name),
-                 next_ < entries_.size() ? entries_[next_].name : "no further tensor", ""});
-  std::uint64_t size = byte_size(entries_[next_].type, entries_[next_].shape);
-  if (bytes.size() > size - given_)
-    throw Error({"tensor of the wrong size", path_.string() + ": " + std::string(name),
-                 std::to_string(given_ + bytes.size()), fmt::format("{} bytes", size), ""});
-  file_.write(bytes.data(), bytes.size());
-  given_ += bytes.size();
-  if (given_ < size) return;
-  constexpr char kZeros[kAlignment] = {};
-  file_.write(kZeros, padded(size, kAlignment) - size);
-  given_ = 0;
-  ++next_;
-}
-
-void GgufWriter::commit() {
-  if (next_ != entries_.size())
-    throw Error({given_ > 0 ? "tensor is incomplete" : "tensor was never written", path_.string(), entries_[next_].name,
-                 "", ""});
-  file_.commit();
+  write_header(header.out);
 }
 
 }  // namespace base

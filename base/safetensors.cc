@@ -248,11 +248,11 @@ const TensorView& SafetensorsReader::at(std::string_view name) const {
 
 SafetensorsWriter::SafetensorsWriter(const std::filesystem::path& path, std::vector<Entry> entries,
                                      std::map<std::string, std::string> metadata)
-    : file_(path), path_(path), entries_(std::move(entries)) {
+    : TensorWriter(path, std::move(entries), 1) {
   nlohmann::ordered_json header = nlohmann::ordered_json::object();
   if (!metadata.empty()) header["__metadata__"] = metadata;
   std::uint64_t offset = 0;
-  for (const Entry& entry : entries_) {
+  for (const Entry& entry : this->entries()) {
     if (block_elements(entry.type) != 1)
       throw Error({"safetensors cannot hold this type", path.string(), std::string(name_of(entry.type)), "", ""});
     if (header.contains(entry.name)) throw Error({"tensor declared twice", path.string(), entry.name, "", ""});
@@ -263,40 +263,8 @@ SafetensorsWriter::SafetensorsWriter(const std::filesystem::path& path, std::vec
   std::string text = header.dump();
   text.resize((text.size() + 7) / 8 * 8, ' ');
   std::uint64_t size = text.size();
-  file_.write(&size, 8);
-  file_.write(text);
-}
-
-void SafetensorsWriter::write(std::string_view name, std::span<const std::byte> bytes) {
-  if (next_ < entries_.size() && given_ == 0) {
-    std::uint64_t size = byte_size(entries_[next_].type, entries_[next_].shape);
-    if (entries_[next_].name == name && bytes.size() != size)
-      throw Error({"tensor of the wrong size", path_.string() + ": " + std::string(name), std::to_string(bytes.size()),
-                   fmt::format("{} bytes", size), ""});
-  }
-  write_part(name, bytes);
-}
-
-void SafetensorsWriter::write_part(std::string_view name, std::span<const std::byte> bytes) {
-  if (next_ >= entries_.size() || entries_[next_].name != name)
-    throw Error({"tensor written out of order", path_.string(), std::string(name),
-                 next_ < entries_.size() ? entries_[next_].name : "no further tensor", ""});
-  std::uint64_t size = byte_size(entries_[next_].type, entries_[next_].shape);
-  if (bytes.size() > size - given_)
-    throw Error({"tensor of the wrong size", path_.string() + ": " + std::string(name),
-                 std::to_string(given_ + bytes.size()), fmt::format("{} bytes", size), ""});
-  file_.write(bytes.data(), bytes.size());
-  given_ += bytes.size();
-  if (given_ < size) return;
-  given_ = 0;
-  ++next_;
-}
-
-void SafetensorsWriter::commit() {
-  if (next_ != entries_.size())
-    throw Error({given_ > 0 ? "tensor is incomplete" : "tensor was never written", path_.string(), entries_[next_].name,
-                 "", ""});
-  file_.commit();
+  write_header({reinterpret_cast<const char*>(&size), 8});
+  write_header(text);
 }
 
 }  // namespace base

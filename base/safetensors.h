@@ -9,6 +9,7 @@
 
 #include "base/file.h"
 #include "base/tensor.h"
+#include "base/tensor_writer.h"
 
 namespace base {
 
@@ -33,27 +34,10 @@ class SafetensorsReader {
 
 /// Writes one file, tensor by tensor, so that only one needs to be in memory: names, types and shapes are declared
 /// first, then bytes are given in the declared order. `__metadata__` = {"format":"pt"}; header padded to 8 bytes.
-class SafetensorsWriter {
+class SafetensorsWriter : public TensorWriter {
  public:
-  struct Entry {
-    std::string name;
-    DType type;
-    std::vector<std::int64_t> shape;
-  };
   SafetensorsWriter(const std::filesystem::path& path, std::vector<Entry> entries,
                     std::map<std::string, std::string> metadata = {{"format", "pt"}});
-  /// A whole tensor. Throws Error when it is out of order or of a wrong size.
-  void write(std::string_view name, std::span<const std::byte> bytes);
-  /// The next bytes of a tensor that is given in parts; the next tensor begins once all its bytes are there.
-  void write_part(std::string_view name, std::span<const std::byte> bytes);
-  void commit();  ///< throws Error when a tensor is missing or incomplete
-
- private:
-  FileWriter file_;
-  std::filesystem::path path_;
-  std::vector<Entry> entries_;
-  std::size_t next_ = 0;
-  std::uint64_t given_ = 0;  // bytes of entries_[next_] so far
 };
 
 }  // namespace base

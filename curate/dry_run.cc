@@ -28,8 +28,7 @@ struct Sampled {
 
 int run_dry(RunOptions& options, base::Context& context) {
   const auto start = std::chrono::steady_clock::now();
-  const std::vector<std::string> files = base::expand_inputs(options.reading.input);
-  if (files.empty()) throw base::UsageError({"no input was given", "input", "", "files or globs", ""});
+  const std::vector<std::string> files = options.reading.files();
   StagePlan plan;
   bool deduplicates = false;
   for (const StagePlan& stage : plan_stages(options.steps)) {
@@ -39,16 +38,10 @@ int run_dry(RunOptions& options, base::Context& context) {
   for (const Rule& rule : plan.rules) rule.step->prepare();
 
   // Reservoir sampling (Vitter's algorithm R).
-  base::RecordOptions record_options;
-  record_options.max_record_bytes = options.reading.max_record.bytes;
-  record_options.limit = options.reading.limit;
-  record_options.split_text = options.reading.split;
-  if (!options.reading.text_field.empty()) record_options.text_field = options.reading.text_field;
-  base::BlockReader reader(files, record_options);
+  base::BlockReader reader(files, options.reading.records());
   std::vector<base::BadBytes> bad;
   std::vector<Sampled> sample;
-  FieldNames fields{options.reading.text_field, options.reading.id_field, options.reading.source_field,
-                    options.reading.date_field};
+  FieldNames fields = options.reading.fields();
   base::Random random(1);
   std::uint64_t records = 0;
   while (std::optional<base::Block> block = reader.next(bad)) {

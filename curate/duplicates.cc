@@ -77,17 +77,11 @@ int run_duplicates(DuplicatesOptions& options, base::Context& context) {
   options.deduplicate.prepare();
   if (deduplicate.keep == "best_score")
     throw base::UsageError({"there are no scores here", "--keep", "best_score", "another policy", "see curate run"});
-  const std::vector<std::string> files = base::expand_inputs(options.reading.input);
-  if (files.empty()) throw base::UsageError({"no input was given", "input", "", "files or globs", ""});
+  const std::vector<std::string> files = options.reading.files();
   const int threads = base::thread_count(options.reading.threads);
-  base::RecordOptions record_options;
-  record_options.limit = options.reading.limit;
-  record_options.split_text = options.reading.split;
-  record_options.max_record_bytes = options.reading.max_record.bytes;
-  base::BlockReader reader(files, record_options);
+  base::BlockReader reader(files, options.reading.records());
   std::vector<base::BadBytes> bad;
-  FieldNames fields{options.reading.text_field, options.reading.id_field, options.reading.source_field,
-                    options.reading.date_field};
+  FieldNames fields = options.reading.fields();
   std::optional<base::Block> first = reader.next(bad);
   if (first) fields = detect_fields(*first, fields);
 

@@ -32,19 +32,14 @@ class Reader {
   Reader(const InputOptions& options, std::vector<std::string> files) : options_(options), files_(std::move(files)) {}
   template <class F>
   void each(F&& f) {
-    base::RecordOptions record_options;
-    record_options.limit = options_.limit;
-    record_options.split_text = options_.split;
-    record_options.max_record_bytes = options_.max_record.bytes;
-    base::BlockReader reader(files_, record_options);
+    base::BlockReader reader(files_, options_.records());
     std::vector<base::BadBytes> bad;
     RecordParser parser;
     bool going = true;
     while (going) {
       std::optional<base::Block> block = reader.next(bad);
       if (!block) break;
-      if (fields_.text.empty())
-        fields_ = detect_fields(*block, {options_.text_field, options_.id_field, options_.source_field, ""});
+      if (fields_.text.empty()) fields_ = detect_fields(*block, options_.fields());
       base::for_each_line(*block, [&](std::string_view line, const base::Place& place) {
         Record record;
         if (!going || !parser.parse(line, 0, fields_, record).empty()) return;
@@ -102,8 +97,7 @@ int run_explain(ExplainOptions& options, base::Context& context) {
   if (steps->empty())
     throw base::UsageError({"there are no steps to explain", "steps", "", "--run DIR, --config FILE or --preset", ""});
   for (const base::NamedGroup& step : *steps) dynamic_cast<Step&>(*step.group).prepare();
-  const std::vector<std::string> files = base::expand_inputs(reading->input);
-  if (files.empty()) throw base::UsageError({"no input was given", "input", "", "files or globs", ""});
+  const std::vector<std::string> files = reading->files();
   Reader reader(*reading, files);
   std::optional<Found> found;
   std::uint64_t count = 0;

@@ -229,8 +229,7 @@ int run_instruct(InstructOptions& options, base::Context& context) {
   if (!(options.validation_share >= 0 && options.validation_share < 1))
     throw base::UsageError({"not a valid value", "--validation-share", fmt::format("{}", options.validation_share),
                             "0 to less than 1", ""});
-  const std::vector<std::string> files = base::expand_inputs(options.reading.input);
-  if (files.empty()) throw base::UsageError({"no input was given", "input", "", "files or globs", ""});
+  const std::vector<std::string> files = options.reading.files();
   const fs::path output(options.output);
   base::prepare_output_folder(output, false, options.overwrite);
   base::write_file(output / "run.yaml", context.run_yaml);
@@ -245,10 +244,8 @@ int run_instruct(InstructOptions& options, base::Context& context) {
     ++dropped_count;
     dropped.write(line);
   };
-  base::RecordOptions record_options;
-  record_options.limit = options.reading.limit;
   base::for_each_record(
-      files, record_options,
+      files, options.reading.records(),
       [&](std::string_view line, const base::Place& place, const std::string& file) {
         ++read;
         json record = json::parse(line, nullptr, false);

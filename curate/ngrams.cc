@@ -13,6 +13,22 @@ std::uint64_t combine(std::uint64_t hash, std::uint64_t next) {
   return (std::rotl(hash, 23) ^ next) * 0x9FB21C651E98DF25ull;
 }
 
+/// f(i, hash(i)) for i below `positions`, in order, with the table's place for each hash fetched kAhead before its
+/// turn.
+template <class Hash, class F>
+void for_each_prefetched(const Counter& counter, std::size_t positions, Hash hash, F f) {
+  std::uint64_t ahead[kAhead];
+  for (std::size_t i = 0; i < kAhead && i < positions; ++i) ahead[i] = hash(i);
+  for (std::uint32_t i = 0; i < positions; ++i) {
+    std::uint64_t key = ahead[i % kAhead];
+    if (i + kAhead < positions) {
+      ahead[i % kAhead] = hash(i + kAhead);
+      counter.prefetch(ahead[i % kAhead]);
+    }
+    f(i, key);
+  }
+}
+
 }  // namespace
 
 TopNGrams::TopNGrams(Document& document) : document_(document), repeated_(document.scratch().positions) {
@@ -35,18 +51,11 @@ std::uint64_t TopNGrams::next() {
   slots.clear();
   if (n == 2) {
     counter.reset(positions);
-    std::uint64_t ahead[kAhead];
-    for (std::size_t i = 0; i < kAhead && i < positions; ++i) ahead[i] = hash(i);
-    for (std::uint32_t i = 0; i < positions; ++i) {
-      std::uint64_t key = ahead[i % kAhead];
-      if (i + kAhead < positions) {
-        ahead[i % kAhead] = hash(i + kAhead);
-        counter.prefetch(ahead[i % kAhead]);
-      }
+    for_each_prefetched(counter, positions, hash, [&](std::uint32_t i, std::uint64_t key) {
       Counter::Entry& entry = counter.at(key, i);
       best = std::max(best, ++entry.count);
       slots.push_back(counter.index_of(entry));
-    }
+    });
     for (std::uint32_t i = 0; i < positions; ++i) {
       const Counter::Entry& entry = counter.entry(slots[i]);
       if (entry.count > 1) repeated_.push_back(i);
@@ -123,17 +132,10 @@ DuplicateNGrams::DuplicateNGrams(Document& document, std::size_t least)
     std::memcpy(&b, &bytes_[starts_[i] + 8], 8);
     return combine(a * 0x9E3779B97F4A7C15ull, b);
   };
-  std::uint64_t ahead[kAhead];
-  for (std::size_t i = 0; i < kAhead && i < positions; ++i) ahead[i] = hash(i);
-  for (std::uint32_t i = 0; i < positions; ++i) {
-    std::uint64_t key = ahead[i % kAhead];
-    if (i + kAhead < positions) {
-      ahead[i % kAhead] = hash(i + kAhead);
-      counter.prefetch(ahead[i % kAhead]);
-    }
+  for_each_prefetched(counter, positions, hash, [&](std::uint32_t i, std::uint64_t key) {
     if (starts_[i + least] - starts_[i] < kWindow) {
       candidate[i] = 1;
-      if (starts_[i] + kWindow > size) continue;  // the window would hold bytes of nothing
+      if (starts_[i] + kWindow > size) return;  // the window would hold bytes of nothing
     }
     Counter::Entry& entry = counter.at(key, i);
     if (entry.count > 0) {
@@ -141,7 +143,7 @@ DuplicateNGrams::DuplicateNGrams(Document& document, std::size_t least)
       candidate[entry.first] = 1;
     }
     entry.count = 1;
-  }
+  });
   for (std::uint32_t i = 0; i < positions; ++i) {
     if (candidate[i]) candidates_.push_back(i);
   }

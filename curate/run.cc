@@ -76,9 +76,8 @@ Run::Run(RunOptions& options, base::Context& context)
       context_(context),
       output_(options.output),
       threads_(base::thread_count(options.reading.threads)),
-      files_(base::expand_inputs(options.reading.input)),
+      files_(options.reading.files()),
       progress_(context.err, context.quiet, "curate run") {
-  if (files_.empty()) throw base::UsageError({"no input was given", "input", "", "files or globs", ""});
   if (options.level < 1 || options.level > 19)
     throw base::UsageError({"not a valid value", "--level", std::to_string(options.level), "1 to 19", ""});
   for (const base::NamedGroup& step : options.steps) dynamic_cast<Step&>(*step.group).prepare();
@@ -119,8 +118,7 @@ void Run::start_or_resume(const std::string& run_yaml) {
   base::write_file(output_ / "run.yaml", without(run_yaml, {"resume", "overwrite"}));
   state_.options = deciding;
   state_.inputs = inputs;
-  state_.fields = {options_.reading.text_field, options_.reading.id_field, options_.reading.source_field,
-                   options_.reading.date_field};
+  state_.fields = options_.reading.fields();
 }
 
 void Run::open_outputs() {
@@ -192,12 +190,8 @@ StageSetup Run::stage_setup(const StagePlan& plan) const {
 }
 
 void Run::first_stage(const StagePlan& plan) {
-  base::RecordOptions record_options;
+  base::RecordOptions record_options = options_.reading.records();
   record_options.block_bytes = 2 << 20;
-  record_options.max_record_bytes = options_.reading.max_record.bytes;
-  record_options.limit = options_.reading.limit;
-  record_options.split_text = options_.reading.split;
-  if (!options_.reading.text_field.empty()) record_options.text_field = options_.reading.text_field;
   base::BlockReader reader(files_, record_options);
   StageSetup setup = stage_setup(plan);
 

@@ -1,5 +1,8 @@
 #include "curate/run_options.h"
 
+#include "base/error.h"
+#include "base/file.h"
+
 namespace curate {
 
 void InputOptions::visit(base::OptionVisitor& v) {
@@ -12,6 +15,21 @@ void InputOptions::visit(base::OptionVisitor& v) {
   v("limit", limit, "stop after this many records, 0 = all");
   v("max_record", max_record, "a longer line is quarantined");
   v("threads", threads, "threads, 0 = as many as the machine has");
+}
+
+std::vector<std::string> InputOptions::files() const {
+  std::vector<std::string> files = base::expand_inputs(input);
+  if (files.empty()) throw base::UsageError({"no input was given", "input", "", "files or globs", ""});
+  return files;
+}
+
+base::RecordOptions InputOptions::records() const {
+  base::RecordOptions options;
+  options.limit = limit;
+  options.split_text = split;
+  options.max_record_bytes = max_record.bytes;
+  if (!text_field.empty()) options.text_field = text_field;
+  return options;
 }
 
 void RunOptions::visit(base::OptionVisitor& v, bool output_required) {

@@ -6,7 +6,9 @@
 #include <vector>
 
 #include "base/options.h"
+#include "base/records.h"
 #include "curate/deduplicate.h"
+#include "curate/record.h"
 #include "curate/step.h"
 
 namespace curate {
@@ -21,6 +23,12 @@ struct InputOptions {
   int threads = 0;
 
   void visit(base::OptionVisitor& v);
+  /// The files that `input` names, in order. Throws base::UsageError when there are none.
+  std::vector<std::string> files() const;
+  /// limit, split, max_record, and the key that the documents of .txt files get.
+  base::RecordOptions records() const;
+  /// The fields that were named; detect_fields finds out the others.
+  FieldNames fields() const { return {text_field, id_field, source_field, date_field}; }
 };
 
 struct RunOptions {

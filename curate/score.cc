@@ -83,17 +83,12 @@ Scored score_block(base::Block block, const FieldNames& fields, const std::vecto
 }  // namespace
 
 int run_score(ScoreOptions& options, base::Context& context) {
-  const std::vector<std::string> files = base::expand_inputs(options.reading.input);
-  if (files.empty()) throw base::UsageError({"no input was given", "input", "", "files or globs", ""});
+  const std::vector<std::string> files = options.reading.files();
   for (const base::NamedGroup& step : options.steps) dynamic_cast<Step&>(*step.group).prepare();
   const int threads = base::thread_count(options.reading.threads);
-  base::RecordOptions record_options;
-  record_options.limit = options.reading.limit;
-  record_options.split_text = options.reading.split;
-  record_options.max_record_bytes = options.reading.max_record.bytes;
-  base::BlockReader reader(files, record_options);
+  base::BlockReader reader(files, options.reading.records());
   std::vector<base::BadBytes> bad;
-  FieldNames fields{options.reading.text_field, options.reading.id_field, options.reading.source_field, ""};
+  FieldNames fields = options.reading.fields();
   std::optional<base::Block> first = reader.next(bad);
   if (first) fields = detect_fields(*first, fields);
   if (!context.quiet) fmt::print(context.err, "text: \"{}\"\n", fields.text);

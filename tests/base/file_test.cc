@@ -8,6 +8,7 @@
 #include <csignal>
 
 #include "base/error.h"
+#include "tests/error_of.h"
 #include "tests/temporary_folder.h"
 
 namespace {
@@ -21,16 +22,6 @@ std::vector<std::string> names_in(const fs::path& folder) {
   for (const auto& entry : fs::directory_iterator(folder)) names.push_back(entry.path().filename());
   std::sort(names.begin(), names.end());
   return names;
-}
-
-template <class F>
-std::string error_of(F f) {
-  try {
-    f();
-  } catch (const base::Error& error) {
-    return error.what();
-  }
-  return "no error";
 }
 
 TEST(File, WrittenAndReadBack) {

@@ -17,6 +17,7 @@
 #include "curate/scorer_text.h"
 #include "curate/textbook.h"
 #include "curate/train_scorer.h"
+#include "tests/error_of.h"
 
 namespace {
 
@@ -36,16 +37,6 @@ class Folder {
  private:
   fs::path path_;
 };
-
-template <class F>
-std::string error_of(F f) {
-  try {
-    f();
-  } catch (const base::Error& error) {
-    return error.what();
-  }
-  return "no error";
-}
 
 // The model is fetched, not committed: scripts/install.sh.
 const fs::path kLanguageModel = HORNBOOK_SOURCE_DIR "/build/data/lid.176.ftz";

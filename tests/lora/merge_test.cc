@@ -13,6 +13,7 @@
 #include "lora/gguf_adapter.h"
 #include "lora/gguf_metadata.h"
 #include "lora/write_model.h"
+#include "tests/error_of.h"
 
 namespace {
 
@@ -43,16 +44,6 @@ double difference(const std::vector<float>& left, const std::vector<float>& righ
   double most = 0;
   for (std::size_t i = 0; i < left.size(); ++i) most = std::max(most, std::fabs(double{left[i]} - right[i]));
   return most;
-}
-
-template <class F>
-std::string error_of(F f) {
-  try {
-    f();
-  } catch (const base::Error& error) {
-    return error.what();
-  }
-  return "no error";
 }
 
 class Merge : public testing::Test {

@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/random.h"
+#include "tests/error_of.h"
 
 namespace {
 
@@ -22,16 +23,6 @@ const std::string kGolden = HORNBOOK_SOURCE_DIR "/tests/golden/lora/";
 std::string smollm2() {
   const char* path = std::getenv("HORNBOOK_SMOLLM2");
   return path ? path : HORNBOOK_SOURCE_DIR "/build/data/smollm2.gguf";
-}
-
-template <class F>
-std::string error_of(F f) {
-  try {
-    f();
-  } catch (const base::Error& error) {
-    return error.what();
-  }
-  return "no error";
 }
 
 std::string config_with(const std::string& changes) {
