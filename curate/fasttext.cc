@@ -3,6 +3,7 @@
 #include "curate/fasttext.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstring>
 
@@ -12,17 +13,22 @@ namespace curate {
 namespace {
 
 constexpr std::string_view kEndOfLine = "</s>";
-constexpr std::size_t kKnownWords = 1 << 15, kKnownRows = 1 << 20;  ///< remembered by one thread
-constexpr std::size_t kLongWord = 100;                              ///< bytes; not remembered
-constexpr std::size_t kRowBuffer = 1 << 15;                         ///< rows that are summed at once
+constexpr int kKnownShift = 64 - 15;
+constexpr std::size_t kKnownWords = std::size_t{1} << (64 - kKnownShift),
+                      kKnownRows = 1 << 20;  ///< remembered by one thread
+constexpr std::size_t kLongWord = 100;       ///< bytes; not remembered
+constexpr std::size_t kRowBuffer = 1 << 15;  ///< rows that are summed at once
 
 std::uint32_t step(std::uint32_t hash, char c) {
   return (hash ^ static_cast<std::uint32_t>(static_cast<std::int32_t>(static_cast<signed char>(c)))) * 16777619u;
 }
 
-bool is_separator(char c) {
-  return c == ' ' || c == '\n' || c == '\r' || c == '\t' || c == '\v' || c == '\f' || c == '\0';
-}
+constexpr std::array<bool, 256> kSeparators = [] {
+  std::array<bool, 256> table{};
+  for (char c : {' ', '\n', '\r', '\t', '\v', '\f', '\0'}) table[static_cast<unsigned char>(c)] = true;
+  return table;
+}();
+bool is_separator(char c) { return kSeparators[static_cast<unsigned char>(c)]; }
 
 typedef float Floats __attribute__((vector_size(64)));  // 16 floats; the compiler cuts it to the machine's width
 
@@ -115,11 +121,9 @@ int FastText::label(std::string_view name) const {
   return found == labels_.end() ? -1 : static_cast<int>(found - labels_.begin());
 }
 
-std::int32_t FastText::find_word(std::string_view word, std::uint32_t hash) const {
-  for (std::size_t slot = hash & (slots_.size() - 1);; slot = (slot + 1) & (slots_.size() - 1)) {
-    const Slot& entry = slots_[slot];
-    if (entry.id < 0) return -1;
-    if (entry.hash == hash && words_[static_cast<std::size_t>(entry.id)] == word) return entry.id;
+std::int32_t FastText::find_word(std::uint64_t key) const {
+  for (std::size_t slot = key & (slots_.size() - 1);; slot = (slot + 1) & (slots_.size() - 1)) {
+    if (slots_[slot].id < 0 || slots_[slot].key == key) return slots_[slot].id;
   }
 }
 
@@ -132,9 +136,9 @@ void FastText::add_bucket(std::uint32_t hash, std::vector<std::int32_t>& rows) c
     return;
   }
   if (prune_size_ == 0 || !((pruned_[(bucket >> 6) & (pruned_.size() - 1)] >> (bucket & 63)) & 1)) return;
-  std::size_t slot = (bucket * 0x9E3779B1u) & (prune_slots_.size() - 1);
-  while (prune_slots_[slot].id >= 0 && prune_slots_[slot].hash != bucket) slot = (slot + 1) & (prune_slots_.size() - 1);
-  if (prune_slots_[slot].id >= 0) rows.push_back(word_count_ + prune_slots_[slot].id);
+  std::size_t slot = (bucket * 0x9E3779B1u) & (kept_.size() - 1);
+  while (kept_[slot].row >= 0 && kept_[slot].bucket != bucket) slot = (slot + 1) & (kept_.size() - 1);
+  if (kept_[slot].row >= 0) rows.push_back(word_count_ + kept_[slot].row);
 }
 
 /// Character n-grams of "<word>" that begin in its bytes [begin, end).
@@ -155,11 +159,9 @@ void FastText::add_subwords(std::string_view word, std::size_t begin, std::size_
   }
 }
 
-void FastText::add_word(std::string_view word, Scratch& scratch) const {
+void FastText::add_word(std::string_view word, std::uint64_t key, Scratch& scratch) const {
   if (word.size() >= kLongWord) return add_long_word(word, scratch);
-  const std::uint64_t key = hash_bytes(word.data(), word.size());
-  Scratch::Known& known = scratch.known[key >> 49];
-  static_assert(kKnownWords == std::size_t{1} << (64 - 49));
+  Scratch::Known& known = scratch.known[key >> kKnownShift];
   if (!known.filled || known.key != key) {
     std::vector<std::int32_t>& rows = scratch.rows_of_known;
     if (rows.size() > kKnownRows) {
@@ -168,7 +170,7 @@ void FastText::add_word(std::string_view word, Scratch& scratch) const {
     }
     std::uint32_t hash = 2166136261u;
     for (char c : word) hash = step(hash, c);
-    std::int32_t id = find_word(word, hash);
+    std::int32_t id = find_word(key);
     known = {key, static_cast<std::uint32_t>(rows.size()), 0, hash, true, false};
     known.counts = id >= 0 ? id < word_count_ : !word.starts_with("__label__");
     if (known.counts) {
@@ -176,18 +178,37 @@ void FastText::add_word(std::string_view word, Scratch& scratch) const {
       if (maxn_ > 0 && word != kEndOfLine) add_subwords(word, 0, word.size() + 2, rows);
     }
     known.count = static_cast<std::uint32_t>(rows.size()) - known.begin;
+    if (known.count == 1) {  // the usual case without character n-grams: kept in place
+      known.begin = static_cast<std::uint32_t>(rows.back());
+      rows.pop_back();
+    }
   }
   if (!known.counts) return;
-  auto rows = scratch.rows_of_known.begin() + known.begin;
-  scratch.rows.insert(scratch.rows.end(), rows, rows + known.count);
-  scratch.hashes.push_back(static_cast<std::int32_t>(known.hash));
+  if (known.count == 1) {
+    scratch.rows.push_back(static_cast<std::int32_t>(known.begin));
+  } else {
+    auto rows = scratch.rows_of_known.begin() + known.begin;
+    scratch.rows.insert(scratch.rows.end(), rows, rows + known.count);
+  }
+  if (word_ngrams_ > 1) scratch.hashes.push_back(static_cast<std::int32_t>(known.hash));
+}
+
+/// Without character n-grams a word is one row, or none: nothing to remember.
+void FastText::add_plain_word(std::string_view word, std::uint64_t key, Scratch& scratch) const {
+  std::int32_t id = find_word(key);
+  if (id >= word_count_ || (id < 0 && word.starts_with("__label__"))) return;
+  if (id >= 0) scratch.rows.push_back(id);
+  if (word_ngrams_ < 2) return;
+  std::uint32_t hash = 2166136261u;
+  for (char c : word) hash = step(hash, c);
+  scratch.hashes.push_back(static_cast<std::int32_t>(hash));
 }
 
 /// Not remembered, and summed piece by piece: a word can be a megabyte of base64.
 void FastText::add_long_word(std::string_view word, Scratch& scratch) const {
   std::uint32_t hash = 2166136261u;
   for (char c : word) hash = step(hash, c);
-  std::int32_t id = find_word(word, hash);
+  std::int32_t id = find_word(hash_bytes(word.data(), word.size()));
   if (id >= word_count_ || (id < 0 && word.starts_with("__label__"))) return;
   if (id >= 0) scratch.rows.push_back(id);
   for (std::size_t begin = 0; maxn_ > 0 && begin < word.size() + 2; begin += kLongWord) {
@@ -198,6 +219,33 @@ void FastText::add_long_word(std::string_view word, Scratch& scratch) const {
 }
 
 void FastText::add_text(std::string_view text, Scratch& scratch) const {
+  const bool plain = maxn_ == 0;
+  // Words wait in a ring while the memory that tells about them is fetched: it rarely is in the nearest cache.
+  struct Waiting {
+    std::string_view word;
+    std::uint64_t key;
+  };
+  constexpr std::size_t kWaiting = 8;
+  Waiting ring[kWaiting];
+  std::size_t taken = 0, added = 0;
+  auto take = [&](std::string_view word) {
+    Waiting& place = ring[taken++ % kWaiting];
+    place = {word, hash_bytes(word.data(), word.size())};
+    if (plain) {
+      __builtin_prefetch(&slots_[place.key & (slots_.size() - 1)]);
+    } else {
+      __builtin_prefetch(&scratch.known[place.key >> kKnownShift]);
+    }
+  };
+  auto add_oldest = [&] {
+    const Waiting& place = ring[added++ % kWaiting];
+    if (plain) {
+      add_plain_word(place.word, place.key, scratch);
+    } else {
+      add_word(place.word, place.key, scratch);
+    }
+    if (scratch.rows.size() > kRowBuffer) sum_rows(scratch);
+  };
   std::size_t position = 0;
   for (;;) {
     while (position < text.size() && is_separator(text[position])) ++position;
@@ -206,17 +254,24 @@ void FastText::add_text(std::string_view text, Scratch& scratch) const {
     while (position < text.size() && !is_separator(text[position])) ++position;
     std::string_view word = text.substr(begin, position - begin);
     if (word == kEndOfLine) break;  // it ends the line for the library, wherever it stands
-    add_word(word, scratch);
-    if (scratch.rows.size() > kRowBuffer) sum_rows(scratch);
+    if (taken - added == kWaiting) add_oldest();
+    take(word);
   }
-  add_word(kEndOfLine, scratch);
+  while (added < taken) add_oldest();
+  take(kEndOfLine);
+  add_oldest();
   if (word_ngrams_ < 2) return;
   const auto n = static_cast<std::size_t>(word_ngrams_);
   for (std::size_t i = 0; i < scratch.hashes.size(); ++i) {
     auto hash = static_cast<std::uint64_t>(std::int64_t{scratch.hashes[i]});
     for (std::size_t j = i + 1; j < scratch.hashes.size() && j < i + n; ++j) {
       hash = hash * 116049371 + static_cast<std::uint64_t>(std::int64_t{scratch.hashes[j]});
-      add_bucket(static_cast<std::uint32_t>(hash % static_cast<std::uint32_t>(bucket_)), scratch.rows);
+      auto bucket = static_cast<std::uint32_t>(hash % static_cast<std::uint32_t>(bucket_));
+      if (prune_size_ < 0) {
+        scratch.rows.push_back(word_count_ + static_cast<std::int32_t>(bucket));
+      } else {
+        add_bucket(bucket, scratch.rows);
+      }
     }
     if (scratch.rows.size() > kRowBuffer) sum_rows(scratch);
   }

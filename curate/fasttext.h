@@ -32,7 +32,7 @@ class FastText {
     friend class FastText;
     struct Known {  ///< one word met before
       std::uint64_t key = 0;
-      std::uint32_t begin = 0, count = 0;  ///< its rows, in rows_of_known
+      std::uint32_t begin = 0, count = 0;  ///< its rows, in rows_of_known; a single row is `begin` itself
       std::uint32_t hash = 0;              ///< the file format's own hash
       bool filled = false, counts = false;
     };
@@ -88,10 +88,11 @@ class FastText {
   void build_tree(const std::vector<std::int64_t>& counts);
   static void expand_row(const Matrix& matrix, std::int64_t row, float* values, bool with_norm);
 
-  std::int32_t find_word(std::string_view word, std::uint32_t hash) const;
+  std::int32_t find_word(std::uint64_t key) const;
   void add_bucket(std::uint32_t hash, std::vector<std::int32_t>& rows) const;
   void add_subwords(std::string_view word, std::size_t begin, std::size_t end, std::vector<std::int32_t>& rows) const;
-  void add_word(std::string_view word, Scratch& scratch) const;
+  void add_word(std::string_view word, std::uint64_t key, Scratch& scratch) const;
+  void add_plain_word(std::string_view word, std::uint64_t key, Scratch& scratch) const;
   void add_long_word(std::string_view word, Scratch& scratch) const;
   void add_text(std::string_view text, Scratch& scratch) const;
   void sum_rows(Scratch& scratch) const;
@@ -106,13 +107,17 @@ class FastText {
   std::int64_t prune_size_ = -1;
   std::uint64_t bucket_inverse_ = 0;  ///< for h % bucket without a division
   struct Slot {
-    std::uint32_t hash = 0;
+    std::uint64_t key = 0;
     std::int32_t id = -1;
   };
-  std::vector<Slot> slots_;              ///< words and labels by hash
+  struct KeptBucket {
+    std::uint32_t bucket = 0;
+    std::int32_t row = -1;
+  };
+  std::vector<Slot> slots_;              ///< words and labels by hash_bytes
   std::vector<std::string_view> words_;  ///< words and labels, in the mapped file
   std::vector<std::uint64_t> pruned_;    ///< a filter: a bit that is not set is a bucket that was not kept
-  std::vector<Slot> prune_slots_;        ///< bucket -> row, for those
+  std::vector<KeptBucket> kept_;         ///< bucket -> row, for those that were
   std::vector<std::string> labels_;
   std::vector<std::int64_t> label_counts_;
   Matrix input_, output_;

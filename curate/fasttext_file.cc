@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "curate/english.h"
 #include "curate/fasttext.h"
 
 namespace curate {
@@ -13,15 +14,6 @@ namespace {
 
 constexpr std::int32_t kMagic = 793712314, kNewest = 12;
 constexpr std::int32_t kCentroids = 256;  ///< of one part of a quantised row
-
-std::uint32_t fasttext_hash(std::string_view text) {
-  std::uint32_t hash = 2166136261u;
-  for (char c : text) {
-    hash ^= static_cast<std::uint32_t>(static_cast<std::int32_t>(static_cast<signed char>(c)));
-    hash *= 16777619u;
-  }
-  return hash;
-}
 
 }  // namespace
 
@@ -115,7 +107,7 @@ FastText::FastText(const std::filesystem::path& path, std::size_t expand_limit) 
             std::to_string(label_count_) + ", one for each label");
   std::int64_t rows = word_count_;
   if (hashed && prune_size_ < 0) rows += bucket_;
-  for (const Slot& slot : prune_slots_) rows = std::max(rows, std::int64_t{word_count_} + slot.id + 1);
+  for (const KeptBucket& kept : kept_) rows = std::max(rows, std::int64_t{word_count_} + kept.row + 1);
   in.expect(input_.rows >= rows, "number of input rows", input_.rows, "at least " + std::to_string(rows));
 
   if (input_.quantised) {
@@ -167,17 +159,15 @@ void FastText::read_dictionary(Reader& in) {
   }
   slots_.resize(table_size(static_cast<std::uint64_t>(size)));
   for (std::int32_t i = 0; i < size; ++i) {
-    std::uint32_t hash = fasttext_hash(words_[static_cast<std::size_t>(i)]);
-    std::size_t slot = hash & (slots_.size() - 1);
-    while (slots_[slot].id >= 0 &&
-           words_[static_cast<std::size_t>(slots_[slot].id)] != words_[static_cast<std::size_t>(i)]) {
-      slot = (slot + 1) & (slots_.size() - 1);
-    }
-    slots_[slot] = {hash, i};
+    std::string_view word = words_[static_cast<std::size_t>(i)];
+    const std::uint64_t key = hash_bytes(word.data(), word.size());
+    std::size_t slot = key & (slots_.size() - 1);
+    while (slots_[slot].id >= 0 && slots_[slot].key != key) slot = (slot + 1) & (slots_.size() - 1);
+    slots_[slot] = {key, i};
   }
   if (prune_size_ <= 0) return;
   const std::byte* pairs = in.need(8, "the pruned buckets", static_cast<std::uint64_t>(prune_size_));
-  prune_slots_.resize(table_size(static_cast<std::uint64_t>(prune_size_)));
+  kept_.resize(table_size(static_cast<std::uint64_t>(prune_size_)));
   pruned_.resize(std::bit_ceil(static_cast<std::uint64_t>(prune_size_) / 4 + 1));
   for (std::int64_t i = 0; i < prune_size_; ++i) {
     std::int32_t pair[2];
@@ -186,9 +176,9 @@ void FastText::read_dictionary(Reader& in) {
     in.expect(pair[1] >= 0 && pair[1] < (1 << 30), "row of a pruned bucket", pair[1], "a row");
     auto from = static_cast<std::uint32_t>(pair[0]);
     pruned_[(from >> 6) & (pruned_.size() - 1)] |= std::uint64_t{1} << (from & 63);
-    std::size_t slot = (from * 0x9E3779B1u) & (prune_slots_.size() - 1);
-    while (prune_slots_[slot].id >= 0 && prune_slots_[slot].hash != from) slot = (slot + 1) & (prune_slots_.size() - 1);
-    prune_slots_[slot] = {from, pair[1]};
+    std::size_t slot = (from * 0x9E3779B1u) & (kept_.size() - 1);
+    while (kept_[slot].row >= 0 && kept_[slot].bucket != from) slot = (slot + 1) & (kept_.size() - 1);
+    kept_[slot] = {from, pair[1]};
   }
 }
 

@@ -1,6 +1,7 @@
 #include "curate/textbook_excerpts.h"
 
 #include <algorithm>
+#include <vector>
 
 namespace curate {
 namespace {
@@ -46,6 +47,36 @@ std::string excerpt(std::string_view text, base::Random& random) {
     text = text.substr(begin, character_start(text, std::min(text.size(), begin + size)) - begin);
   }
   return random.below(2) == 0 ? reflowed(text) : std::string(text);
+}
+
+std::string scrambled(std::string_view text, base::Random& random) {
+  constexpr std::string_view kWhite = " \t\r\n";
+  std::vector<std::string> words;
+  for (std::size_t at = text.find_first_not_of(kWhite); at < text.size();) {
+    const std::size_t end = std::min(text.find_first_of(kWhite, at), text.size());
+    words.emplace_back(text.substr(at, end - at));
+    at = text.find_first_not_of(kWhite, end);
+  }
+  base::shuffle(words, random);
+  if (random.below(2) == 0) {
+    for (std::string& word : words) {
+      std::vector<std::size_t> letters;
+      for (std::size_t i = 0; i < word.size(); ++i) {
+        if (is_letter(word[i])) letters.push_back(i);
+      }
+      for (std::size_t i = letters.size(); i > 1; --i) std::swap(word[letters[i - 1]], word[letters[random.below(i)]]);
+    }
+  }
+  std::string result;
+  std::size_t next = 0;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t word = std::min(text.find_first_not_of(kWhite, at), text.size());
+    result += text.substr(at, word - at);
+    if (word == text.size()) break;
+    result += words[next++];
+    at = std::min(text.find_first_of(kWhite, word), text.size());
+  }
+  return result;
 }
 
 }  // namespace curate

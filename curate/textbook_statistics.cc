@@ -5,6 +5,8 @@
 #include <bit>
 #include <cmath>
 
+#include "curate/textbook_sums.h"
+
 namespace curate {
 namespace {
 
@@ -150,56 +152,6 @@ constexpr const char* kNames[] = {"words",
                                   "other_marks"};
 static_assert(std::size(kNames) == kFirstMark);
 
-constexpr std::size_t kLineSlots = 4096;  ///< lines remembered to find them again
-
-/// Counts distinct hashes among the last ones added: a small table of what each slot saw and in which window.
-class Distinct {
- public:
-  explicit Distinct(std::size_t window) : window_(window) {}
-  void add(std::uint64_t hash) {
-    Slot& slot = slots_[(hash * 0x9E3779B97F4A7C15ull) >> 54];
-    if (slot.window != number_ || slot.hash != hash) ++distinct_;
-    slot = {hash, number_};
-    if (++count_ == window_) close();
-  }
-  /// Mean over the windows of distinct / size; a last window below half counts only when it is the only one.
-  double share() const {
-    const bool open = count_ > 0 && (windows_ == 0 || count_ * 2 >= window_);
-    const double last = open ? static_cast<double>(distinct_) / static_cast<double>(count_) : 0;
-    const std::size_t windows = windows_ + (open ? 1 : 0);
-    return windows == 0 ? 0 : (sum_ + last) / static_cast<double>(windows);
-  }
-
- private:
-  struct Slot {
-    std::uint64_t hash = 0;
-    std::uint32_t window = 0;
-  };
-  void close() {
-    sum_ += static_cast<double>(distinct_) / static_cast<double>(count_);
-    ++windows_;
-    ++number_;
-    count_ = distinct_ = 0;
-  }
-  std::size_t window_, count_ = 0, distinct_ = 0, windows_ = 0;
-  std::uint32_t number_ = 1;
-  double sum_ = 0;
-  std::array<Slot, 1024> slots_{};
-};
-
-/// Sums of a quantity for its mean and its coefficient of variation.
-struct Moments {
-  double count = 0, sum = 0, squares = 0;
-  void add(double value) {
-    ++count;
-    sum += value;
-    squares += value * value;
-  }
-  double mean() const { return count > 0 ? sum / count : 0; }
-  double deviation() const { return count > 0 ? std::sqrt(std::max(0.0, squares / count - mean() * mean())) : 0; }
-  double spread() const { return deviation() / (mean() + 1); }
-};
-
 bool is_stop(std::uint8_t mark) { return mark == '.' || mark == '?' || mark == '!'; }
 
 }  // namespace
@@ -223,7 +175,9 @@ std::span<const std::string_view> style_word_groups() {
   return words;
 }
 
-struct StyleStatistics::Sums {
+namespace {
+
+struct Totals {
   std::array<std::uint32_t, 5> kinds{};
   std::array<std::uint32_t, 128> marks{};
   std::array<std::uint32_t, kGroupCount> groups{};
@@ -242,9 +196,21 @@ struct StyleStatistics::Sums {
   StyleKind last_kind{};
   std::uint8_t last_mark = 0;
   bool stop_before = false, indented = false;
-  Distinct words{100}, codes{200};
-  std::array<std::uint64_t, kLineSlots> line_slots{}, begin_slots{};  ///< what was last seen in each slot
+};
 
+}  // namespace
+
+struct StyleStatistics::Sums : Totals {
+  Variety words{100}, codes{200};
+  Seen<4096> lines, begins;  ///< whole lines, and what lines begin with
+
+  void clear() {
+    static_cast<Totals&>(*this) = Totals{};
+    words.clear();
+    codes.clear();
+    lines.clear();
+    begins.clear();
+  }
   void add(const StyleToken& token, const StyleWord& word, std::uint32_t code) {
     ++kinds[static_cast<std::size_t>(token.kind)];
     codes.add(token.kind == StyleKind::kWord ? token.hash : code);
@@ -303,9 +269,7 @@ struct StyleStatistics::Sums {
     else
       ++begin_mark;
     const std::uint64_t key = token.kind == StyleKind::kWord ? token.hash : token.mark + 1u;
-    std::uint64_t& slot = begin_slots[key * 0x9E3779B97F4A7C15ull >> 52];
-    same_begin += slot == key;
-    slot = key;
+    same_begin += !begins.insert(key);
   }
   void end_line() {
     if (line_tokens == 0) return;
@@ -323,9 +287,7 @@ struct StyleStatistics::Sums {
       end_code += std::string_view(";{}()").find(static_cast<char>(last_mark)) != std::string_view::npos;
     }
     indented_lines += indented;
-    std::uint64_t& slot = line_slots[line_hash >> 52];
-    duplicate_lines += slot == line_hash;
-    slot = line_hash;
+    duplicate_lines += !lines.insert(line_hash);
     line_tokens = 0;
     line_hash = 1;
   }
@@ -376,10 +338,7 @@ StyleStatistics::~StyleStatistics() = default;
 StyleStatistics::StyleStatistics(StyleStatistics&&) noexcept = default;
 StyleStatistics& StyleStatistics::operator=(StyleStatistics&&) noexcept = default;
 
-void StyleStatistics::clear() {
-  static const Sums kFresh;
-  *sums_ = kFresh;
-}
+void StyleStatistics::clear() { sums_->clear(); }
 
 void StyleStatistics::add(const StyleToken& token, const StyleWord& word, std::uint32_t code) {
   sums_->add(token, word, code);

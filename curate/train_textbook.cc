@@ -23,7 +23,8 @@ namespace {
 
 using Chosen = std::vector<const TextbookDocument*>;
 
-constexpr double kExcerptShare = 0.4;  ///< of a document's weight, that its excerpt has
+constexpr double kExcerptShare = 0.4;    ///< of a document's weight, that its excerpt has
+constexpr double kNonsenseShare = 0.05;  ///< of a good document's weight, that its scrambled excerpt has among the bad
 
 std::uint64_t hash_of(std::string_view text, std::uint64_t seed) {
   return base::mix64(XXH3_64bits(text.data(), text.size()) ^ base::mix64(seed));
@@ -127,7 +128,9 @@ TextbookModel train_heads(const Chosen& documents, const TextbookTraining& optio
     const TextbookDocument& document = *documents[i];
     base::Random random(hash_of(document.text, options.seed + 3));
     add(document.text, document.good, (1 - kExcerptShare) * weights[i]);
-    add(excerpt(document.text, random), document.good, kExcerptShare * weights[i]);
+    const std::string piece = excerpt(document.text, random);
+    add(piece, document.good, kExcerptShare * weights[i]);
+    if (document.good) add(scrambled(piece, random), false, kNonsenseShare * weights[i]);
   }
   std::vector<const StyleExample*> pointers;
   for (const StyleExample& example : examples) pointers.push_back(&example);

@@ -54,8 +54,9 @@ struct TextbookReport {
 };
 
 /// Every document is learned twice: as it is, and as a short excerpt, half of them with other line breaks; so neither
-/// length nor layout decides. The same bytes for the same documents in any order. Throws Error when there are not both
-/// kinds in at least two groups. Memory: the documents' features, about 12 kB each.
+/// length nor layout decides. Scrambled excerpts of good documents are learned as bad ones. The same bytes for the same
+/// documents in any order. Throws Error when there are not both kinds in at least two groups. Memory: the documents'
+/// features, about 12 kB each.
 TextbookModel train_textbook(std::span<const TextbookDocument> documents, const TextbookTraining& options,
                              TextbookReport& report);
 
