@@ -63,6 +63,7 @@ int run_eval(EvalOptions& options, base::Context& context) {
   ExampleMaker maker(*loaded.tokenizer);
   Dataset dataset = read_dataset(base::expand_inputs(options.data), maker, limits);
   if (!context.quiet) fmt::print(context.err, "{}\n", dataset.report.to_text(limits));
+  for (const Example& example : dataset.examples) check_ids(example.ids, loaded.model.config());
   base::Progress progress(context.err, context.quiet, "finetune eval");
   Evaluation result =
       evaluate(loaded.model, dataset.examples, options.max_length, [&](double share) { progress.update(share, ""); });

@@ -105,6 +105,7 @@ int run_generate(GenerateOptions& options, base::Context& context) {
       ids = tokenizer.encode(prompt);
       if (tokenizer.add_bos && tokenizer.bos) ids.insert(ids.begin(), *tokenizer.bos);
     }
+    check_ids(ids, loaded.model.config());
     Session session;
     std::vector<std::int32_t> generated = generate(loaded.model, ids, stop_ids, options.sampling, session);
     tokens += generated.size();
@@ -178,8 +179,10 @@ int run_chat(ChatOptions& options, base::Context& context) {
     SamplingOptions sampling = options.sampling;
     sampling.seed = seed++;
     Streamer streamer(*loaded.tokenizer, context.out);
-    std::vector<std::int32_t> answer = generate(loaded.model, chat->render(messages, true).ids, stop_ids, sampling,
-                                                session, [&](std::int32_t id) { streamer.add(id); });
+    std::vector<std::int32_t> ids = chat->render(messages, true).ids;
+    check_ids(ids, loaded.model.config());
+    std::vector<std::int32_t> answer =
+        generate(loaded.model, ids, stop_ids, sampling, session, [&](std::int32_t id) { streamer.add(id); });
     context.out << std::endl;
     messages.push_back({"assistant", loaded.tokenizer->decode(answer, true)});
   }

@@ -17,6 +17,13 @@ void ModelOptions::visit(base::OptionVisitor& v) {
   v("threads", threads, "CPU threads, 0 = one a core");
 }
 
+void check_ids(std::span<const std::int32_t> ids, const lora::ModelConfig& config) {
+  for (std::int32_t id : ids)
+    if (id < 0 || id >= config.vocab_size)
+      throw base::Error({"the tokenizer gives a token that the model does not have", "", std::to_string(id),
+                         "below " + std::to_string(config.vocab_size), "is the tokenizer another model's?"});
+}
+
 lora::Adapter load_adapter(const std::filesystem::path& run_or_adapter) {
   bool is_run = !std::filesystem::exists(run_or_adapter / "adapter_config.json") &&
                 std::filesystem::exists(run_or_adapter / "adapter" / "adapter_config.json");

@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <memory>
+#include <span>
 #include <string>
 
 #include "base/options.h"
@@ -28,6 +29,10 @@ struct LoadedModel {
 /// Loads `options.model` (or, when it is empty, the base that the adapter names) with the adapter attached, if any.
 /// Throws base::UsageError when neither is given, base::Error when something cannot be read or does not fit.
 LoadedModel load_model(const ModelOptions& options);
+
+/// Throws base::Error for an id that the model has no row for: a tokenizer of another model. LibTorch would say
+/// "index out of range" on the CPU and end the process on CUDA.
+void check_ids(std::span<const std::int32_t> ids, const lora::ModelConfig& config);
 
 /// The adapter of a folder: the folder itself, or `adapter/` in it when it is the output of a run.
 lora::Adapter load_adapter(const std::filesystem::path& run_or_adapter);

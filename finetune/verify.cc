@@ -71,6 +71,7 @@ int run_verify(VerifyOptions& options, base::Context& context) {
     ids = tokenizer::load(files.path())->encode(text);
     if (ids.empty()) throw base::Error({"no token to compare", options.text, "", "a text", ""});
     ids.resize(std::min(ids.size(), static_cast<std::size_t>(options.max_tokens)));
+    check_ids(ids, files.config());
     Llama model(files, at::kFloat, device);
     if (!options.adapter.empty()) model.attach(load_adapter(options.adapter));
     expected = all_logits(model, ids);

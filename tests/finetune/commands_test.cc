@@ -181,6 +181,14 @@ TEST_F(Commands, AnAdapterNamesItsBase) {
   EXPECT_EQ(loaded.model.parameters().size(), 60u);
 }
 
+TEST(CheckIds, AnIdThatTheModelDoesNotHaveIsRefused) {
+  lora::ModelConfig config;
+  config.vocab_size = 10;
+  EXPECT_NO_THROW(finetune::check_ids(std::vector<std::int32_t>{0, 9}, config));
+  EXPECT_THROW(finetune::check_ids(std::vector<std::int32_t>{0, 10}, config), base::Error);
+  EXPECT_THROW(finetune::check_ids(std::vector<std::int32_t>{-1}, config), base::Error);
+}
+
 TEST(Verify, NotANumberIsNotEqual) {
   finetune::Comparison comparison;
   comparison.bound = 1;
