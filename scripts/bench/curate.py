@@ -1,12 +1,16 @@
 #!/usr/bin/env python3
-"""The four quality rules, and near-duplicates, of a JSONL file: curate against datatrove 0.10.1, interleaved, two workers each.
+"""The four quality rules, near-duplicates, and a whole run of a JSONL file: curate against datatrove 0.10.1, interleaved, two
+workers each.
 
-    build/venv/bin/python scripts/bench/curate.py BIN SAMPLE.jsonl [--documents 2000] [--rounds 2]
+    build/venv/bin/python scripts/bench/curate.py BIN SAMPLE.jsonl [--documents 2000] [--rounds 2] [--what rules,minhash,whole]
 
-Both sides read the first --documents records and run gopher repetition, gopher quality, c4 (without the terminal punctuation
-rule) and fineweb in this order, writing nothing of what they keep but counting it; then MinHash (14 x 8, word 5-grams) of all
-of them. curate's figure is `curate run` with output, or `curate duplicates`; datatrove's is its pipeline, imports not counted.
-Needs scripts/install.sh --oracles."""
+Both sides read the first --documents records.
+rules:   gopher repetition, gopher quality, c4 (without the terminal punctuation rule) and fineweb in this order. datatrove counts
+         what it keeps and writes nothing; curate's figure is `curate run` with its output.
+minhash: 14 x 8, word 5-grams, of all of them, before any rule; `curate duplicates` verifies its pairs.
+whole:   language (lid.176.ftz, English above 0.65), the four rules, near-duplicates, JSONL compressed with zstd; curate also scores
+         every document with its textbook model, which datatrove has nothing like.
+Imports are not counted for datatrove; curate's start is. Needs scripts/install.sh --oracles."""
 import argparse, json, os, shutil, statistics, subprocess, sys, tempfile, time
 
 RULES = """steps:
@@ -17,6 +21,18 @@ RULES = """steps:
 """
 
 
+WHOLE = """steps:
+  - language: {keep: [en], min_score: 0.65}
+  - gopher_repetition
+  - gopher_quality
+  - c4: {filter_no_terminal_punct: false}
+  - fineweb
+  - textbook: {min_score: 0}
+  - deduplicate: {threshold: 0.8}
+"""
+LANGUAGES = os.path.realpath(os.path.join(os.path.dirname(__file__), "../../build/data/lid.176.ftz"))
+
+
 def datatrove_rules(folder):
     from datatrove.executor import LocalPipelineExecutor
     from datatrove.pipeline.filters import C4QualityFilter, FineWebQualityFilter, GopherQualityFilter, GopherRepetitionFilter
@@ -24,6 +40,48 @@ def datatrove_rules(folder):
     pipeline = [JsonlReader(folder), GopherRepetitionFilter(), GopherQualityFilter(),
                 C4QualityFilter(filter_no_terminal_punct=False), FineWebQualityFilter()]
     return LocalPipelineExecutor(pipeline, tasks=2, workers=2, logging_dir=tempfile.mkdtemp(dir=folder + "-logs")).run
+
+
+def language_filter():
+    """datatrove's filter with the model of build/data instead of one from the network."""
+    from datatrove.pipeline.filters import LanguageFilter
+    from datatrove.utils.lid import FT176LID
+
+    class LocalLanguages(FT176LID):
+        @property
+        def model(self):
+            if self._model is None:
+                from fasttext.FastText import _FastText
+                self._model = _FastText(LANGUAGES)
+            return self._model
+
+    step = LanguageFilter("en", language_threshold=0.65)
+    step.model = LocalLanguages(["en"])
+    return step
+
+
+def datatrove_whole(folder):
+    from datatrove.executor import LocalPipelineExecutor
+    from datatrove.pipeline.dedup import (MinhashDedupBuckets, MinhashDedupCluster, MinhashDedupFilter, MinhashDedupSignature)
+    from datatrove.pipeline.dedup.minhash import MinhashConfig
+    from datatrove.pipeline.filters import C4QualityFilter, FineWebQualityFilter, GopherQualityFilter, GopherRepetitionFilter
+    from datatrove.pipeline.readers import JsonlReader
+    from datatrove.pipeline.writers import JsonlWriter
+    work = tempfile.mkdtemp(dir=folder + "-logs")
+    config = MinhashConfig(n_grams=5, num_buckets=14, hashes_per_bucket=8)
+    filters = [language_filter(), GopherRepetitionFilter(), GopherQualityFilter(),
+               C4QualityFilter(filter_no_terminal_punct=False), FineWebQualityFilter()]
+
+    def run():
+        for name, pipeline, tasks in (
+                ("filters", [JsonlReader(folder), *filters, JsonlWriter(work + "/filtered", compression="zstd")], 2),
+                ("signatures", [JsonlReader(work + "/filtered"), MinhashDedupSignature(work + "/sig", config=config)], 2),
+                ("buckets", [MinhashDedupBuckets(work + "/sig", work + "/buckets", config=config)], 14),
+                ("clusters", [MinhashDedupCluster(work + "/buckets", work + "/remove", config=config)], 1),
+                ("kept", [JsonlReader(work + "/filtered"), MinhashDedupFilter(work + "/remove"),
+                          JsonlWriter(work + "/kept", compression="zstd")], 2)):
+            LocalPipelineExecutor(pipeline, tasks=tasks, workers=2, logging_dir=f"{work}/{name}").run()
+    return run
 
 
 def datatrove_minhash(folder):
@@ -53,6 +111,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bin"), parser.add_argument("sample")
     parser.add_argument("--documents", type=int, default=2000), parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--what", default="rules,minhash,whole")
     options = parser.parse_args()
     folder = tempfile.mkdtemp()
     try:
@@ -64,18 +123,19 @@ def main():
                 for line in lines[part::2]:
                     record = json.loads(line)
                     out.write(json.dumps({"id": record["id"], "text": record["text"]}) + "\n")
-        with open(folder + "/rules.yaml", "w") as out:
-            out.write(RULES)
+        for name, steps in (("rules", RULES), ("whole", WHOLE)):
+            with open(f"{folder}/{name}.yaml", "w") as out:
+                out.write(steps)
         curate = os.path.join(options.bin, "curate")
         files = [f"{data}/{part}.jsonl" for part in range(2)]
-        ours = {
-            "rules": lambda: subprocess.run([curate, "run", "--config", folder + "/rules.yaml", "--output", folder + "/out",
-                                             "--overwrite", "--quiet", "--threads", "2", *files], check=True),
-            "minhash": lambda: subprocess.run([curate, "duplicates", "--threads", "2", "--quiet", *files], check=True,
-                                              stdout=subprocess.DEVNULL)}
-        theirs = {"rules": datatrove_rules, "minhash": datatrove_minhash}
+        run = lambda name: subprocess.run([curate, "run", "--config", f"{folder}/{name}.yaml", "--output", folder + "/out",
+                                           "--overwrite", "--quiet", "--threads", "2", *files], check=True)
+        ours = {"rules": lambda: run("rules"), "whole": lambda: run("whole"),
+                "minhash": lambda: subprocess.run([curate, "duplicates", "--threads", "2", "--quiet", *files], check=True,
+                                                  stdout=subprocess.DEVNULL)}
+        theirs = {"rules": datatrove_rules, "minhash": datatrove_minhash, "whole": datatrove_whole}
         megabytes = sum(os.path.getsize(f) for f in files) / 1e6
-        for what in ours:
+        for what in options.what.split(","):
             pairs = []
             for _ in range(options.rounds):
                 a = timed(ours[what])

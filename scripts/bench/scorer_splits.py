@@ -114,7 +114,7 @@ def main():
     parser.add_argument('--curate', default='build/release/bin/curate')
     parser.add_argument('--fasttext', default=shutil.which('fasttext') or '', help='empty: no baseline')
     parser.add_argument('--work', default='')
-    parser.add_argument('--splits', default='0,1,2,3,4')
+    parser.add_argument('--splits', default='0,1,2,3,4', help='empty: only the texts that no label resembles')
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         folder = arguments.work or temporary
@@ -122,7 +122,7 @@ def main():
         rows = choose(arguments.corpus)
         results = {'curate': [], 'fastText': []}
         print(f'{"split":6}{"train":>8}{"unseen":>8}{"curate":>10}{"fastText":>10}{"seconds":>16}')
-        for split in map(int, arguments.splits.split(',')):
+        for split in map(int, filter(None, arguments.splits.split(','))):
             unseen_source = lambda d: int(hashlib.sha1(f'{split}:{d["source"]}'.encode()).hexdigest()[:8], 16) % 4 == 0
             unseen = [r for r in rows if unseen_source(r)]
             train = [r for r in rows if r['split'] == 'train' and not unseen_source(r)]
@@ -134,7 +134,7 @@ def main():
                 results['fastText'].append(auc(unseen, fasttext(arguments.fasttext, folder, train, unseen)))
                 line += f'{results["fastText"][-1]:10.4f}{middle - start:8.1f}{time.time() - middle:8.1f}'
             print(line, flush=True)
-        for name, function in (('mean', lambda v: sum(v) / len(v)), ('worst', min)):
+        for name, function in (('mean', lambda v: sum(v) / len(v)), ('worst', min)) if results['curate'] else ():
             print(f'{name:22}' + ''.join(f'{function(v):10.4f}' for v in results.values() if v))
         strangers(arguments.curate, folder, arguments.corpus)
 
