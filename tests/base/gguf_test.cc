@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/random.h"
+#include "tests/temporary_folder.h"
 
 namespace {
 
@@ -24,11 +25,6 @@ void write(const fs::path& path, const std::string& bytes) { std::ofstream(path,
 
 class Gguf : public testing::Test {
  protected:
-  Gguf() : folder_(fs::temp_directory_path() / ("gguf_test." + std::to_string(getpid()))) {
-    fs::remove_all(folder_);
-    fs::create_directories(folder_);
-  }
-  ~Gguf() override { fs::remove_all(folder_); }
   std::string error_of(const std::string& bytes) {
     write(folder_ / "bad.gguf", bytes);
     try {
@@ -38,7 +34,8 @@ class Gguf : public testing::Test {
     }
     return "no error";
   }
-  fs::path folder_;
+  TemporaryFolder temporary_;
+  fs::path folder_ = temporary_.path();
 };
 
 // Builds files that a writer would refuse to make.

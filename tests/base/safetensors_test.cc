@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/random.h"
+#include "tests/temporary_folder.h"
 
 namespace {
 
@@ -19,12 +20,6 @@ using testing::HasSubstr;
 
 class Safetensors : public testing::Test {
  protected:
-  Safetensors() : folder_(fs::temp_directory_path() / ("safetensors_test." + std::to_string(getpid()))) {
-    fs::remove_all(folder_);
-    fs::create_directories(folder_);
-  }
-  ~Safetensors() override { fs::remove_all(folder_); }
-
   // A file of this header and `buffer` bytes of weights.
   fs::path file_of(const std::string& header, std::size_t buffer, const std::string& name = "a.safetensors") {
     std::uint64_t size = header.size();
@@ -43,7 +38,8 @@ class Safetensors : public testing::Test {
     }
     return "no error";
   }
-  fs::path folder_;
+  TemporaryFolder temporary_;
+  fs::path folder_ = temporary_.path();
 };
 
 std::span<const std::byte> bytes_of(const std::vector<float>& values) {

@@ -13,6 +13,7 @@
 #include "curate/pii.h"
 #include "curate/sample.h"
 #include "curate/unicode_step.h"
+#include "tests/temporary_folder.h"
 
 namespace {
 
@@ -217,8 +218,7 @@ TEST(Pii, FindsAreInOrderInAnyText) {
 
 class DecontaminateTest : public testing::Test {
  protected:
-  DecontaminateTest() : folder_(fs::temp_directory_path() / ("hornbook-benchmarks-" + std::to_string(getpid()))) {
-    fs::create_directories(folder_);
+  DecontaminateTest() {
     std::ofstream(folder_ / "sums.jsonl")
         << R"({"question": "Natalia sold clips to forty eight of her friends in April, and then she sold half as many clips in May. How many clips did she sell altogether?", "answer": "72"})"
         << "\n"
@@ -227,17 +227,16 @@ class DecontaminateTest : public testing::Test {
     std::ofstream(folder_ / "facts.jsonl")
         << R"({"nested": {"list": ["The mitochondria is the powerhouse of the cell, as every pupil of every school in the country can recite."]}})"
         << "\n";
-    step_.against = {(folder_ / "*.jsonl").string()};
+    step_.against = {folder_ / "*.jsonl"};
     step_.prepare();
   }
-  ~DecontaminateTest() override { fs::remove_all(folder_); }
   Verdict apply(std::string text) {
     text_ = std::move(text);
     document_.reset(text_, "", "");
     return step_.apply(document_);
   }
 
-  fs::path folder_;
+  TemporaryFolder folder_;
   std::string text_;
   curate::Decontaminate step_;
   Document document_;

@@ -15,23 +15,12 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/random.h"
+#include "tests/temporary_folder.h"
 
 namespace {
 
 namespace fs = std::filesystem;
 using curate::FastText;
-
-class Folder {
- public:
-  Folder() : path_(fs::temp_directory_path() / ("hornbook-fasttext-" + std::to_string(getpid()))) {
-    fs::create_directories(path_);
-  }
-  ~Folder() { fs::remove_all(path_); }
-  const fs::path& path() const { return path_; }
-
- private:
-  fs::path path_;
-};
 
 std::string random_word(base::Random& random) {
   static const std::vector<std::string> parts = {"ba", "to", "n", "der", "é", "и", "漢", "'s", ".", "🙂", "Qu", "-"};
@@ -133,7 +122,7 @@ double worst_difference(const fs::path& path, std::size_t expand_limit = FastTex
 
 TEST(FastText, ProbabilitiesAreTheLibrarys) {
   using fasttext::loss_name;
-  Folder folder;
+  TemporaryFolder folder;
   int number = 0;
   for (loss_name loss : {loss_name::softmax, loss_name::hs, loss_name::ns, loss_name::ova}) {
     for (auto [maxn, ngrams] : {std::pair{0, 1}, {4, 1}, {0, 3}}) {
@@ -151,7 +140,7 @@ TEST(FastText, ProbabilitiesAreTheLibrarys) {
 }
 
 TEST(FastText, TheComparisonCanFail) {
-  Folder folder;
+  TemporaryFolder folder;
   fs::path path = train(folder.path(), "one", fasttext::loss_name::softmax, 3, 1, false);
   std::string bytes = base::read_file(path);
   std::size_t minn = 8 + 9 * 4;
@@ -199,7 +188,7 @@ TEST(FastText, KernelsGiveTheSameBits) {
 }
 
 TEST(FastText, HostileFilesAreRefusedOrHarmless) {
-  Folder folder;
+  TemporaryFolder folder;
   using fasttext::loss_name;
   base::Random random(11);
   int refused = 0, used = 0;
@@ -233,7 +222,7 @@ TEST(FastText, HostileFilesAreRefusedOrHarmless) {
 }
 
 TEST(FastText, WordVectorsAreNoClassifier) {
-  Folder folder;
+  TemporaryFolder folder;
   fs::path path = train(folder.path(), "x", fasttext::loss_name::softmax, 0, 1, false);
   std::string bytes = base::read_file(path);
   std::int32_t skipgram = 2;

@@ -18,6 +18,7 @@
 #include "curate/textbook.h"
 #include "curate/train_scorer.h"
 #include "tests/error_of.h"
+#include "tests/temporary_folder.h"
 
 namespace {
 
@@ -25,18 +26,6 @@ namespace fs = std::filesystem;
 using curate::Document;
 using curate::Verdict;
 using testing::HasSubstr;
-
-class Folder {
- public:
-  Folder() : path_(fs::temp_directory_path() / ("hornbook-scorer-" + std::to_string(getpid()))) {
-    fs::create_directories(path_);
-  }
-  ~Folder() { fs::remove_all(path_); }
-  fs::path operator/(const std::string& name) const { return path_ / name; }
-
- private:
-  fs::path path_;
-};
 
 // The model is fetched, not committed: scripts/install.sh.
 const fs::path kLanguageModel = HORNBOOK_SOURCE_DIR "/build/data/lid.176.ftz";
@@ -82,7 +71,7 @@ TEST(Language, SaysWhatIsMissingAndHowToGetIt) {
   EXPECT_THAT(error_of([&] { step.prepare(); }), HasSubstr("english"));
   EXPECT_THAT(error_of([] { curate::find_model("", "no-such.ftz", "textbook.model", "train one"); }),
               testing::AllOf(HasSubstr("no-such.ftz"), HasSubstr("share/hornbook/models"), HasSubstr("train one")));
-  Folder folder;
+  TemporaryFolder folder;
   base::write_file(folder / "some.ftz", "x");
   setenv("HORNBOOK_MODELS", (folder / "").c_str(), 1);
   EXPECT_EQ(curate::find_model("", "some.ftz", "o", "a").filename(), "some.ftz");
@@ -151,7 +140,7 @@ std::string run(curate::TrainScorerOptions options, bool json) {
 }
 
 TEST(TrainScorer, LearnsAndMeasuresOnWhatItHasNotSeen) {
-  Folder folder;
+  TemporaryFolder folder;
   write_corpus(folder / "corpus.jsonl");
   nlohmann::json result = nlohmann::json::parse(run(options_for(folder / "corpus.jsonl", folder / "model.bin"), true));
   EXPECT_EQ(result["good"], 240);  // every tenth record is German, and those are good ones
@@ -191,7 +180,7 @@ TEST(TrainScorer, LearnsAndMeasuresOnWhatItHasNotSeen) {
 }
 
 TEST(TrainScorer, QuantisedModelsAreSmallAndAgree) {
-  Folder folder;
+  TemporaryFolder folder;
   write_corpus(folder / "corpus.jsonl");
   curate::TrainScorerOptions options = options_for(folder / "corpus.jsonl", folder / "model.ftz");
   options.quantise = true;
@@ -202,7 +191,7 @@ TEST(TrainScorer, QuantisedModelsAreSmallAndAgree) {
 }
 
 TEST(TrainScorer, RefusesWhatTeachesNothing) {
-  Folder folder;
+  TemporaryFolder folder;
   write_corpus(folder / "corpus.jsonl");
   curate::TrainScorerOptions options = options_for(folder / "corpus.jsonl", folder / "model.ftz");
   options.good = {"7"};

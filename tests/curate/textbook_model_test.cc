@@ -15,6 +15,7 @@
 #include "curate/textbook_excerpts.h"
 #include "curate/train_textbook.h"
 #include "tests/curate/slow_style.h"
+#include "tests/temporary_folder.h"
 
 namespace {
 
@@ -142,18 +143,6 @@ TEST(TextbookModel, AnyBytesAreScored) {
   }
 }
 
-class Folder {
- public:
-  Folder() : path_(fs::temp_directory_path() / ("hornbook-style-" + std::to_string(getpid()))) {
-    fs::create_directories(path_);
-  }
-  ~Folder() { fs::remove_all(path_); }
-  fs::path operator/(const std::string& name) const { return path_ / name; }
-
- private:
-  fs::path path_;
-};
-
 std::string error_of(const fs::path& path) {
   try {
     TextbookModel model(path);
@@ -171,7 +160,7 @@ std::string sealed(std::string bytes) {
 }
 
 TEST(TextbookModel, AFileIsReadBackOrRefused) {
-  Folder folder;
+  TemporaryFolder folder;
   base::Random random(5);
   const TextbookModel model(random_weights(random));
   const std::string bytes = model.serialise();

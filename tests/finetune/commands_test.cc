@@ -17,6 +17,7 @@
 #include "finetune/load.h"
 #include "finetune/verify.h"
 #include "tests/finetune/tiny_llama.h"
+#include "tests/temporary_folder.h"
 
 namespace {
 
@@ -50,15 +51,13 @@ class Commands : public testing::Test {
  protected:
   void SetUp() override {
     ASSERT_TRUE(fs::exists(model_path())) << model_path() << " is missing: run scripts/install.sh";
-    folder_ = fs::temp_directory_path() / ("hornbook_commands_" + std::to_string(getpid()));
-    fs::create_directories(folder_);
   }
-  void TearDown() override { fs::remove_all(folder_); }
   std::string file(const std::string& name, const std::string& bytes) {
     base::write_file(folder_ / name, bytes);
     return (folder_ / name).string();
   }
-  fs::path folder_;
+  TemporaryFolder temporary_;
+  fs::path folder_ = temporary_.path();
 };
 
 TEST_F(Commands, GenerateGivesTheGreedyTokensOfTransformers) {

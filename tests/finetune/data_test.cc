@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "tests/temporary_folder.h"
 
 namespace {
 
@@ -51,21 +52,6 @@ class ByteTokenizer : public tokenizer::Tokenizer {
     return id < 256 ? std::string(1, static_cast<char>(id)) : kSpecial[static_cast<std::size_t>(id - 256)];
   }
   bool is_special(std::int32_t id) const override { return id >= 256; }
-};
-
-class Folder {
- public:
-  Folder() : path_(std::filesystem::temp_directory_path() / ("hornbook_data_" + std::to_string(::getpid()))) {
-    std::filesystem::create_directories(path_);
-  }
-  ~Folder() { std::filesystem::remove_all(path_); }
-  std::string write(const std::string& name, const std::string& bytes) const {
-    base::write_file(path_ / name, bytes);
-    return (path_ / name).string();
-  }
-
- private:
-  std::filesystem::path path_;
 };
 
 // The tokens that are trained, as text.
@@ -141,7 +127,7 @@ TEST(Data, BadRecordsSayWhy) {
 TEST(Data, EveryRecordIsAccountedFor) {
   const ByteTokenizer tokenizer;
   const finetune::ExampleMaker maker(tokenizer);
-  const Folder folder;
+  const TemporaryFolder folder;
   const std::string jsonl = folder.write("a.jsonl",
                                          "{\"prompt\":\"pppp\",\"completion\":\"cc\"}\n"
                                          "not json\n"
@@ -196,7 +182,7 @@ TEST(Data, EveryRecordIsAccountedFor) {
 TEST(Data, TheSameForAnyNumberOfThreads) {
   const ByteTokenizer tokenizer;
   const finetune::ExampleMaker maker(tokenizer);
-  const Folder folder;
+  const TemporaryFolder folder;
   std::string bytes;
   for (int i = 0; i < 20000; ++i) bytes += "{\"text\":\"document number " + std::to_string(i) + "\"}\n";
   const std::string file = folder.write("many.jsonl", bytes);
@@ -211,7 +197,7 @@ TEST(Data, TheSameForAnyNumberOfThreads) {
 
 TEST(Data, NothingToTrainOnIsAnError) {
   const ByteTokenizer tokenizer, no_chat(false);
-  const Folder folder;
+  const TemporaryFolder folder;
   const std::string cut = folder.write("cut.jsonl", "{\"prompt\":\"0123456789\",\"completion\":\"c\"}\n");
   try {
     finetune::read_dataset({cut}, finetune::ExampleMaker(tokenizer), {.max_length = 8});

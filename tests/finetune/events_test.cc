@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
+#include "tests/temporary_folder.h"
 
 namespace {
 
@@ -16,18 +17,17 @@ TEST(Events, ChecksumOfTheKnownVector) {
 }
 
 TEST(Events, BytesEqualTensorBoardsOwnWriter) {
-  const auto folder = std::filesystem::temp_directory_path() / ("hornbook_events_" + std::to_string(::getpid()));
+  const TemporaryFolder folder;
   const double wall_time = 1700000000.25;
   std::string bytes;
   {
-    finetune::EventWriter writer(folder, wall_time);
+    finetune::EventWriter writer(folder.path(), wall_time);
     writer.scalars(0, {{"validation/loss", 3.5}}, wall_time);
     writer.scalars(1, {{"train/loss", 2.25}, {"train/learning_rate", 1e-4}}, wall_time);
     writer.scalars(300, {{"train/loss", 0.5}}, wall_time);
     writer.restart(301, wall_time);
     bytes = base::read_file(writer.path());
   }
-  std::filesystem::remove_all(folder);
   std::string hex;
   for (unsigned char byte : bytes) {
     hex += "0123456789abcdef"[byte >> 4];

@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/safetensors.h"
 #include "lora/model_files.h"
+#include "tests/temporary_folder.h"
 
 namespace {
 
@@ -23,10 +24,6 @@ const std::string kGolden = HORNBOOK_SOURCE_DIR "/tests/golden/lora/";
 
 class AdapterFolder : public testing::Test {
  protected:
-  AdapterFolder() : folder_(fs::temp_directory_path() / ("adapter_test." + std::to_string(getpid()))) {
-    fs::remove_all(folder_);
-  }
-  ~AdapterFolder() override { fs::remove_all(folder_); }
   // The plain adapter with one key of its config changed.
   std::string error_with(const std::string& key, const nlohmann::json& value) {
     fs::remove_all(folder_);
@@ -44,7 +41,8 @@ class AdapterFolder : public testing::Test {
     }
     return "no error";
   }
-  fs::path folder_;
+  TemporaryFolder temporary_;
+  fs::path folder_ = temporary_.path();
 };
 
 // The slow, obvious merge: W + scale * B * A in double. The largest difference to PEFT's merged weights.

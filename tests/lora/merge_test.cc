@@ -14,6 +14,7 @@
 #include "lora/gguf_metadata.h"
 #include "lora/write_model.h"
 #include "tests/error_of.h"
+#include "tests/temporary_folder.h"
 
 namespace {
 
@@ -48,13 +49,9 @@ double difference(const std::vector<float>& left, const std::vector<float>& righ
 
 class Merge : public testing::Test {
  protected:
-  Merge() : folder_(fs::temp_directory_path() / ("merge_test." + std::to_string(getpid()))) {
-    fs::remove_all(folder_);
-    fs::create_directories(folder_);
-  }
-  ~Merge() override { fs::remove_all(folder_); }
   ModelFiles base_{kGolden + "base"};
-  fs::path folder_;
+  TemporaryFolder temporary_;
+  fs::path folder_ = temporary_.path();
 };
 
 TEST_F(Merge, EqualsPeft) {

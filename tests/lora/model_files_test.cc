@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/random.h"
 #include "tests/error_of.h"
+#include "tests/temporary_folder.h"
 
 namespace {
 
@@ -203,14 +204,7 @@ TEST(ModelFiles, ReadsSmolLM2FromItsGguf) {
 
 class Folder : public testing::Test {
  protected:
-  Folder() : folder_(fs::temp_directory_path() / ("model_test." + std::to_string(getpid()))) {
-    fs::remove_all(folder_);
-    fs::create_directories(folder_);
-  }
-  ~Folder() override {
-    fs::remove_all(folder_);
-    unsetenv("HF_HUB_CACHE");
-  }
+  ~Folder() override { unsetenv("HF_HUB_CACHE"); }
   void copy_base(const fs::path& to) { fs::copy(kGolden + "base", to, fs::copy_options::recursive); }
   void edit(const fs::path& file, const std::string& from, const std::string& to) {
     std::string text = base::read_file(file);
@@ -218,7 +212,8 @@ class Folder : public testing::Test {
     text.replace(text.find(from), from.size(), to);
     std::ofstream(file, std::ios::binary) << text;
   }
-  fs::path folder_;
+  TemporaryFolder temporary_;
+  fs::path folder_ = temporary_.path();
 };
 
 TEST_F(Folder, ConfigAndWeightsMustAgree) {

@@ -38,7 +38,7 @@ void expect_golden(const tokenizer::Tokenizer& model, const std::string& name) {
 }
 
 TEST(Convert, SmolLm2ToAFolderAndBack) {
-  const Folder folder;
+  const TemporaryFolder folder;
   const GgufReader gguf(smollm2());
   base::write_file(folder / "tokenizer.json", tokenizer::tokenizer_json_from_gguf(gguf).dump());
   base::write_file(folder / "tokenizer_config.json", tokenizer::tokenizer_config_json_from_gguf(gguf).dump());
@@ -65,7 +65,7 @@ TEST(Convert, SmolLm2ToAFolderAndBack) {
 
 // SentencePiece's BPE inside a GGUF is our own merge loop over scores: the same ids as libsentencepiece.
 TEST(Convert, MistralToGgufAndToTokenizerJson) {
-  const Folder folder;
+  const TemporaryFolder folder;
   std::filesystem::copy(mistral(), folder / "tokenizer.model");
   const auto model = through_gguf(folder.path(), folder / "mistral.gguf");
   expect_golden(*model, "mistral");
@@ -77,7 +77,7 @@ TEST(Convert, MistralToGgufAndToTokenizerJson) {
     ASSERT_EQ(model->decode(model->encode(text.get<std::string>())), text.get<std::string>());
   }
 
-  const Folder json_folder;
+  const TemporaryFolder json_folder;
   const GgufReader gguf(folder / "mistral.gguf");
   base::write_file(json_folder / "tokenizer.json", tokenizer::tokenizer_json_from_gguf(gguf).dump());
   base::write_file(json_folder / "tokenizer_config.json", tokenizer::tokenizer_config_json_from_gguf(gguf).dump());
@@ -88,7 +88,7 @@ TEST(Convert, MistralToGgufAndToTokenizerJson) {
 }
 
 TEST(Convert, PadsToTheRowsOfTheModel) {
-  const Folder folder;
+  const TemporaryFolder folder;
   const GgufReader gguf(smollm2());
   base::write_file(folder / "tokenizer.json", tokenizer::tokenizer_json_from_gguf(gguf).dump());
   base::write_file(folder / "config.json", R"({"vocab_size": 49156})");
@@ -105,7 +105,7 @@ TEST(Convert, SmallVocabulariesOrAClearRefusal) {
   const std::map<std::string, std::string> names = {{"llama3_ignore_merges", "llama-bpe"}, {"qwen2_nfc", "qwen2"}};
   for (const auto& [name, model] : models.items()) {
     SCOPED_TRACE(name);
-    const Folder folder;
+    const TemporaryFolder folder;
     json file = model["tokenizer"];
     file["added_tokens"] = json::array();  // the strip flags have no place in GGUF
     base::write_file(folder / "tokenizer.json", file.dump());
@@ -127,7 +127,7 @@ TEST(Convert, SmallVocabulariesOrAClearRefusal) {
 }
 
 TEST(Convert, BosIsWrittenAsAPostProcessor) {
-  const Folder folder;
+  const TemporaryFolder folder;
   const auto file = folder / "x.gguf";
   write_gguf(file, {{"tokenizer.ggml.model", GgufValue::text("gpt2")},
                     {"tokenizer.ggml.pre", GgufValue::text("llama-bpe")},

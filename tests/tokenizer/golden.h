@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/stream.h"
+#include "tests/temporary_folder.h"
 #include "tokenizer/characters.h"
 #include "tokenizer/tokenizer.h"
 
@@ -45,21 +46,5 @@ inline std::string representable(const tokenizer::Tokenizer& model, const std::s
 }
 inline std::filesystem::path smollm2() { return model_file("smollm2.gguf"); }
 inline std::filesystem::path mistral() { return model_file("mistral-v1.model"); }
-
-/// A folder of its own for one test, removed at its end.
-class Folder {
- public:
-  Folder() {
-    std::string name = (std::filesystem::temp_directory_path() / "hornbook-tokenizer-XXXXXX").string();
-    if (!mkdtemp(name.data())) throw std::runtime_error("cannot make a folder");
-    path_ = name;
-  }
-  ~Folder() { std::filesystem::remove_all(path_); }
-  std::filesystem::path operator/(const std::string& name) const { return path_ / name; }
-  const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
 
 }  // namespace tokenizer_test

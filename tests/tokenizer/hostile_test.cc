@@ -172,7 +172,7 @@ TEST(SentencePieceModelFile, DamageIsRefused) {
     for (int i = 0; i < 5; ++i) text[random.below(text.size())] = static_cast<char>(random.below(256));
     refused(text);
   }
-  const Folder folder;
+  const TemporaryFolder folder;
   base::write_file(folder / "tokenizer.model", bytes.substr(0, 200000));
   EXPECT_THROW(tokenizer::load(folder / "tokenizer.model"), base::Error);
 }
@@ -185,7 +185,7 @@ void write_gguf(const std::filesystem::path& path, std::vector<std::pair<std::st
 
 TEST(GgufVocabulary, BrokenOnesAreRefused) {
   using base::GgufValue;
-  const Folder folder;
+  const TemporaryFolder folder;
   const auto file = folder / "x.gguf";
   const auto refused = [&](const std::string& key, const std::optional<GgufValue>& value) -> std::string {
     std::vector<std::pair<std::string, GgufValue>> metadata = {
@@ -223,7 +223,7 @@ TEST(GgufVocabulary, BrokenOnesAreRefused) {
 }
 
 TEST(Load, SaysWhatItLookedFor) {
-  const Folder folder;
+  const TemporaryFolder folder;
   const auto message = [&](const std::filesystem::path& path) -> std::string {
     try {
       tokenizer::load(path);

@@ -24,10 +24,10 @@ class Program : public testing::Test {
   }
   std::string file(const std::string& name, const std::string& text) {
     base::write_file(folder_ / name, text);
-    return " " + (folder_ / name).string();
+    return " " + (folder_ / name);
   }
 
-  Folder folder_;
+  TemporaryFolder folder_;
   const std::string model_ = " --model " + smollm2().string() + " ";
 };
 
@@ -74,7 +74,7 @@ TEST_F(Program, CountsAndTells) {
   const auto info = run("info --json" + model_);
   EXPECT_THAT(info.out, HasSubstr(R"("size":49152)"));
   EXPECT_THAT(info.out, HasSubstr(R"("chat_template":"ChatML")"));
-  EXPECT_EQ(run("info --model " + (folder_ / "none").string()).code, 1);
+  EXPECT_EQ(run("info --model " + (folder_ / "none")).code, 1);
   EXPECT_EQ(run("encode" + model_).code, 2);
 }
 
@@ -89,7 +89,7 @@ TEST_F(Program, ShowsWhatIsTrained) {
 }
 
 TEST_F(Program, ConvertsBothWaysAndOverwritesNothing) {
-  const std::string folder = (folder_ / "hf").string(), again = (folder_ / "again.gguf").string();
+  const std::string folder = folder_ / "hf", again = folder_ / "again.gguf";
   EXPECT_EQ(run("convert" + model_ + "--output " + folder).code, 0);
   EXPECT_EQ(run("convert" + model_ + "--output " + folder).code, 2);
   EXPECT_EQ(run("convert --model " + folder + " --output " + again).code, 0);
