@@ -7,8 +7,10 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <utility>
 
 #include "base/error.h"
+#include "base/parquet.h"
 #include "base/records_format.h"
 
 namespace base {
@@ -69,10 +71,6 @@ void RecordFormat::add_bad(std::vector<BadBytes>& bad, const Place& place, std::
   bad.push_back({place, std::string(bytes.substr(0, kBadBytesKept)), bytes.size(), error});
 }
 
-std::string RecordFormat::too_long() const {
-  return "longer than the limit of " + std::to_string(options_.max_record_bytes) + " bytes for one record";
-}
-
 void RecordFormat::skip_long_line(std::vector<BadBytes>& bad) {
   BadBytes line{input_.place(), "", 0, too_long()};
   for (;;) {
@@ -101,8 +99,15 @@ bool RecordFormat::add_rest(std::vector<BadBytes>& bad, const std::string& error
   return true;
 }
 
+void decode_block(Block& block, std::vector<BadBytes>& bad) {
+  if (!block.decode) return;
+  auto decode = std::exchange(block.decode, nullptr);
+  decode(block, bad);
+}
+
 std::string_view record_format(std::string_view path) {
   if (path == "-") return "jsonl";
+  if (path.ends_with(".parquet")) return "parquet";
   std::string_view name = without_compression_suffix(path);
   if (name.ends_with(".jsonl") || name.ends_with(".ndjson")) return "jsonl";
   for (std::string_view format : {"json", "csv", "txt"})
@@ -116,8 +121,9 @@ struct BlockReader::State {
   RecordOptions options;
   std::uint32_t next_file = 0;
   std::unique_ptr<RecordInput> input;
-  std::unique_ptr<RecordFormat> format;
+  std::unique_ptr<BlockSource> format;
   std::uint64_t ordinal = 0, records = 0;
+  bool given = false;               // a block with records was
   std::uint64_t total = 0;          // bytes of all files; 0 = unknown
   std::uint64_t earlier_files = 0;  // bytes of the files that are done
   std::atomic<std::uint64_t> bytes_read = 0;
@@ -126,6 +132,10 @@ struct BlockReader::State {
   bool open() {
     if (next_file == files.size()) return false;
     const std::string& name = files[next_file];
+    if (record_format(name) == "parquet") {
+      format = open_parquet(name, next_file++, options);
+      return true;
+    }
     input = std::make_unique<RecordInput>(name, next_file, options.block_bytes);
     ++next_file;
     constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
@@ -142,7 +152,7 @@ struct BlockReader::State {
   }
 
   void close() {
-    earlier_files += std::max(input->consumed(), input->total());  // of a broken file, what follows is not read
+    earlier_files += std::max(format->consumed(), format->total());  // of a broken file, what follows is not read
     bytes_read = earlier_files;
     format.reset();
     input.reset();
@@ -167,12 +177,16 @@ struct BlockReader::State {
 BlockReader::BlockReader(std::vector<std::string> files, RecordOptions options) : state_(std::make_unique<State>()) {
   bool known = true;
   for (const std::string& file : files) {
-    if (record_format(file).empty()) {
-      throw UsageError({"cannot tell the format of the file from its name", file, "",
-                        ".jsonl, .json, .csv or .txt, each also with .zst or .gz, or - for JSONL on standard input",
-                        ""});
+    const std::string_view format = record_format(file);
+    if (format.empty()) {
+      throw UsageError(
+          {"cannot tell the format of the file from its name", file, "",
+           ".parquet, .jsonl, .json, .csv or .txt, each but the first also with .zst or .gz, or - for JSONL "
+           "on standard input",
+           ""});
     }
     check_readable(file);
+    if (format == "parquet") require_parquet();
     std::error_code error;
     std::uint64_t size = file == "-" ? 0 : std::filesystem::file_size(file, error);
     known = known && !error && file != "-";
@@ -195,14 +209,17 @@ std::optional<Block> BlockReader::next(std::vector<BadBytes>& bad) {
     if (!state.format && !state.open()) return std::nullopt;
     Block block;
     bool more = state.format->fill(block, bad);
-    state.bytes_read = state.earlier_files + state.input->consumed();
-    if (!block.bytes.empty()) {
+    state.bytes_read = state.earlier_files + state.format->consumed();
+    if (!state.options.lazy || !state.given || state.options.limit > 0) decode_block(block, bad);
+    const bool something = !block.bytes.empty() || block.decode;
+    if (something) {
+      state.given = true;
       block.file = block.first.file;
       block.ordinal = state.ordinal++;
       if (state.options.limit > 0) state.apply_limit(block, bad);
     }
     if (!more) state.close();
-    if (!block.bytes.empty()) return block;
+    if (something) return block;
   }
 }
 

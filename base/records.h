@@ -1,4 +1,5 @@
-// Records out of files: .jsonl, .json (one array), .csv, .txt, .parquet is elsewhere; each also .zst or .gz, and "-".
+// Records out of files: .jsonl, .json (one array), .csv, .txt, each also .zst or .gz, and "-"; .parquet with the help
+// of base/parquet.h.
 #pragma once
 
 #include <cstdint>
@@ -19,6 +20,8 @@ struct Place {
   std::uint64_t line = 0;    ///< from 1
 };
 
+struct BadBytes;
+
 /// A run of whole records, one JSON object a line, in input order: the unit that worker threads take.
 struct Block {
   std::string bytes;          ///< lines; the last one may lack its '\n' (end of file)
@@ -26,6 +29,8 @@ struct Block {
   std::uint64_t ordinal = 0;  ///< number of this block from 0: the order of the input
   std::uint32_t file = 0;
   std::vector<Place> places;  ///< one a line where lines were made from another format; empty for .jsonl
+  /// Makes `bytes`, which are still empty: see RecordOptions::lazy and decode_block.
+  std::function<void(Block&, std::vector<BadBytes>&)> decode;
 };
 
 /// Bytes that could not become a record.
@@ -36,26 +41,45 @@ struct BadBytes {
   std::string error;
 };
 
+/// One file as blocks. One thread at a time.
+class BlockSource {
+ public:
+  virtual ~BlockSource() = default;
+  /// Adds about block_bytes of records to an empty block, or what will make them (Block::decode), and what could not be
+  /// read to `bad`; false when the file is done. Never throws for bad content.
+  virtual bool fill(Block& block, std::vector<BadBytes>& bad) = 0;
+  /// Bytes of the file consumed so far, and the file's size, 0 if unknown.
+  virtual std::uint64_t consumed() const = 0;
+  virtual std::uint64_t total() const = 0;
+};
 struct RecordOptions {
   std::size_t block_bytes = 1 << 20;         ///< aim for blocks of this size
   std::size_t max_record_bytes = 256 << 20;  ///< a longer line is bad bytes
   std::uint64_t limit = 0;                   ///< stop after this many records, 0 = all
   std::string split_text = "file";           ///< .txt: "file", "line" or "paragraph" is one document
   std::string text_field = "text";           ///< the key that .txt documents get
+  /// Blocks may come undecoded: whoever works on one calls decode_block first, on any thread. The first block that
+  /// holds records comes decoded all the same, and with a `limit` every one does.
+  bool lazy = false;
 };
 
-/// The format that a file's suffix (before .zst or .gz) names: "jsonl" (also .ndjson and "-"), "json", "csv", "txt", or
-/// "" when BlockReader does not read it.
+/// Makes the lines of a block that came undecoded; what could not be read goes to `bad`. Other blocks stay as they are.
+void decode_block(Block& block, std::vector<BadBytes>& bad);
+
+/// The format that a file's suffix (before .zst or .gz) names: "jsonl" (also .ndjson and "-"), "json", "csv", "txt",
+/// "parquet" (never compressed as a whole), or "" when BlockReader does not read it.
 ///   jsonl  one JSON object a line; checking it is left to whoever parses the line
 ///   json   one array, read element by element; or objects one after another
 ///   csv    RFC 4180; the header's names become the keys of objects of strings
 ///   txt    UTF-8 text; {"text": ..., "id": "FILE"}, with split_text {"text": ..., "id": "FILE:LINE"}
+///   parquet  one object a row: see base/parquet.h
 std::string_view record_format(std::string_view path);
 
 /// Reads blocks from a list of files, in order. One thread at a time calls `next`; blocks may be processed anywhere.
 class BlockReader {
  public:
-  /// Files as from expand_inputs. An unknown suffix is a UsageError, a file that cannot be opened an Error.
+  /// Files as from expand_inputs. An unknown suffix is a UsageError, a file that cannot be opened an Error (any
+  /// .parquet file in a program built without).
   BlockReader(std::vector<std::string> files, RecordOptions options);
   ~BlockReader();
   /// The next block, or nothing at the end of all files. Never throws for bad content: truncated or corrupt bytes go to

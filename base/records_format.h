@@ -41,16 +41,20 @@ class RecordInput {
 /// Of bad bytes, this many are kept.
 constexpr std::size_t kBadBytesKept = 4096;
 
+/// The error of a record longer than `most` bytes.
+inline std::string too_long_record(std::size_t most) {
+  return "longer than the limit of " + std::to_string(most) + " bytes for one record";
+}
+
 inline bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; }
 
-/// Turns one file into blocks.
-class RecordFormat {
+/// Turns one file, a stream of bytes, into blocks.
+class RecordFormat : public BlockSource {
  public:
   RecordFormat(RecordInput& input, const RecordOptions& options, const std::string& file_name)
       : input_(input), options_(options), file_name_(file_name) {}
-  virtual ~RecordFormat() = default;
-  /// Adds about options.block_bytes of records to an empty block; false when the file is done.
-  virtual bool fill(Block& block, std::vector<BadBytes>& bad) = 0;
+  std::uint64_t consumed() const override { return input_.consumed(); }
+  std::uint64_t total() const override { return input_.total(); }
 
  protected:
   /// Records `bytes` (a piece of the window) as bad.
@@ -59,7 +63,7 @@ class RecordFormat {
   static void append_bad(BadBytes& piece, std::string_view bytes);
   /// Drops the line at the window's front, however long, and records it as too long.
   void skip_long_line(std::vector<BadBytes>& bad);
-  std::string too_long() const;
+  std::string too_long() const { return too_long_record(options_.max_record_bytes); }
   /// Adds one line made from a record at `place`.
   static void add_line(Block& block, const Place& place, std::string_view line);
   /// At the end of the input: what is left cannot become a record. True when there was something to say.

@@ -44,7 +44,7 @@ target_link_libraries(libtorch INTERFACE ${_libgomp})
 # Gives a program its run path: the wheel's folder in the build tree and, unless the libraries are bundled, when
 # installed. libtorch_cpu needs libgomp, cudart and cupti; its own run path finds them beside it or in their wheels.
 function(hornbook_libtorch_program target)
-  if(NOT BUNDLE_LIBTORCH)
+  if(NOT BUNDLE_LIBRARIES)
     set_target_properties(${target} PROPERTIES INSTALL_RPATH ${HORNBOOK_LIBTORCH_ROOT}/lib)
     return()
   endif()

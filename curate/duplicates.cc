@@ -40,6 +40,9 @@ struct Worker {
 BlockPrints read_block(base::Block block, const FieldNames& fields, const std::vector<std::string>& files,
                        const Deduplicate& options, Worker& worker) {
   BlockPrints result;
+  std::vector<base::BadBytes> bad;
+  base::decode_block(block, bad);
+  result.bad = bad.size();
   block.bytes.reserve(block.bytes.size() + 64);  // the parser may read behind the last line
   const char* end = block.bytes.data() + block.bytes.capacity();
   result.bytes = block.bytes.size();
@@ -79,7 +82,9 @@ int run_duplicates(DuplicatesOptions& options, base::Context& context) {
     throw base::UsageError({"there are no scores here", "--keep", "best_score", "another policy", "see curate run"});
   const std::vector<std::string> files = options.reading.files();
   const int threads = base::thread_count(options.reading.threads);
-  base::BlockReader reader(files, options.reading.records());
+  base::RecordOptions record_options = options.reading.records();
+  record_options.lazy = true;
+  base::BlockReader reader(files, record_options);
   std::vector<base::BadBytes> bad;
   FieldNames fields = options.reading.fields();
   std::optional<base::Block> first = reader.next(bad);

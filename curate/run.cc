@@ -192,6 +192,7 @@ StageSetup Run::stage_setup(const StagePlan& plan) const {
 void Run::first_stage(const StagePlan& plan) {
   base::RecordOptions record_options = options_.reading.records();
   record_options.block_bytes = 2 << 20;
+  record_options.lazy = true;
   base::BlockReader reader(files_, record_options);
   StageSetup setup = stage_setup(plan);
 

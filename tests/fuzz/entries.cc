@@ -51,17 +51,10 @@ class MemoryFile {
 
 }  // namespace
 
-void records(const std::uint8_t* data, std::size_t size) {
-  if (size < 2) return;
-  const char* formats[] = {".jsonl", ".json", ".csv", ".txt"};
-  const char* packings[] = {"", "", ".zst", ".gz"};
-  const char* splits[] = {"file", "line", "paragraph", "line"};
-  MemoryFile file(std::string(formats[data[0] & 3]) + packings[data[0] >> 2 & 3], data + 2, size - 2);
-  base::RecordOptions options;
-  options.split_text = splits[data[0] >> 4 & 3];
-  options.block_bytes = std::size_t{1} << (data[1] & 15);
-  options.max_record_bytes = std::size_t{4} << (data[1] >> 4);
-  base::BlockReader reader({file.path()}, options);
+namespace {
+
+void read_records(const std::string& path, const base::RecordOptions& options) {
+  base::BlockReader reader({path}, options);
   std::vector<base::BadBytes> bad;
   std::uint64_t ordinal = 0;
   base::Place last;
@@ -78,6 +71,30 @@ void records(const std::uint8_t* data, std::size_t size) {
     check(piece.bytes.size() <= 4096 && piece.bytes.size() <= piece.size, "few bad bytes are kept");
     check(!piece.error.empty(), "bad bytes have a reason");
   }
+}
+
+}  // namespace
+
+void records(const std::uint8_t* data, std::size_t size) {
+  if (size < 2) return;
+  const char* formats[] = {".jsonl", ".json", ".csv", ".txt"};
+  const char* packings[] = {"", "", ".zst", ".gz"};
+  const char* splits[] = {"file", "line", "paragraph", "line"};
+  MemoryFile file(std::string(formats[data[0] & 3]) + packings[data[0] >> 2 & 3], data + 2, size - 2);
+  base::RecordOptions options;
+  options.split_text = splits[data[0] >> 4 & 3];
+  options.block_bytes = std::size_t{1} << (data[1] & 15);
+  options.max_record_bytes = std::size_t{4} << (data[1] >> 4);
+  read_records(file.path(), options);
+}
+
+void parquet(const std::uint8_t* data, std::size_t size) {
+  if (size < 1) return;
+  MemoryFile file(".parquet", data + 1, size - 1);
+  base::RecordOptions options;
+  options.block_bytes = std::size_t{64} << (data[0] & 15);
+  options.max_record_bytes = std::size_t{4} << (data[0] >> 4);
+  read_records(file.path(), options);
 }
 
 void streams(const std::uint8_t* data, std::size_t size) {

@@ -9,6 +9,8 @@ namespace fuzz {
 
 /// The first byte chooses format and compression, the second the sizes of blocks and records; the rest is the file.
 void records(const std::uint8_t* data, std::size_t size);
+/// The first byte chooses the sizes of blocks and records; the rest is a Parquet file.
+void parquet(const std::uint8_t* data, std::size_t size);
 /// The first byte chooses zstd or gzip; the rest is the file. Also written again and read back.
 void streams(const std::uint8_t* data, std::size_t size);
 /// The first byte chooses safetensors or GGUF; the rest is the file.

@@ -73,6 +73,13 @@ TEST(Fuzz, Records) {
   run(fuzz::records, seeds, 2, 4000);
 }
 
+TEST(Fuzz, Parquet) {
+  run(fuzz::parquet,
+      {base::read_file(HORNBOOK_SOURCE_DIR "/tests/golden/base/records.parquet"),
+       base::read_file(HORNBOOK_SOURCE_DIR "/tests/golden/base/types.parquet")},
+      1, 1000);
+}
+
 TEST(Fuzz, Streams) {
   std::vector<std::string> seeds;
   for (const std::string& text : texts()) seeds.push_back(base::zstd_compress(text + text));

@@ -1,0 +1,40 @@
+#include "base/parquet.h"
+
+#include <dlfcn.h>
+
+#include <filesystem>
+
+#include "base/error.h"
+#include "base/parquet_module.h"
+
+namespace base {
+namespace {
+
+const ParquetModule& module() {
+  static const ParquetModule* loaded = [] {
+    namespace fs = std::filesystem;
+    const fs::path path =
+        fs::read_symlink("/proc/self/exe").parent_path().parent_path() / "lib/hornbook/libhornbook_parquet.so";
+    int flags = RTLD_NOW | RTLD_LOCAL;
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // their run time refuses it
+    flags |= RTLD_DEEPBIND;
+#endif
+    void* handle = ::dlopen(path.c_str(), flags);
+    void* symbol = handle ? ::dlsym(handle, "hornbook_parquet") : nullptr;
+    if (symbol == nullptr)
+      throw Error({"Parquet files cannot be read or written", path.string(), ::dlerror(), "",
+                   "scripts/install.sh installs Arrow (pyarrow); then configure and build again with -DPARQUET=ON"});
+    return static_cast<const ParquetModule*>(symbol);
+  }();
+  return *loaded;
+}
+
+}  // namespace
+
+void require_parquet() { module(); }
+
+std::unique_ptr<BlockSource> open_parquet(const std::string& path, std::uint32_t file, const RecordOptions& options) {
+  return module().open(path, file, options);
+}
+
+}  // namespace base

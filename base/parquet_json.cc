@@ -1,0 +1,325 @@
+#include "base/parquet_json.h"
+
+#include <arrow/util/base64.h>
+#include <arrow/util/float16.h>
+#include <fmt/format.h>
+
+#include <charconv>
+#include <cmath>
+#include <iterator>
+#include <set>
+
+#include "base/text.h"
+
+namespace base {
+namespace {
+
+// The first type inside `type` that JSON gets no values of; null when there is none.
+const arrow::DataType* unfit(const arrow::DataType& type) {
+  using arrow::Type;
+  switch (type.id()) {
+    case Type::NA:
+    case Type::BOOL:
+    case Type::UINT8:
+    case Type::INT8:
+    case Type::UINT16:
+    case Type::INT16:
+    case Type::UINT32:
+    case Type::INT32:
+    case Type::UINT64:
+    case Type::INT64:
+    case Type::HALF_FLOAT:
+    case Type::FLOAT:
+    case Type::DOUBLE:
+    case Type::STRING:
+    case Type::LARGE_STRING:
+    case Type::STRING_VIEW:
+    case Type::BINARY:
+    case Type::LARGE_BINARY:
+    case Type::BINARY_VIEW:
+    case Type::FIXED_SIZE_BINARY:
+    case Type::DATE32:
+    case Type::DATE64:
+    case Type::TIMESTAMP:
+    case Type::TIME32:
+    case Type::TIME64:
+    case Type::DURATION:
+    case Type::DECIMAL32:
+    case Type::DECIMAL64:
+    case Type::DECIMAL128:
+    case Type::DECIMAL256:
+      return nullptr;
+    case Type::DICTIONARY:
+      return unfit(*static_cast<const arrow::DictionaryType&>(type).value_type());
+    case Type::EXTENSION:
+      return unfit(*static_cast<const arrow::ExtensionType&>(type).storage_type());
+    case Type::LIST:
+    case Type::LARGE_LIST:
+    case Type::FIXED_SIZE_LIST:
+    case Type::MAP:
+      return unfit(*type.field(0)->type());
+    case Type::STRUCT: {
+      std::set<std::string> names;
+      for (const auto& field : type.fields()) {
+        if (!names.insert(field->name()).second) return &type;
+        if (const arrow::DataType* found = unfit(*field->type())) return found;
+      }
+      return nullptr;
+    }
+    default:
+      return &type;
+  }
+}
+
+bool holds_bytes(const arrow::DataType& type) {
+  return type.id() == arrow::Type::BINARY || type.id() == arrow::Type::LARGE_BINARY;
+}
+
+template <class Number>
+void append_integer(std::string& out, Number value) {
+  char digits[24];
+  out.append(digits, std::to_chars(digits, digits + sizeof digits, value).ptr);
+}
+
+std::int64_t floor_divide(std::int64_t a, std::int64_t b) { return a / b - (a % b < 0 ? 1 : 0); }
+
+}  // namespace
+
+std::string unfit_for_json(const arrow::Schema& schema) {
+  std::set<std::string> names;
+  for (const auto& field : schema.fields()) {
+    if (!names.insert(field->name()).second)
+      return fmt::format("two columns are named \"{}\"", shortened(field->name()));
+    if (const arrow::DataType* type = unfit(*field->type()))
+      return fmt::format("column \"{}\" holds values that JSON has no form for: {}", shortened(field->name()),
+                         shortened(type->ToString()));
+  }
+  return "";
+}
+
+void append_double(std::string& out, double value) {
+  if (!std::isfinite(value)) {
+    out += "null";
+    return;
+  }
+  const std::size_t begin = out.size();
+  fmt::format_to(std::back_inserter(out), "{}", value);
+  if (out.find_first_of(".e", begin) == out.npos) out += ".0";
+}
+
+std::int64_t units_per_second(arrow::TimeUnit::type unit) {
+  switch (unit) {
+    case arrow::TimeUnit::SECOND:
+      return 1;
+    case arrow::TimeUnit::MILLI:
+      return 1000;
+    case arrow::TimeUnit::MICRO:
+      return 1000000;
+    case arrow::TimeUnit::NANO:
+      return 1000000000;
+  }
+  return 1;
+}
+
+void append_date(std::string& out, std::int64_t days) {
+  // The civil calendar from a day number: http://howardhinnant.github.io/date_algorithms.html, civil_from_days.
+  days += 719468;
+  const std::int64_t era = floor_divide(days, 146097);
+  const std::int64_t day_of_era = days - era * 146097;
+  const std::int64_t year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36524 - day_of_era / 146096) / 365;
+  const std::int64_t day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+  const std::int64_t shifted_month = (5 * day_of_year + 2) / 153;  // 0 is March
+  const std::int64_t day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+  const std::int64_t month = shifted_month < 10 ? shifted_month + 3 : shifted_month - 9;
+  const std::int64_t year = year_of_era + era * 400 + (month <= 2 ? 1 : 0);
+  if (year < 0 || year > 9999) {
+    fmt::format_to(std::back_inserter(out), "{:+07}-{:02}-{:02}", year, month, day);  // ISO 8601, expanded
+  } else {
+    fmt::format_to(std::back_inserter(out), "{:04}-{:02}-{:02}", year, month, day);
+  }
+}
+
+void append_time(std::string& out, std::int64_t units, arrow::TimeUnit::type unit) {
+  const std::int64_t rate = units_per_second(unit);
+  const std::int64_t seconds = floor_divide(units, rate);
+  fmt::format_to(std::back_inserter(out), "{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
+  if (rate > 1)
+    fmt::format_to(std::back_inserter(out), ".{:0{}}", units - seconds * rate,
+                   rate == 1000      ? 3
+                   : rate == 1000000 ? 6
+                                     : 9);
+}
+
+void append_timestamp(std::string& out, std::int64_t units, arrow::TimeUnit::type unit) {
+  const std::int64_t per_day = 86400 * units_per_second(unit);
+  const std::int64_t days = floor_divide(units, per_day);
+  append_date(out, days);
+  out += 'T';
+  append_time(out, units - days * per_day, unit);
+}
+
+RowWriter::RowWriter(const arrow::Schema& schema, const std::string& text_field, std::size_t limit) : limit_(limit) {
+  for (int i = 0; i < schema.num_fields(); ++i) {
+    std::string key = i == 0 ? "" : ",";
+    append_json_string(key, schema.field(i)->name());
+    keys_.push_back(key + ":");
+    if (schema.field(i)->name() == text_field && holds_bytes(*schema.field(i)->type())) text_column_ = i;
+  }
+}
+
+void RowWriter::append(const arrow::RecordBatch& batch, std::int64_t row, std::string& out) {
+  most_ = out.size() + limit_;
+  out += '{';
+  for (int i = 0; i < batch.num_columns() && out.size() <= most_; ++i) {
+    out += keys_[static_cast<std::size_t>(i)];
+    const arrow::Array& column = *batch.column(i);
+    if (i == text_column_ && !column.IsNull(row)) {
+      append_json_string(out, column.type_id() == arrow::Type::BINARY
+                                  ? static_cast<const arrow::BinaryArray&>(column).GetView(row)
+                                  : static_cast<const arrow::LargeBinaryArray&>(column).GetView(row));
+    } else {
+      append_value(column, row, out);
+    }
+  }
+  out += '}';
+}
+
+void RowWriter::append_value(const arrow::Array& array, std::int64_t i, std::string& out) {
+  if (array.IsNull(i)) {
+    out += "null";
+    return;
+  }
+  auto text = [&](std::string_view value) { append_json_string(out, value.substr(0, limit_ + 1)); };
+  auto bytes = [&](std::string_view value) {
+    out += '"';
+    out += arrow::util::base64_encode(value.substr(0, limit_ + 1));
+    out += '"';
+  };
+  auto list = [&](const arrow::Array& values, std::int64_t begin, std::int64_t length) {
+    out += '[';
+    for (std::int64_t k = 0; k < length && out.size() <= most_; ++k) {
+      if (k > 0) out += ',';
+      append_value(values, begin + k, out);
+    }
+    out += ']';
+  };
+  auto quoted = [&](auto write) {
+    out += '"';
+    write();
+    out += '"';
+  };
+  using arrow::Type;
+  switch (array.type_id()) {
+    case Type::BOOL:
+      out += static_cast<const arrow::BooleanArray&>(array).Value(i) ? "true" : "false";
+      return;
+    case Type::UINT8:
+      return append_integer(out, static_cast<const arrow::UInt8Array&>(array).Value(i));
+    case Type::INT8:
+      return append_integer(out, static_cast<const arrow::Int8Array&>(array).Value(i));
+    case Type::UINT16:
+      return append_integer(out, static_cast<const arrow::UInt16Array&>(array).Value(i));
+    case Type::INT16:
+      return append_integer(out, static_cast<const arrow::Int16Array&>(array).Value(i));
+    case Type::UINT32:
+      return append_integer(out, static_cast<const arrow::UInt32Array&>(array).Value(i));
+    case Type::INT32:
+      return append_integer(out, static_cast<const arrow::Int32Array&>(array).Value(i));
+    case Type::UINT64:
+      return append_integer(out, static_cast<const arrow::UInt64Array&>(array).Value(i));
+    case Type::INT64:
+      return append_integer(out, static_cast<const arrow::Int64Array&>(array).Value(i));
+    case Type::DURATION:
+      return append_integer(out, static_cast<const arrow::DurationArray&>(array).Value(i));
+    case Type::HALF_FLOAT:
+      return append_double(
+          out, arrow::util::Float16::FromBits(static_cast<const arrow::HalfFloatArray&>(array).Value(i)).ToDouble());
+    case Type::FLOAT:
+      return append_double(out, static_cast<double>(static_cast<const arrow::FloatArray&>(array).Value(i)));
+    case Type::DOUBLE:
+      return append_double(out, static_cast<const arrow::DoubleArray&>(array).Value(i));
+    case Type::STRING:
+      return text(static_cast<const arrow::StringArray&>(array).GetView(i));
+    case Type::LARGE_STRING:
+      return text(static_cast<const arrow::LargeStringArray&>(array).GetView(i));
+    case Type::STRING_VIEW:
+      return text(static_cast<const arrow::StringViewArray&>(array).GetView(i));
+    case Type::BINARY:
+      return bytes(static_cast<const arrow::BinaryArray&>(array).GetView(i));
+    case Type::LARGE_BINARY:
+      return bytes(static_cast<const arrow::LargeBinaryArray&>(array).GetView(i));
+    case Type::BINARY_VIEW:
+      return bytes(static_cast<const arrow::BinaryViewArray&>(array).GetView(i));
+    case Type::FIXED_SIZE_BINARY:
+      return bytes(static_cast<const arrow::FixedSizeBinaryArray&>(array).GetView(i));
+    case Type::DATE32:
+      return quoted([&] { append_date(out, static_cast<const arrow::Date32Array&>(array).Value(i)); });
+    case Type::DATE64:
+      return quoted(
+          [&] { append_date(out, floor_divide(static_cast<const arrow::Date64Array&>(array).Value(i), 86400000)); });
+    case Type::TIMESTAMP: {
+      const auto& type = static_cast<const arrow::TimestampType&>(*array.type());
+      return quoted([&] {
+        append_timestamp(out, static_cast<const arrow::TimestampArray&>(array).Value(i), type.unit());
+        if (!type.timezone().empty()) out += 'Z';
+      });
+    }
+    case Type::TIME32: {
+      const auto& type = static_cast<const arrow::Time32Type&>(*array.type());
+      return quoted([&] { append_time(out, static_cast<const arrow::Time32Array&>(array).Value(i), type.unit()); });
+    }
+    case Type::TIME64: {
+      const auto& type = static_cast<const arrow::Time64Type&>(*array.type());
+      return quoted([&] { append_time(out, static_cast<const arrow::Time64Array&>(array).Value(i), type.unit()); });
+    }
+    case Type::DECIMAL32:
+      return quoted([&] { out += static_cast<const arrow::Decimal32Array&>(array).FormatValue(i); });
+    case Type::DECIMAL64:
+      return quoted([&] { out += static_cast<const arrow::Decimal64Array&>(array).FormatValue(i); });
+    case Type::DECIMAL128:
+      return quoted([&] { out += static_cast<const arrow::Decimal128Array&>(array).FormatValue(i); });
+    case Type::DECIMAL256:
+      return quoted([&] { out += static_cast<const arrow::Decimal256Array&>(array).FormatValue(i); });
+    case Type::DICTIONARY: {
+      const auto& dictionary = static_cast<const arrow::DictionaryArray&>(array);
+      const std::int64_t index = dictionary.GetValueIndex(i);
+      if (index < 0 || index >= dictionary.dictionary()->length()) {
+        out += "null";
+      } else {
+        append_value(*dictionary.dictionary(), index, out);
+      }
+      return;
+    }
+    case Type::EXTENSION:
+      return append_value(*static_cast<const arrow::ExtensionArray&>(array).storage(), i, out);
+    case Type::LIST:
+    case Type::MAP: {
+      const auto& lists = static_cast<const arrow::ListArray&>(array);
+      return list(*lists.values(), lists.value_offset(i), lists.value_length(i));
+    }
+    case Type::LARGE_LIST: {
+      const auto& lists = static_cast<const arrow::LargeListArray&>(array);
+      return list(*lists.values(), lists.value_offset(i), lists.value_length(i));
+    }
+    case Type::FIXED_SIZE_LIST: {
+      const auto& lists = static_cast<const arrow::FixedSizeListArray&>(array);
+      return list(*lists.values(), lists.value_offset(i), lists.value_length(i));
+    }
+    case Type::STRUCT: {
+      const auto& structs = static_cast<const arrow::StructArray&>(array);
+      out += '{';
+      for (int k = 0; k < structs.num_fields() && out.size() <= most_; ++k) {
+        if (k > 0) out += ',';
+        append_json_string(out, array.type()->field(k)->name());
+        out += ':';
+        append_value(*structs.field(k), i, out);
+      }
+      out += '}';
+      return;
+    }
+    default:
+      out += "null";  // refused by unfit_for_json
+  }
+}
+
+}  // namespace base

@@ -1,0 +1,41 @@
+// Inside base/parquet*.cc: rows of Arrow batches as JSON.
+#pragma once
+
+#include <arrow/api.h>
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+namespace base {
+
+/// Why the columns cannot become members of a JSON object; "" when they can.
+std::string unfit_for_json(const arrow::Schema& schema);
+
+/// Writes rows of one schema.
+class RowWriter {
+ public:
+  /// A binary column `text_field` is text. A row that grows beyond `limit` bytes is given up early.
+  RowWriter(const arrow::Schema& schema, const std::string& text_field, std::size_t limit);
+  /// Appends a JSON object, no newline. Strings that are not valid UTF-8 stay so.
+  void append(const arrow::RecordBatch& batch, std::int64_t row, std::string& out);
+
+ private:
+  void append_value(const arrow::Array& array, std::int64_t i, std::string& out);
+  std::vector<std::string> keys_;  // "\"name\":" of each column, with the comma before it
+  int text_column_ = -1;           // if it is binary
+  std::size_t limit_;
+  std::size_t most_ = 0;  // size of `out` from which on the row is too long
+};
+
+/// Appends a double so that it reads as one and has the same value; null when not finite.
+void append_double(std::string& out, double value);
+/// Appends "2024-05-01" for a number of days since 1970.
+void append_date(std::string& out, std::int64_t days);
+/// Appends "12:30:00.250" for a number of units since midnight; the unit says how many digits the fraction has.
+void append_time(std::string& out, std::int64_t units, arrow::TimeUnit::type unit);
+/// Appends "2024-05-01T12:30:00.250".
+void append_timestamp(std::string& out, std::int64_t units, arrow::TimeUnit::type unit);
+std::int64_t units_per_second(arrow::TimeUnit::type unit);
+
+}  // namespace base
