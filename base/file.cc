@@ -118,6 +118,29 @@ MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
   return *this;
 }
 
+RandomAccessFile::RandomAccessFile(const fs::path& path) : path_(path) {
+  Descriptor file{open_or_throw(path)};
+  struct stat status {};
+  if (::fstat(file.number, &status) != 0) fail("read", path, errno);
+  size_ = static_cast<std::uint64_t>(status.st_size);
+  descriptor_ = std::exchange(file.number, -1);
+}
+
+RandomAccessFile::~RandomAccessFile() { ::close(descriptor_); }
+
+void RandomAccessFile::read(std::uint64_t place, void* data, std::size_t size) const {
+  auto* out = static_cast<char*>(data);
+  while (size > 0) {
+    ssize_t count = ::pread(descriptor_, out, size, static_cast<off_t>(place));
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) fail("read", path_, errno);
+    if (count == 0) throw Error("the file is cut off", path_.string() + "@" + std::to_string(place));
+    out += count;
+    place += static_cast<std::uint64_t>(count);
+    size -= static_cast<std::size_t>(count);
+  }
+}
+
 FileWriter::FileWriter(const fs::path& path) : path_(link_target(path)) {
   constexpr std::size_t kBufferBytes = 1 << 18;
   if (fs::is_directory(path_)) fail("write", path_, EISDIR);

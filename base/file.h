@@ -32,6 +32,24 @@ class MappedFile {
   std::size_t size_ = 0;
 };
 
+/// A file read at any place by any number of threads. Not mapped: pages of a mapped file count as this program's
+/// memory. Throws Error when it cannot be opened or read, or ends too early.
+class RandomAccessFile {
+ public:
+  explicit RandomAccessFile(const std::filesystem::path& path);
+  ~RandomAccessFile();
+  RandomAccessFile(const RandomAccessFile&) = delete;
+  RandomAccessFile& operator=(const RandomAccessFile&) = delete;
+  void read(std::uint64_t place, void* data, std::size_t size) const;
+  std::uint64_t size() const { return size_; }
+  const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+  int descriptor_ = -1;
+  std::uint64_t size_ = 0;
+};
+
 /// A file being written aside: `commit` flushes it to disk and renames `PATH.part` to `PATH`; the destructor without
 /// `commit` removes the part. Every write error (disk full) throws Error with the path.
 class FileWriter {

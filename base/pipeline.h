@@ -21,17 +21,19 @@ int thread_count(int requested);
 
 /// `source()` gives items until nothing; `work(item, worker)` runs on `threads` workers (worker = 0..threads-1);
 /// `sink(result)` is called in source order, one at a time. `source` and `sink` never run concurrently with themselves.
-/// At most 4 x threads items are in flight. An exception behaves as in a serial loop whatever the thread count: the
-/// results of all earlier items reach the sink, no later one does, and it is rethrown here. No item is taken from the
-/// source once a failure is known.
+/// At most `in_flight` items are (0: 4 x threads; never less than threads). An exception behaves as in a serial loop
+/// whatever the thread count: the results of all earlier items reach the sink, no later one does, and it is rethrown
+/// here. No item is taken from the source once a failure is known.
 template <class Item, class Result>
 void ordered_pipeline(int threads, const std::function<std::optional<Item>()>& source,
-                      const std::function<Result(Item, int)>& work, const std::function<void(Result)>& sink) {
+                      const std::function<Result(Item, int)>& work, const std::function<void(Result)>& sink,
+                      std::size_t in_flight = 0) {
   struct Outcome {
     std::optional<Result> result;
     std::exception_ptr failure;  // set when there is no result
   };
-  const std::size_t limit = 4 * static_cast<std::size_t>(threads < 1 ? 1 : threads);
+  const std::size_t least = static_cast<std::size_t>(threads < 1 ? 1 : threads);
+  const std::size_t limit = in_flight == 0 ? 4 * least : in_flight < least ? least : in_flight;
   std::mutex source_mutex;  // taken before `mutex`, never after it
   std::mutex mutex;         // guards everything below
   std::condition_variable room;

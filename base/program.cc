@@ -157,6 +157,7 @@ const char* version() { return HORNBOOK_VERSION; }
 int run_program(const Program& program, int argc, char** argv) {
   // A closed pipe (`| head`) is a write error we report, not a silent death.
   std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);  // a file size limit is a write error like a full disk
   try {
     return run(program, std::vector<std::string>(argv + 1, argv + argc));
   } catch (const UsageError& error) {

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -68,33 +67,11 @@ std::uint64_t preference_of(const Deduplicate& options, std::uint64_t characters
 
 /// Why a document is dropped: `of` is kept and has at least the threshold's Jaccard with it (1 for the same text).
 struct Duplicate {
-  static constexpr std::uint64_t kNone = ~std::uint64_t{0};
-  std::uint64_t of = kNone;
-  double jaccard = 0;
+  static constexpr std::uint32_t kNone = ~std::uint32_t{0};
+  std::uint32_t of = kNone;
   bool exact = false;  ///< the same text
+  double jaccard = 0;
   bool dropped() const { return of != kNone; }
 };
-
-/// A verified pair of LSH candidates, by index.
-struct DuplicatePair {
-  std::uint64_t a, b;
-  double jaccard;
-};
-
-/// The sorted distinct shingle hashes of document `index`, asked for by worker `worker`.
-using ShingleSets = std::function<void(std::size_t index, int worker, std::vector<std::uint64_t>& set)>;
-
-/// Decides for every document. Same text first: of each text the preferred copy stands for all. Then stars: documents
-/// in order of preference; one is dropped when its exact Jaccard with an already kept candidate reaches the threshold
-/// (of several, the highest; then the most preferred), else kept. Never transitive: a dropped document drops no other.
-/// The order of preference is `preference`, then for `first` and `source_order` the index, for other policies content,
-/// id and index, so that the kept texts do not depend on the order of the input. With `pairs` every candidate pair is
-/// verified (quadratic in a cluster) and reported, a < b, sorted. The result does not depend on `threads`.
-std::vector<Duplicate> find_duplicates(std::span<const Fingerprint> prints, const Deduplicate& options, int threads,
-                                       const ShingleSets& sets, std::vector<DuplicatePair>* pairs = nullptr);
-
-/// Writes {"a","b","jaccard"} lines, ids looked up by `id_of`.
-void write_pairs(const std::string& path, const std::vector<DuplicatePair>& pairs,
-                 const std::function<std::string(std::uint64_t)>& id_of);
 
 }  // namespace curate

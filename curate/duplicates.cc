@@ -11,23 +11,25 @@
 #include "base/file.h"
 #include "base/pipeline.h"
 #include "base/text.h"
+#include "curate/byte_store.h"
+#include "curate/duplicate_search.h"
+#include "curate/memory.h"
 #include "curate/record.h"
 
 namespace curate {
 
 void DuplicatesOptions::visit(base::OptionVisitor& v) {
   reading.visit(v);
+  v("memory", memory, kMemoryHelp);
   deduplicate.visit(v);
 }
 
 namespace {
 
-// What one block of the input leaves in memory.
+// What one block of the input leaves behind.
 struct BlockPrints {
-  std::vector<Fingerprint> prints;  // `place` counts shingles from the beginning of the block
-  std::vector<std::uint64_t> shingles;
-  std::string ids;
-  std::vector<std::uint32_t> id_ends;
+  std::vector<Fingerprint> prints;  // `place` counts from the beginning of `entries`
+  std::string entries;              // of each document: the length of its id, the id, its shingles
   std::uint64_t bytes = 0, bad = 0;
 };
 
@@ -36,6 +38,10 @@ struct Worker {
   RecordParser parser;
   Fingerprinter fingerprinter;
 };
+
+void append_raw(std::string& out, const void* data, std::size_t size) {
+  out.append(static_cast<const char*>(data), size);
+}
 
 BlockPrints read_block(base::Block block, const FieldNames& fields, const std::vector<std::string>& files,
                        const Deduplicate& options, Worker& worker) {
@@ -46,7 +52,7 @@ BlockPrints read_block(base::Block block, const FieldNames& fields, const std::v
   block.bytes.reserve(block.bytes.size() + 64);  // the parser may read behind the last line
   const char* end = block.bytes.data() + block.bytes.capacity();
   result.bytes = block.bytes.size();
-  result.shingles.reserve(block.bytes.size() / 6);
+  if (options.near) result.entries.reserve(block.bytes.size() * 3 / 2);
   base::for_each_line(block, [&](std::string_view line, const base::Place& place) {
     Record record;
     std::string error =
@@ -63,15 +69,54 @@ BlockPrints read_block(base::Block block, const FieldNames& fields, const std::v
     if (options.keep == "longest")
       for (char c : record.text) characters += (static_cast<unsigned char>(c) & 0xC0) != 0x80;
     print.preference = preference_of(options, characters, std::nan(""), record.date, record.source);
-    print.place = result.shingles.size();
+    print.place = result.entries.size();
+    const std::uint64_t id_size = record.id.size();
+    append_raw(result.entries, &id_size, sizeof id_size);
+    result.entries += record.id;
     auto shingles = worker.fingerprinter.last_shingles();
-    result.shingles.insert(result.shingles.end(), shingles.begin(), shingles.end());
+    append_raw(result.entries, shingles.data(), shingles.size_bytes());
     result.prints.push_back(print);
-    result.ids += record.id;
-    result.id_ends.push_back(static_cast<std::uint32_t>(result.ids.size()));
   });
   return result;
 }
+
+// All that the documents left, in memory or on disk.
+class Gathered {
+ public:
+  explicit Gathered(std::uint64_t memory)
+      : prints_(std::filesystem::temp_directory_path(), memory / 8),
+        entries_(std::filesystem::temp_directory_path(), memory / 2) {}
+  void add(BlockPrints block) {
+    for (Fingerprint& print : block.prints) print.place += entries_.size();
+    prints_.append(
+        std::string(reinterpret_cast<const char*>(block.prints.data()), block.prints.size() * sizeof(Fingerprint)));
+    entries_.append(std::move(block.entries));
+  }
+  std::uint64_t documents() const { return prints_.size() / sizeof(Fingerprint); }
+  void prints(std::uint64_t first, std::span<Fingerprint> some) const {
+    prints_.read(first * sizeof(Fingerprint), some.data(), some.size_bytes());
+  }
+  void shingles(const Fingerprint& print, std::vector<std::uint64_t>& shingles) const {
+    shingles.resize(print.shingles);
+    entries_.read(print.place + sizeof(std::uint64_t) + id_size(print), shingles.data(),
+                  shingles.size() * sizeof(std::uint64_t));
+  }
+  std::string id(std::uint64_t document) const {
+    Fingerprint print;
+    prints(document, {&print, 1});
+    std::string id(id_size(print), ' ');
+    entries_.read(print.place + sizeof(std::uint64_t), id.data(), id.size());
+    return id;
+  }
+
+ private:
+  std::uint64_t id_size(const Fingerprint& print) const {
+    std::uint64_t size = 0;
+    entries_.read(print.place, &size, sizeof size);
+    return size;
+  }
+  ByteStore prints_, entries_;
+};
 
 }  // namespace
 
@@ -82,6 +127,7 @@ int run_duplicates(DuplicatesOptions& options, base::Context& context) {
     throw base::UsageError({"there are no scores here", "--keep", "best_score", "another policy", "see curate run"});
   const std::vector<std::string> files = options.reading.files();
   const int threads = base::thread_count(options.reading.threads);
+  const MemoryBudget memory(options.memory, threads);
   base::RecordOptions record_options = options.reading.records();
   record_options.lazy = true;
   base::BlockReader reader(files, record_options);
@@ -92,9 +138,7 @@ int run_duplicates(DuplicatesOptions& options, base::Context& context) {
 
   std::vector<std::unique_ptr<Worker>> workers;
   for (int i = 0; i < threads; ++i) workers.push_back(std::make_unique<Worker>(deduplicate));
-  std::vector<BlockPrints> blocks;
-  std::vector<Fingerprint> prints;
-  std::vector<std::pair<std::uint32_t, std::uint32_t>> where;  // document -> block, number in it
+  Gathered gathered(memory.left_beside_pipeline());
   std::uint64_t unreadable = 0, bytes = 0;
   base::ordered_pipeline<base::Block, BlockPrints>(
       threads,
@@ -102,56 +146,55 @@ int run_duplicates(DuplicatesOptions& options, base::Context& context) {
         if (!first) return std::nullopt;
         base::Block block = std::move(*first);
         first = reader.next(bad);
+        unreadable += bad.size();
+        bad.clear();
         return block;
       },
       [&](base::Block block, int worker) {
         return read_block(std::move(block), fields, files, deduplicate, *workers[static_cast<std::size_t>(worker)]);
       },
       [&](BlockPrints result) {
-        for (std::uint32_t i = 0; i < result.prints.size(); ++i)
-          where.emplace_back(static_cast<std::uint32_t>(blocks.size()), i);
-        prints.insert(prints.end(), result.prints.begin(), result.prints.end());
         unreadable += result.bad;
         bytes += result.bytes;
-        std::vector<Fingerprint>().swap(result.prints);
-        blocks.push_back(std::move(result));
-      });
-
-  auto id_of = [&](std::uint64_t document) {
-    auto [block, i] = where[document];
-    std::uint32_t begin = i == 0 ? 0 : blocks[block].id_ends[i - 1];
-    return std::string_view(blocks[block].ids).substr(begin, blocks[block].id_ends[i] - begin);
-  };
-  std::vector<DuplicatePair> pairs;
-  std::vector<Duplicate> duplicates = find_duplicates(
-      prints, deduplicate, threads,
-      [&](std::size_t document, int, std::vector<std::uint64_t>& set) {
-        const auto& shingles = blocks[where[document].first].shingles;
-        const auto begin = shingles.begin() + static_cast<std::ptrdiff_t>(prints[document].place);
-        set.assign(begin, begin + static_cast<std::ptrdiff_t>(prints[document].shingles));
-        make_set(set);
+        gathered.add(std::move(result));
       },
-      deduplicate.pairs.empty() ? nullptr : &pairs);
+      memory.blocks_in_flight());
+
+  DuplicateSearch search;
+  search.documents = gathered.documents();
+  search.threads = threads;
+  search.memory = memory.left();
+  search.elsewhere = memory.total() - search.memory;
+  search.prints = [&](std::uint64_t from, std::span<Fingerprint> some) { gathered.prints(from, some); };
+  search.sets = [&](const Fingerprint& print, int, std::vector<std::uint64_t>& set) {
+    gathered.shingles(print, set);
+    make_set(set);
+  };
+  std::optional<PairList> pairs;
+  if (!deduplicate.pairs.empty()) {
+    pairs.emplace(std::filesystem::temp_directory_path(), search.memory / 8);
+    search.memory -= search.memory / 8;
+  }
+  std::vector<Duplicate> duplicates = find_duplicates(search, deduplicate, pairs ? &*pairs : nullptr);
   std::string lines;
   std::uint64_t dropped = 0;
   for (std::uint64_t i = 0; i < duplicates.size(); ++i) {
     if (!duplicates[i].dropped()) continue;
     ++dropped;
-    lines += "{\"id\":";
-    base::append_json_string(lines, id_of(i));
+    lines = "{\"id\":";
+    base::append_json_string(lines, gathered.id(i));
     lines += ",\"duplicate_of\":";
-    base::append_json_string(lines, id_of(duplicates[i].of));
+    base::append_json_string(lines, gathered.id(duplicates[i].of));
     lines += ",\"jaccard\":";
     append_json_number(lines, duplicates[i].jaccard);
     lines += "}\n";
+    context.out << lines;
   }
-  context.out << lines;
-  if (!deduplicate.pairs.empty())
-    write_pairs(deduplicate.pairs, pairs, [&](std::uint64_t i) { return std::string(id_of(i)); });
+  if (pairs) write_pairs(deduplicate.pairs, *pairs, [&](std::uint64_t i) { return gathered.id(i); });
   if (!context.quiet)
     fmt::print(context.err, "{} of {} documents are duplicates ({}); {} could not be read\n",
-               base::human_count(dropped), base::human_count(prints.size()),
-               base::human_bytes(static_cast<double>(bytes)), base::human_count(unreadable + bad.size()));
+               base::human_count(dropped), base::human_count(search.documents),
+               base::human_bytes(static_cast<double>(bytes)), base::human_count(unreadable));
   return 0;
 }
 

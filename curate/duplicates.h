@@ -9,12 +9,13 @@ namespace curate {
 
 struct DuplicatesOptions {
   InputOptions reading;
+  base::ByteSize memory;
   Deduplicate deduplicate;
   void visit(base::OptionVisitor& v);
 };
 
-/// One JSON line for each document that deduplicate would drop: {"id","duplicate_of","jaccard"}, in input order. Holds
-/// 8 bytes a word in memory, about as much as the text; `curate run` has no such limit.
+/// One JSON line for each document that deduplicate would drop: {"id","duplicate_of","jaccard"}, in input order. What
+/// does not fit into `memory` (8 bytes a word) waits in files without a name under $TMPDIR.
 int run_duplicates(DuplicatesOptions& options, base::Context& context);
 
 }  // namespace curate

@@ -39,12 +39,17 @@ AppendFile& AppendFile::operator=(AppendFile&& other) noexcept {
 }
 
 void AppendFile::append(std::string_view bytes) {
+  const std::uint64_t before = size_;
   while (!bytes.empty()) {
     ssize_t written = ::write(descriptor_, bytes.data(), bytes.size());
     if (written < 0 && errno == EINTR) continue;
-    if (written < 0)
-      throw base::Error({fmt::format("cannot write: {}", std::strerror(errno)), path_, "", "",
-                         errno == ENOSPC ? "free some space, then go on with --resume" : ""});
+    if (written < 0) {
+      const int code = errno;
+      // Half a piece would spoil what is there; cutting it off needs no space.
+      if (::ftruncate(descriptor_, static_cast<off_t>(before)) == 0) size_ = before;
+      throw base::Error({fmt::format("cannot write: {}", std::strerror(code)), path_, "", "",
+                         "make room, then go on with --resume; what is in the folder can be read as it is"});
+    }
     size_ += static_cast<std::uint64_t>(written);
     bytes.remove_prefix(static_cast<std::size_t>(written));
   }

@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
-#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -14,12 +13,15 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/machine.h"
 #include "base/pipeline.h"
 #include "base/progress.h"
 #include "base/stream.h"
 #include "base/text.h"
 #include "curate/checkpoint.h"
 #include "curate/dry_run.h"
+#include "curate/duplicate_search.h"
+#include "curate/memory.h"
 #include "curate/report.h"
 #include "curate/stage.h"
 
@@ -51,7 +53,7 @@ class Run {
   void start_or_resume(const std::string& run_yaml);
   void first_stage(const StagePlan& plan);
   void later_stage(const StagePlan& plan);
-  void settle(const SpillReader& spill, std::span<const Fingerprint> prints, std::vector<Duplicate>& duplicates);
+  std::vector<Duplicate> settle(const SpillReader& spill, const PrintsReader& prints);
   void take(BlockResult result, double share);
   void open_outputs();
   StageSetup stage_setup(const StagePlan& plan) const;
@@ -61,6 +63,7 @@ class Run {
   base::Context& context_;
   fs::path output_;
   int threads_;
+  std::optional<MemoryBudget> memory_;
   std::vector<std::string> files_;
   std::vector<StagePlan> stages_;
   Checkpoint state_;
@@ -81,6 +84,7 @@ Run::Run(RunOptions& options, base::Context& context)
   if (options.level < 1 || options.level > 19)
     throw base::UsageError({"not a valid value", "--level", std::to_string(options.level), "1 to 19", ""});
   for (const base::NamedGroup& step : options.steps) dynamic_cast<Step&>(*step.group).prepare();
+  memory_.emplace(options.memory, threads_);  // the models are in memory now
   stages_ = plan_stages(options.steps);
   base::prepare_output_folder(output_, options.resume, options.overwrite);
   start_or_resume(context.run_yaml);
@@ -88,7 +92,8 @@ Run::Run(RunOptions& options, base::Context& context)
 
 void Run::start_or_resume(const std::string& run_yaml) {
   // What may differ between a run and its continuation.
-  const std::string deciding = without(run_yaml, {"resume", "overwrite", "threads", "max_bad", "checkpoint_seconds"});
+  const std::string deciding =
+      without(run_yaml, {"resume", "overwrite", "threads", "memory", "max_bad", "checkpoint_seconds"});
   std::vector<InputFile> inputs = look_at(files_);
   if (options_.resume && fs::exists(work("checkpoint.json"))) {
     state_ = read_checkpoint(work("checkpoint.json"));
@@ -230,12 +235,12 @@ void Run::first_stage(const StagePlan& plan) {
         return item;
       },
       [&](InputItem item, int worker) { return workers[static_cast<std::size_t>(worker)]->read(std::move(item)); },
-      [&](BlockResult result) { take(std::move(result), reader.progress()); });
+      [&](BlockResult result) { take(std::move(result), reader.progress()); }, memory_->blocks_in_flight());
 }
 
 // Which documents of the stage before are duplicates. Counted once, also when this is repeated after an interruption.
-void Run::settle(const SpillReader& spill, std::span<const Fingerprint> prints, std::vector<Duplicate>& duplicates) {
-  const StagePlan& plan = stages_[state_.stage - 1];
+std::vector<Duplicate> Run::settle(const SpillReader& spill, const PrintsReader& prints) {
+  const Deduplicate& deduplicate = *stages_[state_.stage - 1].deduplicate;
   Clock::time_point start = Clock::now();
   struct Scratch {
     explicit Scratch(const Deduplicate& options) : fingerprinter(options) {}
@@ -244,45 +249,55 @@ void Run::settle(const SpillReader& spill, std::span<const Fingerprint> prints, 
     SpillReader::Buffer buffer;
   };
   std::vector<std::unique_ptr<Scratch>> scratch;
-  for (int i = 0; i < threads_; ++i) scratch.push_back(std::make_unique<Scratch>(*plan.deduplicate));
-  std::vector<DuplicatePair> pairs;
-  const bool want_pairs = !plan.deduplicate->pairs.empty();
-  duplicates = find_duplicates(
-      prints, *plan.deduplicate, threads_,
-      [&](std::size_t index, int worker, std::vector<std::uint64_t>& set) {
-        Scratch& own = *scratch[static_cast<std::size_t>(worker)];
-        SpillEntry entry = spill.entry(prints[index].place, own.buffer);
-        own.fingerprinter.shingle_set(spilled_text(own.buffer, entry, state_.fields, own.parser), set);
-      },
-      want_pairs ? &pairs : nullptr);
-  if (want_pairs)
-    write_pairs(plan.deduplicate->pairs, pairs, [&](std::uint64_t index) {
-      return std::string(spill.entry(prints[index].place, scratch[0]->buffer).id);
+  for (int i = 0; i < threads_; ++i) scratch.push_back(std::make_unique<Scratch>(deduplicate));
+  DuplicateSearch search;
+  search.documents = prints.documents();
+  search.threads = threads_;
+  search.memory = options_.search_memory > 0 ? options_.search_memory : memory_->left();
+  search.elsewhere = memory_->total() - std::min(search.memory, memory_->total());
+  search.prints = [&](std::uint64_t first, std::span<Fingerprint> some) { prints.read(first, some); };
+  search.sets = [&](const Fingerprint& print, int worker, std::vector<std::uint64_t>& set) {
+    Scratch& own = *scratch[static_cast<std::size_t>(worker)];
+    SpillEntry entry = spill.entry(print.place, own.buffer);
+    own.fingerprinter.shingle_set(spilled_text(own.buffer, entry, state_.fields, own.parser), set);
+  };
+  std::optional<PairList> pairs;
+  if (!deduplicate.pairs.empty()) {
+    const std::uint64_t share = search.memory / 8;
+    pairs.emplace(output_ / ".work", share);
+    search.memory -= share;
+  }
+  std::vector<Duplicate> duplicates = find_duplicates(search, deduplicate, pairs ? &*pairs : nullptr);
+  if (pairs)
+    write_pairs(deduplicate.pairs, *pairs, [&](std::uint64_t index) {
+      Fingerprint print;
+      prints.read(index, {&print, 1});
+      return std::string(spill.entry(print.place, scratch[0]->buffer).id);
     });
-  if (state_.settled >= state_.stage) return;
+  if (state_.settled >= state_.stage) return duplicates;
   state_.settled = state_.stage;
-  std::map<std::uint64_t, std::uint64_t> copies;
+  std::vector<std::uint32_t> copies(duplicates.size(), 0);
   for (const Duplicate& duplicate : duplicates)
     if (duplicate.dropped()) ++copies[duplicate.of];
-  for (const auto& [kept, count] : copies) ++state_.statistics.clusters[count + 1];
+  for (std::uint32_t count : copies)
+    if (count > 0) ++state_.statistics.clusters[std::uint64_t{count} + 1];
   state_.statistics.duplicate_seconds += since(start);
+  return duplicates;
 }
 
 void Run::later_stage(const StagePlan& plan) {
   SpillReader spill(work("spill", state_.stage - 1));
-  base::MappedFile prints_file(work("prints", state_.stage - 1));
-  std::span<const Fingerprint> prints(reinterpret_cast<const Fingerprint*>(prints_file.bytes().data()),
-                                      prints_file.bytes().size() / sizeof(Fingerprint));
-  if (prints.size() != spill.documents())
+  PrintsReader prints(work("prints", state_.stage - 1));
+  if (prints.documents() != spill.documents())
     throw base::Error(
         {"the intermediate files do not fit together", output_.string(), "", "", "start again with --overwrite"});
-  std::vector<Duplicate> duplicates;
-  settle(spill, prints, duplicates);
+  const std::vector<Duplicate> duplicates = settle(spill, prints);
+  base::release_memory();
   checkpoint();
   StageSetup setup = stage_setup(plan);
   setup.spill = &spill;
   setup.duplicates = duplicates;
-  setup.prints = prints;
+  setup.prints = &prints;
   setup.duplicate_label = stages_[state_.stage - 1].label;
   std::vector<std::unique_ptr<StageWorker>> workers;
   for (int i = 0; i < threads_; ++i) workers.push_back(std::make_unique<StageWorker>(setup));
@@ -297,7 +312,8 @@ void Run::later_stage(const StagePlan& plan) {
       [&](std::size_t number, int worker) {
         return workers[static_cast<std::size_t>(worker)]->reread(spill.blocks()[number]);
       },
-      [&](BlockResult result) { take(std::move(result), static_cast<double>(state_.blocks) / blocks); });
+      [&](BlockResult result) { take(std::move(result), static_cast<double>(state_.blocks) / blocks); },
+      memory_->blocks_in_flight());
 }
 
 void Run::all_stages() {

@@ -2,6 +2,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "curate/memory.h"
 
 namespace curate {
 
@@ -43,6 +44,7 @@ void RunOptions::visit(base::OptionVisitor& v, bool output_required) {
   }
   v.list("steps", steps, step_registry(), "the steps in order; 'curate steps' lists them with their options");
   v("shard_size", shard_size, "a new file begins when its records have reached this size, uncompressed");
+  v("memory", memory, kMemoryHelp);
   v("level", level, "zstd level of what is written, 1 to 19");
   v("max_bad", max_bad, "stop when more records than this are quarantined, 0 = never");
   v("checkpoint_seconds", checkpoint_seconds, "at most this much work is repeated by --resume");

@@ -35,7 +35,9 @@ struct RunOptions {
   InputOptions reading;
   std::string output;
   std::vector<base::NamedGroup> steps;
-  base::ByteSize shard_size{256u << 20};
+  base::ByteSize shard_size{256u << 20}, memory;
+  std::uint64_t search_memory =
+      0;  ///< bytes for finding duplicates, 0 = what `memory` leaves; not an option, for tests
   int level = 3;
   std::uint64_t max_bad = 10000, dry_run = 0;
   double checkpoint_seconds = 10;

@@ -1,10 +1,6 @@
 #include "curate/spill.h"
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <array>
-#include <cerrno>
 #include <cstring>
 
 #include "base/error.h"
@@ -35,38 +31,17 @@ std::string spill_block(std::uint64_t entries, const std::string& bytes) {
   return block;
 }
 
-SpillReader::SpillReader(const std::filesystem::path& path) : path_(path) {
-  descriptor_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (descriptor_ < 0) throw base::Error(std::string("cannot open: ") + std::strerror(errno), path.string());
-  const std::uint64_t size = std::filesystem::file_size(path);
-  for (std::uint64_t place = 0; place < size;) {
+SpillReader::SpillReader(const std::filesystem::path& path) : file_(path) {
+  for (std::uint64_t place = 0; place < file_.size();) {
     std::uint64_t header[2] = {};
-    const bool whole = size - place >= sizeof header;
-    if (whole) read_at(place, sizeof header, reinterpret_cast<char*>(header));
+    const bool whole = file_.size() - place >= sizeof header;
+    if (whole) file_.read(place, header, sizeof header);
     place += sizeof header;
-    if (!whole || size - place < header[1]) {
-      ::close(descriptor_);
+    if (!whole || file_.size() - place < header[1])
       throw base::Error("the intermediate file is cut off", path.string());
-    }
     blocks_.push_back({place, header[1], header[0], documents_});
     documents_ += header[0];
     place += header[1];
-  }
-}
-
-SpillReader::~SpillReader() { ::close(descriptor_); }
-
-void SpillReader::read_at(std::uint64_t place, std::uint64_t size, char* data) const {
-  while (size > 0) {
-    ssize_t got = ::pread(descriptor_, data, size, static_cast<off_t>(place));
-    if (got < 0 && errno == EINTR) continue;
-    if (got <= 0)
-      throw base::Error(got < 0 ? std::string("cannot read: ") + std::strerror(errno)
-                                : std::string("the intermediate file is cut off"),
-                        path_.string());
-    data += got;
-    place += static_cast<std::uint64_t>(got);
-    size -= static_cast<std::uint64_t>(got);
   }
 }
 
@@ -74,13 +49,13 @@ void SpillReader::read(const Block& block, Buffer& buffer) const {
   buffer.bytes.reserve(block.bytes + 64);
   buffer.bytes.resize(block.bytes);
   buffer.next = 0;
-  read_at(block.place, block.bytes, buffer.bytes.data());
+  file_.read(block.place, buffer.bytes.data(), block.bytes);
 }
 
 SpillEntry SpillReader::next(Buffer& buffer) const {
   auto take = [&](std::uint64_t length) {
     if (buffer.next > buffer.bytes.size() || buffer.bytes.size() - buffer.next < length)
-      throw base::Error("the intermediate file is damaged", path_.string());
+      throw base::Error("the intermediate file is damaged", file_.path().string());
     std::string_view view(buffer.bytes.data() + buffer.next, length);
     buffer.next += length;
     return view;
@@ -99,7 +74,7 @@ SpillEntry SpillReader::next(Buffer& buffer) const {
 
 SpillEntry SpillReader::entry(std::uint64_t place, Buffer& buffer) const {
   Lengths lengths;
-  read_at(place, sizeof lengths, reinterpret_cast<char*>(lengths.data()));
+  file_.read(place, lengths.data(), sizeof lengths);
   std::uint64_t size = sizeof lengths;
   for (std::uint64_t length : lengths) size += length == kNotEdited ? 0 : length;
   read({place, size, 1, 0}, buffer);

@@ -3,9 +3,13 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
+
+#include "base/file.h"
+#include "curate/deduplicate.h"
 
 namespace curate {
 
@@ -25,8 +29,7 @@ std::string spill_block(std::uint64_t entries, const std::string& bytes);
 /// Where the entries of a block begin, after its header.
 inline constexpr std::uint64_t kSpillHeader = 16;
 
-/// A spill file, read piece by piece (not mapped: pages of a mapped file would count as this program's memory). Any
-/// number of threads may read.
+/// A spill file, read piece by piece. Any number of threads may read.
 class SpillReader {
  public:
   struct Block {
@@ -44,9 +47,6 @@ class SpillReader {
   };
   /// Throws Error when the blocks do not tile the file.
   explicit SpillReader(const std::filesystem::path& path);
-  ~SpillReader();
-  SpillReader(const SpillReader&) = delete;
-  SpillReader& operator=(const SpillReader&) = delete;
   const std::vector<Block>& blocks() const { return blocks_; }
   std::uint64_t documents() const { return documents_; }
   /// Reads a whole block; its entries are then taken one by one.
@@ -57,11 +57,23 @@ class SpillReader {
   SpillEntry entry(std::uint64_t place, Buffer& buffer) const;
 
  private:
-  void read_at(std::uint64_t place, std::uint64_t size, char* data) const;
-  std::filesystem::path path_;
-  int descriptor_ = -1;
+  base::RandomAccessFile file_;
   std::vector<Block> blocks_;
   std::uint64_t documents_ = 0;
+};
+
+/// The fingerprints of a spill file's documents, one after another in a file of their own.
+class PrintsReader {
+ public:
+  explicit PrintsReader(const std::filesystem::path& path) : file_(path) {}
+  std::uint64_t documents() const { return file_.size() / sizeof(Fingerprint); }
+  /// Those of documents first, first + 1, ...; any thread.
+  void read(std::uint64_t first, std::span<Fingerprint> prints) const {
+    file_.read(first * sizeof(Fingerprint), prints.data(), prints.size_bytes());
+  }
+
+ private:
+  base::RandomAccessFile file_;
 };
 
 }  // namespace curate

@@ -331,7 +331,9 @@ BlockResult StageWorker::reread(const SpillReader::Block& block) {
     std::string error = s.parser.parse(entry.record, buffer.readable_after(entry.record), s.setup.fields, record);
     if (!error.empty()) throw base::Error("the intermediate file is damaged: " + error);
     if (duplicate.dropped()) {
-      SpillEntry kept = s.setup.spill->entry(s.setup.prints[duplicate.of].place, other);
+      Fingerprint of;
+      s.setup.prints->read(duplicate.of, {&of, 1});
+      SpillEntry kept = s.setup.spill->entry(of.place, other);
       std::string details = ",\"duplicate_of\":";
       base::append_json_string(details, kept.id);
       details += ",\"jaccard\":";

@@ -47,7 +47,7 @@ struct StageSetup {
   // What the stage before left, for all stages but the first:
   const SpillReader* spill = nullptr;
   std::span<const Duplicate> duplicates;
-  std::span<const Fingerprint> prints;  ///< of the documents in `spill`
+  const PrintsReader* prints = nullptr;  ///< of the documents in `spill`
   std::string duplicate_label;
 };
 

@@ -120,6 +120,17 @@ TEST(File, Mapped) {
   EXPECT_EQ(moved.bytes().size(), 0u);
 }
 
+TEST(File, RandomAccess) {
+  TemporaryFolder folder;
+  base::RandomAccessFile file(folder.write("x", "0123456789"));
+  std::string got = "....";
+  file.read(3, got.data(), 4);
+  EXPECT_EQ(got, "3456");
+  EXPECT_EQ(file.size(), 10u);
+  EXPECT_THAT(error_of([&] { file.read(8, got.data(), 3); }), HasSubstr("cut off"));
+  EXPECT_THAT(error_of([&] { base::RandomAccessFile missing(folder / "missing"); }), HasSubstr("missing"));
+}
+
 TEST(File, OutputFolder) {
   TemporaryFolder folder;
   fs::path out = folder.path() / "a/out";

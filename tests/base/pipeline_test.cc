@@ -138,6 +138,27 @@ TEST(Pipeline, RandomDelaysAndExceptionsBehaveAsASerialLoop) {
   }
 }
 
+TEST(Pipeline, InFlightIsABound) {
+  for (int in_flight : {1, 2, 5}) {  // 1 is less than the threads: one item for each
+    std::atomic<int> taken = 0, most = 0;
+    int sunk = 0, next = 0;
+    base::ordered_pipeline<int, int>(
+        2,
+        [&]() -> std::optional<int> {
+          if (next == 200) return std::nullopt;
+          most = std::max<int>(most, ++taken);
+          return next++;
+        },
+        [](int item, int) {
+          if (item % 50 == 0) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+          return item;
+        },
+        [&](int) { --taken, ++sunk; }, static_cast<std::size_t>(in_flight));
+    EXPECT_EQ(sunk, 200);
+    EXPECT_LE(most, std::max(2, in_flight));
+  }
+}
+
 TEST(Pipeline, AFailureStopsAnEndlessSource) {
   int next = 0;
   EXPECT_THROW((base::ordered_pipeline<int, int>(

@@ -76,7 +76,8 @@ with tempfile.TemporaryDirectory() as folder:
             break
         mode = "--overwrite"
         for attempt in range(6):
-            process = subprocess.Popen(command + [generator.choice(["0", "0.05"]), mode, "--threads", str(generator.choice([1, 2, 3]))])
+            process = subprocess.Popen(command + [generator.choice(["0", "0.05"]), mode, "--threads", str(generator.choice([1, 2, 3])),
+                                                  "--memory", generator.choice(["200M", "1G"])])
             try:
                 process.wait(generator.random() * length * (1.1 if attempt == 0 else 0.6))
                 assert process.returncode == 0, process.returncode
@@ -92,9 +93,9 @@ with tempfile.TemporaryDirectory() as folder:
                     mode = "--resume"
         subprocess.run(command + ["0.05", "--resume"], check=True)
         got = contents(output)
-        # The saved options hold the number of threads of the attempt that began.
+        # The saved options hold the number of threads and the memory of the attempt that began.
         for side in (got, expected):
-            side["run.yaml"] = b"\n".join(line for line in side["run.yaml"].split(b"\n") if not line.startswith((b"threads", b"checkpoint")))
+            side["run.yaml"] = b"\n".join(line for line in side["run.yaml"].split(b"\n") if not line.startswith((b"threads", b"memory", b"checkpoint")))
         assert got.keys() == expected.keys(), (sorted(got), sorted(expected))
         for name in expected:
             assert got[name] == expected[name], f"{name} differs in round {round_number} (seed {arguments.seed})"

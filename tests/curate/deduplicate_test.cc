@@ -1,9 +1,10 @@
-#include "curate/deduplicate.h"
-
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
+#include <filesystem>
 #include <limits>
 #include <map>
 #include <numeric>
@@ -11,6 +12,8 @@
 
 #include "base/error.h"
 #include "base/random.h"
+#include "curate/duplicate_search.h"
+#include "tests/error_of.h"
 
 namespace curate {
 namespace {
@@ -19,21 +22,35 @@ struct Text {
   std::string id, text;
 };
 
+// `memory`: bytes for the search; few make many groups.
 std::vector<Duplicate> run(const std::vector<Text>& texts, const Deduplicate& options, int threads = 1,
-                           std::vector<DuplicatePair>* pairs = nullptr) {
+                           std::vector<DuplicatePair>* pairs = nullptr, std::uint64_t memory = 1 << 30,
+                           int* passes = nullptr) {
   Fingerprinter maker(options);
   std::vector<Fingerprint> prints;
   for (const Text& text : texts) {
     prints.push_back(maker.fingerprint(text.text, text.id));
     prints.back().preference = preference_of(options, text.text.size(), 0, "", "");
+    prints.back().place = prints.size() - 1;
   }
   std::vector<Fingerprinter> makers(static_cast<std::size_t>(threads), maker);
-  return find_duplicates(
-      prints, options, threads,
-      [&](std::size_t index, int worker, std::vector<std::uint64_t>& set) {
-        makers[static_cast<std::size_t>(worker)].shingle_set(texts[index].text, set);
-      },
-      pairs);
+  DuplicateSearch search;
+  search.documents = texts.size();
+  search.threads = threads;
+  search.memory = memory;
+  std::atomic<int> from_the_start = 0;
+  search.prints = [&](std::uint64_t first, std::span<Fingerprint> some) {
+    from_the_start += first == 0;
+    std::copy_n(prints.begin() + static_cast<std::ptrdiff_t>(first), some.size(), some.begin());
+  };
+  search.sets = [&](const Fingerprint& print, int worker, std::vector<std::uint64_t>& set) {
+    makers[static_cast<std::size_t>(worker)].shingle_set(texts[print.place].text, set);
+  };
+  PairList list(std::filesystem::temp_directory_path(), memory / 100);
+  std::vector<Duplicate> result = find_duplicates(search, options, pairs != nullptr ? &list : nullptr);
+  if (passes != nullptr) *passes = from_the_start;
+  if (pairs != nullptr) list.for_each([&](const DuplicatePair& pair) { pairs->push_back(pair); });
+  return result;
 }
 
 // Words w0..., some replaced: near-duplicates of a few originals, copies, and strangers.
@@ -106,6 +123,57 @@ TEST(FindDuplicates, ThreadsDoNotMatter) {
   ASSERT_EQ(pairs.size(), pairs3.size());
   for (std::size_t i = 0; i < one.size(); ++i) EXPECT_EQ(one[i].of, three[i].of);
   for (std::size_t i = 0; i < pairs.size(); ++i) EXPECT_EQ(pairs[i].b, pairs3[i].b);
+}
+
+// Few bytes for the search: the prints are read again and again, the result is the same to the last digit.
+TEST(FindDuplicates, MemoryDoesNotMatter) {
+  std::vector<Text> texts = make_texts(11, 300, 8);
+  for (int i = 0; i < 40; ++i)
+    texts.push_back({"copy" + std::to_string(i), texts[static_cast<std::size_t>(i) * 3].text});
+  texts.push_back({"empty", ""});
+  texts.push_back({"empty too", ""});
+  for (const char* keep : {"first", "longest"}) {
+    for (bool near : {true, false}) {
+      Deduplicate options;
+      options.keep = keep;
+      options.near = near;
+      std::vector<DuplicatePair> pairs;
+      int passes = 0;
+      auto expected = run(texts, options, 1, &pairs, 1 << 30, &passes);
+      EXPECT_EQ(passes, 1);
+      for (std::uint64_t memory : {24 * texts.size() + 45'000, 24 * texts.size() + 100'000}) {
+        for (int threads : {1, 3}) {
+          std::vector<DuplicatePair> few_pairs;
+          auto few = run(texts, options, threads, &few_pairs, memory, &passes);
+          EXPECT_GE(passes, near ? 4 : 2) << "not split: nothing is tested here";
+          ASSERT_EQ(few.size(), expected.size());
+          for (std::size_t i = 0; i < few.size(); ++i) {
+            EXPECT_EQ(few[i].of, expected[i].of);
+            EXPECT_EQ(few[i].exact, expected[i].exact);
+            EXPECT_EQ(few[i].jaccard, expected[i].jaccard);
+          }
+          ASSERT_EQ(few_pairs.size(), pairs.size());
+          for (std::size_t i = 0; i < pairs.size(); ++i) {
+            EXPECT_EQ(few_pairs[i].a, pairs[i].a);
+            EXPECT_EQ(few_pairs[i].b, pairs[i].b);
+            EXPECT_EQ(few_pairs[i].jaccard, pairs[i].jaccard);
+          }
+        }
+      }
+    }
+  }
+}
+
+// One group that cannot be split: the error names a number that is enough.
+TEST(FindDuplicates, TooLittleMemoryNamesWhatIsEnough) {
+  std::vector<Text> texts;
+  for (int i = 0; i < 5000; ++i)
+    texts.push_back({std::to_string(i), "one two three four five six seven eight " + std::to_string(i % 7)});
+  Deduplicate options;
+  const std::string error = error_of([&] { run(texts, options, 1, nullptr, 24 * texts.size() + 60'000); });
+  EXPECT_THAT(error, ::testing::HasSubstr("at least "));
+  const std::string number = error.substr(error.find("at least ") + 9);
+  EXPECT_EQ(run(texts, options, 1, nullptr, std::stoull(number) << 20).size(), texts.size());
 }
 
 std::set<std::string> kept_texts(const std::vector<Text>& texts, const Deduplicate& options) {

@@ -12,6 +12,7 @@
 #include "base/random.h"
 #include "base/stream.h"
 #include "curate/sweep.h"
+#include "tests/curate/run_folder.h"
 #include "tests/temporary_folder.h"
 
 namespace curate {
@@ -19,66 +20,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using nlohmann::json;
-
-std::string words(base::Random& random, int count) {
-  static const std::vector<std::string> kWords = {"the",   "of",     "and",    "to",    "that",  "have",
-                                                  "with",  "be",     "is",     "river", "stone", "teaches",
-                                                  "every", "number", "letter", "child"};
-  std::string text;
-  for (int i = 0; i < count; ++i) {
-    text += kWords[random.below(kWords.size())];
-    if (i % 2) text += std::to_string(random.below(50));
-    text += i % 12 == 11 ? ".\n" : " ";
-  }
-  return text + "end.";
-}
-
-std::string line(const std::string& id, const std::string& text) {
-  return json({{"id", id}, {"text", text}, {"extra", {1, 2.5, nullptr}}}).dump() + "\n";
-}
-
-// What a run left in its folder: file name -> bytes, reports (which hold times) aside.
-std::map<std::string, std::string> outputs(const std::string& folder) {
-  std::map<std::string, std::string> files;
-  for (const auto& entry : fs::recursive_directory_iterator(folder)) {
-    std::string name = fs::relative(entry.path(), folder).string();
-    if (entry.is_regular_file() && !name.starts_with("report.") && name != "run.yaml")
-      files[name] = base::read_file(entry.path());
-  }
-  return files;
-}
-
-std::vector<json> records(const std::string& folder) {
-  std::vector<json> all;
-  std::vector<fs::path> shards;
-  if (fs::exists(folder))
-    for (const auto& entry : fs::directory_iterator(folder)) shards.push_back(entry.path());
-  std::sort(shards.begin(), shards.end());
-  for (const fs::path& shard : shards) {
-    auto reader = base::open_reader(shard);
-    std::string bytes, buffer(1 << 16, ' ');
-    while (std::size_t size = reader->read(buffer.data(), buffer.size())) bytes.append(buffer, 0, size);
-    std::istringstream lines(bytes);
-    for (std::string text; std::getline(lines, text);) all.push_back(json::parse(text));
-  }
-  return all;
-}
-
-struct Ran {
-  json report;
-  std::string message;
-};
-Ran run(const std::string& config, std::vector<std::string> flags) {
-  RunOptions options;
-  base::OptionSet set(options);
-  set.read_yaml(config, "config.yaml");
-  set.read_words(flags);
-  set.check_required();
-  std::ostringstream out, err;
-  base::Context context{out, err, false, true, set.to_yaml(), "curate"};
-  EXPECT_EQ(run_pipeline(options, context), 0);
-  return {json::parse(out.str(), nullptr, false), err.str()};
-}
 
 const char kSteps[] =
     "steps:\n"

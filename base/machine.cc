@@ -1,0 +1,73 @@
+#include "base/machine.h"
+
+#include <malloc.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <string>
+
+namespace base {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Calls f(folder, unified) for the control groups of this process that have `controller`: both versions of the
+// interface, each group and those above it, which bound it too.
+void for_each_control_group(const std::string& controller, const std::function<void(const fs::path&, bool)>& f) {
+  std::ifstream groups("/proc/self/cgroup");  // lines "ID:CONTROLLERS:PATH"
+  for (std::string line; std::getline(groups, line);) {
+    std::size_t first = line.find(':'), second = line.find(':', first + 1);
+    if (first == line.npos || second == line.npos) continue;
+    std::string controllers = line.substr(first + 1, second - first - 1);
+    bool unified = controllers.empty();
+    if (!unified && controllers.find(controller) == controllers.npos) continue;
+    fs::path root = unified ? "/sys/fs/cgroup" : "/sys/fs/cgroup/" + controllers;
+    fs::path below = fs::path(line.substr(second + 1)).relative_path();
+    for (;; below = below.parent_path()) {
+      f(root / below, unified);
+      if (below.empty()) break;
+    }
+  }
+}
+
+}  // namespace
+
+// cpu.max holds "QUOTA PERIOD" (or "max PERIOD"); cpu.cfs_quota_us and cpu.cfs_period_us hold one number each.
+double control_group_cpus() {
+  double cpus = 0;
+  for_each_control_group("cpu", [&](const fs::path& group, bool unified) {
+    double quota = 0, period = 0;
+    if (unified) {
+      std::ifstream(group / "cpu.max") >> quota >> period;  // "max" leaves quota 0
+    } else {
+      std::ifstream(group / "cpu.cfs_quota_us") >> quota;
+      std::ifstream(group / "cpu.cfs_period_us") >> period;
+    }
+    if (quota > 0 && period > 0 && (cpus == 0 || quota / period < cpus)) cpus = quota / period;
+  });
+  return cpus;
+}
+
+std::uint64_t machine_memory() {
+  auto bytes =
+      static_cast<std::uint64_t>(::sysconf(_SC_PHYS_PAGES)) * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+  for_each_control_group("memory", [&](const fs::path& group, bool unified) {
+    std::uint64_t limit = 0;  // "max" leaves it 0; the older interface writes a huge number
+    std::ifstream(group / (unified ? "memory.max" : "memory.limit_in_bytes")) >> limit;
+    if (limit > 0) bytes = std::min(bytes, limit);
+  });
+  return bytes;
+}
+
+std::uint64_t resident_memory() {
+  std::uint64_t all = 0, resident = 0;
+  std::ifstream("/proc/self/statm") >> all >> resident;  // in pages
+  return resident * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+}
+
+void release_memory() { ::malloc_trim(0); }
+
+}  // namespace base

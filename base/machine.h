@@ -1,0 +1,20 @@
+// What the machine, or the container, gives this process.
+#pragma once
+
+#include <cstdint>
+
+namespace base {
+
+/// CPUs that the control groups of this process grant; 0 for no limit.
+double control_group_cpus();
+
+/// Bytes of memory that this process may use: the machine's, or less where a control group grants less.
+std::uint64_t machine_memory();
+
+/// Bytes of memory that this process uses now (resident).
+std::uint64_t resident_memory();
+
+/// Gives memory that was freed back to the system, so that resident_memory() is what is in use.
+void release_memory();
+
+}  // namespace base

@@ -1,0 +1,241 @@
+#include "curate/duplicate_group.h"
+
+#include <algorithm>
+#include <numeric>
+#include <tuple>
+#include <unordered_map>
+
+#include "base/parallel.h"
+
+namespace curate {
+namespace {
+
+constexpr std::uint32_t kNoBucket = ~std::uint32_t{0};
+
+// Documents that share a band key, per band; then the connected components of sharing, which are independent of each
+// other. Only `members` (one per distinct text, by index) take part.
+struct Buckets {
+  std::vector<std::uint32_t> of;       // member x band -> bucket, or kNoBucket when alone
+  std::vector<std::uint32_t> begin;    // bucket -> its first place in a list of all buckets' members; and the end
+  std::vector<std::uint32_t> members;  // of the components of two and more, one after another, each in the order given
+  struct Component {
+    std::uint32_t begin, size;
+  };
+  std::vector<Component> components;
+};
+
+// Fills `of` for one band with buckets counted from 0; returns their sizes.
+std::vector<std::uint32_t> fill_band(std::span<const Fingerprint> prints, std::span<const std::uint32_t> members,
+                                     std::size_t band, std::vector<std::uint32_t>& of) {
+  struct Key {
+    std::uint64_t key;
+    std::uint32_t member;
+  };
+  std::vector<Key> keys;
+  keys.reserve(members.size());
+  for (std::uint32_t m = 0; m < members.size(); ++m)
+    if (prints[members[m]].shingles > 0) keys.push_back({prints[members[m]].bands[band], m});
+  std::sort(keys.begin(), keys.end(), [](const Key& x, const Key& y) { return x.key < y.key; });
+  auto for_each_run = [&](auto&& f) {
+    for (std::size_t i = 0, j; i < keys.size(); i = j) {
+      for (j = i + 1; j < keys.size() && keys[j].key == keys[i].key;) ++j;
+      if (j - i >= 2) f(i, j);
+    }
+  };
+  std::size_t runs = 0;
+  for_each_run([&](std::size_t, std::size_t) { ++runs; });
+  std::vector<std::uint32_t> sizes;
+  sizes.reserve(runs);
+  for_each_run([&](std::size_t begin, std::size_t end) {
+    for (std::size_t k = begin; k < end; ++k)
+      of[std::size_t{keys[k].member} * kBands + band] = static_cast<std::uint32_t>(sizes.size());
+    sizes.push_back(static_cast<std::uint32_t>(end - begin));
+  });
+  return sizes;
+}
+
+Buckets make_buckets(std::span<const Fingerprint> prints, std::span<const std::uint32_t> members, int threads) {
+  Buckets buckets;
+  const auto n = static_cast<std::uint32_t>(members.size());
+  buckets.of.assign(std::size_t{n} * kBands, kNoBucket);
+  std::vector<std::vector<std::uint32_t>> sizes(kBands);
+  base::parallel_for(kBands, threads,
+                     [&](std::size_t band, int) { sizes[band] = fill_band(prints, members, band, buckets.of); });
+  std::size_t count = 0;
+  for (const auto& of_band : sizes) count += of_band.size();
+  buckets.begin.reserve(count + 1);
+  std::uint32_t place = 0, first_bucket[kBands];
+  for (int band = 0; band < kBands; ++band) {
+    first_bucket[band] = static_cast<std::uint32_t>(buckets.begin.size());
+    for (std::uint32_t size : sizes[static_cast<std::size_t>(band)]) {
+      buckets.begin.push_back(place);
+      place += size;
+    }
+    std::vector<std::uint32_t>().swap(sizes[static_cast<std::size_t>(band)]);
+  }
+  buckets.begin.push_back(place);
+
+  std::vector<std::uint32_t> parent(n), first(count, kNoBucket);
+  std::iota(parent.begin(), parent.end(), 0u);
+  auto root = [&](std::uint32_t m) {
+    while (parent[m] != m) m = parent[m] = parent[parent[m]];
+    return m;
+  };
+  for (std::uint32_t m = 0; m < n; ++m) {
+    for (int band = 0; band < kBands; ++band) {
+      std::uint32_t& bucket = buckets.of[std::size_t{m} * kBands + static_cast<std::size_t>(band)];
+      if (bucket == kNoBucket) continue;
+      bucket += first_bucket[band];
+      if (first[bucket] == kNoBucket) first[bucket] = m;
+      std::uint32_t a = root(first[bucket]), b = root(m);
+      parent[std::max(a, b)] = std::min(a, b);
+    }
+  }
+  std::vector<std::uint32_t>().swap(first);
+  // Roots come before the others; `next` counts a component's members, then says where the next one goes.
+  std::vector<std::uint32_t> next(n, 0);
+  for (std::uint32_t m = 0; m < n; ++m) ++next[parent[m] = parent[parent[m]]];
+  std::uint32_t filled = 0;
+  for (std::uint32_t m = 0; m < n; ++m) {
+    if (parent[m] != m || next[m] < 2) continue;
+    buckets.components.push_back({filled, next[m]});
+    filled += std::exchange(next[m], filled);
+  }
+  buckets.members.resize(filled);
+  for (std::uint32_t m = 0; m < n; ++m) {
+    const std::size_t band_begin = std::size_t{m} * kBands;
+    const auto* of = &buckets.of[band_begin];
+    if (std::any_of(of, of + kBands, [](std::uint32_t bucket) { return bucket != kNoBucket; }))
+      buckets.members[next[parent[m]]++] = m;
+  }
+  return buckets;
+}
+
+// Shingle sets by member, forgotten all at once when they become too many.
+class SetCache {
+ public:
+  explicit SetCache(std::uint64_t limit) : limit_(limit) {}
+  const std::vector<std::uint64_t>* find(std::uint32_t member) const {
+    auto found = sets_.find(member);
+    return found == sets_.end() ? nullptr : &found->second;
+  }
+  void add(std::uint32_t member, const std::vector<std::uint64_t>& set) {
+    const std::uint64_t size = 100 + set.size() * sizeof(std::uint64_t);  // with its node and its table's slot
+    if (bytes_ + size > limit_) clear();
+    bytes_ += size;
+    sets_.emplace(member, set);
+  }
+  void clear() {
+    sets_.clear();
+    bytes_ = 0;
+  }
+
+ private:
+  std::uint64_t limit_, bytes_ = 0;
+  std::unordered_map<std::uint32_t, std::vector<std::uint64_t>> sets_;
+};
+
+}  // namespace
+
+// In deduplicate's order of appearance: print, index in the whole, result, order or members and copies; then the
+// buckets: `of`, and either the keys of the bands that are being sorted, or what the components and kept lists take.
+std::uint64_t group_bytes(const Deduplicate& options, int threads) {
+  const std::uint64_t always = sizeof(Fingerprint) + 4 + sizeof(Duplicate) + 4 + 4 + 8;
+  if (!options.near) return always;
+  const std::uint64_t sorted = 16 * static_cast<std::uint64_t>(std::clamp(threads, 1, kBands)), sizes = 4 * kBands / 2;
+  const std::uint64_t begins = 4 * kBands / 2, kept = 4 * kBands, filled = 4 * kBands / 2, components = 4 + 4 + 4;
+  return always + 4 * kBands + begins + components + std::max(sorted + sizes, kept + filled);
+}
+
+std::vector<Duplicate> decide_group(std::span<const Fingerprint> prints, const Deduplicate& options, int threads,
+                                    const ShingleSets& sets, std::uint64_t set_bytes,
+                                    const std::function<void(std::uint32_t, std::uint32_t, double)>& on_pair) {
+  const bool by_index = options.keep == "first" || options.keep == "source_order";
+  auto preferred = [&](std::uint32_t x, std::uint32_t y) {
+    const Fingerprint &a = prints[x], &b = prints[y];
+    if (a.preference != b.preference) return a.preference > b.preference;
+    if (by_index) return x < y;
+    return std::tie(a.content[0], a.content[1], a.id_hash, x) < std::tie(b.content[0], b.content[1], b.id_hash, y);
+  };
+  // The same text: the preferred copy stands for all.
+  std::vector<std::uint32_t> members(prints.size());
+  std::iota(members.begin(), members.end(), 0u);
+  std::sort(members.begin(), members.end(), [&](std::uint32_t x, std::uint32_t y) {
+    const Fingerprint &a = prints[x], &b = prints[y];
+    if (a.content[0] != b.content[0]) return a.content[0] < b.content[0];
+    if (a.content[1] != b.content[1]) return a.content[1] < b.content[1];
+    return preferred(x, y);
+  });
+  std::vector<Duplicate> result(prints.size());
+  std::vector<std::pair<std::uint32_t, std::uint32_t>> copies;  // copy, the one that stands for it
+  std::size_t distinct = 0;
+  for (std::uint32_t document : members) {
+    const std::uint32_t first = distinct == 0 ? document : members[distinct - 1];
+    if (first != document && std::ranges::equal(prints[first].content, prints[document].content)) {
+      copies.emplace_back(document, first);
+    } else {
+      members[distinct++] = document;
+    }
+  }
+  members.resize(distinct);
+
+  if (options.near) {
+    std::sort(members.begin(), members.end(), preferred);
+    Buckets buckets = make_buckets(prints, members, threads);
+    // Of each bucket, the members that later ones are compared with.
+    std::vector<std::uint32_t> kept(buckets.begin.back()), filled(buckets.begin.begin(), buckets.begin.end() - 1);
+    // Large components first, so that no thread is left alone with one at the end.
+    std::stable_sort(buckets.components.begin(), buckets.components.end(),
+                     [](const auto& a, const auto& b) { return a.size > b.size; });
+    struct Worker {
+      std::vector<std::uint32_t> candidates;
+      std::vector<std::uint64_t> set, again;
+    };
+    std::vector<Worker> workers(static_cast<std::size_t>(std::max(1, threads)));
+    base::parallel_for(buckets.components.size(), threads, [&](std::size_t number, int worker) {
+      auto& [candidates, set, again] = workers[static_cast<std::size_t>(worker)];
+      SetCache cache(set_bytes / workers.size());
+      const auto component =
+          std::span(buckets.members).subspan(buckets.components[number].begin, buckets.components[number].size);
+      for (std::uint32_t m : component) {  // in order of preference
+        const std::span<const std::uint32_t> of(&buckets.of[std::size_t{m} * kBands], kBands);
+        candidates.clear();
+        for (std::uint32_t bucket : of)
+          if (bucket != kNoBucket)
+            candidates.insert(candidates.end(), &kept[buckets.begin[bucket]], &kept[0] + filled[bucket]);
+        std::sort(candidates.begin(), candidates.end());
+        candidates.erase(std::unique(candidates.begin(), candidates.end()), candidates.end());
+        sets(prints[members[m]], worker, set);
+        Duplicate& duplicate = result[members[m]];
+        double best = 0;
+        for (std::uint32_t candidate : candidates) {  // the most preferred first
+          const std::vector<std::uint64_t>* other = cache.find(candidate);
+          if (other == nullptr) {
+            sets(prints[members[candidate]], worker, again);
+            cache.add(candidate, again);
+            other = &again;
+          }
+          double similarity = jaccard(*other, set, options.threshold);
+          if (similarity < 0) continue;
+          const std::uint32_t x = members[candidate], y = members[m];
+          if (on_pair) on_pair(std::min(x, y), std::max(x, y), similarity);
+          if (!result[x].dropped() && similarity > best) {
+            best = similarity;
+            duplicate = {x, false, similarity};
+          }
+        }
+        if (duplicate.dropped() && !on_pair) continue;
+        cache.add(m, set);
+        for (std::uint32_t bucket : of)
+          if (bucket != kNoBucket) kept[filled[bucket]++] = m;
+      }
+    });
+  }
+  for (const auto& [copy, first] : copies) {
+    result[copy] = result[first].dropped() ? result[first] : Duplicate{first, true, 1};
+    if (on_pair) on_pair(std::min(copy, first), std::max(copy, first), 1);
+  }
+  return result;
+}
+
+}  // namespace curate

@@ -1,0 +1,43 @@
+#include "curate/memory.h"
+
+#include <algorithm>
+#include <string>
+
+#include "base/error.h"
+#include "base/machine.h"
+
+namespace curate {
+namespace {
+
+constexpr std::uint64_t kMegabyte = 1 << 20;
+// Measured with records of usual lengths: what a worker keeps (parser, words, compressor, a block's results), and a
+// block of 2 MB that waits for its turn, before or after a worker.
+constexpr std::uint64_t kWorker = 16 * kMegabyte, kBlock = 6 * kMegabyte, kDocument = 2 * kMegabyte;
+constexpr std::uint64_t kFixed = 24 * kMegabyte;  // file buffers, statistics and samples, the heap's gaps
+
+}  // namespace
+
+MemoryBudget::MemoryBudget(base::ByteSize asked, int threads)
+    : total_(asked.bytes > 0 ? asked.bytes : base::machine_memory() / 2), threads_(std::max(1, threads)) {
+  const auto count = static_cast<std::uint64_t>(threads_);
+  const std::uint64_t fixed = base::resident_memory() + kFixed + count * kWorker;
+  if (asked.bytes > 0 && total_ < fixed + count * kBlock)
+    throw base::UsageError({"the memory is too little for " + std::to_string(threads_) + " threads", "--memory",
+                            std::to_string(total_ / kMegabyte) + "M",
+                            "at least " + std::to_string((fixed + count * kBlock) / kMegabyte + 1) + "M",
+                            "fewer --threads need less"});
+  blocks_ = std::clamp<std::uint64_t>((total_ - std::min(total_, fixed)) / kBlock, count, 4 * count);
+  pipeline_ = kFixed + count * kWorker + blocks_ * kBlock;
+}
+
+std::uint64_t MemoryBudget::left_beside_pipeline() const {
+  return total_ - std::min(total_, base::resident_memory() + pipeline_);
+}
+
+std::uint64_t MemoryBudget::left() const {
+  base::release_memory();
+  const std::uint64_t used = base::resident_memory() + static_cast<std::uint64_t>(threads_) * kDocument;
+  return total_ - std::min(total_, used);
+}
+
+}  // namespace curate

@@ -1,0 +1,23 @@
+#include "base/machine.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <memory>
+
+namespace {
+
+TEST(Machine, MemoryInUseIsSeenAndGivenBack) {
+  constexpr std::size_t kSize = 64 << 20;
+  const std::uint64_t before = base::resident_memory();
+  auto bytes = std::make_unique_for_overwrite<char[]>(kSize);
+  std::memset(bytes.get(), 1, kSize);
+  EXPECT_EQ(bytes[kSize / 2], 1);
+  EXPECT_GT(base::resident_memory(), before + kSize * 9 / 10);
+  bytes.reset();
+  base::release_memory();
+  EXPECT_LT(base::resident_memory(), before + kSize / 4);
+  EXPECT_GT(base::machine_memory(), base::resident_memory());
+}
+
+}  // namespace

@@ -1,0 +1,192 @@
+// A run under limits: little memory, a full disk, unreadable files; and input in another order.
+#include <gmock/gmock.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <set>
+
+#include "base/error.h"
+#include "tests/curate/run_folder.h"
+#include "tests/error_of.h"
+#include "tests/temporary_folder.h"
+
+namespace curate {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+using ::testing::HasSubstr;
+
+// Texts of which a third are copies or nearly copies of an earlier one, with dates.
+std::vector<std::string> make_lines(int count) {
+  base::Random random(21);
+  std::vector<std::string> texts, lines;
+  for (int i = 0; i < count; ++i) {
+    std::string text = words(random, 20 + static_cast<int>(random.below(200)));
+    if (i % 3 == 2) {
+      text = texts[random.below(texts.size())];
+      if (random.below(2)) text += random.below(2) ? " and more." : " a little more of that.";
+    }
+    texts.push_back(text);
+    lines.push_back(json({{"id", "doc" + std::to_string(i)},
+                          {"text", text},
+                          {"date", std::to_string(2000 + random.below(20)) + "-01-01"}})
+                        .dump());
+  }
+  return lines;
+}
+
+std::string joined(std::span<const std::string> lines) {
+  std::string all;
+  for (const std::string& one : lines) all += one + "\n";
+  return all;
+}
+
+// So little for the search that the documents are compared in many groups: the same bytes, also of the pairs.
+TEST(RunLimits, MemoryDoesNotChangeTheOutput) {
+  TemporaryFolder folder;
+  folder.write("a.jsonl", joined(make_lines(3000)));
+  std::map<std::string, std::string> expected;
+  for (const std::uint64_t memory : {std::uint64_t{0}, std::uint64_t{150'000}}) {
+    const std::string out = folder / ("out" + std::to_string(memory));
+    run("steps:\n  - deduplicate: {near: false}\n  - c4\n  - deduplicate: {keep: longest, pairs: '" + out +
+            ".pairs'}\n",
+        {folder / "a.jsonl", "--output", out, "--threads", "2"}, memory);
+    auto got = outputs(out);
+    got["pairs"] = base::read_file(out + ".pairs");
+    EXPECT_GT(got["pairs"].size(), 1000u);
+    if (memory == 0) expected = got;
+    EXPECT_TRUE(got == expected);
+  }
+  // Less than the documents' own numbers take: an error that says how much is enough, and --resume goes on with it.
+  const std::string out = folder / "too-little";
+  const std::string steps = "steps:\n  - deduplicate: {near: false}\n  - c4\n  - deduplicate: {keep: longest}\n";
+  EXPECT_THAT(error_of([&] {
+                run(steps, {folder / "a.jsonl", "--output", out}, 1000);
+              }),
+              HasSubstr("--resume --memory"));
+  run(steps, {folder / "a.jsonl", "--output", out, "--resume", "--memory", "900M"});
+  expected.erase("pairs");
+  EXPECT_TRUE(outputs(out) == expected);
+}
+
+TEST(RunLimits, TooLittleMemoryIsRefusedAtOnce) {
+  TemporaryFolder folder;
+  folder.write("a.jsonl", line("a", "some text"));
+  const std::string out = folder / "out";
+  const std::string error = error_of([&] {
+    run("steps: []\n", {folder / "a.jsonl", "--output", out, "--memory", "5M", "--threads", "2"});
+  });
+  EXPECT_THAT(error, HasSubstr("--memory"));
+  const std::size_t found = error.find("at least ");
+  ASSERT_NE(found, error.npos);
+  EXPECT_FALSE(fs::exists(out));
+  const std::string enough = std::to_string(std::stoul(error.substr(found + 9)) + 8) + "M";  // the test itself grows
+  run("steps: []\n", {folder / "a.jsonl", "--output", out, "--memory", enough, "--threads", "2"});
+}
+
+// The same documents are kept when the lines come in another order, in other files, compressed or not.
+TEST(RunLimits, KeptSetDoesNotDependOnOrderOrShards) {
+  TemporaryFolder folder;
+  std::vector<std::string> lines = make_lines(1500);
+  base::Random random(5);
+  std::map<std::string, std::set<std::string>> expected;
+  std::set<std::set<std::string>> first;
+  for (int round = 0; round < 4; ++round) {
+    const std::string part = folder / ("round" + std::to_string(round));
+    fs::create_directories(part);
+    const std::size_t shards = round == 0 ? 1 : 1 + 2 * static_cast<std::size_t>(round);
+    for (std::size_t shard = 0; shard < shards; ++shard) {
+      const std::size_t begin = lines.size() * shard / shards, end = lines.size() * (shard + 1) / shards;
+      const std::string bytes = joined(std::span(lines).subspan(begin, end - begin));
+      const std::string path = part + "/" + std::to_string(shard) + ".jsonl";
+      if (shard % 2) {
+        base::write_file(path + ".zst", base::zstd_compress(bytes));
+      } else {
+        base::write_file(path, bytes);
+      }
+    }
+    for (const std::string keep : {"longest", "best_score", "newest", "first"}) {
+      const std::string out = part + "/out-" + keep;
+      run("steps:\n  - textbook: {min_score: 0}\n  - deduplicate: {keep: " + keep + "}\n",
+          {part + "/*.jsonl*", "--output", out});
+      std::set<std::string> kept;
+      for (const json& record : records(out + "/kept")) kept.insert(record["id"].get<std::string>());
+      if (keep == "first") {
+        first.insert(kept);
+        continue;
+      }
+      if (round == 0) expected[keep] = kept;
+      EXPECT_EQ(kept, expected[keep]) << keep << ", round " << round;
+      EXPECT_LT(kept.size(), 1400u);
+    }
+    shuffle(lines, random);
+  }
+  EXPECT_GT(first.size(), 1u);  // by definition; else this test shows nothing
+  EXPECT_NE(expected["longest"], expected["newest"]);
+  EXPECT_NE(expected["longest"], expected["best_score"]);
+}
+
+// No file may grow beyond a limit: to the program, a full disk.
+TEST(RunLimits, FullDiskIsAClearErrorAndNothingIsLost) {
+  TemporaryFolder folder;
+  folder.write("a.jsonl", joined(make_lines(30000)));
+  const std::string out = folder / "out", whole = folder / "whole", steps = "steps:\n  - c4\n  - deduplicate\n";
+  run(steps, {folder / "a.jsonl", "--output", whole});
+  struct Limit {
+    explicit Limit(rlim_t bytes) : handler(std::signal(SIGXFSZ, SIG_IGN)) {
+      getrlimit(RLIMIT_FSIZE, &before);
+      rlimit now{bytes, before.rlim_max};
+      setrlimit(RLIMIT_FSIZE, &now);
+    }
+    ~Limit() {
+      setrlimit(RLIMIT_FSIZE, &before);
+      std::signal(SIGXFSZ, handler);
+    }
+    void (*handler)(int);
+    rlimit before{};
+  };
+  const std::uint64_t largest = fs::file_size(whole + "/kept/00000.jsonl.zst");
+  // In the first stage its spill does not fit; in the second the kept records do not.
+  bool resume = false;
+  for (const rlim_t bytes : {rlim_t{1} << 20, static_cast<rlim_t>(largest - 1000)}) {
+    std::string error;
+    {
+      Limit limit(bytes);
+      std::vector<std::string> flags = {folder / "a.jsonl", "--output", out, "--checkpoint-seconds", "0"};
+      if (resume) flags.push_back("--resume");
+      error = error_of([&] { run(steps, flags); });
+    }
+    EXPECT_THAT(error, HasSubstr("cannot write"));
+    EXPECT_THAT(error, HasSubstr(out));
+    EXPECT_THAT(error, HasSubstr("--resume"));
+    records(out + "/kept");  // whole frames only: throws where one is cut off
+    records(out + "/dropped");
+    resume = true;
+  }
+  run(steps, {folder / "a.jsonl", "--output", out, "--resume"});
+  EXPECT_TRUE(outputs(out) == outputs(whole));
+}
+
+TEST(RunLimits, UnreadableFileIsAClearError) {
+  TemporaryFolder folder;
+  folder.write("a.jsonl", joined(make_lines(10)));
+  const std::string locked = folder.write("b.jsonl", joined(make_lines(10)));
+  chmod(locked.c_str(), 0);
+  const uid_t user = geteuid();
+  ASSERT_TRUE(user != 0 || (chmod(folder.path().c_str(), 0777) == 0 && seteuid(65534) == 0));  // root reads everything
+  const std::string error = error_of([&] { run("steps: []\n", {folder / "*.jsonl", "--output", folder / "out"}); });
+  if (user == 0) {
+    ASSERT_EQ(seteuid(0), 0);
+  }
+  EXPECT_THAT(error, HasSubstr("Permission denied"));
+  EXPECT_THAT(error, HasSubstr(locked));
+  chmod(locked.c_str(), 0600);
+  Ran ran = run("steps: []\n", {folder / "*.jsonl", "--output", folder / "out", "--overwrite"});
+  EXPECT_EQ(ran.report["kept"]["records"], 20);
+}
+
+}  // namespace
+}  // namespace curate
