@@ -137,6 +137,14 @@ std::size_t find_invalid_utf8(std::string_view text) {
   return text.npos;
 }
 
+bool is_upper_case(char32_t c) {
+  return u_hasBinaryProperty(static_cast<UChar32>(c), UCHAR_UPPERCASE) && is_in_unicode_14(c);
+}
+
+bool is_lower_case(char32_t c) {
+  return u_hasBinaryProperty(static_cast<UChar32>(c), UCHAR_LOWERCASE) && is_in_unicode_14(c);
+}
+
 std::string to_lower(std::string_view text) {
   const auto& lower_of = two_byte_lower();
   std::string result;

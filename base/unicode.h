@@ -91,6 +91,10 @@ inline bool is_nonspacing_mark(char32_t c) { return has_property(c, kNonspacingM
 inline bool is_uppercase(char32_t c) { return has_property(c, kUppercase); }
 inline bool is_punctuation(char32_t c) { return has_property(c, kPunctuation); }
 
+/// Python's str.isupper() and islower() of one character (ICU is asked each time).
+bool is_upper_case(char32_t c);
+bool is_lower_case(char32_t c);
+
 /// Python's str.lower(): full mapping ('İ' becomes two code points) with the final-sigma rule.
 std::string to_lower(std::string_view text);
 std::string to_nfc(std::string_view text);

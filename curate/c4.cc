@@ -5,6 +5,7 @@
 #include "base/unicode.h"
 #include "curate/judge.h"
 #include "curate/lines.h"
+#include "curate/punkt.h"
 
 namespace curate {
 namespace {
@@ -67,9 +68,8 @@ void count_chunks(std::string_view line, std::int64_t& chunks, std::int64_t& lon
   }
 }
 
-bool ends_sentence(std::string_view line) {
-  if (line.empty() || line.ends_with("...")) return false;
-  return std::string_view(".?!\"'").find(line.back()) != std::string_view::npos;
+bool ends_sentence(std::string_view line, std::string_view marks) {
+  return !line.empty() && !line.ends_with("...") && marks.find(line.back()) != std::string_view::npos;
 }
 
 }  // namespace
@@ -118,7 +118,10 @@ std::string without_citations(std::string_view line) {
 }
 
 void C4::visit(base::OptionVisitor& v) {
-  v("filter_no_terminal_punct", filter_no_terminal_punct, "drop lines that do not end in . ? ! \" or '");
+  semantics.visit(v, {"datatrove-0.10", "datatrove-0.2", "tensorflow-datasets"});
+  v("max_document_length", max_document_length, "drop documents of more characters (0: off)");
+  v("filter_no_terminal_punct", filter_no_terminal_punct,
+    "drop lines that do not end in . ? ! \" or (not tensorflow-datasets) '");
   v("min_num_sentences", min_num_sentences, "fewest sentences of a document (-1: off)");
   v("min_words_per_line", min_words_per_line, "drop lines of fewer words (-1: off)");
   v("max_word_length", max_word_length, "drop lines with a longer word (-1: off)");
@@ -132,14 +135,21 @@ void C4::visit(base::OptionVisitor& v) {
 Verdict C4::apply(Document& document, std::vector<Measure>* measures) const {
   Judge judge(measures);
   const std::string_view text = document.text();
-  const Words& words = document.words();
-  const std::vector<Word>& all = words.all();
+  const bool original = semantics == Semantics::kTensorflow;
+  if (max_document_length != 0 &&
+      judge.above("too_long", document.code_points(), static_cast<double>(max_document_length))) {
+    return judge.verdict();
+  }
+  static const std::vector<Word> kNoWords;
+  const bool spacy = semantics.splitter() == Splitter::kSpacy;
+  const std::vector<Word>& all = spacy ? document.words().all() : kNoWords;
   // When datatrove's splitter deleted something, the words do not point into the text: then lines are split alone.
-  const bool words_fit = words.base().data() == text.data();
+  const bool words_fit = spacy && document.words().base().data() == text.data();
   const bool fold_all = !document.ascii() && text.find(kKelvinSign) != std::string_view::npos;
   std::vector<std::pair<std::uint32_t, Phrase>> phrases, line_phrases;
   if (!fold_all) find_phrases(text, phrases);
-  Words& line_words = document.scratch().words;
+  SpacyWords& line_words = document.scratch().words;
+  std::vector<std::string_view>& line_sentences = document.scratch().parts;
 
   std::string kept, edited, folded;
   std::size_t word = 0, phrase = 0, kept_words = 0;
@@ -151,7 +161,7 @@ Verdict C4::apply(Document& document, std::vector<Measure>* measures) const {
     std::size_t first = word;
     while (words_fit && word < all.size() && all[word].offset < end) ++word;
     std::span<const Word> in_line(all.data() + first, word - first);
-    if (!words_fit) {
+    if (spacy && !words_fit) {
       line_words.split(line);
       in_line = line_words.all();
     }
@@ -181,8 +191,9 @@ Verdict C4::apply(Document& document, std::vector<Measure>* measures) const {
       edited = without_citations(line);
       line_edited = edited.size() != line.size();
       if (line_edited) line = edited;
+      if (line_edited && original) count_chunks(line, chunks = 0, longest);
     }
-    if (filter_no_terminal_punct && !ends_sentence(line)) continue;
+    if (filter_no_terminal_punct && !ends_sentence(line, original ? ".?!\"" : ".?!\"'")) continue;
     if (chunks < min_words_per_line) continue;
     if (line_edited || fold_all) {
       if (fold_all) folded = base::to_lower(line);
@@ -191,22 +202,27 @@ Verdict C4::apply(Document& document, std::vector<Measure>* measures) const {
       for (const auto& [place, kind] : line_phrases) found[static_cast<int>(kind)] = true;
     }
     if (filter_lorem_ipsum && found[static_cast<int>(Phrase::kLoremIpsum)]) {
-      judge.check("lorem_ipsum", 1, 0, true);
+      judge.check(original ? "loremipsum" : "lorem_ipsum", 1, 0, true);
       return judge.verdict();
     }
     if (filter_javascript && found[static_cast<int>(Phrase::kJavascript)]) continue;
     if (filter_curly_bracket && line.find('{') != std::string_view::npos) {
-      judge.check("curly_bracket", 1, 0, true);
+      judge.check(original ? "squigglybracket" : "curly_bracket", 1, 0, true);
       return judge.verdict();
     }
     if (filter_policy && found[static_cast<int>(Phrase::kPolicy)]) continue;
     bool trailing = false;
-    if (line_edited) {
+    if (spacy && line_edited) {
       line_words.split(line);
       in_line = line_words.all();
       trailing = line_words.ends_with_space_token();
     }
-    if (min_num_sentences != -1) sentences += static_cast<std::int64_t>(count_sentences(in_line, trailing));
+    if (min_num_sentences != -1 && spacy) {
+      sentences += static_cast<std::int64_t>(count_sentences(in_line, trailing));
+    } else if (min_num_sentences != -1) {
+      Punkt::english().split(line, line_sentences);
+      sentences += static_cast<std::int64_t>(line_sentences.size());
+    }
     kept_words += in_line.size();
     kept += line;
     kept += '\n';

@@ -9,7 +9,7 @@
 
 #include "curate/minhash.h"
 #include "curate/step.h"
-#include "curate/words.h"
+#include "curate/spacy_words.h"
 
 namespace curate {
 
@@ -55,7 +55,7 @@ class Fingerprinter {
   const Deduplicate& options_;
   Shingler shingler_;
   std::string simplified_;
-  Words words_;
+  SpacyWords words_;
   std::vector<std::uint64_t> word_hashes_;
   std::span<const std::uint64_t> last_;
 };

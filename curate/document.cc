@@ -62,15 +62,20 @@ StyleFeatures& Document::style_features() {
   return *style_features_;
 }
 
-const Words& Document::words() {
-  if (!(cached_ & kWords)) {
-    words_.split(text_);
-    cached_ |= kWords;
-  }
-  return words_;
+const Words& Document::words(Splitter splitter) {
+  auto split_once = [&](unsigned bit, auto& words) -> const Words& {
+    if (!(cached_ & bit)) words.split(text_);
+    cached_ |= bit;
+    return words;
+  };
+  if (splitter == Splitter::kNltk) return split_once(kNltkWords, nltk_words_);
+  if (splitter == Splitter::kWhitespace) return split_once(kWhitespaceWords, whitespace_words_);
+  return split_once(kWords, words_);
 }
 
-std::size_t Document::word_count() { return cached_ & kWordCount ? word_count_ : words().size(); }
+std::size_t Document::word_count(Splitter splitter) {
+  return splitter == Splitter::kSpacy && (cached_ & kWordCount) ? word_count_ : words(splitter).size();
+}
 
 const std::vector<std::string_view>& Document::newline_parts() {
   if (!(cached_ & kNewlineParts)) {

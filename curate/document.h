@@ -10,8 +10,9 @@
 
 #include "curate/counter.h"
 #include "curate/fasttext.h"
+#include "curate/nltk_words.h"
+#include "curate/spacy_words.h"
 #include "curate/textbook_features.h"
-#include "curate/words.h"
 
 namespace curate {
 
@@ -29,7 +30,7 @@ class Document {
   std::string_view text() const { return text_; }
   bool edited() const { return version_ > 0; }
   /// A step that edits: starts a new version; everything cached is dropped. `word_count` is words().size() of the new
-  /// text where the step knows it.
+  /// text (spaCy's words) where the step knows it.
   void replace_text(std::string text);
   void replace_text(std::string text, std::size_t word_count);
   /// A score under the record's `hornbook` key ("textbook", "language_score").
@@ -44,8 +45,9 @@ class Document {
   std::uint32_t code_points();
   /// Code points of a part of the text.
   std::uint32_t code_points(std::string_view part);
-  const Words& words();
-  std::size_t word_count();
+  /// Splitter::kNltk needs Punkt::english(): a step that asks for it loads it in `prepare`.
+  const Words& words(Splitter splitter = Splitter::kSpacy);
+  std::size_t word_count(Splitter splitter = Splitter::kSpacy);
   /// str.split("\n") and str.splitlines() of the text.
   const std::vector<std::string_view>& newline_parts();
   const std::vector<std::string_view>& lines();
@@ -56,7 +58,7 @@ class Document {
     std::vector<std::string_view> parts;
     std::vector<std::uint32_t> numbers, positions, sums;
     std::string bytes;
-    Words words;
+    SpacyWords words;
   };
   Scratch& scratch() { return scratch_; }
   /// A thread's own buffers for one fastText model.
@@ -68,12 +70,23 @@ class Document {
   std::string_view text_, id_, source_;
   std::string own_text_;
   int version_ = 0;
-  enum Cached : unsigned { kAscii = 1, kCodePoints = 2, kWords = 4, kWordCount = 8, kNewlineParts = 16, kLines = 32 };
+  enum Cached : unsigned {
+    kAscii = 1,
+    kCodePoints = 2,
+    kWords = 4,
+    kWordCount = 8,
+    kNewlineParts = 16,
+    kLines = 32,
+    kNltkWords = 64,
+    kWhitespaceWords = 128
+  };
   unsigned cached_ = 0;  ///< which of the following are of this text
   bool ascii_ = false;
   std::uint32_t code_points_ = 0;
   std::size_t word_count_ = 0;
-  Words words_;
+  SpacyWords words_;
+  NltkWords nltk_words_;
+  WhitespaceWords whitespace_words_;
   std::vector<std::string_view> newline_parts_, lines_;
   Scratch scratch_;
   std::vector<std::pair<const FastText*, std::unique_ptr<FastText::Scratch>>> fasttext_scratch_;

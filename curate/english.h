@@ -3,12 +3,13 @@
 
 #include <array>
 #include <cstdint>
-#include <cstring>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <unordered_map>
 #include <vector>
+
+#include "curate/words.h"
 
 namespace curate {
 
@@ -35,53 +36,6 @@ enum Class : std::uint32_t {
   kDigit = 1u << 17,        ///< 0-9
 };
 }  // namespace character
-
-/// A fast hash of bytes; equal bytes, equal hash. Reads only [data, data + size).
-inline std::uint64_t hash_bytes(const char* data, std::size_t size) {
-  auto load = [](const char* p) {
-    std::uint64_t x;
-    std::memcpy(&x, p, 8);
-    return x;
-  };
-  auto fold = [](std::uint64_t a, std::uint64_t b) {
-    unsigned __int128 product = static_cast<unsigned __int128>(a) * b;
-    return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
-  };
-  constexpr std::uint64_t k1 = 0x9E3779B97F4A7C15ull, k2 = 0xE7037ED1A0B428DBull;
-  std::uint64_t hash = (size + 1) * 0x8EBC6AF09C88C6E3ull;
-  if (size > 8) {
-    const char* last = data + size - 8;
-    for (; data < last; data += 8) hash = fold(load(data) ^ k2, hash ^ k1);
-    return fold(load(last) ^ k2, hash ^ k1);
-  }
-  std::uint64_t x = 0;
-  if (size >= 4) {
-    std::uint32_t low, high;
-    std::memcpy(&low, data, 4);
-    std::memcpy(&high, data + size - 4, 4);
-    x = low | (static_cast<std::uint64_t>(high) << 32);
-  } else if (size > 0) {
-    x = static_cast<unsigned char>(data[0]) |
-        (static_cast<std::uint64_t>(static_cast<unsigned char>(data[size / 2])) << 8) |
-        (static_cast<std::uint64_t>(static_cast<unsigned char>(data[size - 1])) << 16);
-  }
-  return fold(x ^ k2, hash ^ k1);
-}
-
-/// One word of a text, and of a special case (then `offset` counts from its start).
-struct Word {
-  enum Flag : std::uint32_t {
-    kHasAlpha = 1,          ///< a code point that is alphabetic to Python
-    kHasNonSymbol = 2,      ///< a code point outside datatrove's PUNCTUATION_SET
-    kAllPunctuation = 4,    ///< spaCy's is_punct
-    kEndsSentence = 8,      ///< one of the sentencizer's characters, alone
-    kAfterSpace = 16,       ///< white space, or nothing, stands before it
-    kAfterSpaceToken = 32,  ///< the white space before it is a token to spaCy: not exactly one ' ' between two words
-  };
-  std::uint64_t hash = 0;  ///< hash_bytes of its bytes
-  std::uint32_t offset = 0, bytes = 0, code_points = 0;
-  std::uint32_t flags = 0;
-};
 
 /// A string that is cut as the table says, whatever the other rules say.
 struct SpecialCase {

@@ -7,7 +7,7 @@
 #include <cmath>
 #include <cstring>
 
-#include "curate/english.h"
+#include "curate/words.h"
 
 namespace curate {
 namespace {

@@ -6,7 +6,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
-#include "curate/english.h"
+#include "curate/words.h"
 #include "curate/fasttext.h"
 
 namespace curate {

@@ -22,6 +22,7 @@ struct Duplicates {
 }  // namespace
 
 void GopherRepetition::visit(base::OptionVisitor& v) {
+  semantics.visit(v, {"datatrove-0.10", "datatrove-0.2", "gopher-paper"});
   v("dup_para_frac", dup_para_frac, "largest share of repeated paragraphs (0: off)");
   v("dup_para_char_frac", dup_para_char_frac, "largest share of characters in repeated paragraphs");
   v("dup_line_frac", dup_line_frac, "largest share of repeated lines");
@@ -64,26 +65,49 @@ Verdict GopherRepetition::apply(Document& document, std::vector<Measure>* measur
   if (over("dup_para_frac", ratio(paragraphs.parts, parts.size()), dup_para_frac)) return judge.verdict();
   if (over("dup_para_char_frac", paragraphs.code_points / length, dup_para_char_frac)) return judge.verdict();
 
-  split_at_newline_runs(text, 1, parts);
+  if (semantics == Semantics::kDatatrove2) {
+    parts = document.lines();
+  } else {
+    split_at_newline_runs(semantics == Semantics::kGopherPaper ? strip(text) : text, 1, parts);
+  }
   Duplicates lines = duplicates();
   if (over("dup_line_frac", ratio(lines.parts, parts.size()), dup_line_frac)) return judge.verdict();
   if (over("dup_line_char_frac", lines.code_points / length, dup_line_char_frac)) return judge.verdict();
 
-  TopNGrams top(document);
-  for (int i = 0; i < 3; ++i) {
-    if (over(kTopNames[i], top.next() / length, top_n_gram[i])) return judge.verdict();
-  }
-  DuplicateNGrams duplicated(document, 5);
-  for (int i = 0; i < 6; ++i) {
-    if (duplicated_n_grams[i] == 0) continue;
-    const auto n = static_cast<std::size_t>(5 + i);
-    double share = duplicated.code_points(n) / length;
-    if (over(kDuplicatedNames[i], share, duplicated_n_grams[i])) return judge.verdict();
-  }
+  check_n_grams(document, length, judge);
   return judge.verdict();
 }
 
+void GopherRepetition::check_n_grams(Document& document, double length, Judge& judge) const {
+  const Words& words = document.words(semantics.splitter());
+  if (semantics == Semantics::kGopherPaper) {
+    auto over = [&](std::string_view name, std::size_t n, bool only_most_frequent, double threshold) {
+      return threshold != 0 &&
+             judge.above(name, covered_by_repeated_n_grams(document, words, n, only_most_frequent), threshold);
+    };
+    for (std::size_t i = 0; i < 3; ++i) {
+      if (over(kTopNames[i], 2 + i, true, top_n_gram[i])) return;
+    }
+    for (std::size_t i = 0; i < 6; ++i) {
+      if (over(kDuplicatedNames[i], 5 + i, false, duplicated_n_grams[i])) return;
+    }
+    return;
+  }
+  TopNGrams top(document, words);
+  for (int i = 0; i < 3; ++i) {
+    const double share = top.next() / length;
+    if (top_n_gram[i] != 0 && judge.above(kTopNames[i], share, top_n_gram[i])) return;
+  }
+  DuplicateNGrams duplicated(document, words, 5);
+  for (int i = 0; i < 6; ++i) {
+    if (duplicated_n_grams[i] == 0) continue;
+    const double share = duplicated.code_points(static_cast<std::size_t>(5 + i)) / length;
+    if (judge.above(kDuplicatedNames[i], share, duplicated_n_grams[i])) return;
+  }
+}
+
 void GopherQuality::visit(base::OptionVisitor& v) {
+  semantics.visit(v, {"datatrove-0.10", "datatrove-0.2", "gopher-paper"});
   v("min_doc_words", min_doc_words, "fewest words, marks not counted (0: off)");
   v("max_doc_words", max_doc_words, "most words");
   v("min_avg_word_length", min_avg_word_length, "smallest mean word length");
@@ -92,11 +116,12 @@ void GopherQuality::visit(base::OptionVisitor& v) {
   v("max_bullet_lines_ratio", max_bullet_lines_ratio, "largest share of lines that begin with a bullet");
   v("max_ellipsis_lines_ratio", max_ellipsis_lines_ratio, "largest share of lines that end in an ellipsis");
   v("max_non_alpha_words_ratio", max_non_alpha_words_ratio, "smallest share of words with a letter (datatrove's name)");
-  v("min_stop_words", min_stop_words, "fewest different stop words");
+  v("min_stop_words", min_stop_words, "fewest different stop words (datatrove-0.2: occurrences)");
   v("stop_words", stop_words, "the stop words, in their case");
 }
 
 void GopherQuality::prepare() {
+  semantics.prepare();
   stop_hashes_.clear();
   stop_filter_ = 0;
   for (const std::string& word : stop_words) {
@@ -107,17 +132,18 @@ void GopherQuality::prepare() {
   stop_hashes_.erase(std::unique(stop_hashes_.begin(), stop_hashes_.end()), stop_hashes_.end());
 }
 
-/// Different stop words among the words; stops counting at `enough` (0: never).
+/// Different stop words among the words, or their occurrences; stops counting at `enough` (0: never).
 std::int64_t GopherQuality::count_stop_words(Document& document, std::int64_t enough) const {
   std::vector<std::uint32_t>& seen = document.scratch().numbers;
   seen.assign(stop_hashes_.size(), 0);
+  const bool every = semantics == Semantics::kDatatrove2;
   std::int64_t count = 0;
-  for (const Word& word : document.words().all()) {
+  for (const Word& word : document.words(semantics.splitter()).all()) {
     if (!((stop_filter_ >> (word.hash >> 58)) & 1)) continue;
     auto found = std::lower_bound(stop_hashes_.begin(), stop_hashes_.end(), word.hash);
     if (found == stop_hashes_.end() || *found != word.hash) continue;
     std::uint32_t& once = seen[static_cast<std::size_t>(found - stop_hashes_.begin())];
-    if (once++ == 0 && ++count == enough) break;
+    if ((once++ == 0 || every) && ++count == enough) break;
   }
   return count;
 }
@@ -125,10 +151,11 @@ std::int64_t GopherQuality::count_stop_words(Document& document, std::int64_t en
 Verdict GopherQuality::apply(Document& document, std::vector<Measure>* measures) const {
   Judge judge(measures);
   std::string_view text = document.text();
-  const std::vector<Word>& words = document.words().all();
+  const std::vector<Word>& words = document.words(semantics.splitter()).all();
+  const bool all_words = semantics == Semantics::kGopherPaper;
   std::uint64_t plain_words = 0, plain_length = 0, alpha_words = 0;
   for (const Word& word : words) {
-    bool plain = word.flags & Word::kHasNonSymbol;
+    bool plain = all_words || (word.flags & Word::kHasNonSymbol);
     plain_words += plain;
     plain_length += plain ? word.code_points : 0;
     alpha_words += word.flags & Word::kHasAlpha;

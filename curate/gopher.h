@@ -1,29 +1,41 @@
-// The rules of Gopher (Rae et al. 2021, table A1) as datatrove 0.10 decides them: same reasons, order and arithmetic.
+// The rules of Gopher (Rae et al. 2021, appendix A.1) as datatrove decides them: same reasons, order and arithmetic; or
+// as the paper words them, under the same names.
 #pragma once
 
 #include <cstdint>
 #include <string>
 #include <vector>
 
+#include "curate/semantics.h"
 #include "curate/step.h"
 
 namespace curate {
 
+class Judge;
+
 /// datatrove's GopherRepetitionFilter: repeated lines, paragraphs and word n-grams. Every threshold is the largest
-/// share that is kept; 0 switches it off.
+/// share that is kept; 0 switches it off. datatrove 0.2: words of NLTK, lines as str.splitlines() has them. The paper:
+/// shares of the words' characters that lie in repeated n-grams, every character once.
 class GopherRepetition : public Step {
  public:
+  SemanticsOption semantics;
   double dup_line_frac = 0.3, dup_para_frac = 0.3, dup_line_char_frac = 0.2, dup_para_char_frac = 0.2;
   double top_n_gram[3] = {0.2, 0.18, 0.16};                            ///< n = 2, 3, 4
   double duplicated_n_grams[6] = {0.15, 0.14, 0.13, 0.12, 0.11, 0.1};  ///< n = 5 .. 10
 
   void visit(base::OptionVisitor& v) override;
+  void prepare() override { semantics.prepare(); }
   Verdict apply(Document& document, std::vector<Measure>* measures = nullptr) const override;
+
+ private:
+  void check_n_grams(Document& document, double length, Judge& judge) const;
 };
 
-/// datatrove's GopherQualityFilter. 0 switches a threshold off.
+/// datatrove's GopherQualityFilter. 0 switches a threshold off. datatrove 0.2: words of NLTK, every occurrence of a
+/// stop word counts. The paper: words between white space, those without a letter or digit count as well.
 class GopherQuality : public Step {
  public:
+  SemanticsOption semantics;
   std::int64_t min_doc_words = 50, max_doc_words = 100000;
   double min_avg_word_length = 3, max_avg_word_length = 10;
   double max_symbol_word_ratio = 0.1, max_bullet_lines_ratio = 0.9, max_ellipsis_lines_ratio = 0.3;

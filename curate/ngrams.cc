@@ -31,12 +31,13 @@ void for_each_prefetched(const Counter& counter, std::size_t positions, Hash has
 
 }  // namespace
 
-TopNGrams::TopNGrams(Document& document) : document_(document), repeated_(document.scratch().positions) {
+TopNGrams::TopNGrams(Document& document, const Words& words)
+    : document_(document), words_(words), repeated_(document.scratch().positions) {
   repeated_.clear();
 }
 
 std::uint64_t TopNGrams::next() {
-  const std::vector<Word>& words = document_.words().all();
+  const std::vector<Word>& words = words_.all();
   const std::size_t n = ++n_;
   if (words.size() < n) return 0;
   const auto positions = static_cast<std::uint32_t>(words.size() - n + 1);
@@ -97,12 +98,12 @@ std::uint64_t TopNGrams::next() {
   return length * best;
 }
 
-DuplicateNGrams::DuplicateNGrams(Document& document, std::size_t least)
+DuplicateNGrams::DuplicateNGrams(Document& document, const Words& words, std::size_t least)
     : document_(document),
+      words_(words),
       bytes_(document.scratch().bytes),
       starts_(document.scratch().sums),
       candidates_(document.scratch().positions) {
-  const Words& words = document.words();
   const std::vector<Word>& all = words.all();
   std::string_view base = words.base();
   starts_.clear();
@@ -151,7 +152,7 @@ DuplicateNGrams::DuplicateNGrams(Document& document, std::size_t least)
 
 std::uint64_t DuplicateNGrams::code_points(std::size_t n) {
   if (candidates_.empty()) return 0;
-  const std::vector<Word>& words = document_.words().all();
+  const std::vector<Word>& words = words_.all();
   Counter& counter = document_.scratch().counter;
   counter.reset(candidates_.size());
   std::uint64_t repeated = 0;
@@ -167,6 +168,47 @@ std::uint64_t DuplicateNGrams::code_points(std::size_t n) {
     entry.count = 1;
   }
   return repeated;
+}
+
+double covered_by_repeated_n_grams(Document& document, const Words& words, std::size_t n, bool only_most_frequent) {
+  const std::vector<Word>& all = words.all();
+  if (all.size() < n) return 0;
+  const std::size_t positions = all.size() - n + 1;
+  Counter& counter = document.scratch().counter;
+  std::vector<std::uint32_t>& slots = document.scratch().numbers;
+  slots.clear();
+  counter.reset(positions);
+  std::uint32_t most = 1;
+  for (std::uint32_t i = 0; i < positions; ++i) {
+    std::uint64_t hash = all[i].hash;
+    for (std::size_t j = 1; j < n; ++j) hash = combine(hash, all[i + j].hash);
+    Counter::Entry& entry = counter.at(hash, i);
+    most = std::max(most, ++entry.count);
+    slots.push_back(counter.index_of(entry));
+  }
+  if (most == 1) return 0;
+  // Characters covered by the n-grams that begin at the positions for which `chosen` is true.
+  auto covered = [&](auto chosen) {
+    std::uint64_t characters = 0;
+    std::size_t next = 0;  // the first word that is not covered yet
+    for (std::size_t i = 0; i < positions; ++i) {
+      if (!chosen(slots[i])) continue;
+      for (next = std::max(next, i); next < i + n; ++next) characters += all[next].code_points;
+    }
+    return characters;
+  };
+  std::uint64_t characters = 0, total = 0;
+  if (only_most_frequent) {
+    for (std::size_t i = 0; i < positions; ++i) {
+      const Counter::Entry& entry = counter.entry(slots[i]);
+      if (entry.count != most || entry.first != i) continue;
+      characters = std::max(characters, covered([&](std::uint32_t slot) { return slot == slots[i]; }));
+    }
+  } else {
+    characters = covered([&](std::uint32_t slot) { return counter.entry(slot).count > 1; });
+  }
+  for (const Word& word : all) total += word.code_points;
+  return static_cast<double>(characters) / static_cast<double>(total);
 }
 
 }  // namespace curate

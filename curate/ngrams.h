@@ -10,7 +10,7 @@ namespace curate {
 /// Walks the word n-grams of one document for growing n; each n uses what the one before found out.
 class TopNGrams {
  public:
-  explicit TopNGrams(Document& document);
+  TopNGrams(Document& document, const Words& words);
   /// Code points of the most frequent n-gram (words joined by " "; of equally frequent ones the first) times its
   /// occurrences; one occurrence counts too. 0 when there are fewer than n words. Call with n = 2, 3, 4, ...: each time
   /// one more.
@@ -18,6 +18,7 @@ class TopNGrams {
 
  private:
   Document& document_;
+  const Words& words_;
   std::size_t n_ = 1;
   // Positions whose (n_)-gram occurs more than once: only there can an (n_ + 1)-gram do so.
   std::vector<std::uint32_t>& repeated_;
@@ -27,11 +28,12 @@ class TopNGrams {
 /// words concatenated without blanks) that was met before counts and is skipped as a whole.
 class DuplicateNGrams {
  public:
-  DuplicateNGrams(Document& document, std::size_t least);
+  DuplicateNGrams(Document& document, const Words& words, std::size_t least);
   std::uint64_t code_points(std::size_t n);  ///< n >= least
 
  private:
   Document& document_;
+  const Words& words_;
   // The words one behind another: equal n-grams begin with equal bytes, so only positions whose first kWindow bytes
   // occur twice (or whose shortest n-gram is shorter than that) can begin a repeated one.
   static constexpr std::size_t kWindow = 16;
@@ -39,5 +41,10 @@ class DuplicateNGrams {
   std::vector<std::uint32_t>& starts_;      ///< where each word starts in bytes_, and the end
   std::vector<std::uint32_t>& candidates_;  ///< positions, ascending
 };
+
+/// The share of the words' characters that lie in n-grams which occur more than once, each character counted once
+/// however many n-grams hold it: in all of them, or in those of one n-gram only, the most frequent one (of equally
+/// frequent ones the one that makes the most). No words: 0.
+double covered_by_repeated_n_grams(Document& document, const Words& words, std::size_t n, bool only_most_frequent);
 
 }  // namespace curate

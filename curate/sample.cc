@@ -2,7 +2,7 @@
 
 #include "base/error.h"
 #include "base/random.h"
-#include "curate/english.h"
+#include "curate/words.h"
 #include "curate/judge.h"
 
 namespace curate {

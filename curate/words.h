@@ -1,53 +1,86 @@
-// A text split into words as datatrove >= 0.4 does for English: the tokens of spaCy's blank("en"), white space dropped.
+// The words of a text, whichever splitter found them: spacy_words.h, nltk_words.h, or white space.
 #pragma once
 
 #include <cstdint>
-#include <span>
-#include <string>
+#include <cstring>
 #include <string_view>
 #include <vector>
 
-#include "curate/english.h"
-
 namespace curate {
+
+/// What counts as a word.
+enum class Splitter {
+  kSpacy,       ///< datatrove >= 0.4: the tokens of spaCy's English tokenizer
+  kNltk,        ///< datatrove before: NLTK's word_tokenize
+  kWhitespace,  ///< str.split()
+};
+
+/// A fast hash of bytes; equal bytes, equal hash. Reads only [data, data + size).
+inline std::uint64_t hash_bytes(const char* data, std::size_t size) {
+  auto load = [](const char* p) {
+    std::uint64_t x;
+    std::memcpy(&x, p, 8);
+    return x;
+  };
+  auto fold = [](std::uint64_t a, std::uint64_t b) {
+    unsigned __int128 product = static_cast<unsigned __int128>(a) * b;
+    return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
+  };
+  constexpr std::uint64_t k1 = 0x9E3779B97F4A7C15ull, k2 = 0xE7037ED1A0B428DBull;
+  std::uint64_t hash = (size + 1) * 0x8EBC6AF09C88C6E3ull;
+  if (size > 8) {
+    const char* last = data + size - 8;
+    for (; data < last; data += 8) hash = fold(load(data) ^ k2, hash ^ k1);
+    return fold(load(last) ^ k2, hash ^ k1);
+  }
+  std::uint64_t x = 0;
+  if (size >= 4) {
+    std::uint32_t low, high;
+    std::memcpy(&low, data, 4);
+    std::memcpy(&high, data + size - 4, 4);
+    x = low | (static_cast<std::uint64_t>(high) << 32);
+  } else if (size > 0) {
+    x = static_cast<unsigned char>(data[0]) |
+        (static_cast<std::uint64_t>(static_cast<unsigned char>(data[size / 2])) << 8) |
+        (static_cast<std::uint64_t>(static_cast<unsigned char>(data[size - 1])) << 16);
+  }
+  return fold(x ^ k2, hash ^ k1);
+}
+
+/// One word of a text. `offset` counts from the start of the split text (of a special case, from its own).
+struct Word {
+  enum Flag : std::uint32_t {
+    kHasAlpha = 1,          ///< a code point that is alphabetic to Python
+    kHasNonSymbol = 2,      ///< a code point outside datatrove's PUNCTUATION_SET
+    kAllPunctuation = 4,    ///< spaCy's is_punct
+    kEndsSentence = 8,      ///< one of the sentencizer's characters, alone
+    kAfterSpace = 16,       ///< white space, or nothing, stands before it
+    kAfterSpaceToken = 32,  ///< the white space before it is a token to spaCy: not exactly one ' ' between two words
+  };
+  std::uint64_t hash = 0;  ///< hash_bytes of its bytes
+  std::uint32_t offset = 0, bytes = 0, code_points = 0;
+  std::uint32_t flags = 0;
+};
 
 /// The words of one text, in order. Buffers are kept from one text to the next.
 class Words {
  public:
-  /// Splits `text` (valid UTF-8, below 4 GB). The words point into `text`, which must outlive their use.
-  void split(std::string_view text);
-  /// The words; offsets count from the start of `base()`.
   const std::vector<Word>& all() const { return words_; }
   std::size_t size() const { return words_.size(); }
   std::string_view text(const Word& word) const { return base_.substr(word.offset, word.bytes); }
-  /// The split text itself, except for a quirk of datatrove's: when spaCy stumbles over a token "IS_ALPHA", every
-  /// "IS_ALPHA" is deleted and the rest is split.
+  /// What the words' offsets refer to. Not always the split text: see the splitters.
   std::string_view base() const { return base_; }
-  /// White space at the end that is a token to spaCy: anything but a single ' '.
-  bool ends_with_space_token() const { return ends_with_space_token_; }
 
- private:
-  class Chunk;
-  void split_once(std::string_view text);
-  void add(std::uint32_t begin, std::uint32_t bytes, std::uint32_t code_points, std::uint32_t flags,
-           std::uint64_t hash);
-  void add_special(const SpecialCase& special, std::uint32_t begin);
-  void split_chunk(std::uint32_t begin, std::uint32_t end, bool ascii);
-  void second_pass();
-
-  const English& english_ = English::get();
+ protected:
   std::string_view base_;
-  std::string without_;  ///< base_ when "IS_ALPHA" was deleted
-  std::vector<Word> words_, merged_;
-  std::uint32_t space_flags_ = 0;  ///< for the next word that is added
-  bool ends_with_space_token_ = false;
-  // The chunk that is being cut: classes, code points and byte offsets (one more than code points).
-  std::vector<std::uint32_t> classes_, code_points_, offsets_;
-  std::vector<std::pair<std::uint32_t, std::uint32_t>> suffixes_;
+  std::vector<Word> words_;
 };
 
-/// Sentences of a piece of text from its words, as spaCy's sentencizer counts them. `leading` and `trailing`: is there
-/// a white-space token before the first and behind the last word?
-std::size_t count_sentences(std::span<const Word> words, bool trailing_space_token);
+/// Words between white space. They carry the flags kHasAlpha and kHasNonSymbol only.
+class WhitespaceWords : public Words {
+ public:
+  /// Splits `text` (valid UTF-8, below 4 GB), which must outlive the use of the words.
+  void split(std::string_view text);
+};
 
 }  // namespace curate

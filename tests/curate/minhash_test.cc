@@ -11,7 +11,7 @@
 #include "base/random.h"
 #include "base/unicode.h"
 #include "curate/simplify.h"
-#include "curate/words.h"
+#include "curate/spacy_words.h"
 
 namespace curate {
 namespace {
@@ -148,7 +148,7 @@ TEST(SimplifyText, Examples) {
 TEST(SimplifyText, EqualsDatatrove) {
   auto golden = nlohmann::json::parse(base::read_file(HORNBOOK_SOURCE_DIR "/tests/golden/curate/shingles.json"));
   ASSERT_EQ(golden["datatrove"], "0.10.1");
-  Words words;
+  SpacyWords words;
   Shingler shingler(1);
   std::set<std::uint64_t> hashes;
   std::set<std::string> plain;

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstring>
 #include <fstream>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <set>
 
@@ -137,6 +138,34 @@ std::uint64_t obvious_duplicated(const std::vector<std::string>& words, std::siz
   return repeated;
 }
 
+double obvious_covered(const std::vector<std::string>& words, std::size_t n, bool only_most_frequent) {
+  std::map<std::vector<std::string>, std::vector<std::size_t>> places;
+  std::size_t most = 2, total = 0, best = 0;
+  for (std::size_t i = 0; i + n <= words.size(); ++i) {
+    auto& found =
+        places[{words.begin() + static_cast<std::ptrdiff_t>(i), words.begin() + static_cast<std::ptrdiff_t>(i + n)}];
+    found.push_back(i);
+    most = std::max(most, found.size());
+  }
+  for (const std::string& word : words) total += word.size();
+  std::set<std::size_t> all;
+  auto letters = [&](const std::set<std::size_t>& covered) {
+    std::size_t sum = 0;
+    for (std::size_t i : covered) sum += words[i].size();
+    return sum;
+  };
+  for (const auto& [gram, found] : places) {
+    std::set<std::size_t> covered;
+    for (std::size_t i : found) {
+      for (std::size_t j = 0; j < n; ++j) covered.insert(i + j);
+    }
+    if (found.size() == most) best = std::max(best, letters(covered));
+    if (found.size() > 1) all.insert(covered.begin(), covered.end());
+  }
+  if (total == 0) return 0;
+  return static_cast<double>(only_most_frequent ? best : letters(all)) / static_cast<double>(total);
+}
+
 TEST(NGrams, AreCountedTheObviousWay) {
   base::Random random(17);
   Document document;
@@ -149,11 +178,18 @@ TEST(NGrams, AreCountedTheObviousWay) {
     for (std::uint64_t i = 0, n = random.below(120); i < n; ++i) text += parts[random.below(variety)] + " ";
     document.reset(text, "", "");
     std::vector<std::string> words = words_of(document);
-    curate::TopNGrams top(document);
+    curate::TopNGrams top(document, document.words());
     for (std::size_t n = 2; n <= 4; ++n) EXPECT_EQ(top.next(), obvious_top(words, n)) << n << " " << text;
-    curate::DuplicateNGrams duplicated(document, 5);
+    curate::DuplicateNGrams duplicated(document, document.words(), 5);
     for (std::size_t n = 5; n <= 10; ++n) {
       EXPECT_EQ(duplicated.code_points(n), obvious_duplicated(words, n)) << n << " " << text;
+    }
+    for (std::size_t n = 2; n <= 6; ++n) {
+      for (bool only_most_frequent : {false, true}) {
+        EXPECT_EQ(curate::covered_by_repeated_n_grams(document, document.words(), n, only_most_frequent),
+                  obvious_covered(words, n, only_most_frequent))
+            << n << " " << text;
+      }
     }
   }
 }

@@ -1,5 +1,3 @@
-#include "curate/words.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -9,16 +7,17 @@
 #include "base/random.h"
 #include "curate/document.h"
 #include "curate/lines.h"
+#include "curate/spacy_words.h"
 #include "tests/curate/slow_words.h"
 
 namespace {
 
+using curate::SpacyWords;
 using curate::Word;
-using curate::Words;
 using testing::ElementsAre;
 
 std::vector<std::string> split(std::string_view text) {
-  Words words;
+  SpacyWords words;
   words.split(text);
   std::vector<std::string> result;
   for (const Word& word : words.all()) result.emplace_back(words.text(word));
@@ -46,7 +45,7 @@ TEST(Words, DatatrovesQuirk) {
 }
 
 TEST(Words, FlagsAndLengths) {
-  Words words;
+  SpacyWords words;
   words.split("été #1 …");
   ASSERT_EQ(words.size(), 4u);
   EXPECT_EQ(words.all()[0].code_points, 3u);
@@ -58,7 +57,7 @@ TEST(Words, FlagsAndLengths) {
 
 TEST(Words, Sentences) {
   auto count = [](std::string_view text) {
-    Words words;
+    SpacyWords words;
     words.split(text);
     return curate::count_sentences(words.all(), words.ends_with_space_token());
   };
@@ -91,7 +90,7 @@ TEST(Words, TheFastSplitterIsTheSlowOne) {
   for (int i = 0; i < 20000; ++i) {
     std::string text = random_text(random);
     // A dot and two lower-case letters could make a URL, which the slow splitter does not know.
-    Words words;
+    SpacyWords words;
     words.split(text);
     bool url = false;
     for (const Word& word : words.all()) url |= words.text(word).find('.') != std::string_view::npos && word.bytes > 4;

@@ -1,0 +1,28 @@
+#include "curate/semantics.h"
+
+#include "curate/punkt.h"
+
+namespace curate {
+
+void SemanticsOption::prepare() {
+  value_ = name == "datatrove-0.2"         ? Semantics::kDatatrove2
+           : name == "gopher-paper"        ? Semantics::kGopherPaper
+           : name == "tensorflow-datasets" ? Semantics::kTensorflow
+                                           : Semantics::kDatatrove10;
+  if (splitter() == Splitter::kNltk) Punkt::english();
+}
+
+Splitter SemanticsOption::splitter() const {
+  switch (value_) {
+    case Semantics::kDatatrove2:
+    case Semantics::kTensorflow:
+      return Splitter::kNltk;
+    case Semantics::kGopherPaper:
+      return Splitter::kWhitespace;
+    case Semantics::kDatatrove10:
+      break;
+  }
+  return Splitter::kSpacy;
+}
+
+}  // namespace curate
