@@ -8,8 +8,8 @@
 #include <vector>
 
 #include "curate/minhash.h"
-#include "curate/step.h"
 #include "curate/spacy_words.h"
+#include "curate/step.h"
 
 namespace curate {
 

@@ -6,8 +6,8 @@
 
 #include "base/error.h"
 #include "base/text.h"
-#include "curate/words.h"
 #include "curate/fasttext.h"
+#include "curate/words.h"
 
 namespace curate {
 namespace {

@@ -187,25 +187,25 @@ double covered_by_repeated_n_grams(Document& document, const Words& words, std::
     slots.push_back(counter.index_of(entry));
   }
   if (most == 1) return 0;
-  // Characters covered by the n-grams that begin at the positions for which `chosen` is true.
-  auto covered = [&](auto chosen) {
-    std::uint64_t characters = 0;
-    std::size_t next = 0;  // the first word that is not covered yet
-    for (std::size_t i = 0; i < positions; ++i) {
-      if (!chosen(slots[i])) continue;
-      for (next = std::max(next, i); next < i + n; ++next) characters += all[next].code_points;
-    }
-    return characters;
-  };
   std::uint64_t characters = 0, total = 0;
-  if (only_most_frequent) {
-    for (std::size_t i = 0; i < positions; ++i) {
+  if (only_most_frequent) {  // by the position of each n-gram's first occurrence: what it covers, and up to which word
+    std::vector<std::uint32_t>& covered = document.scratch().sums;
+    std::vector<std::uint32_t>& next = document.scratch().positions;
+    covered.assign(positions, 0);
+    next.assign(positions, 0);
+    for (std::uint32_t i = 0; i < positions; ++i) {
       const Counter::Entry& entry = counter.entry(slots[i]);
-      if (entry.count != most || entry.first != i) continue;
-      characters = std::max(characters, covered([&](std::uint32_t slot) { return slot == slots[i]; }));
+      if (entry.count != most) continue;
+      std::uint32_t& end = next[entry.first];
+      for (end = std::max(end, i); end < i + n; ++end) covered[entry.first] += all[end].code_points;
+      characters = std::max<std::uint64_t>(characters, covered[entry.first]);
     }
   } else {
-    characters = covered([&](std::uint32_t slot) { return counter.entry(slot).count > 1; });
+    std::size_t next = 0;  // the first word that is not covered yet
+    for (std::size_t i = 0; i < positions; ++i) {
+      if (counter.entry(slots[i]).count == 1) continue;
+      for (next = std::max(next, i); next < i + n; ++next) characters += all[next].code_points;
+    }
   }
   for (const Word& word : all) total += word.code_points;
   return static_cast<double>(characters) / static_cast<double>(total);

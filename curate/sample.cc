@@ -2,8 +2,8 @@
 
 #include "base/error.h"
 #include "base/random.h"
-#include "curate/words.h"
 #include "curate/judge.h"
+#include "curate/words.h"
 
 namespace curate {
 

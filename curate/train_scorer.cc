@@ -19,10 +19,10 @@
 #include "base/random.h"
 #include "base/records.h"
 #include "base/text.h"
-#include "curate/words.h"
 #include "curate/fasttext.h"
 #include "curate/scorer_text.h"
 #include "curate/train_textbook.h"
+#include "curate/words.h"
 
 namespace curate {
 namespace {

