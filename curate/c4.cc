@@ -130,6 +130,12 @@ void C4::visit(base::OptionVisitor& v) {
   v("filter_javascript", filter_javascript, "drop lines with \"javascript\"");
   v("filter_curly_bracket", filter_curly_bracket, "drop documents with a {");
   v("filter_policy", filter_policy, "drop lines about cookies, privacy and terms of use");
+  v("bad_words", bad_words, "drop documents with a word of this file, one a line", base::PathKind::kPath);
+}
+
+void C4::prepare() {
+  semantics.prepare();
+  bad_words_ = bad_words.empty() ? nullptr : std::make_shared<const BadWords>(bad_words);
 }
 
 Verdict C4::apply(Document& document, std::vector<Measure>* measures) const {
@@ -232,6 +238,11 @@ Verdict C4::apply(Document& document, std::vector<Measure>* measures) const {
   }
   if (!judge.verdict().keep) return judge.verdict();
   std::string_view result = strip(kept);
+  if (bad_words_) {
+    const bool found = bad_words_->found_in(result);
+    if (judge.check("badwords", found, 0, found)) return judge.verdict();
+    if (!judge.verdict().keep) return judge.verdict();
+  }
   if (result == text) return judge.verdict();
   if (words_fit) {
     document.replace_text(std::string(result), kept_words);

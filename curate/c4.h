@@ -2,7 +2,10 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
+#include <string>
 
+#include "curate/bad_words.h"
 #include "curate/semantics.h"
 #include "curate/step.h"
 
@@ -17,11 +20,15 @@ class C4 : public Step {
   bool remove_citations = true, filter_no_terminal_punct = true;
   std::int64_t min_num_sentences = 5, min_words_per_line = 3, max_word_length = 1000;
   std::int64_t max_document_length = 0;
+  std::string bad_words;  ///< a file; empty: off
   bool filter_lorem_ipsum = true, filter_javascript = true, filter_curly_bracket = true, filter_policy = true;
 
   void visit(base::OptionVisitor& v) override;
-  void prepare() override { semantics.prepare(); }
+  void prepare() override;
   Verdict apply(Document& document, std::vector<Measure>* measures = nullptr) const override;
+
+ private:
+  std::shared_ptr<const BadWords> bad_words_;
 };
 
 /// The phrases C4 looks for in lower-cased text.

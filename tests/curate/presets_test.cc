@@ -9,7 +9,9 @@
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
+#include "curate/c4.h"
 #include "curate/run_options.h"
+#include "tests/temporary_folder.h"
 
 namespace curate {
 namespace {
@@ -111,6 +113,24 @@ TEST(Presets, C4) {
   expect_that_it_can_fail("c4", "min_words_per_line: 5", "min_words_per_line: 4");
   Rules rules(presets().at("c4"));
   Document document;
+  C4& c4 = dynamic_cast<C4&>(*rules.rules[0].step);
+  const auto golden = nlohmann::json::parse(base::read_file(HORNBOOK_SOURCE_DIR "/tests/golden/curate/preset-c4.json"));
+  std::string list = "\n";
+  for (const std::string word : golden["bad_words"]) list += " " + word + "\r\n";
+  TemporaryFolder folder;
+  c4.bad_words = folder.write("words.txt", list);
+  c4.prepare();
+  int dropped = 0;
+  for (const auto& entry : golden["documents"]) {
+    const std::string text = entry["text"];
+    document.reset(text, "", "");
+    const std::string reason(c4.apply(document).reason);
+    EXPECT_EQ(decision(reason, document, text), entry["decisions"]["c4 with bad_words"]) << text;
+    dropped += reason == "badwords";
+  }
+  EXPECT_GT(dropped, 20);
+  c4.bad_words.clear();
+  c4.prepare();
   const std::string page = "This is the first sentence of it. This is the second one. This is the third one.";
   document.reset(page, "", "");
   EXPECT_TRUE(rules.rules[0].step->apply(document).keep);
