@@ -37,4 +37,13 @@ std::unique_ptr<BlockSource> open_parquet(const std::string& path, std::uint32_t
   return module().open(path, file, options);
 }
 
+std::unique_ptr<ParquetTypes> parquet_types(const std::vector<std::string>& paths, const std::string& text_field) {
+  return module().types(paths, text_field);
+}
+
+std::unique_ptr<ParquetWriter> open_parquet_writer(const std::string& path, const ColumnType& type,
+                                                   const ParquetTypes& like, int level) {
+  return module().open_writer(path, type, like, level);
+}
+
 }  // namespace base

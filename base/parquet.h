@@ -1,10 +1,12 @@
-// Parquet files as blocks of JSON lines. Arrow lives in a module, libhornbook_parquet.so, which is opened when the
-// first Parquet file is met: a program that meets none starts without it.
+// Parquet files as blocks of JSON lines, and records as Parquet files. Arrow lives in a module, libhornbook_parquet.so,
+// which is opened when the first Parquet file is met: a program that meets none starts without it.
 #pragma once
 
 #include <memory>
 #include <string>
+#include <vector>
 
+#include "base/record_shape.h"
 #include "base/records.h"
 
 namespace base {
@@ -27,5 +29,31 @@ void require_parquet();
 /// A file whose footer is broken, that names a column twice or has one of another type, is one piece of bad bytes; so
 /// are the rows of a row group from its first broken page on. Throws Error as require_parquet does.
 std::unique_ptr<BlockSource> open_parquet(const std::string& path, std::uint32_t file, const RecordOptions& options);
+
+/// Types of columns that Parquet files have, for writing them again.
+class ParquetTypes {
+ public:
+  virtual ~ParquetTypes() = default;
+  virtual void forget(const std::string& column) = 0;
+};
+/// The types that all files which have a column agree on. Broken files count for nothing.
+std::unique_ptr<ParquetTypes> parquet_types(const std::vector<std::string>& paths, const std::string& text_field);
+
+/// A Parquet file being written aside (see FileWriter): zstd, page checksums. Equal rows and row groups give equal
+/// bytes. Write errors throw Error.
+class ParquetWriter {
+ public:
+  virtual ~ParquetWriter() = default;
+  /// Takes the rows, as RecordSplitter gives them.
+  virtual Column& row() = 0;
+  /// Writes the rows since the last call as a row group. Returns columns whose values do not fit the type that `like`
+  /// gave them: then nothing more can be written, and the file must be begun again after ParquetTypes::forget.
+  virtual std::vector<std::string> end_row_group() = 0;
+  virtual void commit() = 0;
+};
+/// `type` is a kStruct. A column that comes from `like`, and has JSON values as open_parquet makes them of that type,
+/// is written in that type; zstd `level` 1 to 19.
+std::unique_ptr<ParquetWriter> open_parquet_writer(const std::string& path, const ColumnType& type,
+                                                   const ParquetTypes& like, int level);
 
 }  // namespace base

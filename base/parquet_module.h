@@ -8,6 +8,8 @@ namespace base {
 
 struct ParquetModule {
   decltype(&open_parquet) open;
+  decltype(&parquet_types) types;
+  decltype(&open_parquet_writer) open_writer;
 };
 
 }  // namespace base

@@ -14,8 +14,8 @@
 #include <mutex>
 #include <utility>
 
-#include "base/error.h"
 #include "base/parquet_json.h"
+#include "base/parquet_status.h"
 #include "base/records_format.h"
 #include "base/text.h"
 
@@ -25,15 +25,6 @@ namespace {
 constexpr std::int64_t kMostRows = 4096;  // in a block
 // A few bytes may stand for many equal rows; a footer that claims more than this for each byte of its file is broken.
 constexpr std::uint64_t kMostRowsPerByte = 1 << 16;
-
-void check(const arrow::Status& status) {
-  if (!status.ok()) throw Error(status.message());
-}
-template <class T>
-T checked(arrow::Result<T> result) {
-  check(result.status());
-  return std::move(result).ValueUnsafe();
-}
 
 // Runs `f`; the first line of what went wrong, in quotes, or "". Arrow throws and returns errors, and damaged bytes may
 // also end in std::length_error and the like.
@@ -79,10 +70,10 @@ struct ParquetFile {
     arrow_properties.set_should_load_statistics(false);
     arrow_properties.set_batch_size(batch_rows);
     parquet::arrow::FileReaderBuilder builder;
-    check(builder.Open(input, properties, metadata));
+    check_arrow(builder.Open(input, properties, metadata));
     builder.memory_pool(pool);
     builder.properties(arrow_properties);
-    return checked(builder.Build());
+    return checked_arrow(builder.Build());
   }
 };
 
@@ -185,12 +176,12 @@ class RowGroup {
   void read(Piece& piece) {
     if (!batches_) {
       reader_ = file_->reader(&memory_.capped, rows_per_block_);
-      batches_ = checked(reader_->GetRecordBatchReader({number_}));
+      batches_ = checked_arrow(reader_->GetRecordBatchReader({number_}));
     }
     for (std::int64_t wanted = std::min(rows_per_block_, rows_ - decoded_); wanted > 0;) {
-      if (!rest_) check(batches_->ReadNext(&rest_));
+      if (!rest_) check_arrow(batches_->ReadNext(&rest_));
       if (!rest_ || rest_->num_rows() == 0) throw Error("fewer rows than the footer says");
-      check(rest_->Validate());
+      check_arrow(rest_->Validate());
       const std::int64_t count = std::min(wanted, rest_->num_rows());
       piece.batches.push_back(rest_->Slice(0, count));
       decoded_ += count;
@@ -223,12 +214,12 @@ class ParquetSource final : public BlockSource {
     file->options = options;
     file->memory = std::make_unique<DecodingMemory>(options.max_record_bytes);
     error_ = failure_of([&] {
-      file->input = checked(arrow::io::ReadableFile::Open(path));
-      file->size = static_cast<std::uint64_t>(checked(file->input->GetSize()));
+      file->input = checked_arrow(arrow::io::ReadableFile::Open(path));
+      file->size = static_cast<std::uint64_t>(checked_arrow(file->input->GetSize()));
       auto reader = file->reader(&file->memory->capped, 1);
       file->metadata = reader->parquet_reader()->metadata();
       std::shared_ptr<arrow::Schema> schema;
-      check(reader->GetSchema(&schema));
+      check_arrow(reader->GetSchema(&schema));
       unfit_ = unfit_for_json(*schema);
       std::uint64_t rows = 0;
       for (int i = 0; i < file->metadata->num_row_groups(); ++i) {
@@ -281,6 +272,17 @@ class ParquetSource final : public BlockSource {
 };
 
 }  // namespace
+
+std::shared_ptr<arrow::Schema> parquet_schema(const std::string& path) {
+  std::shared_ptr<arrow::Schema> schema;
+  failure_of([&] {
+    ParquetFile file;
+    file.memory = std::make_unique<DecodingMemory>(0);
+    file.input = checked_arrow(arrow::io::ReadableFile::Open(path));
+    check_arrow(file.reader(&file.memory->capped, 1)->GetSchema(&schema));
+  });
+  return schema;
+}
 
 std::unique_ptr<BlockSource> open_parquet_file(const std::string& path, std::uint32_t file,
                                                const RecordOptions& options) {

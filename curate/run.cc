@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/machine.h"
+#include "base/parquet.h"
 #include "base/pipeline.h"
 #include "base/progress.h"
 #include "base/stream.h"
@@ -22,6 +23,7 @@
 #include "curate/dry_run.h"
 #include "curate/duplicate_search.h"
 #include "curate/memory.h"
+#include "curate/parquet_output.h"
 #include "curate/report.h"
 #include "curate/stage.h"
 
@@ -50,6 +52,7 @@ class Run {
  private:
   fs::path work(const std::string& name) const { return output_ / ".work" / name; }
   fs::path work(const char* name, std::uint32_t stage) const { return work(fmt::format("{}-{}", name, stage)); }
+  bool parquet() const { return options_.format == "parquet"; }  // .work/kept becomes kept in the end
   void start_or_resume(const std::string& run_yaml);
   void first_stage(const StagePlan& plan);
   void later_stage(const StagePlan& plan);
@@ -83,6 +86,9 @@ Run::Run(RunOptions& options, base::Context& context)
       progress_(context.err, context.quiet, "curate run") {
   if (options.level < 1 || options.level > 19)
     throw base::UsageError({"not a valid value", "--level", std::to_string(options.level), "1 to 19", ""});
+  const bool reads_parquet = std::any_of(
+      files_.begin(), files_.end(), [](const std::string& file) { return base::record_format(file) == "parquet"; });
+  if (reads_parquet || parquet()) base::require_parquet();
   for (const base::NamedGroup& step : options.steps) dynamic_cast<Step&>(*step.group).prepare();
   memory_.emplace(options.memory, threads_);  // the models are in memory now
   stages_ = plan_stages(options.steps);
@@ -128,7 +134,7 @@ void Run::start_or_resume(const std::string& run_yaml) {
 
 void Run::open_outputs() {
   const std::uint64_t limit = std::max<std::uint64_t>(1, options_.shard_size.bytes);
-  kept_.emplace(output_ / "kept", limit, state_.kept);
+  kept_.emplace(parquet() ? work("kept") : output_ / "kept", limit, state_.kept);
   dropped_.emplace(output_ / "dropped", limit, state_.dropped);
   quarantined_.emplace(output_ / "quarantine", limit, state_.quarantined);
   spill_.reset();
@@ -342,13 +348,23 @@ nlohmann::json Run::finish() {
     throw base::Error({"the books do not balance: this is a fault of the program", output_.string(),
                        base::human_count(written) + " written", base::human_count(s.read.records) + " read",
                        "please report it with the run.yaml"});
+  ParquetSummary summary;
+  if (parquet()) {
+    const auto writers = static_cast<int>(std::min<std::uint64_t>(memory_->left() / kParquetWriterMemory, 1000));
+    summary = write_parquet(work("kept"), output_ / "kept",
+                            {files_, state_.fields.text, options_.reading.records().text_field, options_.level,
+                             std::clamp(writers, 1, threads_)});
+  }
   RunFacts facts{files_, state_.fields, threads_, seconds_before_ + since(start_)};
   nlohmann::json report = make_report(options_, facts, s);
+  if (parquet()) report["parquet"] = {{"fields", summary.fields}, {"json_text", summary.json_text}};
   // Something for kept/*.jsonl.zst to match.
-  if (kept_->state().records == 0) base::write_file(output_ / "kept" / "00000.jsonl.zst", base::zstd_compress(""));
+  if (!parquet() && kept_->state().records == 0)
+    base::write_file(output_ / "kept" / "00000.jsonl.zst", base::zstd_compress(""));
   base::write_file(output_ / "report.html", report_html(report));
   base::write_file(output_ / "report.json",
                    report.dump(1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+  fs::remove(work("checkpoint.json"));  // first: without it and with a report the run is complete
   fs::remove_all(output_ / ".work");
   return report;
 }
@@ -368,6 +384,13 @@ int run_pipeline(RunOptions& options, base::Context& context) {
   nlohmann::json report = run.finish();
   if (!context.quiet) {
     print_table(context.err, report);
+    if (report.contains("parquet")) {
+      const auto& json_text = report["parquet"]["json_text"];
+      fmt::print(context.err, "kept as Parquet with {} fields\n", report["parquet"]["fields"].get<std::size_t>());
+      if (!json_text.empty())
+        fmt::print(context.err, "{} with values of different types, now JSON text: {}\n", json_text.size(),
+                   base::shortened(base::join(json_text.get<std::vector<std::string>>(), ", "), 200));
+    }
     fmt::print(context.err, "report: {}\n", (output / "report.html").string());
   }
   if (context.json) context.out << report.dump(1, ' ', false, nlohmann::json::error_handler_t::replace) << "\n";

@@ -43,6 +43,7 @@ void RunOptions::visit(base::OptionVisitor& v, bool output_required) {
     v("output", output, output_help, base::PathKind::kPath);
   }
   v.list("steps", steps, step_registry(), "the steps in order; 'curate steps' lists them with their options");
+  v.choice("format", format, {"jsonl", "parquet"}, "of kept/; dropped/ and quarantine/ are always .jsonl.zst");
   v("shard_size", shard_size, "a new file begins when its records have reached this size, uncompressed");
   v("memory", memory, kMemoryHelp);
   v("level", level, "zstd level of what is written, 1 to 19");

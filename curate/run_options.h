@@ -35,6 +35,7 @@ struct RunOptions {
   InputOptions reading;
   std::string output;
   std::vector<base::NamedGroup> steps;
+  std::string format = "jsonl";  ///< of kept/
   base::ByteSize shard_size{256u << 20}, memory;
   std::uint64_t search_memory =
       0;  ///< bytes for finding duplicates, 0 = what `memory` leaves; not an option, for tests

@@ -250,4 +250,62 @@ TEST(Parquet, DamageIsFoundOrHarmless) {
   EXPECT_GT(whole_files, 10);
 }
 
+base::ColumnType type_of(const std::vector<std::string>& lines) {
+  base::RecordShape shape;
+  for (const std::string& line : lines) shape.add(line);
+  return shape.type();
+}
+
+// Writes lines in row groups of `rows`; the columns that do not fit.
+std::vector<std::string> write(const std::string& path, const std::vector<std::string>& lines, std::size_t rows,
+                               const base::ParquetTypes& like) {
+  const base::ColumnType type = type_of(lines);
+  auto writer = base::open_parquet_writer(path, type, like, 3);
+  base::RecordSplitter splitter(type);
+  for (std::size_t i = 0; i < lines.size(); ++i) {
+    splitter.append(lines[i], writer->row());
+    if ((i + 1) % rows != 0 && i + 1 < lines.size()) continue;
+    if (auto unfit = writer->end_row_group(); !unfit.empty()) return unfit;
+  }
+  writer->commit();
+  return {};
+}
+
+TEST(Parquet, WhatIsWrittenIsReadAgain) {
+  TemporaryFolder folder;
+  for (const char* name : {"types.parquet", "records.parquet"}) {
+    const std::vector<std::string> lines = read({golden(name)}).lines;
+    for (bool typed : {false, true}) {
+      auto like =
+          base::parquet_types(typed ? std::vector<std::string>{golden(name)} : std::vector<std::string>(), "text");
+      ASSERT_THAT(write(folder / "a.parquet", lines, 3, *like), IsEmpty());
+      ASSERT_THAT(write(folder / "b.parquet", lines, 3, *like), IsEmpty());
+      EXPECT_EQ(base::read_file(folder / "a.parquet"), base::read_file(folder / "b.parquet"));
+      EXPECT_FALSE(std::filesystem::exists(folder / "a.parquet.part"));
+      Read again = read({folder / "a.parquet"});
+      EXPECT_EQ(again.lines, lines);
+      EXPECT_THAT(again.bad, IsEmpty());
+      EXPECT_EQ(again.blocks, (lines.size() + 2) / 3);
+    }
+  }
+}
+
+TEST(Parquet, AValueThatDoesNotFitItsTypeIsSaid) {
+  TemporaryFolder folder;
+  auto like = base::parquet_types({golden("types.parquet"), folder / "none.parquet"}, "text");
+  const std::vector<std::string> lines = {
+      R"({"text":"a","day":"2024-01-01","int8":127,"time_us":"01:02:03.000004","binary":"AP8=","fixed":"YWJj"})",
+      R"({"text":"b","day":"tomorrow","int8":128,"time_us":"late","binary":"not base64!","fixed":null})"};
+  EXPECT_THAT(write(folder / "a.parquet", lines, 2, *like), testing::ElementsAre("day", "int8", "time_us", "binary"));
+  EXPECT_FALSE(std::filesystem::exists(folder / "a.parquet"));
+  for (const char* column : {"day", "int8", "time_us", "binary"}) like->forget(column);
+  EXPECT_THAT(write(folder / "a.parquet", lines, 2, *like), IsEmpty());
+  EXPECT_EQ(read({folder / "a.parquet"}).lines, lines);
+}
+
+TEST(Parquet, AFullDiskIsAnError) {
+  auto like = base::parquet_types({}, "text");
+  EXPECT_THAT(error_of([&] { write("/dev/full", {R"({"text":"a"})"}, 1, *like); }), HasSubstr("No space left"));
+}
+
 }  // namespace

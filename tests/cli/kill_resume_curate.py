@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Proof 6: `curate run` killed with -9 at random moments and resumed ends with the bytes of an unbroken run.
 
-    kill_resume_curate.py CURATE [--rounds 6] [--seed 1] [--seconds 60]
+    kill_resume_curate.py CURATE [--rounds 6] [--seed 1] [--seconds 60] [--format parquet]
 
 Standard library only. Each round kills a run several times, at moments spread over its length, then lets it finish."""
 import argparse, filecmp, json, os, random, signal, subprocess, sys, tempfile, time
@@ -11,6 +11,7 @@ parser.add_argument("curate")
 parser.add_argument("--rounds", type=int, default=6)
 parser.add_argument("--seed", type=int, default=1)
 parser.add_argument("--seconds", type=float, default=60)
+parser.add_argument("--format", default="jsonl")
 arguments = parser.parse_args()
 generator = random.Random(arguments.seed)
 
@@ -63,7 +64,7 @@ with tempfile.TemporaryDirectory() as folder:
     output = os.path.join(folder, "out")
     with open(config, "w") as out:
         out.write(f"input: [{folder}/part*.jsonl]\noutput: {output}\nshard_size: 500k\n{STEPS}")
-    command = [arguments.curate, "run", "--config", config, "--quiet", "--checkpoint-seconds"]
+    command = [arguments.curate, "run", "--config", config, "--quiet", "--format", arguments.format, "--checkpoint-seconds"]
     started = time.monotonic()
     subprocess.run(command + ["0", "--overwrite"], check=True)
     length = time.monotonic() - started

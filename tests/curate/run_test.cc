@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/random.h"
+#include "base/records.h"
 #include "base/stream.h"
 #include "curate/sweep.h"
 #include "tests/curate/run_folder.h"
@@ -122,6 +123,55 @@ TEST_F(HostileCorpus, EveryRecordIsAccountedForWithAnyNumberOfThreads) {
       EXPECT_EQ(ran.report, first_counts) << threads << " threads";
     }
   }
+}
+
+// The same records as in JSONL, nulls for missing fields; the same bytes for any number of threads.
+TEST_F(HostileCorpus, KeptAsParquet) {
+  const std::string lines = folder_ / "lines";
+  const std::vector<std::string> inputs = {folder_ / "a.jsonl", folder_ / "c.jsonl", "--shard-size", "100k"};
+  auto with = [&](const std::string& output, std::vector<std::string> more) {
+    std::vector<std::string> flags = inputs;
+    flags.insert(flags.end(), {"--output", output});
+    flags.insert(flags.end(), more.begin(), more.end());
+    return run(kSteps, flags);
+  };
+  with(lines, {});
+  std::map<std::string, std::string> first;
+  for (const char* threads : {"1", "2", "8"}) {
+    const std::string out = folder_ / ("parquet" + std::string(threads));
+    Ran ran = with(out, {"--format", "parquet", "--threads", threads});
+    EXPECT_NE(ran.message.find("kept as Parquet"), std::string::npos);
+    EXPECT_EQ(ran.report["parquet"]["fields"], 3);  // id, text, extra
+    EXPECT_FALSE(fs::exists(out + "/.work"));
+    if (first.empty()) {
+      first = outputs(out);
+      EXPECT_TRUE(first.count("kept/00001.parquet"));
+      EXPECT_FALSE(first.count("kept/00000.jsonl.zst"));
+    }
+    EXPECT_TRUE(outputs(out) == first) << threads << " threads";
+  }
+  std::vector<std::string> shards;
+  for (const auto& [name, bytes] : first)
+    if (name.starts_with("kept/")) shards.push_back(folder_ / ("parquet1/" + name));
+  std::vector<json> kept = records(lines + "/kept");
+  std::size_t number = 0;
+  base::for_each_record(shards, {}, [&](std::string_view line, const base::Place&, const std::string&) {
+    json row = json::parse(line);
+    ASSERT_LT(number, kept.size());
+    for (const auto& [key, value] : row.items()) EXPECT_EQ(value, kept[number].value(key, json())) << key;
+    ++number;
+  });
+  EXPECT_EQ(number, kept.size());
+}
+
+TEST_F(HostileCorpus, NothingKeptAsParquet) {
+  const std::string out = folder_ / "out";
+  run("steps:\n  - gopher_quality: {min_doc_words: 1000000}\n",
+      {folder_ / "a.jsonl", "--output", out, "--format", "parquet"});
+  int rows = 0;
+  base::for_each_record({out + "/kept/00000.parquet"}, {},
+                        [&](std::string_view, const base::Place&, const std::string&) { ++rows; });
+  EXPECT_EQ(rows, 0);
 }
 
 // Offsets in the quarantine point at the bytes.
