@@ -2,16 +2,20 @@
 """Peak memory of `curate run` and `curate duplicates` under --memory, on a corpus several times over.
 
     curate_memory.py CURATE CORPUS_FOLDER [--copies 4] [--memory 2G 512M] [--threads 2] [--preset textbook] [--work DIR]
+    curate_memory.py CURATE --short 6000000 --memory 4G 512M 400M
 
 CORPUS_FOLDER holds *.jsonl with "id" and "text" (scripts/corpus/make_corpus.py makes one). Copy 0 is the corpus as it is. In each
 further copy 40 % of the vocabulary, chosen by a hash, carries the number of the copy: equal words stay equal, five consecutive
 words almost never do, so that a copy has as many near-duplicates inside it as the corpus and hardly any in another copy.
 
+With --short the input is that many made-up documents of 14 words, a fourth of them with one word changed, instead of a corpus: what
+is held for each document decides then, not the text.
+
 For every budget it runs the search for near-duplicates over all (with --preset: that preset), and `curate duplicates`; prints
 the peak of the resident memory (of the process, from the system: what /usr/bin/time -v prints), and checks that the kept
 records do not depend on the budget. Exit code 1 when a peak is above its budget by more than 10 %, or the records differ.
 Standard library only. The copies take about COPIES times the corpus on the disk of --work (default: a new folder in $TMPDIR)."""
-import argparse, glob, hashlib, json, multiprocessing, os, re, shutil, subprocess, sys, tempfile, time, zlib
+import argparse, glob, hashlib, json, multiprocessing, os, random, re, shutil, subprocess, sys, tempfile, time, zlib
 
 UNITS = {"k": 1 << 10, "M": 1 << 20, "G": 1 << 30}
 WORD = re.compile(r"\w+")
@@ -57,6 +61,20 @@ def make_corpus(folder, work, copies):
     return [target for _, target, _ in jobs]
 
 
+def make_short(work, count):
+    random_numbers = random.Random(1)
+    vocabulary = [f"w{number}" for number in range(100000)]
+    words, path = [], os.path.join(work, "short.jsonl")
+    with open(path, "w") as out:
+        for number in range(count):
+            if number % 4 == 3:
+                words = words[:-1] + [random_numbers.choice(vocabulary)]
+            else:
+                words = random_numbers.choices(vocabulary, k=14)
+            out.write(f'{{"id":"{number}","text":"{" ".join(words)}"}}\n')
+    return [path]
+
+
 def run(command, out=subprocess.DEVNULL):
     """(peak bytes, wall seconds, processor seconds) of one command."""
     start = time.monotonic()
@@ -79,7 +97,8 @@ def digest(folder):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("curate"), parser.add_argument("corpus")
+    parser.add_argument("curate"), parser.add_argument("corpus", nargs="?")
+    parser.add_argument("--short", type=int, metavar="DOCUMENTS", help="made-up short documents instead of a corpus")
     parser.add_argument("--copies", type=int, default=4)
     parser.add_argument("--memory", nargs="+", default=["2G", "512M"])
     parser.add_argument("--threads", default="2")
@@ -87,12 +106,18 @@ def main():
     parser.add_argument("--skip-duplicates", action="store_true", help="only `curate run`")
     parser.add_argument("--work", help="folder for the copies and the output; kept, and used again by the next call")
     options = parser.parse_args()
+    if not options.short and not options.corpus:
+        parser.error("a corpus folder, or --short")
     work = options.work or tempfile.mkdtemp()
     os.makedirs(work, exist_ok=True)
     try:
-        files = make_corpus(options.corpus, work, options.copies)
-        size = sum(map(os.path.getsize, files))
-        print(f"{options.copies} copies: {len(files)} files, {size / 1e6:.0f} MB; {options.threads} threads", flush=True)
+        if options.short:
+            files = make_short(work, options.short)
+        else:
+            files = make_corpus(options.corpus, work, options.copies)
+        size = sum(map(os.path.getsize, files)) / 1e6
+        what = "short documents" if options.short else f"{options.copies} copies"
+        print(f"{what}: {len(files)} files, {size:.0f} MB; {options.threads} threads", flush=True)
         config = os.path.join(work, "config.yaml")
         with open(config, "w") as out:
             out.write("steps:\n  - deduplicate: {keep: longest}\n")
