@@ -83,7 +83,7 @@ TEST(RunLimits, TooLittleMemoryIsRefusedAtOnce) {
   const std::size_t found = error.find("at least ");
   ASSERT_NE(found, error.npos);
   EXPECT_FALSE(fs::exists(out));
-  const std::string enough = std::to_string(std::stoul(error.substr(found + 9)) + 8) + "M";  // the test itself grows
+  const std::string enough = std::to_string(std::stoul(error.substr(found + 9)) + 64) + "M";  // the test itself grows
   run("steps: []\n", {folder / "a.jsonl", "--output", out, "--memory", enough, "--threads", "2"});
 }
 
