@@ -20,7 +20,7 @@ endif()
 set(_libraries ${_root}/libparquet.so.2600 ${_root}/libarrow.so.2600)
 foreach(_library ${_libraries})
   if(NOT EXISTS ${_library})
-    message(FATAL_ERROR "Arrow was not found (looked for ${_library}). Parquet files are read and written with it. Install the wheel: scripts/install.sh, or pip install --no-deps pyarrow==26.0.1, or pass -DARROW=FOLDER; -DPARQUET=OFF builds everything else.")
+    message(FATAL_ERROR "Arrow was not found (looked for ${_library}). Parquet files are read and written with it. Install the wheel: scripts/install.sh, or pip install --no-deps pyarrow==26.0.1, or pass -DARROW=FOLDER; -DPARQUET=OFF -DHORNBOOK_TESTS=OFF builds everything else.")
   endif()
 endforeach()
 

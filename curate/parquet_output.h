@@ -11,7 +11,7 @@
 namespace curate {
 
 /// What one thread needs, about, for a row group and its pages.
-inline constexpr std::uint64_t kParquetWriterMemory = 96 << 20;
+inline constexpr std::uint64_t kParquetWriterMemory = 128 << 20;
 
 struct ParquetOutput {
   std::vector<std::string> inputs;  ///< of the run: when all are Parquet, columns get the types they have there

