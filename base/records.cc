@@ -35,9 +35,14 @@ RecordInput::RecordInput(const std::string& path, std::uint32_t file, std::size_
     : reader_(open_reader(path)), chunk_bytes_(std::max<std::size_t>(chunk_bytes, 1)), place_{file, 0, 1} {}
 
 bool RecordInput::more() {
-  if (at_end_) return false;
   // A window without an end in sight doubles, so that a long record costs linear time.
   const std::size_t wanted = std::max(chunk_bytes_, end_ - begin_);
+  if (buffer_.size() > 16 * (end_ - begin_ + wanted)) {  // a huge record was here
+    buffer_ = std::vector<char>(buffer_.data() + begin_, buffer_.data() + end_);
+    end_ -= begin_;
+    begin_ = 0;
+  }
+  if (at_end_) return false;
   if (buffer_.size() - end_ < wanted && begin_ > 0) {
     std::memmove(buffer_.data(), buffer_.data() + begin_, end_ - begin_);
     end_ -= begin_;

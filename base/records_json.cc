@@ -26,6 +26,7 @@ class JsonLines final : public RecordFormat {
         skip_long_line(bad);
         continue;
       }
+      block.bytes.reserve(size + 64);  // parsers like to read a little behind the end
       block.bytes.assign(window.substr(0, size));
       block.first = input_.place();
       input_.drop(size);

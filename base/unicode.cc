@@ -6,9 +6,11 @@
 #include <unicode/uchar.h>
 #include <unicode/utypes.h>
 
+#include <algorithm>
 #include <array>
 #include <cstring>
 #include <memory>
+#include <vector>
 
 #include "base/error.h"
 
@@ -99,8 +101,62 @@ bool is_final_sigma(std::string_view text, std::size_t begin, std::size_t end) {
   return true;
 }
 
+// A long run of combining marks costs ICU the square of its length, because it inserts each in its place. Such runs are
+// decomposed and sorted here first, which changes no normal form. Empty when there is none.
+std::string with_ordered_marks(std::string_view text) {
+  constexpr std::size_t kLongRun = 64;  // Unicode's Stream-Safe Text Format allows 30
+  UErrorCode status = U_ZERO_ERROR;
+  const icu::Normalizer2* decomposer = icu::Normalizer2::getNFDInstance(status);
+  if (U_FAILURE(status)) return {};
+  // What begins with a mark when decomposed: the marks, and three vowel signs of Tibetan.
+  auto is_mark = [&](char32_t c) {
+    if (c < 0x300) return false;
+    return decomposer->getCombiningClass(static_cast<UChar32>(c)) != 0 || c == 0xF73 || c == 0xF75 || c == 0xF81;
+  };
+  std::string result;
+  std::size_t copied = 0;
+  for (std::size_t position = 0; position < text.size();) {
+    if (static_cast<unsigned char>(text[position]) < 0xCC) {  // below U+0300
+      ++position;
+      continue;
+    }
+    const std::size_t begin = position;
+    std::size_t end = begin, marks = 0;
+    for (; end < text.size(); ++marks) {
+      std::size_t next = end;
+      if (!is_mark(next_code_point(text, next))) break;
+      end = next;
+    }
+    if (marks == 0) next_code_point(text, end);
+    position = end;
+    if (marks <= kLongRun) continue;
+    std::vector<char32_t> run;
+    icu::UnicodeString parts;
+    for (std::size_t at = begin; at < end;) {
+      const char32_t c = next_code_point(text, at);
+      if (decomposer->getDecomposition(static_cast<UChar32>(c), parts)) {
+        for (int32_t i = 0; i < parts.length(); i = parts.moveIndex32(i, 1))
+          run.push_back(static_cast<char32_t>(parts.char32At(i)));
+      } else {
+        run.push_back(c);
+      }
+    }
+    std::stable_sort(run.begin(), run.end(), [&](char32_t a, char32_t b) {
+      return decomposer->getCombiningClass(static_cast<UChar32>(a)) <
+             decomposer->getCombiningClass(static_cast<UChar32>(b));
+    });
+    result.append(text, copied, begin - copied);
+    for (char32_t c : run) append_utf8(result, c);
+    copied = end;
+  }
+  if (copied > 0) result.append(text, copied);
+  return result;
+}
+
 std::string normalized(std::string_view text, const icu::Normalizer2* (*instance)(UErrorCode&)) {
   if (ascii_end(text, 0) == text.size()) return std::string(text);
+  const std::string ordered = with_ordered_marks(text);
+  if (!ordered.empty()) text = ordered;
   UErrorCode status = U_ZERO_ERROR;
   const icu::Normalizer2* normalizer = instance(status);
   std::string result;

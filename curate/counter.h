@@ -19,7 +19,9 @@ class Counter {
 
   /// Empties the table and makes room for `keys` different keys.
   void reset(std::size_t keys) {
-    std::size_t size = std::bit_ceil(std::max<std::size_t>(keys * 2, 16));
+    // At most half full; a table that no cache holds anyway may be fuller, so that a huge text takes less memory.
+    constexpr std::size_t kMany = 1 << 20;
+    std::size_t size = std::bit_ceil(std::max<std::size_t>(keys < kMany ? keys * 2 : keys + keys / 3, 16));
     if (entries_.size() < size) entries_.resize(size);
     std::fill_n(entries_.data(), size, Entry{});
     shift_ = 64 - std::countr_zero(size);

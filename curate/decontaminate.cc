@@ -6,6 +6,7 @@
 #include <bit>
 #include <filesystem>
 #include <functional>
+#include <unordered_map>
 
 #include "base/error.h"
 #include "base/records.h"
@@ -19,6 +20,9 @@ namespace {
 constexpr std::uint64_t kBase = 0x9E3779B97F4A7C15ull;
 /// An item is aligned within so many words around the hit.
 constexpr std::size_t kMostAligned = 400;
+/// An item is aligned at so many places of a document: one that quotes a few words of it for ever is not aligned for
+/// ever.
+constexpr std::size_t kMostPlaces = 64;
 
 std::uint64_t power(std::size_t exponent) {
   std::uint64_t result = 1;
@@ -144,7 +148,7 @@ Verdict Decontaminate::apply(Document& document, std::vector<Measure>* measures)
   hash_benchmark_words(document.text(), words);
   double best = 0;
   const Item* found = nullptr;
-  std::vector<std::pair<std::uint32_t, std::size_t>> tried;  // item, place of its beginning / window
+  std::unordered_map<std::uint32_t, std::vector<std::size_t>> tried;  // item -> places of its beginning / 8
   for (std::size_t length : lengths_) {
     if (words.size() < length) continue;
     const std::uint64_t leaving = power(length);
@@ -159,9 +163,10 @@ Verdict Decontaminate::apply(Document& document, std::vector<Measure>* measures)
           // An item longer than what is aligned is aligned from its beginning, if the hit is there.
           if (gram->position + length > kMostAligned) continue;
           std::size_t begin = i > gram->position ? i - gram->position : 0;
-          std::pair<std::uint32_t, std::size_t> attempt{gram->item, begin / 8};
-          if (std::find(tried.begin(), tried.end(), attempt) != tried.end()) continue;
-          if (tried.size() < 256) tried.push_back(attempt);
+          std::vector<std::size_t>& places = tried[gram->item];
+          if (places.size() == kMostPlaces || std::find(places.begin(), places.end(), begin / 8) != places.end())
+            continue;
+          places.push_back(begin / 8);
           double share = overlap(item, words, begin);
           if (share > best || !found) {
             best = share;

@@ -85,9 +85,11 @@ bool find_ipv4(View view, std::size_t begin, bool private_ips, PiiFind& find) {
 /// `colon` is the first ':' of a run of hexadecimal digits and colons.
 bool find_ipv6(View view, std::size_t colon, bool private_ips, PiiFind& find) {
   auto part = [](char c) { return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F') || c == ':'; };
-  std::size_t begin = colon, end = view.run(colon, part);
+  std::size_t begin = colon;
   while (begin > 0 && colon - begin < 4 && part(view.at(begin - 1))) --begin;
-  if (is_word(view.before(begin)) || view.before(begin) == ':' || is_word(view.at(end))) return false;
+  if (is_word(view.before(begin)) || view.before(begin) == ':') return false;
+  std::size_t end = view.run(colon, part, 64);
+  if (is_word(view.at(end))) return false;
   if (end > begin && view.at(end - 1) == ':' && view.at(end - 2) != ':') --end;  // the colon of a sentence
   std::string candidate(view.text.substr(begin, end - begin));
   // Three groups and a digit at least: "a::b" and "12:30:45" are more often something else.
@@ -314,6 +316,8 @@ bool find_private_key(View view, std::size_t begin, PiiFind& find) {
   std::string_view title = rest.substr(11, title_end - 11);
   if (!title.ends_with("PRIVATE KEY") && !title.ends_with("PRIVATE KEY BLOCK")) return false;
   std::string last = "-----END " + std::string(title) + "-----";
+  rest =
+      rest.substr(0, rest.find("-----BEGIN ", title_end));  // a text full of beginnings is not searched again and again
   std::size_t end = rest.find(last, title_end);
   if (end == std::string_view::npos) return false;
   find = {begin, begin + end + last.size(), PiiKind::kKey};

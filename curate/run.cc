@@ -89,6 +89,7 @@ Run::Run(RunOptions& options, base::Context& context)
   const bool reads_parquet = std::any_of(
       files_.begin(), files_.end(), [](const std::string& file) { return base::record_format(file) == "parquet"; });
   if (reads_parquet || parquet()) base::require_parquet();
+  base::BlockReader(files_, options.reading.records());  // refuses what it cannot read, before anything is written
   for (const base::NamedGroup& step : options.steps) dynamic_cast<Step&>(*step.group).prepare();
   memory_.emplace(options.memory, threads_);  // the models are in memory now
   if (parquet() && options.memory.bytes > 0 && memory_->left() < kParquetWriterMemory)

@@ -43,9 +43,9 @@ class SpacyWords::Chunk {
     auto& offsets = words.offsets_;
     std::size_t size = end - begin;
     if (classes.size() < size + 1) {
-      classes.resize(size * 2 + 1);
-      points.resize(size * 2 + 1);
-      offsets.resize(size * 2 + 1);
+      classes.resize(size + 1);
+      points.resize(size + 1);
+      offsets.resize(size + 1);
     }
     std::uint32_t count = 0;
     if (ascii) {

@@ -59,10 +59,41 @@ void append_quarantine(Piece& piece, const std::string& file, const base::Place&
   ++piece.records;
 }
 
+constexpr std::size_t kPackBytes = 8 << 20;
+
+// Compresses what has gathered in the piece.
+void pack(Piece& piece, int level) {
+  if (piece.bytes.empty()) return;
+  piece.raw += piece.bytes.size();
+  piece.packed += base::zstd_compress(piece.bytes, level);
+  piece.bytes.clear();
+}
+
 std::uint64_t code_points(std::string_view text) {
   std::uint64_t count = 0;
   for (char c : text) count += (static_cast<unsigned char>(c) & 0xC0) != 0x80;
   return count;
+}
+
+// The most parts (words, marks, lines) that a text may have: every one costs up to 90 bytes of memory while it is
+// judged.
+constexpr std::size_t kMostParts = std::size_t{1} << 26;
+
+// After a record of this size, a thread's buffers are made anew.
+constexpr std::size_t kHuge = 32 << 20;
+
+// Has the text more than kMostParts? Only asked where it could have.
+bool has_too_many_parts(std::string_view text) {
+  if (text.size() <= kMostParts) return false;
+  std::size_t parts = 0;
+  bool space = false;
+  for (char c : text) {
+    const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                        (static_cast<unsigned char>(c) >= 0x80 && c != '\xC2');
+    parts += !letter && !(space && c == ' ');
+    space = c == ' ';
+  }
+  return parts > kMostParts;
 }
 
 std::string number_text(double value) { return fmt::format("{:.6g}", value); }
@@ -89,6 +120,7 @@ struct StageWorker::State {
   std::string members, spill_bytes, values, fails;
   std::vector<Measure> measures;
   SpillReader::Buffer buffer, other_buffer;
+  bool huge = false;  ///< a record has grown the buffers beyond what is kept for the next block
 
   void judge(std::string_view line, std::string_view original, std::string_view date, bool again, BlockResult& result);
   void drop(std::string_view line, std::string_view id, std::string_view source, std::string_view text,
@@ -235,9 +267,8 @@ void StageWorker::State::judge(std::string_view line, std::string_view original,
 void StageWorker::State::finish(BlockResult& result) {
   double start = now();
   for (Piece* piece : {&result.kept, &result.dropped, &result.quarantined}) {
-    if (piece->records == 0) continue;
-    piece->raw = piece->bytes.size();
-    piece->bytes = base::zstd_compress(piece->bytes, setup.level);
+    pack(*piece, setup.level);
+    piece->bytes = std::move(piece->packed);
   }
   if (!result.prints.empty()) result.spilled = spill_block(result.prints.size(), spill_bytes);
   result.statistics.write_seconds += now() - start;
@@ -256,6 +287,8 @@ BlockResult StageWorker::read(InputItem item) {
     statistics.quarantined.add(size);
     ++statistics.errors[error.substr(0, error.find('"'))];
     append_quarantine(result.quarantined, s.setup.files[place.file], place, bytes, size, error);
+    // A block of nothing but tiny bad records would become a hundred times as large.
+    if (result.quarantined.bytes.size() > kPackBytes) pack(result.quarantined, s.setup.level);
   };
   for (const base::BadBytes& bad : item.bad) quarantine(bad.place, bad.bytes, bad.size, bad.error);
   // The parser may read behind a line; behind the last one there must be room.
@@ -264,10 +297,13 @@ BlockResult StageWorker::read(InputItem item) {
   std::string id, source;
   double judged = 0;
   base::for_each_line(item.block, [&](std::string_view line, const base::Place& place) {
+    s.huge |= line.size() > kHuge;
     statistics.input_bytes += line.size() + 1;
     Record record;
     std::string error =
         s.parser.parse(line, static_cast<std::size_t>(end - (line.data() + line.size())), s.setup.fields, record);
+    if (error.empty() && has_too_many_parts(record.text))
+      error = fmt::format("a text of more than {} words, marks and lines", base::human_count(kMostParts));
     if (!error.empty()) {
       quarantine(place, line, line.size(), error);
       return;
@@ -287,6 +323,7 @@ BlockResult StageWorker::read(InputItem item) {
   });
   statistics.parse_seconds += now() - start - judged;
   s.finish(result);
+  if (s.huge) state_ = std::make_unique<State>(s.setup);
   return result;
 }
 
@@ -326,6 +363,7 @@ BlockResult StageWorker::reread(const SpillReader::Block& block) {
   s.setup.spill->read(block, buffer);
   for (std::uint64_t i = 0; i < block.entries; ++i) {
     SpillEntry entry = s.setup.spill->next(buffer);
+    s.huge |= entry.record.size() > kHuge;
     const Duplicate& duplicate = s.setup.duplicates[block.first_document + i];
     Record record;
     std::string error = s.parser.parse(entry.record, buffer.readable_after(entry.record), s.setup.fields, record);
@@ -351,6 +389,7 @@ BlockResult StageWorker::reread(const SpillReader::Block& block) {
     }
   }
   s.finish(result);
+  if (s.huge) state_ = std::make_unique<State>(s.setup);
   return result;
 }
 

@@ -20,6 +20,7 @@ namespace curate {
 struct Piece {
   std::string bytes;
   std::uint64_t raw = 0, records = 0;
+  std::string packed;  ///< while the block is worked on: earlier bytes, compressed already
 };
 
 /// What became of one block.

@@ -1,6 +1,8 @@
 #include "base/unicode.h"
 
 #include <gtest/gtest.h>
+#include <unicode/bytestream.h>
+#include <unicode/normalizer2.h>
 
 #include <nlohmann/json.hpp>
 
@@ -74,6 +76,27 @@ TEST(Unicode, NormalFormsAreThoseOfPython) {
   }
   EXPECT_EQ(base::to_nfd("plain ASCII"), "plain ASCII");
   EXPECT_EQ(base::to_nfd(""), "");
+}
+
+// Long runs are put in order by ourselves; what comes out must be what ICU makes of the text as it was.
+TEST(Unicode, LongRunsOfMarksHaveTheSameNormalForm) {
+  static constexpr char32_t kMarks[] = {0x301, 0x323, 0x344, 0x345,  0x5B0,  0x654,
+                                        0xF71, 0xF73, 0xF81, 0x1DC4, 0x3099, 0x1D165};
+  base::Random random(9);
+  for (int round = 0; round < 200; ++round) {
+    std::string text = round % 2 ? "\xC3\xA9" : "";
+    for (std::uint64_t i = 0, n = random.below(400); i < n; ++i) text += utf8(kMarks[random.below(std::size(kMarks))]);
+    text += round % 3 ? "o\xCC\x88" : "";
+    UErrorCode status = U_ZERO_ERROR;
+    std::string nfc, nfd;
+    icu::StringByteSink<std::string> nfc_sink(&nfc), nfd_sink(&nfd);
+    const icu::StringPiece piece(text.data(), static_cast<int32_t>(text.size()));
+    icu::Normalizer2::getNFCInstance(status)->normalizeUTF8(0, piece, nfc_sink, nullptr, status);
+    icu::Normalizer2::getNFDInstance(status)->normalizeUTF8(0, piece, nfd_sink, nullptr, status);
+    ASSERT_TRUE(U_SUCCESS(status));
+    ASSERT_EQ(base::to_nfc(text), nfc);
+    ASSERT_EQ(base::to_nfd(text), nfd);
+  }
 }
 
 TEST(Unicode, EveryCodePointSurvivesEncodingAndDecoding) {

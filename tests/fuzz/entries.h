@@ -18,4 +18,15 @@ void tensors(const std::uint8_t* data, std::size_t size);
 /// UTF-8 checks, lower-casing and normal forms of any bytes.
 void unicode(const std::uint8_t* data, std::size_t size);
 
+// Of curate (curate_entries.cc):
+
+/// The first byte chooses whether quantised rows are expanded; the rest is a fastText model, which then classifies.
+void fasttext_model(const std::uint8_t* data, std::size_t size);
+/// The first byte chooses whether the checksum is made to fit; the rest is a textbook model, which then scores.
+void textbook_model(const std::uint8_t* data, std::size_t size);
+/// One line of JSONL: read, written with another text and a hornbook key, and read again.
+void json_record(const std::uint8_t* data, std::size_t size);
+/// A text through every rule, with and without all measures.
+void text_rules(const std::uint8_t* data, std::size_t size);
+
 }  // namespace fuzz

@@ -1,13 +1,16 @@
 // The fuzz entry functions on a fixed number of seeded mutations of good input: what CI can afford.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
 #include "base/file.h"
 #include "base/random.h"
 #include "base/stream.h"
+#include "tests/curate/small_fasttext.h"
 #include "tests/fuzz/entries.h"
+#include "tests/temporary_folder.h"
 
 namespace {
 
@@ -27,9 +30,10 @@ constexpr std::string_view kDictionary[] = {"\n",
                                             "\x28\xB5\x2F\xFD",
                                             "\x1F\x8B"};
 
-std::string mutated(std::string bytes, base::Random& random) {
+// Changes happen in the first `reach` bytes: of a large model, where its sizes stand.
+std::string mutated(std::string bytes, base::Random& random, std::size_t reach) {
   for (std::uint64_t n = random.below(6); n > 0; --n) {
-    std::size_t at = random.below(bytes.size() + 1);
+    std::size_t at = random.below((random.below(4) == 0 ? bytes.size() : std::min(bytes.size(), reach)) + 1);
     switch (random.below(5)) {
       case 0:
         bytes.insert(at, kDictionary[random.below(std::size(kDictionary))]);
@@ -52,12 +56,12 @@ std::string mutated(std::string bytes, base::Random& random) {
 }
 
 void run(void (*entry)(const std::uint8_t*, std::size_t), const std::vector<std::string>& seeds, std::size_t header,
-         int count) {
+         int count, std::size_t reach = SIZE_MAX) {
   base::Random random(11);
   for (int i = 0; i < count; ++i) {
     std::string input;
     for (std::size_t h = 0; h < header; ++h) input += static_cast<char>(random());
-    input += mutated(seeds[random.below(seeds.size())], random);
+    input += mutated(seeds[random.below(seeds.size())], random, reach);
     entry(reinterpret_cast<const std::uint8_t*>(input.data()), input.size());
   }
 }
@@ -97,6 +101,39 @@ TEST(Fuzz, Tensors) {
       {std::string(reinterpret_cast<const char*>(&size), 8) + header + std::string(20, 'w'),
        base::read_file(HORNBOOK_SOURCE_DIR "/tests/golden/base/small.gguf")},
       1, 4000);
+}
+
+TEST(Fuzz, FastTextModels) {
+  using fasttext::loss_name;
+  TemporaryFolder folder;
+  std::vector<std::string> seeds;
+  for (auto path : {small_fasttext::train(folder.path(), "dense", loss_name::softmax, 2, 2, false),
+                    small_fasttext::train(folder.path(), "tree", loss_name::hs, 0, 1, false),
+                    small_fasttext::train(folder.path(), "quantised", loss_name::softmax, 2, 2, true, true, false, 300),
+                    small_fasttext::train(folder.path(), "output", loss_name::ova, 0, 1, true, true, true)})
+    seeds.push_back(base::read_file(path));
+  run(fuzz::fasttext_model, seeds, 1, 1000, 400);
+}
+
+TEST(Fuzz, TextbookModels) {
+  run(fuzz::textbook_model, {base::read_file(HORNBOOK_SOURCE_DIR "/curate/models/textbook.model")}, 1, 300, 600);
+}
+
+TEST(Fuzz, JsonRecords) {
+  run(fuzz::json_record,
+      {R"({"text":"one\n\u00e9","id":7,"source":"a b","hornbook":{"textbook":0.1,"x":[1,{}]},"date":null})",
+       R"( {"te\u0078t" : "\ud83d\ude00" , "text":"second", "n":-1.5e3,"deep":[[[[{"a":[]}]]]]} )",
+       "{\"hornbook\":5,\"text\":\"\"}"},
+      0, 30000);
+}
+
+TEST(Fuzz, TextRules) {
+  std::vector<std::string> seeds = texts();
+  seeds.emplace_back(
+      "It's the end of http://a.b/c, and (of course) \"that\" 3 km/h... [1] {x}\n\n- javascript: lorem ipsum\n"
+      "a@b.com +49 30 901820 \xE2\x80\xA6 can't U.S. IS_ALPHA e\xCC\x81 \xC3\x83\xC2\xA9 Privacy "
+      "Policy.\r\n\xE2\x80\xA8x");
+  run(fuzz::text_rules, seeds, 0, 6000);
 }
 
 TEST(Fuzz, Unicode) {
