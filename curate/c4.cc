@@ -138,7 +138,7 @@ void C4::prepare() {
   bad_words_ = bad_words.empty() ? nullptr : std::make_shared<const BadWords>(bad_words);
 }
 
-Verdict C4::apply(Document& document, std::vector<Measure>* measures) const {
+Verdict C4::apply(Document& document, std::vector<Measure>* measures, std::vector<Evidence>* evidence) const {
   Judge judge(measures);
   const std::string_view text = document.text();
   const bool original = semantics == Semantics::kTensorflow;
@@ -157,6 +157,9 @@ Verdict C4::apply(Document& document, std::vector<Measure>* measures) const {
   SpacyWords& line_words = document.scratch().words;
   std::vector<std::string_view>& line_sentences = document.scratch().parts;
 
+  auto note = [&](std::string_view line, std::string_view what) {
+    if (evidence != nullptr) evidence->push_back({std::string(what), line, 1, 0});
+  };
   std::string kept, edited, folded;
   std::size_t word = 0, phrase = 0, kept_words = 0;
   std::int64_t sentences = 0;
@@ -191,7 +194,10 @@ Verdict C4::apply(Document& document, std::vector<Measure>* measures) const {
       found[static_cast<int>(phrases[phrase].second)] = true;
     }
 
-    if (max_word_length != -1 && longest > max_word_length) continue;
+    if (max_word_length != -1 && longest > max_word_length) {
+      note(line, "has a word longer than max_word_length");
+      continue;
+    }
     bool line_edited = false;
     if (remove_citations && line.find('[') != std::string_view::npos) {
       edited = without_citations(line);
@@ -199,8 +205,14 @@ Verdict C4::apply(Document& document, std::vector<Measure>* measures) const {
       if (line_edited) line = edited;
       if (line_edited && original) count_chunks(line, chunks = 0, longest);
     }
-    if (filter_no_terminal_punct && !ends_sentence(line, original ? ".?!\"" : ".?!\"'")) continue;
-    if (chunks < min_words_per_line) continue;
+    if (filter_no_terminal_punct && !ends_sentence(line, original ? ".?!\"" : ".?!\"'")) {
+      note(strip(whole), "does not end a sentence");
+      continue;
+    }
+    if (chunks < min_words_per_line) {
+      note(strip(whole), "has fewer words than min_words_per_line");
+      continue;
+    }
     if (line_edited || fold_all) {
       if (fold_all) folded = base::to_lower(line);
       find_phrases(fold_all ? std::string_view(folded) : line, line_phrases);
@@ -208,15 +220,23 @@ Verdict C4::apply(Document& document, std::vector<Measure>* measures) const {
       for (const auto& [place, kind] : line_phrases) found[static_cast<int>(kind)] = true;
     }
     if (filter_lorem_ipsum && found[static_cast<int>(Phrase::kLoremIpsum)]) {
+      note(strip(whole), original ? "loremipsum" : "lorem_ipsum");
       judge.check(original ? "loremipsum" : "lorem_ipsum", 1, 0, true);
       return judge.verdict();
     }
-    if (filter_javascript && found[static_cast<int>(Phrase::kJavascript)]) continue;
+    if (filter_javascript && found[static_cast<int>(Phrase::kJavascript)]) {
+      note(strip(whole), "speaks of JavaScript");
+      continue;
+    }
     if (filter_curly_bracket && line.find('{') != std::string_view::npos) {
+      note(strip(whole), original ? "squigglybracket" : "curly_bracket");
       judge.check(original ? "squigglybracket" : "curly_bracket", 1, 0, true);
       return judge.verdict();
     }
-    if (filter_policy && found[static_cast<int>(Phrase::kPolicy)]) continue;
+    if (filter_policy && found[static_cast<int>(Phrase::kPolicy)]) {
+      note(strip(whole), "speaks of a policy or cookies");
+      continue;
+    }
     bool trailing = false;
     if (spacy && line_edited) {
       line_words.split(line);
@@ -250,6 +270,23 @@ Verdict C4::apply(Document& document, std::vector<Measure>* measures) const {
     document.replace_text(std::string(result));
   }
   return judge.verdict();
+}
+
+std::vector<Evidence> C4::evidence(Document& document, std::string_view measure) const {
+  static constexpr std::string_view kOfDocument[] = {"lorem_ipsum", "loremipsum", "curly_bracket", "squigglybracket"};
+  std::vector<Evidence> all, result;
+  const std::string_view text = document.text();
+  apply(document, nullptr, &all);
+  document.reset(text, document.id(), document.source());  // what apply left is not wanted here
+  for (Evidence& one : all) {
+    const bool of_document =
+        std::find(std::begin(kOfDocument), std::end(kOfDocument), one.what) != std::end(kOfDocument);
+    if (of_document ? one.what != measure : !measure.empty()) continue;
+    if (measure.ends_with("bracket")) one.span = one.span.substr(one.span.find('{'));
+    if (of_document) one.what = "it stands here";
+    result.push_back(std::move(one));
+  }
+  return result;
 }
 
 }  // namespace curate

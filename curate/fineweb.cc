@@ -1,6 +1,9 @@
 #include "curate/fineweb.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <map>
 
 #include "base/unicode.h"
 #include "curate/judge.h"
@@ -33,14 +36,23 @@ bool FineWeb::ends_well(std::string_view line) const {
   return English::get().classes(base::next_code_point(line, start)) & kTerminal;
 }
 
-Verdict FineWeb::apply(Document& document, std::vector<Measure>* measures) const {
-  Judge judge(measures);
+bool FineWeb::is_short(Document& document, std::string_view line) const {
+  return static_cast<std::int64_t>(document.code_points(line)) <= short_line_length;
+}
+
+void FineWeb::find_lines(Document& document) {
   std::vector<std::string_view>& lines = document.scratch().parts;
   lines.clear();
-  std::size_t breaks = document.newline_parts().size() - 1;
   for (std::string_view line : document.newline_parts()) {
     if (!strip_left(line).empty()) lines.push_back(line);
   }
+}
+
+Verdict FineWeb::apply(Document& document, std::vector<Measure>* measures) const {
+  Judge judge(measures);
+  std::vector<std::string_view>& lines = document.scratch().parts;
+  find_lines(document);
+  std::size_t breaks = document.newline_parts().size() - 1;
   const bool old = semantics == Semantics::kDatatrove2;
   if (lines.empty() && !old) {
     judge.check("empty", 0, 0, true);
@@ -60,7 +72,7 @@ Verdict FineWeb::apply(Document& document, std::vector<Measure>* measures) const
     return judge.verdict();
   }
   for (std::string_view line : all) {
-    short_lines += static_cast<std::int64_t>(document.code_points(line)) <= short_line_length;
+    short_lines += is_short(document, line);
   }
   if (above("short_line_ratio", short_lines / count, short_line_thr)) return judge.verdict();
 
@@ -73,6 +85,37 @@ Verdict FineWeb::apply(Document& document, std::vector<Measure>* measures) const
   if (above("char_dup_ratio", ratio(repeated, length), char_duplicates_ratio)) return judge.verdict();
   judge.above("list_ratio", ratio(breaks, document.word_count(semantics.splitter())), new_line_ratio);
   return judge.verdict();
+}
+
+std::vector<Evidence> FineWeb::evidence(Document& document, std::string_view measure) const {
+  std::vector<Evidence> result;
+  find_lines(document);
+  const std::vector<std::string_view>& lines =
+      semantics == Semantics::kDatatrove2 ? document.newline_parts() : document.scratch().parts;
+  if (measure == "line_punct_ratio") {
+    for (std::string_view line : lines)
+      if (!ends_well(line)) result.push_back({"ends without punctuation", line});
+  } else if (measure == "short_line_ratio") {
+    for (std::string_view line : lines)
+      if (is_short(document, line)) result.push_back({"is short", line, 1, document.code_points(line)});
+  } else if (measure == "char_dup_ratio") {
+    std::map<std::string_view, Evidence> repeated;
+    for (std::string_view line : document.scratch().parts) {
+      auto [found, first] =
+          repeated.try_emplace(line, Evidence{"a line that was there before", line, 0, document.code_points(line)});
+      if (!first) ++found->second.times;
+    }
+    for (auto& [line, one] : repeated)
+      if (one.times > 0) result.push_back(std::move(one));
+    std::stable_sort(result.begin(), result.end(), [](const Evidence& a, const Evidence& b) {
+      return a.times * a.characters > b.times * b.characters;
+    });
+  } else if (measure == "list_ratio") {
+    result.push_back({fmt::format("{} line breaks, {} words", document.newline_parts().size() - 1,
+                                  document.word_count(semantics.splitter())),
+                      {}});
+  }
+  return result;
 }
 
 }  // namespace curate

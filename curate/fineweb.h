@@ -25,9 +25,12 @@ class FineWeb : public Step {
   void visit(base::OptionVisitor& v) override;
   void prepare() override { semantics.prepare(); }
   Verdict apply(Document& document, std::vector<Measure>* measures = nullptr) const override;
+  std::vector<Evidence> evidence(Document& document, std::string_view measure) const override;
 
  private:
   bool ends_well(std::string_view line) const;
+  bool is_short(Document& document, std::string_view line) const;
+  static void find_lines(Document& document);  ///< those that are not blank, into the scratch parts
 };
 
 }  // namespace curate

@@ -10,10 +10,8 @@
 namespace curate {
 namespace {
 
-constexpr std::string_view kTopNames[] = {"top_2_gram", "top_3_gram", "top_4_gram"};
-constexpr std::string_view kDuplicatedNames[] = {"duplicated_5_n_grams", "duplicated_6_n_grams",
-                                                 "duplicated_7_n_grams", "duplicated_8_n_grams",
-                                                 "duplicated_9_n_grams", "duplicated_10_n_grams"};
+constexpr auto& kTopNames = GopherRepetition::kTopNames;
+constexpr auto& kDuplicatedNames = GopherRepetition::kDuplicatedNames;
 
 struct Duplicates {
   std::size_t parts = 0, code_points = 0;
@@ -32,6 +30,17 @@ void GopherRepetition::visit(base::OptionVisitor& v) {
   }
   for (int i = 0; i < 6; ++i) {
     v(kDuplicatedNames[i], duplicated_n_grams[i], "largest share of characters in repeated n-grams of words");
+  }
+}
+
+void GopherRepetition::split_parts(Document& document, bool paragraphs) const {
+  std::vector<std::string_view>& parts = document.scratch().parts;
+  if (paragraphs) {
+    split_at_newline_runs(strip(document.text()), 2, parts);
+  } else if (semantics == Semantics::kDatatrove2) {
+    parts = document.lines();
+  } else {
+    split_at_newline_runs(semantics == Semantics::kGopherPaper ? strip(document.text()) : document.text(), 1, parts);
   }
 }
 
@@ -60,16 +69,12 @@ Verdict GopherRepetition::apply(Document& document, std::vector<Measure>* measur
     return threshold != 0 && judge.above(name, value, threshold);
   };
 
-  split_at_newline_runs(strip(text), 2, parts);
+  split_parts(document, true);
   Duplicates paragraphs = duplicates();
   if (over("dup_para_frac", ratio(paragraphs.parts, parts.size()), dup_para_frac)) return judge.verdict();
   if (over("dup_para_char_frac", paragraphs.code_points / length, dup_para_char_frac)) return judge.verdict();
 
-  if (semantics == Semantics::kDatatrove2) {
-    parts = document.lines();
-  } else {
-    split_at_newline_runs(semantics == Semantics::kGopherPaper ? strip(text) : text, 1, parts);
-  }
+  split_parts(document, false);
   Duplicates lines = duplicates();
   if (over("dup_line_frac", ratio(lines.parts, parts.size()), dup_line_frac)) return judge.verdict();
   if (over("dup_line_char_frac", lines.code_points / length, dup_line_char_frac)) return judge.verdict();
@@ -148,6 +153,15 @@ std::int64_t GopherQuality::count_stop_words(Document& document, std::int64_t en
   return count;
 }
 
+bool GopherQuality::is_bullet(std::string_view line) {
+  line = strip_left(line);
+  return line.starts_with("•") || line.starts_with("-");
+}
+bool GopherQuality::ends_in_ellipsis(std::string_view line) {
+  line = strip_right(line);
+  return line.ends_with("...") || line.ends_with("…");
+}
+
 Verdict GopherQuality::apply(Document& document, std::vector<Measure>* measures) const {
   Judge judge(measures);
   std::string_view text = document.text();
@@ -185,9 +199,8 @@ Verdict GopherQuality::apply(Document& document, std::vector<Measure>* measures)
   const std::vector<std::string_view>& lines = document.lines();
   std::size_t bullets = 0, ellipses = 0;
   for (std::string_view line : lines) {
-    std::string_view left = strip_left(line), right = strip_right(line);
-    bullets += left.starts_with("•") || left.starts_with("-");
-    ellipses += right.ends_with("...") || right.ends_with("…");
+    bullets += is_bullet(line);
+    ellipses += ends_in_ellipsis(line);
   }
   if (max_bullet_lines_ratio != 0 &&
       judge.above("gopher_too_many_bullets", ratio(bullets, lines.size()), max_bullet_lines_ratio)) {

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "curate/semantics.h"
@@ -26,8 +27,16 @@ class GopherRepetition : public Step {
   void visit(base::OptionVisitor& v) override;
   void prepare() override { semantics.prepare(); }
   Verdict apply(Document& document, std::vector<Measure>* measures = nullptr) const override;
+  std::vector<Evidence> evidence(Document& document, std::string_view measure) const override;
+
+  static constexpr std::string_view kTopNames[] = {"top_2_gram", "top_3_gram", "top_4_gram"};
+  static constexpr std::string_view kDuplicatedNames[] = {"duplicated_5_n_grams", "duplicated_6_n_grams",
+                                                          "duplicated_7_n_grams", "duplicated_8_n_grams",
+                                                          "duplicated_9_n_grams", "duplicated_10_n_grams"};
 
  private:
+  /// Paragraphs or lines into the scratch parts.
+  void split_parts(Document& document, bool paragraphs) const;
   void check_n_grams(Document& document, double length, Judge& judge) const;
 };
 
@@ -46,6 +55,10 @@ class GopherQuality : public Step {
   void visit(base::OptionVisitor& v) override;
   void prepare() override;
   Verdict apply(Document& document, std::vector<Measure>* measures = nullptr) const override;
+  std::vector<Evidence> evidence(Document& document, std::string_view measure) const override;
+
+  static bool is_bullet(std::string_view line);
+  static bool ends_in_ellipsis(std::string_view line);
 
  private:
   std::int64_t count_stop_words(Document& document, std::int64_t enough) const;

@@ -1,6 +1,9 @@
 #include "curate/language.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <numeric>
 
 #include "base/error.h"
 #include "base/text.h"
@@ -43,6 +46,18 @@ Verdict Language::apply(Document& document, std::vector<Measure>* measures) cons
   Judge judge(measures);
   judge.check("language", value, min_score, !(value > min_score));
   return judge.verdict();
+}
+
+std::vector<Evidence> Language::evidence(Document& document, std::string_view measure) const {
+  if (measure.empty()) return {};
+  std::span<const float> scores = classifier_->predict(document.text(), document.fasttext_scratch(*classifier_));
+  std::vector<std::size_t> order(scores.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return scores[a] > scores[b]; });
+  std::vector<Evidence> result;
+  for (std::size_t i = 0; i < std::min<std::size_t>(3, order.size()); ++i)
+    result.push_back({fmt::format("{} {:.4g}", classifier_->labels()[order[i]], scores[order[i]]), {}});
+  return result;
 }
 
 }  // namespace curate

@@ -21,6 +21,7 @@ class Language : public Step {
   void visit(base::OptionVisitor& v) override;
   void prepare() override;
   Verdict apply(Document& document, std::vector<Measure>* measures = nullptr) const override;
+  std::vector<Evidence> evidence(Document& document, std::string_view measure) const override;
 
  private:
   std::unique_ptr<FastText> classifier_;

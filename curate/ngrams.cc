@@ -39,6 +39,7 @@ TopNGrams::TopNGrams(Document& document, const Words& words)
 std::uint64_t TopNGrams::next() {
   const std::vector<Word>& words = words_.all();
   const std::size_t n = ++n_;
+  times_ = 0;
   if (words.size() < n) return 0;
   const auto positions = static_cast<std::uint32_t>(words.size() - n + 1);
   Counter& counter = document_.scratch().counter;
@@ -95,6 +96,8 @@ std::uint64_t TopNGrams::next() {
   }
   std::uint64_t length = n - 1;
   for (std::size_t j = 0; j < n; ++j) length += words[best_position + j].code_points;
+  position_ = best_position;
+  times_ = best;
   return length * best;
 }
 
@@ -150,7 +153,7 @@ DuplicateNGrams::DuplicateNGrams(Document& document, const Words& words, std::si
   }
 }
 
-std::uint64_t DuplicateNGrams::code_points(std::size_t n) {
+std::uint64_t DuplicateNGrams::code_points(std::size_t n, std::vector<std::uint32_t>* repeats) {
   if (candidates_.empty()) return 0;
   const std::vector<Word>& words = words_.all();
   Counter& counter = document_.scratch().counter;
@@ -164,6 +167,7 @@ std::uint64_t DuplicateNGrams::code_points(std::size_t n) {
     if (entry.count > 0) {
       for (std::size_t j = 0; j < n; ++j) repeated += words[i + j].code_points;
       next = i + n;
+      if (repeats) repeats->push_back(i);
     }
     entry.count = 1;
   }

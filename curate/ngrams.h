@@ -15,11 +15,15 @@ class TopNGrams {
   /// occurrences; one occurrence counts too. 0 when there are fewer than n words. Call with n = 2, 3, 4, ...: each time
   /// one more.
   std::uint64_t next();
+  /// Of the last next(): the first word of that n-gram, and its occurrences (0: fewer than n words).
+  std::uint32_t position() const { return position_; }
+  std::uint32_t times() const { return times_; }
 
  private:
   Document& document_;
   const Words& words_;
   std::size_t n_ = 1;
+  std::uint32_t position_ = 0, times_ = 0;
   // Positions whose (n_)-gram occurs more than once: only there can an (n_ + 1)-gram do so.
   std::vector<std::uint32_t>& repeated_;
 };
@@ -29,7 +33,8 @@ class TopNGrams {
 class DuplicateNGrams {
  public:
   DuplicateNGrams(Document& document, const Words& words, std::size_t least);
-  std::uint64_t code_points(std::size_t n);  ///< n >= least
+  /// n >= least. `repeats` receives the first words of the n-grams that counted.
+  std::uint64_t code_points(std::size_t n, std::vector<std::uint32_t>* repeats = nullptr);
 
  private:
   Document& document_;

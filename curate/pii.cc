@@ -47,4 +47,18 @@ Verdict Pii::apply(Document& document, std::vector<Measure>* measures) const {
   return judge.verdict();
 }
 
+std::vector<Evidence> Pii::evidence(Document& document, std::string_view measure) const {
+  std::vector<PiiFind> finds;
+  std::vector<Evidence> result;
+  if (!measure.empty()) return result;  // they are shown for the step as a whole
+  find_pii(document.text(), private_ips, finds);
+  for (const PiiFind& find : finds) {
+    const auto kind = static_cast<std::size_t>(find.kind);
+    if (action[kind] == "off") continue;
+    result.push_back({std::string(kPiiNames[kind]) + (action[kind] == "mask" ? ", masked" : ", counted"),
+                      document.text().substr(find.begin, find.end - find.begin)});
+  }
+  return result;
+}
+
 }  // namespace curate

@@ -40,6 +40,7 @@ class Pii : public Step {
 
   void visit(base::OptionVisitor& v) override;
   Verdict apply(Document& document, std::vector<Measure>* measures = nullptr) const override;
+  std::vector<Evidence> evidence(Document& document, std::string_view measure) const override;
 };
 
 /// Of digits and letters without blanks: the ISO 7064 mod 97-10 check of an IBAN with a known country's length.

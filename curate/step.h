@@ -26,6 +26,14 @@ struct Verdict {
   double value = 0, threshold = 0;
 };
 
+/// What a measure counted, for `explain`: a piece of the text, or words where there is no piece to show.
+struct Evidence {
+  std::string what;       ///< "the 2-gram", "no punctuation at its end"
+  std::string_view span;  ///< in the document's text, or in the words' base(); empty: no place
+  std::uint64_t times = 1;
+  std::uint64_t characters = 0;  ///< code points of one, as the measure counts them; 0: it does not count them
+};
+
 /// A step: options (visit), what it needs loaded (prepare), what it decides (apply). After prepare it is immutable and
 /// used by many threads at once; per-thread scratch lives in the Document.
 class Step : public base::OptionGroup {
@@ -35,6 +43,9 @@ class Step : public base::OptionGroup {
   /// Decides; may set scores and edit the text. Stops at the first failing measure unless `measures` is given, then
   /// every measure is computed and appended (slower; for explain). The verdict is the same either way.
   virtual Verdict apply(Document& document, std::vector<Measure>* measures = nullptr) const = 0;
+  /// What `measure` counted in a document that `apply` would see, the weightiest first; for "", what the step does
+  /// beside measuring. Found by the helpers that `apply` counts with. Never asked in a run.
+  virtual std::vector<Evidence> evidence(Document&, std::string_view /*measure*/) const { return {}; }
 };
 
 /// Name -> maker for every step that can stand in `steps:`. `deduplicate` is one of them, but it is run by the settle

@@ -1,11 +1,14 @@
 #include "curate/textbook.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cstdlib>
 
 #include "base/error.h"
 #include "base/text.h"
 #include "curate/judge.h"
+#include "curate/lines.h"
 #include "curate/models.h"
 #include "curate/scorer_text.h"
 
@@ -52,10 +55,9 @@ void Textbook::prepare() {
   }
 }
 
-double Textbook::score(Document& document) const {
-  if (style_) return style_->score(document.text(), document.style_features());
+double Textbook::score(Document& document, std::string_view text) const {
+  if (style_) return style_->score(text, document.style_features());
   std::string& line = document.scratch().bytes;
-  std::string_view text = document.text();
   if (input == "scorer") {
     scorer_text(text, line);
     text = line;
@@ -68,11 +70,26 @@ double Textbook::score(Document& document) const {
 }
 
 Verdict Textbook::apply(Document& document, std::vector<Measure>* measures) const {
-  const double score = this->score(document);
+  const double score = this->score(document, document.text());
   document.set_score("textbook", score);
   Judge judge(measures);
   judge.below("textbook", score, min_score);
   return judge.verdict();
+}
+
+std::vector<Evidence> Textbook::evidence(Document& document, std::string_view measure) const {
+  if (measure.empty()) return {};
+  constexpr std::size_t kLeast = 200;  // bytes; less says nothing
+  std::vector<std::string_view> paragraphs;
+  split_at_newline_runs(document.text(), 2, paragraphs);
+  std::vector<std::pair<double, std::string_view>> scored;
+  for (std::string_view paragraph : paragraphs)
+    if (paragraph.size() >= kLeast) scored.emplace_back(score(document, paragraph), paragraph);
+  std::stable_sort(scored.begin(), scored.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
+  std::vector<Evidence> result;
+  for (const auto& [score, paragraph] : scored)
+    result.push_back({fmt::format("this paragraph alone scores {:.4g}", score), paragraph});
+  return result;
 }
 
 }  // namespace curate

@@ -25,9 +25,10 @@ class Textbook : public Step {
   void visit(base::OptionVisitor& v) override;
   void prepare() override;
   Verdict apply(Document& document, std::vector<Measure>* measures = nullptr) const override;
+  std::vector<Evidence> evidence(Document& document, std::string_view measure) const override;
 
  private:
-  double score(Document& document) const;
+  double score(Document& document, std::string_view text) const;
 
   std::unique_ptr<TextbookModel> style_;         ///< this one,
   std::unique_ptr<FastText> classifier_;         ///< or this one

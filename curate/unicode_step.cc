@@ -149,4 +149,12 @@ Verdict Unicode::apply(Document& document, std::vector<Measure>* measures) const
   return judge.verdict();
 }
 
+std::vector<Evidence> Unicode::evidence(Document& document, std::string_view measure) const {
+  constexpr std::string_view kReplacement = "\xEF\xBF\xBD";
+  const std::size_t at = document.text().find(kReplacement);
+  if (measure != "unicode_replacement" || at == std::string_view::npos) return {};
+  return {{"U+FFFD, the first of them here", document.text().substr(at, kReplacement.size()),
+           count_string(document.text(), kReplacement), 0}};
+}
+
 }  // namespace curate

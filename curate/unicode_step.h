@@ -28,6 +28,7 @@ class Unicode : public Step {
 
   void visit(base::OptionVisitor& v) override;
   Verdict apply(Document& document, std::vector<Measure>* measures = nullptr) const override;
+  std::vector<Evidence> evidence(Document& document, std::string_view measure) const override;
 };
 
 }  // namespace curate

@@ -99,6 +99,13 @@ TEST(HostileTexts, EveryStepTakesLinearTime) {
   Outcome outcome = run(folder, {file}, all_steps(folder, 3, false), {"--keep-values"});
   EXPECT_EQ(outcome.report["read"]["records"], 2 * texts.size());
   EXPECT_EQ(outcome.report["quarantined"]["records"], 0);
+  for (const char* semantics : {"datatrove-0.2", "gopher-paper"}) {
+    std::string steps = "steps:\n";
+    for (const char* step : {"gopher_repetition", "gopher_quality", "fineweb", "c4"})
+      if (std::string_view(semantics) == "datatrove-0.2" || std::string_view(step).starts_with("gopher"))
+        steps += std::string("  - ") + step + ": {semantics: " + semantics + "}\n";
+    EXPECT_EQ(run(folder, {file}, steps, {"--keep-values"}).report["quarantined"]["records"], 0);
+  }
 }
 
 TEST(HostileTexts, ATextOfTwoHundredMegabytesGoesThroughEveryStep) {
