@@ -139,7 +139,7 @@ void C4::prepare() {
 }
 
 Verdict C4::apply(Document& document, std::vector<Measure>* measures, std::vector<Evidence>* evidence) const {
-  Judge judge(measures);
+  Judge judge(measures, document);
   const std::string_view text = document.text();
   const bool original = semantics == Semantics::kTensorflow;
   if (max_document_length != 0 &&

@@ -143,7 +143,7 @@ double Decontaminate::overlap(const Item& item, const std::vector<std::uint64_t>
 }
 
 Verdict Decontaminate::apply(Document& document, std::vector<Measure>* measures) const {
-  Judge judge(measures);
+  Judge judge(measures, document);
   std::vector<std::uint64_t> words;
   hash_benchmark_words(document.text(), words);
   double best = 0;

@@ -16,6 +16,8 @@
 
 namespace curate {
 
+struct Measure;
+
 /// Reused for one document after another by one thread, so that its buffers are allocated once.
 /// All lengths are Unicode code points, as in datatrove, unless a name says bytes.
 class Document {
@@ -38,6 +40,10 @@ class Document {
   void set_label(std::string_view name, std::string_view value);
   const std::vector<std::pair<std::string, double>>& scores() const { return scores_; }
   const std::vector<std::pair<std::string, std::string>>& labels() const { return labels_; }
+
+  /// Where the rules note the measures that the document passed; null (the default): nowhere. Stays over a reset.
+  std::vector<Measure>* passed_measures() const { return passed_measures_; }
+  void note_passed_measures(std::vector<Measure>* passed) { passed_measures_ = passed; }
 
   // Views of the text, each computed on first use. They are valid until the next reset or replace_text.
 
@@ -68,6 +74,7 @@ class Document {
 
  private:
   std::string_view text_, id_, source_;
+  std::vector<Measure>* passed_measures_ = nullptr;
   std::string own_text_;
   int version_ = 0;
   enum Cached : unsigned {

@@ -49,7 +49,7 @@ void FineWeb::find_lines(Document& document) {
 }
 
 Verdict FineWeb::apply(Document& document, std::vector<Measure>* measures) const {
-  Judge judge(measures);
+  Judge judge(measures, document);
   std::vector<std::string_view>& lines = document.scratch().parts;
   find_lines(document);
   std::size_t breaks = document.newline_parts().size() - 1;

@@ -45,7 +45,7 @@ void GopherRepetition::split_parts(Document& document, bool paragraphs) const {
 }
 
 Verdict GopherRepetition::apply(Document& document, std::vector<Measure>* measures) const {
-  Judge judge(measures);
+  Judge judge(measures, document);
   std::string_view text = document.text();
   if (text.empty()) {
     judge.check("empty", 0, 0, true);
@@ -163,7 +163,7 @@ bool GopherQuality::ends_in_ellipsis(std::string_view line) {
 }
 
 Verdict GopherQuality::apply(Document& document, std::vector<Measure>* measures) const {
-  Judge judge(measures);
+  Judge judge(measures, document);
   std::string_view text = document.text();
   const std::vector<Word>& words = document.words(semantics.splitter()).all();
   const bool all_words = semantics == Semantics::kGopherPaper;

@@ -13,10 +13,12 @@ inline double ratio(double a, double b) { return b == 0 ? 0 : a / b; }
 
 class Judge {
  public:
-  explicit Judge(std::vector<Measure>* measures) : measures_(measures) {}
+  Judge(std::vector<Measure>* measures, const Document& document)
+      : measures_(measures), passed_(document.passed_measures()) {}
   /// Records a measure. True: the rule has failed and nobody asks for the rest, so stop.
   bool check(std::string_view name, double value, double threshold, bool failed) {
     if (measures_) measures_->push_back({name, value, threshold, failed});
+    if (!failed && passed_) passed_->push_back({name, value, threshold, false});
     if (failed && verdict_.keep) verdict_ = {false, name, value, threshold};
     return failed && !measures_;
   }
@@ -32,6 +34,7 @@ class Judge {
 
  private:
   std::vector<Measure>* measures_;
+  std::vector<Measure>* passed_;
   Verdict verdict_;
 };
 

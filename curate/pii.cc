@@ -16,7 +16,7 @@ void Pii::visit(base::OptionVisitor& v) {
 }
 
 Verdict Pii::apply(Document& document, std::vector<Measure>* measures) const {
-  Judge judge(measures);
+  Judge judge(measures, document);
   std::string_view text = document.text();
   std::vector<PiiFind> finds;
   find_pii(text, private_ips, finds);

@@ -42,7 +42,7 @@ json make_report(const RunOptions& options, const RunFacts& facts, const Statist
                       {"source", facts.fields.source},
                       {"date", facts.fields.date}};
   for (const char* key : {"read", "kept", "dropped", "quarantined", "input_bytes", "errors", "sources", "languages",
-                          "lengths", "clusters", "samples"})
+                          "lengths", "clusters", "samples", "near_misses"})
     report[key] = all[key];
   report["steps"] = json::array();
   for (const base::NamedGroup& step : options.steps) {

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "base/text.h"
 #include "curate/report.h"
@@ -25,8 +26,9 @@ h1{font-size:1.5rem;margin:.2rem 0}h2{font-size:1.15rem;margin:2.2rem 0 .6rem;bo
 .alarm td{background:var(--alarmbg)}.alarmtext{color:var(--alarm);font-weight:600}
 .funnel{display:grid;grid-template-columns:minmax(7rem,auto) 1fr auto;gap:.3rem .7rem;align-items:center}
 .grid{display:grid;grid-template-columns:repeat(auto-fit,minmax(280px,1fr));gap:1rem}.plot{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:.7rem}.histogram{position:relative;display:flex;align-items:flex-end;height:120px;gap:1px;border-bottom:1px solid var(--line)}.histogram>i{flex:1;background:var(--bar);min-height:0}.histogram>u{position:absolute;top:0;bottom:0;border-left:2px dashed var(--alarm)}.axis{display:flex;justify-content:space-between;color:var(--soft);font-size:.8rem}
-@media(max-width:640px){td.wide,th.wide{display:none}}
+@media(max-width:640px){td.wide,th.wide{display:none}.funnel{grid-template-columns:1fr auto;grid-auto-flow:dense}.funnel>.track{grid-column:1/-1}}
 details{background:var(--card);border:1px solid var(--line);border-radius:8px;margin:.4rem 0;padding:.3rem .8rem}summary{cursor:pointer}article{border-top:1px solid var(--line);padding:.5rem 0}pre{white-space:pre-wrap;overflow-wrap:anywhere;margin:.3rem 0;max-height:16rem;overflow:auto;font:13px/1.45 ui-monospace,monospace}
+.beside{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,340px),1fr));gap:0 1.2rem}.beside section{min-width:0}h3{font-size:.95rem;margin:.6rem 0 .3rem}
 )css";
 
 std::string escaped(std::string_view text) {
@@ -244,8 +246,8 @@ std::string time_table(const json& report) {
 }
 
 std::string samples(const json& report) {
-  auto list = [&](const std::string& title, const json& all) {
-    std::string html = fmt::format("<details><summary>{} <span class=soft>({})</span></summary>", title, all.size());
+  auto articles = [](const json& all) {
+    std::string html;
     for (const json& sample : all) {
       const std::string& text = sample["text"].get_ref<const std::string&>();
       html += fmt::format("<article><b>{}</b> <span class=soft>{}, {} bytes{}{}</span><pre>{}{}</pre></article>",
@@ -253,15 +255,40 @@ std::string samples(const json& report) {
                           sample["note"].get_ref<const std::string&>().empty() ? "" : "; ", text_of(sample["note"]),
                           escaped(text), text.size() < whole(sample["bytes"]) ? " …" : "");
     }
-    return html + "</details>";
+    return html;
   };
-  std::string html = "<h2>To read</h2><p class=soft>Up to twenty documents each, chosen by the hash of their id.</p>";
-  if (report["samples"].contains("kept")) html += list("kept", report["samples"]["kept"]);
-  for (const json& step : report["steps"])
-    for (const auto& [reason, number] : step["reasons"].items()) {
-      const std::string group = step["step"].get<std::string>() + ": " + reason;
-      if (report["samples"].contains(group)) html += list("dropped by " + escaped(group), report["samples"][group]);
+  std::string html =
+      "<h2>To read</h2><p class=soft>Up to twenty documents each. Those dropped and the kept ones are chosen by the "
+      "hash "
+      "of their id; beside the dropped ones stand the documents that passed every rule, and this one most "
+      "narrowly.</p>";
+  if (report["samples"].contains("kept"))
+    html += fmt::format("<details><summary>kept <span class=soft>({})</span></summary>{}</details>",
+                        report["samples"]["kept"].size(), articles(report["samples"]["kept"]));
+  for (const json& step : report["steps"]) {
+    // Reasons that dropped something, and measures that dropped nothing but were passed narrowly.
+    const std::string prefix = step["step"].get<std::string>() + ": ";
+    std::set<std::string> groups;
+    for (const char* key : {"samples", "near_misses"})
+      for (const auto& [group, list] : report[key].items())
+        if (group.starts_with(prefix)) groups.insert(group);
+    for (const std::string& group : groups) {
+      const json none = json::array();
+      const json& dropped = report["samples"].contains(group) ? report["samples"][group] : none;
+      const json& near = report["near_misses"].contains(group) ? report["near_misses"][group] : none;
+      const std::string reason = group.substr(prefix.size());
+      const std::uint64_t number = step["reasons"].contains(reason) ? whole(step["reasons"][reason]) : 0;
+      const bool pairs = reason == "near_duplicate";
+      const char* second = pairs ? "kept of the most doubtful pairs" : "passed most narrowly";
+      html += fmt::format(
+          "<details><summary>{} <span class=soft>(dropped {})</span></summary><div class=beside><section><h3>dropped "
+          "({} of them)</h3>{}</section><section><h3>{} ({})</h3>{}</section></div></details>",
+          escaped(group), count(number), dropped.size(), dropped.empty() ? "<p class=soft>none</p>" : articles(dropped),
+          second, near.size(),
+          near.empty() ? "<p class=soft>none: this reason has no value that a kept document could come near</p>"
+                       : articles(near));
     }
+  }
   return html;
 }
 

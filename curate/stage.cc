@@ -2,11 +2,14 @@
 
 #include <fmt/format.h>
 #include <time.h>
+#include <xxhash.h>
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <unordered_map>
 
 #include "base/error.h"
 #include "base/stream.h"
@@ -109,8 +112,38 @@ std::string_view spilled_text(const SpillReader::Buffer& buffer, const SpillEntr
   return record.text;
 }
 
+// The smallest margins that one thread has met for each measure: only a document among them can be among the samples of
+// the whole run, so that most documents cost a few comparisons.
+class NearMisses {
+ public:
+  /// Would this one be among the samples of the measure, the `number`-th that `rule` noted? Its group, or null.
+  const std::string* admit(const Rule& rule, std::size_t number, std::string_view measure, double margin,
+                           std::uint64_t hash) {
+    std::vector<Group>& groups = of_rule_[&rule];
+    if (number >= groups.size() || groups[number].measure != measure) {
+      for (number = 0; number < groups.size() && groups[number].measure != measure;) ++number;
+      if (number == groups.size()) groups.push_back({measure, rule.label + ": " + std::string(measure), {}});
+    }
+    Group& group = groups[number];
+    const std::pair<double, std::uint64_t> one(margin, hash);
+    if (group.best.size() == Specimen::kPerGroup && group.best.back() < one) return nullptr;
+    group.best.insert(std::upper_bound(group.best.begin(), group.best.end(), one), one);
+    if (group.best.size() > Specimen::kPerGroup) group.best.pop_back();
+    return &group.name;
+  }
+
+ private:
+  struct Group {
+    std::string_view measure;
+    std::string name;
+    std::vector<std::pair<double, std::uint64_t>> best;  ///< margin, hash of the id; ascending
+  };
+  std::unordered_map<const Rule*, std::vector<Group>> of_rule_;
+};
+
 struct StageWorker::State {
   explicit State(const StageSetup& s) : setup(s) {
+    document.note_passed_measures(&passed);
     if (s.plan.deduplicate != nullptr) fingerprinter.emplace(*s.plan.deduplicate);
   }
   const StageSetup& setup;
@@ -118,7 +151,9 @@ struct StageWorker::State {
   Document document;
   std::optional<Fingerprinter> fingerprinter;
   std::string members, spill_bytes, values, fails;
-  std::vector<Measure> measures;
+  std::vector<Measure> measures, passed;  ///< passed: by all rules so far, one rule behind another
+  std::vector<std::size_t> passed_ends;   ///< one a rule
+  NearMisses near_misses;
   SpillReader::Buffer buffer, other_buffer;
   bool huge = false;  ///< a record has grown the buffers beyond what is kept for the next block
 
@@ -128,6 +163,7 @@ struct StageWorker::State {
             BlockResult& result);
   void keep_spilled(const SpillEntry& entry, std::string_view text, BlockResult& result);
   void count_kept(std::string_view id, std::string_view source, std::string_view text, BlockResult& result);
+  void note_near_misses(std::string_view text, Statistics& statistics);
   void restore(const SpillEntry& entry);
   void note_values(const Rule& rule, const Verdict& verdict);
   void finish(BlockResult& result);
@@ -154,7 +190,7 @@ void StageWorker::State::drop(std::string_view line, std::string_view id, std::s
   counts.dropped.add(text.size());
   ++counts.reasons[reason];
   ++statistics.sources[std::string(source)].dropped[label];
-  statistics.add_sample(label + ": " + reason, id, source, text, note);
+  Statistics::add_sample(statistics.samples, label + ": " + reason, id, source, text, note);
 }
 
 void StageWorker::State::count_kept(std::string_view id, std::string_view source, std::string_view text,
@@ -164,7 +200,24 @@ void StageWorker::State::count_kept(std::string_view id, std::string_view source
   statistics.kept.add(text.size());
   statistics.sources[std::string(source)].kept.add(text.size());
   ++statistics.lengths_kept[static_cast<std::size_t>(length_bin(text.size()))];
-  statistics.add_sample("kept", id, source, text, "");
+  Statistics::add_sample(statistics.samples, "kept", id, source, text, "");
+}
+
+// A document has passed all rules: is it among those that came nearest to a threshold?
+void StageWorker::State::note_near_misses(std::string_view text, Statistics& statistics) {
+  const std::uint64_t hash = XXH3_64bits(document.id().data(), document.id().size());
+  std::size_t next = 0;
+  for (std::size_t r = 0; r < passed_ends.size(); ++r) {
+    const Rule& rule = setup.plan.rules[r];
+    for (std::size_t number = 0; next < passed_ends[r]; ++next, ++number) {
+      const Measure& measure = passed[next];
+      const double margin = std::abs(measure.value - measure.threshold);
+      if (!std::isfinite(margin)) continue;
+      if (const std::string* group = near_misses.admit(rule, number, measure.name, margin, hash))
+        Statistics::add_sample(statistics.near_misses, *group, document.id(), document.source(), text,
+                               number_text(measure.value) + " against " + number_text(measure.threshold), margin);
+    }
+  }
 }
 
 // Moves `measures` into what --keep-values writes: "STEP.MEASURE": value, and the names of those that fail.
@@ -189,6 +242,8 @@ void StageWorker::State::judge(std::string_view line, std::string_view original,
                                BlockResult& result) {
   Statistics& statistics = result.statistics;
   const std::size_t scores_before = document.scores().size(), labels_before = document.labels().size();
+  passed.clear();
+  passed_ends.clear();
   Verdict verdict;
   const Rule* stopped = nullptr;
   double start = now();
@@ -204,6 +259,7 @@ void StageWorker::State::judge(std::string_view line, std::string_view original,
     // A second edit has freed the text it read; then a new address must do.
     if (document.text().data() != before && (before != original.data() || document.text() != original))
       counts.edited.add(document.text().size());
+    passed_ends.push_back(passed.size());
     if (setup.keep_values) note_values(rule, verdict);
     const double end = now();
     counts.seconds += end - start;
@@ -242,6 +298,7 @@ void StageWorker::State::judge(std::string_view line, std::string_view original,
          number_text(verdict.value) + " against " + number_text(verdict.threshold), result);
     return;
   }
+  note_near_misses(original, statistics);
   const bool edited = document.text() != original;
   const std::string_view new_text = edited ? document.text() : std::string_view{};
   if (setup.last) {
@@ -380,6 +437,13 @@ BlockResult StageWorker::reread(const SpillReader::Block& block) {
       s.drop(entry.record, entry.id, entry.source, record.text, s.setup.duplicate_label,
              duplicate.exact ? "exact_duplicate" : "near_duplicate", details,
              fmt::format("of {}, Jaccard {}", kept.id, number_text(duplicate.jaccard)), result);
+      // Of the doubtful pairs, those with the lowest Jaccard, the kept document is shown too.
+      if (!duplicate.exact)
+        Statistics::add_sample(
+            result.statistics.near_misses, s.setup.duplicate_label + ": near_duplicate", kept.id, kept.source,
+            spilled_text(other, kept, s.setup.fields, s.parser),
+            fmt::format("kept; {} was dropped, Jaccard {}", entry.id, number_text(duplicate.jaccard)),
+            duplicate.jaccard);
     } else if (s.setup.plan.rules.empty() && s.setup.last) {
       s.keep_spilled(entry, entry.edited ? entry.text : record.text, result);
     } else {

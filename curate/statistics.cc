@@ -21,11 +21,13 @@ int length_bin(std::uint64_t bytes) { return std::min<int>(std::bit_width(bytes 
 
 namespace {
 
-bool smaller(const Sample& a, const Sample& b) { return std::tie(a.hash, a.id) < std::tie(b.hash, b.id); }
+bool smaller(const Specimen& a, const Specimen& b) {
+  return std::tie(a.margin, a.hash, a.id) < std::tie(b.margin, b.hash, b.id);
+}
 
-void insert(std::vector<Sample>& group, Sample sample) {
+void insert(std::vector<Specimen>& group, Specimen sample) {
   group.insert(std::upper_bound(group.begin(), group.end(), sample, smaller), std::move(sample));
-  if (group.size() > Sample::kPerGroup) group.pop_back();
+  if (group.size() > Specimen::kPerGroup) group.pop_back();
 }
 
 void add_count(Count& to, const Count& from) {
@@ -35,18 +37,21 @@ void add_count(Count& to, const Count& from) {
 
 }  // namespace
 
-void Statistics::add_sample(const std::string& group, std::string_view id, std::string_view source,
-                            std::string_view text, std::string note) {
-  std::vector<Sample>& samples_of = samples[group];
-  Sample sample;
+void Statistics::add_sample(Samples& samples, const std::string& group, std::string_view id, std::string_view source,
+                            std::string_view text, std::string note, double margin) {
+  std::vector<Specimen>& samples_of = samples[group];
+  Specimen sample;
   sample.hash = XXH3_64bits(id.data(), id.size());
-  if (samples_of.size() >= Sample::kPerGroup && samples_of.back().hash <= sample.hash) return;
+  sample.margin = margin;
+  if (samples_of.size() >= Specimen::kPerGroup &&
+      std::tie(samples_of.back().margin, samples_of.back().hash) <= std::tie(margin, sample.hash))
+    return;
   sample.id = id.substr(0, 300);
   sample.source = source;
   sample.note = std::move(note);
   sample.bytes = text.size();
-  if (text.size() > Sample::kExcerptBytes) {
-    std::size_t end = Sample::kExcerptBytes;
+  if (text.size() > Specimen::kExcerptBytes) {
+    std::size_t end = Specimen::kExcerptBytes;
     while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;
     text = text.substr(0, end);
   }
@@ -93,10 +98,44 @@ void Statistics::add(const Statistics& other) {
   for (const auto& [size, count] : other.clusters) clusters[size] += count;
   for (const auto& [error, count] : other.errors) errors[error] += count;
   for (const auto& [group, from] : other.samples)
-    for (const Sample& sample : from) insert(samples[group], sample);
+    for (const Specimen& sample : from) insert(samples[group], sample);
+  for (const auto& [group, from] : other.near_misses)
+    for (const Specimen& sample : from) insert(near_misses[group], sample);
 }
 
 namespace {
+
+json samples_json(const Statistics::Samples& groups) {
+  json all = json::object();
+  for (const auto& [group, samples] : groups) {
+    json& list = all[group] = json::array();
+    for (const Specimen& sample : samples)
+      list.push_back({{"hash", sample.hash},
+                      {"id", sample.id},
+                      {"source", sample.source},
+                      {"text", sample.excerpt},
+                      {"note", sample.note},
+                      {"margin", sample.margin},
+                      {"bytes", sample.bytes}});
+  }
+  return all;
+}
+Statistics::Samples samples_from(const json& all) {
+  Statistics::Samples groups;
+  for (const auto& [group, list] : all.items())
+    for (const json& from : list) {
+      Specimen sample;
+      from.at("hash").get_to(sample.hash);
+      from.at("id").get_to(sample.id);
+      from.at("source").get_to(sample.source);
+      from.at("text").get_to(sample.excerpt);
+      from.at("note").get_to(sample.note);
+      from.at("margin").get_to(sample.margin);
+      from.at("bytes").get_to(sample.bytes);
+      groups[group].push_back(std::move(sample));
+    }
+  return groups;
+}
 
 json count_json(const Count& count) { return {{"records", count.records}, {"bytes", count.bytes}}; }
 Count count_from(const json& j) { return {j.at("records").get<std::uint64_t>(), j.at("bytes").get<std::uint64_t>()}; }
@@ -131,17 +170,8 @@ json to_json(const Statistics& s) {
   j["clusters"] = json::object();
   for (const auto& [size, count] : s.clusters) j["clusters"][std::to_string(size)] = count;
   j["errors"] = s.errors;
-  j["samples"] = json::object();
-  for (const auto& [group, samples] : s.samples) {
-    json& list = j["samples"][group] = json::array();
-    for (const Sample& sample : samples)
-      list.push_back({{"hash", sample.hash},
-                      {"id", sample.id},
-                      {"source", sample.source},
-                      {"text", sample.excerpt},
-                      {"note", sample.note},
-                      {"bytes", sample.bytes}});
-  }
+  j["samples"] = samples_json(s.samples);
+  j["near_misses"] = samples_json(s.near_misses);
   return j;
 }
 
@@ -177,17 +207,8 @@ Statistics statistics_from_json(const json& j) {
     j.at("lengths").at("kept").get_to(s.lengths_kept);
     for (const auto& [size, count] : j.at("clusters").items()) s.clusters[std::stoull(size)] = count;
     j.at("errors").get_to(s.errors);
-    for (const auto& [group, list] : j.at("samples").items())
-      for (const json& from : list) {
-        Sample sample;
-        from.at("hash").get_to(sample.hash);
-        from.at("id").get_to(sample.id);
-        from.at("source").get_to(sample.source);
-        from.at("text").get_to(sample.excerpt);
-        from.at("note").get_to(sample.note);
-        from.at("bytes").get_to(sample.bytes);
-        s.samples[group].push_back(std::move(sample));
-      }
+    s.samples = samples_from(j.at("samples"));
+    s.near_misses = samples_from(j.at("near_misses"));
   } catch (const std::exception& error) {
     throw base::Error(std::string("the counts of an earlier run cannot be read: ") + error.what());
   }

@@ -37,10 +37,11 @@ struct ScoreCounts {
   void add(double value);
 };
 
-/// A document to look at. Of each group the ones with the smallest hash are kept: a sample that does not depend on the
-/// order of the input.
-struct Sample {
-  static constexpr std::size_t kPerGroup = 20, kExcerptBytes = 1500;
+/// A document to look at. Of each group the ones with the smallest margin are kept, of equal ones those with the
+/// smallest hash of the id: a sample that does not depend on the order of the input.
+struct Specimen {
+  static constexpr std::size_t kPerGroup = 20, kExcerptBytes = 1000;
+  double margin = 0;  ///< of a near miss: how far its value was from the threshold; else 0
   std::uint64_t hash = 0;
   std::string id, source, excerpt, note;
   std::uint64_t bytes = 0;
@@ -58,12 +59,14 @@ struct Statistics {
   std::map<std::string, ScoreCounts> scores;
   std::map<std::string, std::pair<std::uint64_t, std::uint64_t>> languages;  ///< seen, kept
   LengthCounts lengths_read{}, lengths_kept{};
-  std::map<std::uint64_t, std::uint64_t> clusters;     ///< copies of one document, itself included -> how many
-  std::map<std::string, std::uint64_t> errors;         ///< of quarantined records
-  std::map<std::string, std::vector<Sample>> samples;  ///< "kept" or "STEP: REASON"
+  std::map<std::uint64_t, std::uint64_t> clusters;  ///< copies of one document, itself included -> how many
+  std::map<std::string, std::uint64_t> errors;      ///< of quarantined records
+  using Samples = std::map<std::string, std::vector<Specimen>>;
+  Samples samples;      ///< "kept" or "STEP: REASON"
+  Samples near_misses;  ///< "STEP: REASON": documents that passed the rules, and this one most narrowly
 
-  void add_sample(const std::string& group, std::string_view id, std::string_view source, std::string_view text,
-                  std::string note);
+  static void add_sample(Samples& samples, const std::string& group, std::string_view id, std::string_view source,
+                         std::string_view text, std::string note, double margin = 0);
   void add(const Statistics& other);
 };
 

@@ -72,7 +72,7 @@ double Textbook::score(Document& document, std::string_view text) const {
 Verdict Textbook::apply(Document& document, std::vector<Measure>* measures) const {
   const double score = this->score(document, document.text());
   document.set_score("textbook", score);
-  Judge judge(measures);
+  Judge judge(measures, document);
   judge.below("textbook", score, min_score);
   return judge.verdict();
 }

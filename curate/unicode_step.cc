@@ -123,7 +123,7 @@ void Unicode::visit(base::OptionVisitor& v) {
 }
 
 Verdict Unicode::apply(Document& document, std::vector<Measure>* measures) const {
-  Judge judge(measures);
+  Judge judge(measures, document);
   std::string text(document.text());
   std::size_t line_end_count = line_ends && text.find('\r') != std::string::npos ? unify_line_ends(text) : 0;
   std::size_t mojibake_count = mojibake && !document.ascii() ? repair_mojibake(text) : 0;

@@ -286,5 +286,31 @@ TEST_F(HostileCorpus, SweepEqualsRunning) {
   EXPECT_THROW(sweep("nonsense"), base::UsageError);
 }
 
+// The near misses of a measure are the kept documents whose values lie nearest to its threshold.
+TEST_F(HostileCorpus, NearMissesAreTheNearest) {
+  const std::string out = folder_ / "out";
+  json report = run("steps:\n  - gopher_quality\n  - fineweb\n",
+                    {folder_ / "a.jsonl", "--output", out, "--keep-values", "--threads", "2"})
+                    .report;
+  const std::map<std::string, double> thresholds = {{"gopher_quality.gopher_short_doc", 50},
+                                                    {"gopher_quality.gopher_enough_stop_words", 2},
+                                                    {"gopher_quality.gopher_above_avg_threshold", 10},
+                                                    {"fineweb.list_ratio", 0.3}};
+  for (const auto& [measure, threshold] : thresholds) {
+    std::vector<double> expected, found;
+    for (const json& record : records(out + "/kept"))
+      expected.push_back(std::abs(record["hornbook"]["values"][measure].get<double>() - threshold));
+    std::sort(expected.begin(), expected.end());
+    ASSERT_GT(expected.size(), 100u);
+    expected.resize(20);
+    const std::size_t dot = measure.find('.');
+    for (const json& sample : report["near_misses"][measure.substr(0, dot) + ": " + measure.substr(dot + 1)])
+      found.push_back(sample["margin"]);
+    ASSERT_EQ(found.size(), 20u) << measure;
+    for (std::size_t i = 0; i < 20; ++i) EXPECT_NEAR(found[i], expected[i], 1e-5 * threshold) << measure << " " << i;
+  }
+  EXPECT_FALSE(report["near_misses"].contains("fineweb: empty"));
+}
+
 }  // namespace
 }  // namespace curate
