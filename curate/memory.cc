@@ -17,15 +17,15 @@ constexpr std::uint64_t kFixed = 24 * kMegabyte;  // file buffers, statistics an
 
 }  // namespace
 
-MemoryBudget::MemoryBudget(base::ByteSize asked, int threads)
+MemoryBudget::MemoryBudget(base::ByteSize asked, int threads, std::uint64_t later)
     : total_(asked.bytes > 0 ? asked.bytes : base::machine_memory() / 2), threads_(std::max(1, threads)) {
   const auto count = static_cast<std::uint64_t>(threads_);
   const std::uint64_t fixed = base::resident_memory() + kFixed + count * kWorker;
-  if (asked.bytes > 0 && total_ < fixed + count * kBlock)
+  const std::uint64_t least = std::max(fixed + count * kBlock, base::resident_memory() + kFixed + later);
+  if (asked.bytes > 0 && total_ < least)
     throw base::UsageError({"the memory is too little for " + std::to_string(threads_) + " threads", "--memory",
                             std::to_string(total_ / kMegabyte) + "M",
-                            "at least " + std::to_string((fixed + count * kBlock) / kMegabyte + 1) + "M",
-                            "fewer --threads need less"});
+                            "at least " + std::to_string(least / kMegabyte + 1) + "M", "fewer --threads need less"});
   blocks_ = std::clamp<std::uint64_t>((total_ - std::min(total_, fixed)) / kBlock, count, 4 * count);
   pipeline_ = kFixed + count * kWorker + blocks_ * kBlock;
 }

@@ -14,8 +14,8 @@ inline constexpr const char* kMemoryHelp =
 class MemoryBudget {
  public:
   /// To be made when the models are in memory. Throws UsageError, naming the least, when `asked` is too little for what
-  /// is in memory now and the blocks that the threads work on.
-  MemoryBudget(base::ByteSize asked, int threads);
+  /// is in memory now and the blocks that the threads work on, or `later` bytes that are needed after them.
+  MemoryBudget(base::ByteSize asked, int threads, std::uint64_t later = 0);
   std::uint64_t total() const { return total_; }
   /// For base::ordered_pipeline.
   std::size_t blocks_in_flight() const { return blocks_; }

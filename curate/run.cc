@@ -91,13 +91,8 @@ Run::Run(RunOptions& options, base::Context& context)
   if (reads_parquet || parquet()) base::require_parquet();
   base::BlockReader(files_, options.reading.records());  // refuses what it cannot read, before anything is written
   for (const base::NamedGroup& step : options.steps) dynamic_cast<Step&>(*step.group).prepare();
-  memory_.emplace(options.memory, threads_);  // the models are in memory now
-  if (parquet() && options.memory.bytes > 0 && memory_->left() < kParquetWriterMemory)
-    throw base::UsageError(
-        {"the memory is too little to write Parquet", "--memory", std::to_string(options.memory.bytes >> 20) + "M",
-         "at least " + std::to_string(((options.memory.bytes - memory_->left() + kParquetWriterMemory) >> 20) + 1) +
-             "M",
-         ""});
+  // The models are in memory now. Parquet is written at the end, beside what the stages leave in the heap.
+  memory_.emplace(options.memory, threads_, parquet() ? kParquetWriterMemory * 3 / 2 : 0);
   stages_ = plan_stages(options.steps);
   base::prepare_output_folder(output_, options.resume, options.overwrite);
   start_or_resume(context.run_yaml);

@@ -122,7 +122,7 @@ def main():
         with open(config, "w") as out:
             out.write("steps:\n  - deduplicate: {keep: longest}\n")
         over, digests = False, set()
-        print(f"{'command':<12} {'budget':>8} {'peak MB':>9} {'peak/budget':>12} {'wall s':>8} {'CPU s':>8}  result")
+        print(f"{'command':<12} {'budget':>8} {'peak MiB':>9} {'peak/budget':>12} {'wall s':>8} {'CPU s':>8}  result")
         for memory in options.memory:
             budget = float(memory[:-1]) * UNITS[memory[-1]]
             output = os.path.join(work, "out")
