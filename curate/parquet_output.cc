@@ -112,7 +112,15 @@ ParquetSummary write_parquet(const fs::path& staged, const fs::path& folder, con
           return next++;
         },
         [&](std::size_t number, int) {
-          return write_shard(shards[number], folder / fmt::format("{:05}.parquet", number), type, *like, options.level);
+          try {
+            return write_shard(shards[number], folder / fmt::format("{:05}.parquet", number), type, *like,
+                               options.level);
+          } catch (const base::Error& error) {
+            base::ErrorFacts facts = error.facts();
+            if (facts.advice.empty())
+              facts.advice = "mend that (a full disk: free some space), then go on with --resume";
+            throw base::Error(facts);
+          }
         },
         [&](const std::vector<std::string>& columns) { unfit.insert(columns.begin(), columns.end()); });
     for (const std::string& column : unfit) like->forget(column);

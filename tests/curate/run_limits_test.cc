@@ -130,22 +130,23 @@ TEST(RunLimits, KeptSetDoesNotDependOnOrderOrShards) {
 }
 
 // No file may grow beyond a limit: to the program, a full disk.
+struct Limit {
+  explicit Limit(rlim_t bytes) : handler(std::signal(SIGXFSZ, SIG_IGN)) {
+    getrlimit(RLIMIT_FSIZE, &before);
+    rlimit now{bytes, before.rlim_max};
+    setrlimit(RLIMIT_FSIZE, &now);
+  }
+  ~Limit() {
+    setrlimit(RLIMIT_FSIZE, &before);
+    std::signal(SIGXFSZ, handler);
+  }
+  void (*handler)(int);
+  rlimit before{};
+};
+
 TEST(RunLimits, FullDiskIsAClearErrorAndNothingIsLost) {
   TemporaryFolder folder;
   folder.write("a.jsonl", joined(make_lines(10000)));
-  struct Limit {
-    explicit Limit(rlim_t bytes) : handler(std::signal(SIGXFSZ, SIG_IGN)) {
-      getrlimit(RLIMIT_FSIZE, &before);
-      rlimit now{bytes, before.rlim_max};
-      setrlimit(RLIMIT_FSIZE, &now);
-    }
-    ~Limit() {
-      setrlimit(RLIMIT_FSIZE, &before);
-      std::signal(SIGXFSZ, handler);
-    }
-    void (*handler)(int);
-    rlimit before{};
-  };
   struct Case {
     std::string steps;
     std::uint64_t bytes;
@@ -173,6 +174,28 @@ TEST(RunLimits, FullDiskIsAClearErrorAndNothingIsLost) {
     run(full.steps, with({out, "--resume"}));
     EXPECT_TRUE(outputs(out) == outputs(whole));
   }
+}
+
+// Many columns of few rows: the Parquet file is far larger than the JSONL it is made of.
+TEST(RunLimits, FullDiskWhileParquetIsWritten) {
+  TemporaryFolder folder;
+  json record = {{"text", "a text"}};
+  for (int i = 0; i < 500; ++i) record["field" + std::to_string(i)] = i;
+  const std::string input = folder.write("a.jsonl", record.dump() + "\n"), out = folder / "out",
+                    whole = folder / "whole";
+  run("steps: []\n", {input, "--format", "parquet", "--output", whole});
+  std::string error;
+  {
+    Limit limit(50'000);
+    error = error_of([&] { run("steps: []\n", {input, "--format", "parquet", "--output", out}); });
+  }
+  EXPECT_THAT(error, HasSubstr("kept/00000.parquet"));
+  EXPECT_THAT(error, HasSubstr("File too large"));
+  EXPECT_THAT(error, HasSubstr("--resume"));
+  EXPECT_TRUE(fs::is_empty(out + "/kept"));
+  EXPECT_EQ(records(out + "/.work/kept").size(), 1u);
+  run("steps: []\n", {input, "--format", "parquet", "--output", out, "--resume"});
+  EXPECT_TRUE(outputs(out) == outputs(whole));
 }
 
 TEST(RunLimits, UnreadableFileIsAClearError) {
