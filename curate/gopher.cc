@@ -10,9 +10,6 @@
 namespace curate {
 namespace {
 
-constexpr auto& kTopNames = GopherRepetition::kTopNames;
-constexpr auto& kDuplicatedNames = GopherRepetition::kDuplicatedNames;
-
 struct Duplicates {
   std::size_t parts = 0, code_points = 0;
 };

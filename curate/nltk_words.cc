@@ -22,7 +22,7 @@ class Characters {
   std::array<bool, 256> member_{};
 };
 
-constexpr Characters kPadded("[](){}<>"), kSymbols(";@#$%&"), kMarks("?!"), kStars("*"), kQuotes("\"");
+constexpr Characters kPadded("[](){}<>"), kSymbols(";@#$%&"), kMarks("?!"), kStars("*");
 constexpr Characters kBeforeQuote(" ([{<"), kClosing("])}>\"'");
 
 bool word_before(std::string_view text, std::size_t position) {
