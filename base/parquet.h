@@ -22,9 +22,10 @@ void require_parquet();
 ///   bool, integers up to 64 bits, float, double  as in JSON; a number that is not finite is null
 ///   string, dictionary                           a string
 ///   binary                                       base64, unless it is the text field: then text
-///   timestamp, date, time                        ISO 8601, "2024-05-01T12:30:00.250Z"; without Z where there is no
-///   zone duration                                     a whole number of its unit decimal a string, "12.50" list,
-///   struct, map                            an array, an object, an array of {"key", "value"}
+///   timestamp, date, time                        ISO 8601, "2024-05-01T12:30:00.250Z"; no Z without a time zone
+///   duration                                     a whole number of its unit
+///   decimal                                      a string, "12.50"
+///   list, struct, map                            an array, an object, an array of {"key", "value"}
 ///
 /// A file whose footer is broken, that names a column twice or has one of another type, is one piece of bad bytes; so
 /// are the rows of a row group from its first broken page on. Throws Error as require_parquet does.

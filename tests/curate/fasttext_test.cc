@@ -25,7 +25,6 @@ using curate::FastText;
 using small_fasttext::random_text;
 using small_fasttext::train;
 
-
 std::map<std::string, float> library_prediction(const fasttext::FastText& library, std::string text) {
   std::replace(text.begin(), text.end(), '\n', ' ');
   std::istringstream in(text + "\n");
