@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cmath>
 #include <cstring>
 
@@ -13,11 +14,14 @@ namespace curate {
 namespace {
 
 constexpr std::string_view kEndOfLine = "</s>";
-constexpr int kKnownShift = 64 - 15;
+constexpr int kKnownShift = 64 - 17;
 constexpr std::size_t kKnownWords = std::size_t{1} << (64 - kKnownShift),
                       kKnownRows = 1 << 20;  ///< remembered by one thread
 constexpr std::size_t kLongWord = 100;       ///< bytes; not remembered
 constexpr std::size_t kRowBuffer = 1 << 15;  ///< rows that are summed at once
+constexpr std::size_t kPiece = 16;           ///< rows that are copied at once
+/// Room for what one word, or one piece of a long one, adds: at most 255 n-grams begin at a byte.
+constexpr std::size_t kMostRows = 256 * (kLongWord + 2) + kPiece;
 
 std::uint32_t step(std::uint32_t hash, char c) {
   return (hash ^ static_cast<std::uint32_t>(static_cast<std::int32_t>(static_cast<signed char>(c)))) * 16777619u;
@@ -29,6 +33,24 @@ constexpr std::array<bool, 256> kSeparators = [] {
   return table;
 }();
 bool is_separator(char c) { return kSeparators[static_cast<unsigned char>(c)]; }
+
+/// The position of the first separator behind `position`, or the end.
+std::size_t end_of_word(std::string_view text, std::size_t position) {
+  typedef signed char Bytes __attribute__((vector_size(16)));
+  while (position + 16 <= text.size()) {
+    Bytes bytes;
+    std::memcpy(&bytes, text.data() + position, 16);
+    // Separators are 0, 9 to 13 and 32. The halves of the answer, 0xFF for each separator, are searched as numbers.
+    const Bytes found = (bytes == 0) | (bytes == 32) | ((bytes >= 9) & (bytes <= 13));
+    std::uint64_t halves[2];
+    std::memcpy(halves, &found, 16);
+    if (halves[0] != 0) return position + static_cast<std::size_t>(std::countr_zero(halves[0])) / 8;
+    if (halves[1] != 0) return position + 8 + static_cast<std::size_t>(std::countr_zero(halves[1])) / 8;
+    position += 16;
+  }
+  while (position < text.size() && !is_separator(text[position])) ++position;
+  return position;
+}
 
 typedef float Floats __attribute__((vector_size(64)));  // 16 floats; the compiler cuts it to the machine's width
 
@@ -82,6 +104,15 @@ void add_portable(const std::byte* m, std::size_t c, const std::int32_t* r, std:
 }
 #endif
 
+/// How many of the lowest `bit` bits are set.
+std::uint32_t bits_below(std::uint64_t bits, std::uint32_t bit) {
+  bits &= (std::uint64_t{1} << bit) - 1;
+  bits -= (bits >> 1) & 0x5555555555555555;  // the usual sum of pairs, nibbles and bytes: not every machine has popcnt
+  bits = (bits & 0x3333333333333333) + ((bits >> 2) & 0x3333333333333333);
+  bits = (bits + (bits >> 4)) & 0x0F0F0F0F0F0F0F0F;
+  return static_cast<std::uint32_t>((bits * 0x0101010101010101) >> 56);
+}
+
 /// The library's sigmoid: a table of 512 steps between -8 and 8.
 float table_sigmoid(float x) {
   static const std::vector<float> table = [] {
@@ -113,7 +144,8 @@ std::span<const FastText::Kernel> FastText::kernels() {
   return kernels;
 }
 
-FastText::Scratch::Scratch() : known(kKnownWords) {}
+FastText::Scratch::Scratch()
+    : known(kKnownWords), rows_of_known(kKnownRows + kMostRows), rows(kRowBuffer + kMostRows) {}
 
 int FastText::label(std::string_view name) const {
   if (name.starts_with("__label__")) name.remove_prefix(9);
@@ -127,69 +159,76 @@ std::int32_t FastText::find_word(std::uint64_t key) const {
   }
 }
 
-void FastText::add_bucket(std::uint32_t hash, std::vector<std::int32_t>& rows) const {
-  // hash % bucket_ by a multiplication (Lemire, Kaser, Kurz 2019).
-  auto bucket = static_cast<std::uint32_t>(
-      (static_cast<unsigned __int128>(bucket_inverse_ * hash) * static_cast<std::uint32_t>(bucket_)) >> 64);
+/// Writes the row of a bucket; returns the end of what is written, which is `rows` when the bucket was pruned. One more
+/// value is written in any case.
+std::int32_t* FastText::add_bucket(std::uint32_t bucket, std::int32_t* rows) const {
   if (prune_size_ < 0) {
-    rows.push_back(word_count_ + static_cast<std::int32_t>(bucket));
-    return;
+    *rows = word_count_ + static_cast<std::int32_t>(bucket);
+    return rows + 1;
   }
-  if (prune_size_ == 0 || !((pruned_[(bucket >> 6) & (pruned_.size() - 1)] >> (bucket & 63)) & 1)) return;
-  std::size_t slot = (bucket * 0x9E3779B1u) & (kept_.size() - 1);
-  while (kept_[slot].row >= 0 && kept_[slot].bucket != bucket) slot = (slot + 1) & (kept_.size() - 1);
-  if (kept_[slot].row >= 0) rows.push_back(word_count_ + kept_[slot].row);
+  if (prune_size_ == 0) return rows;
+  // Without a branch: half of the n-grams of a usual text were pruned, and no processor foresees which.
+  const KeptBuckets& kept = kept_[bucket >> 6];
+  *rows = word_count_ + kept_rows_[kept.before + bits_below(kept.bits, bucket & 63)];
+  return rows + ((kept.bits >> (bucket & 63)) & 1);
 }
 
-/// Character n-grams of "<word>" that begin in its bytes [begin, end).
-void FastText::add_subwords(std::string_view word, std::size_t begin, std::size_t end,
-                            std::vector<std::int32_t>& rows) const {
-  const std::size_t size = word.size() + 2;
-  auto at = [&](std::size_t i) { return i == 0 ? '<' : i + 1 == size ? '>' : word[i - 1]; };
-  auto continues = [&](std::size_t i) { return (at(i) & 0xC0) == 0x80; };
+/// Character n-grams that begin in the bytes [begin, end) of "<word>". Writes at most maxn_ rows for each byte, and one
+/// value more.
+std::int32_t* FastText::add_subwords(std::string_view padded, std::size_t begin, std::size_t end,
+                                     std::int32_t* rows) const {
+  const std::size_t size = padded.size();
+  const std::int32_t minn = minn_, maxn = maxn_;  // copies: what is written could be a member, to the compiler
+  const auto bucket_count = static_cast<std::uint32_t>(bucket_);
+  const std::uint64_t inverse = bucket_inverse_;
+  auto continues = [&](std::size_t i) { return (padded[i] & 0xC0) == 0x80; };
   for (std::size_t i = begin; i < end; ++i) {
     if (continues(i)) continue;
     std::uint32_t hash = 2166136261u;
     std::size_t j = i;
-    for (std::int32_t n = 1; j < size && n <= maxn_; ++n) {
-      hash = step(hash, at(j++));
-      while (j < size && continues(j)) hash = step(hash, at(j++));
-      if (n >= minn_ && !(n == 1 && (i == 0 || j == size))) add_bucket(hash, rows);
+    for (std::int32_t n = 1; j < size && n <= maxn; ++n) {
+      hash = step(hash, padded[j++]);
+      while (j < size && continues(j)) hash = step(hash, padded[j++]);
+      if (n < minn || (n == 1 && (i == 0 || j == size))) continue;
+      // hash % bucket_count by a multiplication (Lemire, Kaser, Kurz 2019).
+      const auto low = static_cast<unsigned __int128>(inverse * hash);
+      rows = add_bucket(static_cast<std::uint32_t>((low * bucket_count) >> 64), rows);
     }
   }
+  return rows;
 }
 
 void FastText::add_word(std::string_view word, std::uint64_t key, Scratch& scratch) const {
   if (word.size() >= kLongWord) return add_long_word(word, scratch);
   Scratch::Known& known = scratch.known[key >> kKnownShift];
   if (!known.filled || known.key != key) {
-    std::vector<std::int32_t>& rows = scratch.rows_of_known;
-    if (rows.size() > kKnownRows) {
-      rows.clear();
+    if (scratch.known_end > kKnownRows) {
+      scratch.known_end = 0;
       for (Scratch::Known& old : scratch.known) old.filled = false;
     }
+    char padded[kLongWord + 2] = {'<'};
+    std::memcpy(padded + 1, word.data(), word.size());
+    padded[word.size() + 1] = '>';
     std::uint32_t hash = 2166136261u;
     for (char c : word) hash = step(hash, c);
     std::int32_t id = find_word(key);
-    known = {key, static_cast<std::uint32_t>(rows.size()), 0, hash, true, false};
+    known = {key, static_cast<std::uint32_t>(scratch.known_end), 0, hash, true, false};
     known.counts = id >= 0 ? id < word_count_ : !word.starts_with("__label__");
     if (known.counts) {
-      if (id >= 0) rows.push_back(id);
-      if (maxn_ > 0 && word != kEndOfLine) add_subwords(word, 0, word.size() + 2, rows);
-    }
-    known.count = static_cast<std::uint32_t>(rows.size()) - known.begin;
-    if (known.count == 1) {  // the usual case without character n-grams: kept in place
-      known.begin = static_cast<std::uint32_t>(rows.back());
-      rows.pop_back();
+      std::int32_t* const rows = scratch.rows_of_known.data() + scratch.known_end;
+      std::int32_t* end = rows;
+      if (id >= 0) *end++ = id;
+      if (word != kEndOfLine) end = add_subwords({padded, word.size() + 2}, 0, word.size() + 2, end);
+      known.count = static_cast<std::uint32_t>(end - rows);
+      scratch.known_end += known.count;
     }
   }
   if (!known.counts) return;
-  if (known.count == 1) {
-    scratch.rows.push_back(static_cast<std::int32_t>(known.begin));
-  } else {
-    auto rows = scratch.rows_of_known.begin() + known.begin;
-    scratch.rows.insert(scratch.rows.end(), rows, rows + known.count);
-  }
+  // In pieces of a fixed size, which is faster than the exact copy of a few values.
+  const std::int32_t* from = scratch.rows_of_known.data() + known.begin;
+  std::int32_t* to = scratch.rows.data() + scratch.row_end;
+  for (std::size_t i = 0; i < known.count; i += kPiece) std::memcpy(to + i, from + i, kPiece * sizeof(*to));
+  scratch.row_end += known.count;
   if (word_ngrams_ > 1) scratch.hashes.push_back(static_cast<std::int32_t>(known.hash));
 }
 
@@ -197,7 +236,7 @@ void FastText::add_word(std::string_view word, std::uint64_t key, Scratch& scrat
 void FastText::add_plain_word(std::string_view word, std::uint64_t key, Scratch& scratch) const {
   std::int32_t id = find_word(key);
   if (id >= word_count_ || (id < 0 && word.starts_with("__label__"))) return;
-  if (id >= 0) scratch.rows.push_back(id);
+  if (id >= 0) scratch.rows[scratch.row_end++] = id;
   if (word_ngrams_ < 2) return;
   std::uint32_t hash = 2166136261u;
   for (char c : word) hash = step(hash, c);
@@ -210,10 +249,13 @@ void FastText::add_long_word(std::string_view word, Scratch& scratch) const {
   for (char c : word) hash = step(hash, c);
   std::int32_t id = find_word(hash_bytes(word.data(), word.size()));
   if (id >= word_count_ || (id < 0 && word.starts_with("__label__"))) return;
-  if (id >= 0) scratch.rows.push_back(id);
-  for (std::size_t begin = 0; maxn_ > 0 && begin < word.size() + 2; begin += kLongWord) {
-    add_subwords(word, begin, std::min(begin + kLongWord, word.size() + 2), scratch.rows);
-    if (scratch.rows.size() > kRowBuffer) sum_rows(scratch);
+  if (id >= 0) scratch.rows[scratch.row_end++] = id;
+  const std::string padded = "<" + std::string(word) + ">";
+  for (std::size_t begin = 0; maxn_ > 0 && begin < padded.size(); begin += kLongWord) {
+    std::int32_t* const rows = scratch.rows.data() + scratch.row_end;
+    scratch.row_end +=
+        static_cast<std::size_t>(add_subwords(padded, begin, std::min(begin + kLongWord, padded.size()), rows) - rows);
+    if (scratch.row_end > kRowBuffer) sum_rows(scratch);
   }
   scratch.hashes.push_back(static_cast<std::int32_t>(hash));
 }
@@ -244,14 +286,14 @@ void FastText::add_text(std::string_view text, Scratch& scratch) const {
     } else {
       add_word(place.word, place.key, scratch);
     }
-    if (scratch.rows.size() > kRowBuffer) sum_rows(scratch);
+    if (scratch.row_end > kRowBuffer) sum_rows(scratch);
   };
   std::size_t position = 0;
   for (;;) {
     while (position < text.size() && is_separator(text[position])) ++position;
     if (position == text.size()) break;
-    std::size_t begin = position;
-    while (position < text.size() && !is_separator(text[position])) ++position;
+    const std::size_t begin = position;
+    position = end_of_word(text, position);
     std::string_view word = text.substr(begin, position - begin);
     if (word == kEndOfLine) break;  // it ends the line for the library, wherever it stands
     if (taken - added == kWaiting) add_oldest();
@@ -267,33 +309,31 @@ void FastText::add_text(std::string_view text, Scratch& scratch) const {
     for (std::size_t j = i + 1; j < scratch.hashes.size() && j < i + n; ++j) {
       hash = hash * 116049371 + static_cast<std::uint64_t>(std::int64_t{scratch.hashes[j]});
       auto bucket = static_cast<std::uint32_t>(hash % static_cast<std::uint32_t>(bucket_));
-      if (prune_size_ < 0) {
-        scratch.rows.push_back(word_count_ + static_cast<std::int32_t>(bucket));
-      } else {
-        add_bucket(bucket, scratch.rows);
-      }
+      std::int32_t* const rows = scratch.rows.data() + scratch.row_end;
+      scratch.row_end += static_cast<std::size_t>(add_bucket(bucket, rows) - rows);
+      if (scratch.row_end > kRowBuffer) sum_rows(scratch);
     }
-    if (scratch.rows.size() > kRowBuffer) sum_rows(scratch);
   }
 }
 
 /// Adds the collected rows to the hidden sum, in order.
 void FastText::sum_rows(Scratch& scratch) const {
   std::vector<float>& hidden = scratch.hidden;
-  scratch.row_count += scratch.rows.size();
+  const std::span<const std::int32_t> rows(scratch.rows.data(), scratch.row_end);
+  scratch.row_count += rows.size();
   if (input_.quantised && input_.expanded.empty()) {
     std::vector<float>& values = scratch.output;
     values.resize(std::max(labels_.size(), hidden.size()));
-    for (std::int32_t row : scratch.rows) {
+    for (std::int32_t row : rows) {
       expand_row(input_, row, values.data(), true);
       for (std::size_t i = 0; i < hidden.size(); ++i) hidden[i] += values[i];
     }
   } else {
     const auto* matrix = input_.quantised ? reinterpret_cast<const std::byte*>(input_.expanded.data()) : input_.values;
     static const auto add_rows = kernels().back().add_rows;
-    add_rows(matrix, hidden.size(), scratch.rows.data(), scratch.rows.size(), hidden.data());
+    add_rows(matrix, hidden.size(), rows.data(), rows.size(), hidden.data());
   }
-  scratch.rows.clear();
+  scratch.row_end = 0;
 }
 
 float FastText::dot(std::int32_t output_row, const std::vector<float>& hidden) const {
@@ -325,12 +365,12 @@ void FastText::score_tree(Scratch& scratch) const {
 std::span<const float> FastText::predict(std::string_view text, Scratch& scratch) const {
   if (scratch.owner != serial_) {
     for (Scratch::Known& known : scratch.known) known.filled = false;
-    scratch.rows_of_known.clear();
+    scratch.known_end = 0;
     scratch.owner = serial_;
   }
   std::vector<float>& hidden = scratch.hidden;
   std::vector<float>& output = scratch.output;
-  scratch.rows.clear();
+  scratch.row_end = 0;
   scratch.hashes.clear();
   scratch.row_count = 0;
   hidden.assign(static_cast<std::size_t>(dim_), 0.0f);

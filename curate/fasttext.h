@@ -38,6 +38,7 @@ class FastText {
     };
     std::vector<Known> known;
     std::vector<std::int32_t> rows_of_known, rows, hashes;
+    std::size_t known_end = 0, row_end = 0;  ///< used so far of rows_of_known and rows
     std::vector<float> hidden, output;
     std::uint64_t row_count = 0;  ///< added to hidden
     std::vector<std::pair<std::int32_t, float>> open_nodes;
@@ -89,8 +90,8 @@ class FastText {
   static void expand_row(const Matrix& matrix, std::int64_t row, float* values, bool with_norm);
 
   std::int32_t find_word(std::uint64_t key) const;
-  void add_bucket(std::uint32_t hash, std::vector<std::int32_t>& rows) const;
-  void add_subwords(std::string_view word, std::size_t begin, std::size_t end, std::vector<std::int32_t>& rows) const;
+  std::int32_t* add_bucket(std::uint32_t bucket, std::int32_t* rows) const;
+  std::int32_t* add_subwords(std::string_view padded, std::size_t begin, std::size_t end, std::int32_t* rows) const;
   void add_word(std::string_view word, std::uint64_t key, Scratch& scratch) const;
   void add_plain_word(std::string_view word, std::uint64_t key, Scratch& scratch) const;
   void add_long_word(std::string_view word, Scratch& scratch) const;
@@ -110,14 +111,14 @@ class FastText {
     std::uint64_t key = 0;
     std::int32_t id = -1;
   };
-  struct KeptBucket {
-    std::uint32_t bucket = 0;
-    std::int32_t row = -1;
+  struct KeptBuckets {  ///< which of 64 buckets were kept when the model was pruned, and how many before them
+    std::uint64_t bits = 0;
+    std::uint32_t before = 0;
   };
   std::vector<Slot> slots_;              ///< words and labels by hash_bytes
   std::vector<std::string_view> words_;  ///< words and labels, in the mapped file
-  std::vector<std::uint64_t> pruned_;    ///< a filter: a bit that is not set is a bucket that was not kept
-  std::vector<KeptBucket> kept_;         ///< bucket -> row, for those that were
+  std::vector<KeptBuckets> kept_;
+  std::vector<std::int32_t> kept_rows_;  ///< rows of the kept buckets in order, and one more
   std::vector<std::string> labels_;
   std::vector<std::int64_t> label_counts_;
   Matrix input_, output_;

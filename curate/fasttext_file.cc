@@ -1,4 +1,5 @@
 // Reading a fastText model file: nothing in it is believed before it is checked.
+#include <array>
 #include <atomic>
 #include <bit>
 #include <cmath>
@@ -107,7 +108,7 @@ FastText::FastText(const std::filesystem::path& path, std::size_t expand_limit) 
             std::to_string(label_count_) + ", one for each label");
   std::int64_t rows = word_count_;
   if (hashed && prune_size_ < 0) rows += bucket_;
-  for (const KeptBucket& kept : kept_) rows = std::max(rows, std::int64_t{word_count_} + kept.row + 1);
+  for (std::int32_t row : kept_rows_) rows = std::max(rows, std::int64_t{word_count_} + row + 1);
   in.expect(input_.rows >= rows, "number of input rows", input_.rows, "at least " + std::to_string(rows));
 
   if (input_.quantised) {
@@ -167,18 +168,30 @@ void FastText::read_dictionary(Reader& in) {
   }
   if (prune_size_ <= 0) return;
   const std::byte* pairs = in.need(8, "the pruned buckets", static_cast<std::uint64_t>(prune_size_));
-  kept_.resize(table_size(static_cast<std::uint64_t>(prune_size_)));
-  pruned_.resize(std::bit_ceil(static_cast<std::uint64_t>(prune_size_) / 4 + 1));
+  in.expect(bucket_ <= 1 << 28, "number of buckets", bucket_, "at most 268435456 in a pruned model");
+  kept_.resize(static_cast<std::size_t>(bucket_) / 64 + 1);
+  auto pair_at = [&](std::int64_t i) {
+    std::array<std::int32_t, 2> pair;
+    std::memcpy(pair.data(), pairs + i * 8, 8);
+    return pair;
+  };
   for (std::int64_t i = 0; i < prune_size_; ++i) {
-    std::int32_t pair[2];
-    std::memcpy(pair, pairs + i * 8, 8);
+    const auto pair = pair_at(i);
     in.expect(pair[0] >= 0 && pair[0] < bucket_, "pruned bucket", pair[0], "a bucket");
     in.expect(pair[1] >= 0 && pair[1] < (1 << 30), "row of a pruned bucket", pair[1], "a row");
-    auto from = static_cast<std::uint32_t>(pair[0]);
-    pruned_[(from >> 6) & (pruned_.size() - 1)] |= std::uint64_t{1} << (from & 63);
-    std::size_t slot = (from * 0x9E3779B1u) & (kept_.size() - 1);
-    while (kept_[slot].row >= 0 && kept_[slot].bucket != from) slot = (slot + 1) & (kept_.size() - 1);
-    kept_[slot] = {from, pair[1]};
+    kept_[static_cast<std::size_t>(pair[0] >> 6)].bits |= std::uint64_t{1} << (pair[0] & 63);
+  }
+  std::uint32_t before = 0;
+  for (KeptBuckets& kept : kept_) {
+    kept.before = before;
+    before += static_cast<std::uint32_t>(std::popcount(kept.bits));
+  }
+  kept_rows_.resize(before + 1);
+  for (std::int64_t i = 0; i < prune_size_; ++i) {
+    const auto [bucket, row] = pair_at(i);
+    const KeptBuckets& kept = kept_[static_cast<std::size_t>(bucket >> 6)];
+    const std::uint64_t lower = kept.bits & ((std::uint64_t{1} << (bucket & 63)) - 1);
+    kept_rows_[kept.before + static_cast<std::uint32_t>(std::popcount(lower))] = row;
   }
 }
 

@@ -46,7 +46,7 @@ void RunOptions::visit(base::OptionVisitor& v, bool output_required) {
   v.choice("format", format, {"jsonl", "parquet"}, "of kept/; dropped/ and quarantine/ are always .jsonl.zst");
   v("shard_size", shard_size, "a new file begins when its records have reached this size, uncompressed");
   v("memory", memory, kMemoryHelp);
-  v("level", level, "zstd level of what is written, 1 to 19");
+  v("level", level, "zstd level of kept/, 1 to 19; what is not kept is written with 1");
   v("max_bad", max_bad, "stop when more records than this are quarantined, 0 = never");
   v("checkpoint_seconds", checkpoint_seconds, "at most this much work is repeated by --resume");
   v("dry_run", dry_run, "write nothing; say from so many records, taken at random, what the run would do");

@@ -63,6 +63,7 @@ void append_quarantine(Piece& piece, const std::string& file, const base::Place&
 }
 
 constexpr std::size_t kPackBytes = 8 << 20;
+constexpr int kQuickLevel = 1;  ///< zstd level of what is not kept
 
 // Compresses what has gathered in the piece.
 void pack(Piece& piece, int level) {
@@ -323,10 +324,10 @@ void StageWorker::State::judge(std::string_view line, std::string_view original,
 
 void StageWorker::State::finish(BlockResult& result) {
   double start = now();
-  for (Piece* piece : {&result.kept, &result.dropped, &result.quarantined}) {
-    pack(*piece, setup.level);
-    piece->bytes = std::move(piece->packed);
-  }
+  pack(result.kept, setup.level);
+  pack(result.dropped, kQuickLevel);
+  pack(result.quarantined, kQuickLevel);
+  for (Piece* piece : {&result.kept, &result.dropped, &result.quarantined}) piece->bytes = std::move(piece->packed);
   if (!result.prints.empty()) result.spilled = spill_block(result.prints.size(), spill_bytes);
   result.statistics.write_seconds += now() - start;
 }
@@ -345,7 +346,7 @@ BlockResult StageWorker::read(InputItem item) {
     ++statistics.errors[error.substr(0, error.find('"'))];
     append_quarantine(result.quarantined, s.setup.files[place.file], place, bytes, size, error);
     // A block of nothing but tiny bad records would become a hundred times as large.
-    if (result.quarantined.bytes.size() > kPackBytes) pack(result.quarantined, s.setup.level);
+    if (result.quarantined.bytes.size() > kPackBytes) pack(result.quarantined, kQuickLevel);
   };
   for (const base::BadBytes& bad : item.bad) quarantine(bad.place, bad.bytes, bad.size, bad.error);
   // The parser may read behind a line; behind the last one there must be room.
