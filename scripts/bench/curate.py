@@ -2,11 +2,12 @@
 """The four quality rules, near-duplicates, and a whole run of a JSONL file: curate against datatrove 0.10.1, interleaved, two
 workers each.
 
-    build/venv/bin/python scripts/bench/curate.py BIN SAMPLE.jsonl [--documents 2000] [--rounds 2] [--what rules,minhash,whole]
+    build/venv/bin/python scripts/bench/curate.py BIN SAMPLE.jsonl [--documents 2000] [--rounds 2] [--what rules,run,minhash,whole]
 
 Both sides read the first --documents records.
 rules:   gopher repetition, gopher quality, c4 (without the terminal punctuation rule) and fineweb in this order. datatrove counts
-         what it keeps and writes nothing; curate's figure is `curate run` with its output.
+         what it keeps and writes nothing, and so does rules_benchmark (ninja -C build/release rules_benchmark).
+run:     the same by `curate run`, which writes what it keeps and what it drops.
 minhash: 14 x 8, word 5-grams, of all of them, before any rule; `curate duplicates` verifies its pairs.
 whole:   language (lid.176.ftz, English above 0.65), the four rules, near-duplicates, JSONL compressed with zstd; curate also scores
          every document with its textbook model, which datatrove has nothing like.
@@ -111,7 +112,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bin"), parser.add_argument("sample")
     parser.add_argument("--documents", type=int, default=2000), parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--what", default="rules,minhash,whole")
+    parser.add_argument("--what", default="rules,run,minhash,whole")
     options = parser.parse_args()
     folder = tempfile.mkdtemp()
     try:
@@ -130,10 +131,12 @@ def main():
         files = [f"{data}/{part}.jsonl" for part in range(2)]
         run = lambda name: subprocess.run([curate, "run", "--config", f"{folder}/{name}.yaml", "--output", folder + "/out",
                                            "--overwrite", "--quiet", "--threads", "2", *files], check=True)
-        ours = {"rules": lambda: run("rules"), "whole": lambda: run("whole"),
+        ours = {"rules": lambda: subprocess.run([os.path.join(options.bin, "rules_benchmark"), "--threads", "2", *files],
+                                                check=True, stdout=subprocess.DEVNULL),
+                "run": lambda: run("rules"), "whole": lambda: run("whole"),
                 "minhash": lambda: subprocess.run([curate, "duplicates", "--threads", "2", "--quiet", *files], check=True,
                                                   stdout=subprocess.DEVNULL)}
-        theirs = {"rules": datatrove_rules, "minhash": datatrove_minhash, "whole": datatrove_whole}
+        theirs = {"rules": datatrove_rules, "run": datatrove_rules, "minhash": datatrove_minhash, "whole": datatrove_whole}
         megabytes = sum(os.path.getsize(f) for f in files) / 1e6
         for what in options.what.split(","):
             pairs = []
