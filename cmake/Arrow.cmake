@@ -7,14 +7,7 @@ endif()
 
 set(_root "${ARROW}")
 if(NOT _root)
-  set(_pythons ${PYTHON_FOR_LIBTORCH} ${CMAKE_SOURCE_DIR}/build/venv/bin/python python3)
-  foreach(_python ${_pythons})
-    execute_process(COMMAND ${_python} -c "import importlib.util as u; print(u.find_spec('pyarrow').submodule_search_locations[0])"
-                    OUTPUT_VARIABLE _root OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
-    if(_root)
-      break()
-    endif()
-  endforeach()
+  hornbook_python_package(pyarrow _root)
 endif()
 # Arrow's interface changes between major versions; the name of its libraries holds the version.
 set(_libraries ${_root}/libparquet.so.2600 ${_root}/libarrow.so.2600)

@@ -10,15 +10,7 @@ endif()
 
 set(_root "${LIBTORCH}")
 if(NOT _root)
-  set(_pythons ${PYTHON_FOR_LIBTORCH} ${CMAKE_SOURCE_DIR}/build/venv/bin/python python3)
-  foreach(_python ${_pythons})
-    # Found, not imported: importing torch takes seconds and fails in a CPU-only install of the wheel.
-    execute_process(COMMAND ${_python} -c "import importlib.util as u; print(u.find_spec('torch').submodule_search_locations[0])"
-                    OUTPUT_VARIABLE _root OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
-    if(_root)
-      break()
-    endif()
-  endforeach()
+  hornbook_python_package(torch _root)
 endif()
 if(NOT EXISTS "${_root}/lib/libtorch_cpu.so")
   set(_advice "LibTorch was not found (looked for ${_root}/lib/libtorch_cpu.so). Install the wheel: scripts/install.sh, or pip install --no-deps torch==2.11.0 nvidia-cuda-runtime nvidia-cuda-cupti, or pass -DLIBTORCH=FOLDER.")

@@ -159,6 +159,12 @@ std::int32_t FastText::find_word(std::uint64_t key) const {
   }
 }
 
+/// Where in kept_rows_ the row of a bucket stands; of a bucket that was pruned, that of the next one kept.
+std::uint32_t FastText::place_of_kept(std::uint32_t bucket) const {
+  const KeptBuckets& kept = kept_[bucket >> 6];
+  return kept.before + bits_below(kept.bits, bucket & 63);
+}
+
 /// Writes the row of a bucket; returns the end of what is written, which is `rows` when the bucket was pruned. One more
 /// value is written in any case.
 std::int32_t* FastText::add_bucket(std::uint32_t bucket, std::int32_t* rows) const {
@@ -168,9 +174,8 @@ std::int32_t* FastText::add_bucket(std::uint32_t bucket, std::int32_t* rows) con
   }
   if (prune_size_ == 0) return rows;
   // Without a branch: half of the n-grams of a usual text were pruned, and no processor foresees which.
-  const KeptBuckets& kept = kept_[bucket >> 6];
-  *rows = word_count_ + kept_rows_[kept.before + bits_below(kept.bits, bucket & 63)];
-  return rows + ((kept.bits >> (bucket & 63)) & 1);
+  *rows = word_count_ + kept_rows_[place_of_kept(bucket)];
+  return rows + ((kept_[bucket >> 6].bits >> (bucket & 63)) & 1);
 }
 
 /// Character n-grams that begin in the bytes [begin, end) of "<word>". Writes at most maxn_ rows for each byte, and one

@@ -90,6 +90,7 @@ class FastText {
   static void expand_row(const Matrix& matrix, std::int64_t row, float* values, bool with_norm);
 
   std::int32_t find_word(std::uint64_t key) const;
+  std::uint32_t place_of_kept(std::uint32_t bucket) const;
   std::int32_t* add_bucket(std::uint32_t bucket, std::int32_t* rows) const;
   std::int32_t* add_subwords(std::string_view padded, std::size_t begin, std::size_t end, std::int32_t* rows) const;
   void add_word(std::string_view word, std::uint64_t key, Scratch& scratch) const;

@@ -189,9 +189,7 @@ void FastText::read_dictionary(Reader& in) {
   kept_rows_.resize(before + 1);
   for (std::int64_t i = 0; i < prune_size_; ++i) {
     const auto [bucket, row] = pair_at(i);
-    const KeptBuckets& kept = kept_[static_cast<std::size_t>(bucket >> 6)];
-    const std::uint64_t lower = kept.bits & ((std::uint64_t{1} << (bucket & 63)) - 1);
-    kept_rows_[kept.before + static_cast<std::uint32_t>(std::popcount(lower))] = row;
+    kept_rows_[place_of_kept(static_cast<std::uint32_t>(bucket))] = row;
   }
 }
 

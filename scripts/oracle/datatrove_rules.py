@@ -8,23 +8,19 @@ Without --corpus only the synthetic texts are compared. Exit code 1 when a rule 
 splitter differs at all, or one that does agrees on less than 99.5 % of the documents.
 """
 import argparse
-import glob
 import json
 import multiprocessing
 import os
-import subprocess
 import sys
-import tempfile
 from importlib.metadata import version
 
 import numpy as np
-import pyarrow as pa
 from datatrove.data import Document
 from datatrove.pipeline.filters import C4QualityFilter, FineWebQualityFilter, GopherQualityFilter, GopherRepetitionFilter
 from datatrove.pipeline.filters import gopher_repetition_filter as repetition
 from datatrove.utils.text import PUNCTUATION_SET, split_into_words
 
-from rule_texts import corpus_texts, synthetic
+from rule_texts import corpus_texts, run_curate, synthetic
 
 FILTERS = {
     "gopher_repetition": (GopherRepetitionFilter, {}, {}),
@@ -106,30 +102,6 @@ def values(text):
 
 # ---- comparing -------------------------------------------------------------------------------------------------------
 
-def run_curate(program, texts, name):
-    with tempfile.TemporaryDirectory() as folder:
-        source = os.path.join(folder, "in.jsonl")
-        with open(source, "w", encoding="utf-8") as out:
-            for i, text in enumerate(texts):
-                out.write(json.dumps({"id": str(i), "text": text}) + "\n")
-        config = os.path.join(folder, "config.yaml")
-        with open(config, "w") as out:
-            json.dump({"input": [source], "output": os.path.join(folder, "out"), "steps": [{STEP(name): FILTERS[name][2]}]}, out)
-        subprocess.run([program, "run", "--config", config, "--quiet"], check=True)
-        decisions = {}
-        for path in glob.glob(os.path.join(folder, "out", "*", "*.jsonl.zst")):
-            kept = os.sep + "kept" + os.sep in path
-            for line in pa.input_stream(path, compression="zstd").read().decode().split("\n"):
-                if not line:
-                    continue
-                record = json.loads(line)
-                i = int(record["id"])
-                reason = "" if kept else record["hornbook"]["reason"]
-                changed = [record["text"]] if kept and record["text"] != texts[i] else []
-                decisions[i] = [kept, reason] + changed
-        return decisions
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--golden")
@@ -159,20 +131,21 @@ def main():
         expected = pool.map(decide, texts, chunksize=16)
     good = True
     for name in FILTERS:
-        ours = run_curate(options.curate, texts, name)
+        decisions = run_curate(options.curate, texts, [(STEP(name), FILTERS[name][2])])
+        ours = [[decision[0] == "", *decision] for decision in decisions]
         free, bound, mismatches = 0, 0, []
         for i, text in enumerate(texts):
             theirs = expected[i][name]
             if theirs[1] == "ZeroDivisionError":
                 continue
-            if ours.get(i) == theirs:
+            if ours[i] == theirs:
                 continue
-            reasons = {theirs[1], ours.get(i, [0, "missing"])[1]}
+            reasons = {theirs[1], ours[i][1]}
             if reasons <= SPLITTER_FREE:
                 free += 1
             else:
                 bound += 1
-            mismatches.append((i, theirs, ours.get(i), text))
+            mismatches.append((i, theirs, ours[i], text))
         agreement = 1 - len(mismatches) / len(texts)
         drops = sum(not e[name][0] for e in expected)
         print(f"{name:18} {len(texts)} documents, {drops} dropped by datatrove, {len(mismatches)} mismatches "

@@ -16,15 +16,13 @@ import importlib.util
 import json
 import multiprocessing
 import os
-import subprocess
 import sys
-import tempfile
 import types
 from importlib.metadata import distribution, version
 
 import yaml
 
-from rule_texts import corpus_texts, prose, synthetic
+from rule_texts import corpus_texts, prose, run_curate, synthetic
 
 CONFIGS = os.path.join(os.path.dirname(__file__), "..", "..", "configs")
 GOLDEN_TEXTS = 330
@@ -145,35 +143,6 @@ def steps_of(preset):
     with open(os.path.join(CONFIGS, f"curate-{preset}.yaml")) as file:
         steps = [next(iter(s.items())) if isinstance(s, dict) else (s, {}) for s in yaml.safe_load(file)["steps"]]
     return [(name, options) for name, options in steps if name not in NOT_COMPARED]
-
-
-def run_curate(program, texts, steps):
-    """[[reason] or ["", new text]] for each text; the reason has its step in front when there are several steps."""
-    import pyarrow as pa
-    with tempfile.TemporaryDirectory() as folder:
-        source = os.path.join(folder, "in.jsonl")
-        with open(source, "w", encoding="utf-8") as out:
-            for i, text in enumerate(texts):
-                out.write(json.dumps({"id": str(i), "text": text}) + "\n")
-        config = os.path.join(folder, "config.yaml")
-        with open(config, "w") as out:
-            json.dump({"input": [source], "output": os.path.join(folder, "out"),
-                       "steps": [{name: options} for name, options in steps]}, out)
-        subprocess.run([program, "run", "--config", config, "--quiet"], check=True)
-        decisions = [["missing"]] * len(texts)
-        for kind in ("kept", "dropped"):
-            for entry in os.scandir(os.path.join(folder, "out", kind)):
-                for line in pa.input_stream(entry.path, compression="zstd").read().decode().split("\n"):
-                    if not line:
-                        continue
-                    record = json.loads(line)
-                    i = int(record["id"])
-                    if kind == "kept":
-                        decisions[i] = [""] + ([record["text"]] if record["text"] != texts[i] else [])
-                    else:
-                        drop = record["hornbook"]
-                        decisions[i] = [(drop["step"] + ": " if len(steps) > 1 else "") + drop["reason"]]
-        return decisions
 
 
 def main():

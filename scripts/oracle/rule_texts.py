@@ -1,8 +1,10 @@
-"""Texts for the oracles of the rule steps: synthetic ones, the same for every peer, and a corpus."""
+"""For the oracles of the rule steps: texts, synthetic ones, the same for every peer, or a corpus; and what curate decides."""
 import glob
 import json
 import os
 import random
+import subprocess
+import tempfile
 
 WORDS = ("the be to of and that have with time person year way day thing man world life hand part child eye woman place "
          "work week case point government company number group problem fact don't can't it's they've we'll I'm e.g. i.e. "
@@ -92,3 +94,34 @@ def corpus_texts(folder, limit, every):
             if len(texts) == limit:
                 return texts
     return texts
+
+
+# ---- curate's decisions --------------------------------------------------------------------------------------------------
+
+def run_curate(program, texts, steps):
+    """[[reason] or ["", new text]] for each text; the reason has its step in front when there are several steps."""
+    import pyarrow as pa
+    with tempfile.TemporaryDirectory() as folder:
+        source = os.path.join(folder, "in.jsonl")
+        with open(source, "w", encoding="utf-8") as out:
+            for i, text in enumerate(texts):
+                out.write(json.dumps({"id": str(i), "text": text}) + "\n")
+        config = os.path.join(folder, "config.yaml")
+        with open(config, "w") as out:
+            json.dump({"input": [source], "output": os.path.join(folder, "out"),
+                       "steps": [{name: options} for name, options in steps]}, out)
+        subprocess.run([program, "run", "--config", config, "--quiet"], check=True)
+        decisions = [["missing"]] * len(texts)
+        for kind in ("kept", "dropped"):
+            for entry in os.scandir(os.path.join(folder, "out", kind)):
+                for line in pa.input_stream(entry.path, compression="zstd").read().decode().split("\n"):
+                    if not line:
+                        continue
+                    record = json.loads(line)
+                    i = int(record["id"])
+                    if kind == "kept":
+                        decisions[i] = [""] + ([record["text"]] if record["text"] != texts[i] else [])
+                    else:
+                        drop = record["hornbook"]
+                        decisions[i] = [(drop["step"] + ": " if len(steps) > 1 else "") + drop["reason"]]
+        return decisions
