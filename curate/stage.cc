@@ -2,19 +2,17 @@
 
 #include <fmt/format.h>
 #include <time.h>
-#include <xxhash.h>
 
-#include <algorithm>
-#include <cmath>
 #include <filesystem>
 #include <limits>
 #include <nlohmann/json.hpp>
-#include <unordered_map>
+#include <optional>
 
 #include "base/error.h"
 #include "base/stream.h"
 #include "base/text.h"
-#include "base/unicode.h"
+#include "curate/near_misses.h"
+#include "curate/quarantine.h"
 
 namespace curate {
 namespace {
@@ -30,36 +28,6 @@ double now() {
 std::string file_name(const std::string& path) { return std::filesystem::path(path).filename().string(); }
 std::string file_stem(const std::string& path) {
   return std::filesystem::path(std::string(base::without_compression_suffix(path))).stem().string();
-}
-
-void append_quarantine(Piece& piece, const std::string& file, const base::Place& place, std::string_view bytes,
-                       std::uint64_t size, std::string_view error) {
-  constexpr std::size_t kMost = 64 << 10;
-  std::string& out = piece.bytes;
-  out += "{\"file\":";
-  // A file name may be any bytes; an error message may quote some.
-  auto valid = [](std::string_view text) {
-    std::string shown(text);
-    for (std::size_t bad; (bad = base::find_invalid_utf8(shown)) != std::string::npos;) shown[bad] = '?';
-    return shown;
-  };
-  base::append_json_string(out, valid(file));
-  out += fmt::format(",\"offset\":{},\"line\":{},\"size\":{},\"error\":", place.offset, place.line, size);
-  base::append_json_string(out, valid(error));
-  bytes = bytes.substr(0, kMost);
-  std::size_t cut = base::find_invalid_utf8(bytes);
-  // A code point cut in two at the limit is not the input's fault.
-  if (cut != bytes.npos && bytes.size() == kMost && cut + 4 > kMost) bytes = bytes.substr(0, cut), cut = bytes.npos;
-  if (cut == bytes.npos) {
-    out += ",\"text\":";
-    base::append_json_string(out, bytes);
-  } else {
-    out += ",\"hex\":\"";
-    for (unsigned char c : bytes) fmt::format_to(std::back_inserter(out), "{:02x}", c);
-    out += '"';
-  }
-  out += "}\n";
-  ++piece.records;
 }
 
 constexpr std::size_t kPackBytes = 8 << 20;
@@ -100,8 +68,6 @@ bool has_too_many_parts(std::string_view text) {
   return parts > kMostParts;
 }
 
-std::string number_text(double value) { return fmt::format("{:.6g}", value); }
-
 }  // namespace
 
 std::string_view spilled_text(const SpillReader::Buffer& buffer, const SpillEntry& entry, const FieldNames& fields,
@@ -112,35 +78,6 @@ std::string_view spilled_text(const SpillReader::Buffer& buffer, const SpillEntr
   if (!error.empty()) throw base::Error("the intermediate file is damaged: " + error);
   return record.text;
 }
-
-// The smallest margins that one thread has met for each measure: only a document among them can be among the samples of
-// the whole run, so that most documents cost a few comparisons.
-class NearMisses {
- public:
-  /// Would this one be among the samples of the measure, the `number`-th that `rule` noted? Its group, or null.
-  const std::string* admit(const Rule& rule, std::size_t number, std::string_view measure, double margin,
-                           std::uint64_t hash) {
-    std::vector<Group>& groups = of_rule_[&rule];
-    if (number >= groups.size() || groups[number].measure != measure) {
-      for (number = 0; number < groups.size() && groups[number].measure != measure;) ++number;
-      if (number == groups.size()) groups.push_back({measure, rule.label + ": " + std::string(measure), {}});
-    }
-    Group& group = groups[number];
-    const std::pair<double, std::uint64_t> one(margin, hash);
-    if (group.best.size() == Specimen::kPerGroup && group.best.back() < one) return nullptr;
-    group.best.insert(std::upper_bound(group.best.begin(), group.best.end(), one), one);
-    if (group.best.size() > Specimen::kPerGroup) group.best.pop_back();
-    return &group.name;
-  }
-
- private:
-  struct Group {
-    std::string_view measure;
-    std::string name;
-    std::vector<std::pair<double, std::uint64_t>> best;  ///< margin, hash of the id; ascending
-  };
-  std::unordered_map<const Rule*, std::vector<Group>> of_rule_;
-};
 
 struct StageWorker::State {
   explicit State(const StageSetup& s) : setup(s) {
@@ -164,7 +101,6 @@ struct StageWorker::State {
             BlockResult& result);
   void keep_spilled(const SpillEntry& entry, std::string_view text, BlockResult& result);
   void count_kept(std::string_view id, std::string_view source, std::string_view text, BlockResult& result);
-  void note_near_misses(std::string_view text, Statistics& statistics);
   void restore(const SpillEntry& entry);
   void note_values(const Rule& rule, const Verdict& verdict);
   void finish(BlockResult& result);
@@ -202,23 +138,6 @@ void StageWorker::State::count_kept(std::string_view id, std::string_view source
   statistics.sources[std::string(source)].kept.add(text.size());
   ++statistics.lengths_kept[static_cast<std::size_t>(length_bin(text.size()))];
   Statistics::add_sample(statistics.samples, "kept", id, source, text, "");
-}
-
-// A document has passed all rules: is it among those that came nearest to a threshold?
-void StageWorker::State::note_near_misses(std::string_view text, Statistics& statistics) {
-  const std::uint64_t hash = XXH3_64bits(document.id().data(), document.id().size());
-  std::size_t next = 0;
-  for (std::size_t r = 0; r < passed_ends.size(); ++r) {
-    const Rule& rule = setup.plan.rules[r];
-    for (std::size_t number = 0; next < passed_ends[r]; ++next, ++number) {
-      const Measure& measure = passed[next];
-      const double margin = std::abs(measure.value - measure.threshold);
-      if (!std::isfinite(margin)) continue;
-      if (const std::string* group = near_misses.admit(rule, number, measure.name, margin, hash))
-        Statistics::add_sample(statistics.near_misses, *group, document.id(), document.source(), text,
-                               number_text(measure.value) + " against " + number_text(measure.threshold), margin);
-    }
-  }
 }
 
 // Moves `measures` into what --keep-values writes: "STEP.MEASURE": value, and the names of those that fail.
@@ -296,10 +215,10 @@ void StageWorker::State::judge(std::string_view line, std::string_view original,
     details += ",\"threshold\":";
     append_json_number(details, verdict.threshold);
     drop(line, document.id(), document.source(), original, stopped->label, reason, details,
-         number_text(verdict.value) + " against " + number_text(verdict.threshold), result);
+         fmt::format("{:.6g} against {:.6g}", verdict.value, verdict.threshold), result);
     return;
   }
-  note_near_misses(original, statistics);
+  near_misses.add(setup.plan.rules, passed, passed_ends, document, original, statistics.near_misses);
   const bool edited = document.text() != original;
   const std::string_view new_text = edited ? document.text() : std::string_view{};
   if (setup.last) {
@@ -344,7 +263,8 @@ BlockResult StageWorker::read(InputItem item) {
     statistics.read.add(size);
     statistics.quarantined.add(size);
     ++statistics.errors[error.substr(0, error.find('"'))];
-    append_quarantine(result.quarantined, s.setup.files[place.file], place, bytes, size, error);
+    append_quarantine(result.quarantined.bytes, s.setup.files[place.file], place, bytes, size, error);
+    ++result.quarantined.records;
     // A block of nothing but tiny bad records would become a hundred times as large.
     if (result.quarantined.bytes.size() > kPackBytes) pack(result.quarantined, kQuickLevel);
   };
@@ -437,14 +357,13 @@ BlockResult StageWorker::reread(const SpillReader::Block& block) {
       s.members = entry.members;
       s.drop(entry.record, entry.id, entry.source, record.text, s.setup.duplicate_label,
              duplicate.exact ? "exact_duplicate" : "near_duplicate", details,
-             fmt::format("of {}, Jaccard {}", kept.id, number_text(duplicate.jaccard)), result);
+             fmt::format("of {}, Jaccard {:.6g}", kept.id, duplicate.jaccard), result);
       // Of the doubtful pairs, those with the lowest Jaccard, the kept document is shown too.
       if (!duplicate.exact)
-        Statistics::add_sample(
-            result.statistics.near_misses, s.setup.duplicate_label + ": near_duplicate", kept.id, kept.source,
-            spilled_text(other, kept, s.setup.fields, s.parser),
-            fmt::format("kept; {} was dropped, Jaccard {}", entry.id, number_text(duplicate.jaccard)),
-            duplicate.jaccard);
+        Statistics::add_sample(result.statistics.near_misses, s.setup.duplicate_label + ": near_duplicate", kept.id,
+                               kept.source, spilled_text(other, kept, s.setup.fields, s.parser),
+                               fmt::format("kept; {} was dropped, Jaccard {:.6g}", entry.id, duplicate.jaccard),
+                               duplicate.jaccard);
     } else if (s.setup.plan.rules.empty() && s.setup.last) {
       s.keep_spilled(entry, entry.edited ? entry.text : record.text, result);
     } else {
