@@ -7,8 +7,10 @@
 #include <cctype>
 #include <cmath>
 #include <ctime>
+#include <unordered_set>
 
 #include "base/error.h"
+#include "base/unicode.h"
 #include "curate/simplify.h"
 
 namespace curate {
@@ -65,6 +67,43 @@ void Fingerprinter::shingle_set(std::string_view text, std::vector<std::uint64_t
   auto shingles = shingles_of(text);
   set.assign(shingles.begin(), shingles.end());
   make_set(set);
+}
+
+ShingledText Fingerprinter::shingled(std::string_view text) {
+  ShingledText result;
+  std::span<const std::uint64_t> shingles;
+  if (options_.shingle == "word") {
+    result.text = base::to_lower(text);
+    shingles = shingler_.shingles(result.text, result.words);
+  } else {
+    shingles = shingles_of(text);
+    result.text = words_.base();
+    for (const Word& word : words_.all()) result.words.push_back({word.offset, word.offset + word.bytes});
+  }
+  result.shingles.assign(shingles.begin(), shingles.end());
+  result.words_in_shingle = static_cast<std::size_t>(options_.words);
+  return result;
+}
+
+std::vector<std::string_view> only_in(const ShingledText& text, const ShingledText& other, std::size_t most) {
+  const std::unordered_set<std::uint64_t> others(other.shingles.begin(), other.shingles.end());
+  const std::string_view whole = text.text;
+  std::vector<std::string_view> pieces;
+  std::size_t begin = 0, end = 0;  // words whose shingles are all missing: of the piece that may still grow
+  auto close = [&] {
+    if (begin < end)
+      pieces.push_back(whole.substr(text.words[begin].begin, text.words[end - 1].end - text.words[begin].begin));
+  };
+  for (std::size_t i = 0; i < text.shingles.size() && pieces.size() < most; ++i) {
+    if (others.count(text.shingles[i]) > 0) continue;
+    if (end <= i) {
+      close();
+      begin = i;
+    }
+    end = std::min(i + text.words_in_shingle, text.words.size());
+  }
+  if (pieces.size() < most) close();
+  return pieces;
 }
 
 namespace {

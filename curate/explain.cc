@@ -7,13 +7,12 @@
 #include <filesystem>
 #include <functional>
 #include <nlohmann/json.hpp>
-#include <set>
+#include <optional>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "base/records.h"
 #include "base/text.h"
-#include "base/unicode.h"
 #include "curate/record.h"
 
 namespace curate {
@@ -29,7 +28,7 @@ void ExplainOptions::visit(base::OptionVisitor& v) {
 
 namespace {
 
-// Calls f(record, place, file) for every readable record; f returns false to stop.
+// Calls f(id, record, where) for every readable record; `where` is FILE:LINE. f returns false to stop.
 class Reader {
  public:
   Reader(const InputOptions& options, std::vector<std::string> files) : options_(options), files_(std::move(files)) {}
@@ -48,10 +47,12 @@ class Reader {
         if (!going || !parser.parse(line, 0, fields_, record).empty()) return;
         std::string id(record.id);
         if (id.empty()) id = fmt::format("{}:{}", fs::path(files_[place.file]).filename().string(), place.line);
-        going = f(id, record, place, files_[place.file]);
+        going = f(id, record, fmt::format("{}:{}", files_[place.file], place.line));
       });
     }
   }
+
+  const FieldNames& fields() const { return fields_; }  ///< known once `each` has run
 
  private:
   const InputOptions& options_;
@@ -63,19 +64,22 @@ struct Found {
   std::string id, text, source, where;
 };
 
-// What a finished run wrote about the document: its hornbook member, and the folder it lies in.
-json outcome(const fs::path& run, const std::string& id, const Found& found) {
+// What a finished run wrote about the document: its hornbook member, and the folder it lies in. Null: nothing.
+json outcome(const fs::path& run, const std::string& id, const FieldNames& fields) {
+  RecordParser parser;
   for (const char* folder : {"dropped", "kept"}) {
     std::vector<std::string> shards;
     for (const auto& entry : fs::directory_iterator(run / folder)) shards.push_back(entry.path().string());
     std::sort(shards.begin(), shards.end());
     json result;
     base::for_each_record(shards, {}, [&](std::string_view line, const base::Place&, const std::string&) {
-      if (!result.is_null() || line.find(json(id).dump()) == line.npos) return;
-      json record = json::parse(line, nullptr, false);
-      for (const auto& [key, value] : record.items())
-        if (value.is_string() && value.get_ref<const std::string&>() == found.id)
-          result = {{"folder", folder}, {"hornbook", record.value("hornbook", json::object())}};
+      Record record;
+      if (!result.is_null() || !parser.parse(line, 0, fields, record).empty() || record.id != id) return;
+      result = {{"folder", folder}, {"hornbook", json::object()}};
+      for_each_member(line, [&](std::string_view key, std::string_view value, std::size_t, std::size_t) {
+        if (key == "hornbook") result["hornbook"] = json::parse(value);
+        return true;
+      });
     });
     if (!result.is_null()) return result;
   }
@@ -115,57 +119,165 @@ void print_evidence(std::ostream& out, const json& list) {
   if (list.size() > kMost) out << "      and more\n";
 }
 
-// Pieces of `text`, lower-cased, that hold the runs of n words which `other` does not have.
-std::vector<std::string> only_in(const std::string& text, const std::string& other, std::size_t n) {
+// What one text has and the other has not, in the words that shingles are made of.
+json difference(const std::string& text, const std::string& other, const Deduplicate& options) {
   constexpr std::size_t kMost = 3, kExcerpt = 120;
-  const std::string lowered[2] = {base::to_lower(text), base::to_lower(other)};
-  std::vector<std::string_view> words[2];
-  std::set<std::string> shingles;
-  std::vector<std::string> result;
-  std::size_t begin = 0, end = 0;  // the run of words in which every shingle is missing
-  auto close = [&] {
-    if (end == begin) return;
-    const char* last = words[0][end - 1].data() + words[0][end - 1].size();
-    result.push_back(base::shortened({words[0][begin].data(), last}, kExcerpt));
-    begin = end = 0;
-  };
-  for (int which : {1, 0}) {
-    std::size_t start = 0;
-    bool inside = false;
-    const std::string_view whole = lowered[which];
-    for (std::size_t position = 0; position <= whole.size();) {
-      const std::size_t at = position;
-      const bool is_word = at < whole.size() && base::is_word_character(base::next_code_point(whole, position));
-      if (is_word && !inside) start = at;
-      if (!is_word && inside) words[which].push_back(whole.substr(start, at - start));
-      inside = is_word;
-      if (at == whole.size()) break;
-    }
-    const auto& all = words[which];
-    const std::size_t size = std::min(n, all.size());
-    for (std::size_t i = 0; size > 0 && i + size <= all.size() && result.size() < kMost; ++i) {
-      std::string shingle;
-      for (std::size_t j = i; j < i + size; ++j) shingle += std::string(all[j]) + ' ';
-      if (which == 1) {
-        shingles.insert(std::move(shingle));
-      } else if (shingles.count(shingle) == 0) {
-        if (end <= i) close(), begin = i;
-        end = i + size;
-      }
-    }
-  }
-  close();
-  if (result.size() > kMost) result.resize(kMost);
+  Fingerprinter fingerprinter(options);
+  const ShingledText here = fingerprinter.shingled(text), there = fingerprinter.shingled(other);
+  json result = {{"only_here", json::array()}, {"only_there", json::array()}};
+  for (std::string_view piece : only_in(here, there, kMost))
+    result["only_here"].push_back(base::shortened(piece, kExcerpt));
+  for (std::string_view piece : only_in(there, here, kMost))
+    result["only_there"].push_back(base::shortened(piece, kExcerpt));
   return result;
-}
-
-json difference(const std::string& text, const std::string& other, std::size_t words) {
-  return {{"only_here", only_in(text, other, words)}, {"only_there", only_in(other, text, words)}};
 }
 
 void print_difference(std::ostream& out, const json& difference) {
   for (const auto& [side, name] : {std::pair("only_here", "only here"), std::pair("only_there", "only there")})
     for (const json& piece : difference[side]) fmt::print(out, "      {}: \"{}\"\n", name, piece.get<std::string>());
+}
+
+// What a rule says about the document, which it may edit.
+json explain_rule(const std::string& label, const Step& rule, Document& document) {
+  const std::string text_before(document.text());
+  Document before;
+  before.reset(text_before, document.id(), document.source());
+  std::vector<Measure> measures;
+  const Verdict verdict = rule.apply(document, &measures);
+  json step = {{"step", label}, {"measures", json::array()}, {"keep", verdict.keep}, {"reason", verdict.reason}};
+  for (const Measure& measure : measures)
+    step["measures"].push_back({{"name", measure.name},
+                                {"value", measure.value},
+                                {"threshold", measure.threshold},
+                                {"failed", measure.failed},
+                                {"evidence", evidence_of(rule, before, measure.name)}});
+  step["evidence"] = evidence_of(rule, before, "");
+  return step;
+}
+
+void print_rule(std::ostream& out, const json& step) {
+  for (const json& measure : step["measures"]) {
+    const bool failed = measure["failed"];
+    fmt::print(out, "  {:<34} {:>12.6g}  against {:.6g}{}\n", measure["name"].get<std::string>(),
+               measure["value"].get<double>(), measure["threshold"].get<double>(), failed ? "  <- fails" : "");
+    if (failed) print_evidence(out, measure["evidence"]);
+  }
+  print_evidence(out, step["evidence"]);
+  if (step["measures"].empty())
+    fmt::print(out, "  {}\n", step["keep"].get<bool>() ? "keeps it" : step["reason"].get<std::string>());
+}
+
+// The documents of the input that are most similar to this one. They are compared as they came; a run compares what
+// earlier steps left of them.
+json explain_duplicates(const std::string& label, const Deduplicate& options, std::string_view text,
+                        const std::string& where, Reader& reader) {
+  constexpr std::size_t kMost = 5;
+  struct Similar {
+    double jaccard;
+    std::string id, text;
+  };
+  std::vector<Similar> nearest;  // the most similar first, of equal ones the smallest id
+  Fingerprinter fingerprinter(options);
+  std::vector<std::uint64_t> own, other;
+  fingerprinter.shingle_set(text, own);
+  reader.each([&](const std::string& id, const Record& record, const std::string& place) {
+    if (place == where) return true;
+    double similarity = record.text == text ? 1 : -1;
+    if (similarity < 0) {
+      fingerprinter.shingle_set(record.text, other);
+      similarity = jaccard(own, other, 0.1);
+    }
+    if (similarity <= 0) return true;
+    auto behind = std::find_if(nearest.begin(), nearest.end(), [&](const Similar& one) {
+      return std::pair(-one.jaccard, std::string_view(one.id)) > std::pair(-similarity, std::string_view(id));
+    });
+    nearest.insert(behind, {similarity, id, std::string(record.text)});
+    if (nearest.size() > kMost) nearest.pop_back();
+    return true;
+  });
+  json step = {
+      {"step", label}, {"measures", json::array()}, {"threshold", options.threshold}, {"nearest", json::array()}};
+  for (const Similar& one : nearest) step["nearest"].push_back({{"id", one.id}, {"jaccard", one.jaccard}});
+  if (!nearest.empty()) step["nearest"][0]["difference"] = difference(std::string(text), nearest.front().text, options);
+  return step;
+}
+
+void print_duplicates(std::ostream& out, const json& step) {
+  const double threshold = step["threshold"];
+  for (const json& one : step["nearest"]) {
+    const double jaccard = one["jaccard"];
+    fmt::print(out, "  {:<34} {:>12.4f}  against {:.6g}{}\n", base::shortened(one["id"].get<std::string>(), 34),
+               jaccard, threshold, jaccard >= threshold ? "  <- duplicate" : "");
+  }
+  if (step["nearest"].empty()) {
+    fmt::print(out, "  no other document of the input is similar\n");
+  } else {
+    print_difference(out, step["nearest"][0]["difference"]);
+  }
+}
+
+// What the run did with the document and, if it dropped it for another one, what the two differ in.
+json explain_run(const std::string& run, const Found& found, const std::vector<base::NamedGroup>& steps,
+                 Reader& reader) {
+  json told = outcome(run, found.id, reader.fields());
+  if (told.is_null() || !told["hornbook"].contains("duplicate_of")) return told;
+  const std::string of = told["hornbook"]["duplicate_of"];
+  std::optional<std::string> kept;
+  reader.each([&](const std::string& id, const Record& record, const std::string&) {
+    if (id == of && record.text != found.text) kept = record.text;
+    return !kept;
+  });
+  if (!kept) return told;
+  Deduplicate options;
+  for (const base::NamedGroup& entry : steps)
+    if (const auto* deduplicate = dynamic_cast<const Deduplicate*>(entry.group.get());
+        deduplicate != nullptr && entry.label == told["hornbook"]["step"])
+      options = *deduplicate;
+  told["difference"] = difference(found.text, *kept, options);
+  return told;
+}
+
+void print_run(std::ostream& out, const json& told) {
+  if (told.is_null()) return;
+  const json& hornbook = told["hornbook"];
+  fmt::print(out, "in the run: {} {}\n", told["folder"].get<std::string>(), hornbook.dump());
+  if (!hornbook.contains("duplicate_of")) return;
+  fmt::print(out, "  the kept document is {}, Jaccard {:.4f}\n", hornbook["duplicate_of"].get<std::string>(),
+             hornbook.value("jaccard", 0.0));
+  if (told.contains("difference")) print_difference(out, told["difference"]);
+}
+
+void print_all(std::ostream& out, const json& result, std::size_t bytes) {
+  fmt::print(out, "{}  ({}, {} bytes)\n", result["id"].get<std::string>(), result["where"].get<std::string>(),
+             base::human_count(bytes));
+  for (const json& step : result["steps"]) {
+    fmt::print(out, "\n{}\n", step["step"].get<std::string>());
+    if (step.contains("nearest")) {
+      print_duplicates(out, step);
+    } else {
+      print_rule(out, step);
+    }
+  }
+  const json& dropped_by = result["dropped_by"];
+  fmt::print(out, "\n{}\n", dropped_by.is_null() ? "no rule drops it" : "dropped by " + dropped_by.get<std::string>());
+  if (result.contains("run")) print_run(out, result["run"]);
+}
+
+// The document that the options name.
+Found find_document(const ExplainOptions& options, const std::vector<std::string>& files, Reader& reader) {
+  std::optional<Found> found;
+  std::uint64_t count = 0;
+  reader.each([&](const std::string& id, const Record& record, const std::string& where) {
+    ++count;
+    if (options.id.empty() ? count == options.number : id == options.id)
+      found = Found{id, std::string(record.text), std::string(record.source), where};
+    return !found;
+  });
+  if (!found)
+    throw base::Error({"there is no such document", base::join(files, " "),
+                       options.id.empty() ? std::to_string(options.number) : options.id,
+                       options.id.empty() ? fmt::format("1 to {}", count) : "an id of the input", ""});
+  return *found;
 }
 
 }  // namespace
@@ -188,121 +300,28 @@ int run_explain(ExplainOptions& options, base::Context& context) {
   for (const base::NamedGroup& step : *steps) dynamic_cast<Step&>(*step.group).prepare();
   const std::vector<std::string> files = reading->files();
   Reader reader(*reading, files);
-  std::optional<Found> found;
-  std::uint64_t count = 0;
-  reader.each([&](const std::string& id, const Record& record, const base::Place& place, const std::string& file) {
-    ++count;
-    if (options.id.empty() ? count != options.number : id != options.id) return true;
-    found = Found{id, std::string(record.text), std::string(record.source), fmt::format("{}:{}", file, place.line)};
-    return false;
-  });
-  if (!found)
-    throw base::Error({"there is no such document", base::join(files, " "),
-                       options.id.empty() ? std::to_string(options.number) : options.id,
-                       options.id.empty() ? fmt::format("1 to {}", count) : "an id of the input", ""});
-
-  json result = {{"id", found->id}, {"where", found->where}, {"steps", json::array()}};
-  std::ostream& out = context.out;
-  const bool plain = !context.json;
-  if (plain) fmt::print(out, "{}  ({}, {} bytes)\n", found->id, found->where, base::human_count(found->text.size()));
+  const Found found = find_document(options, files, reader);
   Document document;
-  document.reset(found->text, found->id, found->source);
-  std::string first_drop;
+  document.reset(found.text, found.id, found.source);
+  json result = {{"id", found.id}, {"where", found.where}, {"steps", json::array()}, {"dropped_by", nullptr}};
   for (const base::NamedGroup& entry : *steps) {
-    json step = {{"step", entry.label}, {"measures", json::array()}};
-    if (auto* deduplicate = dynamic_cast<Deduplicate*>(entry.group.get())) {
-      // Every other document of the input as it came; the run compares what earlier steps left of it.
-      Fingerprinter fingerprinter(*deduplicate);
-      std::vector<std::uint64_t> own, other;
-      fingerprinter.shingle_set(document.text(), own);
-      std::vector<std::pair<double, std::string>> nearest;
-      std::string nearest_text;
-      double best = 0;
-      reader.each([&](const std::string& id, const Record& record, const base::Place& place, const std::string& file) {
-        if (fmt::format("{}:{}", file, place.line) == found->where) return true;
-        double similarity = record.text == document.text() ? 1 : -1;
-        if (similarity < 0) {
-          fingerprinter.shingle_set(record.text, other);
-          similarity = jaccard(own, other, 0.1);
-        }
-        if (similarity > 0) nearest.emplace_back(-similarity, id);
-        if (similarity > best) best = similarity, nearest_text = record.text;
-        return true;
-      });
-      std::sort(nearest.begin(), nearest.end());
-      if (nearest.size() > 5) nearest.resize(5);
-      step["nearest"] = json::array();
-      if (plain) fmt::print(out, "\n{}\n", entry.label);
-      for (const auto& [similarity, id] : nearest) {
-        step["nearest"].push_back({{"id", id}, {"jaccard", -similarity}});
-        if (plain)
-          fmt::print(out, "  {:<34} {:>12.4f}  against {:.6g}{}\n", base::shortened(id, 34), -similarity,
-                     deduplicate->threshold, -similarity >= deduplicate->threshold ? "  <- duplicate" : "");
-      }
-      if (plain && nearest.empty()) fmt::print(out, "  no other document of the input is similar\n");
-      if (!nearest.empty()) {
-        step["nearest"][0]["difference"] =
-            difference(std::string(document.text()), nearest_text, static_cast<std::size_t>(deduplicate->words));
-        if (plain) print_difference(out, step["nearest"][0]["difference"]);
-      }
-      result["steps"].push_back(step);
+    if (const auto* deduplicate = dynamic_cast<const Deduplicate*>(entry.group.get())) {
+      result["steps"].push_back(explain_duplicates(entry.label, *deduplicate, document.text(), found.where, reader));
       continue;
     }
-    std::vector<Measure> measures;
-    const auto& rule = dynamic_cast<const Step&>(*entry.group);
-    const std::string text_before(document.text());
-    Document before;
-    before.reset(text_before, found->id, found->source);
-    Verdict verdict = rule.apply(document, &measures);
-    if (plain) fmt::print(out, "\n{}\n", entry.label);
-    for (const Measure& measure : measures) {
-      step["measures"].push_back({{"name", measure.name},
-                                  {"value", measure.value},
-                                  {"threshold", measure.threshold},
-                                  {"failed", measure.failed},
-                                  {"evidence", evidence_of(rule, before, measure.name)}});
-      if (plain)
-        fmt::print(out, "  {:<34} {:>12.6g}  against {:.6g}{}\n", measure.name, measure.value, measure.threshold,
-                   measure.failed ? "  <- fails" : "");
-      if (plain && measure.failed) print_evidence(out, step["measures"].back()["evidence"]);
-    }
-    step["evidence"] = evidence_of(rule, before, "");
-    if (plain) print_evidence(out, step["evidence"]);
-    step["keep"] = verdict.keep;
-    step["reason"] = verdict.reason;
-    if (!verdict.keep && first_drop.empty()) first_drop = entry.label + ": " + std::string(verdict.reason);
-    if (plain && measures.empty()) fmt::print(out, "  {}\n", verdict.keep ? "keeps it" : verdict.reason);
-    result["steps"].push_back(step);
+    json step = explain_rule(entry.label, dynamic_cast<const Step&>(*entry.group), document);
+    if (!step["keep"].get<bool>() && result["dropped_by"].is_null())
+      result["dropped_by"] = entry.label + ": " + step["reason"].get<std::string>();
+    result["steps"].push_back(std::move(step));
   }
   for (const auto& [name, value] : document.scores()) result["scores"][name] = value;
   for (const auto& [name, value] : document.labels()) result["labels"][name] = value;
-  result["dropped_by"] = first_drop.empty() ? json() : json(first_drop);
-  if (plain) fmt::print(out, "\n{}\n", first_drop.empty() ? "no rule drops it" : "dropped by " + first_drop);
-  if (!options.run.empty()) {
-    json told = outcome(options.run, found->id, *found);
-    result["run"] = told;
-    if (plain && !told.is_null())
-      fmt::print(out, "in the run: {} {}\n", told["folder"].get<std::string>(), told["hornbook"].dump());
-    if (!told.is_null() && told["hornbook"].contains("duplicate_of")) {
-      const std::string of = told["hornbook"]["duplicate_of"];
-      std::size_t words = 5;
-      for (const base::NamedGroup& entry : *steps)
-        if (const auto* deduplicate = dynamic_cast<const Deduplicate*>(entry.group.get()))
-          words = static_cast<std::size_t>(deduplicate->words);
-      std::optional<std::string> kept;
-      reader.each([&](const std::string& id, const Record& record, const base::Place&, const std::string&) {
-        if (id == of && record.text != found->text) kept = record.text;
-        return !kept;
-      });
-      if (plain)
-        fmt::print(out, "  the kept document is {}, Jaccard {:.4f}\n", of, told["hornbook"].value("jaccard", 0.0));
-      if (kept) {
-        result["run"]["difference"] = difference(found->text, *kept, words);
-        if (plain) print_difference(out, result["run"]["difference"]);
-      }
-    }
+  if (!options.run.empty()) result["run"] = explain_run(options.run, found, *steps, reader);
+  if (context.json) {
+    context.out << result.dump(1, ' ', false, json::error_handler_t::replace) << "\n";
+  } else {
+    print_all(context.out, result, found.text.size());
   }
-  if (context.json) out << result.dump(1, ' ', false, json::error_handler_t::replace) << "\n";
   return 0;
 }
 

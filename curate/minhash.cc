@@ -52,57 +52,77 @@ constexpr auto kAscii = [] {
   return table;
 }();
 
+// Calls word(hash, begin, end) for every word, with its place in `text`. A word's hash is that of its lower-cased code
+// points, so it does not matter which path read them.
+template <class F>
+void for_each_word(std::string_view text, F&& word) {
+  const auto* const start = reinterpret_cast<const unsigned char*>(text.data());
+  const auto* p = start;
+  const auto* end = p + text.size();
+  const auto* first = p;  // of the word that is read
+  std::uint64_t hash = 0;
+  auto close = [&](const unsigned char* behind) {
+    if (hash != 0)
+      word(base::mix64(hash), static_cast<std::size_t>(first - start), static_cast<std::size_t>(behind - start));
+    hash = 0;
+  };
+  auto add = [&](char32_t c, const unsigned char* at) {
+    if (hash == 0) first = at;
+    hash = (hash ^ c) * kByteFactor + 1;
+  };
+  while (p < end) {
+    std::uint8_t c = kAscii[*p];
+    if (c != 0 && c != 0x80) {
+      do {
+        add(c, p);
+        c = ++p < end ? kAscii[*p] : 0;
+      } while (c != 0 && c != 0x80);
+    }
+    if (p >= end) break;
+    if (c == 0) {
+      close(p);
+      ++p;
+      continue;
+    }
+    std::size_t position = static_cast<std::size_t>(p - start);
+    char32_t point = base::next_code_point(text, position);
+    const auto* at = p;
+    p = start + position;
+    if (char32_t low = code_points().lower_word_character(point)) {
+      add(low, at);
+      if (point == 0x130) close(p);  // lower-cases to "i" and a combining dot, which ends the word
+    } else {
+      close(at);
+    }
+  }
+  close(end);
+}
+
 }  // namespace
 
 Shingler::Shingler(int words) : words_(words), leaving_(1) {
   for (int i = 0; i < words; ++i) leaving_ *= kBase;
 }
 
-// A word's hash is that of its lower-cased code points, so it does not matter which path read them.
-void Shingler::hash_words(std::string_view text) {
-  const auto* p = reinterpret_cast<const unsigned char*>(text.data());
-  const auto* end = p + text.size();
-  word_hashes_.clear();
-  std::uint64_t hash = 0;
-  auto close = [&] {
-    if (hash != 0) word_hashes_.push_back(base::mix64(hash));
-    hash = 0;
-  };
-  auto add = [&](char32_t c) { hash = (hash ^ c) * kByteFactor + 1; };
-  while (p < end) {
-    std::uint8_t c = kAscii[*p];
-    if (c != 0 && c != 0x80) {
-      do {
-        add(c);
-        c = ++p < end ? kAscii[*p] : 0;
-      } while (c != 0 && c != 0x80);
-    }
-    if (p >= end) break;
-    if (c == 0) {
-      close();
-      ++p;
-      continue;
-    }
-    std::size_t position = static_cast<std::size_t>(p - reinterpret_cast<const unsigned char*>(text.data()));
-    char32_t point = base::next_code_point(text, position);
-    p = reinterpret_cast<const unsigned char*>(text.data()) + position;
-    if (char32_t low = code_points().lower_word_character(point)) {
-      add(low);
-      if (point == 0x130) close();  // lower-cases to "i" and a combining dot, which ends the word
-    } else {
-      close();
-    }
-  }
-  close();
-}
-
 std::span<const std::uint64_t> Shingler::shingles(std::string_view text) {
+  auto keep = [&](std::uint64_t hash, std::size_t, std::size_t) { word_hashes_.push_back(hash); };
+  word_hashes_.clear();
   // Capital sigma lower-cases by its neighbours: such rare texts take the slow way.
   if (text.find("\xCE\xA3") != text.npos) {
-    hash_words(base::to_lower(text));
+    for_each_word(base::to_lower(text), keep);
   } else {
-    hash_words(text);
+    for_each_word(text, keep);
   }
+  return roll();
+}
+
+std::span<const std::uint64_t> Shingler::shingles(std::string_view lower, std::vector<WordPlace>& words) {
+  word_hashes_.clear();
+  words.clear();
+  for_each_word(lower, [&](std::uint64_t hash, std::size_t begin, std::size_t end) {
+    word_hashes_.push_back(hash);
+    words.push_back({begin, end});
+  });
   return roll();
 }
 

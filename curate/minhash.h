@@ -19,6 +19,11 @@ inline constexpr int kBands = 14, kRows = 8, kPermutations = kBands * kRows;
 using Signature = std::array<std::uint32_t, kPermutations>;
 using BandKeys = std::array<std::uint64_t, kBands>;
 
+/// Where a word stands: its bytes are [begin, end) of the text.
+struct WordPlace {
+  std::size_t begin, end;
+};
+
 /// Turns texts into 64-bit shingle hashes. Keeps its buffers; one per thread.
 class Shingler {
  public:
@@ -27,12 +32,12 @@ class Shingler {
   /// The hashes in text order, repeats included: one per position, a single one for 1 to words-1 words, none for no
   /// word. Valid UTF-8 in; the span lives until the next call.
   std::span<const std::uint64_t> shingles(std::string_view text);
-
+  /// The same of a text that is lower-cased already (base::to_lower), and the words that the shingles are made of.
+  std::span<const std::uint64_t> shingles(std::string_view lower, std::vector<WordPlace>& words);
   /// The same for words that were split and hashed elsewhere.
   std::span<const std::uint64_t> shingles(std::span<const std::uint64_t> word_hashes);
 
  private:
-  void hash_words(std::string_view text);
   std::span<const std::uint64_t> roll();
   int words_;
   std::uint64_t leaving_;  // kBase^words: the weight of the word that leaves the window

@@ -276,5 +276,71 @@ TEST(Deduplicate, RefusesBadOptions) {
   EXPECT_THROW(options.prepare(), base::UsageError);
 }
 
+// The words of a shingle, joined.
+std::string words_of(const ShingledText& text, std::size_t shingle) {
+  std::string joined;
+  for (std::size_t i = shingle; i < std::min(shingle + text.words_in_shingle, text.words.size()); ++i)
+    joined += text.text.substr(text.words[i].begin, text.words[i].end - text.words[i].begin) + '|';
+  return joined;
+}
+
+class ShingledTexts : public testing::TestWithParam<const char*> {};
+INSTANTIATE_TEST_SUITE_P(Both, ShingledTexts, testing::Values("word", "datatrove"));
+
+// Their shingles are those that decide, and equal shingles are equal words.
+TEST_P(ShingledTexts, HaveTheWordsOfTheirShingles) {
+  const std::vector<std::string> pieces = {"the",    "Über",  "İstanbul", "ΣΑΣ", "don't", "x_1",
+                                           "日本語", "3,141", "a\u0301",  "\n",  "-",     "…",
+                                           "WORD",   "word",  "U.S.",     "ß",   "p.m.",  "١٢"};
+  Deduplicate options;
+  options.shingle = GetParam();
+  options.words = 3;
+  Fingerprinter fingerprinter(options);
+  base::Random random(5);
+  std::map<std::string, std::uint64_t> hash_of;
+  std::map<std::uint64_t, std::string> words_by_hash;
+  for (int round = 0; round < 1000; ++round) {
+    std::string text;
+    for (std::uint64_t i = random.below(20); i > 0; --i)
+      text += pieces[random.below(pieces.size())] + (i % 3 ? " " : "");
+    const ShingledText shingled = fingerprinter.shingled(text);
+    const std::size_t words = shingled.words.size();
+    ASSERT_EQ(shingled.shingles.size(), words == 0 ? 0 : words < 3 ? 1 : words - 2) << text;
+    std::vector<std::uint64_t> set, own = shingled.shingles;
+    fingerprinter.shingle_set(text, set);
+    make_set(own);
+    ASSERT_EQ(own, set) << text;
+    for (std::size_t i = 0; i < shingled.shingles.size(); ++i) {
+      const std::string joined = words_of(shingled, i);
+      ASSERT_EQ(hash_of.emplace(joined, shingled.shingles[i]).first->second, shingled.shingles[i]) << joined;
+      ASSERT_EQ(words_by_hash.emplace(shingled.shingles[i], joined).first->second, joined);
+    }
+  }
+  EXPECT_GT(hash_of.size(), 2000u);
+}
+
+TEST(OnlyIn, NamesTheWordsOfTheMissingShingles) {
+  auto pieces = [](const char* shingle, const std::string& text, const std::string& other, std::size_t most = 9) {
+    Deduplicate options;
+    options.shingle = shingle;
+    options.words = 2;
+    Fingerprinter fingerprinter(options);
+    const ShingledText here = fingerprinter.shingled(text), there = fingerprinter.shingled(other);
+    const std::vector<std::string_view> found = only_in(here, there, most);
+    return std::vector<std::string>(found.begin(), found.end());
+  };
+  using Pieces = std::vector<std::string>;
+  // "don't" is two words of \w; datatrove's are those of "i don t pay 0 for it".
+  EXPECT_EQ(pieces("word", "I don't pay 3.50 for IT", "I don't pay 4.50 for it"), (Pieces{"pay 3.50"}));
+  EXPECT_EQ(pieces("datatrove", "I don't pay 3.50 for IT", "I don't pay 4.50 for it"), Pieces{});
+  EXPECT_EQ(pieces("datatrove", "I don't pay 3.50 for ÍT!", "I don't pay for it."), (Pieces{"pay 0 for"}));
+  // Two pieces, one at the end; at most one is asked for; the whole text when it is shorter than a shingle.
+  EXPECT_EQ(pieces("word", "a x b c d e f g", "a b c d e f h"), (Pieces{"a x b", "f g"}));
+  EXPECT_EQ(pieces("word", "a x b c d e f g", "a b c d e f h", 1), (Pieces{"a x b"}));
+  EXPECT_EQ(pieces("word", "«Alone»", "a b"), (Pieces{"alone"}));
+  EXPECT_EQ(pieces("word", "a b", "A, B!"), Pieces{});
+  EXPECT_EQ(pieces("word", "…", "a b"), Pieces{});
+}
+
 }  // namespace
 }  // namespace curate
