@@ -1,6 +1,7 @@
 #include "curate/c4.h"
 
 #include <algorithm>
+#include <span>
 
 #include "base/unicode.h"
 #include "curate/judge.h"
@@ -138,133 +139,184 @@ void C4::prepare() {
   bad_words_ = bad_words.empty() ? nullptr : std::make_shared<const BadWords>(bad_words);
 }
 
+namespace {
+
+// What the rules ask about one line.
+struct Line {
+  std::string_view whole;                ///< stripped, as it stands in the document
+  std::string_view text;                 ///< the same without citations, once they are removed; not stripped again
+  bool edited = false;                   ///< text is not whole
+  std::span<const Word> words;           ///< spaCy's of `whole`, after `split_again` of `text`
+  bool ends_with_space_token = false;    ///< of `text`, after `split_again`
+  std::int64_t chunks = 0, longest = 0;  ///< parts of whole.split(), and code points of the longest
+  bool phrases[3] = {};                  ///< of `text`
+  bool has(Phrase phrase) const { return phrases[static_cast<std::size_t>(phrase)]; }
+};
+
+// Cuts a document into lines. Words and phrases are found once for the whole text and handed out line by line; only
+// where that cannot be right, a line is searched alone.
+class LineCutter {
+ public:
+  LineCutter(Document& document, Splitter splitter)
+      : spacy_(splitter == Splitter::kSpacy),
+        text_(document.text()),
+        line_words_(document.scratch().words),
+        sentences_(document.scratch().parts) {
+    if (spacy_) {
+      words_ = document.words().all();
+      // When datatrove's splitter deleted something, the words do not point into the text.
+      words_fit_ = document.words().base().data() == text_.data();
+    }
+    fold_ = !document.ascii() && text_.find(kKelvinSign) != std::string_view::npos;
+    if (!fold_) find_phrases(text_, phrases_);
+  }
+  // The lines of document.lines(), in order.
+  Line cut(std::string_view whole) {
+    Line line;
+    line.whole = line.text = strip(whole);
+    const auto begin = static_cast<std::size_t>(line.text.data() - text_.data()), end = begin + line.text.size();
+    if (words_fit_) {
+      take_words(line, begin, end);
+    } else {
+      if (spacy_) split_again(line);
+      count_chunks(line.text, line.chunks, line.longest);
+    }
+    if (fold_) {
+      search_phrases(line);
+    } else {
+      take_phrases(line, begin, end);
+    }
+    return line;
+  }
+  // `recount`: the line's chunks are counted when the citations are gone.
+  void remove_citations(Line& line, bool recount) {
+    if (line.text.find('[') == std::string_view::npos) return;
+    without_ = without_citations(line.text);
+    if (without_.size() == line.text.size()) return;
+    line.text = without_;
+    line.edited = true;
+    if (recount) {
+      line.chunks = 0;
+      count_chunks(line.text, line.chunks, line.longest);
+    }
+    search_phrases(line);
+  }
+  // Makes `line.words` those of `line.text`.
+  void split_again(Line& line) {
+    line_words_.split(line.text);
+    line.words = line_words_.all();
+    line.ends_with_space_token = line_words_.ends_with_space_token();
+  }
+  // Those of `line.text`; spaCy's sentences are told from `line.words`.
+  std::size_t count_sentences(const Line& line) {
+    if (spacy_) return curate::count_sentences(line.words, line.ends_with_space_token);
+    Punkt::english().split(line.text, sentences_);
+    return sentences_.size();
+  }
+  bool spacy() const { return spacy_; }
+  bool words_fit() const { return words_fit_; }
+
+ private:
+  void take_words(Line& line, std::size_t begin, std::size_t end) {
+    while (next_word_ < words_.size() && words_[next_word_].offset < begin) ++next_word_;
+    const std::size_t first = next_word_;
+    while (next_word_ < words_.size() && words_[next_word_].offset < end) ++next_word_;
+    line.words = words_.subspan(first, next_word_ - first);
+    std::int64_t length = 0;
+    for (const Word& word : line.words) {
+      if (word.flags & Word::kAfterSpace) {
+        ++line.chunks;
+        length = 0;
+      }
+      length += word.code_points;
+      line.longest = std::max(line.longest, length);
+    }
+  }
+  void take_phrases(Line& line, std::size_t begin, std::size_t end) {
+    while (next_phrase_ < phrases_.size() && phrases_[next_phrase_].first < begin) ++next_phrase_;
+    for (; next_phrase_ < phrases_.size() && phrases_[next_phrase_].first < end; ++next_phrase_)
+      line.phrases[static_cast<std::size_t>(phrases_[next_phrase_].second)] = true;
+  }
+  void search_phrases(Line& line) {
+    if (fold_) folded_ = base::to_lower(line.text);
+    find_phrases(fold_ ? std::string_view(folded_) : line.text, line_phrases_);
+    std::fill(std::begin(line.phrases), std::end(line.phrases), false);
+    for (const auto& [place, phrase] : line_phrases_) line.phrases[static_cast<std::size_t>(phrase)] = true;
+  }
+
+  bool spacy_, words_fit_ = false;
+  bool fold_;  ///< lower case is more than that of ASCII
+  std::string_view text_;
+  std::span<const Word> words_;
+  std::vector<std::pair<std::uint32_t, Phrase>> phrases_, line_phrases_;
+  std::size_t next_word_ = 0, next_phrase_ = 0;
+  SpacyWords& line_words_;
+  std::vector<std::string_view>& sentences_;
+  std::string without_, folded_;  ///< what the text of the last line may point into
+};
+
+// What becomes of a line, and why: in words, or the name of the reason for which the page is dropped.
+struct Fate {
+  enum Kind { kStays, kGoes, kPageGoes };
+  Kind kind = kStays;
+  std::string_view why;
+};
+
+// The rules about lines in their order. tensorflow_datasets' differ in what ends a line, when words are counted, and in
+// the names of reasons.
+Fate judge_line(const C4& rules, LineCutter& cutter, Line& line) {
+  const bool tensorflow = rules.semantics == Semantics::kTensorflow;
+  if (rules.max_word_length != -1 && line.longest > rules.max_word_length)
+    return {Fate::kGoes, "has a word longer than max_word_length"};
+  if (rules.remove_citations) cutter.remove_citations(line, tensorflow);
+  if (rules.filter_no_terminal_punct && !ends_sentence(line.text, tensorflow ? ".?!\"" : ".?!\"'"))
+    return {Fate::kGoes, "does not end a sentence"};
+  if (line.chunks < rules.min_words_per_line) return {Fate::kGoes, "has fewer words than min_words_per_line"};
+  if (rules.filter_lorem_ipsum && line.has(Phrase::kLoremIpsum))
+    return {Fate::kPageGoes, tensorflow ? "loremipsum" : "lorem_ipsum"};
+  if (rules.filter_javascript && line.has(Phrase::kJavascript)) return {Fate::kGoes, "speaks of JavaScript"};
+  if (rules.filter_curly_bracket && line.text.find('{') != std::string_view::npos)
+    return {Fate::kPageGoes, tensorflow ? "squigglybracket" : "curly_bracket"};
+  if (rules.filter_policy && line.has(Phrase::kPolicy)) return {Fate::kGoes, "speaks of a policy or cookies"};
+  return {};
+}
+
+}  // namespace
+
 Verdict C4::apply(Document& document, std::vector<Measure>* measures, std::vector<Evidence>* evidence) const {
   Judge judge(measures, document);
-  const std::string_view text = document.text();
-  const bool original = semantics == Semantics::kTensorflow;
   if (max_document_length != 0 &&
-      judge.above("too_long", document.code_points(), static_cast<double>(max_document_length))) {
+      judge.above("too_long", document.code_points(), static_cast<double>(max_document_length)))
     return judge.verdict();
-  }
-  static const std::vector<Word> kNoWords;
-  const bool spacy = semantics.splitter() == Splitter::kSpacy;
-  const std::vector<Word>& all = spacy ? document.words().all() : kNoWords;
-  // When datatrove's splitter deleted something, the words do not point into the text: then lines are split alone.
-  const bool words_fit = spacy && document.words().base().data() == text.data();
-  const bool fold_all = !document.ascii() && text.find(kKelvinSign) != std::string_view::npos;
-  std::vector<std::pair<std::uint32_t, Phrase>> phrases, line_phrases;
-  if (!fold_all) find_phrases(text, phrases);
-  SpacyWords& line_words = document.scratch().words;
-  std::vector<std::string_view>& line_sentences = document.scratch().parts;
-
-  auto note = [&](std::string_view line, std::string_view what) {
-    if (evidence != nullptr) evidence->push_back({std::string(what), line, 1, 0});
-  };
-  std::string kept, edited, folded;
-  std::size_t word = 0, phrase = 0, kept_words = 0;
-  std::int64_t sentences = 0;
+  LineCutter cutter(document, semantics.splitter());
+  std::string kept;
+  std::size_t kept_words = 0, sentences = 0;
   for (std::string_view whole : document.lines()) {
-    std::string_view line = strip(whole);
-    const auto begin = static_cast<std::size_t>(line.data() - text.data()), end = begin + line.size();
-    while (words_fit && word < all.size() && all[word].offset < begin) ++word;
-    std::size_t first = word;
-    while (words_fit && word < all.size() && all[word].offset < end) ++word;
-    std::span<const Word> in_line(all.data() + first, word - first);
-    if (spacy && !words_fit) {
-      line_words.split(line);
-      in_line = line_words.all();
-    }
-    std::int64_t chunks = 0, longest = 0;  // of line.split(), in code points
-    if (words_fit) {
-      std::int64_t length = 0;
-      for (const Word& w : in_line) {
-        if (w.flags & Word::kAfterSpace) {
-          ++chunks;
-          length = 0;
-        }
-        length += w.code_points;
-        longest = std::max(longest, length);
-      }
-    } else {
-      count_chunks(line, chunks, longest);
-    }
-    while (phrase < phrases.size() && phrases[phrase].first < begin) ++phrase;
-    bool found[3] = {};
-    for (; phrase < phrases.size() && phrases[phrase].first < end; ++phrase) {
-      found[static_cast<int>(phrases[phrase].second)] = true;
-    }
-
-    if (max_word_length != -1 && longest > max_word_length) {
-      note(line, "has a word longer than max_word_length");
-      continue;
-    }
-    bool line_edited = false;
-    if (remove_citations && line.find('[') != std::string_view::npos) {
-      edited = without_citations(line);
-      line_edited = edited.size() != line.size();
-      if (line_edited) line = edited;
-      if (line_edited && original) count_chunks(line, chunks = 0, longest);
-    }
-    if (filter_no_terminal_punct && !ends_sentence(line, original ? ".?!\"" : ".?!\"'")) {
-      note(strip(whole), "does not end a sentence");
-      continue;
-    }
-    if (chunks < min_words_per_line) {
-      note(strip(whole), "has fewer words than min_words_per_line");
-      continue;
-    }
-    if (line_edited || fold_all) {
-      if (fold_all) folded = base::to_lower(line);
-      find_phrases(fold_all ? std::string_view(folded) : line, line_phrases);
-      found[0] = found[1] = found[2] = false;
-      for (const auto& [place, kind] : line_phrases) found[static_cast<int>(kind)] = true;
-    }
-    if (filter_lorem_ipsum && found[static_cast<int>(Phrase::kLoremIpsum)]) {
-      note(strip(whole), original ? "loremipsum" : "lorem_ipsum");
-      judge.check(original ? "loremipsum" : "lorem_ipsum", 1, 0, true);
+    Line line = cutter.cut(whole);
+    const Fate fate = judge_line(*this, cutter, line);
+    if (fate.kind != Fate::kStays && evidence != nullptr)
+      evidence->push_back({std::string(fate.why), line.whole, 1, 0});
+    if (fate.kind == Fate::kGoes) continue;
+    if (fate.kind == Fate::kPageGoes) {
+      judge.check(fate.why, 1, 0, true);
       return judge.verdict();
     }
-    if (filter_javascript && found[static_cast<int>(Phrase::kJavascript)]) {
-      note(strip(whole), "speaks of JavaScript");
-      continue;
-    }
-    if (filter_curly_bracket && line.find('{') != std::string_view::npos) {
-      note(strip(whole), original ? "squigglybracket" : "curly_bracket");
-      judge.check(original ? "squigglybracket" : "curly_bracket", 1, 0, true);
-      return judge.verdict();
-    }
-    if (filter_policy && found[static_cast<int>(Phrase::kPolicy)]) {
-      note(strip(whole), "speaks of a policy or cookies");
-      continue;
-    }
-    bool trailing = false;
-    if (spacy && line_edited) {
-      line_words.split(line);
-      in_line = line_words.all();
-      trailing = line_words.ends_with_space_token();
-    }
-    if (min_num_sentences != -1 && spacy) {
-      sentences += static_cast<std::int64_t>(count_sentences(in_line, trailing));
-    } else if (min_num_sentences != -1) {
-      Punkt::english().split(line, line_sentences);
-      sentences += static_cast<std::int64_t>(line_sentences.size());
-    }
-    kept_words += in_line.size();
-    kept += line;
+    if (line.edited && cutter.spacy()) cutter.split_again(line);
+    if (min_num_sentences != -1) sentences += cutter.count_sentences(line);
+    kept_words += line.words.size();
+    kept += line.text;
     kept += '\n';
   }
-  if (judge.below("too_few_sentences", static_cast<double>(sentences), static_cast<double>(min_num_sentences))) {
+  if (judge.below("too_few_sentences", static_cast<double>(sentences), static_cast<double>(min_num_sentences)))
     return judge.verdict();
-  }
   if (!judge.verdict().keep) return judge.verdict();
-  std::string_view result = strip(kept);
+  const std::string_view result = strip(kept);
   if (bad_words_) {
     const bool found = bad_words_->found_in(result);
-    if (judge.check("badwords", found, 0, found)) return judge.verdict();
-    if (!judge.verdict().keep) return judge.verdict();
+    if (judge.check("badwords", found, 0, found) || !judge.verdict().keep) return judge.verdict();
   }
-  if (result == text) return judge.verdict();
-  if (words_fit) {
+  if (result == document.text()) return judge.verdict();
+  if (cutter.words_fit()) {
     document.replace_text(std::string(result), kept_words);
   } else {
     document.replace_text(std::string(result));

@@ -232,6 +232,18 @@ TEST(C4, CountsTheWordsOfTheEditedText) {
   EXPECT_EQ(told, document.words().size());
 }
 
+// Of the second line datatrove's splitter deletes "IS_ALPHA"; the white space before it is then a sentence to it.
+TEST(C4, CountsASentenceOfWhiteSpace) {
+  curate::C4 step;
+  step.filter_no_terminal_punct = false;
+  for (std::int64_t least : {3, 4}) {
+    step.min_num_sentences = least;
+    Document document;
+    document.reset("One fine day came here.\nWord one two.  IS_ALPHA", "", "");
+    EXPECT_EQ(step.apply(document).keep, least == 3) << least;
+  }
+}
+
 TEST(Gopher, ThresholdZeroIsOff) {
   Document document;
   std::string text = "x";
