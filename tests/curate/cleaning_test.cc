@@ -13,6 +13,7 @@
 #include "curate/pii.h"
 #include "curate/sample.h"
 #include "curate/unicode_step.h"
+#include "tests/curate/random_pieces.h"
 #include "tests/temporary_folder.h"
 
 namespace {
@@ -199,8 +200,7 @@ TEST(Pii, FindsAreInOrderInAnyText) {
                                                  "\n",
                                                  "é"};
   for (int i = 0; i < 5000; ++i) {
-    std::string text;
-    for (std::uint64_t j = 0, n = random.below(12); j < n; ++j) text += parts[random.below(parts.size())];
+    const std::string text = random_pieces(random, parts, random.below(12), 0);
     std::vector<curate::PiiFind> finds;
     curate::find_pii(text, false, finds);
     std::size_t end = 0;

@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "base/random.h"
 #include "curate/duplicate_search.h"
+#include "tests/curate/random_pieces.h"
 #include "tests/error_of.h"
 
 namespace curate {
@@ -300,9 +301,7 @@ TEST_P(ShingledTexts, HaveTheWordsOfTheirShingles) {
   std::map<std::string, std::uint64_t> hash_of;
   std::map<std::uint64_t, std::string> words_by_hash;
   for (int round = 0; round < 1000; ++round) {
-    std::string text;
-    for (std::uint64_t i = random.below(20); i > 0; --i)
-      text += pieces[random.below(pieces.size())] + (i % 3 ? " " : "");
+    const std::string text = random_pieces(random, pieces, random.below(20), 0.7);
     const ShingledText shingled = fingerprinter.shingled(text);
     const std::size_t words = shingled.words.size();
     ASSERT_EQ(shingled.shingles.size(), words == 0 ? 0 : words < 3 ? 1 : words - 2) << text;

@@ -9,6 +9,7 @@
 #include "curate/fineweb.h"
 #include "curate/gopher.h"
 #include "curate/lines.h"
+#include "tests/curate/random_pieces.h"
 
 namespace curate {
 namespace {
@@ -17,8 +18,7 @@ std::string random_text(base::Random& random) {
   static const std::vector<std::string> parts = {"the", "river", "and",     "stone.", "of",     "#",     "...",
                                                  "3",   "--",    "child's", "water",  "that",   "\n- a", "\n\n",
                                                  "\n",  "\n• b", "end…\n",  "é",      "same\n", "x?\n",  "="};
-  std::string text;
-  for (std::uint64_t i = 0, n = 1 + random.below(80); i < n; ++i) text += parts[random.below(parts.size())] + " ";
+  std::string text = random_pieces(random, parts, 1 + random.below(80), 1);
   if (random.below(2)) text += text.substr(0, text.find(' ', text.size() / 2));
   return text;
 }

@@ -4,14 +4,14 @@
 
 #include <cmath>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <set>
 
-#include "base/file.h"
 #include "base/random.h"
 #include "base/unicode.h"
 #include "curate/simplify.h"
 #include "curate/spacy_words.h"
+#include "tests/curate/golden.h"
+#include "tests/curate/random_pieces.h"
 
 namespace curate {
 namespace {
@@ -48,11 +48,7 @@ TEST(Shingles, EqualTheSlowWay) {
   std::map<std::string, std::uint64_t> hash_of;
   std::map<std::uint64_t, std::string> text_of;
   for (int round = 0; round < 3000; ++round) {
-    std::string text;
-    for (std::uint64_t i = random.below(40); i > 0; --i) {
-      text += pieces[random.below(pieces.size())];
-      if (random.below(2)) text += ' ';
-    }
+    const std::string text = random_pieces(random, pieces, random.below(40), 0.5);
     std::vector<std::string> slow = slow_shingles(text);
     auto fast = shingler.shingles(text);
     ASSERT_EQ(fast.size(), slow.size()) << text;
@@ -146,20 +142,16 @@ TEST(SimplifyText, Examples) {
 
 // scripts/oracle/datatrove_shingles.py: the same normal form and words as datatrove, the same words as Python's re.
 TEST(SimplifyText, EqualsDatatrove) {
-  auto golden = nlohmann::json::parse(base::read_file(HORNBOOK_SOURCE_DIR "/tests/golden/curate/shingles.json"));
-  ASSERT_EQ(golden["datatrove"], "0.10.1");
-  SpacyWords words;
+  const auto shingles = golden("shingles.json");
+  ASSERT_EQ(shingles["datatrove"], "0.10.1");
   Shingler shingler(1);
   std::set<std::uint64_t> hashes;
   std::set<std::string> plain;
   int checked = 0;
-  for (const auto& text : golden["texts"]) {
+  for (const auto& text : shingles["texts"]) {
     const std::string simplified = simplify_text(text["text"].get_ref<const std::string&>());
     ASSERT_EQ(simplified, text["simplified"].get<std::string>()) << text["text"];
-    words.split(simplified);
-    std::vector<std::string> split;
-    for (const Word& word : words.all()) split.emplace_back(words.text(word));
-    ASSERT_EQ(split, text["words"].get<std::vector<std::string>>()) << text["text"];
+    ASSERT_EQ(split_words<SpacyWords>(simplified), text["words"].get<std::vector<std::string>>()) << text["text"];
     auto own = shingler.shingles(text["text"].get_ref<const std::string&>());
     ASSERT_EQ(own.size(), text["plain"].size()) << text["text"];
     for (std::size_t i = 0; i < own.size(); ++i) {

@@ -6,9 +6,9 @@
 
 #include <cstdlib>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 
 #include "base/file.h"
+#include "tests/curate/golden.h"
 #include "tests/error_of.h"
 #include "tests/temporary_folder.h"
 
@@ -27,13 +27,7 @@ std::vector<std::string> sentences(const Punkt& punkt, std::string_view text) {
   return {found.begin(), found.end()};
 }
 
-std::vector<std::string> words(std::string_view text) {
-  NltkWords words;
-  words.split(text);
-  std::vector<std::string> result;
-  for (const Word& word : words.all()) result.emplace_back(words.text(word));
-  return result;
-}
+std::vector<std::string> words(std::string_view text) { return split_words<NltkWords>(text); }
 
 TEST(Punkt, Rules) {
   ASSERT_TRUE(fs::exists(kParameters)) << "run scripts/install.sh";
@@ -73,12 +67,11 @@ TEST(NltkWords, Rules) {
 
 TEST(NltkWords, GoldenSentencesAndWordsOfNltk) {
   const char* other = std::getenv("HORNBOOK_NLTK_GOLDEN");  // a larger file of the same script, by hand
-  const auto golden =
-      nlohmann::json::parse(base::read_file(other ? other : HORNBOOK_SOURCE_DIR "/tests/golden/curate/nltk.json"));
-  ASSERT_EQ(golden["versions"]["nltk"], "3.8.1");
-  ASSERT_GT(golden["documents"].size(), 700u);
+  const auto nltk = other ? nlohmann::json::parse(base::read_file(other)) : golden("nltk.json");
+  ASSERT_EQ(nltk["versions"]["nltk"], "3.8.1");
+  ASSERT_GT(nltk["documents"].size(), 700u);
   int failures = 0;
-  for (const auto& document : golden["documents"]) {
+  for (const auto& document : nltk["documents"]) {
     const std::string text = document["text"];
     EXPECT_EQ(sentences(Punkt::english(), text), document["sentences"].get<std::vector<std::string>>())
         << document["text"] << ++failures;
@@ -89,7 +82,7 @@ TEST(NltkWords, GoldenSentencesAndWordsOfNltk) {
 
 // Without the abbreviations, or without the orthographic contexts, the golden sentences are not found.
 TEST(NltkWords, TheComparisonCanFail) {
-  const auto golden = nlohmann::json::parse(base::read_file(HORNBOOK_SOURCE_DIR "/tests/golden/curate/nltk.json"));
+  const auto nltk = golden("nltk.json");
   const std::string parameters = base::read_file(kParameters);
   TemporaryFolder folder;
   for (const std::string kind : {"abbreviation", "context", "collocation", "starter"}) {
@@ -102,7 +95,7 @@ TEST(NltkWords, TheComparisonCanFail) {
     base::write_file(folder / "some.tsv", some);
     const Punkt punkt(folder / "some.tsv");
     int different = 0;
-    for (const auto& document : golden["documents"]) {
+    for (const auto& document : nltk["documents"]) {
       different += sentences(punkt, document["text"].get<std::string>()) !=
                    document["sentences"].get<std::vector<std::string>>();
     }

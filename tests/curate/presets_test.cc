@@ -6,11 +6,10 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
-#include <nlohmann/json.hpp>
 
-#include "base/file.h"
 #include "curate/c4.h"
 #include "curate/run_options.h"
+#include "tests/curate/golden.h"
 #include "tests/temporary_folder.h"
 
 namespace curate {
@@ -44,9 +43,8 @@ nlohmann::json decision(const std::string& reason, Document& document, const std
 
 /// Decisions that differ from the golden file's: each rule on the text as it came, and all one behind another.
 int differences(const std::string& preset, const std::string& yaml) {
-  const auto golden =
-      nlohmann::json::parse(base::read_file(HORNBOOK_SOURCE_DIR "/tests/golden/curate/preset-" + preset + ".json"));
-  EXPECT_GT(golden["documents"].size(), 250u);
+  const auto decisions = golden("preset-" + preset + ".json");
+  EXPECT_GT(decisions["documents"].size(), 250u);
   Rules chain(yaml);
   EXPECT_FALSE(chain.rules.empty());
   Document document;
@@ -57,7 +55,7 @@ int differences(const std::string& preset, const std::string& yaml) {
     const nlohmann::json ours = decision(reason, document, text);
     if (ours != expected && found++ < 3) ADD_FAILURE() << name << ": " << ours << " not " << expected << "\n" << text;
   };
-  for (const auto& entry : golden["documents"]) {
+  for (const auto& entry : decisions["documents"]) {
     const std::string text = entry["text"];
     for (const Rule& rule : chain.rules) {
       document.reset(text, "1", "");
@@ -114,14 +112,14 @@ TEST(Presets, C4) {
   Rules rules(presets().at("c4"));
   Document document;
   C4& c4 = dynamic_cast<C4&>(*rules.rules[0].step);
-  const auto golden = nlohmann::json::parse(base::read_file(HORNBOOK_SOURCE_DIR "/tests/golden/curate/preset-c4.json"));
+  const auto decisions = golden("preset-c4.json");
   std::string list = "\n";
-  for (const std::string word : golden["bad_words"]) list += " " + word + "\r\n";
+  for (const std::string word : decisions["bad_words"]) list += " " + word + "\r\n";
   TemporaryFolder folder;
   c4.bad_words = folder.write("words.txt", list);
   c4.prepare();
   int dropped = 0;
-  for (const auto& entry : golden["documents"]) {
+  for (const auto& entry : decisions["documents"]) {
     const std::string text = entry["text"];
     document.reset(text, "", "");
     const std::string reason(c4.apply(document).reason);

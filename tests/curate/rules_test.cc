@@ -5,9 +5,7 @@
 
 #include <cmath>
 #include <cstring>
-#include <fstream>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <set>
 
 #include "base/random.h"
@@ -15,6 +13,8 @@
 #include "curate/fineweb.h"
 #include "curate/gopher.h"
 #include "curate/ngrams.h"
+#include "tests/curate/golden.h"
+#include "tests/curate/random_pieces.h"
 
 namespace {
 
@@ -22,12 +22,9 @@ using curate::Document;
 using curate::Measure;
 using curate::Verdict;
 
-const nlohmann::json& golden() {
-  static const nlohmann::json file = [] {
-    std::ifstream in(HORNBOOK_SOURCE_DIR "/tests/golden/curate/rules.json");
-    return nlohmann::json::parse(in);
-  }();
-  return file;
+const nlohmann::json& golden_rules() {
+  static const nlohmann::json kRules = golden("rules.json");
+  return kRules;
 }
 
 /// Decisions and values that differ from the golden file's, over all its texts.
@@ -35,7 +32,7 @@ int differences(const std::string& name, curate::Step& step) {
   step.prepare();
   Document document;
   int found = 0;
-  for (const auto& entry : golden()["documents"]) {
+  for (const auto& entry : golden_rules()["documents"]) {
     std::string text = entry["text"];
     if (text == "IS_ALPHA") continue;
     const auto& expected = entry["filters"][name];
@@ -58,7 +55,7 @@ int differences(const std::string& name, curate::Step& step) {
 }
 
 TEST(Rules, DecideAsDatatrove) {
-  ASSERT_EQ(golden()["datatrove"], "0.10.1");
+  ASSERT_EQ(golden_rules()["datatrove"], "0.10.1");
   curate::GopherRepetition repetition;
   EXPECT_EQ(differences("gopher_repetition", repetition), 0);
   curate::GopherQuality quality;
@@ -173,9 +170,8 @@ TEST(NGrams, AreCountedTheObviousWay) {
     // Few different short words, so that n-grams repeat, also across other word boundaries ("ab c", "a bc").
     static const std::vector<std::string> parts = {"a",        "b", "ab", "ba",  "aab",
                                                    "abcdefgh", "-", "--", "xyz", "abcdefghijklmnopqrstu"};
-    std::string text;
-    std::uint64_t variety = 1 + random.below(parts.size());
-    for (std::uint64_t i = 0, n = random.below(120); i < n; ++i) text += parts[random.below(variety)] + " ";
+    const std::span<const std::string> some(parts.data(), 1 + random.below(parts.size()));
+    const std::string text = random_pieces(random, some, random.below(120), 1);
     document.reset(text, "", "");
     std::vector<std::string> words = words_of(document);
     curate::TopNGrams top(document, document.words());

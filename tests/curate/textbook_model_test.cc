@@ -14,6 +14,7 @@
 #include "base/random.h"
 #include "curate/textbook_excerpts.h"
 #include "curate/train_textbook.h"
+#include "tests/curate/random_pieces.h"
 #include "tests/curate/slow_style.h"
 #include "tests/temporary_folder.h"
 
@@ -30,7 +31,7 @@ const std::vector<std::string> kWords = {"the", "of", "and", "to", "you", "becau
 /// Text of everything the tokens know: words, capitals, numbers, identifiers, marks in runs, breaks, indents, beyond
 /// ASCII.
 std::string random_text(base::Random& random, std::size_t pieces) {
-  static const char* const kPieces[] = {
+  static const std::vector<std::string> kPieces = {
       "the",     "The", "of",     "running", "Nation", "GNU",  "A",       "I",       "camelCase", "don't", "don’t",
       "it's5",   "x_1", "__x",    "42",      "7",      "2024", "1234567", "0x7f",    "naïve",     "Ünder", "ñ",
       "日本語",  "и",   ".",      ". ",      "... ",   "…",    "?! ",     ", ",      "; ",        ": ",    "\"",
@@ -38,12 +39,7 @@ std::string random_text(base::Random& random, std::size_t pieces) {
       "\n",      "\n",  "\n\n",   "\n\n\n",  "\r\n",   "\n  ", "\n    ",  "\n\t",    "\n \n",     " ",     " ",
       " ",       "  ",  "\t",     "\u00a0",  "\u2003", "©",    "→",       "。",      "！",        "words", "kindly",
       "because", "you", "end.\n", "Begin ",  "{",      "};\n"};
-  std::string text;
-  for (std::size_t i = 0; i < pieces; ++i) {
-    text += kPieces[random.below(std::size(kPieces))];
-    if (random.below(3) != 0) text += ' ';
-  }
-  return text;
+  return random_pieces(random, kPieces, pieces, 2 / 3.0);
 }
 
 /// A model with random weights, whose trees look at every statistic.

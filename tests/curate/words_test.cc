@@ -1,13 +1,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <fstream>
-#include <nlohmann/json.hpp>
-
 #include "base/random.h"
 #include "curate/document.h"
 #include "curate/lines.h"
 #include "curate/spacy_words.h"
+#include "tests/curate/golden.h"
+#include "tests/curate/random_pieces.h"
 #include "tests/curate/slow_words.h"
 
 namespace {
@@ -16,13 +15,7 @@ using curate::SpacyWords;
 using curate::Word;
 using testing::ElementsAre;
 
-std::vector<std::string> split(std::string_view text) {
-  SpacyWords words;
-  words.split(text);
-  std::vector<std::string> result;
-  for (const Word& word : words.all()) result.emplace_back(words.text(word));
-  return result;
-}
+std::vector<std::string> split(std::string_view text) { return split_words<SpacyWords>(text); }
 
 TEST(Words, TheRulesOfEnglish) {
   EXPECT_THAT(split("I don't, can't and cannot."),
@@ -80,9 +73,7 @@ std::string random_text(base::Random& random) {
       "½",      "²",   "...",    "US$",    "10",  "km",      "word",   "Word",   "WORD",     "it's", "don't",
       "cannot", "--",  "'s",     "’s",     "……",  "°C.",     ":)",     "Mr.",    "a.m.",     "o.O",  "e.g.",
       "'em",    "ol'", "w/o",    "and/or", "C++", "><(((*>", "gonna",  "he'd",   "I'm"};
-  std::string text;
-  for (std::uint64_t i = 0, n = random.below(14); i <= n; ++i) text += parts[random.below(parts.size())];
-  return text;
+  return random_pieces(random, parts, 1 + random.below(14), 0);
 }
 
 TEST(Words, TheFastSplitterIsTheSlowOne) {
@@ -114,10 +105,9 @@ TEST(Words, TheComparisonCanFail) {
 }
 
 TEST(Words, GoldenWordsOfSpacy) {
-  std::ifstream file(HORNBOOK_SOURCE_DIR "/tests/golden/curate/rules.json");
-  nlohmann::json golden = nlohmann::json::parse(file);
-  ASSERT_GT(golden["documents"].size(), 400u);
-  for (const auto& document : golden["documents"]) {
+  const nlohmann::json rules = golden("rules.json");
+  ASSERT_GT(rules["documents"].size(), 400u);
+  for (const auto& document : rules["documents"]) {
     std::string text = document["text"];
     if (text == "IS_ALPHA") continue;  // the first time in its life spaCy does not stumble
     ASSERT_EQ(split(text), document["words"].get<std::vector<std::string>>()) << text;
