@@ -140,14 +140,15 @@ int run_duplicates(DuplicatesOptions& options, base::Context& context) {
   for (int i = 0; i < threads; ++i) workers.push_back(std::make_unique<Worker>(deduplicate));
   Gathered gathered(memory.left_beside_pipeline());
   std::uint64_t unreadable = 0, bytes = 0;
+  std::uint64_t bad_pieces = 0;  // counted by the source, which runs beside the sink
   base::ordered_pipeline<base::Block, BlockPrints>(
       threads,
       [&]() -> std::optional<base::Block> {
         if (!first) return std::nullopt;
         base::Block block = std::move(*first);
-        first = reader.next(bad);
-        unreadable += bad.size();
+        bad_pieces += bad.size();
         bad.clear();
+        first = reader.next(bad);
         return block;
       },
       [&](base::Block block, int worker) {
@@ -159,6 +160,7 @@ int run_duplicates(DuplicatesOptions& options, base::Context& context) {
         gathered.add(std::move(result));
       },
       memory.blocks_in_flight());
+  unreadable += bad_pieces + bad.size();
 
   DuplicateSearch search;
   search.documents = gathered.documents();

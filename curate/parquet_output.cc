@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
 #include <memory>
 #include <optional>
 #include <set>
@@ -105,10 +106,11 @@ ParquetSummary write_parquet(const fs::path& staged, const fs::path& folder, con
   for (bool again = true; again;) {
     std::size_t next = 0;
     std::set<std::string> unfit;
+    std::atomic<bool> failed = false;  // the source runs beside the sink
     base::ordered_pipeline<std::size_t, std::vector<std::string>>(
         options.threads,
         [&]() -> std::optional<std::size_t> {
-          if (next >= shards.size() || !unfit.empty()) return std::nullopt;
+          if (next >= shards.size() || failed) return std::nullopt;
           return next++;
         },
         [&](std::size_t number, int) {
@@ -122,7 +124,10 @@ ParquetSummary write_parquet(const fs::path& staged, const fs::path& folder, con
             throw base::Error(facts);
           }
         },
-        [&](const std::vector<std::string>& columns) { unfit.insert(columns.begin(), columns.end()); });
+        [&](const std::vector<std::string>& columns) {
+          unfit.insert(columns.begin(), columns.end());
+          failed = !unfit.empty();
+        });
     for (const std::string& column : unfit) like->forget(column);
     again = !unfit.empty();
   }

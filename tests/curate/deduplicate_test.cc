@@ -9,12 +9,15 @@
 #include <map>
 #include <numeric>
 #include <set>
+#include <sstream>
 
 #include "base/error.h"
 #include "base/random.h"
 #include "curate/duplicate_search.h"
+#include "curate/duplicates.h"
 #include "tests/curate/random_pieces.h"
 #include "tests/error_of.h"
+#include "tests/temporary_folder.h"
 
 namespace curate {
 namespace {
@@ -339,6 +342,31 @@ TEST(OnlyIn, NamesTheWordsOfTheMissingShingles) {
   EXPECT_EQ(pieces("word", "«Alone»", "a b"), (Pieces{"alone"}));
   EXPECT_EQ(pieces("word", "a b", "A, B!"), Pieces{});
   EXPECT_EQ(pieces("word", "…", "a b"), Pieces{});
+}
+
+// Bad bytes that the reader finds, and lines that are no record, at the end of the input too and when there is no more.
+TEST(DuplicatesCommand, CountsWhatCannotBeRead) {
+  TemporaryFolder folder;
+  const std::string too_long = "{\"text\":\"" + std::string(5000, 'x') + "\"}\n";
+  auto told = [&](const std::string& lines) {
+    DuplicatesOptions options;
+    options.reading.input = {folder.write("some.jsonl", lines)};
+    options.reading.max_record.bytes = 3000;
+    options.reading.threads = 3;
+    std::ostringstream out, err;
+    base::Context context{out, err, false, false, "", "curate"};
+    EXPECT_EQ(run_duplicates(options, context), 0);
+    return err.str();
+  };
+  EXPECT_THAT(told(too_long), testing::HasSubstr("; 1 could not be read"));
+  std::string many;
+  for (int i = 0; i < 2000; ++i) {
+    many += "{\"text\":\"number " + std::to_string(i) + std::string(2000, ' ') + "\"}\n";
+    if (i % 10 == 0) many += "no record\n";
+    if (i % 20 == 0) many += too_long;
+  }
+  EXPECT_THAT(told(many), testing::HasSubstr("0 of 2,000 documents are duplicates"));
+  EXPECT_THAT(told(many), testing::HasSubstr("; 300 could not be read"));
 }
 
 }  // namespace
