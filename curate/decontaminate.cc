@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/records.h"
 #include "base/stream.h"
+#include "base/text.h"
 #include "base/unicode.h"
 #include "curate/judge.h"
 
@@ -83,37 +84,37 @@ void Decontaminate::prepare() {
     throw base::UsageError(base::ErrorFacts{"a number is out of range", "decontaminate", "",
                                             "n at least 2, min_words at least 1, min_overlap 0 to 1", ""});
   }
-  benchmarks_.clear(), items_.clear(), grams_.clear(), lengths_.clear();
+  benchmarks_.clear(), reasons_.clear(), items_.clear(), grams_.clear(), lengths_.clear();
   std::vector<std::string> files = base::expand_inputs(against);
   for (const std::string& file : files) {
     std::string name = std::filesystem::path(base::without_compression_suffix(file)).stem().string();
     benchmarks_.push_back(name);
     reasons_.push_back("decontaminate:" + name);
   }
-  base::BlockReader reader(files, {});
-  std::vector<base::BadBytes> bad;
   simdjson::dom::parser parser;
-  while (auto block = reader.next(bad)) {
-    base::for_each_line(*block, [&](std::string_view line, const base::Place& place) {
-      simdjson::dom::object object;
-      if (parser.parse(line.data(), line.size(), true).get(object)) return;
-      std::function<void(simdjson::dom::element)> collect = [&](simdjson::dom::element element) {
-        std::string_view text;
-        if (!element.get(text)) add_item(text, place.file, place.line);
-        simdjson::dom::array array;
-        if (!element.get(array)) {
-          for (simdjson::dom::element child : array) collect(child);
-        }
-        simdjson::dom::object members;
-        if (!element.get(members)) {
-          for (auto [key, child] : members) collect(child);
-        }
-      };
-      for (auto [key, value] : object) {
-        if (fields.empty() || std::find(fields.begin(), fields.end(), key) != fields.end()) collect(value);
+  base::for_each_record(files, {}, [&](std::string_view line, const base::Place& place, const std::string& file) {
+    simdjson::dom::object object;
+    if (parser.parse(line.data(), line.size(), true).get(object)) {
+      throw base::Error({"a record of a benchmark cannot be read", file + ":" + std::to_string(place.line),
+                         base::shortened(line), "a JSON object",
+                         "mend it or take it out: no document would be checked against it"});
+    }
+    std::function<void(simdjson::dom::element)> collect = [&](simdjson::dom::element element) {
+      std::string_view text;
+      if (!element.get(text)) add_item(text, place.file, place.line);
+      simdjson::dom::array array;
+      if (!element.get(array)) {
+        for (simdjson::dom::element child : array) collect(child);
       }
-    });
-  }
+      simdjson::dom::object members;
+      if (!element.get(members)) {
+        for (auto [key, child] : members) collect(child);
+      }
+    };
+    for (auto [key, value] : object) {
+      if (fields.empty() || std::find(fields.begin(), fields.end(), key) != fields.end()) collect(value);
+    }
+  });
   if (items_.empty()) {
     throw base::Error({"the benchmarks hold no item", "decontaminate.against", files.front(),
                        "texts of at least " + std::to_string(min_words) + " words", "check decontaminate.fields"});
@@ -173,7 +174,7 @@ Verdict Decontaminate::apply(Document& document, std::vector<Measure>* measures)
             found = &item;
           }
         }
-        if (best >= min_overlap && !judge.wants_all()) break;
+        if (found && best >= min_overlap && !judge.wants_all()) break;
       }
       if (i + length == words.size()) break;
       hash = hash * kBase + words[i + length] - words[i] * leaving;

@@ -22,7 +22,7 @@ class Decontaminate : public Step {
   double min_overlap = 0.6;
 
   void visit(base::OptionVisitor& v) override;
-  void prepare() override;  ///< reads the benchmarks
+  void prepare() override;  ///< reads the benchmarks; throws Error at a record that cannot be read
   Verdict apply(Document& document, std::vector<Measure>* measures = nullptr) const override;
 
   std::size_t items() const { return items_.size(); }

@@ -14,6 +14,7 @@
 #include "curate/sample.h"
 #include "curate/unicode_step.h"
 #include "tests/curate/random_pieces.h"
+#include "tests/error_of.h"
 #include "tests/temporary_folder.h"
 
 namespace {
@@ -272,6 +273,20 @@ TEST_F(DecontaminateTest, AHitThatIsNotTheItemIsNoContamination) {
   EXPECT_TRUE(apply(filler + hit + " " + filler).keep);
   step_.min_overlap = 0.4;
   EXPECT_FALSE(apply(filler + hit + " " + filler).keep);
+}
+
+// With an overlap of 0 one shared run of words is enough, and words that only the filter takes for one are not.
+TEST_F(DecontaminateTest, WithoutAnOverlapARunOfWordsIsNeeded) {
+  step_.min_overlap = 0;
+  std::string filler;
+  for (int i = 0; i < 2000; ++i) filler += "word" + std::to_string(i) + " ";
+  EXPECT_TRUE(apply(filler).keep);
+  EXPECT_FALSE(apply(filler + "natalia sold clips to forty eight of her friends in april and then").keep);
+}
+
+TEST_F(DecontaminateTest, ARecordThatCannotBeReadEndsIt) {
+  std::ofstream(folder_ / "sums.jsonl", std::ios::app) << "{\"question\": \"What was to be asked\n";
+  EXPECT_THAT(error_of([&] { step_.prepare(); }), testing::HasSubstr("sums.jsonl:3"));
 }
 
 TEST(Decontaminate, SaysWhatIsWrong) {
