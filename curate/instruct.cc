@@ -22,6 +22,11 @@ namespace fs = std::filesystem;
 
 namespace {
 
+std::string text_of(const json& record, const char* key) {
+  auto found = record.find(key);
+  return found != record.end() && found->is_string() ? found->get<std::string>() : "";
+}
+
 // A text, or the joined texts of a list of parts; false for anything else.
 bool read_content(const json& content, std::string& text) {
   if (content.is_string()) {
@@ -33,7 +38,7 @@ bool read_content(const json& content, std::string& text) {
   for (const json& part : content) {
     if (part.is_string()) {
       text += part.get_ref<const std::string&>();
-    } else if (part.is_object() && part.value("type", "") == "text" && part.contains("text") &&
+    } else if (part.is_object() && text_of(part, "type") == "text" && part.contains("text") &&
                part["text"].is_string()) {
       text += part["text"].get_ref<const std::string&>();
     } else {
@@ -41,11 +46,6 @@ bool read_content(const json& content, std::string& text) {
     }
   }
   return true;
-}
-
-std::string text_of(const json& record, const char* key) {
-  auto found = record.find(key);
-  return found != record.end() && found->is_string() ? found->get<std::string>() : "";
 }
 
 // Alpaca's ways to say that there is no input.
@@ -205,6 +205,25 @@ std::uint64_t question_hash(const Conversation& conversation) {
   return XXH3_64bits(key.data(), key.size());
 }
 
+// The record, or a discarded value for what is none: also for one of more levels than `curate run` reads, which could
+// not be written again (every level takes a piece of the stack).
+json parse_record(std::string_view line) {
+  constexpr int kMostLevels = 1024;
+  bool too_deep = false;
+  auto look = [&](int depth, json::parse_event_t, const json&) {
+    too_deep |= depth > kMostLevels;
+    return !too_deep;
+  };
+  json record = json::parse(line, look, false);
+  return too_deep ? json(json::value_t::discarded) : record;
+}
+
+// A file's name, which an id or a source is made of, may be any bytes.
+template <class J>
+std::string dump(const J& value, int indent = -1) {
+  return value.dump(indent, ' ', false, json::error_handler_t::replace) + "\n";
+}
+
 std::string chat_line(const Conversation& conversation, const json& record, const std::string& fallback_id,
                       const std::string& fallback_source) {
   nlohmann::ordered_json out;
@@ -220,7 +239,7 @@ std::string chat_line(const Conversation& conversation, const json& record, cons
   pass("source", fallback_source);
   for (const char* key : {"licence", "license", "language", "lang"})
     if (record.contains(key)) pass(key, "");
-  return out.dump() + "\n";
+  return dump(out);
 }
 
 }  // namespace
@@ -248,13 +267,13 @@ int run_instruct(InstructOptions& options, base::Context& context) {
       files, options.reading.records(),
       [&](std::string_view line, const base::Place& place, const std::string& file) {
         ++read;
-        json record = json::parse(line, nullptr, false);
+        json record = parse_record(line);
         if (record.is_discarded()) {
           json bad = {{"file", file},
                       {"line", place.line},
                       {"text", line},
                       {"hornbook", {{"step", "instruct"}, {"reason", "bad_json"}}}};
-          drop(bad.dump(-1, ' ', false, json::error_handler_t::replace) + "\n", "bad_json");
+          drop(dump(bad), "bad_json");
           return;
         }
         Conversation conversation;
@@ -267,7 +286,7 @@ int run_instruct(InstructOptions& options, base::Context& context) {
           if (record.is_object()) {
             append_record(out, line, "", nullptr, "\"step\":\"instruct\",\"reason\":\"" + reason + "\"");
           } else {
-            out = json({{"record", record}, {"hornbook", {{"step", "instruct"}, {"reason", reason}}}}).dump() + "\n";
+            out = dump(json({{"record", record}, {"hornbook", {{"step", "instruct"}, {"reason", reason}}}}));
           }
           drop(out, reason);
           return;
@@ -293,7 +312,7 @@ int run_instruct(InstructOptions& options, base::Context& context) {
                      {"error", bad.error},
                      {"text", bad.bytes},
                      {"hornbook", {{"step", "instruct"}, {"reason", "bad_bytes"}}}};
-        drop(line.dump(-1, ' ', false, json::error_handler_t::replace) + "\n", "bad_bytes");
+        drop(dump(line), "bad_bytes");
       });
   if (read != trained + validated + dropped_count)
     throw base::Error("the books do not balance: this is a fault of the program", options.output);
@@ -302,14 +321,14 @@ int run_instruct(InstructOptions& options, base::Context& context) {
   dropped.commit();
   json report = {{"read", read},       {"train", trained},   {"validation", validated}, {"dropped", dropped_count},
                  {"reasons", reasons}, {"formats", formats}, {"input", files}};
-  base::write_file(output / "report.json", report.dump(1) + "\n");
+  base::write_file(output / "report.json", dump(report, 1));
   if (!context.quiet) {
     fmt::print(context.err, "read {} = train {} + validation {} + dropped {}\n", base::human_count(read),
                base::human_count(trained), base::human_count(validated), base::human_count(dropped_count));
     for (const auto& [reason, count] : reasons)
       fmt::print(context.err, "  {:<24}{:>10}\n", reason, base::human_count(count));
   }
-  if (context.json) context.out << report.dump(1) << "\n";
+  if (context.json) context.out << dump(report, 1);
   return 0;
 }
 

@@ -59,6 +59,8 @@ TEST(ReadConversation, Formats) {
       {R"({"messages":[{"role":"user","content":"Q"},{"role":"assistant","content":null}]})", "not_text"},
       {R"({"messages":[{"role":"user","content":[{"type":"image_url"}]},{"role":"assistant","content":"A"}]})",
        "not_text"},
+      {R"({"messages":[{"role":"user","content":[{"type":1,"text":"Q"}]},{"role":"assistant","content":"A"}]})",
+       "not_text"},
       {R"({"messages":[{"role":"user","content":"Q"},{"role":"assistant","content":"","tool_calls":[{}]}]})",
        "tool_use"},
       {R"({"conversations":[{"from":"human","value":"Q"},{"from":"function_call","value":"{}"}]})", "tool_use"},
@@ -132,6 +134,31 @@ TEST(Instruct, EveryRecordIsAccountedFor) {
     EXPECT_NE(again.find("\"" + question + "\""), std::string::npos) << question;
   }
   EXPECT_THROW(run("c", 1.0, input), base::UsageError);
+}
+
+// Arrays as deep as memory goes would overflow the stack when they are written again; a file's name may be no UTF-8.
+TEST(Instruct, HostileRecordsAndNames) {
+  TemporaryFolder folder;
+  const std::string deep = std::string(300000, '[') + std::string(300000, ']');
+  const std::string shallow = std::string(1000, '[') + std::string(1000, ']');
+  InstructOptions options;
+  options.reading.input = {folder.write(
+      "name\xFF.jsonl", deep + "\n" + "{\"prompt\":\"Q1\",\"completion\":\"An answer.\",\"id\":" + deep + "}\n" +
+                            "{\"prompt\":\"Q2\",\"completion\":\"An answer.\",\"id\":" + shallow + "}\n" + shallow +
+                            "\n" + R"({"prompt":"Q3","completion":"An answer."})" + "\n")};
+  options.output = folder / "out";
+  std::ostringstream standard, err;
+  base::Context context{standard, err, true, true, "", "curate"};
+  EXPECT_EQ(run_instruct(options, context), 0);
+  const json report = json::parse(standard.str());
+  EXPECT_EQ(report["reasons"], json({{"bad_json", 2}, {"unknown_format", 1}}));
+  EXPECT_EQ(report["train"], 2);
+  std::istringstream train(base::read_file(folder / "out/train.jsonl"));
+  std::string line;
+  std::getline(train, line);
+  EXPECT_EQ(json::parse(line)["id"].dump(), shallow);
+  std::getline(train, line);
+  EXPECT_EQ(json::parse(line)["id"], "name\uFFFD.jsonl:5");
 }
 
 }  // namespace
