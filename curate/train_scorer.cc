@@ -139,7 +139,7 @@ int train_style(const TrainScorerOptions& options, std::vector<LabelledText> tex
     nlohmann::json result = to_json(report);
     result["model"] = path;
     result["bytes"] = fs::file_size(options.output);
-    context.out << result.dump(2) << "\n";
+    context.out << result.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) << "\n";
   } else {
     print(context.out, report);
     fmt::print(context.out, "model: {} ({})\n", path,
@@ -149,7 +149,8 @@ int train_style(const TrainScorerOptions& options, std::vector<LabelledText> tex
 }
 
 int run(TrainScorerOptions& options, base::Context& context) {
-  std::vector<LabelledText> texts = read_labelled(options);
+  std::uint64_t unreadable = 0;
+  std::vector<LabelledText> texts = read_labelled(options, unreadable);
   std::size_t good =
       static_cast<std::size_t>(std::count_if(texts.begin(), texts.end(), [](auto& t) { return t.good; }));
   if (good == 0 || good == texts.size()) {
@@ -160,7 +161,8 @@ int run(TrainScorerOptions& options, base::Context& context) {
   const fs::path output = options.output;
   if (output.has_parent_path()) fs::create_directories(output.parent_path());
   if (!context.quiet)
-    fmt::print(context.err, "train-scorer: {} good and {} bad documents\n", good, texts.size() - good);
+    fmt::print(context.err, "train-scorer: {} good and {} bad documents{}\n", good, texts.size() - good,
+               unreadable > 0 ? fmt::format("; {} records could not be read", unreadable) : "");
   if (options.kind == "style") return train_style(options, std::move(texts), context);
   std::vector<const LabelledText*> all, train, test, unseen;
   for (const LabelledText& text : texts) {
@@ -187,7 +189,7 @@ int run(TrainScorerOptions& options, base::Context& context) {
   result["bytes"] = fs::file_size(output);
 
   if (context.json) {
-    context.out << result.dump(2) << "\n";
+    context.out << result.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) << "\n";
   } else {
     auto line = [&](const char* what, const char* key) {
       if (!result.contains(key)) return;
@@ -241,7 +243,7 @@ void TrainScorerOptions::visit(base::OptionVisitor& v) {
   v("max_rows", max_rows, "fasttext: rows that a small model keeps (0: all)");
 }
 
-std::vector<LabelledText> read_labelled(const TrainScorerOptions& options) {
+std::vector<LabelledText> read_labelled(const TrainScorerOptions& options, std::uint64_t& unreadable) {
   auto list = [](const std::vector<std::string>& values) {  // "2,3" is two values
     std::vector<std::string> parts;
     for (const std::string& value : values) {
@@ -263,12 +265,15 @@ std::vector<LabelledText> read_labelled(const TrainScorerOptions& options) {
   std::vector<LabelledText> texts;
   std::map<std::pair<std::string, bool>, std::set<std::pair<std::uint64_t, std::size_t>>> taken;  // places and indices
   base::BlockReader reader(base::expand_inputs(options.input), {});
-  std::vector<base::BadBytes> unreadable;
+  std::vector<base::BadBytes> bad_bytes;
   simdjson::dom::parser parser;
-  while (auto block = reader.next(unreadable)) {
+  while (auto block = reader.next(bad_bytes)) {
     base::for_each_line(*block, [&](std::string_view line, const base::Place&) {
       simdjson::dom::object object;
-      if (parser.parse(line.data(), line.size(), true).get(object)) return;
+      if (parser.parse(line.data(), line.size(), true).get(object)) {
+        ++unreadable;
+        return;
+      }
       std::string_view text;
       std::optional<std::string> label = scalar(object, options.label_field);
       if (!label || object[options.text_field].get(text)) return;
@@ -301,6 +306,7 @@ std::vector<LabelledText> read_labelled(const TrainScorerOptions& options) {
       }
     });
   }
+  unreadable += bad_bytes.size();
   return texts;
 }
 

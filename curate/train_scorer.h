@@ -41,8 +41,8 @@ struct LabelledText {
 };
 
 /// Reads and labels the records: of each group and label all, or the per_group with the smallest `place`, so that the
-/// choice does not depend on the order of the input.
-std::vector<LabelledText> read_labelled(const TrainScorerOptions& options);
+/// choice does not depend on the order of the input. Adds what is no record to `unreadable`.
+std::vector<LabelledText> read_labelled(const TrainScorerOptions& options, std::uint64_t& unreadable);
 /// Trains on one thread, the same bytes for the same texts and options, and writes `model` (.ftz when quantised).
 void train_scorer_model(const TrainScorerOptions& options, std::span<const LabelledText* const> texts,
                         const std::filesystem::path& model);

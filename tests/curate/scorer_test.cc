@@ -190,6 +190,15 @@ TEST(TrainScorer, QuantisedModelsAreSmallAndAgree) {
   EXPECT_GT(result["unseen_groups"]["auc"], 0.9);
 }
 
+TEST(TrainScorer, CountsWhatCannotBeRead) {
+  TemporaryFolder folder;
+  write_corpus(folder / "corpus.jsonl");
+  std::ofstream(folder / "corpus.jsonl", std::ios::app) << "{\"text\": \"cut\n[1]\n\n{\"other\": 1}\n";
+  std::uint64_t unreadable = 0;
+  EXPECT_EQ(curate::read_labelled(options_for(folder / "corpus.jsonl", folder / "model.ftz"), unreadable).size(), 540u);
+  EXPECT_EQ(unreadable, 3u) << "with the corpus' own; a record of other fields can be read";
+}
+
 TEST(TrainScorer, RefusesWhatTeachesNothing) {
   TemporaryFolder folder;
   write_corpus(folder / "corpus.jsonl");
