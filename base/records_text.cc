@@ -201,7 +201,7 @@ class PlainText final : public RecordFormat {
         line_ += ':';
         append_json_string(line_, document_);
         line_ += ",\"id\":";
-        append_json_string(line_, whole_file ? file_name_ : file_name_ + ":" + std::to_string(place_.line));
+        append_json_string(line_, valid_utf8(whole_file ? file_name_ : file_name_ + ":" + std::to_string(place_.line)));
         line_ += '}';
         add_line(block, place_, line_);
       }

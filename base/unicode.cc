@@ -193,6 +193,12 @@ std::size_t find_invalid_utf8(std::string_view text) {
   return text.npos;
 }
 
+std::string valid_utf8(std::string_view text) {
+  std::string valid;
+  for (std::size_t position = 0; position < text.size();) append_utf8(valid, next_code_point(text, position));
+  return valid;
+}
+
 bool is_upper_case(char32_t c) {
   return u_hasBinaryProperty(static_cast<UChar32>(c), UCHAR_UPPERCASE) && is_in_unicode_14(c);
 }

@@ -11,6 +11,9 @@ namespace base {
 /// Offset of the first byte that is not part of valid UTF-8 (surrogates and overlong forms are not), or npos.
 std::size_t find_invalid_utf8(std::string_view text);
 
+/// `text` with U+FFFD for every byte that is not part of valid UTF-8: file names and messages may hold any.
+std::string valid_utf8(std::string_view text);
+
 /// Decodes the code point at `text[position]` (position in range) and advances `position`. Meant for valid UTF-8;
 /// anything else gives U+FFFD byte by byte, never a read outside `text`.
 inline char32_t next_code_point(std::string_view text, std::size_t& position) {

@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <filesystem>
 #include <functional>
 #include <unordered_map>
 
@@ -14,6 +13,7 @@
 #include "base/text.h"
 #include "base/unicode.h"
 #include "curate/judge.h"
+#include "curate/record.h"
 
 namespace curate {
 namespace {
@@ -87,7 +87,7 @@ void Decontaminate::prepare() {
   benchmarks_.clear(), reasons_.clear(), items_.clear(), grams_.clear(), lengths_.clear();
   std::vector<std::string> files = base::expand_inputs(against);
   for (const std::string& file : files) {
-    std::string name = std::filesystem::path(base::without_compression_suffix(file)).stem().string();
+    std::string name = made_source(file);
     benchmarks_.push_back(name);
     reasons_.push_back("decontaminate:" + name);
   }

@@ -62,8 +62,7 @@ BlockPrints read_block(base::Block block, const FieldNames& fields, const std::v
       return;
     }
     std::string made;
-    if (record.id.empty())
-      record.id = made = fmt::format("{}:{}", std::filesystem::path(files[place.file]).filename().string(), place.line);
+    if (record.id.empty()) record.id = made = made_id(files[place.file], place.line);
     Fingerprint print = worker.fingerprinter.fingerprint(record.text, record.id);
     std::uint64_t characters = 0;
     if (options.keep == "longest")

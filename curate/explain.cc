@@ -46,7 +46,7 @@ class Reader {
         Record record;
         if (!going || !parser.parse(line, 0, fields_, record).empty()) return;
         std::string id(record.id);
-        if (id.empty()) id = fmt::format("{}:{}", fs::path(files_[place.file]).filename().string(), place.line);
+        if (id.empty()) id = made_id(files_[place.file], place.line);
         going = f(id, record, fmt::format("{}:{}", files_[place.file], place.line));
       });
     }

@@ -294,7 +294,7 @@ int run_instruct(InstructOptions& options, base::Context& context) {
         ++formats[conversation.format];
         std::string name = fs::path(file).filename().string();
         std::string stem = name.substr(0, name.find('.'));
-        std::string chat = chat_line(conversation, record, fmt::format("{}:{}", name, place.line), stem);
+        std::string chat = chat_line(conversation, record, made_id(file, place.line), stem);
         const std::uint64_t choice = XXH3_64bits_withSeed(&hash, sizeof hash, options.seed);
         if (static_cast<double>(choice >> 11) * 0x1.0p-53 < options.validation_share) {
           ++validated;

@@ -12,16 +12,10 @@ namespace curate {
 void append_quarantine(std::string& out, std::string_view file, const base::Place& place, std::string_view bytes,
                        std::uint64_t size, std::string_view error) {
   constexpr std::size_t kMost = 64 << 10;
-  // A file name may be any bytes; an error message may quote some.
-  auto valid = [](std::string_view text) {
-    std::string shown(text);
-    for (std::size_t bad; (bad = base::find_invalid_utf8(shown)) != std::string::npos;) shown[bad] = '?';
-    return shown;
-  };
   out += "{\"file\":";
-  base::append_json_string(out, valid(file));
+  base::append_json_string(out, base::valid_utf8(file));
   out += fmt::format(",\"offset\":{},\"line\":{},\"size\":{},\"error\":", place.offset, place.line, size);
-  base::append_json_string(out, valid(error));
+  base::append_json_string(out, base::valid_utf8(error));
   bytes = bytes.substr(0, kMost);
   std::size_t cut = base::find_invalid_utf8(bytes);
   // A code point cut in two at the limit is not the input's fault.

@@ -5,11 +5,14 @@
 
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <set>
 
 #include "base/error.h"
+#include "base/stream.h"
 #include "base/text.h"
+#include "base/unicode.h"
 
 namespace curate {
 
@@ -61,6 +64,14 @@ std::string RecordParser::parse(std::string_view line, std::size_t readable, con
   record.source = other(fields.source, state.source);
   record.date = other(fields.date, state.date);
   return "";
+}
+
+std::string made_id(const std::string& path, std::uint64_t line) {
+  return base::valid_utf8(fmt::format("{}:{}", std::filesystem::path(path).filename().string(), line));
+}
+
+std::string made_source(const std::string& path) {
+  return base::valid_utf8(std::filesystem::path(base::without_compression_suffix(path)).stem().string());
 }
 
 FieldNames detect_fields(const base::Block& block, FieldNames wanted) {

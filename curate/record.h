@@ -1,6 +1,7 @@
 // One JSON record: read out of its line, and written again with a `hornbook` key and every other byte as it came.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -39,6 +40,11 @@ class RecordParser {
   struct State;
   std::unique_ptr<State> state_;
 };
+
+/// The id of a record that has none: FILE:LINE, FILE being the file's name without its folders, in valid UTF-8.
+std::string made_id(const std::string& path, std::uint64_t line);
+/// The source of a record that has none: the file's name without suffixes, in valid UTF-8.
+std::string made_source(const std::string& path);
 
 /// Completes `wanted` ("" = find out) from the first readable records of a block: the first name of a list of usual
 /// ones that is there. Throws UsageError naming the fields that are there when no text field is found.

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 #include <time.h>
 
-#include <filesystem>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -22,12 +21,6 @@ double now() {
   timespec time;
   clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
   return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
-}
-
-// "corpus/perl.jsonl.zst" -> "perl.jsonl.zst" and "perl".
-std::string file_name(const std::string& path) { return std::filesystem::path(path).filename().string(); }
-std::string file_stem(const std::string& path) {
-  return std::filesystem::path(std::string(base::without_compression_suffix(path))).stem().string();
 }
 
 constexpr std::size_t kPackBytes = 8 << 20;
@@ -287,8 +280,8 @@ BlockResult StageWorker::read(InputItem item) {
       return;
     }
     const std::string& file = s.setup.files[place.file];
-    if (record.id.empty()) record.id = id = fmt::format("{}:{}", file_name(file), place.line);
-    if (record.source.empty()) record.source = source = file_stem(file);
+    if (record.id.empty()) record.id = id = made_id(file, place.line);
+    if (record.source.empty()) record.source = source = made_source(file);
     statistics.read.add(record.text.size());
     statistics.sources[std::string(record.source)].read.add(record.text.size());
     ++statistics.lengths_read[static_cast<std::size_t>(length_bin(record.text.size()))];

@@ -129,6 +129,13 @@ TEST(Unicode, InvalidBytesAreFoundWhereTheyAre) {
   EXPECT_EQ(base::find_invalid_utf8(text), 1002u);
 }
 
+TEST(Unicode, InvalidBytesAreReplaced) {
+  EXPECT_EQ(base::valid_utf8("na\xEFve \xE2\x82 é \xED\xA0\x80 \xFF"),
+            "na\uFFFDve \uFFFD\uFFFD é \uFFFD\uFFFD\uFFFD \uFFFD");
+  EXPECT_EQ(base::valid_utf8("日本語 \uFFFD"), "日本語 \uFFFD");
+  EXPECT_EQ(base::valid_utf8(""), "");
+}
+
 // Against the slow, obvious definition: bytes that decode and encode back to themselves.
 TEST(Unicode, RandomBytesNeverReadOutsideAndAgreeWithTheDefinition) {
   base::Random random(7);

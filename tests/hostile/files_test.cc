@@ -146,5 +146,21 @@ TEST(HostileFiles, ByteOrderMarksAndLineEnds) {
   EXPECT_EQ(outcome.quarantined[1]["file"], e);
 }
 
+// Ids and sources that are made of a file's name, which may be any bytes, can be read again: `run` parses all
+// that was written.
+TEST(HostileFiles, NamesThatAreNoUtf8) {
+  TemporaryFolder folder;
+  const std::string line = "{\"text\":\"the same text of some words\"}\n";
+  const std::string records = folder.write("na\xEFve.jsonl", line + line);
+  const std::string text = folder.write("na\xEFve.txt", "another text of some other words");
+  Outcome outcome = run(folder, {records, text}, "steps: [deduplicate]\n");
+  ASSERT_THAT(outcome.kept, SizeIs(2));
+  EXPECT_THAT(outcome.kept[1]["id"].get<std::string>(), testing::EndsWith("na\uFFFDve.txt"));
+  ASSERT_THAT(outcome.dropped, SizeIs(1));
+  EXPECT_EQ(outcome.dropped[0]["hornbook"]["duplicate_of"], "na\uFFFDve.jsonl:1");
+  EXPECT_THAT(outcome.quarantined, SizeIs(0));
+  EXPECT_EQ(outcome.report["sources"]["na\uFFFDve"]["read"]["records"], 3);
+}
+
 }  // namespace
 }  // namespace hostile
