@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <iterator>
 #include <utility>
 
 #include "base/error.h"
@@ -73,19 +74,27 @@ void RecordFormat::append_bad(BadBytes& piece, std::string_view bytes) {
 
 void RecordFormat::add_bad(std::vector<BadBytes>& bad, const Place& place, std::string_view bytes,
                            const std::string& error) {
-  bad.push_back({place, std::string(bytes.substr(0, kBadBytesKept)), bytes.size(), error});
+  add_bad(bad, {place, std::string(bytes.substr(0, kBadBytesKept)), bytes.size(), error});
 }
 
-void RecordFormat::skip_long_line(std::vector<BadBytes>& bad) {
+void RecordFormat::add_bad(std::vector<BadBytes>& bad, BadBytes piece) {
+  if (bad.size() <= kBadPieces || bad.back().place.file != piece.place.file) return bad.push_back(std::move(piece));
+  constexpr std::string_view kMore = "; more such bytes follow, here as one piece";
+  BadBytes& last = bad.back();
+  last.size += piece.size;
+  if (!last.error.ends_with(kMore)) last.error += kMore;
+}
+
+void RecordFormat::skip_long_line(std::vector<BadBytes>& bad, std::size_t size) {
   BadBytes line{input_.place(), "", 0, too_long()};
-  for (;;) {
+  for (;; size = 1) {
     std::string_view window = input_.window();
-    std::size_t end = window.find('\n');
+    std::size_t end = window.find('\n', size - 1);
     append_bad(line, window.substr(0, end));
     input_.drop(end == window.npos ? window.size() : end + 1);
     if (end != window.npos || !input_.more()) break;
   }
-  bad.push_back(std::move(line));
+  add_bad(bad, std::move(line));
 }
 
 void RecordFormat::add_line(Block& block, const Place& place, std::string_view line) {
@@ -177,6 +186,27 @@ struct BlockReader::State {
     if (!block.places.empty()) block.places.resize(count_lines(block.bytes) + 1);
     std::erase_if(bad, [&](const BadBytes& b) { return b.place.file == last.file && b.place.offset > last.offset; });
   }
+
+  // The next block; `bad` holds only what lies before and in it: fill counts it.
+  std::optional<Block> next(std::vector<BadBytes>& bad) {
+    for (;;) {
+      if (options.limit > 0 && records == options.limit) return std::nullopt;
+      if (!format && !open()) return std::nullopt;
+      Block block;
+      bool more = format->fill(block, bad);
+      bytes_read = earlier_files + format->consumed();
+      if (!options.lazy || !given || options.limit > 0) decode_block(block, bad);
+      const bool something = !block.bytes.empty() || block.decode;
+      if (something) {
+        given = true;
+        block.file = block.first.file;
+        block.ordinal = ordinal++;
+        if (options.limit > 0) apply_limit(block, bad);
+      }
+      if (!more) close();
+      if (something) return block;
+    }
+  }
 };
 
 BlockReader::BlockReader(std::vector<std::string> files, RecordOptions options) : state_(std::make_unique<State>()) {
@@ -208,24 +238,10 @@ BlockReader::BlockReader(std::vector<std::string> files, RecordOptions options) 
 BlockReader::~BlockReader() = default;
 
 std::optional<Block> BlockReader::next(std::vector<BadBytes>& bad) {
-  State& state = *state_;
-  for (;;) {
-    if (state.options.limit > 0 && state.records == state.options.limit) return std::nullopt;
-    if (!state.format && !state.open()) return std::nullopt;
-    Block block;
-    bool more = state.format->fill(block, bad);
-    state.bytes_read = state.earlier_files + state.format->consumed();
-    if (!state.options.lazy || !state.given || state.options.limit > 0) decode_block(block, bad);
-    const bool something = !block.bytes.empty() || block.decode;
-    if (something) {
-      state.given = true;
-      block.file = block.first.file;
-      block.ordinal = state.ordinal++;
-      if (state.options.limit > 0) state.apply_limit(block, bad);
-    }
-    if (!more) state.close();
-    if (something) return block;
-  }
+  std::vector<BadBytes> found;
+  std::optional<Block> block = state_->next(found);
+  std::move(found.begin(), found.end(), std::back_inserter(bad));
+  return block;
 }
 
 const std::vector<std::string>& BlockReader::files() const { return state_->files; }

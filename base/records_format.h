@@ -40,6 +40,8 @@ class RecordInput {
 
 /// Of bad bytes, this many are kept.
 constexpr std::size_t kBadBytesKept = 4096;
+/// A block takes this many pieces of bad bytes; without a record between them the following ones are one more.
+constexpr std::size_t kBadPieces = 10'000;
 
 /// The error of a record longer than `most` bytes.
 inline std::string too_long_record(std::size_t most) {
@@ -57,12 +59,18 @@ class RecordFormat : public BlockSource {
   std::uint64_t total() const override { return input_.total(); }
 
  protected:
+  /// Whether fill goes on. It ends early behind kBadPieces, but not without a record.
+  bool wants_more(const Block& block, const std::vector<BadBytes>& bad) const {
+    return block.bytes.size() < options_.block_bytes && (block.bytes.empty() || bad.size() < kBadPieces);
+  }
   /// Records `bytes` (a piece of the window) as bad.
-  void add_bad(std::vector<BadBytes>& bad, const Place& place, std::string_view bytes, const std::string& error);
+  static void add_bad(std::vector<BadBytes>& bad, const Place& place, std::string_view bytes, const std::string& error);
+  static void add_bad(std::vector<BadBytes>& bad, BadBytes piece);
   /// Adds bytes to a piece that is read bit by bit; only the first are kept.
   static void append_bad(BadBytes& piece, std::string_view bytes);
-  /// Drops the line at the window's front, however long, and records it as too long.
-  void skip_long_line(std::vector<BadBytes>& bad);
+  /// Drops `size` bytes of the window and what follows to the end of the line, however long, and records them as too
+  /// long.
+  void skip_long_line(std::vector<BadBytes>& bad, std::size_t size = 1);
   std::string too_long() const { return too_long_record(options_.max_record_bytes); }
   /// Adds one line made from a record at `place`.
   static void add_line(Block& block, const Place& place, std::string_view line);

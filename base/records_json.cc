@@ -108,7 +108,7 @@ class JsonArray final : public RecordFormat {
  public:
   using RecordFormat::RecordFormat;
   bool fill(Block& block, std::vector<BadBytes>& bad) override {
-    while (block.bytes.size() < options_.block_bytes) {
+    while (wants_more(block, bad)) {
       if (!skip_blank()) {
         add_rest(bad, state_ == State::kArray ? "the JSON array is cut off" : "");
         return false;
@@ -174,7 +174,7 @@ class JsonArray final : public RecordFormat {
       append_bad(rest, window);
       input_.drop(window.size());
     } while (input_.more());
-    bad.push_back(std::move(rest));
+    add_bad(bad, std::move(rest));
     add_rest(bad, "");
     return false;
   }
@@ -199,7 +199,7 @@ class JsonArray final : public RecordFormat {
       if (long_element.size > 0) {
         append_bad(long_element, window);
         long_element.error += "; " + cut;
-        bad.push_back(std::move(long_element));
+        add_bad(bad, std::move(long_element));
       } else {
         add_bad(bad, input_.place(), window, cut);
       }
@@ -210,7 +210,7 @@ class JsonArray final : public RecordFormat {
     while (!value.empty() && is_blank(value.back())) value.remove_suffix(1);
     if (long_element.size > 0 || value.size() > options_.max_record_bytes) {
       append_bad(long_element, value);
-      bad.push_back(std::move(long_element));
+      add_bad(bad, std::move(long_element));
     } else if (scanner.broken()) {
       add_bad(bad, input_.place(), value, "a line break inside a JSON string");
     } else {

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <set>
 
 #include "base/records_format.h"
 #include "base/text.h"
@@ -7,13 +8,16 @@
 namespace base {
 namespace {
 
+// A column costs far more memory than its one comma in the file.
+constexpr std::size_t kMostColumns = 1'000'000;
+
 // RFC 4180. The first row names the keys; a row with another number of fields, a quote left open or bytes behind a
 // closing quote are bad bytes, and reading goes on with the next line.
 class CommaSeparated final : public RecordFormat {
  public:
   using RecordFormat::RecordFormat;
   bool fill(Block& block, std::vector<BadBytes>& bad) override {
-    while (block.bytes.size() < options_.block_bytes) {
+    while (wants_more(block, bad)) {
       const Place place = input_.place();
       std::string error;
       std::size_t size = read_row(error);
@@ -22,7 +26,7 @@ class CommaSeparated final : public RecordFormat {
         return false;
       }
       if (size > options_.max_record_bytes) {
-        skip_long_line(bad);
+        skip_long_line(bad, size);  // all of it: the next line, read for itself, may be as long
         continue;
       }
       std::string_view row = input_.window().substr(0, size);
@@ -32,10 +36,15 @@ class CommaSeparated final : public RecordFormat {
         if (keys_.empty()) {
           if (error.empty()) error = set_keys();
           if (!error.empty()) return drop_file(bad, error);
-        } else if (error.empty() && fields_.size() != keys_.size()) {
-          error = std::to_string(fields_.size()) + " fields where the header has " + std::to_string(keys_.size());
+        } else if (error.empty() && columns_ != keys_.size()) {
+          error = std::to_string(columns_) + " fields where the header has " + std::to_string(keys_.size());
         } else if (error.empty()) {
-          add_line(block, place, object());
+          std::string_view line = object();
+          if (line.size() > options_.max_record_bytes) {
+            error = too_long();
+          } else {
+            add_line(block, place, line);
+          }
         }
         if (!error.empty()) add_bad(bad, place, row, error);
       }
@@ -46,10 +55,13 @@ class CommaSeparated final : public RecordFormat {
 
  private:
   // Reads the row at the window's front into fields_ and returns its size with its line end; 0 at the end of the input
-  // (a row that a decoding error cut off is no row). A size above the limit means that the row is too long.
+  // (a row that a decoding error cut off is no row). A size above the limit means that the row is too long. columns_
+  // counts the fields; of those that are too many, fields_ holds one.
   std::size_t read_row(std::string& error) {
     enum { kFieldStart, kPlain, kQuoted, kQuoteInQuoted, kSkipping } state = kFieldStart;
     fields_.assign(1, "");
+    columns_ = 1;
+    const std::size_t most = keys_.empty() ? kMostColumns : keys_.size();
     std::string_view window = input_.window();
     for (std::size_t i = 0;; ++i) {
       if (i == window.size()) {
@@ -75,7 +87,11 @@ class CommaSeparated final : public RecordFormat {
       if (c == '\n') return i + 1;
       if (state == kSkipping) continue;
       if (c == ',') {
-        fields_.emplace_back();
+        if (++columns_ <= most + 1) {
+          fields_.emplace_back();
+        } else {
+          fields_.back().clear();
+        }
         state = kFieldStart;
       } else if (c == '"' && state == kFieldStart) {
         state = kQuoted;
@@ -99,9 +115,11 @@ class CommaSeparated final : public RecordFormat {
 
   // What is wrong with the header, or "".
   std::string set_keys() {
-    for (std::size_t i = 0; i < fields_.size(); ++i)
-      if (std::find(fields_.begin() + static_cast<std::ptrdiff_t>(i) + 1, fields_.end(), fields_[i]) != fields_.end())
-        return "the CSV header names the column '" + shortened(fields_[i]) + "' twice";
+    if (columns_ > kMostColumns)
+      return "the CSV header names " + std::to_string(columns_) + " columns, more than " + std::to_string(kMostColumns);
+    std::set<std::string_view> names;
+    for (const std::string& field : fields_)
+      if (!names.insert(field).second) return "the CSV header names the column '" + shortened(field) + "' twice";
     for (const std::string& field : fields_) append_json_string(keys_.emplace_back(), field);
     return "";
   }
@@ -113,7 +131,7 @@ class CommaSeparated final : public RecordFormat {
       append_bad(rest, input_.window());
       input_.drop(input_.window().size());
     } while (input_.more());
-    bad.push_back(std::move(rest));
+    add_bad(bad, std::move(rest));
     return false;
   }
 
@@ -131,6 +149,7 @@ class CommaSeparated final : public RecordFormat {
 
   std::vector<std::string> keys_;  // as JSON strings
   std::vector<std::string> fields_;
+  std::size_t columns_ = 0;
   std::string line_;
 };
 
@@ -139,7 +158,7 @@ class PlainText final : public RecordFormat {
  public:
   using RecordFormat::RecordFormat;
   bool fill(Block& block, std::vector<BadBytes>& bad) override {
-    while (block.bytes.size() < options_.block_bytes) {
+    while (wants_more(block, bad)) {
       std::string_view window = input_.window();
       std::size_t end = window.find('\n', seen_);
       if (end == window.npos) {
@@ -229,7 +248,7 @@ class PlainText final : public RecordFormat {
       if (end != window.npos) break;
     } while (input_.more());
     seen_ = 0;
-    bad.push_back(std::move(piece));
+    add_bad(bad, std::move(piece));
   }
 
   std::string document_;  // the lines of the document so far

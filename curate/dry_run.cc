@@ -45,6 +45,7 @@ int run_dry(RunOptions& options, base::Context& context) {
   base::Random random(1);
   std::uint64_t records = 0;
   while (std::optional<base::Block> block = reader.next(bad)) {
+    bad.clear();
     if (records == 0) fields = detect_fields(*block, fields);
     base::for_each_line(*block, [&](std::string_view line, const base::Place& place) {
       const std::uint64_t number = records++;

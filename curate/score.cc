@@ -94,9 +94,18 @@ int run_score(ScoreOptions& options, base::Context& context) {
   base::RecordOptions record_options = options.reading.records();
   record_options.lazy = true;
   base::BlockReader reader(files, record_options);
-  std::vector<base::BadBytes> bad;
+  std::uint64_t unread = 0;  // pieces of files that are in no block
+  std::string first_unread;
+  auto next = [&] {
+    std::vector<base::BadBytes> bad;
+    std::optional<base::Block> block = reader.next(bad);
+    if (unread == 0 && !bad.empty())
+      first_unread = fmt::format("{}@{}: {}", files[bad[0].place.file], bad[0].place.offset, bad[0].error);
+    unread += bad.size();
+    return block;
+  };
   FieldNames fields = options.reading.fields();
-  std::optional<base::Block> first = reader.next(bad);
+  std::optional<base::Block> first = next();
   if (first) fields = detect_fields(*first, fields);
   if (!context.quiet) fmt::print(context.err, "text: \"{}\"\n", fields.text);
 
@@ -114,7 +123,7 @@ int run_score(ScoreOptions& options, base::Context& context) {
       [&]() -> std::optional<base::Block> {
         if (!first) return std::nullopt;
         base::Block block = std::move(*first);
-        first = reader.next(bad);
+        first = next();
         return block;
       },
       [&](base::Block block, int worker) {
@@ -140,9 +149,8 @@ int run_score(ScoreOptions& options, base::Context& context) {
     writer->commit();
   }
   progress.finish();
-  if (!bad.empty() && first_error.empty())
-    first_error = fmt::format("{}@{}: {}", files[bad[0].place.file], bad[0].place.offset, bad[0].error);
-  unreadable += bad.size();
+  if (first_error.empty()) first_error = first_unread;
+  unreadable += unread;
   if (!context.quiet)
     fmt::print(context.err, "{} records scored, {} could not be read{}\n", base::human_count(records),
                base::human_count(unreadable), unreadable > 0 ? ", the first: " + first_error : "");

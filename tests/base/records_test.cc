@@ -18,9 +18,12 @@ using base::BadBytes;
 using base::Place;
 using base::RecordOptions;
 using testing::ElementsAre;
+using testing::EndsWith;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::Not;
 using testing::SizeIs;
+using testing::StartsWith;
 
 struct Record {
   std::string line;
@@ -315,6 +318,76 @@ TEST_F(Records, RowsThatAreNone) {
   ASSERT_THAT(twice.bad, SizeIs(1));
   EXPECT_THAT(twice.bad[0].error, HasSubstr("'a' twice"));
   EXPECT_EQ(twice.bad[0].size, 12u);
+}
+
+// What cannot be read waits in memory until a block is full: of nothing else, a block must end all the same.
+TEST_F(Records, ManyBadPiecesWithoutARecordBetweenThemAreFew) {
+  constexpr std::size_t kPieces = 25'000, kMost = 10'001;
+  struct Case {
+    std::string name, begin, piece, end, line;
+  };
+  for (const Case& c :
+       {Case{"x.json", "[", ",", "{}]", "{}"}, Case{"x.csv", "a,b\n", "1\n", "2,3\n", R"({"a":"2","b":"3"})"},
+        Case{"x.txt", "", "\xFF\n", "y\n", R"({"text":"y","id":)"}}) {
+    std::string bytes = c.begin;
+    for (std::size_t i = 0; i < kPieces; ++i) bytes += c.piece;
+    RecordOptions options;
+    options.split_text = "line";
+    Read result = read_bytes(c.name, bytes + c.end, options);
+    ASSERT_THAT(result.lines, SizeIs(1)) << c.name;
+    EXPECT_EQ(result.records[0].place.offset, bytes.size());
+    EXPECT_THAT(result.lines[0], StartsWith(c.line));
+    ASSERT_THAT(result.bad, SizeIs(kMost)) << c.name;
+    std::uint64_t size = 0;
+    for (const BadBytes& piece : result.bad) size += piece.size;
+    EXPECT_EQ(size, kPieces * (c.name == "x.json" ? 1 : c.piece.size() - 1)) << c.name;
+    EXPECT_THAT(result.bad[kMost - 2].error, Not(HasSubstr("more such bytes")));
+    EXPECT_THAT(result.bad[kMost - 1].error, EndsWith("; more such bytes follow, here as one piece"));
+    // With records between them each is one, and no block waits for many.
+    bytes = c.begin;
+    for (std::size_t i = 0; i < kPieces; ++i) bytes += (c.name == "x.json" ? "{}," : c.end) + c.piece;
+    result = read_bytes(c.name, bytes + c.end, options);
+    EXPECT_THAT(result.lines, SizeIs(kPieces + 1)) << c.name;
+    EXPECT_THAT(result.bad, SizeIs(kPieces)) << c.name;
+  }
+}
+
+TEST_F(Records, ColumnsBeyondCount) {
+  std::string header, names;
+  for (int i = 0; i < 200'000; ++i) {
+    header += (i ? "," : "") + std::to_string(i);
+    names += (i ? ",\"" : "{\"") + std::to_string(i) + "\":\"\"";
+  }
+  const std::string commas(199'999, ',');
+  Read wide = read_bytes("x.csv", header + "\n" + commas + "\n" + commas + ",,\n" + commas + "\n");
+  EXPECT_THAT(wide.lines, ElementsAre(names + "}", names + "}"));
+  ASSERT_THAT(wide.bad, SizeIs(1));
+  EXPECT_THAT(wide.bad[0].error, HasSubstr("200002 fields where the header has 200000"));
+  // A row becomes as long as all the names: too long a record.
+  RecordOptions options;
+  options.max_record_bytes = header.size() + 1;
+  wide = read_bytes("x.csv", header + "\n" + commas + "\n", options);
+  EXPECT_THAT(wide.lines, IsEmpty());
+  ASSERT_THAT(wide.bad, SizeIs(1));
+  EXPECT_THAT(wide.bad[0].error, HasSubstr("longer than the limit"));
+  Read many = read_bytes("x.csv", std::string(3'000'000, ',') + "\na\n");
+  EXPECT_THAT(many.lines, IsEmpty());
+  ASSERT_THAT(many.bad, SizeIs(1));
+  EXPECT_THAT(many.bad[0].error, HasSubstr("the CSV header names 3000001 columns"));
+  EXPECT_EQ(many.bad[0].size, 3'000'003u);
+}
+
+// Every line, read for itself, begins a row that never ends. Reading each anew to the limit would take hours.
+TEST_F(Records, RowsThatAreTooLongAreReadOnce) {
+  std::string rows = "a,b\n";
+  for (int i = 0; i < 2'000'000; ++i) rows += "x\",\"\n";
+  RecordOptions options;
+  options.max_record_bytes = 1 << 20;
+  Read result = read_bytes("x.csv", rows + "\"\n1,2\n", options);
+  ASSERT_THAT(result.bad, SizeIs(testing::AllOf(testing::Gt(2), testing::Lt(12))));
+  std::uint64_t size = 0;
+  for (const BadBytes& piece : result.bad) size += piece.size;
+  EXPECT_GE(size + 16, rows.size());
 }
 
 TEST_F(Records, RandomTablesInRandomBlocksComeBack) {
