@@ -15,11 +15,9 @@ const ParquetModule& module() {
     namespace fs = std::filesystem;
     const fs::path path =
         fs::read_symlink("/proc/self/exe").parent_path().parent_path() / "lib/hornbook/libhornbook_parquet.so";
-    int flags = RTLD_NOW | RTLD_LOCAL;
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // their run time refuses it
-    flags |= RTLD_DEEPBIND;
-#endif
-    void* handle = ::dlopen(path.c_str(), flags);
+    // The sanitizers' run time refuses RTLD_DEEPBIND.
+    const bool sanitized = ::dlsym(RTLD_DEFAULT, "__sanitizer_print_stack_trace") != nullptr;
+    void* handle = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL | (sanitized ? 0 : RTLD_DEEPBIND));
     void* symbol = handle ? ::dlsym(handle, "hornbook_parquet") : nullptr;
     if (symbol == nullptr)
       throw Error({"Parquet files cannot be read or written", path.string(), ::dlerror(), "",

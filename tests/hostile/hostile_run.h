@@ -16,6 +16,7 @@
 #include "base/records.h"
 #include "base/stream.h"
 #include "curate/run.h"
+#include "tests/sanitized.h"
 #include "tests/temporary_folder.h"
 
 namespace hostile {
@@ -88,12 +89,6 @@ inline long peak_megabytes() {
   getrusage(RUSAGE_SELF, &usage);
   return usage.ru_maxrss / 1024;
 }
-/// Sanitizers keep what was freed, and more.
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-inline constexpr bool kSanitized = true;
-#else
-inline constexpr bool kSanitized = false;
-#endif
 
 inline std::string record(const std::string& id, const std::string& text) {
   return json({{"id", id}, {"text", text}}).dump() + "\n";
