@@ -188,11 +188,6 @@ void FileWriter::commit() {
     if (aside) ::unlink(part_.c_str());
     fail("write", path_, code);
   }
-  if (!aside) return;
-  // The rename itself survives a power cut only once the folder is on disk.
-  fs::path folder = path_.has_parent_path() ? path_.parent_path() : fs::path(".");
-  Descriptor directory{::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
-  if (directory.number >= 0) ::fsync(directory.number);
 }
 
 void prepare_output_folder(const fs::path& folder, bool resume, bool overwrite) {

@@ -13,7 +13,8 @@ namespace base {
 
 /// The whole file. Throws Error (what, path, errno text).
 std::string read_file(const std::filesystem::path& path);
-/// Writes `PATH.part`, flushes it to disk and renames it over `path`: a reader never sees half a file.
+/// Writes `PATH.part`, flushes it to disk and renames it over `path`: a reader never sees half a file, and neither does
+/// one after a power cut, which can leave the file that was there before.
 void write_file(const std::filesystem::path& path, std::string_view bytes);
 
 /// A file mapped for reading. Movable. The bytes live as long as the object. Throws Error when it cannot be opened.

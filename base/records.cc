@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "base/parquet.h"
 #include "base/records_format.h"
+#include "base/text.h"
 
 namespace base {
 namespace {
@@ -24,10 +25,6 @@ void check_readable(const std::string& file) {
     throw UsageError({"a folder was given as a file", file, "", "a file", "name its files, such as '" + file + "/*'"});
   if (::access(file.c_str(), R_OK) != 0)
     throw Error(std::string("cannot open the file: ") + std::strerror(errno), file);
-}
-
-std::uint64_t count_lines(std::string_view bytes) {
-  return static_cast<std::uint64_t>(std::count(bytes.begin(), bytes.end(), '\n'));
 }
 
 }  // namespace
@@ -62,7 +59,7 @@ bool RecordInput::more() {
 }
 
 void RecordInput::drop(std::size_t size) {
-  place_.line += count_lines(window().substr(0, size));
+  place_.line += count_byte(window().substr(0, size), '\n');
   place_.offset += size;
   begin_ += size;
 }
@@ -183,7 +180,7 @@ struct BlockReader::State {
     });
     if (!end) return;
     block.bytes.resize(static_cast<std::size_t>(end - block.bytes.data()));
-    if (!block.places.empty()) block.places.resize(count_lines(block.bytes) + 1);
+    if (!block.places.empty()) block.places.resize(count_byte(block.bytes, '\n') + 1);
     std::erase_if(bad, [&](const BadBytes& b) { return b.place.file == last.file && b.place.offset > last.offset; });
   }
 

@@ -23,6 +23,34 @@ std::string_view trim(std::string_view text) {
   return text.substr(begin, text.find_last_not_of(kSpace) - begin + 1);
 }
 
+std::size_t count_byte(std::string_view text, char byte) {
+  std::size_t count = 0, i = 0;
+  for (; i + 64 <= text.size(); i += 64) {
+    unsigned char in_block = 0;
+    for (std::size_t j = 0; j < 64; ++j) in_block += text[i + j] == byte;
+    count += in_block;
+  }
+  for (; i < text.size(); ++i) count += text[i] == byte;
+  return count;
+}
+
+bool contains(std::string_view text, std::string_view part) {
+  const char first = part.front(), last = part.back();
+  const std::size_t reach = part.size() - 1;
+  for (std::size_t i = 0; i + reach < text.size(); i += 64) {
+    const std::size_t stop = std::min<std::size_t>(64, text.size() - reach - i);
+    const char *from = text.data() + i, *to = from + reach;
+    unsigned char any = 0;
+    if (stop == 64) {
+      for (std::size_t j = 0; j < 64; ++j) any |= (from[j] == first) & (to[j] == last);
+    } else {
+      for (std::size_t j = 0; j < stop; ++j) any |= (from[j] == first) & (to[j] == last);
+    }
+    if (any && text.substr(i, stop + reach).find(part) != text.npos) return true;
+  }
+  return false;
+}
+
 std::string join(std::span<const std::string> parts, std::string_view separator) {
   std::string text;
   for (std::size_t i = 0; i < parts.size(); ++i) {

@@ -13,6 +13,9 @@ namespace base {
 std::vector<std::string> split(std::string_view text, char separator);
 /// Without ASCII white space at both ends.
 std::string_view trim(std::string_view text);
+std::size_t count_byte(std::string_view text, char byte);
+/// Does `part`, of at least two bytes, occur? Quick where its first and last bytes are rarely that far apart.
+bool contains(std::string_view text, std::string_view part);
 std::string join(std::span<const std::string> parts, std::string_view separator);
 /// The candidate nearest to `word` by Damerau-Levenshtein distance, or "" when none is near
 /// (distance above a third of the word's length, at least 2).

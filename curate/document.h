@@ -11,6 +11,7 @@
 #include "curate/counter.h"
 #include "curate/fasttext.h"
 #include "curate/nltk_words.h"
+#include "curate/sieve.h"
 #include "curate/spacy_words.h"
 #include "curate/textbook_features.h"
 
@@ -61,6 +62,14 @@ class Document {
   /// Buffers that steps may use while they run; what they hold has no meaning between steps.
   struct Scratch {
     Counter counter;
+    Sieve sieve;
+    /// An n-gram of words, by its first word; its bytes up to `hashed` are in `hash`.
+    struct Span {
+      WordHash hash;
+      std::uint32_t first = 0, hashed = 0;
+    };
+    std::vector<Span> spans;
+    std::vector<std::uint64_t> hashes;
     std::vector<std::string_view> parts;
     std::vector<std::uint32_t> numbers, positions, sums;
     std::string bytes;

@@ -48,7 +48,7 @@ English::English() {
       offset += word.bytes;
       special.words.push_back(word);
     }
-    std::uint64_t hash = hash_bytes(row.text.data(), row.text.size());
+    std::uint64_t hash = hash_word(row.text);
     special_by_hash_.emplace(hash, static_cast<std::uint32_t>(specials_.size()));
     special_filter_[hash >> 54] |= std::uint64_t{1} << ((hash >> 48) & 63);
     shape_filter_[shape(row.text) >> 6] |= std::uint64_t{1} << (shape(row.text) & 63);
@@ -68,7 +68,7 @@ English::English() {
 
 Word English::measured(std::string_view text) const {
   Word word;
-  word.hash = hash_bytes(text.data(), text.size());
+  word.hash = hash_word(text);
   word.bytes = static_cast<std::uint32_t>(text.size());
   word.flags = Word::kAllPunctuation;
   std::uint32_t any = 0;
@@ -88,7 +88,7 @@ void English::add_sequence(std::string_view text, std::string_view lengths) {
   std::size_t offset = 0;
   std::vector<std::uint64_t> hashes;
   for (char length : lengths) {
-    std::uint64_t hash = hash_bytes(text.data() + offset, static_cast<std::size_t>(length));
+    std::uint64_t hash = hash_word(text.substr(offset, static_cast<std::size_t>(length)));
     offset += static_cast<std::size_t>(length);
     hashes.push_back(hash);
     auto [entry, added] =

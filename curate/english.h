@@ -51,13 +51,13 @@ class English {
   std::uint32_t classes(char32_t c) const { return pages_[page_of_[c >> 8]][c & 255]; }
   const std::array<std::uint32_t, 128>& ascii() const { return ascii_; }
 
-  /// The special case that is exactly this text, or nullptr. `hash` is its hash_bytes.
+  /// The special case that is exactly this text, or nullptr. `hash` is its hash_word.
   const SpecialCase* special(std::string_view text, std::uint64_t hash) const {
     return may_be_special(hash) ? find_special(text, hash) : nullptr;
   }
   const SpecialCase* special(std::string_view text) const {
     if (text.size() > longest_special_ || !may_be_special_shape(text)) return nullptr;
-    return special(text, hash_bytes(text.data(), text.size()));
+    return special(text, hash_word(text));
   }
 
   /// Is `text` a unit or a currency that is cut off behind a digit? At most `longest_unit()` code points.

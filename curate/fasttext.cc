@@ -8,23 +8,36 @@
 #include <cmath>
 #include <cstring>
 
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
 #include "curate/words.h"
 
 namespace curate {
 namespace {
 
 constexpr std::string_view kEndOfLine = "</s>";
-constexpr int kKnownShift = 64 - 17;
+constexpr int kKnownShift = 64 - 16;
 constexpr std::size_t kKnownWords = std::size_t{1} << (64 - kKnownShift),
-                      kKnownRows = 1 << 20;  ///< remembered by one thread
-constexpr std::size_t kLongWord = 100;       ///< bytes; not remembered
-constexpr std::size_t kRowBuffer = 1 << 15;  ///< rows that are summed at once
-constexpr std::size_t kPiece = 16;           ///< rows that are copied at once
+                      kKnownRows = 1 << 20;      ///< remembered by one thread
+constexpr int kStartBits = 16;                   ///< the rows of 2 to the 16 starts of n-grams are remembered
+constexpr std::uint32_t kTopBits = 0x80808080u;  ///< of four bytes; 0 in ASCII
+constexpr std::size_t kLongWord = 100;           ///< bytes; not remembered
+constexpr std::size_t kRowBuffer = 1 << 15;      ///< rows that are summed at once
+constexpr std::size_t kPiece = 16;               ///< rows that are copied at once
 /// Room for what one word, or one piece of a long one, adds: at most 255 n-grams begin at a byte.
 constexpr std::size_t kMostRows = 256 * (kLongWord + 2) + kPiece;
 
 std::uint32_t step(std::uint32_t hash, char c) {
   return (hash ^ static_cast<std::uint32_t>(static_cast<std::int32_t>(static_cast<signed char>(c)))) * 16777619u;
+}
+
+/// The file format's own hash.
+std::uint32_t hash_of(std::string_view word) {
+  std::uint32_t hash = 2166136261u;
+  for (char c : word) hash = step(hash, c);
+  return hash;
 }
 
 constexpr std::array<bool, 256> kSeparators = [] {
@@ -36,73 +49,21 @@ bool is_separator(char c) { return kSeparators[static_cast<unsigned char>(c)]; }
 
 /// The position of the first separator behind `position`, or the end.
 std::size_t end_of_word(std::string_view text, std::size_t position) {
-  typedef signed char Bytes __attribute__((vector_size(16)));
-  while (position + 16 <= text.size()) {
-    Bytes bytes;
-    std::memcpy(&bytes, text.data() + position, 16);
-    // Separators are 0, 9 to 13 and 32. The halves of the answer, 0xFF for each separator, are searched as numbers.
-    const Bytes found = (bytes == 0) | (bytes == 32) | ((bytes >= 9) & (bytes <= 13));
-    std::uint64_t halves[2];
-    std::memcpy(halves, &found, 16);
-    if (halves[0] != 0) return position + static_cast<std::size_t>(std::countr_zero(halves[0])) / 8;
-    if (halves[1] != 0) return position + 8 + static_cast<std::size_t>(std::countr_zero(halves[1])) / 8;
-    position += 16;
+#if defined(__SSE2__)
+  for (; position + 16 <= text.size(); position += 16) {
+    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(text.data() + position));
+    // Separators are 0, 9 to 13 and 32.
+    const __m128i controls =
+        _mm_and_si128(_mm_cmpgt_epi8(bytes, _mm_set1_epi8(8)), _mm_cmplt_epi8(bytes, _mm_set1_epi8(14)));
+    const __m128i others =
+        _mm_or_si128(_mm_cmpeq_epi8(bytes, _mm_setzero_si128()), _mm_cmpeq_epi8(bytes, _mm_set1_epi8(32)));
+    const auto found = static_cast<std::uint32_t>(_mm_movemask_epi8(_mm_or_si128(controls, others)));
+    if (found != 0) return position + static_cast<std::size_t>(std::countr_zero(found));
   }
+#endif
   while (position < text.size() && !is_separator(text[position])) ++position;
   return position;
 }
-
-typedef float Floats __attribute__((vector_size(64)));  // 16 floats; the compiler cuts it to the machine's width
-
-/// Adds the rows' columns [begin, begin + 16 * N) while the sums stay in registers.
-template <int N>
-inline __attribute__((always_inline)) void add_block(const std::byte* matrix, std::size_t columns, std::size_t begin,
-                                                     const std::int32_t* rows, std::size_t count, float* sum) {
-  Floats sums[N];
-  std::memcpy(sums, sum + begin, sizeof(sums));
-  for (std::size_t i = 0; i < count; ++i) {
-    if (i + 6 < count) __builtin_prefetch(matrix + (static_cast<std::size_t>(rows[i + 6]) * columns + begin) * 4);
-    const std::byte* row = matrix + (static_cast<std::size_t>(rows[i]) * columns + begin) * 4;
-    for (int part = 0; part < N; ++part) {
-      Floats values;
-      std::memcpy(&values, row + part * 64, 64);
-      sums[part] += values;
-    }
-  }
-  std::memcpy(sum + begin, sums, sizeof(sums));
-}
-
-inline __attribute__((always_inline)) void add_all(const std::byte* matrix, std::size_t columns,
-                                                   const std::int32_t* rows, std::size_t count, float* sum) {
-  std::size_t begin = 0;
-  for (; begin + 64 <= columns; begin += 64) add_block<4>(matrix, columns, begin, rows, count, sum);
-  for (; begin + 32 <= columns; begin += 32) add_block<2>(matrix, columns, begin, rows, count, sum);
-  for (; begin + 16 <= columns; begin += 16) add_block<1>(matrix, columns, begin, rows, count, sum);
-  if (begin == columns) return;
-  float rest[16] = {};
-  const std::size_t width = columns - begin;
-  std::memcpy(rest, sum + begin, width * 4);
-  for (std::size_t i = 0; i < count; ++i) {
-    float values[16];
-    std::memcpy(values, matrix + (static_cast<std::size_t>(rows[i]) * columns + begin) * 4, width * 4);
-    for (std::size_t j = 0; j < width; ++j) rest[j] += values[j];
-  }
-  std::memcpy(sum + begin, rest, width * 4);
-}
-
-void add_portable(const std::byte* m, std::size_t c, const std::int32_t* r, std::size_t n, float* s) {
-  add_all(m, c, r, n, s);
-}
-#if defined(__x86_64__)
-[[gnu::target("avx2")]] void add_avx2(const std::byte* m, std::size_t c, const std::int32_t* r, std::size_t n,
-                                      float* s) {
-  add_all(m, c, r, n, s);
-}
-[[gnu::target("avx512f")]] void add_avx512(const std::byte* m, std::size_t c, const std::int32_t* r, std::size_t n,
-                                           float* s) {
-  add_all(m, c, r, n, s);
-}
-#endif
 
 /// How many of the lowest `bit` bits are set.
 std::uint32_t bits_below(std::uint64_t bits, std::uint32_t bit) {
@@ -132,20 +93,11 @@ float log_of(float x) { return static_cast<float>(std::log(x + 1e-5)); }
 
 }  // namespace
 
-std::span<const FastText::Kernel> FastText::kernels() {
-  static const std::vector<Kernel> kernels = [] {
-    std::vector<Kernel> usable = {{"portable", add_portable}};
-#if defined(__x86_64__)
-    if (__builtin_cpu_supports("avx2")) usable.push_back({"avx2", add_avx2});
-    if (__builtin_cpu_supports("avx512f")) usable.push_back({"avx512", add_avx512});
-#endif
-    return usable;
-  }();
-  return kernels;
-}
-
 FastText::Scratch::Scratch()
-    : known(kKnownWords), rows_of_known(kKnownRows + kMostRows), rows(kRowBuffer + kMostRows) {}
+    : known(kKnownWords),
+      rows_of_known(kKnownRows + kMostRows),
+      rows(kRowBuffer + kMostRows),
+      starts(std::size_t{1} << kStartBits) {}
 
 int FastText::label(std::string_view name) const {
   if (name.starts_with("__label__")) name.remove_prefix(9);
@@ -178,10 +130,38 @@ std::int32_t* FastText::add_bucket(std::uint32_t bucket, std::int32_t* rows) con
   return rows + ((kept_[bucket >> 6].bits >> (bucket & 63)) & 1);
 }
 
+/// Rows of the character n-grams that begin in the bytes [begin, end) of "<word>", behind which four zero bytes follow.
+/// Writes at most maxn_ rows for each byte, and three values more.
+std::int32_t* FastText::add_subwords(std::string_view padded, std::size_t begin, std::size_t end, std::int32_t* rows,
+                                     std::vector<Scratch::Start>& starts) const {
+  if (minn_ < 2 || maxn_ > 4) return add_new_subwords(padded, begin, end, rows);
+  // At most three n-grams begin at a byte. They depend on maxn_ code points: on so many bytes, where all are ASCII.
+  const auto all = static_cast<std::uint32_t>((std::uint64_t{1} << (8 * maxn_)) - 1);
+  for (std::size_t i = begin; i < end; ++i) {
+    std::uint32_t bytes;
+    std::memcpy(&bytes, padded.data() + i, 4);
+    bytes &= all;
+    if (bytes & kTopBits) {
+      rows = add_new_subwords(padded, i, i + 1, rows);
+      continue;
+    }
+    Scratch::Start& start = starts[(bytes * 0x9E3779B1u) >> (32 - kStartBits)];
+    if ((start.bytes & ~kTopBits) != bytes) {
+      std::int32_t found[4];
+      const auto count = static_cast<std::uint32_t>(add_new_subwords(padded, i, i + 1, found) - found);
+      start.bytes = bytes | (count & 1) << 7 | (count & 2) << 14;
+      std::memcpy(start.rows, found, sizeof(start.rows));
+    }
+    std::memcpy(rows, start.rows, sizeof(start.rows));
+    rows += (start.bytes >> 7 & 1) | (start.bytes >> 14 & 2);
+  }
+  return rows;
+}
+
 /// Character n-grams that begin in the bytes [begin, end) of "<word>". Writes at most maxn_ rows for each byte, and one
 /// value more.
-std::int32_t* FastText::add_subwords(std::string_view padded, std::size_t begin, std::size_t end,
-                                     std::int32_t* rows) const {
+std::int32_t* FastText::add_new_subwords(std::string_view padded, std::size_t begin, std::size_t end,
+                                         std::int32_t* rows) const {
   const std::size_t size = padded.size();
   const std::int32_t minn = minn_, maxn = maxn_;  // copies: what is written could be a member, to the compiler
   const auto bucket_count = static_cast<std::uint32_t>(bucket_);
@@ -203,38 +183,47 @@ std::int32_t* FastText::add_subwords(std::string_view padded, std::size_t begin,
   return rows;
 }
 
-void FastText::add_word(std::string_view word, std::uint64_t key, Scratch& scratch) const {
+inline void FastText::add_word(std::string_view word, std::uint64_t key, Scratch& scratch) const {
   if (word.size() >= kLongWord) return add_long_word(word, scratch);
   Scratch::Known& known = scratch.known[key >> kKnownShift];
-  if (!known.filled || known.key != key) {
-    if (scratch.known_end > kKnownRows) {
-      scratch.known_end = 0;
-      for (Scratch::Known& old : scratch.known) old.filled = false;
-    }
-    char padded[kLongWord + 2] = {'<'};
-    std::memcpy(padded + 1, word.data(), word.size());
-    padded[word.size() + 1] = '>';
-    std::uint32_t hash = 2166136261u;
-    for (char c : word) hash = step(hash, c);
-    std::int32_t id = find_word(key);
-    known = {key, static_cast<std::uint32_t>(scratch.known_end), 0, hash, true, false};
-    known.counts = id >= 0 ? id < word_count_ : !word.starts_with("__label__");
-    if (known.counts) {
-      std::int32_t* const rows = scratch.rows_of_known.data() + scratch.known_end;
-      std::int32_t* end = rows;
-      if (id >= 0) *end++ = id;
-      if (word != kEndOfLine) end = add_subwords({padded, word.size() + 2}, 0, word.size() + 2, end);
-      known.count = static_cast<std::uint32_t>(end - rows);
-      scratch.known_end += known.count;
-    }
+  if (known.key != key || known.count == Scratch::Known::kEmpty) learn_word(word, key, scratch, known);
+  std::int32_t* const to = scratch.rows.data() + scratch.row_end;
+  std::memcpy(to, known.rows, sizeof(known.rows));
+  if (known.count > std::size(known.rows)) {
+    if (known.count == Scratch::Known::kIgnored) return;
+    // In pieces of a fixed size, which is faster than the exact copy of a few values.
+    const std::int32_t* from = scratch.rows_of_known.data() + known.rows[0];
+    for (std::size_t i = 0; i < known.count; i += kPiece) std::memcpy(to + i, from + i, kPiece * sizeof(*to));
   }
-  if (!known.counts) return;
-  // In pieces of a fixed size, which is faster than the exact copy of a few values.
-  const std::int32_t* from = scratch.rows_of_known.data() + known.begin;
-  std::int32_t* to = scratch.rows.data() + scratch.row_end;
-  for (std::size_t i = 0; i < known.count; i += kPiece) std::memcpy(to + i, from + i, kPiece * sizeof(*to));
   scratch.row_end += known.count;
-  if (word_ngrams_ > 1) scratch.hashes.push_back(static_cast<std::int32_t>(known.hash));
+  if (word_ngrams_ > 1) scratch.hashes.push_back(static_cast<std::int32_t>(hash_of(word)));
+}
+
+void FastText::learn_word(std::string_view word, std::uint64_t key, Scratch& scratch, Scratch::Known& known) const {
+  if (scratch.known_end > kKnownRows) {
+    scratch.known_end = 0;
+    for (Scratch::Known& old : scratch.known) old.count = Scratch::Known::kEmpty;
+  }
+  char padded[kLongWord + 6] = {'<'};
+  std::memcpy(padded + 1, word.data(), word.size());
+  padded[word.size() + 1] = '>';
+  known.key = key;
+  const std::int32_t id = find_word(key);
+  if (id >= 0 ? id >= word_count_ : word.starts_with("__label__")) {
+    known.count = Scratch::Known::kIgnored;
+    return;
+  }
+  std::int32_t* const rows = scratch.rows_of_known.data() + scratch.known_end;
+  std::int32_t* end = rows;
+  if (id >= 0) *end++ = id;
+  if (word != kEndOfLine) end = add_subwords({padded, word.size() + 2}, 0, word.size() + 2, end, scratch.starts);
+  known.count = static_cast<std::uint32_t>(end - rows);
+  if (known.count <= std::size(known.rows)) {
+    std::memcpy(known.rows, rows, sizeof(known.rows));
+  } else {
+    known.rows[0] = static_cast<std::int32_t>(scratch.known_end);
+    scratch.known_end += known.count;
+  }
 }
 
 /// Without character n-grams a word is one row, or none: nothing to remember.
@@ -243,70 +232,64 @@ void FastText::add_plain_word(std::string_view word, std::uint64_t key, Scratch&
   if (id >= word_count_ || (id < 0 && word.starts_with("__label__"))) return;
   if (id >= 0) scratch.rows[scratch.row_end++] = id;
   if (word_ngrams_ < 2) return;
-  std::uint32_t hash = 2166136261u;
-  for (char c : word) hash = step(hash, c);
-  scratch.hashes.push_back(static_cast<std::int32_t>(hash));
+  scratch.hashes.push_back(static_cast<std::int32_t>(hash_of(word)));
 }
 
 /// Not remembered, and summed piece by piece: a word can be a megabyte of base64.
 void FastText::add_long_word(std::string_view word, Scratch& scratch) const {
-  std::uint32_t hash = 2166136261u;
-  for (char c : word) hash = step(hash, c);
-  std::int32_t id = find_word(hash_bytes(word.data(), word.size()));
+  std::int32_t id = find_word(hash_word(word));
   if (id >= word_count_ || (id < 0 && word.starts_with("__label__"))) return;
   if (id >= 0) scratch.rows[scratch.row_end++] = id;
-  const std::string padded = "<" + std::string(word) + ">";
+  const std::string with_zeros = "<" + std::string(word) + ">" + std::string(4, '\0');
+  const std::string_view padded(with_zeros.data(), word.size() + 2);
   for (std::size_t begin = 0; maxn_ > 0 && begin < padded.size(); begin += kLongWord) {
     std::int32_t* const rows = scratch.rows.data() + scratch.row_end;
-    scratch.row_end +=
-        static_cast<std::size_t>(add_subwords(padded, begin, std::min(begin + kLongWord, padded.size()), rows) - rows);
+    scratch.row_end += static_cast<std::size_t>(
+        add_subwords(padded, begin, std::min(begin + kLongWord, padded.size()), rows, scratch.starts) - rows);
     if (scratch.row_end > kRowBuffer) sum_rows(scratch);
   }
-  scratch.hashes.push_back(static_cast<std::int32_t>(hash));
+  scratch.hashes.push_back(static_cast<std::int32_t>(hash_of(word)));
 }
 
 void FastText::add_text(std::string_view text, Scratch& scratch) const {
   const bool plain = maxn_ == 0;
-  // Words wait in a ring while the memory that tells about them is fetched: it rarely is in the nearest cache.
+  // Words wait in batches while the memory that tells about them is fetched: it rarely is in the nearest cache.
   struct Waiting {
     std::string_view word;
     std::uint64_t key;
   };
-  constexpr std::size_t kWaiting = 8;
-  Waiting ring[kWaiting];
-  std::size_t taken = 0, added = 0;
-  auto take = [&](std::string_view word) {
-    Waiting& place = ring[taken++ % kWaiting];
-    place = {word, hash_bytes(word.data(), word.size())};
-    if (plain) {
-      __builtin_prefetch(&slots_[place.key & (slots_.size() - 1)]);
-    } else {
-      __builtin_prefetch(&scratch.known[place.key >> kKnownShift]);
+  constexpr std::size_t kBatch = 32;
+  Waiting batch[kBatch];
+  const char* const text_end = text.data() + text.size();
+  for (std::size_t position = 0, count = kBatch; count == kBatch;) {
+    for (count = 0; count < kBatch; ++count) {
+      while (position < text.size() && is_separator(text[position])) ++position;
+      const std::size_t begin = position;
+      position = end_of_word(text, position);
+      std::string_view word = text.substr(begin, position - begin);
+      if (word.empty() || word == kEndOfLine) break;  // it ends the line for the library, wherever it stands
+      const std::uint64_t key = hash_word(word.data(), word.size(), text_end);
+      batch[count] = {word, key};
+      if (plain) {
+        __builtin_prefetch(&slots_[key & (slots_.size() - 1)]);
+      } else {
+        __builtin_prefetch(&scratch.known[key >> kKnownShift]);
+      }
     }
-  };
-  auto add_oldest = [&] {
-    const Waiting& place = ring[added++ % kWaiting];
-    if (plain) {
-      add_plain_word(place.word, place.key, scratch);
-    } else {
-      add_word(place.word, place.key, scratch);
+    for (std::size_t i = 0; i < count; ++i) {
+      if (plain) {
+        add_plain_word(batch[i].word, batch[i].key, scratch);
+      } else {
+        add_word(batch[i].word, batch[i].key, scratch);
+      }
+      if (scratch.row_end > kRowBuffer) sum_rows(scratch);
     }
-    if (scratch.row_end > kRowBuffer) sum_rows(scratch);
-  };
-  std::size_t position = 0;
-  for (;;) {
-    while (position < text.size() && is_separator(text[position])) ++position;
-    if (position == text.size()) break;
-    const std::size_t begin = position;
-    position = end_of_word(text, position);
-    std::string_view word = text.substr(begin, position - begin);
-    if (word == kEndOfLine) break;  // it ends the line for the library, wherever it stands
-    if (taken - added == kWaiting) add_oldest();
-    take(word);
   }
-  while (added < taken) add_oldest();
-  take(kEndOfLine);
-  add_oldest();
+  if (plain) {
+    add_plain_word(kEndOfLine, hash_word(kEndOfLine), scratch);
+  } else {
+    add_word(kEndOfLine, hash_word(kEndOfLine), scratch);
+  }
   if (word_ngrams_ < 2) return;
   const auto n = static_cast<std::size_t>(word_ngrams_);
   for (std::size_t i = 0; i < scratch.hashes.size(); ++i) {
@@ -348,28 +331,49 @@ float FastText::dot(std::int32_t output_row, const std::vector<float>& hidden) c
   return sum * output_norms_[static_cast<std::size_t>(output_row)];
 }
 
-void FastText::score_tree(Scratch& scratch) const {
+FastText::Selection FastText::select(std::span<const int> labels) const {
+  Selection selection;
+  selection.nodes.assign(tree_.size(), false);
+  if (tree_.empty()) return selection;
+  for (int label : labels) selection.nodes[static_cast<std::size_t>(label)] = true;
+  // Children stand before their parents.
+  for (std::size_t node = labels_.size(); node < tree_.size(); ++node)
+    selection.nodes[node] = selection.nodes[static_cast<std::size_t>(tree_[node].left)] ||
+                            selection.nodes[static_cast<std::size_t>(tree_[node].right)];
+  return selection;
+}
+
+void FastText::score_tree(Scratch& scratch, const Selection* wanted) const {
   const float least = log_of(0.0f);  // below it the library leaves a label out
+  // The sum of logarithms can grow on the way down, by 1e-5 a node.
+  const float slack = 2e-5f * static_cast<float>(label_count_);
+  float best = least;
   scratch.open_nodes.assign(1, {static_cast<std::int32_t>(tree_.size()) - 1, 0.0f});
   while (!scratch.open_nodes.empty()) {
     auto [node, score] = scratch.open_nodes.back();
     scratch.open_nodes.pop_back();
     if (!(score >= least)) continue;
+    if (wanted != nullptr && score + slack < best && !wanted->nodes[static_cast<std::size_t>(node)]) continue;
     const Node& here = tree_[static_cast<std::size_t>(node)];
     if (here.left < 0) {
       scratch.output[static_cast<std::size_t>(node)] = std::exp(score);
+      best = std::max(best, score);
       continue;
     }
     float f = dot(node - label_count_, scratch.hidden);
     f = static_cast<float>(1. / (1 + std::exp(-f)));
-    scratch.open_nodes.emplace_back(here.left, score + log_of(1.0f - f));
-    scratch.open_nodes.emplace_back(here.right, score + log_of(f));
+    const std::pair<std::int32_t, float> left(here.left, score + log_of(1.0f - f)),
+        right(here.right, score + log_of(f));
+    const bool left_first = left.second > right.second;  // the likelier side first: then more of the other is left out
+    scratch.open_nodes.push_back(left_first ? right : left);
+    scratch.open_nodes.push_back(left_first ? left : right);
   }
 }
 
-std::span<const float> FastText::predict(std::string_view text, Scratch& scratch) const {
+std::span<const float> FastText::score(std::string_view text, Scratch& scratch, const Selection* wanted) const {
   if (scratch.owner != serial_) {
-    for (Scratch::Known& known : scratch.known) known.filled = false;
+    for (Scratch::Known& known : scratch.known) known.count = Scratch::Known::kEmpty;
+    for (Scratch::Start& start : scratch.starts) start.bytes = 0;
     scratch.known_end = 0;
     scratch.owner = serial_;
   }
@@ -387,7 +391,7 @@ std::span<const float> FastText::predict(std::string_view text, Scratch& scratch
   for (float& value : hidden) value *= share;
 
   if (loss_ == Loss::kHierarchicalSoftmax) {
-    score_tree(scratch);
+    score_tree(scratch, wanted);
     return output;
   }
   for (std::size_t i = 0; i < output.size(); ++i) output[i] = dot(static_cast<std::int32_t>(i), hidden);

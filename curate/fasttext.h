@@ -30,14 +30,22 @@ class FastText {
 
    private:
     friend class FastText;
-    struct Known {  ///< one word met before
+    /// One word met before, and its rows; more than five stand in rows_of_known, from rows[0] on.
+    struct alignas(32) Known {
+      static constexpr std::uint32_t kEmpty = ~0u, kIgnored = ~0u - 1;
       std::uint64_t key = 0;
-      std::uint32_t begin = 0, count = 0;  ///< its rows, in rows_of_known; a single row is `begin` itself
-      std::uint32_t hash = 0;              ///< the file format's own hash
-      bool filled = false, counts = false;
+      std::uint32_t count = kEmpty;
+      std::int32_t rows[5] = {};
+    };
+    /// Four bytes of ASCII, zeros behind the end of a word, and the rows of the n-grams that begin at the first of
+    /// them. Their number stands in the top bits of the two lower bytes.
+    struct Start {
+      std::uint32_t bytes = 0;
+      std::int32_t rows[3] = {};
     };
     std::vector<Known> known;
     std::vector<std::int32_t> rows_of_known, rows, hashes;
+    std::vector<Start> starts;
     std::size_t known_end = 0, row_end = 0;  ///< used so far of rows_of_known and rows
     std::vector<float> hidden, output;
     std::uint64_t row_count = 0;  ///< added to hidden
@@ -55,7 +63,20 @@ class FastText {
   /// One probability for each label: what fastText's Python predict(text, k=-1) gives for the text with every "\n"
   /// replaced by " ". As there, exp(log(p + 1e-5)) is returned, so the sum is a little above 1; a label that fastText
   /// leaves out has 0, and so have all when no part of the text is known. Never throws.
-  std::span<const float> predict(std::string_view text, Scratch& scratch) const;
+  std::span<const float> predict(std::string_view text, Scratch& scratch) const {
+    return score(text, scratch, nullptr);
+  }
+
+  /// Labels of one model whose probabilities are wanted.
+  class Selection {
+    friend class FastText;
+    std::vector<bool> nodes;  ///< of the tree: on the way to a wanted label
+  };
+  Selection select(std::span<const int> labels) const;
+  /// As above, but only the probabilities of the likeliest label and of the wanted ones; others may be 0 instead.
+  std::span<const float> predict(std::string_view text, Scratch& scratch, const Selection& wanted) const {
+    return score(text, scratch, &wanted);
+  }
 
   /// The kernels that sum rows, by name ("portable", "avx2", "avx512"), that this machine can run; the last one is
   /// used. `count` rows of `columns` floats at `matrix` are added to `sum` one after another.
@@ -92,13 +113,17 @@ class FastText {
   std::int32_t find_word(std::uint64_t key) const;
   std::uint32_t place_of_kept(std::uint32_t bucket) const;
   std::int32_t* add_bucket(std::uint32_t bucket, std::int32_t* rows) const;
-  std::int32_t* add_subwords(std::string_view padded, std::size_t begin, std::size_t end, std::int32_t* rows) const;
+  std::int32_t* add_subwords(std::string_view padded, std::size_t begin, std::size_t end, std::int32_t* rows,
+                             std::vector<Scratch::Start>& starts) const;
+  std::int32_t* add_new_subwords(std::string_view padded, std::size_t begin, std::size_t end, std::int32_t* rows) const;
   void add_word(std::string_view word, std::uint64_t key, Scratch& scratch) const;
+  void learn_word(std::string_view word, std::uint64_t key, Scratch& scratch, Scratch::Known& known) const;
   void add_plain_word(std::string_view word, std::uint64_t key, Scratch& scratch) const;
   void add_long_word(std::string_view word, Scratch& scratch) const;
   void add_text(std::string_view text, Scratch& scratch) const;
   void sum_rows(Scratch& scratch) const;
-  void score_tree(Scratch& scratch) const;
+  std::span<const float> score(std::string_view text, Scratch& scratch, const Selection* wanted) const;
+  void score_tree(Scratch& scratch, const Selection* wanted) const;
   float dot(std::int32_t output_row, const std::vector<float>& hidden) const;
 
   base::MappedFile file_;
@@ -116,7 +141,7 @@ class FastText {
     std::uint64_t bits = 0;
     std::uint32_t before = 0;
   };
-  std::vector<Slot> slots_;              ///< words and labels by hash_bytes
+  std::vector<Slot> slots_;              ///< words and labels by hash_word
   std::vector<std::string_view> words_;  ///< words and labels, in the mapped file
   std::vector<KeptBuckets> kept_;
   std::vector<std::int32_t> kept_rows_;  ///< rows of the kept buckets in order, and one more

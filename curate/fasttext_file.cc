@@ -161,7 +161,7 @@ void FastText::read_dictionary(Reader& in) {
   slots_.resize(table_size(static_cast<std::uint64_t>(size)));
   for (std::int32_t i = 0; i < size; ++i) {
     std::string_view word = words_[static_cast<std::size_t>(i)];
-    const std::uint64_t key = hash_bytes(word.data(), word.size());
+    const std::uint64_t key = hash_word(word);
     std::size_t slot = key & (slots_.size() - 1);
     while (slots_[slot].id >= 0 && slots_[slot].key != key) slot = (slot + 1) & (slots_.size() - 1);
     slots_[slot] = {key, i};

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <string_view>
 
+#include "base/text.h"
 #include "curate/judge.h"
 #include "curate/lines.h"
 #include "curate/ngrams.h"
@@ -127,7 +128,7 @@ void GopherQuality::prepare() {
   stop_hashes_.clear();
   stop_filter_ = 0;
   for (const std::string& word : stop_words) {
-    stop_hashes_.push_back(hash_bytes(word.data(), word.size()));
+    stop_hashes_.push_back(hash_word(word));
     stop_filter_ |= std::uint64_t{1} << (stop_hashes_.back() >> 58);
   }
   std::sort(stop_hashes_.begin(), stop_hashes_.end());
@@ -187,7 +188,7 @@ Verdict GopherQuality::apply(Document& document, std::vector<Measure>* measures)
     return judge.verdict();
   }
   if (max_symbol_word_ratio != 0) {
-    if (judge.above("gopher_too_many_hashes", ratio(count_byte(text, '#'), count), max_symbol_word_ratio)) {
+    if (judge.above("gopher_too_many_hashes", ratio(base::count_byte(text, '#'), count), max_symbol_word_ratio)) {
       return judge.verdict();
     }
     std::size_t ellipses = count_three_dots(text) + (document.ascii() ? 0 : count_string(text, "…"));

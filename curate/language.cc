@@ -34,10 +34,12 @@ void Language::prepare() {
     }
     kept_.push_back(label);
   }
+  wanted_ = classifier_->select(kept_);
 }
 
 Verdict Language::apply(Document& document, std::vector<Measure>* measures) const {
-  std::span<const float> scores = classifier_->predict(document.text(), document.fasttext_scratch(*classifier_));
+  std::span<const float> scores =
+      classifier_->predict(document.text(), document.fasttext_scratch(*classifier_), wanted_);
   auto best = std::max_element(scores.begin(), scores.end());
   document.set_label("language", classifier_->labels()[static_cast<std::size_t>(best - scores.begin())]);
   document.set_score("language_score", *best);

@@ -152,17 +152,6 @@ void split_lines(std::string_view text, std::vector<std::string_view>& parts) {
   if (start < text.size()) parts.push_back(text.substr(start));
 }
 
-std::size_t count_byte(std::string_view text, char byte) {
-  std::size_t count = 0, i = 0;
-  for (; i + 64 <= text.size(); i += 64) {
-    unsigned char in_block = 0;
-    for (std::size_t j = 0; j < 64; ++j) in_block += text[i + j] == byte;
-    count += in_block;
-  }
-  for (; i < text.size(); ++i) count += text[i] == byte;
-  return count;
-}
-
 std::size_t count_three_dots(std::string_view text) {
   std::size_t count = 0;
   const char* p = text.data();

@@ -25,8 +25,7 @@ void split_at_newline_runs(std::string_view text, std::size_t least, std::vector
 /// str.splitlines(): also at \r, \r\n, \v, \f, \x1c-\x1e, U+0085, U+2028 and U+2029; no empty part at the end.
 void split_lines(std::string_view text, std::vector<std::string_view>& parts);
 
-/// str.count of one byte, and of "..." (without overlap).
-std::size_t count_byte(std::string_view text, char byte);
+/// str.count of "...": without overlap.
 std::size_t count_three_dots(std::string_view text);
 /// str.count of a longer string.
 std::size_t count_string(std::string_view text, std::string_view part);

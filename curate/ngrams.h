@@ -24,7 +24,9 @@ class TopNGrams {
   const Words& words_;
   std::size_t n_ = 1;
   std::uint32_t position_ = 0, times_ = 0;
-  // Positions whose (n_)-gram occurs more than once: only there can an (n_ + 1)-gram do so.
+  template <class Hash>
+  void count_most_frequent(std::uint32_t least, Hash hash);
+  // Positions whose (n_)-gram may occur more than once: only there can an (n_ + 1)-gram do so.
   std::vector<std::uint32_t>& repeated_;
 };
 
@@ -33,7 +35,7 @@ class TopNGrams {
 class DuplicateNGrams {
  public:
   DuplicateNGrams(Document& document, const Words& words, std::size_t least);
-  /// n >= least. `repeats` receives the first words of the n-grams that counted.
+  /// n >= least, and from call to call not smaller. `repeats` receives the first words of the n-grams that counted.
   std::uint64_t code_points(std::size_t n, std::vector<std::uint32_t>* repeats = nullptr);
 
  private:
@@ -42,9 +44,11 @@ class DuplicateNGrams {
   // The words one behind another: equal n-grams begin with equal bytes, so only positions whose first kWindow bytes
   // occur twice (or whose shortest n-gram is shorter than that) can begin a repeated one.
   static constexpr std::size_t kWindow = 16;
-  std::string& bytes_;                      ///< all words
-  std::vector<std::uint32_t>& starts_;      ///< where each word starts in bytes_, and the end
-  std::vector<std::uint32_t>& candidates_;  ///< positions, ascending
+  std::string& bytes_;                  ///< all words
+  std::vector<std::uint32_t>& starts_;  ///< where each word starts in bytes_, and the end
+  /// An n-gram that may be repeated: of its bytes [.., hashed) are hashed already.
+  using Span = Document::Scratch::Span;
+  std::vector<Span>& spans_;  ///< by their first words, ascending
 };
 
 /// The share of the words' characters that lie in n-grams which occur more than once, each character counted once

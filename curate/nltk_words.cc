@@ -423,7 +423,7 @@ void NltkWords::add_words(std::size_t begin) {
       ++word.code_points;
     }
     word.bytes = static_cast<std::uint32_t>(position) - word.offset;
-    word.hash = hash_bytes(text.data() + word.offset, word.bytes);
+    word.hash = hash_word(text.data() + word.offset, word.bytes, text.data() + text.size());
     words_.push_back(word);
   }
 }

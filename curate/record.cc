@@ -206,7 +206,7 @@ void append_record(std::string& out, std::string_view record, std::string_view t
   std::size_t text_begin = record.npos, text_end = 0, old_begin = record.npos, old_end = 0;
   std::string_view old_members;
   bool empty = true;
-  const bool may_hold_hornbook = record.find("hornbook") != record.npos || record.find("\\u") != record.npos;
+  const bool may_hold_hornbook = base::contains(record, "hornbook") || base::contains(record, "\\u");
   if (new_text != nullptr || may_hold_hornbook) {
     for_each_member(record, [&](std::string_view key, std::string_view value, std::size_t begin, std::size_t end) {
       if (new_text != nullptr && text_begin == record.npos && is_key(key, text_field)) {

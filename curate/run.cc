@@ -60,6 +60,8 @@ class Run {
   void take(BlockResult result, double share);
   void open_outputs();
   StageSetup stage_setup(const StagePlan& plan) const;
+  void sync_outputs();
+  void note_outputs();
   void checkpoint();
 
   RunOptions& options_;
@@ -147,7 +149,8 @@ void Run::open_outputs() {
   }
 }
 
-void Run::checkpoint() {
+// Puts what was written on the disk.
+void Run::sync_outputs() {
   kept_->sync();
   dropped_->sync();
   quarantined_->sync();
@@ -155,11 +158,19 @@ void Run::checkpoint() {
     spill_->sync();
     prints_->sync();
   }
+}
+
+void Run::note_outputs() {
   state_.kept = kept_->state();
   state_.dropped = dropped_->state();
   state_.quarantined = quarantined_->state();
   state_.spill_bytes = spill_ ? spill_->size() : 0;
   state_.prints_bytes = prints_ ? prints_->size() : 0;
+}
+
+void Run::checkpoint() {
+  sync_outputs();
+  note_outputs();
   state_.seconds = seconds_before_ + since(start_);
   write_checkpoint(work("checkpoint.json"), state_);
   saved_ = Clock::now();
@@ -301,7 +312,6 @@ void Run::later_stage(const StagePlan& plan) {
         {"the intermediate files do not fit together", output_.string(), "", "", "start again with --overwrite"});
   const std::vector<Duplicate> duplicates = settle(spill, prints);
   base::release_memory();
-  checkpoint();
   StageSetup setup = stage_setup(plan);
   setup.spill = &spill;
   setup.duplicates = duplicates;
@@ -333,17 +343,26 @@ void Run::all_stages() {
       later_stage(stages_[state_.stage]);
     }
     if (state_.stage + 1 == stages_.size()) break;
-    // From one checkpoint to the next there is always a whole stage: this one moves to the next with nothing done.
-    checkpoint();
+    // The next checkpoint is one of the next stage, which reads these two and nothing else of this stage.
+    spill_->sync();
+    prints_->sync();
+    note_outputs();
+    spill_.reset();
+    prints_.reset();
+    state_.spill_bytes = state_.prints_bytes = 0;
     ++state_.stage;
-    state_.blocks = state_.spill_bytes = state_.prints_bytes = 0;
-    write_checkpoint(work("checkpoint.json"), state_);
+    state_.blocks = 0;
+    if (since(saved_) >= options_.checkpoint_seconds) checkpoint();
   }
   progress_.finish();
 }
 
 nlohmann::json Run::finish() {
-  checkpoint();
+  if (parquet()) {
+    checkpoint();  // writing it takes a while
+  } else {
+    sync_outputs();
+  }
   const Statistics& s = state_.statistics;
   const std::uint64_t written = kept_->state().records + dropped_->state().records + quarantined_->state().records;
   if (written != s.read.records)

@@ -3,14 +3,12 @@
 #include <algorithm>
 
 #include "base/unicode.h"
+#include "curate/chunk_start.h"
 #include "curate/spacy_url.h"
 
 namespace curate {
 using namespace character;
 namespace {
-
-/// Classes that can matter to a cut; a chunk in which no code point has one is a single token.
-constexpr std::uint32_t kAsciiSpaces = kSpace;
 
 /// Bytes of the white-space code point at `p`, or 0.
 inline std::uint32_t unicode_space(const unsigned char* p, const unsigned char* end) {
@@ -101,7 +99,8 @@ class SpacyWords::Chunk {
     if (all & kPunctuation) flags |= Word::kAllPunctuation;
     if ((all & kSentenceEnd) && last - first == 1) flags |= Word::kEndsSentence;
     std::uint32_t begin = byte_of(first), bytes = byte_of(last) - begin;
-    words_.add(begin, bytes, last - first, flags, hash_bytes(words_.base_.data() + begin, bytes));
+    words_.add(begin, bytes, last - first, flags,
+               hash_word(words_.base_.data() + begin, bytes, words_.base_.data() + words_.base_.size()));
   }
 
   /// Takes prefixes and suffixes off, round after round (spaCy's _split_affixes). Prefixes are added to the words at
@@ -268,6 +267,22 @@ void SpacyWords::add_special(const SpecialCase& special, std::uint32_t begin) {
   }
 }
 
+/// Where the white space that begins at `position` ends.
+std::uint32_t SpacyWords::skip_space(std::uint32_t position) const {
+  const auto* bytes = reinterpret_cast<const unsigned char*>(base_.data());
+  const auto size = static_cast<std::uint32_t>(base_.size());
+  while (position < size) {
+    std::uint32_t length = 1;
+    if (bytes[position] >= 128)
+      length = unicode_space(bytes + position, bytes + size);
+    else if (!(english_.ascii()[bytes[position]] & kSpace))
+      break;
+    if (length == 0) break;
+    position += length;
+  }
+  return position;
+}
+
 void SpacyWords::split(std::string_view text) {
   split_once(text);
   if (text.find("IS_ALPHA") == std::string_view::npos) return;
@@ -289,73 +304,60 @@ void SpacyWords::split_once(std::string_view text) {
   words_.clear();
   ends_with_space_token_ = false;
   const auto& table = english_.ascii();
+  const char* const end = text.data() + text.size();
   const auto* bytes = reinterpret_cast<const unsigned char*>(text.data());
   const auto size = static_cast<std::uint32_t>(text.size());
+  auto is_ascii_space = [&](std::uint32_t at) { return bytes[at] < 128 && (table[bytes[at]] & kSpace); };
   std::uint32_t position = 0;
   while (position < size) {
-    // White space.
+    // White space: nearly always one blank.
     std::uint32_t begin = position;
-    while (position < size) {
-      if (bytes[position] < 128) {
-        if (!(table[bytes[position]] & kAsciiSpaces)) break;
-        ++position;
-      } else {
-        std::uint32_t length = unicode_space(bytes + position, bytes + size);
-        if (length == 0) break;
-        position += length;
-      }
-    }
     space_flags_ = Word::kAfterSpace;
-    bool one_blank = position == begin + 1 && bytes[begin] == ' ' && begin > 0;
-    if (position > begin && !one_blank) space_flags_ |= Word::kAfterSpaceToken;
-    if (position == size) {
-      ends_with_space_token_ = space_flags_ & Word::kAfterSpaceToken;
-      break;
+    if (begin > 0 && bytes[begin] == ' ' && begin + 1 < size && bytes[begin + 1] < 128 &&
+        !(table[bytes[begin + 1]] & kSpace)) {
+      ++position;
+    } else {
+      position = skip_space(position);
+      bool one_blank = position == begin + 1 && bytes[begin] == ' ' && begin > 0;
+      if (position > begin && !one_blank) space_flags_ |= Word::kAfterSpaceToken;
+      if (position == size) {
+        ends_with_space_token_ = space_flags_ & Word::kAfterSpaceToken;
+        break;
+      }
     }
     // A chunk: letters and digits first, because most chunks are nothing else.
     begin = position;
-    while (position < size && bytes[position] < 128 && (table[bytes[position]] & (kAlpha | kDigit))) ++position;
-    std::uint32_t plain_end = position;
+    const ChunkStart start = look_at(text, begin);
+    const std::uint32_t plain_end = begin + start.plain;
+    position = begin + start.known;
     bool ascii = true;
-    while (position < size) {
-      if (bytes[position] < 128) {
-        if (table[bytes[position]] & kAsciiSpaces) break;
-      } else {
+    if (!start.whole) {
+      for (; position < size && !is_ascii_space(position); ++position) {
+        if (bytes[position] < 128) continue;
         if (unicode_space(bytes + position, bytes + size) != 0) break;
         ascii = false;
       }
-      ++position;
     }
-    std::uint32_t rest = position - plain_end;
+    const std::uint32_t rest = position - plain_end;
     if (plain_end > begin && rest <= 1) {
-      unsigned char last = bytes[plain_end - 1];
+      const std::uint32_t last = table[bytes[plain_end - 1]], mark = rest == 0 ? 0 : bytes[plain_end];
       // A word, or a word and one mark that is cut off. Behind a digit a unit could follow; "it's" has its own row.
-      bool unit = false, letters = true;
-      for (std::uint32_t i = begin; i < plain_end; ++i) {
-        if (table[bytes[i]] & kDigit) letters = false;
-      }
-      if (!letters) unit = !(table[last] & kDigit);
-      bool mark = rest == 0 || (ascii && ((table[bytes[plain_end]] & kSuffix) ||
-                                          (bytes[plain_end] == '.' && (table[last] & (kLower | kDigit)))));
-      std::string_view chunk = text.substr(begin, position - begin);
-      if (mark && !unit && (rest == 0 || !english_.special(chunk))) {
-        std::uint64_t hash = hash_bytes(text.data() + begin, plain_end - begin);
-        if (const SpecialCase* special = english_.special(text.substr(begin, plain_end - begin), hash)) {
+      const bool unit = start.digits && !(last & kDigit);
+      const bool cut = rest == 0 || (ascii && ((table[mark] & kSuffix) || (mark == '.' && (last & (kLower | kDigit)))));
+      if (cut && !unit && (rest == 0 || !english_.special(text.substr(begin, position - begin)))) {
+        const std::uint64_t hash = hash_word(text.data() + begin, start.plain, end);
+        if (const SpecialCase* special = english_.special(text.substr(begin, start.plain), hash)) {
           add_special(*special, begin);
         } else {
-          std::uint32_t flags = Word::kHasNonSymbol;
-          if (letters || (table[last] & kAlpha)) flags |= Word::kHasAlpha;
-          for (std::uint32_t i = begin; i < plain_end && !(flags & Word::kHasAlpha); ++i) {
-            if (table[bytes[i]] & kAlpha) flags |= Word::kHasAlpha;
-          }
-          add(begin, plain_end - begin, plain_end - begin, flags, hash);
+          add(begin, start.plain, start.plain, Word::kHasNonSymbol | (start.letters ? Word::kHasAlpha : 0u), hash);
         }
         if (rest == 1) {
-          std::uint32_t classes = table[bytes[plain_end]], flags = 0;
+          const std::uint32_t classes = table[mark];
+          std::uint32_t flags = 0;
           if (!(classes & kSymbol)) flags |= Word::kHasNonSymbol;
           if (classes & kPunctuation) flags |= Word::kAllPunctuation;
           if (classes & kSentenceEnd) flags |= Word::kEndsSentence;
-          add(plain_end, 1, 1, flags, hash_bytes(text.data() + plain_end, 1));
+          add(plain_end, 1, 1, flags, hash_word(text.data() + plain_end, 1, end));
         }
         continue;
       }

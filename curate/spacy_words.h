@@ -28,6 +28,7 @@ class SpacyWords : public Words {
   void add(std::uint32_t begin, std::uint32_t bytes, std::uint32_t code_points, std::uint32_t flags,
            std::uint64_t hash);
   void add_special(const SpecialCase& special, std::uint32_t begin);
+  std::uint32_t skip_space(std::uint32_t position) const;
   void second_pass();
 
   const English& english_ = English::get();

@@ -24,7 +24,7 @@ void WhitespaceWords::split(std::string_view text) {
       ++word.code_points;
     }
     word.bytes = static_cast<std::uint32_t>(position) - word.offset;
-    word.hash = hash_bytes(text.data() + word.offset, word.bytes);
+    word.hash = hash_word(text.data() + word.offset, word.bytes, text.data() + text.size());
     words_.push_back(word);
   }
 }

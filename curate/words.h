@@ -1,6 +1,7 @@
 // The words of a text, whichever splitter found them: spacy_words.h, nltk_words.h, or white space.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <cstring>
 #include <string_view>
@@ -47,6 +48,61 @@ inline std::uint64_t hash_bytes(const char* data, std::size_t size) {
   return fold(x ^ k2, hash ^ k1);
 }
 
+/// A fast hash of a word; equal bytes, equal hash. It is made of blocks of 16 bytes and a last one of 1 to 16 (of an
+/// empty word, 0), without a branch that depends on the size of a usual word: no processor would foresee it.
+class WordHash {
+ public:
+  static constexpr std::size_t kBlock = 16;
+
+  /// The next block of a word that does not end with it.
+  void add_block(const char* data) {
+    std::uint64_t a, b;
+    std::memcpy(&a, data, 8);
+    std::memcpy(&b, data + 8, 8);
+    state_ = fold(a ^ k2, b ^ state_);
+  }
+  /// The hash of a word of `size` bytes in all whose last `left` bytes stand at `data`; the bytes behind them are read
+  /// as well, but not at or behind `end`.
+  std::uint64_t finish(const char* data, std::size_t left, const char* end, std::size_t size) const {
+    static constexpr std::array<std::array<std::uint64_t, 2>, kBlock + 1> kMasks = [] {
+      std::array<std::array<std::uint64_t, 2>, kBlock + 1> masks{};
+      for (std::size_t i = 0; i < kBlock; ++i) {
+        masks[i + 1] = masks[i];
+        masks[i + 1][i / 8] |= std::uint64_t{0xFF} << i % 8 * 8;
+      }
+      return masks;
+    }();
+    std::uint64_t parts[2] = {};
+    if (end - data >= static_cast<std::ptrdiff_t>(kBlock)) [[likely]] {
+      std::memcpy(parts, data, kBlock);
+      parts[0] &= kMasks[left][0];
+      parts[1] &= kMasks[left][1];
+    } else {
+      std::memcpy(parts, data, left);
+    }
+    return fold(parts[0] ^ k2, parts[1] ^ state_ ^ (size + 1) * 0x8EBC6AF09C88C6E3ull);
+  }
+
+ private:
+  static std::uint64_t fold(std::uint64_t a, std::uint64_t b) {
+    const unsigned __int128 product = static_cast<unsigned __int128>(a) * b;
+    return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
+  }
+  static constexpr std::uint64_t k2 = 0xE7037ED1A0B428DBull;
+  std::uint64_t state_ = 0x9E3779B97F4A7C15ull;
+};
+
+/// Reads [data, data + size), and what lies between that and `end`.
+inline std::uint64_t hash_word(const char* data, std::size_t size, const char* end) {
+  WordHash hash;
+  std::size_t left = size;
+  for (; left > WordHash::kBlock; data += WordHash::kBlock, left -= WordHash::kBlock) hash.add_block(data);
+  return hash.finish(data, left, end, size);
+}
+inline std::uint64_t hash_word(std::string_view word) {
+  return hash_word(word.data(), word.size(), word.data() + word.size());
+}
+
 /// One word of a text. `offset` counts from the start of the split text (of a special case, from its own).
 struct Word {
   enum Flag : std::uint32_t {
@@ -57,7 +113,7 @@ struct Word {
     kAfterSpace = 16,       ///< white space, or nothing, stands before it
     kAfterSpaceToken = 32,  ///< the white space before it is a token to spaCy: not exactly one ' ' between two words
   };
-  std::uint64_t hash = 0;  ///< hash_bytes of its bytes
+  std::uint64_t hash = 0;  ///< hash_word of its bytes
   std::uint32_t offset = 0, bytes = 0, code_points = 0;
   std::uint32_t flags = 0;
 };

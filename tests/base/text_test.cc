@@ -3,7 +3,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
+#include <random>
 #include <sstream>
 
 #include "base/error.h"
@@ -76,6 +78,24 @@ TEST(Error, TheMessageHoldsEveryFact) {
   EXPECT_STREQ(base::Error({"bad", "", "", "a folder", ""}).what(), "bad: expected a folder");
   EXPECT_EQ(error.facts().value, "x");
   EXPECT_THROW(throw base::UsageError("x", "y"), base::Error);
+}
+
+TEST(Text, BytesAndPartsAreFoundInBlocksAsOneByOne) {
+  std::mt19937 random(7);
+  for (int round = 0; round < 3000; ++round) {
+    std::string text(random() % 300, ' ');
+    for (char& c : text) c = "ab\n"[random() % 3];
+    EXPECT_EQ(base::count_byte(text, '\n'), static_cast<std::size_t>(std::count(text.begin(), text.end(), '\n')));
+    std::string part(2 + random() % 12, ' ');
+    for (char& c : part) c = "ab\n"[random() % 3];
+    if (random() % 2 && text.size() > part.size())
+      text.replace(random() % (text.size() - part.size() + 1), part.size(), part);
+    EXPECT_EQ(base::contains(text, part), text.find(part) != text.npos) << text << "|" << part;
+  }
+  const std::string at_the_end = std::string(200, 'x') + "hornbook";
+  EXPECT_TRUE(base::contains(at_the_end, "hornbook"));
+  EXPECT_FALSE(base::contains(at_the_end.substr(0, 207), "hornbook"));
+  EXPECT_FALSE(base::contains("h", "hornbook"));
 }
 
 TEST(Progress, TheLine) {

@@ -35,29 +35,36 @@ std::map<std::string, float> library_prediction(const fasttext::FastText& librar
   return result;
 }
 
+const std::vector<std::string>& sample_texts() {
+  static const std::vector<std::string> kTexts = [] {
+    std::vector<std::string> texts = {"",
+                                      " ",
+                                      "</s>",
+                                      "w1 </s> w2",
+                                      "__label__1 w2",
+                                      "__label__none w3",
+                                      "w1\nw2 w3\n",
+                                      "w4",
+                                      "unseen",
+                                      std::string(5000, 'x'),
+                                      "a\tb\vc",
+                                      "é",
+                                      "w1\x7F\x80w2"};
+    base::Random random(99);
+    for (int i = 0; i < 60; ++i) texts.push_back(random_text(random, 1 + random.below(i < 50 ? 40 : 4000)));
+    return texts;
+  }();
+  return kTexts;
+}
+
 /// The largest difference over all labels and texts.
 double worst_difference(const fs::path& path, std::size_t expand_limit = FastText::kExpandLimit) {
   fasttext::FastText library;
   library.loadModel(path.string());
   FastText model(path, expand_limit);
   FastText::Scratch scratch;
-  base::Random random(99);
-  std::vector<std::string> texts = {"",
-                                    " ",
-                                    "</s>",
-                                    "w1 </s> w2",
-                                    "__label__1 w2",
-                                    "__label__none w3",
-                                    "w1\nw2 w3\n",
-                                    "w4",
-                                    "unseen",
-                                    std::string(5000, 'x'),
-                                    "a\tb\vc",
-                                    "é",
-                                    "w1\x7F\x80w2"};
-  for (int i = 0; i < 60; ++i) texts.push_back(random_text(random, 1 + random.below(i < 50 ? 40 : 4000)));
   double worst = 0;
-  for (const std::string& text : texts) {
+  for (const std::string& text : sample_texts()) {
     auto expected = library_prediction(library, text);
     std::span<const float> ours = model.predict(text, scratch);
     for (std::size_t i = 0; i < ours.size(); ++i) {
@@ -83,6 +90,34 @@ TEST(FastText, ProbabilitiesAreTheLibrarys) {
     EXPECT_LT(worst_difference(all, 0), 1e-6) << "not expanded";
     fs::path pruned = train(folder.path(), name + "p", loss, 4, 2, true, true, false, 600);
     EXPECT_LT(worst_difference(pruned), 1e-6);
+    for (auto [minn, maxn] : {std::pair{2, 4}, {2, 3}, {3, 4}, {2, 5}}) {  // up to 4, starts are remembered
+      const std::string sizes = name + std::to_string(minn) + std::to_string(maxn);
+      EXPECT_LT(worst_difference(train(folder.path(), sizes, loss, maxn, 1, false, false, false, 0, minn)), 1e-6);
+      EXPECT_LT(worst_difference(train(folder.path(), sizes + "p", loss, maxn, 1, true, true, false, 600, minn)), 1e-6);
+    }
+  }
+}
+
+TEST(FastText, ASelectionKnowsTheLikeliestLabelAndTheWantedOnes) {
+  TemporaryFolder folder;
+  for (fasttext::loss_name loss : {fasttext::loss_name::hs, fasttext::loss_name::softmax}) {
+    const FastText model(train(folder.path(), "model", loss, 4, 1, false));
+    FastText::Scratch scratch, other;
+    std::size_t left_out = 0;
+    for (const std::string& text : sample_texts()) {
+      const std::span<const float> all = model.predict(text, scratch);
+      for (int wanted = -1; wanted < static_cast<int>(all.size()); ++wanted) {
+        const std::vector<int> labels(wanted < 0 ? 0 : 1, wanted);
+        const std::span<const float> some = model.predict(text, other, model.select(labels));
+        const auto best = std::max_element(all.begin(), all.end()) - all.begin();
+        EXPECT_EQ(std::max_element(some.begin(), some.end()) - some.begin(), best);
+        EXPECT_EQ(some[static_cast<std::size_t>(best)], all[static_cast<std::size_t>(best)]);
+        const auto also = static_cast<std::size_t>(wanted < 0 ? best : wanted);
+        EXPECT_EQ(some[also], all[also]);
+        for (std::size_t i = 0; i < all.size(); ++i) left_out += some[i] != all[i];
+      }
+    }
+    EXPECT_EQ(left_out > 0, loss == fasttext::loss_name::hs);
   }
 }
 

@@ -166,12 +166,12 @@ double obvious_covered(const std::vector<std::string>& words, std::size_t n, boo
 TEST(NGrams, AreCountedTheObviousWay) {
   base::Random random(17);
   Document document;
-  for (int round = 0; round < 400; ++round) {
+  for (int round = 0; round < 440; ++round) {
     // Few different short words, so that n-grams repeat, also across other word boundaries ("ab c", "a bc").
     static const std::vector<std::string> parts = {"a",        "b", "ab", "ba",  "aab",
                                                    "abcdefgh", "-", "--", "xyz", "abcdefghijklmnopqrstu"};
     const std::span<const std::string> some(parts.data(), 1 + random.below(parts.size()));
-    const std::string text = random_pieces(random, some, random.below(120), 1);
+    const std::string text = random_pieces(random, some, random.below(round < 400 ? 120 : 3000), 1);
     document.reset(text, "", "");
     std::vector<std::string> words = words_of(document);
     curate::TopNGrams top(document, document.words());
@@ -187,6 +187,31 @@ TEST(NGrams, AreCountedTheObviousWay) {
             << n << " " << text;
       }
     }
+  }
+}
+
+TEST(Sieve, NeverCountsTooFew) {
+  base::Random random(3);
+  curate::Sieve sieve;
+  for (std::size_t hashes : {0u, 1u, 7u, 1000u, 70000u}) {
+    sieve.reset(hashes);
+    const curate::Sieve::Places places = sieve.places();
+    std::map<std::uint64_t, std::pair<std::uint32_t, std::uint32_t>> seen;  // times, place
+    for (std::size_t i = 0; i < hashes; ++i) {
+      // A few hashes come hundreds of times, most once.
+      const std::uint64_t hash = random.below(2) ? random.below(3) : random();
+      auto& [times, place] = seen[hash];
+      place = places.add(hash);
+      ++times;
+    }
+    std::size_t once = 0, told_apart = 0;
+    for (const auto& [hash, one] : seen) {
+      EXPECT_GE(places.count(one.second), std::min<std::uint32_t>(one.first, curate::Sieve::kMost));
+      once += one.first == 1;
+      told_apart += one.first == 1 && places.count(one.second) == 1;
+    }
+    EXPECT_GE(told_apart * 10, once * 8) << "or it sifts nothing";
+    EXPECT_EQ(places.count(sieve.always()), curate::Sieve::kMost);
   }
 }
 

@@ -29,7 +29,7 @@ inline std::string random_text(base::Random& random, std::uint64_t words) {
 /// A small model trained by the library; the same for the same arguments.
 inline std::filesystem::path train(const std::filesystem::path& folder, const std::string& name,
                                    fasttext::loss_name loss, int maxn, int ngrams, bool quantise, bool qnorm = false,
-                                   bool qout = false, std::size_t cutoff = 0) {
+                                   bool qout = false, std::size_t cutoff = 0, int minn = 1) {
   const std::uint64_t labels = qout ? 300 : 12;  // 256 rows are needed to quantise the output
   std::filesystem::path model = folder / (name + ".bin");
   std::filesystem::path text = folder / (name + ".txt");
@@ -49,7 +49,7 @@ inline std::filesystem::path train(const std::filesystem::path& folder, const st
   args.epoch = qout ? 3 : 20;
   args.lr = 0.5;
   args.minCount = 1;
-  args.minn = maxn > 0 ? 1 : 0;
+  args.minn = maxn > 0 ? minn : 0;
   args.maxn = maxn;
   args.wordNgrams = ngrams;
   args.bucket = maxn > 0 || ngrams > 1 ? 3000 : 0;

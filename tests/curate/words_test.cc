@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "base/random.h"
+#include "curate/chunk_start.h"
 #include "curate/document.h"
 #include "curate/lines.h"
 #include "curate/spacy_words.h"
@@ -140,7 +141,25 @@ TEST(Lines, CountsAgreeWithTheObviousOnes) {
     std::size_t dots = 0;
     for (std::size_t at = text.find("..."); at != std::string::npos; at = text.find("...", at + 3)) ++dots;
     EXPECT_EQ(curate::count_three_dots(text), dots);
-    EXPECT_EQ(curate::count_byte(text, '#'), static_cast<std::size_t>(std::count(text.begin(), text.end(), '#')));
+  }
+}
+
+TEST(ChunkStart, SixteenBytesAtOnceSayWhatOneByOneDo) {
+  base::Random random(5);
+  const std::string bytes =
+      std::string("azAZ09 \t\n\x1c\x1f\x7f.,-'`@[{/:", 24) + "\xC2\xA0\xFF" + std::string(1, '\0');
+  for (int round = 0; round < 20000; ++round) {
+    std::string text(16 + random.below(20), 'a');
+    for (char& c : text)
+      if (random.below(4) == 0) c = bytes[random.below(bytes.size())];
+    const curate::ChunkStart fast = curate::look_at(text, 0), slow = curate::chunk::look_at_bytes(text, 0);
+    EXPECT_EQ(fast.plain, slow.plain) << text;
+    EXPECT_EQ(fast.letters, slow.letters) << text;
+    EXPECT_EQ(fast.digits, slow.digits) << text;
+    // What it knows of the chunk is no white space and ASCII; white space follows where it says so.
+    auto is_space = [](char c) { return c == ' ' || (c >= 9 && c <= 13) || (c >= 28 && c <= 31); };
+    for (std::size_t i = 0; i < fast.known; ++i) EXPECT_TRUE(text[i] >= 0 && !is_space(text[i])) << text;
+    EXPECT_TRUE(!fast.whole || is_space(text[fast.known])) << text;
   }
 }
 
