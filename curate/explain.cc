@@ -74,7 +74,13 @@ json outcome(const fs::path& run, const std::string& id, const FieldNames& field
     json result;
     base::for_each_record(shards, {}, [&](std::string_view line, const base::Place&, const std::string&) {
       Record record;
-      if (!result.is_null() || !parser.parse(line, 0, fields, record).empty() || record.id != id) return;
+      if (!result.is_null()) return;
+      if (!parser.parse(line, 0, fields, record).empty()) {  // --dropped reasons leaves no text
+        const json reasons = json::parse(line, nullptr, false);
+        if (!reasons.is_object() || reasons.value(fields.id.empty() ? "id" : fields.id, json()) != id) return;
+      } else if (record.id != id) {
+        return;
+      }
       result = {{"folder", folder}, {"hornbook", json::object()}};
       for_each_member(line, [&](std::string_view key, std::string_view value, std::size_t, std::size_t) {
         if (key == "hornbook") result["hornbook"] = json::parse(value);

@@ -209,6 +209,7 @@ StageSetup Run::stage_setup(const StagePlan& plan) const {
   setup.files = files_;
   setup.level = options_.level;
   setup.keep_values = options_.keep_values;
+  setup.only_reasons = options_.dropped == "reasons";
   setup.last = state_.stage + 1 == stages_.size();
   return setup;
 }

@@ -44,6 +44,8 @@ void RunOptions::visit(base::OptionVisitor& v, bool output_required) {
   }
   v.list("steps", steps, step_registry(), "the steps in order; 'curate steps' lists them with their options");
   v.choice("format", format, {"jsonl", "parquet"}, "of kept/; dropped/ and quarantine/ are always .jsonl.zst");
+  v.choice("dropped", dropped, {"full", "reasons"},
+           "what dropped/ holds of a record: all of it, or only its id, its source and why it was dropped");
   v("shard_size", shard_size, "a new file begins when its records have reached this size, uncompressed");
   v("memory", memory, kMemoryHelp);
   v("level", level, "zstd level of kept/, 1 to 19; what is not kept is written with 1");

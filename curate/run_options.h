@@ -36,6 +36,7 @@ struct RunOptions {
   std::string output;
   std::vector<base::NamedGroup> steps;
   std::string format = "jsonl";  ///< of kept/
+  std::string dropped = "full";  ///< what dropped/ holds
   base::ByteSize shard_size{256u << 20}, memory;
   std::uint64_t search_memory =
       0;  ///< bytes for finding duplicates, 0 = what `memory` leaves; not an option, for tests

@@ -16,12 +16,30 @@
 namespace curate {
 namespace {
 
-// Processor time of this thread, in seconds: what a step costs does not depend on what else the machine does.
-double now() {
+double seconds_of(clockid_t clock) {
   timespec time;
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  clock_gettime(clock, &time);
   return static_cast<double>(time.tv_sec) + 1e-9 * static_cast<double>(time.tv_nsec);
 }
+double now() { return seconds_of(CLOCK_MONOTONIC); }
+
+// What a step costs is told in processor time, which does not depend on what else the machine does. Asking for that is
+// slow, so it is asked once for a block, and shared out as the seconds on the wall were.
+class BlockClock {
+ public:
+  /// Turns the seconds that the block's statistics hold into processor time.
+  void settle(Statistics& statistics) const {
+    const double wall = now() - wall_;
+    if (wall <= 0) return;
+    const double share = (seconds_of(CLOCK_THREAD_CPUTIME_ID) - processor_) / wall;
+    statistics.parse_seconds *= share;
+    statistics.write_seconds *= share;
+    for (auto& [label, counts] : statistics.steps) counts.seconds *= share;
+  }
+
+ private:
+  double wall_ = now(), processor_ = seconds_of(CLOCK_THREAD_CPUTIME_ID);
+};
 
 constexpr std::size_t kPackBytes = 8 << 20;
 constexpr int kQuickLevel = 1;  ///< zstd level of what is not kept
@@ -113,6 +131,19 @@ void StageWorker::State::drop(std::string_view line, std::string_view id, std::s
   base::append_json_string(all, reason);
   all += details;
   if (!members.empty()) all += "," + members;
+  std::string only_reasons;
+  if (setup.only_reasons) {
+    auto member = [&](const std::string& field, const char* usual, std::string_view value) {
+      only_reasons += only_reasons.empty() ? '{' : ',';
+      base::append_json_string(only_reasons, field.empty() ? usual : field);
+      only_reasons += ':';
+      base::append_json_string(only_reasons, value);
+    };
+    member(setup.fields.id, "id", id);
+    member(setup.fields.source, "source", source);
+    only_reasons += '}';
+    line = only_reasons;
+  }
   append_record(result.dropped.bytes, line, setup.fields.text, nullptr, all);
   ++result.dropped.records;
   statistics.dropped.add(text.size());
@@ -245,6 +276,7 @@ void StageWorker::State::finish(BlockResult& result) {
 }
 
 BlockResult StageWorker::read(InputItem item) {
+  const BlockClock clock;
   State& s = *state_;
   BlockResult result;
   Statistics& statistics = result.statistics;
@@ -294,6 +326,7 @@ BlockResult StageWorker::read(InputItem item) {
   });
   statistics.parse_seconds += now() - start - judged;
   s.finish(result);
+  clock.settle(statistics);
   if (s.huge) state_ = std::make_unique<State>(s.setup);
   return result;
 }
@@ -327,6 +360,7 @@ void StageWorker::State::keep_spilled(const SpillEntry& entry, std::string_view 
 }
 
 BlockResult StageWorker::reread(const SpillReader::Block& block) {
+  const BlockClock clock;
   State& s = *state_;
   BlockResult result;
   s.spill_bytes.clear();
@@ -366,6 +400,7 @@ BlockResult StageWorker::reread(const SpillReader::Block& block) {
     }
   }
   s.finish(result);
+  clock.settle(result.statistics);
   if (s.huge) state_ = std::make_unique<State>(s.setup);
   return result;
 }

@@ -44,6 +44,7 @@ struct StageSetup {
   std::vector<std::string> files;
   int level = 3;
   bool keep_values = false;  ///< every measure of every rule goes under the hornbook key
+  bool only_reasons = false;  ///< dropped/ gets ids, sources and reasons, not whole records
   bool last = true;          ///< survivors are kept; else they are spilled with a fingerprint
   // What the stage before left, for all stages but the first:
   const SpillReader* spill = nullptr;

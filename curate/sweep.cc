@@ -137,7 +137,8 @@ void run_sweep(const std::string& folder, const std::string& sweep, base::Contex
                label + "." + option, decision.fails_above ? "above" : "below", base::human_count(records), "value",
                "kept", "share");
   for (std::size_t i = 0; i < values.size(); ++i) {
-    result["values"].push_back({{"value", values[i]}, {"kept", kept[i]}, {"kept_bytes", bytes[i]}});
+    result["values"].push_back({{"value", values[i]}, {"kept", kept[i]}});
+    if (options.dropped == "full") result["values"].back()["kept_bytes"] = bytes[i];
     if (!context.quiet)
       fmt::print(context.err, "{:>14.6g}{:>14}{:>8.1f}%{}\n", values[i], base::human_count(kept[i]),
                  100 * static_cast<double>(kept[i]) / static_cast<double>(std::max<std::uint64_t>(1, records)),
