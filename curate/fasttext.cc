@@ -65,10 +65,13 @@ std::size_t end_of_word(std::string_view text, std::size_t position) {
   return position;
 }
 
-/// How many of the lowest `bit` bits are set.
-std::uint32_t bits_below(std::uint64_t bits, std::uint32_t bit) {
+/// How many of the lowest `bit` bits are set; with the instruction for it, or with the usual sum of pairs, nibbles and
+/// bytes.
+template <bool kPopcount>
+inline __attribute__((always_inline)) std::uint32_t bits_below(std::uint64_t bits, std::uint32_t bit) {
   bits &= (std::uint64_t{1} << bit) - 1;
-  bits -= (bits >> 1) & 0x5555555555555555;  // the usual sum of pairs, nibbles and bytes: not every machine has popcnt
+  if constexpr (kPopcount) return static_cast<std::uint32_t>(__builtin_popcountll(bits));
+  bits -= (bits >> 1) & 0x5555555555555555;
   bits = (bits & 0x3333333333333333) + ((bits >> 2) & 0x3333333333333333);
   bits = (bits + (bits >> 4)) & 0x0F0F0F0F0F0F0F0F;
   return static_cast<std::uint32_t>((bits * 0x0101010101010101) >> 56);
@@ -111,23 +114,70 @@ std::int32_t FastText::find_word(std::uint64_t key) const {
   }
 }
 
-/// Where in kept_rows_ the row of a bucket stands; of a bucket that was pruned, that of the next one kept.
+/// Where in kept_rows_ the row of a bucket stands; of a bucket that was pruned, that of the next one kept. Used when
+/// the model is read; portable, so that reading and predicting check each other.
 std::uint32_t FastText::place_of_kept(std::uint32_t bucket) const {
   const KeptBuckets& kept = kept_[bucket >> 6];
-  return kept.before + bits_below(kept.bits, bucket & 63);
+  return kept.before + bits_below<false>(kept.bits, bucket & 63);
 }
 
 /// Writes the row of a bucket; returns the end of what is written, which is `rows` when the bucket was pruned. One more
 /// value is written in any case.
-std::int32_t* FastText::add_bucket(std::uint32_t bucket, std::int32_t* rows) const {
+template <bool kPopcount>
+inline __attribute__((always_inline)) std::int32_t* FastText::add_bucket(std::uint32_t bucket,
+                                                                         std::int32_t* rows) const {
   if (prune_size_ < 0) {
     *rows = word_count_ + static_cast<std::int32_t>(bucket);
     return rows + 1;
   }
   if (prune_size_ == 0) return rows;
   // Without a branch: half of the n-grams of a usual text were pruned, and no processor foresees which.
-  *rows = word_count_ + kept_rows_[place_of_kept(bucket)];
-  return rows + ((kept_[bucket >> 6].bits >> (bucket & 63)) & 1);
+  const KeptBuckets& kept = kept_[bucket >> 6];
+  *rows = word_count_ + kept_rows_[kept.before + bits_below<kPopcount>(kept.bits, bucket & 63)];
+  return rows + ((kept.bits >> (bucket & 63)) & 1);
+}
+
+/// Character n-grams that begin in the bytes [begin, end) of "<word>". Writes at most maxn_ rows for each byte, and one
+/// value more.
+template <bool kPopcount>
+inline __attribute__((always_inline)) std::int32_t* FastText::add_n_grams(std::string_view padded, std::size_t begin,
+                                                                          std::size_t end, std::int32_t* rows) const {
+  const std::size_t size = padded.size();
+  const std::int32_t minn = minn_, maxn = maxn_;  // copies: what is written could be a member, to the compiler
+  const auto bucket_count = static_cast<std::uint32_t>(bucket_);
+  const std::uint64_t inverse = bucket_inverse_;
+  auto continues = [&](std::size_t i) { return (padded[i] & 0xC0) == 0x80; };
+  for (std::size_t i = begin; i < end; ++i) {
+    if (continues(i)) continue;
+    std::uint32_t hash = 2166136261u;
+    std::size_t j = i;
+    for (std::int32_t n = 1; j < size && n <= maxn; ++n) {
+      hash = step(hash, padded[j++]);
+      while (j < size && continues(j)) hash = step(hash, padded[j++]);
+      if (n < minn || (n == 1 && (i == 0 || j == size))) continue;
+      // hash % bucket_count by a multiplication (Lemire, Kaser, Kurz 2019).
+      const auto low = static_cast<unsigned __int128>(inverse * hash);
+      rows = add_bucket<kPopcount>(static_cast<std::uint32_t>((low * bucket_count) >> 64), rows);
+    }
+  }
+  return rows;
+}
+
+#if defined(__x86_64__)
+const bool kHasPopcount = __builtin_cpu_supports("popcnt");
+
+[[gnu::target("popcnt")]] std::int32_t* FastText::add_with_popcount(std::string_view padded, std::size_t begin,
+                                                                    std::size_t end, std::int32_t* rows) const {
+  return add_n_grams<true>(padded, begin, end, rows);
+}
+#endif
+
+std::int32_t* FastText::add_new_subwords(std::string_view padded, std::size_t begin, std::size_t end,
+                                         std::int32_t* rows) const {
+#if defined(__x86_64__)
+  if (kHasPopcount) return add_with_popcount(padded, begin, end, rows);
+#endif
+  return add_n_grams<false>(padded, begin, end, rows);
 }
 
 /// Rows of the character n-grams that begin in the bytes [begin, end) of "<word>", behind which four zero bytes follow.
@@ -154,31 +204,6 @@ std::int32_t* FastText::add_subwords(std::string_view padded, std::size_t begin,
     }
     std::memcpy(rows, start.rows, sizeof(start.rows));
     rows += (start.bytes >> 7 & 1) | (start.bytes >> 14 & 2);
-  }
-  return rows;
-}
-
-/// Character n-grams that begin in the bytes [begin, end) of "<word>". Writes at most maxn_ rows for each byte, and one
-/// value more.
-std::int32_t* FastText::add_new_subwords(std::string_view padded, std::size_t begin, std::size_t end,
-                                         std::int32_t* rows) const {
-  const std::size_t size = padded.size();
-  const std::int32_t minn = minn_, maxn = maxn_;  // copies: what is written could be a member, to the compiler
-  const auto bucket_count = static_cast<std::uint32_t>(bucket_);
-  const std::uint64_t inverse = bucket_inverse_;
-  auto continues = [&](std::size_t i) { return (padded[i] & 0xC0) == 0x80; };
-  for (std::size_t i = begin; i < end; ++i) {
-    if (continues(i)) continue;
-    std::uint32_t hash = 2166136261u;
-    std::size_t j = i;
-    for (std::int32_t n = 1; j < size && n <= maxn; ++n) {
-      hash = step(hash, padded[j++]);
-      while (j < size && continues(j)) hash = step(hash, padded[j++]);
-      if (n < minn || (n == 1 && (i == 0 || j == size))) continue;
-      // hash % bucket_count by a multiplication (Lemire, Kaser, Kurz 2019).
-      const auto low = static_cast<unsigned __int128>(inverse * hash);
-      rows = add_bucket(static_cast<std::uint32_t>((low * bucket_count) >> 64), rows);
-    }
   }
   return rows;
 }
@@ -298,7 +323,7 @@ void FastText::add_text(std::string_view text, Scratch& scratch) const {
       hash = hash * 116049371 + static_cast<std::uint64_t>(std::int64_t{scratch.hashes[j]});
       auto bucket = static_cast<std::uint32_t>(hash % static_cast<std::uint32_t>(bucket_));
       std::int32_t* const rows = scratch.rows.data() + scratch.row_end;
-      scratch.row_end += static_cast<std::size_t>(add_bucket(bucket, rows) - rows);
+      scratch.row_end += static_cast<std::size_t>(add_bucket<false>(bucket, rows) - rows);
       if (scratch.row_end > kRowBuffer) sum_rows(scratch);
     }
   }

@@ -112,9 +112,14 @@ class FastText {
 
   std::int32_t find_word(std::uint64_t key) const;
   std::uint32_t place_of_kept(std::uint32_t bucket) const;
+  template <bool kPopcount>
   std::int32_t* add_bucket(std::uint32_t bucket, std::int32_t* rows) const;
   std::int32_t* add_subwords(std::string_view padded, std::size_t begin, std::size_t end, std::int32_t* rows,
                              std::vector<Scratch::Start>& starts) const;
+  template <bool kPopcount>
+  std::int32_t* add_n_grams(std::string_view padded, std::size_t begin, std::size_t end, std::int32_t* rows) const;
+  std::int32_t* add_with_popcount(std::string_view padded, std::size_t begin, std::size_t end,
+                                  std::int32_t* rows) const;
   std::int32_t* add_new_subwords(std::string_view padded, std::size_t begin, std::size_t end, std::int32_t* rows) const;
   void add_word(std::string_view word, std::uint64_t key, Scratch& scratch) const;
   void learn_word(std::string_view word, std::uint64_t key, Scratch& scratch, Scratch::Known& known) const;

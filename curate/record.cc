@@ -206,7 +206,9 @@ void append_record(std::string& out, std::string_view record, std::string_view t
   std::size_t text_begin = record.npos, text_end = 0, old_begin = record.npos, old_end = 0;
   std::string_view old_members;
   bool empty = true;
-  const bool may_hold_hornbook = base::contains(record, "hornbook") || base::contains(record, "\\u");
+  // Written plainly, or with escapes: letters of "hornbook" are U+0062 to U+0072.
+  const bool may_hold_hornbook =
+      base::contains(record, "hornbook") || base::contains(record, "\\u006") || base::contains(record, "\\u007");
   if (new_text != nullptr || may_hold_hornbook) {
     for_each_member(record, [&](std::string_view key, std::string_view value, std::size_t begin, std::size_t end) {
       if (new_text != nullptr && text_begin == record.npos && is_key(key, text_field)) {
