@@ -43,9 +43,9 @@ struct StageSetup {
   FieldNames fields;
   std::vector<std::string> files;
   int level = 3;
-  bool keep_values = false;  ///< every measure of every rule goes under the hornbook key
+  bool keep_values = false;   ///< every measure of every rule goes under the hornbook key
   bool only_reasons = false;  ///< dropped/ gets ids, sources and reasons, not whole records
-  bool last = true;          ///< survivors are kept; else they are spilled with a fingerprint
+  bool last = true;           ///< survivors are kept; else they are spilled with a fingerprint
   // What the stage before left, for all stages but the first:
   const SpillReader* spill = nullptr;
   std::span<const Duplicate> duplicates;
