@@ -42,11 +42,12 @@ int run_dry(RunOptions& options, base::Context& context) {
   std::vector<base::BadBytes> bad;
   std::vector<Sampled> sample;
   FieldNames fields = options.reading.fields();
+  bool detected = false;
   base::Random random(1);
   std::uint64_t records = 0;
   while (std::optional<base::Block> block = reader.next(bad)) {
     bad.clear();
-    if (records == 0) fields = detect_fields(*block, fields);
+    if (!detected) detected = detect_fields(*block, options.reading.fields(), fields);
     base::for_each_line(*block, [&](std::string_view line, const base::Place& place) {
       const std::uint64_t number = records++;
       if (sample.size() < options.dry_run) {

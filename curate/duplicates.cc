@@ -130,36 +130,44 @@ int run_duplicates(DuplicatesOptions& options, base::Context& context) {
   base::RecordOptions record_options = options.reading.records();
   record_options.lazy = true;
   base::BlockReader reader(files, record_options);
-  std::vector<base::BadBytes> bad;
-  FieldNames fields = options.reading.fields();
-  std::optional<base::Block> first = reader.next(bad);
-  if (first) fields = detect_fields(*first, fields);
+  std::uint64_t bad_pieces = 0;  // of files, in no block; counted by the source, which runs beside the sink
+  FieldNames fields;
+  bool detected = false;
+  auto next = [&] {
+    std::vector<base::BadBytes> bad;
+    std::optional<base::Block> block = reader.next(bad);
+    if (block && !detected) {
+      base::decode_block(*block, bad);
+      detected = detect_fields(*block, options.reading.fields(), fields);
+    }
+    bad_pieces += bad.size();
+    return block;
+  };
 
   std::vector<std::unique_ptr<Worker>> workers;
   for (int i = 0; i < threads; ++i) workers.push_back(std::make_unique<Worker>(deduplicate));
   Gathered gathered(memory.left_beside_pipeline());
   std::uint64_t unreadable = 0, bytes = 0;
-  std::uint64_t bad_pieces = 0;  // counted by the source, which runs beside the sink
+  auto read = [&](base::Block block, int worker) {
+    return read_block(std::move(block), fields, files, deduplicate, *workers[static_cast<std::size_t>(worker)]);
+  };
+  auto take = [&](BlockPrints result) {
+    unreadable += result.bad;
+    bytes += result.bytes;
+    gathered.add(std::move(result));
+  };
+  std::optional<base::Block> first = next();
+  for (; first && !detected; first = next()) take(read(std::move(*first), 0));
   base::ordered_pipeline<base::Block, BlockPrints>(
       threads,
       [&]() -> std::optional<base::Block> {
         if (!first) return std::nullopt;
         base::Block block = std::move(*first);
-        bad_pieces += bad.size();
-        bad.clear();
-        first = reader.next(bad);
+        first = next();
         return block;
       },
-      [&](base::Block block, int worker) {
-        return read_block(std::move(block), fields, files, deduplicate, *workers[static_cast<std::size_t>(worker)]);
-      },
-      [&](BlockPrints result) {
-        unreadable += result.bad;
-        bytes += result.bytes;
-        gathered.add(std::move(result));
-      },
-      memory.blocks_in_flight());
-  unreadable += bad_pieces + bad.size();
+      read, take, memory.blocks_in_flight());
+  unreadable += bad_pieces;
 
   DuplicateSearch search;
   search.documents = gathered.documents();

@@ -41,7 +41,7 @@ class Reader {
     while (going) {
       std::optional<base::Block> block = reader.next(bad);
       if (!block) break;
-      if (fields_.text.empty()) fields_ = detect_fields(*block, options_.fields());
+      if (!detected_) detected_ = detect_fields(*block, options_.fields(), fields_);
       base::for_each_line(*block, [&](std::string_view line, const base::Place& place) {
         Record record;
         if (!going || !parser.parse(line, 0, fields_, record).empty()) return;
@@ -58,6 +58,7 @@ class Reader {
   const InputOptions& options_;
   std::vector<std::string> files_;
   FieldNames fields_;
+  bool detected_ = false;
 };
 
 struct Found {

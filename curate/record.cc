@@ -74,7 +74,7 @@ std::string made_source(const std::string& path) {
   return base::valid_utf8(std::filesystem::path(base::without_compression_suffix(path)).stem().string());
 }
 
-FieldNames detect_fields(const base::Block& block, FieldNames wanted) {
+bool detect_fields(const base::Block& block, const FieldNames& wanted, FieldNames& names) {
   simdjson::dom::parser parser;
   std::set<std::string> strings, scalars;
   std::vector<std::string> seen;  // for the message, in order
@@ -95,15 +95,16 @@ FieldNames detect_fields(const base::Block& block, FieldNames wanted) {
     for (const char* name : usual)
       if (field.empty() && present.count(name)) field = name;
   };
-  find(wanted.text, strings, {"text", "content", "raw_content", "document", "body", "article", "markdown"});
-  find(wanted.id, scalars, {"id", "_id", "uid", "uuid", "doc_id", "document_id", "url"});
-  find(wanted.source, scalars, {"source", "dataset", "subset", "domain"});
-  find(wanted.date, scalars, {"date", "timestamp", "created", "published", "year"});
-  if (wanted.text.empty() && records > 0)
+  names = wanted;
+  find(names.text, strings, {"text", "content", "raw_content", "document", "body", "article", "markdown"});
+  find(names.id, scalars, {"id", "_id", "uid", "uuid", "doc_id", "document_id", "url"});
+  find(names.source, scalars, {"source", "dataset", "subset", "domain"});
+  find(names.date, scalars, {"date", "timestamp", "created", "published", "year"});
+  if (names.text.empty() && records > 0)
     throw base::UsageError({"no text field was found", "--text-field", "", "one of: " + base::join(seen, ", "),
                             "name the field that holds the text: --text-field NAME"});
-  if (wanted.text.empty()) wanted.text = "text";
-  return wanted;
+  if (names.text.empty()) names.text = "text";
+  return records > 0;
 }
 
 namespace {

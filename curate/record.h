@@ -46,9 +46,11 @@ std::string made_id(const std::string& path, std::uint64_t line);
 /// The source of a record that has none: the file's name without suffixes, in valid UTF-8.
 std::string made_source(const std::string& path);
 
-/// Completes `wanted` ("" = find out) from the first readable records of a block: the first name of a list of usual
-/// ones that is there. Throws UsageError naming the fields that are there when no text field is found.
-FieldNames detect_fields(const base::Block& block, FieldNames wanted);
+/// Completes `wanted` ("" = find out) into `names`, from the first JSON objects of a decoded block: the first name of a
+/// list of usual ones that is there. Throws UsageError naming the fields that are there when no text field is found.
+/// False when the block holds no JSON object. Then `names` has "text" for the text, nothing in the block can be read
+/// whatever the fields are called, and a later block must be asked.
+bool detect_fields(const base::Block& block, const FieldNames& wanted, FieldNames& names);
 
 /// Calls `f(key, value, begin, end)` for the members of a JSON object known to be valid, in order: the key as written
 /// between its quotes, the value's bytes, and the offsets of the whole member in `object`. Stops when f returns false.

@@ -219,31 +219,38 @@ void Run::first_stage(const StagePlan& plan) {
   record_options.block_bytes = 2 << 20;
   record_options.lazy = true;
   base::BlockReader reader(files_, record_options);
-  StageSetup setup = stage_setup(plan);
 
-  // The first block tells the names of the fields.
+  // The first block in which something can be read tells the names of the fields.
   std::optional<InputItem> first;
-  bool ended = false;
+  bool ended = false, detected = false;
   auto next = [&]() -> std::optional<InputItem> {
     InputItem item;
     std::optional<base::Block> block;
     if (!ended) block = reader.next(item.bad);
     ended = !block;
     if (block) item.block = std::move(*block);
+    if (block && !detected) {
+      base::decode_block(item.block, item.bad);
+      detected = detect_fields(item.block, options_.reading.fields(), state_.fields);
+    }
     if (ended && item.bad.empty()) return std::nullopt;
     return item;
   };
-  first = next();
-  if (state_.blocks == 0 && first && !first->block.bytes.empty()) {
-    state_.fields = setup.fields = detect_fields(first->block, state_.fields);
-    const FieldNames& f = state_.fields;
-    if (!context_.quiet)
-      fmt::print(context_.err, "text: \"{}\", id: {}, source: {}\n", f.text,
-                 f.id.empty() ? "FILE:LINE" : "\"" + f.id + "\"",
-                 f.source.empty() ? "the file's name" : "\"" + f.source + "\"");
+  std::uint64_t skip = state_.blocks;  // done by the run that was interrupted
+  for (first = next(); first && !detected; first = next()) {
+    if (skip > 0) {
+      --skip;
+    } else {  // all of it goes to quarantine, whatever the fields are called
+      take(StageWorker(stage_setup(plan)).read(std::move(*first)), reader.progress());
+    }
   }
-  for (std::uint64_t skip = state_.blocks; skip > 0; --skip) first = next();  // done by the run that was interrupted
+  if (const FieldNames& f = state_.fields; detected && !context_.quiet)
+    fmt::print(context_.err, "text: \"{}\", id: {}, source: {}\n", f.text,
+               f.id.empty() ? "FILE:LINE" : "\"" + f.id + "\"",
+               f.source.empty() ? "the file's name" : "\"" + f.source + "\"");
+  for (; skip > 0; --skip) first = next();
 
+  const StageSetup setup = stage_setup(plan);
   std::vector<std::unique_ptr<StageWorker>> workers;
   for (int i = 0; i < threads_; ++i) workers.push_back(std::make_unique<StageWorker>(setup));
   base::ordered_pipeline<InputItem, BlockResult>(

@@ -96,19 +96,20 @@ int run_score(ScoreOptions& options, base::Context& context) {
   base::BlockReader reader(files, record_options);
   std::uint64_t unread = 0;  // pieces of files that are in no block
   std::string first_unread;
+  FieldNames fields = options.reading.fields();
+  bool detected = false;
   auto next = [&] {
     std::vector<base::BadBytes> bad;
     std::optional<base::Block> block = reader.next(bad);
+    if (block && !detected) {
+      base::decode_block(*block, bad);
+      detected = detect_fields(*block, options.reading.fields(), fields);
+    }
     if (unread == 0 && !bad.empty())
       first_unread = fmt::format("{}@{}: {}", files[bad[0].place.file], bad[0].place.offset, bad[0].error);
     unread += bad.size();
     return block;
   };
-  FieldNames fields = options.reading.fields();
-  std::optional<base::Block> first = next();
-  if (first) fields = detect_fields(*first, fields);
-  if (!context.quiet) fmt::print(context.err, "text: \"{}\"\n", fields.text);
-
   // Frames are compressed by the workers; other codecs by the writer.
   const bool frames = options.output.ends_with(".zst");
   std::unique_ptr<base::ByteWriter> writer = frames ? nullptr : base::open_writer(options.output);
@@ -118,6 +119,25 @@ int run_score(ScoreOptions& options, base::Context& context) {
   std::string first_error;
   base::Progress progress(context.err, context.quiet, "curate score");
   std::vector<Worker> workers(static_cast<std::size_t>(threads));
+  auto score = [&](base::Block block, int worker) {
+    Scored scored = score_block(std::move(block), fields, files, options, workers[static_cast<std::size_t>(worker)]);
+    if (frames) scored.bytes = base::zstd_compress(scored.bytes);
+    return scored;
+  };
+  auto take = [&](Scored scored) {
+    if (frames) {
+      file->write(scored.bytes);
+    } else {
+      writer->write(scored.bytes);
+    }
+    records += scored.records;
+    unreadable += scored.bad;
+    if (first_error.empty()) first_error = scored.first_error;
+    progress.update(reader.progress(), base::human_count(records) + " records");
+  };
+  std::optional<base::Block> first = next();
+  for (; first && !detected; first = next()) take(score(std::move(*first), 0));
+  if (!context.quiet) fmt::print(context.err, "text: \"{}\"\n", fields.text);
   base::ordered_pipeline<base::Block, Scored>(
       threads,
       [&]() -> std::optional<base::Block> {
@@ -126,23 +146,7 @@ int run_score(ScoreOptions& options, base::Context& context) {
         first = next();
         return block;
       },
-      [&](base::Block block, int worker) {
-        Scored scored =
-            score_block(std::move(block), fields, files, options, workers[static_cast<std::size_t>(worker)]);
-        if (frames) scored.bytes = base::zstd_compress(scored.bytes);
-        return scored;
-      },
-      [&](Scored scored) {
-        if (frames) {
-          file->write(scored.bytes);
-        } else {
-          writer->write(scored.bytes);
-        }
-        records += scored.records;
-        unreadable += scored.bad;
-        if (first_error.empty()) first_error = scored.first_error;
-        progress.update(reader.progress(), base::human_count(records) + " records");
-      });
+      score, take);
   if (frames) {
     file->commit();
   } else {

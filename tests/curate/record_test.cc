@@ -83,18 +83,24 @@ TEST(AppendRecord, MergesAnEarlierHornbookKey) {
 TEST(DetectFields, UsualNames) {
   base::Block block;
   block.bytes = "{\"url\":\"u\",\"content\":\"c\",\"n\":1}\n";
-  FieldNames names = detect_fields(block, {});
+  FieldNames names;
+  EXPECT_TRUE(detect_fields(block, {}, names));
   EXPECT_EQ(names.text, "content");
   EXPECT_EQ(names.id, "url");
   EXPECT_EQ(names.source, "");
-  EXPECT_EQ(detect_fields(block, {"n", "", "", ""}).text, "n");
+  EXPECT_TRUE(detect_fields(block, {"n", "", "", ""}, names));
+  EXPECT_EQ(names.text, "n");
   block.bytes = "{\"a\":1,\"b\":\"x\"}\n";
   try {
-    detect_fields(block, {});
+    detect_fields(block, {}, names);
     FAIL();
   } catch (const base::UsageError& error) {
     EXPECT_NE(std::string(error.what()).find("a, b"), std::string::npos) << error.what();
   }
+  block.bytes = "no JSON\n[\"content\"]\n{\"content\":\n";
+  EXPECT_FALSE(detect_fields(block, {"", "n", "", ""}, names));
+  EXPECT_EQ(names.text, "text");
+  EXPECT_EQ(names.id, "n");
 }
 
 }  // namespace
