@@ -204,7 +204,7 @@ int run_duplicates(DuplicatesOptions& options, base::Context& context) {
     fmt::print(context.err, "{} of {} documents are duplicates ({}); {} could not be read\n",
                base::human_count(dropped), base::human_count(search.documents),
                base::human_bytes(static_cast<double>(bytes)), base::human_count(unreadable));
-  return 0;
+  return unreadable > 0 ? 1 : 0;
 }
 
 }  // namespace curate

@@ -41,9 +41,12 @@ TEST(Commands, CountWhatCannotBeRead) {
   TemporaryFolder folder;
   const std::string file = folder.write("a.csv", rows(40'000)), none = folder.write("b.csv", "text,id\na\nb\nc\n");
   DuplicatesOptions duplicates;
-  EXPECT_THAT(said(duplicates, run_duplicates, 0, {file}), HasSubstr("10,000 could not be read"));
+  EXPECT_THAT(said(duplicates, run_duplicates, 1, {file}), HasSubstr("10,000 could not be read"));
+  DuplicatesOptions whole;
+  EXPECT_THAT(said(whole, run_duplicates, 0, {folder.write("c.csv", "text,id\na,b\n")}),
+              HasSubstr("0 could not be read"));
   DuplicatesOptions nothing;
-  EXPECT_THAT(said(nothing, run_duplicates, 0, {none}), HasSubstr("3 could not be read"));
+  EXPECT_THAT(said(nothing, run_duplicates, 1, {none}), HasSubstr("3 could not be read"));
   ScoreOptions score;
   score.steps.clear();
   const std::string message = said(score, run_score, 1, {file, none, "--output", folder / "scored.jsonl.zst"});
@@ -78,7 +81,7 @@ TEST(Commands, FindTheFieldsBehindWhatCannotBeRead) {
     EXPECT_THAT(said(score, run_score, 1, {bad, worse, bad, input, "--output", out + ".jsonl"}),
                 HasSubstr("20 records scored, 5 could not be read, the first: " + bad + ":1: "));
     DuplicatesOptions duplicates;
-    EXPECT_THAT(said(duplicates, run_duplicates, 0, {bad, worse, bad, input}),
+    EXPECT_THAT(said(duplicates, run_duplicates, 1, {bad, worse, bad, input}),
                 HasSubstr("10 of 20 documents are duplicates"));
     ExplainOptions explain;
     base::OptionSet(explain).read_yaml("steps: [sample]\n", "config.yaml");

@@ -355,7 +355,7 @@ TEST(DuplicatesCommand, CountsWhatCannotBeRead) {
     options.reading.threads = 3;
     std::ostringstream out, err;
     base::Context context{out, err, false, false, "", "curate"};
-    EXPECT_EQ(run_duplicates(options, context), 0);
+    EXPECT_EQ(run_duplicates(options, context), 1);
     return err.str();
   };
   EXPECT_THAT(told(too_long), testing::HasSubstr("; 1 could not be read"));
