@@ -206,6 +206,8 @@ void append_record(std::string& out, std::string_view record, std::string_view t
   std::size_t last = record.size() - 1;  // the closing brace
   std::size_t text_begin = record.npos, text_end = 0, old_begin = record.npos, old_end = 0;
   std::string_view old_members;
+  std::string single;  // the record without the earlier ones of several hornbook keys
+  std::size_t copied = 0;
   bool empty = true;
   // Written plainly, or with escapes: letters of "hornbook" are U+0062 to U+0072.
   const bool may_hold_hornbook =
@@ -216,6 +218,10 @@ void append_record(std::string& out, std::string_view record, std::string_view t
         text_begin = static_cast<std::size_t>(value.data() - record.data());
         text_end = end;
       } else if (is_key(key, "hornbook")) {
+        if (old_begin != record.npos) {
+          single.append(record, copied, old_begin - copied);
+          copied = skip_space(record, skip_space(record, old_end) + 1);  // behind its comma
+        }
         old_begin = begin;
         old_end = end;
         old_members = value;
@@ -223,6 +229,7 @@ void append_record(std::string& out, std::string_view record, std::string_view t
       return true;
     });
   }
+  if (copied > 0) return append_record(out, single.append(record, copied), text_field, new_text, members);
   std::string merged;
   if (!old_members.empty() && old_members[0] == '{') {
     std::string wrapped = "{" + std::string(members) + "}";

@@ -66,7 +66,7 @@ void append_scores(std::string& out, const std::vector<std::pair<std::string, do
 
 /// Appends `record` and a newline: `text_field`'s value is replaced when `new_text` is given, and `members`
 /// ("\"a\":1,\"b\":2") join the `hornbook` object at the end of the record. Members that an earlier run put there stay
-/// unless `members` has the same key. All other bytes are as they came.
+/// unless `members` has the same key; of several `hornbook` keys the last counts. All other bytes are as they came.
 void append_record(std::string& out, std::string_view record, std::string_view text_field,
                    const std::string_view* new_text, std::string_view members);
 

@@ -80,6 +80,16 @@ TEST(AppendRecord, MergesAnEarlierHornbookKey) {
             "{\"text\":\"hornbook\",\"hornbook\":{\"s\":1}}\n");
 }
 
+TEST(AppendRecord, OfSeveralHornbookKeysOneIsLeft) {
+  EXPECT_EQ(written(R"({"hornbook":{"a":1},"text":"t","hornbook":{"b":2}})", nullptr, R"("s":1)"),
+            "{\"text\":\"t\",\"hornbook\":{\"b\":2,\"s\":1}}\n");
+  EXPECT_EQ(written(R"({"hornbook":1 , "horn\u0062ook":2, "text":"t" , "hornbook" : {"b":2} , "hornbook":4})", "u", ""),
+            "{\"text\":\"u\" }\n");
+  EXPECT_EQ(written(R"({"n":1,"hornbook":1,"text":"t","hornbook":2,"m":3})", "u", R"("s":1)"),
+            "{\"n\":1,\"text\":\"u\",\"m\":3,\"hornbook\":{\"s\":1}}\n");
+  EXPECT_EQ(written(R"({"hornbook":1,"hornbook":2})", nullptr, R"("s":1)"), "{\"hornbook\":{\"s\":1}}\n");
+}
+
 TEST(DetectFields, UsualNames) {
   base::Block block;
   block.bytes = "{\"url\":\"u\",\"content\":\"c\",\"n\":1}\n";
