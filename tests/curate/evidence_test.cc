@@ -9,6 +9,7 @@
 #include "curate/fineweb.h"
 #include "curate/gopher.h"
 #include "curate/lines.h"
+#include "curate/unicode_step.h"
 #include "tests/curate/random_pieces.h"
 
 namespace curate {
@@ -133,6 +134,40 @@ TEST(Evidence, FineWebAddsUpToTheValue) {
       EXPECT_EQ(sums.characters / (document.code_points() - breaks), measure.value) << text;
     }
   });
+}
+
+// The measure counts in the mended text, the evidence in the text as it came: no repair makes or takes a U+FFFD.
+TEST(Evidence, UnicodeCountsWhatTheRepairsLeave) {
+  Unicode step;
+  step.max_replacement_share = 0.1;
+  base::Random random(32);
+  static const std::vector<std::string> parts = {"\xEF\xBF\xBD",
+                                                 "\xC3\xAF\xC2\xBF\xC2\xBD",  // U+FFFD, and read as Windows-1252
+                                                 "Ã©",
+                                                 "Ã",
+                                                 "Â",
+                                                 "\r",
+                                                 "\r\n",
+                                                 "\n",
+                                                 "\x01",
+                                                 "\xEF\xBF\xBE",
+                                                 "e\xCC\x81",
+                                                 "text"};
+  int seen = 0;
+  for (int i = 0; i < 2000; ++i) {
+    const std::string text = random_pieces(random, parts, 1 + random.below(30), 1);
+    Document before, after;
+    before.reset(text, "", "");
+    after.reset(text, "", "");
+    std::vector<Measure> measures;
+    step.apply(after, &measures);
+    ASSERT_EQ(measures.size(), 1u);
+    const Sums sums = sums_of(step.evidence(before, measures[0].name));
+    const double length = after.code_points();
+    EXPECT_EQ(length == 0 ? 0 : sums.times / length, measures[0].value) << text;
+    seen += after.edited() && sums.times > 0;
+  }
+  EXPECT_GT(seen, 1000);
 }
 
 TEST(Evidence, C4NamesTheLinesThatItDropsAndTheBracket) {
