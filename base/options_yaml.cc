@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/options.h"
 #include "base/text.h"
+#include "base/unicode.h"
 
 namespace base {
 namespace {
@@ -25,7 +26,21 @@ std::string absolute_path(const std::string& value, PathKind kind, const std::st
   return joined.string();
 }
 
+// YAML has no form for bytes that are not UTF-8, which a path may hold; they stand as they are, and yaml-cpp reads them
+// back so. Its emitter would replace them.
 std::string in_quotes(const std::string& value) {
+  if (find_invalid_utf8(value) != value.npos) {
+    std::string quoted = "\"";
+    for (char c : value) {
+      if (static_cast<unsigned char>(c) < 0x20) {
+        fmt::format_to(std::back_inserter(quoted), "\\x{:02x}", static_cast<int>(c));
+      } else {
+        if (c == '"' || c == '\\') quoted += '\\';
+        quoted += c;
+      }
+    }
+    return quoted + '"';
+  }
   YAML::Emitter emitter;
   emitter << YAML::DoubleQuoted << value;
   return emitter.c_str();

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/unicode.h"
 
 namespace curate {
 using nlohmann::json;
@@ -31,7 +32,8 @@ std::vector<InputFile> look_at(const std::vector<std::string>& files) {
   std::vector<InputFile> inputs;
   for (const std::string& file : files) {
     InputFile input;
-    input.path = file == "-" ? file : fs::absolute(file).lexically_normal().string();
+    // A checkpoint is JSON, which holds valid UTF-8 alone.
+    input.path = file == "-" ? file : base::valid_utf8(fs::absolute(file).lexically_normal().string());
     if (file != "-" && fs::is_regular_file(file)) {
       input.size = fs::file_size(file);
       input.modified = fs::last_write_time(file).time_since_epoch().count();

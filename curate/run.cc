@@ -19,6 +19,7 @@
 #include "base/progress.h"
 #include "base/stream.h"
 #include "base/text.h"
+#include "base/unicode.h"
 #include "curate/checkpoint.h"
 #include "curate/dry_run.h"
 #include "curate/duplicate_search.h"
@@ -102,8 +103,8 @@ Run::Run(RunOptions& options, base::Context& context)
 
 void Run::start_or_resume(const std::string& run_yaml) {
   // What may differ between a run and its continuation.
-  const std::string deciding =
-      without(run_yaml, {"resume", "overwrite", "threads", "memory", "max_bad", "checkpoint_seconds"});
+  const std::string deciding = base::valid_utf8(
+      without(run_yaml, {"resume", "overwrite", "threads", "memory", "max_bad", "checkpoint_seconds"}));
   std::vector<InputFile> inputs = look_at(files_);
   if (options_.resume && fs::exists(work("checkpoint.json"))) {
     state_ = read_checkpoint(work("checkpoint.json"));

@@ -140,6 +140,12 @@ TEST(Options, SavedYamlReadsBackTheSame) {
   ASSERT_EQ(again.steps.size(), 2u);
   EXPECT_EQ(dynamic_cast<Gopher&>(*again.steps[1].group).min_words, 3);
   EXPECT_EQ(again_set.to_yaml(), saved);
+  // A path of any bytes.
+  std::string bytes = "/";
+  for (int c = 1; c < 256; ++c) bytes += static_cast<char>(c);
+  outer.input = {"/plain", bytes, "/caf\xe9"};
+  again_set.read_yaml(set.to_yaml(), "saved.yaml");
+  EXPECT_EQ(again.input, outer.input);
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/machine.h"
+#include "curate/explain.h"
 #include "tests/curate/run_folder.h"
 #include "tests/error_of.h"
 #include "tests/temporary_folder.h"
@@ -198,6 +199,26 @@ TEST(RunLimits, FullDiskWhileParquetIsWritten) {
   EXPECT_EQ(records(out + "/.work/kept").size(), 1u);
   run("steps: []\n", {input, "--format", "parquet", "--output", out, "--resume"});
   EXPECT_TRUE(outputs(out) == outputs(whole));
+}
+
+// Paths that are not UTF-8: run.yaml repeats the run, --resume and explain find their files.
+TEST(RunLimits, PathsOfAnyBytes) {
+  TemporaryFolder folder;
+  const std::string place = folder / "caf\xe9 \"\n", input = place + "/a.jsonl", out = place + "/out";
+  fs::create_directory(place);
+  base::write_file(input, "not JSON\n{\"content\":\n" + line("a", "one text") + line("b", "another text"));
+  EXPECT_THROW(run("steps: [sample]\n", {input, "--output", out, "--max-bad", "1"}), base::Error);
+  run("steps: [sample]\n", {input, "--output", out, "--resume"});
+  EXPECT_EQ(records(out + "/kept").size(), 2u);
+  const auto first = outputs(out);
+  run(base::read_file(out + "/run.yaml"), {"--overwrite", "--max-bad", "0"});
+  EXPECT_TRUE(outputs(out) == first);
+  ExplainOptions options;
+  base::OptionSet(options).read_words(std::vector<std::string>{"--run", out, "--id", "b"});
+  std::ostringstream standard, err;
+  base::Context context{standard, err, true, true, "", "curate"};
+  EXPECT_EQ(run_explain(options, context), 0);
+  EXPECT_EQ(json::parse(standard.str())["run"]["folder"], "kept");
 }
 
 TEST(RunLimits, UnreadableFileIsAClearError) {
