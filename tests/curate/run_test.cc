@@ -5,6 +5,7 @@
 
 #include <map>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <sstream>
 
 #include "base/error.h"
@@ -12,6 +13,7 @@
 #include "base/random.h"
 #include "base/records.h"
 #include "base/stream.h"
+#include "curate/explain.h"
 #include "curate/sweep.h"
 #include "tests/curate/run_folder.h"
 #include "tests/temporary_folder.h"
@@ -284,6 +286,70 @@ TEST_F(HostileCorpus, SweepEqualsRunning) {
   EXPECT_THROW(sweep("gopher_quality.min_words=3"), base::UsageError);
   EXPECT_THROW(sweep("gopher_quality.stop_words=3"), base::UsageError);
   EXPECT_THROW(sweep("nonsense"), base::UsageError);
+}
+
+// --dropped reasons leaves the text away and changes nothing else.
+TEST_F(HostileCorpus, DroppedReasons) {
+  std::string nameless;
+  for (const std::string text : {"# # # #", "a text of its own", "a text of its own"})
+    nameless += json({{"text", text}}).dump() + "\n";
+  const std::string file = folder_.write("nameless.jsonl", nameless);
+  auto with = [&](const std::string& name, std::vector<std::string> inputs, std::vector<std::string> flags) {
+    flags.insert(flags.begin(), inputs.begin(), inputs.end());
+    flags.insert(flags.end(), {"--output", folder_ / name, "--keep-values"});
+    return run("steps:\n  - gopher_quality: {min_doc_words: 60}\n  - deduplicate: {keep: longest}\n", flags).report;
+  };
+  const std::vector<std::string> corpus = {folder_ / "a.jsonl", folder_ / "c.jsonl"};
+  for (const auto& [name, inputs] : {std::pair("corpus", corpus), std::pair("nameless", std::vector{file})}) {
+    const std::string full = folder_ / name, reasons = full + "-reasons";
+    const json report = with(name, inputs, {});
+    with(std::string(name) + "-reasons", inputs, {"--dropped", "reasons"});
+    auto others = [](const std::string& folder) {
+      auto files = outputs(folder);
+      std::erase_if(files, [](const auto& one) { return one.first.starts_with("dropped/"); });
+      return files;
+    };
+    EXPECT_TRUE(others(full) == others(reasons));
+    const std::vector<json> all = records(full + "/dropped"), short_ones = records(reasons + "/dropped");
+    ASSERT_EQ(all.size(), report["dropped"]["records"]);
+    ASSERT_EQ(all.size(), short_ones.size());
+    std::set<std::string> steps;
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      EXPECT_EQ(short_ones[i].size(), 3u) << short_ones[i].dump();
+      EXPECT_EQ(short_ones[i]["hornbook"], all[i]["hornbook"]);
+      EXPECT_EQ(short_ones[i]["id"], all[i].value("id", short_ones[i]["id"]));
+      EXPECT_TRUE(short_ones[i]["source"].is_string());
+      steps.insert(all[i]["hornbook"]["step"]);
+    }
+    EXPECT_EQ(steps, name == std::string("corpus") ? std::set<std::string>({"deduplicate", "gopher_quality"})
+                                                   : std::set<std::string>({"gopher_quality"}));
+    auto sweep = [&](const std::string& folder) {
+      std::ostringstream standard, err;
+      base::Context context{standard, err, true, true, "", "curate"};
+      run_sweep(folder, "gopher_quality.min_doc_words=1,100", context);
+      json values = json::parse(standard.str())["values"];
+      for (json& value : values) value.erase("kept_bytes");
+      return values;
+    };
+    EXPECT_EQ(sweep(full), sweep(reasons));
+    // What the run did with a document that it dropped.
+    const json& last = short_ones.back();
+    ExplainOptions options;
+    base::OptionSet(options).read_words(std::vector<std::string>{"--run", reasons, "--id", last["id"]});
+    std::ostringstream standard, err;
+    base::Context context{standard, err, true, true, "", "curate"};
+    EXPECT_EQ(run_explain(options, context), 0);
+    const json told = json::parse(standard.str())["run"];
+    EXPECT_EQ(told["folder"], "dropped");
+    EXPECT_EQ(told["hornbook"], last["hornbook"]);
+  }
+  std::vector<std::string> ids;
+  for (const json& record : records(folder_ / "nameless-reasons/dropped")) ids.push_back(record["id"]);
+  EXPECT_EQ(ids, (std::vector<std::string>{"nameless.jsonl:1", "nameless.jsonl:2", "nameless.jsonl:3"}));
+
+  EXPECT_THROW(with("broken", corpus, {"--dropped", "reasons", "--max-bad", "5"}), base::Error);
+  with("broken", corpus, {"--dropped", "reasons", "--resume"});
+  EXPECT_TRUE(outputs(folder_ / "broken") == outputs(folder_ / "corpus-reasons"));
 }
 
 // The near misses of a measure are the kept documents whose values lie nearest to its threshold.
