@@ -184,7 +184,8 @@ std::int32_t* FastText::add_new_subwords(std::string_view padded, std::size_t be
 /// Writes at most maxn_ rows for each byte, and three values more.
 std::int32_t* FastText::add_subwords(std::string_view padded, std::size_t begin, std::size_t end, std::int32_t* rows,
                                      std::vector<Scratch::Start>& starts) const {
-  if (minn_ < 2 || maxn_ > 4) return add_new_subwords(padded, begin, end, rows);
+  // Remembering only pays where the rows of buckets have to be looked up.
+  if (prune_size_ < 0 || minn_ < 2 || maxn_ > 4) return add_new_subwords(padded, begin, end, rows);
   // At most three n-grams begin at a byte. They depend on maxn_ code points: on so many bytes, where all are ASCII.
   const auto all = static_cast<std::uint32_t>((std::uint64_t{1} << (8 * maxn_)) - 1);
   for (std::size_t i = begin; i < end; ++i) {
