@@ -38,16 +38,13 @@ int run_dry(RunOptions& options, base::Context& context) {
   for (const Rule& rule : plan.rules) rule.step->prepare();
 
   // Reservoir sampling (Vitter's algorithm R).
-  base::BlockReader reader(files, options.reading.records());
+  FieldReader reader(files, options.reading.records(), options.reading.fields());
   std::vector<base::BadBytes> bad;
   std::vector<Sampled> sample;
-  FieldNames fields = options.reading.fields();
-  bool detected = false;
   base::Random random(1);
   std::uint64_t records = 0;
   while (std::optional<base::Block> block = reader.next(bad)) {
     bad.clear();
-    if (!detected) detected = detect_fields(*block, options.reading.fields(), fields);
     base::for_each_line(*block, [&](std::string_view line, const base::Place& place) {
       const std::uint64_t number = records++;
       if (sample.size() < options.dry_run) {
@@ -65,12 +62,12 @@ int run_dry(RunOptions& options, base::Context& context) {
   }
   StageSetup setup;
   setup.plan = plan;
-  setup.fields = fields;
+  setup.fields = reader.fields();
   setup.files = files;
   BlockResult result = StageWorker(setup).read(std::move(item));
   const Statistics& statistics = result.statistics;
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  nlohmann::json report = make_report(options, {files, fields, 1, seconds}, statistics);
+  nlohmann::json report = make_report(options, {files, reader.fields(), 1, seconds}, statistics);
 
   const auto n = static_cast<double>(std::max<std::size_t>(1, sample.size()));
   const double share = static_cast<double>(statistics.kept.records) / n, z = 1.96;

@@ -129,17 +129,11 @@ int run_duplicates(DuplicatesOptions& options, base::Context& context) {
   const MemoryBudget memory(options.memory, threads);
   base::RecordOptions record_options = options.reading.records();
   record_options.lazy = true;
-  base::BlockReader reader(files, record_options);
+  FieldReader reader(files, record_options, options.reading.fields());
   std::uint64_t bad_pieces = 0;  // of files, in no block; counted by the source, which runs beside the sink
-  FieldNames fields;
-  bool detected = false;
   auto next = [&] {
     std::vector<base::BadBytes> bad;
     std::optional<base::Block> block = reader.next(bad);
-    if (block && !detected) {
-      base::decode_block(*block, bad);
-      detected = detect_fields(*block, options.reading.fields(), fields);
-    }
     bad_pieces += bad.size();
     return block;
   };
@@ -149,7 +143,8 @@ int run_duplicates(DuplicatesOptions& options, base::Context& context) {
   Gathered gathered(memory.left_beside_pipeline());
   std::uint64_t unreadable = 0, bytes = 0;
   auto read = [&](base::Block block, int worker) {
-    return read_block(std::move(block), fields, files, deduplicate, *workers[static_cast<std::size_t>(worker)]);
+    return read_block(std::move(block), reader.fields(), files, deduplicate,
+                      *workers[static_cast<std::size_t>(worker)]);
   };
   auto take = [&](BlockPrints result) {
     unreadable += result.bad;
@@ -157,7 +152,7 @@ int run_duplicates(DuplicatesOptions& options, base::Context& context) {
     gathered.add(std::move(result));
   };
   std::optional<base::Block> first = next();
-  for (; first && !detected; first = next()) take(read(std::move(*first), 0));
+  for (; first && !reader.detected(); first = next()) take(read(std::move(*first), 0));
   base::ordered_pipeline<base::Block, BlockPrints>(
       threads,
       [&]() -> std::optional<base::Block> {

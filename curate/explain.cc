@@ -34,14 +34,14 @@ class Reader {
   Reader(const InputOptions& options, std::vector<std::string> files) : options_(options), files_(std::move(files)) {}
   template <class F>
   void each(F&& f) {
-    base::BlockReader reader(files_, options_.records());
+    FieldReader reader(files_, options_.records(), options_.fields());
     std::vector<base::BadBytes> bad;
     RecordParser parser;
     bool going = true;
     while (going) {
       std::optional<base::Block> block = reader.next(bad);
       if (!block) break;
-      if (!detected_) detected_ = detect_fields(*block, options_.fields(), fields_);
+      fields_ = reader.fields();
       base::for_each_line(*block, [&](std::string_view line, const base::Place& place) {
         Record record;
         if (!going || !parser.parse(line, 0, fields_, record).empty()) return;
@@ -58,7 +58,6 @@ class Reader {
   const InputOptions& options_;
   std::vector<std::string> files_;
   FieldNames fields_;
-  bool detected_ = false;
 };
 
 struct Found {

@@ -41,7 +41,7 @@ std::uint64_t TopNGrams::next() {
   document_.scratch().sieve.reset(kept);
   const Sieve::Places sieve = document_.scratch().sieve.places();
   std::vector<std::uint32_t>& all_places = document_.scratch().numbers;
-  all_places.resize(std::max(all_places.size(), kept));
+  all_places.resize(kept);
   std::uint32_t* const places = all_places.data();
   for (std::size_t k = 0; k < kept; ++k) places[k] = sieve.add(hash(positions[k]));
   std::size_t twice = 0;

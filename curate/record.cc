@@ -107,6 +107,15 @@ bool detect_fields(const base::Block& block, const FieldNames& wanted, FieldName
   return records > 0;
 }
 
+std::optional<base::Block> FieldReader::next(std::vector<base::BadBytes>& bad) {
+  std::optional<base::Block> block = reader_.next(bad);
+  if (block && !detected_) {
+    base::decode_block(*block, bad);
+    detected_ = detect_fields(*block, wanted_, fields_);
+  }
+  return block;
+}
+
 namespace {
 
 std::size_t skip_space(std::string_view text, std::size_t i) {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -51,6 +52,25 @@ std::string made_source(const std::string& path);
 /// False when the block holds no JSON object. Then `names` has "text" for the text, nothing in the block can be read
 /// whatever the fields are called, and a later block must be asked.
 bool detect_fields(const base::Block& block, const FieldNames& wanted, FieldNames& names);
+
+/// The blocks of files, and the names of the fields from the first block in which anything can be read. Up to that one,
+/// blocks come decoded.
+class FieldReader {
+ public:
+  FieldReader(std::vector<std::string> files, base::RecordOptions options, FieldNames wanted)
+      : reader_(std::move(files), std::move(options)), wanted_(std::move(wanted)), fields_(wanted_) {}
+  /// As base::BlockReader::next, and what detect_fields throws. One thread; the others are fixed once `detected`.
+  std::optional<base::Block> next(std::vector<base::BadBytes>& bad);
+  bool detected() const { return detected_; }
+  const FieldNames& fields() const { return fields_; }
+  /// As base::BlockReader's. Any thread.
+  double progress() const { return reader_.progress(); }
+
+ private:
+  base::BlockReader reader_;
+  FieldNames wanted_, fields_;
+  bool detected_ = false;
+};
 
 /// Calls `f(key, value, begin, end)` for the members of a JSON object known to be valid, in order: the key as written
 /// between its quotes, the value's bytes, and the offsets of the whole member in `object`. Stops when f returns false.

@@ -219,33 +219,31 @@ void Run::first_stage(const StagePlan& plan) {
   base::RecordOptions record_options = options_.reading.records();
   record_options.block_bytes = 2 << 20;
   record_options.lazy = true;
-  base::BlockReader reader(files_, record_options);
+  FieldReader reader(files_, record_options, options_.reading.fields());
 
   // The first block in which something can be read tells the names of the fields.
   std::optional<InputItem> first;
-  bool ended = false, detected = false;
+  bool ended = false;
   auto next = [&]() -> std::optional<InputItem> {
     InputItem item;
     std::optional<base::Block> block;
+    const bool named = reader.detected();
     if (!ended) block = reader.next(item.bad);
+    if (!named) state_.fields = reader.fields();
     ended = !block;
     if (block) item.block = std::move(*block);
-    if (block && !detected) {
-      base::decode_block(item.block, item.bad);
-      detected = detect_fields(item.block, options_.reading.fields(), state_.fields);
-    }
     if (ended && item.bad.empty()) return std::nullopt;
     return item;
   };
   std::uint64_t skip = state_.blocks;  // done by the run that was interrupted
-  for (first = next(); first && !detected; first = next()) {
+  for (first = next(); first && !reader.detected(); first = next()) {
     if (skip > 0) {
       --skip;
     } else {  // all of it goes to quarantine, whatever the fields are called
       take(StageWorker(stage_setup(plan)).read(std::move(*first)), reader.progress());
     }
   }
-  if (const FieldNames& f = state_.fields; detected && !context_.quiet)
+  if (const FieldNames& f = state_.fields; reader.detected() && !context_.quiet)
     fmt::print(context_.err, "text: \"{}\", id: {}, source: {}\n", f.text,
                f.id.empty() ? "FILE:LINE" : "\"" + f.id + "\"",
                f.source.empty() ? "the file's name" : "\"" + f.source + "\"");

@@ -93,18 +93,12 @@ int run_score(ScoreOptions& options, base::Context& context) {
   const int threads = base::thread_count(options.reading.threads);
   base::RecordOptions record_options = options.reading.records();
   record_options.lazy = true;
-  base::BlockReader reader(files, record_options);
+  FieldReader reader(files, record_options, options.reading.fields());
   std::uint64_t unread = 0;  // pieces of files that are in no block
   std::string first_unread;
-  FieldNames fields = options.reading.fields();
-  bool detected = false;
   auto next = [&] {
     std::vector<base::BadBytes> bad;
     std::optional<base::Block> block = reader.next(bad);
-    if (block && !detected) {
-      base::decode_block(*block, bad);
-      detected = detect_fields(*block, options.reading.fields(), fields);
-    }
     if (unread == 0 && !bad.empty())
       first_unread = fmt::format("{}@{}: {}", files[bad[0].place.file], bad[0].place.offset, bad[0].error);
     unread += bad.size();
@@ -120,7 +114,8 @@ int run_score(ScoreOptions& options, base::Context& context) {
   base::Progress progress(context.err, context.quiet, "curate score");
   std::vector<Worker> workers(static_cast<std::size_t>(threads));
   auto score = [&](base::Block block, int worker) {
-    Scored scored = score_block(std::move(block), fields, files, options, workers[static_cast<std::size_t>(worker)]);
+    Scored scored =
+        score_block(std::move(block), reader.fields(), files, options, workers[static_cast<std::size_t>(worker)]);
     if (frames) scored.bytes = base::zstd_compress(scored.bytes);
     return scored;
   };
@@ -136,8 +131,8 @@ int run_score(ScoreOptions& options, base::Context& context) {
     progress.update(reader.progress(), base::human_count(records) + " records");
   };
   std::optional<base::Block> first = next();
-  for (; first && !detected; first = next()) take(score(std::move(*first), 0));
-  if (!context.quiet) fmt::print(context.err, "text: \"{}\"\n", fields.text);
+  for (; first && !reader.detected(); first = next()) take(score(std::move(*first), 0));
+  if (!context.quiet) fmt::print(context.err, "text: \"{}\"\n", reader.fields().text);
   base::ordered_pipeline<base::Block, Scored>(
       threads,
       [&]() -> std::optional<base::Block> {

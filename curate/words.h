@@ -16,6 +16,12 @@ enum class Splitter {
   kWhitespace,  ///< str.split()
 };
 
+/// Both halves of a product in one: the mixing step of wyhash.
+inline std::uint64_t multiply_fold(std::uint64_t a, std::uint64_t b) {
+  const unsigned __int128 product = static_cast<unsigned __int128>(a) * b;
+  return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
+}
+
 /// A fast hash of bytes; equal bytes, equal hash. Reads only [data, data + size).
 inline std::uint64_t hash_bytes(const char* data, std::size_t size) {
   auto load = [](const char* p) {
@@ -23,16 +29,12 @@ inline std::uint64_t hash_bytes(const char* data, std::size_t size) {
     std::memcpy(&x, p, 8);
     return x;
   };
-  auto fold = [](std::uint64_t a, std::uint64_t b) {
-    unsigned __int128 product = static_cast<unsigned __int128>(a) * b;
-    return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
-  };
   constexpr std::uint64_t k1 = 0x9E3779B97F4A7C15ull, k2 = 0xE7037ED1A0B428DBull;
   std::uint64_t hash = (size + 1) * 0x8EBC6AF09C88C6E3ull;
   if (size > 8) {
     const char* last = data + size - 8;
-    for (; data < last; data += 8) hash = fold(load(data) ^ k2, hash ^ k1);
-    return fold(load(last) ^ k2, hash ^ k1);
+    for (; data < last; data += 8) hash = multiply_fold(load(data) ^ k2, hash ^ k1);
+    return multiply_fold(load(last) ^ k2, hash ^ k1);
   }
   std::uint64_t x = 0;
   if (size >= 4) {
@@ -45,7 +47,7 @@ inline std::uint64_t hash_bytes(const char* data, std::size_t size) {
         (static_cast<std::uint64_t>(static_cast<unsigned char>(data[size / 2])) << 8) |
         (static_cast<std::uint64_t>(static_cast<unsigned char>(data[size - 1])) << 16);
   }
-  return fold(x ^ k2, hash ^ k1);
+  return multiply_fold(x ^ k2, hash ^ k1);
 }
 
 /// A fast hash of a word; equal bytes, equal hash. It is made of blocks of 16 bytes and a last one of 1 to 16 (of an
@@ -59,7 +61,7 @@ class WordHash {
     std::uint64_t a, b;
     std::memcpy(&a, data, 8);
     std::memcpy(&b, data + 8, 8);
-    state_ = fold(a ^ k2, b ^ state_);
+    state_ = multiply_fold(a ^ k2, b ^ state_);
   }
   /// The hash of a word of `size` bytes in all whose last `left` bytes stand at `data`; the bytes behind them are read
   /// as well, but not at or behind `end`.
@@ -80,14 +82,10 @@ class WordHash {
     } else {
       std::memcpy(parts, data, left);
     }
-    return fold(parts[0] ^ k2, parts[1] ^ state_ ^ (size + 1) * 0x8EBC6AF09C88C6E3ull);
+    return multiply_fold(parts[0] ^ k2, parts[1] ^ state_ ^ (size + 1) * 0x8EBC6AF09C88C6E3ull);
   }
 
  private:
-  static std::uint64_t fold(std::uint64_t a, std::uint64_t b) {
-    const unsigned __int128 product = static_cast<unsigned __int128>(a) * b;
-    return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64);
-  }
   static constexpr std::uint64_t k2 = 0xE7037ED1A0B428DBull;
   std::uint64_t state_ = 0x9E3779B97F4A7C15ull;
 };
