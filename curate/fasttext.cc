@@ -18,9 +18,9 @@ namespace curate {
 namespace {
 
 constexpr std::string_view kEndOfLine = "</s>";
-constexpr int kKnownShift = 64 - 16;
+constexpr int kKnownShift = 64 - 18;
 constexpr std::size_t kKnownWords = std::size_t{1} << (64 - kKnownShift),
-                      kKnownRows = 1 << 20;      ///< remembered by one thread
+                      kKnownRows = 1 << 21;      ///< remembered by one thread
 constexpr int kStartBits = 16;                   ///< the rows of 2 to the 16 starts of n-grams are remembered
 constexpr std::uint32_t kTopBits = 0x80808080u;  ///< of four bytes; 0 in ASCII
 constexpr std::size_t kLongWord = 100;           ///< bytes; not remembered
@@ -183,7 +183,7 @@ std::int32_t* FastText::add_new_subwords(std::string_view padded, std::size_t be
 /// Rows of the character n-grams that begin in the bytes [begin, end) of "<word>", behind which four zero bytes follow.
 /// Writes at most maxn_ rows for each byte, and three values more.
 std::int32_t* FastText::add_subwords(std::string_view padded, std::size_t begin, std::size_t end, std::int32_t* rows,
-                                     std::vector<Scratch::Start>& starts) const {
+                                     base::HugeVector<Scratch::Start>& starts) const {
   // Remembering only pays where the rows of buckets have to be looked up.
   if (prune_size_ < 0 || minn_ < 2 || maxn_ > 4) return add_new_subwords(padded, begin, end, rows);
   // At most three n-grams begin at a byte. They depend on maxn_ code points: on so many bytes, where all are ASCII.
@@ -343,7 +343,8 @@ void FastText::sum_rows(Scratch& scratch) const {
       for (std::size_t i = 0; i < hidden.size(); ++i) hidden[i] += values[i];
     }
   } else {
-    const auto* matrix = input_.quantised ? reinterpret_cast<const std::byte*>(input_.expanded.data()) : input_.values;
+    const auto* matrix =
+        input_.expanded.empty() ? input_.values : reinterpret_cast<const std::byte*>(input_.expanded.data());
     static const auto add_rows = kernels().back().add_rows;
     add_rows(matrix, hidden.size(), rows.data(), rows.size(), hidden.data());
   }

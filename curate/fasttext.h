@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/file.h"
+#include "base/huge_pages.h"
 
 namespace curate {
 
@@ -17,7 +18,7 @@ namespace curate {
 /// when it is opened. Immutable afterwards; used by many threads, each with its own Scratch.
 class FastText {
  public:
-  /// A quantised input matrix is expanded when that takes at most so many bytes.
+  /// The input matrix is copied to memory, quantised rows expanded, when that takes at most so many bytes.
   static constexpr std::size_t kExpandLimit = 64u << 20;
 
   /// Throws Error (file@offset) when the file is no supervised model, is cut off, or contradicts itself.
@@ -43,9 +44,10 @@ class FastText {
       std::uint32_t bytes = 0;
       std::int32_t rows[3] = {};
     };
-    std::vector<Known> known;
-    std::vector<std::int32_t> rows_of_known, rows, hashes;
-    std::vector<Start> starts;
+    base::HugeVector<Known> known;
+    base::HugeVector<std::int32_t> rows_of_known, rows;
+    std::vector<std::int32_t> hashes;
+    base::HugeVector<Start> starts;
     std::size_t known_end = 0, row_end = 0;  ///< used so far of rows_of_known and rows
     std::vector<float> hidden, output;
     std::uint64_t row_count = 0;  ///< added to hidden
@@ -96,7 +98,7 @@ class FastText {
     const std::uint8_t *codes = nullptr, *norm_codes = nullptr;
     std::int32_t parts = 0, part_size = 0, last_size = 0;  ///< of a quantised row
     std::vector<float> centroids, norm_centroids;
-    std::vector<float> expanded;  ///< quantised rows as floats, when they fit the limit
+    base::HugeVector<float> expanded;  ///< the rows as floats, when they fit the limit
   };
   struct Node {
     std::int32_t left = -1, right = -1;
@@ -115,7 +117,7 @@ class FastText {
   template <bool kPopcount>
   std::int32_t* add_bucket(std::uint32_t bucket, std::int32_t* rows) const;
   std::int32_t* add_subwords(std::string_view padded, std::size_t begin, std::size_t end, std::int32_t* rows,
-                             std::vector<Scratch::Start>& starts) const;
+                             base::HugeVector<Scratch::Start>& starts) const;
   template <bool kPopcount>
   std::int32_t* add_n_grams(std::string_view padded, std::size_t begin, std::size_t end, std::int32_t* rows) const;
   std::int32_t* add_with_popcount(std::string_view padded, std::size_t begin, std::size_t end,
@@ -146,10 +148,10 @@ class FastText {
     std::uint64_t bits = 0;
     std::uint32_t before = 0;
   };
-  std::vector<Slot> slots_;              ///< words and labels by hash_word
+  base::HugeVector<Slot> slots_;         ///< words and labels by hash_word
   std::vector<std::string_view> words_;  ///< words and labels, in the mapped file
-  std::vector<KeptBuckets> kept_;
-  std::vector<std::int32_t> kept_rows_;  ///< rows of the kept buckets in order, and one more
+  base::HugeVector<KeptBuckets> kept_;
+  base::HugeVector<std::int32_t> kept_rows_;  ///< rows of the kept buckets in order, and one more
   std::vector<std::string> labels_;
   std::vector<std::int64_t> label_counts_;
   Matrix input_, output_;

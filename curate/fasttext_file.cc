@@ -111,14 +111,13 @@ FastText::FastText(const std::filesystem::path& path, std::size_t expand_limit) 
   for (std::int32_t row : kept_rows_) rows = std::max(rows, std::int64_t{word_count_} + row + 1);
   in.expect(input_.rows >= rows, "number of input rows", input_.rows, "at least " + std::to_string(rows));
 
-  if (input_.quantised) {
-    auto floats = static_cast<std::uint64_t>(input_.rows) * static_cast<std::uint64_t>(input_.columns);
-    if (floats <= expand_limit / sizeof(float)) {
-      input_.expanded.resize(floats);
-      for (std::int64_t row = 0; row < input_.rows; ++row) {
-        expand_row(input_, row, input_.expanded.data() + row * input_.columns, true);
-      }
-    }
+  // Also of a dense matrix, whose rows lie anywhere in the file: in memory a row of 16 columns is one cache line.
+  const auto floats = static_cast<std::uint64_t>(input_.rows) * static_cast<std::uint64_t>(input_.columns);
+  if (floats <= expand_limit / sizeof(float)) {
+    input_.expanded.resize(floats);
+    if (!input_.quantised) std::memcpy(input_.expanded.data(), input_.values, floats * sizeof(float));
+    for (std::int64_t row = 0; input_.quantised && row < input_.rows; ++row)
+      expand_row(input_, row, input_.expanded.data() + row * input_.columns, true);
   }
   in.expect(output_.rows * output_.columns <= std::int64_t{1} << 28, "number of output rows", output_.rows,
             "at most 268435456 values in all");

@@ -10,9 +10,9 @@ namespace curate {
 namespace {
 
 constexpr std::uint64_t kMegabyte = 1 << 20;
-// Measured with records of usual lengths: what a worker keeps (parser, words, compressor, a block's results), and a
-// block of 2 MB that waits for its turn, before or after a worker.
-constexpr std::uint64_t kWorker = 24 * kMegabyte, kBlock = 6 * kMegabyte, kDocument = 2 * kMegabyte;
+// Measured with records of usual lengths: what a worker keeps (parser, words, a language model's words, compressor, a
+// block's results), and a block of 2 MB that waits for its turn, before or after a worker.
+constexpr std::uint64_t kWorker = 36 * kMegabyte, kBlock = 6 * kMegabyte, kDocument = 2 * kMegabyte;
 constexpr std::uint64_t kFixed = 24 * kMegabyte;  // file buffers, statistics and samples, the heap's gaps
 
 }  // namespace
