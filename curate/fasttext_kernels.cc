@@ -9,6 +9,8 @@ namespace {
 
 typedef float Floats __attribute__((vector_size(64)));  // 16 floats; the compiler cuts it to the machine's width
 
+constexpr std::size_t kAhead = 20;  ///< rows fetched ahead of their addition
+
 /// Adds the rows' columns [begin, begin + 16 * N) while the sums stay in registers.
 template <int N>
 inline __attribute__((always_inline)) void add_block(const std::byte* matrix, std::size_t columns, std::size_t begin,
@@ -16,7 +18,8 @@ inline __attribute__((always_inline)) void add_block(const std::byte* matrix, st
   Floats sums[N];
   std::memcpy(sums, sum + begin, sizeof(sums));
   for (std::size_t i = 0; i < count; ++i) {
-    if (i + 6 < count) __builtin_prefetch(matrix + (static_cast<std::size_t>(rows[i + 6]) * columns + begin) * 4);
+    if (i + kAhead < count)
+      __builtin_prefetch(matrix + (static_cast<std::size_t>(rows[i + kAhead]) * columns + begin) * 4);
     const std::byte* row = matrix + (static_cast<std::size_t>(rows[i]) * columns + begin) * 4;
     for (int part = 0; part < N; ++part) {
       Floats values;
