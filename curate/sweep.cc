@@ -18,10 +18,14 @@ namespace curate {
 namespace fs = std::filesystem;
 namespace {
 
-// How one option decides: the measure that it is the threshold of, and on which side of it a document fails.
+// How one option decides: the measure that it is the threshold of, on which side of it a document fails, and whether it
+// does at the threshold itself.
 struct Decision {
   std::string measure;
-  bool fails_above = false;
+  bool fails_above = false, fails_at = false;
+  bool fails(double value, double threshold) const {
+    return value == threshold ? fails_at : fails_above ? value > threshold : value < threshold;
+  }
 };
 
 // Prose with every kind of thing in it, so that every measure is taken.
@@ -43,6 +47,16 @@ std::vector<Measure> measure(base::NamedGroup& step, const std::string& option, 
   return measures;
 }
 
+bool fails_at(base::NamedGroup& step, const std::string& option, const Measure& probe) {
+  const std::string name(probe.name);
+  try {
+    for (const Measure& m : measure(step, option, fmt::format("{:.17g}", probe.value)))
+      if (m.name == name && m.threshold == m.value) return m.failed;
+  } catch (const base::UsageError&) {  // a whole number is wanted, or the value is none that the option takes
+  }
+  return false;
+}
+
 Decision find_decision(base::NamedGroup& step, const std::string& option) {
   // Values that surely lie on both sides of the probe's.
   for (const auto& [low, high] :
@@ -56,7 +70,8 @@ Decision find_decision(base::NamedGroup& step, const std::string& option) {
     }
     for (const Measure& a : at_low)
       for (const Measure& b : at_high)
-        if (a.name == b.name && a.threshold != b.threshold) return {std::string(a.name), a.failed && !b.failed};
+        if (a.name == b.name && a.threshold != b.threshold)
+          return {std::string(a.name), a.failed && !b.failed, fails_at(step, option, a)};
   }
   throw base::UsageError({"no measured value depends on this option alone", "--sweep", step.label + "." + option,
                           "an option that is a threshold", "run again with another value to see what it does"});
@@ -101,10 +116,11 @@ void run_sweep(const std::string& folder, const std::string& sweep, base::Contex
   std::sort(values.begin(), values.end());
   values.erase(std::unique(values.begin(), values.end()), values.end());
 
-  // A record is kept when it fails nothing else, and not this at the new threshold.
+  // A record is kept when it fails nothing else, and not this at the new threshold. A rule can have exceptions
+  // (line_punct_exclude_zero): where this run's decision is not what its threshold says, no other threshold changes it.
   const std::string name = label + "." + decision.measure;
   std::vector<std::uint64_t> kept(values.size()), bytes(values.size());
-  std::uint64_t records = 0;
+  std::uint64_t records = 0, exceptions = 0;
   simdjson::dom::parser parser;
   for (const char* part : {"kept", "dropped"}) {
     std::vector<std::string> shards;
@@ -115,12 +131,17 @@ void run_sweep(const std::string& folder, const std::string& sweep, base::Contex
       simdjson::dom::element hornbook = parser.parse(line.data(), line.size()).at_key("hornbook");
       simdjson::dom::array fails;
       if (hornbook["fails"].get(fails)) return;
-      for (simdjson::dom::element failed : fails)
+      bool failed_now = false;
+      for (simdjson::dom::element failed : fails) {
         if (failed.get_string().value() != name) return;
+        failed_now = true;
+      }
       double value = 0;
       const bool measured = !hornbook["values"].at_key(name).get(value);
+      const bool exception = failed_now != (measured && decision.fails(value, current));
+      exceptions += exception;
       for (std::size_t i = 0; i < values.size(); ++i) {
-        if (measured && (decision.fails_above ? value > values[i] : value < values[i])) continue;
+        if (exception ? failed_now : measured && decision.fails(value, values[i])) continue;
         ++kept[i];
         bytes[i] += line.size();
       }
@@ -131,6 +152,7 @@ void run_sweep(const std::string& folder, const std::string& sweep, base::Contex
                            {"fails", decision.fails_above ? "above" : "below"},
                            {"current", current},
                            {"records", records},
+                           {"exceptions", exceptions},
                            {"values", nlohmann::json::array()}};
   if (!context.quiet)
     fmt::print(context.err, "{} (a document fails {} it), by the rules alone, of {} records:\n{:>14}{:>14}{:>9}\n",
@@ -144,6 +166,9 @@ void run_sweep(const std::string& folder, const std::string& sweep, base::Contex
                  100 * static_cast<double>(kept[i]) / static_cast<double>(std::max<std::uint64_t>(1, records)),
                  values[i] == current ? "  <- this run" : "");
   }
+  if (!context.quiet && exceptions > 0)
+    fmt::print(context.err, "{} records are decided by an exception of the rule, whatever the threshold\n",
+               base::human_count(exceptions));
   if (context.json) context.out << result.dump(1) << "\n";
 }
 

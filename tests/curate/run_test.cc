@@ -288,6 +288,45 @@ TEST_F(HostileCorpus, SweepEqualsRunning) {
   EXPECT_THROW(sweep("nonsense"), base::UsageError);
 }
 
+// At the threshold itself, and where a rule has an exception, too.
+TEST_F(HostileCorpus, SweepEqualsRunningAtTheThresholdItself) {
+  // Documents of five lines: 0, 1, ..., 5 of them end well, so that many shares are exactly a threshold.
+  std::string lines;
+  for (int i = 0; i < 60; ++i) {
+    std::string text;
+    for (int j = 0; j < 5; ++j)
+      text += "Line " + std::to_string(i) + " " + std::to_string(j) + " is a line of quite usual length" +
+              (j < i % 6 ? ".\n" : "\n");
+    text.pop_back();  // the older rule counts an empty line behind the last line break
+    lines += json{{"id", std::to_string(i)}, {"text", text}}.dump() + "\n";
+  }
+  base::write_file(folder_ / "shares.jsonl", lines);
+  for (const char* semantics : {"datatrove-0.10", "datatrove-0.2"}) {
+    for (const char* exclude : {"false", "true"}) {
+      auto steps = [&](const std::string& share) {
+        return std::string("steps:\n  - fineweb: {semantics: ") + semantics + ", line_punct_exclude_zero: " + exclude +
+               ", line_punct_thr: " + share + ", short_line_thr: 1.5, new_line_ratio: 2}\n";
+      };
+      const std::string name = std::string(semantics) + exclude;
+      run(steps("0.4"), {folder_ / "shares.jsonl", "--output", folder_ / name, "--keep-values"});
+      std::ostringstream standard, err;
+      base::Context context{standard, err, false, true, "", "curate"};
+      run_sweep(folder_ / name, "fineweb.line_punct_thr=0.2,0.3,0.6,0.8", context);
+      const json sweep = json::parse(standard.str());
+      EXPECT_EQ(sweep["exceptions"], *exclude == 't' ? 10 : 0) << name;
+      EXPECT_EQ(err.str().find("exception") != std::string::npos, *exclude == 't') << err.str();
+      std::set<int> different;
+      for (const json& point : sweep["values"]) {
+        const std::string share = point["value"].dump();
+        json real = run(steps(share), {folder_ / "shares.jsonl", "--output", folder_ / (name + share)}).report;
+        EXPECT_EQ(point["kept"], real["kept"]["records"]) << name << " " << share;
+        different.insert(point["kept"].get<int>());
+      }
+      EXPECT_GE(different.size(), 3u);
+    }
+  }
+}
+
 // --dropped reasons leaves the text away and changes nothing else.
 TEST_F(HostileCorpus, DroppedReasons) {
   std::string nameless;
