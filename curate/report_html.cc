@@ -83,9 +83,9 @@ std::string header(const json& report) {
   html += card("kept", report["kept"], percent(share(kept, read)) + ", " + bytes(report["kept"]));
   html += card("dropped", report["dropped"], percent(share(whole(report["dropped"]["records"]), read)));
   html += card("quarantined", report["quarantined"], "could not be read");
-  html += fmt::format("<div class=card>time<b>{:.1f} s</b><span class=soft>{:.1f} MB/s, {} threads</span></div></div>",
+  html += fmt::format("<div class=card>time<b>{:.1f} s</b><span class=soft>{:.1f} MB/s, {} thread{}</span></div></div>",
                       report["seconds"]["total"].get<double>(), report["megabytes_per_second"].get<double>(),
-                      report["threads"].get<int>());
+                      report["threads"].get<int>(), report["threads"].get<int>() == 1 ? "" : "s");
   return html;
 }
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <utility>
 
 #include "base/text.h"
 
@@ -58,7 +59,7 @@ std::uint32_t pair_code(std::uint32_t first, std::uint32_t second) { return firs
 }  // namespace
 
 StyleVocabulary::StyleVocabulary(std::vector<std::string> words) : words_(std::move(words)) {
-  const std::size_t size = std::bit_ceil(4 * (256 + words_.size()));  // all word groups together are below 256 words
+  const std::size_t size = std::bit_ceil(2 * (256 + words_.size()));  // all word groups together are below 256 words
   shift_ = 64 - std::countr_zero(size);
   mask_ = size - 1;
   slots_.resize(size);
@@ -103,7 +104,7 @@ std::uint32_t style_bucket(std::uint32_t first, std::uint32_t second) {
   return mix32(pair_code(first, second)) >> (32 - StyleFeatures::kBits);
 }
 
-StyleFeatures::StyleFeatures() : places_(std::size_t{1} << kBits) {}
+StyleFeatures::StyleFeatures() : counts_(std::size_t{1} << kBits) {}
 
 std::pair<std::string_view, std::string_view> StyleFeatures::sample(std::string_view text) {
   if (text.size() <= kMostBytes) return {text, {}};
@@ -122,17 +123,12 @@ std::pair<std::string_view, std::string_view> StyleFeatures::sample(std::string_
 }
 
 void StyleFeatures::read(std::string_view text, const StyleVocabulary& vocabulary) {
-  for (const Gram& gram : grams_) places_[gram.bucket] = 0;
   grams_.clear();
   totals_.clear();
   tokens_ = 0;
+  static_assert(2 * kMostBytes < 65536);  // two grams a token, at least a byte each
   auto add = [&](std::uint32_t bucket) {
-    std::uint32_t& place = places_[bucket];
-    if (place == 0) {
-      grams_.push_back({bucket, 0});
-      place = static_cast<std::uint32_t>(grams_.size());
-    }
-    ++grams_[place - 1].count;
+    if (counts_[bucket]++ == 0) grams_.push_back({bucket, 0});
   };
   const auto [first, second] = sample(text);
   std::uint64_t high_bytes = 0;
@@ -151,6 +147,7 @@ void StyleFeatures::read(std::string_view text, const StyleVocabulary& vocabular
     totals_.end_piece();
     for (char c : piece) high_bytes += static_cast<unsigned char>(c) >> 7;
   }
+  for (Gram& gram : grams_) gram.count = std::exchange(counts_[gram.bucket], std::uint16_t{0});
   totals_.finish(first.size() + second.size(), high_bytes, statistics_);
 }
 
