@@ -78,7 +78,7 @@ with tempfile.TemporaryDirectory() as folder:
         mode = "--overwrite"
         for attempt in range(6):
             process = subprocess.Popen(command + [generator.choice(["0", "0.05"]), mode, "--threads", str(generator.choice([1, 2, 3])),
-                                                  "--memory", generator.choice(["300M", "1G"])])
+                                                  "--memory", generator.choice(["400M", "1G"])])
             try:
                 process.wait(generator.random() * length * (1.1 if attempt == 0 else 0.6))
                 assert process.returncode == 0, process.returncode

@@ -146,8 +146,7 @@ TEST(Lines, CountsAgreeWithTheObviousOnes) {
 
 TEST(ChunkStart, SixteenBytesAtOnceSayWhatOneByOneDo) {
   base::Random random(5);
-  const std::string bytes =
-      std::string("azAZ09 \t\n\x1c\x1f\x7f.,-'`@[{/:", 24) + "\xC2\xA0\xFF" + std::string(1, '\0');
+  const std::string bytes = std::string("azAZ09 \t\n\x1c\x1f\x7f.,-'`@[{/:") + "\xC2\xA0\xFF" + std::string(1, '\0');
   for (int round = 0; round < 20000; ++round) {
     std::string text(16 + random.below(20), 'a');
     for (char& c : text)
