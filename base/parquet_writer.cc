@@ -293,6 +293,8 @@ std::unique_ptr<ParquetTypes> read_parquet_types(const std::vector<std::string>&
     }
   }
   for (const std::string& name : differing) types->by_name.erase(name);
+  // Arrow makes a type's fingerprint when it is first asked for and keeps it: now, while no other thread has the type.
+  for (const auto& [name, type] : types->by_name) type->fingerprint();
   return types;
 }
 

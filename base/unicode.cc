@@ -101,17 +101,31 @@ bool is_final_sigma(std::string_view text, std::size_t begin, std::size_t end) {
   return true;
 }
 
+enum class Form { kNfc, kNfd };
+
+// Fetched once, by a static local: a thread that finds it also has what the one that fetched it wrote. Throws Error
+// when ICU's data are missing.
+const icu::Normalizer2& normalizer(Form form) {
+  static const auto fetch = [](const icu::Normalizer2* (*instance)(UErrorCode&)) {
+    UErrorCode status = U_ZERO_ERROR;
+    const icu::Normalizer2* found = instance(status);
+    if (U_FAILURE(status)) throw Error(std::string("cannot normalise text: ") + u_errorName(status));
+    return found;
+  };
+  static const icu::Normalizer2* const nfc = fetch(icu::Normalizer2::getNFCInstance);
+  static const icu::Normalizer2* const nfd = fetch(icu::Normalizer2::getNFDInstance);
+  return form == Form::kNfc ? *nfc : *nfd;
+}
+
 // A long run of combining marks costs ICU the square of its length, because it inserts each in its place. Such runs are
 // decomposed and sorted here first, which changes no normal form. Empty when there is none.
 std::string with_ordered_marks(std::string_view text) {
   constexpr std::size_t kLongRun = 64;  // Unicode's Stream-Safe Text Format allows 30
-  UErrorCode status = U_ZERO_ERROR;
-  const icu::Normalizer2* decomposer = icu::Normalizer2::getNFDInstance(status);
-  if (U_FAILURE(status)) return {};
+  const icu::Normalizer2& decomposer = normalizer(Form::kNfd);
   // What begins with a mark when decomposed: the marks, and three vowel signs of Tibetan.
   auto is_mark = [&](char32_t c) {
     if (c < 0x300) return false;
-    return decomposer->getCombiningClass(static_cast<UChar32>(c)) != 0 || c == 0xF73 || c == 0xF75 || c == 0xF81;
+    return decomposer.getCombiningClass(static_cast<UChar32>(c)) != 0 || c == 0xF73 || c == 0xF75 || c == 0xF81;
   };
   std::string result;
   std::size_t copied = 0;
@@ -134,7 +148,7 @@ std::string with_ordered_marks(std::string_view text) {
     icu::UnicodeString parts;
     for (std::size_t at = begin; at < end;) {
       const char32_t c = next_code_point(text, at);
-      if (decomposer->getDecomposition(static_cast<UChar32>(c), parts)) {
+      if (decomposer.getDecomposition(static_cast<UChar32>(c), parts)) {
         for (int32_t i = 0; i < parts.length(); i = parts.moveIndex32(i, 1))
           run.push_back(static_cast<char32_t>(parts.char32At(i)));
       } else {
@@ -142,8 +156,8 @@ std::string with_ordered_marks(std::string_view text) {
       }
     }
     std::stable_sort(run.begin(), run.end(), [&](char32_t a, char32_t b) {
-      return decomposer->getCombiningClass(static_cast<UChar32>(a)) <
-             decomposer->getCombiningClass(static_cast<UChar32>(b));
+      return decomposer.getCombiningClass(static_cast<UChar32>(a)) <
+             decomposer.getCombiningClass(static_cast<UChar32>(b));
     });
     result.append(text, copied, begin - copied);
     for (char32_t c : run) append_utf8(result, c);
@@ -153,21 +167,18 @@ std::string with_ordered_marks(std::string_view text) {
   return result;
 }
 
-std::string normalized(std::string_view text, const icu::Normalizer2* (*instance)(UErrorCode&)) {
+std::string normalized(std::string_view text, Form form) {
   if (ascii_end(text, 0) == text.size()) return std::string(text);
   const std::string ordered = with_ordered_marks(text);
   if (!ordered.empty()) text = ordered;
-  UErrorCode status = U_ZERO_ERROR;
-  const icu::Normalizer2* normalizer = instance(status);
+  // ICU counts in 32 bits; a record is far below that (RecordOptions::max_record_bytes).
+  if (text.size() > INT32_MAX) throw Error("a text of more than 2 GB cannot be normalised");
   std::string result;
   result.reserve(text.size() + text.size() / 8);
-  if (U_SUCCESS(status)) {
-    icu::StringByteSink<std::string> sink(&result);
-    // ICU counts in 32 bits; a record is far below that (RecordOptions::max_record_bytes).
-    if (text.size() > INT32_MAX) throw Error("a text of more than 2 GB cannot be normalised");
-    normalizer->normalizeUTF8(0, icu::StringPiece(text.data(), static_cast<int32_t>(text.size())), sink, nullptr,
-                              status);
-  }
+  icu::StringByteSink<std::string> sink(&result);
+  UErrorCode status = U_ZERO_ERROR;
+  normalizer(form).normalizeUTF8(0, icu::StringPiece(text.data(), static_cast<int32_t>(text.size())), sink, nullptr,
+                                 status);
   if (U_FAILURE(status)) throw Error(std::string("cannot normalise the text: ") + u_errorName(status));
   return result;
 }
@@ -238,7 +249,7 @@ std::string to_lower(std::string_view text) {
   return result;
 }
 
-std::string to_nfc(std::string_view text) { return normalized(text, icu::Normalizer2::getNFCInstance); }
-std::string to_nfd(std::string_view text) { return normalized(text, icu::Normalizer2::getNFDInstance); }
+std::string to_nfc(std::string_view text) { return normalized(text, Form::kNfc); }
+std::string to_nfd(std::string_view text) { return normalized(text, Form::kNfd); }
 
 }  // namespace base
