@@ -96,12 +96,6 @@ float log_of(float x) { return static_cast<float>(std::log(x + 1e-5)); }
 
 }  // namespace
 
-FastText::Scratch::Scratch()
-    : known(kKnownWords),
-      rows_of_known(kKnownRows + kMostRows),
-      rows(kRowBuffer + kMostRows),
-      starts(std::size_t{1} << kStartBits) {}
-
 int FastText::label(std::string_view name) const {
   if (name.starts_with("__label__")) name.remove_prefix(9);
   auto found = std::find(labels_.begin(), labels_.end(), name);
@@ -399,8 +393,11 @@ void FastText::score_tree(Scratch& scratch, const Selection* wanted) const {
 
 std::span<const float> FastText::score(std::string_view text, Scratch& scratch, const Selection* wanted) const {
   if (scratch.owner != serial_) {
-    for (Scratch::Known& known : scratch.known) known.count = Scratch::Known::kEmpty;
-    for (Scratch::Start& start : scratch.starts) start.bytes = 0;
+    const bool remembers = maxn_ > 0;  // else a word is one row at most
+    scratch.known.assign(remembers ? kKnownWords : 0, {});
+    scratch.rows_of_known.resize(remembers ? kKnownRows + kMostRows : 0);
+    scratch.starts.assign(remembers ? std::size_t{1} << kStartBits : 0, {});
+    scratch.rows.resize(kRowBuffer + kMostRows);
     scratch.known_end = 0;
     scratch.owner = serial_;
   }

@@ -24,12 +24,9 @@ class FastText {
   /// Throws Error (file@offset) when the file is no supervised model, is cut off, or contradicts itself.
   explicit FastText(const std::filesystem::path& path, std::size_t expand_limit = kExpandLimit);
 
-  /// Buffers of one thread; also remembers the rows of words it has met, so keep it with one model.
+  /// Buffers of one thread, 20 MB with a model of character n-grams; also remembers the rows of words it has met, so
+  /// keep it with one model.
   class Scratch {
-   public:
-    Scratch();
-
-   private:
     friend class FastText;
     /// One word met before, and its rows; more than five stand in rows_of_known, from rows[0] on.
     struct alignas(32) Known {
