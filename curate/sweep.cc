@@ -28,11 +28,13 @@ struct Decision {
   }
 };
 
-// Prose with every kind of thing in it, so that every measure is taken.
+// Prose with every kind of thing in it, so that every measure is taken and none is 0: where a threshold is below the
+// value and where it is above, one of the two fails, which tells the side.
 const std::string kProbe = [] {
   std::string text;
   for (int i = 0; i < 30; ++i)
     text += fmt::format("The reader of page {} has to be patient, and that is good.\nShort line {}\n\n", i, i);
+  for (int i = 0; i < 2; ++i) text += "- A point of a list is # 1 of all...\n- A point of a list is # 1 of all...\n\n";
   return text;
 }();
 
@@ -70,8 +72,8 @@ Decision find_decision(base::NamedGroup& step, const std::string& option) {
     }
     for (const Measure& a : at_low)
       for (const Measure& b : at_high)
-        if (a.name == b.name && a.threshold != b.threshold)
-          return {std::string(a.name), a.failed && !b.failed, fails_at(step, option, a)};
+        if (a.name == b.name && a.threshold != b.threshold && a.failed != b.failed)
+          return {std::string(a.name), a.failed, fails_at(step, option, a)};
   }
   throw base::UsageError({"no measured value depends on this option alone", "--sweep", step.label + "." + option,
                           "an option that is a threshold", "run again with another value to see what it does"});

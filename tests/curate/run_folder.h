@@ -15,6 +15,7 @@
 #include "base/random.h"
 #include "base/stream.h"
 #include "curate/run.h"
+#include "curate/sweep.h"
 
 namespace curate {
 
@@ -81,6 +82,14 @@ inline Ran run(const std::string& config, std::vector<std::string> flags, std::u
   base::Context context{out, err, false, true, set.to_yaml(), "curate"};
   EXPECT_EQ(run_pipeline(options, context), 0);
   return {json::parse(out.str(), nullptr, false), err.str()};
+}
+
+// The report and the message of `curate report FOLDER --sweep WHAT`.
+inline Ran run_sweep(const std::string& folder, const std::string& what) {
+  std::ostringstream out, err;
+  base::Context context{out, err, false, true, "", "curate"};
+  run_sweep(folder, what, context);
+  return {json::parse(out.str()), err.str()};
 }
 
 }  // namespace curate

@@ -14,7 +14,6 @@
 #include "base/records.h"
 #include "base/stream.h"
 #include "curate/explain.h"
-#include "curate/sweep.h"
 #include "tests/curate/run_folder.h"
 #include "tests/temporary_folder.h"
 
@@ -266,12 +265,7 @@ TEST_F(HostileCorpus, SweepEqualsRunning) {
   };
   const std::string out = folder_ / "out";
   json report = run(steps(100, 0.8), {folder_ / "a.jsonl", "--output", out, "--keep-values"}).report;
-  auto sweep = [&](const std::string& what) {
-    std::ostringstream standard, err;
-    base::Context context{standard, err, true, true, "", "curate"};
-    run_sweep(out, what, context);
-    return json::parse(standard.str());
-  };
+  auto sweep = [&](const std::string& what) { return run_sweep(out, what).report; };
   json words = sweep("gopher_quality.min_doc_words=150,50");
   EXPECT_EQ(words["fails"], "below");
   EXPECT_EQ(words["values"][1]["kept"], report["kept"]["records"]);
@@ -286,45 +280,6 @@ TEST_F(HostileCorpus, SweepEqualsRunning) {
   EXPECT_THROW(sweep("gopher_quality.min_words=3"), base::UsageError);
   EXPECT_THROW(sweep("gopher_quality.stop_words=3"), base::UsageError);
   EXPECT_THROW(sweep("nonsense"), base::UsageError);
-}
-
-// At the threshold itself, and where a rule has an exception, too.
-TEST_F(HostileCorpus, SweepEqualsRunningAtTheThresholdItself) {
-  // Documents of five lines: 0, 1, ..., 5 of them end well, so that many shares are exactly a threshold.
-  std::string lines;
-  for (int i = 0; i < 60; ++i) {
-    std::string text;
-    for (int j = 0; j < 5; ++j)
-      text += "Line " + std::to_string(i) + " " + std::to_string(j) + " is a line of quite usual length" +
-              (j < i % 6 ? ".\n" : "\n");
-    text.pop_back();  // the older rule counts an empty line behind the last line break
-    lines += json{{"id", std::to_string(i)}, {"text", text}}.dump() + "\n";
-  }
-  base::write_file(folder_ / "shares.jsonl", lines);
-  for (const char* semantics : {"datatrove-0.10", "datatrove-0.2"}) {
-    for (const char* exclude : {"false", "true"}) {
-      auto steps = [&](const std::string& share) {
-        return std::string("steps:\n  - fineweb: {semantics: ") + semantics + ", line_punct_exclude_zero: " + exclude +
-               ", line_punct_thr: " + share + ", short_line_thr: 1.5, new_line_ratio: 2}\n";
-      };
-      const std::string name = std::string(semantics) + exclude;
-      run(steps("0.4"), {folder_ / "shares.jsonl", "--output", folder_ / name, "--keep-values"});
-      std::ostringstream standard, err;
-      base::Context context{standard, err, false, true, "", "curate"};
-      run_sweep(folder_ / name, "fineweb.line_punct_thr=0.2,0.3,0.6,0.8", context);
-      const json sweep = json::parse(standard.str());
-      EXPECT_EQ(sweep["exceptions"], *exclude == 't' ? 10 : 0) << name;
-      EXPECT_EQ(err.str().find("exception") != std::string::npos, *exclude == 't') << err.str();
-      std::set<int> different;
-      for (const json& point : sweep["values"]) {
-        const std::string share = point["value"].dump();
-        json real = run(steps(share), {folder_ / "shares.jsonl", "--output", folder_ / (name + share)}).report;
-        EXPECT_EQ(point["kept"], real["kept"]["records"]) << name << " " << share;
-        different.insert(point["kept"].get<int>());
-      }
-      EXPECT_GE(different.size(), 3u);
-    }
-  }
 }
 
 // --dropped reasons leaves the text away and changes nothing else.
@@ -363,10 +318,7 @@ TEST_F(HostileCorpus, DroppedReasons) {
     EXPECT_EQ(steps, name == std::string("corpus") ? std::set<std::string>({"deduplicate", "gopher_quality"})
                                                    : std::set<std::string>({"gopher_quality"}));
     auto sweep = [&](const std::string& folder) {
-      std::ostringstream standard, err;
-      base::Context context{standard, err, true, true, "", "curate"};
-      run_sweep(folder, "gopher_quality.min_doc_words=1,100", context);
-      json values = json::parse(standard.str())["values"];
+      json values = run_sweep(folder, "gopher_quality.min_doc_words=1,100").report["values"];
       for (json& value : values) value.erase("kept_bytes");
       return values;
     };
