@@ -31,9 +31,11 @@ struct ByteSize {
   std::uint64_t bytes = 0;
 };
 
-/// How a string option that came from a config file is made absolute. kText: left alone. kPath: relative to the file
-/// ('-' and absolute paths are left alone). kModel: relative to the file if that exists, else left alone (a hub name).
-enum class PathKind { kText, kPath, kModel };
+/// What a string option stands for, which says how it is made absolute when it came from a config file, and whether it
+/// is read or written (see base/outputs.h). kText: left alone. kPath: a file or files to read, relative to the config
+/// file ('-' and absolute paths are left alone). kOutput: to write, made absolute like kPath. kModel: a model or
+/// another thing that is read as a whole, relative to the config file if that exists, else left alone (a hub name).
+enum class PathKind { kText, kPath, kModel, kOutput };
 
 class OptionVisitor;
 

@@ -143,7 +143,7 @@ std::string OptionSet::to_yaml() const {
     std::vector<std::string> values = option.get();
     for (std::string& value : values) {
       if (option.path_kind != PathKind::kText && !value.empty() && value != "-" &&
-          (option.path_kind == PathKind::kPath || fs::exists(value)))
+          (option.path_kind != PathKind::kModel || fs::exists(value)))
         value = fs::absolute(value).lexically_normal().string();
       if (option.type == "text" || option.type == "path" || option.type == "list") value = in_quotes(value);
     }

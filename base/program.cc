@@ -9,6 +9,7 @@
 #include <sstream>
 
 #include "base/error.h"
+#include "base/outputs.h"
 #include "base/text.h"
 
 namespace base {
@@ -112,6 +113,7 @@ int run_command(const Program& program, const Command& command, std::vector<std:
   }
   bound.set->read_words(words);
   bound.set->check_required();
+  check_outputs(*bound.set, common.config);
   Context context{std::cout, std::cerr, common.quiet, common.json, bound.set->to_yaml(), program.name};
   int code = bound.run(context);
   std::cout.flush();

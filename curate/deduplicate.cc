@@ -24,7 +24,7 @@ void Deduplicate::visit(base::OptionVisitor& v) {
   v("near", near, "also near-duplicates, not only equal texts");
   v("score", score, "the score that keep: best_score compares");
   v("sources", sources, "keep: source_order prefers these sources, the first most");
-  v("pairs", pairs, "write every verified pair of distinct texts to this file", base::PathKind::kPath);
+  v("pairs", pairs, "write every verified pair of distinct texts to this file", base::PathKind::kOutput);
 }
 
 void Deduplicate::prepare() {

@@ -136,7 +136,7 @@ std::string read_conversation(const json& record, Conversation& conversation) {
 void InstructOptions::visit(base::OptionVisitor& v) {
   v.positional("input", reading.input, "files or globs: .jsonl .json .csv, each also .zst or .gz; - is standard input");
   v.required("output", output, "folder for train.jsonl, validation.jsonl, dropped.jsonl and report.json",
-             base::PathKind::kPath);
+             base::PathKind::kOutput);
   v("validation_share", validation_share, "share of the conversations that go to validation.jsonl, chosen by hash");
   v("seed", seed, "another seed is another choice");
   v("clean", clean, "drop empty, refused, echoed and merged answers");

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/outputs.h"
 #include "curate/report.h"
 #include "curate/sweep.h"
 
@@ -24,7 +25,9 @@ int run_report(ReportOptions& options, base::Context& context) {
     nlohmann::json report = nlohmann::json::parse(base::read_file(path), nullptr, false);
     if (!report.is_object() || !report.contains("steps"))
       throw base::Error({"not the report of a run", path.string(), "", "what curate run writes", ""});
-    base::write_file(std::filesystem::path(folder) / "report.html", report_html(report));
+    const std::filesystem::path page = std::filesystem::path(folder) / "report.html";
+    base::check_outputs({page}, {path});
+    base::write_file(page, report_html(report));
     if (!context.quiet) print_table(context.err, report);
     if (context.json) context.out << report.dump(1) << "\n";
   }

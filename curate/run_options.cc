@@ -38,9 +38,9 @@ void RunOptions::visit(base::OptionVisitor& v, bool output_required) {
   reading.visit(v);
   const char* output_help = "folder for kept/, dropped/, quarantine/, report.json, report.html and run.yaml";
   if (output_required) {
-    v.required("output", output, output_help, base::PathKind::kPath);
+    v.required("output", output, output_help, base::PathKind::kOutput);
   } else {
-    v("output", output, output_help, base::PathKind::kPath);
+    v("output", output, output_help);  // named in a config, not written
   }
   v.list("steps", steps, step_registry(), "the steps in order; 'curate steps' lists them with their options");
   v.choice("format", format, {"jsonl", "parquet"}, "of kept/; dropped/ and quarantine/ are always .jsonl.zst");

@@ -26,7 +26,7 @@ ScoreOptions::ScoreOptions() {
 
 void ScoreOptions::visit(base::OptionVisitor& v) {
   reading.visit(v);
-  v.required("output", output, "file to write: .jsonl, .jsonl.zst or .jsonl.gz", base::PathKind::kPath);
+  v.required("output", output, "file to write: .jsonl, .jsonl.zst or .jsonl.gz", base::PathKind::kOutput);
   v.list("steps", steps, step_registry(),
          "the steps whose scores are wanted; the usual ones are language and textbook");
   v("values", values, "also every measured value of every step, under hornbook.values");

@@ -216,7 +216,7 @@ int run(TrainScorerOptions& options, base::Context& context) {
 
 void TrainScorerOptions::visit(base::OptionVisitor& v) {
   v.positional("input", input, "labelled records");
-  v.required("output", output, "the model to write", base::PathKind::kPath);
+  v.required("output", output, "the model to write", base::PathKind::kOutput);
   v.choice("kind", kind, {"style", "fasttext"},
            "style: how a text is written, better on new sources; fasttext: a fastText file (.ftz), its words");
   v("text_field", text_field, "the field that holds the text");

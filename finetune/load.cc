@@ -11,7 +11,7 @@ void ModelOptions::visit(base::OptionVisitor& v) {
   v("model", model,
     "a Hugging Face folder, a .gguf file or a name in the local cache; without it, the base that the adapter names",
     base::PathKind::kModel);
-  v("adapter", adapter, "an adapter folder, or the output folder of a training run", base::PathKind::kPath);
+  v("adapter", adapter, "an adapter folder, or the output folder of a training run", base::PathKind::kModel);
   v.choice("dtype", dtype, {"auto", "float32", "bfloat16"}, "type of the weights: auto is bfloat16 on CUDA");
   v.choice("device", device, {"auto", "cpu", "cuda"}, "where to compute");
   v("threads", threads, "CPU threads, 0 = one a core");

@@ -13,6 +13,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/outputs.h"
 #include "base/pipeline.h"
 #include "base/random.h"
 #include "base/text.h"
@@ -273,6 +274,7 @@ int run_train(TrainOptions& options, base::Context& context) {
   const lora::ModelFiles files(options.model);
   check_options(options, files.config());
   const fs::path output = options.output;
+  base::check_outputs({output}, {files.path()});  // a model by its hub name too
   base::prepare_output_folder(output, options.resume, options.overwrite);
   if (!fs::exists(output / "run.yaml")) base::write_file(output / "run.yaml", context.run_yaml);
 

@@ -16,7 +16,7 @@ void TrainOptions::visit(base::OptionVisitor& v) {
   v.positional("data", data, "training records: .jsonl, .json, .csv, .txt, also .zst or .gz; globs");
   v("validation_data", validation_data, "validation records, same formats", base::PathKind::kPath);
   v("validation_share", validation_share, "without --validation-data: this share of the examples validates");
-  v.required("output", output, "output folder: adapter, checkpoints, metrics, report", base::PathKind::kPath);
+  v.required("output", output, "output folder: adapter, checkpoints, metrics, report", base::PathKind::kOutput);
   v("steps", steps, "optimizer steps; 0: as many as --epochs needs");
   v("epochs", epochs, "passes over the data, when --steps is 0");
   v("max_length", max_length, "tokens of a packed row, and the most of one example");

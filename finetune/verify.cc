@@ -27,7 +27,7 @@ struct VerifyOptions {
     v.positional("models", models, "two models: the base, and what was merged or converted from it",
                  base::PathKind::kModel);
     v("adapter", adapter, "goes on the first model: an adapter folder, or the output folder of a training run",
-      base::PathKind::kPath);
+      base::PathKind::kModel);
     v.required("text", text, "a text file: what the two models read", base::PathKind::kPath);
     v("bound", bound, "largest relative difference that passes; 0: by the second model's type of weights");
     v("max_tokens", max_tokens, "compare at most so many tokens");

@@ -23,10 +23,11 @@ struct MergeOptions {
   bool overwrite = false;
   int threads = 0;
   void visit(base::OptionVisitor& v) {
-    v.positional("input", input, "a run of finetune train, or an adapter's folder");
+    v.positional("input", input, "a run of finetune train, or an adapter's folder", base::PathKind::kModel);
     v("base", base, "base model: a Hugging Face folder or a .gguf file; else the run's or the adapter's own",
       base::PathKind::kModel);
-    v("output", output, "folder for the result; else merged/ in the run or beside the adapter", base::PathKind::kPath);
+    v("output", output, "folder for the result; else merged/ in the run or beside the adapter",
+      base::PathKind::kOutput);
     v("format", format, "hf (a Hugging Face folder) or gguf; may be given twice for both");
     v("dtype", dtype, "float32, bfloat16, float16, q8_0 (gguf only), or auto: as the base, float16 if it is quantised");
     v("overwrite", overwrite, "replace an earlier result");
@@ -40,11 +41,11 @@ struct ExportOptions {
   std::string format = "gguf", base, output, dtype = "float32";
   bool bake_scale = false, overwrite = false;
   void visit(base::OptionVisitor& v) {
-    v.positional("input", input, "a run of finetune train, or an adapter's folder");
+    v.positional("input", input, "a run of finetune train, or an adapter's folder", base::PathKind::kModel);
     v.choice("format", format, {"gguf", "peft"}, "gguf (llama.cpp, Ollama) or peft (vLLM, SGLang, PEFT)");
     v("base", base, "base model, whose heads a gguf adapter must know; else the run's or the adapter's own",
       base::PathKind::kModel);
-    v("output", output, "the .gguf file or the folder; else beside the adapter", base::PathKind::kPath);
+    v("output", output, "the .gguf file or the folder; else beside the adapter", base::PathKind::kOutput);
     v("dtype", dtype, "float32 or float16 (gguf only)");
     v("bake_scale", bake_scale,
       "peft only: one rank and plain alpha / r for every module, for runtimes that drop rsLoRA and patterns");
@@ -59,9 +60,9 @@ struct ConvertOptions {
   bool overwrite = false;
   int threads = 0;
   void visit(base::OptionVisitor& v) {
-    v.positional("input", input, "a Hugging Face folder or a .gguf file");
+    v.positional("input", input, "a Hugging Face folder or a .gguf file", base::PathKind::kModel);
     v.required("output", output, "a name that ends in .gguf, or a folder for the Hugging Face form",
-               base::PathKind::kPath);
+               base::PathKind::kOutput);
     v("dtype", dtype, "float32, bfloat16, float16, q8_0 (gguf only), or auto: as it is, float16 if it is quantised");
     v("overwrite", overwrite, "replace an earlier result");
     v("threads", threads, "threads; 0: all there are");

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/outputs.h"
 #include "lora/commands.h"
 #include "lora/gguf_adapter.h"
 #include "lora/locate.h"
@@ -29,14 +30,13 @@ int run_export(ExportOptions& options, base::Context& context) {
   std::string next;
   if (gguf) {
     const ModelFiles base(base_model_of(folder, options.base, adapter.base_model));
+    base::check_outputs({output}, {folder, base.path()});
     prepare_file(output, options.overwrite);
     write_gguf_adapter(adapter, base, output, type);
     next = "llama-cli -m BASE.gguf --lora " + output.string() + "   (BASE.gguf: lora convert " + base.path().string() +
            " --output BASE.gguf)";
   } else {
-    std::error_code ignored;
-    if (fs::equivalent(output, folder, ignored))
-      throw base::UsageError({"the output is the input", output.string(), "", "another folder", ""});
+    base::check_outputs({output}, {folder});
     prepare_folder(output, options.overwrite, context.run_yaml);
     if (options.bake_scale) adapter = bake_scale(std::move(adapter));
     write_adapter(adapter, output);

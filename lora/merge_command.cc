@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/outputs.h"
 #include "base/progress.h"
 #include "base/text.h"
 #include "lora/commands.h"
@@ -80,6 +81,7 @@ int run_merge(MergeOptions& options, base::Context& context) {
 
   // A run holds adapter/, so both defaults are the folder merged/ beside the adapter.
   const fs::path output = options.output.empty() ? adapter_path.parent_path() / "merged" : fs::path(options.output);
+  base::check_outputs({output}, {adapter_path, base.path()});
   base::check_free_space(output, bytes);
   prepare_folder(output, options.overwrite, context.run_yaml);
   base::Progress progress(context.err, context.quiet, "lora: merging");
@@ -132,9 +134,7 @@ int run_convert(ConvertOptions& options, base::Context& context) {
     throw base::UsageError({"a Hugging Face folder cannot hold this type", "dtype", "q8_0",
                             "float32, bfloat16 or float16", "q8_0 needs an --output that ends in .gguf"});
   base::check_free_space(output, bytes);
-  std::error_code ignored;
-  if (fs::equivalent(output, base.path(), ignored))
-    throw base::UsageError({"the output is the input", output.string(), "", "another name", ""});
+  base::check_outputs({output}, {base.path()});
   base::Progress progress(context.err, context.quiet, "lora: converting");
   WriteOptions write{type, options.threads,
                      [&](double share) { progress.update(share, base::human_bytes(static_cast<double>(bytes))); }};

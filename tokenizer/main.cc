@@ -369,7 +369,7 @@ struct ConvertOptions {
   void visit(base::OptionVisitor& v) {
     v.required("model", model, "a .gguf file, or a Hugging Face folder", base::PathKind::kModel);
     v.required("output", output, "from a .gguf: the folder to write into; from a folder: the .gguf to write",
-               base::PathKind::kPath);
+               base::PathKind::kOutput);
   }
 };
 
