@@ -8,8 +8,10 @@
 #include <cmath>
 #include <filesystem>
 #include <set>
+#include <utility>
 
 #include "base/error.h"
+#include "base/suggestions.h"
 #include "base/text.h"
 
 namespace base {
@@ -36,37 +38,61 @@ bool parse_flag(const std::string& text) {
   throw UsageError({"not a valid value", "", shortened(text), "true or false", ""});
 }
 
+constexpr std::string_view kSizeUnits = "kmgt";  // each 1024 (or 1000) times the one before
+
+// "512M", "2GiB" (powers of 1024), "100MB" (powers of 1000), "1.5G", "64 k", "123".
 std::uint64_t parse_bytes(const std::string& text) {
-  const char* expected = "a size such as 512M or 2G";
-  if (text.empty()) throw UsageError({"not a valid value", "", text, expected, ""});
-  std::string digits = text;
-  int shift = 0;
-  switch (digits.back()) {
-    case 'k':
-    case 'K':
-      shift = 10;
-      break;
-    case 'm':
-    case 'M':
-      shift = 20;
-      break;
-    case 'g':
-    case 'G':
-      shift = 30;
-      break;
-    case 't':
-    case 'T':
-      shift = 40;
-      break;
+  const char* expected = "a size such as 512M, 100MB or 2GiB";
+  const auto refuse = [&] { throw UsageError({"not a valid value", "", shortened(text), expected, ""}); };
+  std::string unit, digits = text;
+  while (!digits.empty() && std::isalpha(static_cast<unsigned char>(digits.back())) != 0) {
+    unit.insert(unit.begin(), static_cast<char>(std::tolower(static_cast<unsigned char>(digits.back()))));
+    digits.pop_back();
   }
-  if (shift) digits.pop_back();
-  auto number = parse_number<std::uint64_t>(digits, expected);
-  if (number > (~std::uint64_t{0} >> shift)) throw UsageError({"not a valid value", "", text, expected, ""});
-  return number << shift;
+  digits = trim(digits);
+  std::uint64_t factor = 1;
+  if (!unit.empty() && unit != "b") {
+    const std::size_t power = kSizeUnits.find(unit[0]);
+    const std::string rest = unit.substr(1);
+    if (power == kSizeUnits.npos || (!rest.empty() && rest != "b" && rest != "ib")) refuse();
+    for (std::size_t i = 0; i <= power; ++i) factor *= rest == "b" ? 1000 : 1024;
+  }
+  if (digits.find_first_not_of("0123456789") == digits.npos) {
+    const auto number = parse_number<std::uint64_t>(digits, expected);
+    if (number > ~std::uint64_t{0} / factor) refuse();
+    return number * factor;
+  }
+  double number = 0;
+  const auto [end, error] =
+      std::from_chars(digits.data(), digits.data() + digits.size(), number, std::chars_format::fixed);
+  const double bytes = number * static_cast<double>(factor);
+  if (error != std::errc() || end != digits.data() + digits.size() || factor == 1 || !(bytes >= 0 && bytes < 1e19))
+    refuse();
+  return static_cast<std::uint64_t>(std::llround(std::min(bytes, 9e18)));
 }
+
+// The shortest text that reads back as the same size.
+std::string size_text(std::uint64_t bytes) {
+  std::size_t power = 0;
+  while (bytes > 0 && bytes % 1024 == 0 && power < kSizeUnits.size()) {
+    bytes /= 1024;
+    ++power;
+  }
+  std::string text = std::to_string(bytes);
+  if (power > 0) text += power == 1 ? 'k' : static_cast<char>(std::toupper(kSizeUnits[power - 1]));
+  return text;
+}
+
+constexpr const char* kCommandLine = "command line";
 
 // The shortest text that reads back as the same double.
 std::string to_text(double number) { return fmt::format("{}", number); }
+
+std::string flag_of(const Option& option) {
+  std::string flag = "--" + option.name;
+  std::replace(flag.begin(), flag.end(), '_', '-');
+  return flag;
+}
 
 const std::string& only(const std::vector<std::string>& values) {
   if (values.size() != 1) throw UsageError({"takes one value", "", join(values, " "), "exactly one", ""});
@@ -74,6 +100,83 @@ const std::string& only(const std::vector<std::string>& values) {
 }
 
 }  // namespace
+
+bool Range::holds(double number) const {
+  return (above_low ? number > low : number >= low) && (below_high ? number < high : number <= high);
+}
+
+std::string Range::text() const {
+  const bool has_low = std::isfinite(low), has_high = std::isfinite(high);
+  std::string text;
+  if (has_low && has_high && !above_low) {
+    text = to_text(low) + (below_high ? " to below " : " to ") + to_text(high);
+  } else {
+    if (has_low) text = above_low ? "above " + to_text(low) : to_text(low) + " or more";
+    if (has_high) text += (has_low ? ", " : "") + std::string(below_high ? "below " : "at most ") + to_text(high);
+  }
+  return text + (text.empty() || unit.empty() ? "" : " ") + unit;
+}
+
+Option& Option::at_least(double low) {
+  range.low = low;
+  return *this;
+}
+
+Option& Option::above(double low) {
+  range.above_low = true;
+  return at_least(low);
+}
+
+Option& Option::at_most(double high) {
+  range.high = high;
+  return *this;
+}
+
+Option& Option::below(double high) {
+  range.below_high = true;
+  return at_most(high);
+}
+
+Option& Option::unit(std::string_view name) {
+  range.unit = name;
+  return *this;
+}
+
+void Option::assign(const std::vector<std::string>& values, const std::string& where) {
+  const std::string numbers = range.text();
+  try {
+    const bool some = std::any_of(values.begin(), values.end(), [](const auto& value) { return !value.empty(); });
+    const bool gap = std::find(values.begin(), values.end(), "") != values.end();
+    if ((required && !some) || (is_list && path_kind != PathKind::kText && gap))
+      throw UsageError({"an empty value", "", "", help, ""});
+    set(values);
+    for (const std::string& value : values) {
+      if (numbers.empty()) break;
+      const double number = type == "size" ? static_cast<double>(parse_bytes(value)) : parse_double(value);
+      if (!range.holds(number)) throw UsageError({"out of range", "", shortened(value), numbers, ""});
+    }
+  } catch (const UsageError& error) {
+    ErrorFacts facts = error.facts();
+    facts.where = where;
+    if (!numbers.empty() && facts.expected != numbers) facts.expected += ", " + numbers;
+    throw UsageError(facts);
+  }
+  given = true;
+}
+
+std::string Option::description() const {
+  std::string text = help;
+  if (!choices.empty()) text += ": " + join(choices, ", ");
+  if (const std::string numbers = range.text(); !numbers.empty()) text += " (" + numbers + ")";
+  if (required) {
+    text += " (required)";
+  } else if (is_flag) {
+    text += fallback == "true" ? " [on; --no-... turns it off]" : "";
+  } else if (!fallback.empty()) {
+    text += " [" + shortened(fallback) + "]";
+  }
+  return text;
+}
 
 Option& OptionVisitor::push(std::string_view name, std::string_view help, const char* type, PathKind kind) {
   Option option;
@@ -133,7 +236,7 @@ Option& OptionVisitor::add(std::string_view name, std::string& field, std::strin
 Option& OptionVisitor::add(std::string_view name, ByteSize& field, std::string_view help, PathKind kind) {
   Option& option = push(name, help, "size", kind);
   option.set = [&field](const auto& values) { field.bytes = parse_bytes(only(values)); };
-  option.get = [&field] { return std::vector<std::string>{std::to_string(field.bytes)}; };
+  option.get = [&field] { return std::vector<std::string>{size_text(field.bytes)}; };
   return option;
 }
 
@@ -169,9 +272,8 @@ void OptionVisitor::choice(std::string_view name, std::string& field, std::vecto
   option.set = [&field, choices](const auto& values) {
     const std::string& value = only(values);
     if (std::find(choices.begin(), choices.end(), value) == choices.end()) {
-      std::string close = nearest(value, choices);
-      throw UsageError({"not a valid value", "", shortened(value), "one of " + join(choices, ", "),
-                        close.empty() ? "" : "did you mean '" + close + "'?"});
+      throw UsageError(
+          {"not a valid value", "", shortened(value), "one of " + join(choices, ", "), suggest_word(value, choices)});
     }
     field = value;
   };
@@ -215,24 +317,20 @@ Option& OptionSet::option_or_throw(const std::string& name, const std::string& w
     if (option.name == name) return option;
     names.push_back(option.name);
   }
-  std::string close = nearest(name, names);
-  throw UsageError({"unknown option", where, name, "",
-                    close.empty() ? "the help of this command lists every option" : "did you mean '" + close + "'?"});
+  if (where == kCommandLine) names.insert(names.end(), {"config", "preset", "quiet", "json", "help"});
+  const std::string advice = suggest_option(name, names);
+  throw UsageError({"unknown option", where, shortened(name), "",
+                    advice.empty() ? "the help of this command lists every option" : advice});
 }
 
 void OptionSet::check_required() const {
   for (const Option& option : visitor_.options_) {
     if (!option.required || option.given) continue;
-    std::string flag = option.name;
-    std::replace(flag.begin(), flag.end(), '_', '-');
-    throw UsageError({"missing option --" + flag, "", "", "", option.help});
+    throw UsageError({"missing option " + flag_of(option), "", "", "", option.help});
   }
 }
 
-void OptionSet::read_words(const std::vector<std::string>& words) {
-  namespace po = boost::program_options;
-  // Spelling is settled here (one letter for '-' and '_', flags without a word), so that Boost sees canonical words
-  // only.
+std::vector<std::string> OptionSet::canonical(const std::vector<std::string>& words) {
   std::vector<std::string> canonical;
   for (std::size_t i = 0; i < words.size(); ++i) {
     const std::string& word = words[i];
@@ -245,9 +343,11 @@ void OptionSet::read_words(const std::vector<std::string>& words) {
       canonical.push_back(word);
       continue;
     }
-    if (word[1] != '-') throw UsageError({"unknown option", "", word, "options that start with --", ""});
+    const bool output = (word == "-o" || word.starts_with("-o=")) && find("output") != nullptr;
+    if (word[1] != '-' && !output)
+      throw UsageError({"unknown option", kCommandLine, word, "options that start with --", ""});
     std::size_t equals = word.find('=');
-    std::string name = word.substr(2, equals == word.npos ? word.npos : equals - 2);
+    std::string name = output ? "output" : word.substr(2, equals == word.npos ? word.npos : equals - 2);
     std::replace(name.begin(), name.end(), '-', '_');
     if (find(name) == nullptr && name.starts_with("no_") && equals == word.npos) {
       const Option* negated = find(name.substr(3));
@@ -256,19 +356,26 @@ void OptionSet::read_words(const std::vector<std::string>& words) {
         continue;
       }
     }
-    Option& option = option_or_throw(name, "command line");
+    Option& option = option_or_throw(name, kCommandLine);
     if (option.is_flag) {
       canonical.push_back("--" + name + "=" + (equals == word.npos ? "true" : word.substr(equals + 1)));
-    } else if (equals != word.npos) {
-      canonical.push_back("--" + name);
-      canonical.push_back(word.substr(equals + 1));
-    } else {
-      if (i + 1 >= words.size()) throw UsageError({"missing value", "--" + name, "", option.help, ""});
-      canonical.push_back("--" + name);
-      canonical.push_back(words[++i]);
+      continue;
     }
+    if (equals == word.npos) {
+      // A flag in the place of a value is a forgotten value: `--output --overwrite`.
+      const bool missing = i + 1 >= words.size() || (words[i + 1].starts_with("--") && words[i + 1].size() > 2);
+      if (missing) throw UsageError({"missing value", flag_of(option), "", option.help, ""});
+    }
+    const std::string value = equals == word.npos ? words[++i] : word.substr(equals + 1);
+    if (value.empty() && option.path_kind != PathKind::kText)
+      throw UsageError({"an empty value", flag_of(option), "", option.help, "is a variable of the shell not set?"});
+    canonical.insert(canonical.end(), {"--" + name, value});
   }
+  return canonical;
+}
 
+void OptionSet::read_words(const std::vector<std::string>& words) {
+  namespace po = boost::program_options;
   po::options_description description;
   po::positional_options_description positional;
   for (const Option& option : visitor_.options_) {
@@ -280,7 +387,7 @@ void OptionSet::read_words(const std::vector<std::string>& words) {
   using Style = po::command_line_style::style_t;
   // allow_guessing (abbreviated flags) stays off: a script must not change its meaning when an option is added.
   int style = Style::allow_long | Style::long_allow_adjacent | Style::long_allow_next;
-  po::command_line_parser parser(canonical);
+  po::command_line_parser parser(canonical(words));
   parser.options(description).style(style).positional(positional);
   try {
     po::store(parser.run(), given);
@@ -292,51 +399,30 @@ void OptionSet::read_words(const std::vector<std::string>& words) {
   for (Option& option : visitor_.options_) {
     if (given.count(option.name) == 0) continue;
     const auto& values = given[option.name].as<std::vector<std::string>>();
-    try {
-      // A scalar given twice: the last one counts, as users of a wrapped command expect.
-      option.set(option.is_list ? values : std::vector<std::string>{values.back()});
-    } catch (const UsageError& error) {
-      ErrorFacts facts = error.facts();
-      facts.where = "--" + option.name;
-      throw UsageError(facts);
-    }
-    option.given = true;
+    if (!option.is_list && std::count(values.begin(), values.end(), values[0]) != std::ssize(values))
+      throw UsageError({"given more than once", flag_of(option), join(values, "' and '"), "one value", ""});
+    option.assign(option.is_list ? values : std::vector<std::string>{values.back()}, flag_of(option));
   }
 }
 
 std::string OptionSet::help() const {
   std::string text;
-  auto line = [&text](std::string left, const std::string& right) {
-    if (left.size() < 34) {
-      left.resize(34, ' ');
-      text += "  " + left + right + "\n";
-    } else {
-      text += "  " + left + "\n" + std::string(36, ' ') + right + "\n";
-    }
-  };
   std::set<std::string> of_steps;
   if (visitor_.list_)
     for (const NamedGroup& entry : *visitor_.list_) of_steps.insert(entry.label);
   for (const Option& option : visitor_.options_) {
     if (of_steps.count(option.name.substr(0, option.name.find('.')))) continue;
-    std::string flag = "--" + option.name;
-    std::replace(flag.begin(), flag.end(), '_', '-');
+    std::string flag = flag_of(option);
+    if (option.name == "output") flag += ", -o";
     if (!option.is_flag) {
       std::string word = option.type;
       if (option.is_list) word = option.path_kind == PathKind::kText ? "text ..." : "path ...";
       std::transform(word.begin(), word.end(), word.begin(), [](unsigned char c) { return std::toupper(c); });
       flag += " " + word;
     }
-    std::string help = option.help;
-    if (!option.choices.empty()) help += ": " + join(option.choices, ", ");
-    if (option.required) {
-      help += " (required)";
-    } else if (option.is_flag ? option.fallback == "true" : !option.fallback.empty()) {
-      help += option.is_flag ? " [on; --no-... turns it off]" : " [" + option.fallback + "]";
-    }
-    line(flag, help);
+    text += help_entry(flag, option.description());
   }
-  if (visitor_.list_) line(visitor_.list_name_ + ": (config file)", visitor_.list_help_);
+  if (visitor_.list_) text += help_entry(visitor_.list_name_ + ": (config file)", visitor_.list_help_);
   return text;
 }
 

@@ -7,7 +7,8 @@
 //     LoraOptions lora;
 //     void visit(base::OptionVisitor& v) {
 //       v.required("model", model, "base model: a Hugging Face folder or a .gguf file", base::PathKind::kModel);
-//       v("learning_rate", learning_rate, "peak rate, reached after warm-up");
+//       v("learning_rate", learning_rate, "peak rate, reached after warm-up").above(0);
+//       v("max_length", max_length, "the longest example").at_least(2).unit("tokens");
 //       v.group("lora", lora);                              // --lora.rank, lora: {rank: 16}
 //     }
 //   };
@@ -17,6 +18,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <map>
 #include <memory>
 #include <string>
@@ -26,7 +28,7 @@
 
 namespace base {
 
-/// A number of bytes, written "2G", "512M", "64k" or "123" (powers of 1024).
+/// A number of bytes, written "123", "64k", "512M" or "2GiB" (powers of 1024), "100MB" (powers of 1000).
 struct ByteSize {
   std::uint64_t bytes = 0;
 };
@@ -56,7 +58,18 @@ struct NamedGroup {
 /// What can stand in such a list: name -> a fresh group with its defaults.
 using GroupRegistry = std::map<std::string, std::function<std::unique_ptr<OptionGroup>()>>;
 
-/// One option, bound to the field it sets. Made by OptionVisitor.
+/// Which numbers an option takes.
+struct Range {
+  double low = -std::numeric_limits<double>::infinity(), high = std::numeric_limits<double>::infinity();
+  bool above_low = false, below_high = false;  ///< the ends themselves are outside
+  std::string unit;                            ///< "tokens"
+  bool holds(double number) const;
+  /// "1 or more tokens", "above 0, at most 1"; "" for any number
+  std::string text() const;
+};
+
+/// One option, bound to the field it sets. Made by OptionVisitor. What it takes is said once, where it is declared:
+/// the check, the help and the error come from there.
 struct Option {
   std::string name;      ///< full name with '_': "lora.rank"
   std::string help;      ///< one line; the default is added by the help printer
@@ -67,22 +80,39 @@ struct Option {
   bool is_flag = false;     ///< takes no separate word
   bool is_list = false;     ///< may be given several times
   PathKind path_kind = PathKind::kText;
-  std::vector<std::string> choices;                          ///< empty: any value
-  std::function<void(const std::vector<std::string>&)> set;  ///< throws UsageError without `where`
-  std::function<std::vector<std::string>()> get;             ///< the value now, one string for a scalar
+  Range range;
+  std::vector<std::string> choices;  ///< empty: any value
+  std::function<void(const std::vector<std::string>&)>
+      set;                                        ///< throws UsageError without `where`; `range` is unchecked
+  std::function<std::vector<std::string>()> get;  ///< the value now, one string for a scalar
   bool given = false;
+
+  Option& at_least(double low);
+  Option& above(double low);
+  Option& at_most(double high);
+  Option& below(double high);
+  Option& between(double low, double high) { return at_least(low).at_most(high); }
+  Option& unit(std::string_view name);
+  /// Sets the field when every check passes. Throws UsageError with `where`.
+  void assign(const std::vector<std::string>& values, const std::string& where);
+  /// The help with choices, range and default: "zstd level (1 to 19) [3]"
+  std::string description() const;
 };
 
 /// Collects the options of a struct. A struct's `visit` is called once per collection.
 class OptionVisitor {
  public:
+  /// The Option holds until the next one is added.
   template <class T>
-  void operator()(std::string_view name, T& field, std::string_view help, PathKind kind = PathKind::kText) {
-    add(name, field, help, kind);
+  Option& operator()(std::string_view name, T& field, std::string_view help, PathKind kind = PathKind::kText) {
+    return add(name, field, help, kind);
   }
+  /// Must be given, and not be empty.
   template <class T>
-  void required(std::string_view name, T& field, std::string_view help, PathKind kind = PathKind::kText) {
-    add(name, field, help, kind).required = true;
+  Option& required(std::string_view name, T& field, std::string_view help, PathKind kind = PathKind::kText) {
+    Option& option = add(name, field, help, kind);
+    option.required = true;
+    return option;
   }
   /// Also filled by the words without a flag, in order. At most one per command.
   void positional(std::string_view name, std::vector<std::string>& field, std::string_view help,
@@ -135,13 +165,13 @@ class OptionSet {
   /// Reads a YAML text; errors and relative paths refer to `file`. Throws UsageError with file:line, the key and a
   /// suggestion.
   void read_yaml(const std::string& text, const std::string& file);
-  /// Reads the words after the command. `extra` are further options (the program's own). Throws UsageError.
+  /// Reads the words after the command; -o is --output. Throws UsageError.
   void read_words(const std::vector<std::string>& words);
   /// Throws UsageError naming the first required option that nothing set.
   void check_required() const;
   /// All options as a YAML text that read_yaml reads back; paths are absolute.
   std::string to_yaml() const;
-  /// "  --learning-rate NUMBER   peak rate ... [0.0002]" lines.
+  /// "  --learning-rate NUMBER   peak rate ... (above 0) [0.0002]" lines, 80 columns wide.
   std::string help() const;
   /// The option called `name` (with '_'), or nullptr.
   const Option* find(std::string_view name) const;
@@ -149,6 +179,8 @@ class OptionSet {
 
  private:
   void collect();
+  /// The words with every flag in its full spelling and its value a word of its own.
+  std::vector<std::string> canonical(const std::vector<std::string>& words);
   Option& option_or_throw(const std::string& name, const std::string& where);
 
   std::function<void(OptionVisitor&)> visit_;

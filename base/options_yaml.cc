@@ -4,9 +4,11 @@
 
 #include <filesystem>
 #include <map>
+#include <set>
 
 #include "base/error.h"
 #include "base/options.h"
+#include "base/suggestions.h"
 #include "base/text.h"
 #include "base/unicode.h"
 
@@ -49,14 +51,20 @@ std::string in_quotes(const std::string& value) {
 }  // namespace
 
 void OptionSet::read_yaml(const std::string& text, const std::string& file) {
-  YAML::Node root;
+  std::vector<YAML::Node> documents;
   try {
-    root = YAML::Load(text);
-  } catch (const YAML::ParserException& error) {
+    documents = YAML::LoadAll(text);
+  } catch (const YAML::Exception& error) {
     throw UsageError({"not valid YAML: " + error.msg, fmt::format("{}:{}", file, error.mark.line + 1), "", "", ""});
   }
-  if (root.IsNull()) return;
-  if (!root.IsMap()) throw UsageError({"a config file holds 'option: value' lines", file, "", "a mapping", ""});
+  const char* expected = "'option: value' lines";
+  if (documents.size() > 1)
+    throw UsageError(
+        {"the config file holds more than one document", at(file, documents[1]), "", "one, without '---'", ""});
+  if (documents.empty() || documents[0].IsNull())
+    throw UsageError({"the config file holds no options", file, "", expected, "is it empty, or all comments?"});
+  const YAML::Node root = documents[0];
+  if (!root.IsMap()) throw UsageError({"not a config file", file, "", expected, ""});
 
   auto set = [&](const std::string& name, const YAML::Node& key, const YAML::Node& value) {
     Option& option = option_or_throw(name, at(file, key));
@@ -70,23 +78,17 @@ void OptionSet::read_yaml(const std::string& text, const std::string& file) {
     } else if (value.IsScalar()) {
       values.push_back(absolute_path(value.Scalar(), option.path_kind, file));
     } else {
-      throw UsageError({"has no value", at(file, key), name, option.help, ""});
+      throw UsageError(
+          {"'" + name + "' has no value", at(file, key), "", option.help, "write one, or delete the line"});
     }
-    try {
-      option.set(values);
-    } catch (const UsageError& error) {
-      ErrorFacts facts = error.facts();
-      facts.where = at(file, value) + ": " + name;
-      throw UsageError(facts);
-    }
-    option.given = true;
+    option.assign(values, at(file, value) + ": " + name);
   };
+  std::set<std::string> seen;  // also what is written both as `lora: {rank: 8}` and `lora.rank: 8`
   std::function<void(const std::string&, const YAML::Node&)> walk = [&](const std::string& prefix,
                                                                         const YAML::Node& map) {
-    std::map<std::string, int> seen;
     for (const auto& entry : map) {
       std::string name = prefix + entry.first.Scalar();
-      if (seen[name]++) throw UsageError({"the key stands twice", at(file, entry.first), name, "", ""});
+      if (!seen.insert(name).second) throw UsageError({"the key stands twice", at(file, entry.first), name, "", ""});
       if (name == visitor_.list_name_) continue;
       if (entry.second.IsMap()) {
         bool known = false;
@@ -119,9 +121,8 @@ void OptionSet::read_yaml(const std::string& text, const std::string& file) {
       if (found == visitor_.registry_->end()) {
         std::vector<std::string> names;
         for (const auto& [known, make] : *visitor_.registry_) names.push_back(known);
-        std::string close = nearest(name, names);
         throw UsageError({"unknown name in " + visitor_.list_name_, at(file, key), name, "one of " + join(names, ", "),
-                          close.empty() ? "" : "did you mean '" + close + "'?"});
+                          suggest_word(name, names)});
       }
       int number = ++count[name];
       std::string label = number == 1 ? name : fmt::format("{}#{}", name, number);

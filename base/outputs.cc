@@ -62,7 +62,7 @@ Inputs look_at(const std::vector<std::string>& names) {
 }
 
 [[noreturn]] void refuse(const std::string& what, const std::string& output, const Input& input) {
-  throw UsageError({what, output, input.name, "another output", "nothing was touched"});
+  throw UsageError({what + " '" + input.name + "'", output, "", "", "nothing was touched; choose another output"});
 }
 
 bool lies_in(const fs::path& path, const fs::path& folder) {
@@ -73,12 +73,12 @@ void check_file(const std::string& output, const fs::path& place, const Inputs& 
   for (const std::string& written : {output, output + ".part"}) {
     const std::optional<Identity> identity = identity_of(fs::path(written));
     const auto input = identity ? inputs.find(*identity) : inputs.end();
-    if (input != inputs.end()) refuse("the output would overwrite an input", written, input->second);
+    if (input != inputs.end()) refuse("the output would overwrite the input", written, input->second);
   }
   // What is written first may have a name of its own: model.ftz.txt.part.
   for (const auto& [identity, input] : inputs)
     if (input.place.native().starts_with(place.native() + ".") && input.place.extension() == ".part")
-      refuse("the output would overwrite an input", output, input);
+      refuse("the output would overwrite the input", output, input);
 }
 
 void check_folder(const std::string& output, const Inputs& inputs) {
@@ -86,7 +86,9 @@ void check_folder(const std::string& output, const Inputs& inputs) {
   std::vector<fs::path> folders = {fs::canonical(output, error)};
   auto check_places = [&](const fs::path& folder) {
     for (const auto& [identity, input] : inputs)
-      if (lies_in(input.place, folder)) refuse("the output folder is an input or holds one", output, input);
+      if (lies_in(input.place, folder))
+        refuse(input.place == folder ? "the output folder is the input" : "the output folder holds the input", output,
+               input);
   };
   check_places(folders[0]);
   // Links in it to an input, of both kinds; a linked folder is looked at by its place.
@@ -100,7 +102,7 @@ void check_folder(const std::string& output, const Inputs& inputs) {
       continue;
     }
     const auto input = inputs.find(*identity);
-    if (input != inputs.end()) refuse("the output folder holds a link to an input", output, input->second);
+    if (input != inputs.end()) refuse("the output folder holds a link to the input", output, input->second);
   }
 }
 

@@ -4,12 +4,12 @@
 #include <fmt/ostream.h>
 
 #include <csignal>
-#include <fstream>
 #include <iostream>
-#include <sstream>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/outputs.h"
+#include "base/suggestions.h"
 #include "base/text.h"
 
 namespace base {
@@ -24,7 +24,7 @@ struct CommonOptions {
 void print_help(const Program& program, std::ostream& out) {
   fmt::print(out, "{} - {}\n\nUsage: {} COMMAND [--config FILE.yaml] [--option value ...] [INPUT ...]\n\nCommands:\n",
              program.name, program.summary, program.name);
-  for (const Command& command : program.commands) fmt::print(out, "  {:<14}{}\n", command.name, command.summary);
+  for (const Command& command : program.commands) out << help_entry(command.name, command.summary);
   fmt::print(out, "\n'{} help COMMAND' lists a command's options. '{} --version' prints the version.\n", program.name,
              program.name);
 }
@@ -36,15 +36,14 @@ void print_command_help(const Program& program, const Command& command, std::ost
     if (option.positional) words = " [INPUT ...]";
   fmt::print(out, "{} {} - {}\n\nUsage: {} {} [--option value ...]{}\n\nOptions:\n{}", program.name, command.name,
              command.summary, program.name, command.name, words, bound.set->help());
-  fmt::print(out, "\nCommon options:\n  {:<34}{}\n", "--config PATH",
-             "a YAML file of the options above; flags override it");
+  out << "\nCommon options:\n" << help_entry("--config PATH", "a YAML file of the options above; flags override it");
   if (!command.presets.empty()) {
     std::string names;
     for (const auto& [name, text] : command.presets) names += (names.empty() ? "" : ", ") + name;
-    fmt::print(out, "  {:<34}{}\n", "--preset TEXT", "a ready-made config: " + names);
+    out << help_entry("--preset TEXT", "a ready-made config: " + names);
   }
-  fmt::print(out, "  {:<34}{}\n  {:<34}{}\n", "--quiet", "no progress and no summary", "--json",
-             "the result as JSON on standard output");
+  out << help_entry("--quiet", "no progress and no summary")
+      << help_entry("--json", "the result as JSON on standard output");
   if (!command.example.empty()) fmt::print(out, "\nExample:\n  {}\n", command.example);
 }
 
@@ -54,9 +53,9 @@ const Command& command_or_throw(const Program& program, const std::string& name)
     if (command.name == name) return command;
     names.push_back(command.name);
   }
-  std::string close = nearest(name, names);
-  throw UsageError({"unknown command", program.name, name, "one of " + join(names, ", "),
-                    close.empty() ? "" : "did you mean '" + close + "'?"});
+  if (name.starts_with("-"))
+    throw UsageError({"a command comes first, then its options", "", name, "one of " + join(names, ", "), ""});
+  throw UsageError({"unknown command", "", shortened(name), "one of " + join(names, ", "), suggest_word(name, names)});
 }
 
 // Takes --config, --preset, --quiet and --json out of `words`.
@@ -71,14 +70,13 @@ CommonOptions take_common(std::vector<std::string>& words, bool has_presets) {
     }
     auto valued = [&](const char* flag, std::string& target) {
       std::string prefix = std::string(flag) + "=";
-      if (word.starts_with(prefix)) {
-        target = word.substr(prefix.size());
-      } else if (word == flag) {
-        if (i + 1 >= words.size()) throw UsageError({"missing value", flag, "", "", ""});
-        target = words[++i];
-      } else {
-        return false;
-      }
+      if (word != flag && !word.starts_with(prefix)) return false;
+      const bool missing = word == flag && (i + 1 >= words.size() || words[i + 1].starts_with("--"));
+      const std::string value = missing ? "" : word == flag ? words[++i] : word.substr(prefix.size());
+      if (value.empty()) throw UsageError({"missing value", flag, "", "", ""});
+      if (!target.empty() && target != value)
+        throw UsageError({"given more than once", flag, target + "' and '" + value, "one value", ""});
+      target = value;
       return true;
     };
     if (word == "--quiet") {
@@ -93,6 +91,14 @@ CommonOptions take_common(std::vector<std::string>& words, bool has_presets) {
   return common;
 }
 
+std::string config_text(const std::string& path) {
+  try {
+    return read_file(path);
+  } catch (const Error& error) {
+    throw UsageError({"the config file: " + error.facts().what, path, "", "", ""});
+  }
+}
+
 int run_command(const Program& program, const Command& command, std::vector<std::string> words) {
   CommonOptions common = take_common(words, !command.presets.empty());
   Command::Bound bound = command.bind();
@@ -101,15 +107,13 @@ int run_command(const Program& program, const Command& command, std::vector<std:
     if (found == command.presets.end()) {
       std::vector<std::string> names;
       for (const auto& [name, text] : command.presets) names.push_back(name);
-      throw UsageError({"unknown preset", "--preset", common.preset, "one of " + join(names, ", "), ""});
+      throw UsageError({"unknown preset", "--preset", common.preset, "one of " + join(names, ", "),
+                        suggest_word(common.preset, names)});
     }
     bound.set->read_yaml(found->second, "preset " + common.preset);
   }
   if (!common.config.empty()) {
-    std::ifstream file(common.config);
-    std::stringstream text;
-    if (!file || !(text << file.rdbuf())) throw UsageError({"cannot read the config file", common.config, "", "", ""});
-    bound.set->read_yaml(text.str(), common.config);
+    bound.set->read_yaml(config_text(common.config), common.config);
   }
   bound.set->read_words(words);
   bound.set->check_required();

@@ -79,9 +79,15 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
 
 }  // namespace
 
+namespace {
+std::size_t count_characters(std::string_view text) {
+  return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; }));
+}
+}  // namespace
+
 std::string nearest(std::string_view word, std::span<const std::string> candidates) {
   std::string best;
-  std::size_t best_distance = std::max<std::size_t>(2, word.size() / 3) + 1;
+  std::size_t best_distance = std::min(std::max<std::size_t>(1, word.size() / 3) + 1, word.size());
   for (const std::string& candidate : candidates) {
     std::size_t distance = edit_distance(word, candidate);
     if (distance < best_distance) {
@@ -90,6 +96,34 @@ std::string nearest(std::string_view word, std::span<const std::string> candidat
     }
   }
   return best;
+}
+
+std::string help_entry(std::string_view left, std::string_view right) {
+  constexpr std::size_t kIndent = 2, kLeft = 28, kWidth = 80;
+  std::string text = std::string(kIndent, ' ') + std::string(left);
+  std::size_t column = kIndent + left.size();
+  auto new_line = [&] {
+    text += '\n' + std::string(kIndent + kLeft, ' ');
+    column = kIndent + kLeft;
+  };
+  if (left.size() >= kLeft) {
+    new_line();
+  } else {
+    text += std::string(kLeft - left.size(), ' ');
+    column = kIndent + kLeft;
+  }
+  bool first = true;
+  for (const std::string& word : split(right, ' ')) {
+    const std::size_t size = count_characters(word);
+    if (!first && column + 1 + size > kWidth) {
+      new_line();
+      first = true;
+    }
+    text += first ? word : " " + word;
+    column += size + (first ? 0 : 1);
+    first = false;
+  }
+  return text + '\n';
 }
 
 std::string human_bytes(double bytes) {

@@ -17,9 +17,11 @@ std::size_t count_byte(std::string_view text, char byte);
 /// Does `part`, of at least two bytes, occur? Quick where its first and last bytes are rarely that far apart.
 bool contains(std::string_view text, std::string_view part);
 std::string join(std::span<const std::string> parts, std::string_view separator);
-/// The candidate nearest to `word` by Damerau-Levenshtein distance, or "" when none is near
-/// (distance above a third of the word's length, at least 2).
+/// The candidate nearest to `word` by Damerau-Levenshtein distance, or "" when none is near: a third of the word's
+/// letters may differ, at least 1 but never all of them.
 std::string nearest(std::string_view word, std::span<const std::string> candidates);
+/// A line of help, or more where it does not fit into 80 columns: `left`, then `right` in a column of its own.
+std::string help_entry(std::string_view left, std::string_view right);
 /// "1.5 GB" (powers of 1000); "12,345"; "1 h 02 min", "3.2 s".
 std::string human_bytes(double bytes);
 std::string human_count(std::uint64_t count);

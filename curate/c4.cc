@@ -120,12 +120,14 @@ std::string without_citations(std::string_view line) {
 
 void C4::visit(base::OptionVisitor& v) {
   semantics.visit(v, {"datatrove-0.10", "datatrove-0.2", "tensorflow-datasets"});
-  v("max_document_length", max_document_length, "drop documents of more characters (0: off)");
+  v("max_document_length", max_document_length, "drop documents of more characters (0: off)")
+      .at_least(0)
+      .unit("characters");
   v("filter_no_terminal_punct", filter_no_terminal_punct,
     "drop lines that do not end in . ? ! \" or (not tensorflow-datasets) '");
-  v("min_num_sentences", min_num_sentences, "fewest sentences of a document (-1: off)");
-  v("min_words_per_line", min_words_per_line, "drop lines of fewer words (-1: off)");
-  v("max_word_length", max_word_length, "drop lines with a longer word (-1: off)");
+  v("min_num_sentences", min_num_sentences, "fewest sentences of a document (-1: off)").at_least(-1);
+  v("min_words_per_line", min_words_per_line, "drop lines of fewer words (-1: off)").at_least(-1);
+  v("max_word_length", max_word_length, "drop lines with a longer word (-1: off)").at_least(-1);
   v("remove_citations", remove_citations, "remove [1], [edit] and [citation needed]");
   v("filter_lorem_ipsum", filter_lorem_ipsum, "drop documents with \"lorem ipsum\"");
   v("filter_javascript", filter_javascript, "drop lines with \"javascript\"");

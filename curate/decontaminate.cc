@@ -57,9 +57,9 @@ void hash_benchmark_words(std::string_view text, std::vector<std::uint64_t>& has
 void Decontaminate::visit(base::OptionVisitor& v) {
   v("against", against, "files or globs of benchmark records", base::PathKind::kPath);
   v("fields", fields, "fields of the benchmarks that are items (default: every text)");
-  v("n", n, "words in a row that a document must share with an item");
-  v("min_words", min_words, "items of fewer words are left out");
-  v("min_overlap", min_overlap, "share of an item's words that must stand in the document, in order");
+  v("n", n, "words in a row that a document must share with an item").at_least(2).unit("words");
+  v("min_words", min_words, "items of fewer words are left out").at_least(1);
+  v("min_overlap", min_overlap, "share of an item's words that must stand in the document, in order").between(0, 1);
 }
 
 void Decontaminate::add_item(std::string_view text, std::uint32_t benchmark, std::uint64_t line) {
@@ -79,10 +79,6 @@ void Decontaminate::prepare() {
   if (against.empty()) {
     throw base::UsageError(
         base::ErrorFacts{"no benchmarks", "decontaminate.against", "", "files of benchmark records", ""});
-  }
-  if (n < 2 || min_words < 1 || !(min_overlap >= 0 && min_overlap <= 1)) {
-    throw base::UsageError(base::ErrorFacts{"a number is out of range", "decontaminate", "",
-                                            "n at least 2, min_words at least 1, min_overlap 0 to 1", ""});
   }
   benchmarks_.clear(), reasons_.clear(), items_.clear(), grams_.clear(), lengths_.clear();
   std::vector<std::string> files = base::expand_inputs(against);

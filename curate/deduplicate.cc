@@ -16,23 +16,17 @@
 namespace curate {
 
 void Deduplicate::visit(base::OptionVisitor& v) {
-  v("threshold", threshold, "Jaccard similarity of the shingle sets from which two documents are duplicates");
+  v("threshold", threshold, "Jaccard similarity of the shingle sets from which two documents are duplicates")
+      .above(0)
+      .at_most(1);
   v.choice("keep", keep, {"first", "longest", "best_score", "newest", "source_order"}, "which copy is kept");
   v.choice("shingle", shingle, {"word", "datatrove"},
            "words are runs of \\w of the lower-cased text, or datatrove's English words of its simplify_text");
-  v("words", words, "words in a shingle");
+  v("words", words, "words in a shingle").between(1, 100);
   v("near", near, "also near-duplicates, not only equal texts");
   v("score", score, "the score that keep: best_score compares");
   v("sources", sources, "keep: source_order prefers these sources, the first most");
   v("pairs", pairs, "write every verified pair of distinct texts to this file", base::PathKind::kOutput);
-}
-
-void Deduplicate::prepare() {
-  if (!(threshold > 0 && threshold <= 1))
-    throw base::UsageError({"not a valid value", "deduplicate.threshold", std::to_string(threshold),
-                            "above 0, at most 1", "0.8 is usual"});
-  if (words < 1 || words > 100)
-    throw base::UsageError({"not a valid value", "deduplicate.words", std::to_string(words), "1 to 100", ""});
 }
 
 Verdict Deduplicate::apply(Document&, std::vector<Measure>*) const { return {}; }

@@ -26,7 +26,6 @@ class Deduplicate : public Step {
   std::string pairs;
 
   void visit(base::OptionVisitor& v) override;
-  void prepare() override;  ///< throws UsageError for a threshold or word count out of range
   Verdict apply(Document& document, std::vector<Measure>* measures = nullptr) const override;
 };
 

@@ -121,7 +121,6 @@ class Gathered {
 
 int run_duplicates(DuplicatesOptions& options, base::Context& context) {
   const Deduplicate& deduplicate = options.deduplicate;
-  options.deduplicate.prepare();
   if (deduplicate.keep == "best_score")
     throw base::UsageError({"there are no scores here", "--keep", "best_score", "another policy", "see curate run"});
   const std::vector<std::string> files = options.reading.files();

@@ -23,7 +23,7 @@ void ExplainOptions::visit(base::OptionVisitor& v) {
   pipeline.visit(v, false);
   v("run", run, "output folder of a run: its steps and input are used", base::PathKind::kPath);
   v("id", id, "id of the document");
-  v("number", number, "without an id: which document of the input, from 1");
+  v("number", number, "without an id: which document of the input, from 1").at_least(1);
 }
 
 namespace {

@@ -14,13 +14,13 @@ using namespace character;
 
 void FineWeb::visit(base::OptionVisitor& v) {
   semantics.visit(v, {"datatrove-0.10", "datatrove-0.2"});
-  v("line_punct_thr", line_punct_thr, "smallest share of lines that end in punctuation");
+  v("line_punct_thr", line_punct_thr, "smallest share of lines that end in punctuation").between(0, 1);
   v("line_punct_exclude_zero", line_punct_exclude_zero, "keep documents in which no line at all ends in punctuation");
   v("stop_chars", stop_chars, "what a line may end in (default: 150 marks of all scripts; datatrove-0.2: . ' \" ! ?)");
-  v("short_line_thr", short_line_thr, "largest share of short lines");
-  v("short_line_length", short_line_length, "a line of at most so many characters is short");
-  v("char_duplicates_ratio", char_duplicates_ratio, "largest share of characters in repeated lines");
-  v("new_line_ratio", new_line_ratio, "most line breaks for each word");
+  v("short_line_thr", short_line_thr, "largest share of short lines").between(0, 1);
+  v("short_line_length", short_line_length, "a line of at most so many characters is short").at_least(0);
+  v("char_duplicates_ratio", char_duplicates_ratio, "largest share of characters in repeated lines").between(0, 1);
+  v("new_line_ratio", new_line_ratio, "most line breaks for each word").at_least(0);
 }
 
 bool FineWeb::ends_well(std::string_view line) const {

@@ -137,7 +137,9 @@ void InstructOptions::visit(base::OptionVisitor& v) {
   v.positional("input", reading.input, "files or globs: .jsonl .json .csv, each also .zst or .gz; - is standard input");
   v.required("output", output, "folder for train.jsonl, validation.jsonl, dropped.jsonl and report.json",
              base::PathKind::kOutput);
-  v("validation_share", validation_share, "share of the conversations that go to validation.jsonl, chosen by hash");
+  v("validation_share", validation_share, "share of the conversations that go to validation.jsonl, chosen by hash")
+      .at_least(0)
+      .below(1);
   v("seed", seed, "another seed is another choice");
   v("clean", clean, "drop empty, refused, echoed and merged answers");
   v("unique", unique, "drop a conversation whose first question was seen before");
@@ -245,9 +247,6 @@ std::string chat_line(const Conversation& conversation, const json& record, cons
 }  // namespace
 
 int run_instruct(InstructOptions& options, base::Context& context) {
-  if (!(options.validation_share >= 0 && options.validation_share < 1))
-    throw base::UsageError({"not a valid value", "--validation-share", fmt::format("{}", options.validation_share),
-                            "0 to less than 1", ""});
   const std::vector<std::string> files = options.reading.files();
   const fs::path output(options.output);
   base::prepare_output_folder(output, false, options.overwrite);

@@ -14,7 +14,7 @@ namespace curate {
 
 void Language::visit(base::OptionVisitor& v) {
   v("keep", keep, "languages that are kept, as the model names them");
-  v("min_score", min_score, "a probability above this keeps a document");
+  v("min_score", min_score, "a probability above this keeps a document").between(0, 1);
   v("model", model, "a fastText model (default: lid.176.ftz, found or fetched by scripts/install.sh)",
     base::PathKind::kPath);
 }

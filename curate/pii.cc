@@ -12,7 +12,7 @@ void Pii::visit(base::OptionVisitor& v) {
     v.choice(kPiiNames[i], action[i], {"mask", "count", "off"}, std::string("what is done with ") + kHelp[i]);
   }
   v("private_ips", private_ips, "also private, local and documentation addresses");
-  v("max_finds", max_finds, "drop documents with more finds (0: off)");
+  v("max_finds", max_finds, "drop documents with more finds (0: off)").at_least(0);
 }
 
 Verdict Pii::apply(Document& document, std::vector<Measure>* measures) const {

@@ -87,8 +87,6 @@ Run::Run(RunOptions& options, base::Context& context)
       threads_(base::thread_count(options.reading.threads)),
       files_(options.reading.files()),
       progress_(context.err, context.quiet, "curate run") {
-  if (options.level < 1 || options.level > 19)
-    throw base::UsageError({"not a valid value", "--level", std::to_string(options.level), "1 to 19", ""});
   const bool reads_parquet = std::any_of(
       files_.begin(), files_.end(), [](const std::string& file) { return base::record_format(file) == "parquet"; });
   if (reads_parquet || parquet()) base::require_parquet();

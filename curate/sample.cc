@@ -1,6 +1,5 @@
 #include "curate/sample.h"
 
-#include "base/error.h"
 #include "base/random.h"
 #include "curate/judge.h"
 #include "curate/words.h"
@@ -8,14 +7,8 @@
 namespace curate {
 
 void Sample::visit(base::OptionVisitor& v) {
-  v("rate", rate, "share of the documents that is kept");
+  v("rate", rate, "share of the documents that is kept").between(0, 1);
   v("seed", seed, "another seed, another sample");
-}
-
-void Sample::prepare() {
-  if (!(rate >= 0 && rate <= 1)) {
-    throw base::UsageError(base::ErrorFacts{"not a share", "sample.rate", std::to_string(rate), "0 to 1", ""});
-  }
 }
 
 Verdict Sample::apply(Document& document, std::vector<Measure>* measures) const {

@@ -15,7 +15,6 @@ class Sample : public Step {
   std::int64_t seed = 0;
 
   void visit(base::OptionVisitor& v) override;
-  void prepare() override;  ///< throws UsageError for a rate outside 0 to 1
   Verdict apply(Document& document, std::vector<Measure>* measures = nullptr) const override;
 };
 

@@ -169,6 +169,7 @@ int run_steps(StepsOptions&, base::Context& context) {
                            {"type", option.type},
                            {"default", option.fallback},
                            {"help", option.help},
+                           {"range", option.range.text()},
                            {"choices", option.choices}});
     }
     context.out << all.dump(1) << "\n";
@@ -179,10 +180,7 @@ int run_steps(StepsOptions&, base::Context& context) {
     base::OptionSet set(*group);
     fmt::print(context.out, "{}\n", name);
     for (const base::Option& option : set.options()) {
-      std::string left = option.name, right = option.help;
-      if (!option.choices.empty()) right += ": " + base::join(option.choices, ", ");
-      if (!option.fallback.empty()) right += " [" + base::shortened(option.fallback) + "]";
-      fmt::print(context.out, "  {:<30} {}\n", left, right);
+      context.out << base::help_entry(option.name, option.description());
     }
   }
   return 0;

@@ -226,21 +226,24 @@ void TrainScorerOptions::visit(base::OptionVisitor& v) {
   v("group_field", group_field, "the field that names the source; some sources are held out as a whole");
   v("split_field", split_field, "a field whose value 'test' holds a record out; else records are chosen by their hash");
   v("where", where, "only records with FIELD=VALUE");
-  v("per_group", per_group, "at most so many records of a group and a label (0: all)");
-  v("held_out", held_out, "share of records held out to measure on unseen documents");
+  v("per_group", per_group, "at most so many records of a group and a label (0: all)").at_least(0);
+  v("held_out", held_out, "share of records held out to measure on unseen documents").at_least(0).below(1);
   v("unseen_groups", unseen_groups,
-    "fasttext: share of groups held out to measure on unseen groups (style: all, in turn)");
+    "fasttext: share of groups held out to measure on unseen groups (style: all, in turn)")
+      .at_least(0)
+      .below(1);
   v("seed", seed, "chooses what is held out, and starts the training");
-  v("target_precision", target_precision, "style: the recommended min-score keeps so many good among the kept");
+  v("target_precision", target_precision, "style: the recommended min-score keeps so many good among the kept")
+      .between(0, 1);
   v("note", note, "style: a line stored in the model: what it was trained on");
-  v("dimension", dimension, "fasttext: length of a word's vector");
-  v("epochs", epochs, "fasttext: times each record is seen");
-  v("learning_rate", learning_rate, "fasttext: rate at the start");
-  v("word_ngrams", word_ngrams, "fasttext: longest word n-gram");
-  v("min_count", min_count, "fasttext: rarer words are left out");
-  v("buckets", buckets, "fasttext: rows that word n-grams share");
+  v("dimension", dimension, "fasttext: length of a word's vector").at_least(1);
+  v("epochs", epochs, "fasttext: times each record is seen").at_least(1);
+  v("learning_rate", learning_rate, "fasttext: rate at the start").above(0);
+  v("word_ngrams", word_ngrams, "fasttext: longest word n-gram").at_least(1);
+  v("min_count", min_count, "fasttext: rarer words are left out").at_least(1);
+  v("buckets", buckets, "fasttext: rows that word n-grams share").at_least(1);
   v("quantise", quantise, "fasttext: write a small model");
-  v("max_rows", max_rows, "fasttext: rows that a small model keeps (0: all)");
+  v("max_rows", max_rows, "fasttext: rows that a small model keeps (0: all)").at_least(0);
 }
 
 std::vector<LabelledText> read_labelled(const TrainScorerOptions& options, std::uint64_t& unreadable) {

@@ -119,7 +119,7 @@ void Unicode::visit(base::OptionVisitor& v) {
   v("mojibake", mojibake, "undo UTF-8 that was read as Windows-1252");
   v("controls", controls, "remove control characters, byte order marks and non-characters");
   v("line_ends", line_ends, "make every line end a single line feed");
-  v("max_replacement_share", max_replacement_share, "drop texts with a larger share of U+FFFD (0: off)");
+  v("max_replacement_share", max_replacement_share, "drop texts with a larger share of U+FFFD (0: off)").between(0, 1);
 }
 
 Verdict Unicode::apply(Document& document, std::vector<Measure>* measures) const {

@@ -52,8 +52,6 @@ at::ScalarType choose_dtype(const std::string& name, at::Device device) {
 }
 
 void set_threads(int threads) {
-  if (threads < 0)
-    throw base::UsageError({"a number of threads below zero", "--threads", std::to_string(threads), "0 or more", ""});
   if (threads > 0) at::set_num_threads(threads);
 }
 

@@ -46,7 +46,7 @@ struct EvalOptions {
   void visit(base::OptionVisitor& v) {
     model.visit(v);
     v.positional("data", data, "records: chat, prompt and completion, or text; .jsonl, .json, .csv, .txt, also .zst");
-    v("max_length", max_length, "tokens of a row and of the longest example");
+    v("max_length", max_length, "tokens of a row and of the longest example").at_least(2).unit("tokens");
     v.choice("too_long", too_long, {"truncate", "drop", "split"}, "what happens to a longer example");
     v("limit", limit, "read at most so many records, 0 = all");
     v("max_bad", max_bad, "more bad records than this is an error");
@@ -56,9 +56,9 @@ struct EvalOptions {
 int run_eval(EvalOptions& options, base::Context& context) {
   if (options.data.empty()) throw base::UsageError({"no data", "eval", "", "one or more files", ""});
   LoadedModel loaded = load_model(options.model);
-  if (options.max_length < 2 || options.max_length > loaded.model.config().context_length)
+  if (options.max_length > loaded.model.config().context_length)
     throw base::UsageError({"bad value", "--max-length", std::to_string(options.max_length),
-                            fmt::format("2 to {}, the model's context", loaded.model.config().context_length), ""});
+                            fmt::format("at most {}, the model's context", loaded.model.config().context_length), ""});
   DataOptions limits{options.max_length, options.too_long, options.limit, options.max_bad, options.model.threads};
   ExampleMaker maker(*loaded.tokenizer);
   Dataset dataset = read_dataset(base::expand_inputs(options.data), maker, limits);

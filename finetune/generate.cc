@@ -9,28 +9,15 @@
 #include "base/error.h"
 
 namespace finetune {
-namespace {
-
-void check(const SamplingOptions& options) {
-  auto need = [](bool good, const char* option, double value, const char* expected) {
-    if (!good) throw base::UsageError({"bad value", option, fmt::format("{}", value), expected, ""});
-  };
-  need(options.max_tokens > 0, "--max-tokens", static_cast<double>(options.max_tokens), "more than 0");
-  need(options.temperature >= 0, "--temperature", options.temperature, "0 or more");
-  need(options.top_p > 0 && options.top_p <= 1, "--top-p", options.top_p, "above 0, at most 1");
-}
-
-}  // namespace
 
 void SamplingOptions::visit(base::OptionVisitor& v) {
-  v("max_tokens", max_tokens, "stop after so many tokens");
-  v("temperature", temperature, "0: always the most probable token; 1: as the model says");
-  v("top_p", top_p, "draw among the most probable tokens that hold this share of the probability");
+  v("max_tokens", max_tokens, "stop after so many tokens").at_least(1);
+  v("temperature", temperature, "0: always the most probable token; 1: as the model says").at_least(0);
+  v("top_p", top_p, "draw among the most probable tokens that hold this share of the probability").above(0).at_most(1);
   v("seed", seed, "the same seed draws the same tokens");
 }
 
 std::int32_t sample(const at::Tensor& logits, const SamplingOptions& options, base::Random& random) {
-  check(options);
   if (options.temperature == 0) return static_cast<std::int32_t>(logits.argmax().item<std::int64_t>());
   at::Tensor probabilities = (logits.to(at::kCPU, at::kDouble) / options.temperature).softmax(0);
   const double* p = probabilities.const_data_ptr<double>();
@@ -52,7 +39,6 @@ std::int32_t sample(const at::Tensor& logits, const SamplingOptions& options, ba
 std::vector<std::int32_t> generate(const Llama& model, const std::vector<std::int32_t>& prompt,
                                    const std::vector<std::int32_t>& stop_ids, const SamplingOptions& options,
                                    Session& session, const std::function<void(std::int32_t)>& on_token) {
-  check(options);
   if (prompt.empty()) throw base::Error("an empty prompt: there is nothing to go on from");
   auto context = static_cast<std::size_t>(model.config().context_length);
   if (prompt.size() >= context)

@@ -14,7 +14,7 @@ void ModelOptions::visit(base::OptionVisitor& v) {
   v("adapter", adapter, "an adapter folder, or the output folder of a training run", base::PathKind::kModel);
   v.choice("dtype", dtype, {"auto", "float32", "bfloat16"}, "type of the weights: auto is bfloat16 on CUDA");
   v.choice("device", device, {"auto", "cpu", "cuda"}, "where to compute");
-  v("threads", threads, "CPU threads, 0 = one a core");
+  v("threads", threads, "CPU threads, 0 = one a core").at_least(0);
 }
 
 void check_ids(std::span<const std::int32_t> ids, const lora::ModelConfig& config) {

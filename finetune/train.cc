@@ -173,24 +173,9 @@ void train(Llama& model, AdamW& optimizer, const TrainOptions& options, const Pl
 }
 
 void check_options(const TrainOptions& options, const lora::ModelConfig& config) {
-  auto need = [](bool good, const char* option, auto value, const char* expected) {
-    if (!good) throw base::UsageError({"bad value", option, fmt::format("{}", value), expected, ""});
-  };
   if (options.data.empty()) {
     throw base::UsageError({"no training data", "--data", "", "one or more files", ""});
   }
-  need(options.steps >= 0, "--steps", options.steps, "0 or more");
-  need(options.steps > 0 || options.epochs > 0, "--epochs", options.epochs, "more than 0");
-  need(options.max_length >= 2, "--max-length", options.max_length, "2 or more");
-  need(options.rows_per_batch >= 1, "--rows-per-batch", options.rows_per_batch, "1 or more");
-  need(options.accumulate >= 1, "--accumulate", options.accumulate, "1 or more");
-  need(options.learning_rate > 0, "--learning-rate", options.learning_rate, "more than 0");
-  need(options.warmup_steps >= 0, "--warmup-steps", options.warmup_steps, "0 or more");
-  need(options.warmup_ratio >= 0 && options.warmup_ratio <= 1, "--warmup-ratio", options.warmup_ratio, "0 to 1");
-  need(options.clip >= 0, "--clip", options.clip, "0 or more");
-  need(options.lora.rank >= 1, "--lora.rank", options.lora.rank, "1 or more");
-  need(options.lora.dropout >= 0 && options.lora.dropout < 1, "--lora.dropout", options.lora.dropout, "0 to below 1");
-  need(options.keep_checkpoints >= 1, "--keep-checkpoints", options.keep_checkpoints, "1 or more");
   if (options.max_length > config.context_length) {
     throw base::UsageError({"rows longer than the model's context", "--max-length",
                             fmt::format("{}", options.max_length), fmt::format("at most {}", config.context_length),

@@ -29,10 +29,10 @@ struct VerifyOptions {
     v("adapter", adapter, "goes on the first model: an adapter folder, or the output folder of a training run",
       base::PathKind::kModel);
     v.required("text", text, "a text file: what the two models read", base::PathKind::kPath);
-    v("bound", bound, "largest relative difference that passes; 0: by the second model's type of weights");
-    v("max_tokens", max_tokens, "compare at most so many tokens");
+    v("bound", bound, "largest relative difference that passes; 0: by the second model's type of weights").at_least(0);
+    v("max_tokens", max_tokens, "compare at most so many tokens").at_least(1);
     v.choice("device", device, {"auto", "cpu", "cuda"}, "where to compute, always in float32");
-    v("threads", threads, "CPU threads, 0 = one a core");
+    v("threads", threads, "CPU threads, 0 = one a core").at_least(0);
   }
 };
 
@@ -58,8 +58,6 @@ int run_verify(VerifyOptions& options, base::Context& context) {
   if (options.models.size() != 2)
     throw base::UsageError({"verify compares two models", "verify", base::join(options.models, " "),
                             "verify BASE MERGED --text FILE [--adapter DIR]", ""});
-  if (options.max_tokens < 1)
-    throw base::UsageError({"bad value", "--max-tokens", std::to_string(options.max_tokens), "1 or more", ""});
   set_threads(options.threads);
   at::Device device = choose_device(options.device);
   std::string text = base::read_file(options.text);

@@ -29,9 +29,10 @@ struct MergeOptions {
     v("output", output, "folder for the result; else merged/ in the run or beside the adapter",
       base::PathKind::kOutput);
     v("format", format, "hf (a Hugging Face folder) or gguf; may be given twice for both");
-    v("dtype", dtype, "float32, bfloat16, float16, q8_0 (gguf only), or auto: as the base, float16 if it is quantised");
+    v.choice("dtype", dtype, {"auto", "float32", "bfloat16", "float16", "q8_0"},
+             "q8_0: gguf only; auto: as the base, float16 if it is quantised");
     v("overwrite", overwrite, "replace an earlier result");
-    v("threads", threads, "threads; 0: all there are");
+    v("threads", threads, "threads; 0: all there are").at_least(0);
   }
 };
 int run_merge(MergeOptions& options, base::Context& context);
@@ -46,7 +47,7 @@ struct ExportOptions {
     v("base", base, "base model, whose heads a gguf adapter must know; else the run's or the adapter's own",
       base::PathKind::kModel);
     v("output", output, "the .gguf file or the folder; else beside the adapter", base::PathKind::kOutput);
-    v("dtype", dtype, "float32 or float16 (gguf only)");
+    v.choice("dtype", dtype, {"float32", "float16"}, "float16: gguf only");
     v("bake_scale", bake_scale,
       "peft only: one rank and plain alpha / r for every module, for runtimes that drop rsLoRA and patterns");
     v("overwrite", overwrite, "replace an earlier result");
@@ -63,9 +64,10 @@ struct ConvertOptions {
     v.positional("input", input, "a Hugging Face folder or a .gguf file", base::PathKind::kModel);
     v.required("output", output, "a name that ends in .gguf, or a folder for the Hugging Face form",
                base::PathKind::kOutput);
-    v("dtype", dtype, "float32, bfloat16, float16, q8_0 (gguf only), or auto: as it is, float16 if it is quantised");
+    v.choice("dtype", dtype, {"auto", "float32", "bfloat16", "float16", "q8_0"},
+             "q8_0: gguf only; auto: as it is, float16 if it is quantised");
     v("overwrite", overwrite, "replace an earlier result");
-    v("threads", threads, "threads; 0: all there are");
+    v("threads", threads, "threads; 0: all there are").at_least(0);
   }
 };
 int run_convert(ConvertOptions& options, base::Context& context);

@@ -106,7 +106,7 @@ struct EncodeOptions : InputOptions {
     InputOptions::visit(v);
     v("special", special, "add BOS and EOS as the model wants, and recognise special tokens written out in the text");
     v("text_field", text_field, "with --json: the key of the text");
-    v("threads", threads, "with --json: threads, 0 = all");
+    v("threads", threads, "with --json: threads, 0 = all").at_least(0);
   }
 };
 
@@ -134,7 +134,7 @@ struct DecodeOptions : InputOptions {
   void visit(base::OptionVisitor& v) {
     InputOptions::visit(v);
     v("skip_special", skip_special, "special tokens give nothing");
-    v("threads", threads, "with --json: threads, 0 = all");
+    v("threads", threads, "with --json: threads, 0 = all").at_least(0);
   }
 };
 
@@ -189,7 +189,7 @@ struct CountOptions : InputOptions {
   void visit(base::OptionVisitor& v) {
     InputOptions::visit(v);
     v("text_field", text_field, "the key of the text in .jsonl, .json and .csv files; other files are one text");
-    v("threads", threads, "threads, 0 = all");
+    v("threads", threads, "threads, 0 = all").at_least(0);
   }
 };
 

@@ -148,4 +148,138 @@ TEST(Options, SavedYamlReadsBackTheSame) {
   EXPECT_EQ(again.input, outer.input);
 }
 
+struct Numbers {
+  int level = 3;
+  double share = 0.5, rate = 1e-4;
+  std::uint64_t limit = 0;
+  std::int64_t window = 8;
+  base::ByteSize size{64};
+  std::vector<double> weights;
+  std::string output, device = "auto";
+  void visit(base::OptionVisitor& v) {
+    v("level", level, "zstd level").between(1, 19);
+    v("share", share, "held out").at_least(0).below(1);
+    v("rate", rate, "peak rate").above(0);
+    v("limit", limit, "records, 0 = all");
+    v("window", window, "longest").at_least(2).unit("tokens");
+    v("size", size, "longest line").at_least(1);
+    v("weights", weights, "of the parts").above(0).at_most(1);
+    v("output", output, "where to", base::PathKind::kOutput);
+    v.choice("device", device, {"auto", "cpu", "cuda"}, "where");
+  }
+};
+
+std::string numbers_error(const std::vector<std::string>& words) {
+  Numbers numbers;
+  OptionSet set(numbers);
+  return error_of([&] { set.read_words(words); });
+}
+
+TEST(Options, ARangeIsSaidOnceCheckedAndShown) {
+  EXPECT_EQ(numbers_error({"--level", "25"}), "--level: out of range: got '25', expected 1 to 19");
+  EXPECT_EQ(numbers_error({"--level", "x"}), "--level: not a valid value: got 'x', expected a whole number, 1 to 19");
+  EXPECT_EQ(numbers_error({"--share", "1"}), "--share: out of range: got '1', expected 0 to below 1");
+  EXPECT_EQ(numbers_error({"--rate=0"}), "--rate: out of range: got '0', expected above 0");
+  EXPECT_EQ(numbers_error({"--window=-3"}), "--window: out of range: got '-3', expected 2 or more tokens");
+  EXPECT_EQ(numbers_error({"--weights=0.5", "--weights=2"}),
+            "--weights: out of range: got '2', expected above 0, at most 1");
+  EXPECT_EQ(numbers_error({"--size=0"}), "--size: out of range: got '0', expected 1 or more");
+  for (const char* value : {"nan", "inf", "-inf", "1e400", "-1e400", "", " ", "0x10", "1,5", "1_000", "٣"})
+    for (const char* option : {"--share", "--level", "--rate", "--limit", "--size", "--weights"})
+      EXPECT_NE(numbers_error({option, value}), "no error") << option << value;
+  for (const char* value : {"-1", "99999999999999999999", "1.5"})
+    EXPECT_NE(numbers_error({"--limit", value}), "no error");
+  EXPECT_EQ(numbers_error({"--level", "19", "--share", "0", "--rate", "1e-300", "--weights", "1"}), "no error");
+  Numbers numbers;
+  OptionSet set(numbers);
+  EXPECT_THAT(set.help(), HasSubstr("zstd level (1 to 19) [3]\n"));
+  EXPECT_THAT(set.help(), HasSubstr("longest (2 or more tokens) [8]\n"));
+  EXPECT_THAT(set.help(), HasSubstr("held out (0 to below 1) [0.5]\n"));
+  EXPECT_THAT(error_of([&] { set.read_yaml("share: 1.5", "c.yaml"); }),
+              HasSubstr("c.yaml:1: share: out of range: got '1.5', expected 0 to below 1"));
+}
+
+TEST(Options, Sizes) {
+  auto size = [](const std::string& text) {
+    Numbers numbers;
+    OptionSet set(numbers);
+    set.read_words({"--size", text});
+    return numbers.size.bytes;
+  };
+  EXPECT_EQ(size("123"), 123u);
+  EXPECT_EQ(size("123B"), 123u);
+  EXPECT_EQ(size("64k"), 65536u);
+  EXPECT_EQ(size("64 KiB"), 65536u);
+  EXPECT_EQ(size("100MB"), 100'000'000u);
+  EXPECT_EQ(size("100mb"), 100'000'000u);
+  EXPECT_EQ(size("1.5G"), std::uint64_t{3} << 29);
+  EXPECT_EQ(size("2GiB"), std::uint64_t{2} << 30);
+  EXPECT_EQ(size("3T"), std::uint64_t{3} << 40);
+  for (const char* bad :
+       {"-1", "-1M", "1.5", "M", "1X", "1MM", "1iB", "1e3M", "nanM", "infG", "99999999999T", "1.2.3M"})
+    EXPECT_NE(numbers_error({"--size", bad}), "no error") << bad;
+  Numbers numbers;
+  numbers.size.bytes = 256 << 20;
+  OptionSet set(numbers);
+  EXPECT_THAT(set.help(), HasSubstr("[256M]"));
+  EXPECT_THAT(set.to_yaml(), HasSubstr("size: 256M\n"));
+}
+
+TEST(Options, NothingIsTakenInSilence) {
+  EXPECT_THAT(numbers_error({"--level", "1", "--level", "2"}),
+              HasSubstr("--level: given more than once: got '1' and '2'"));
+  EXPECT_EQ(numbers_error({"--level", "1", "--level", "1"}), "no error");
+  EXPECT_THAT(numbers_error({"--output", "--level"}), HasSubstr("--output: missing value"));
+  EXPECT_THAT(numbers_error({"--output", ""}), HasSubstr("--output: an empty value"));
+  auto yaml = [](const std::string& text) {
+    Outer outer;
+    OptionSet set(outer);
+    return error_of([&] { set.read_yaml(text, "c.yaml"); });
+  };
+  EXPECT_THAT(yaml(""), HasSubstr("c.yaml: the config file holds no options"));
+  EXPECT_THAT(yaml("# nothing\n"), HasSubstr("holds no options"));
+  EXPECT_THAT(yaml("---\n"), HasSubstr("holds no options"));
+  EXPECT_THAT(yaml("model: x\n---\nresume: true\n"),
+              HasSubstr("c.yaml:3: the config file holds more than one document"));
+  EXPECT_THAT(yaml("lora: {rank: 4}\nlora.rank: 8\n"), HasSubstr("c.yaml:2: the key stands twice"));
+  EXPECT_THAT(yaml("steps: [gopher: {min_words: 1, min_words: 2}]\n"), HasSubstr("the key stands twice"));
+  EXPECT_THAT(yaml("resume:\n"), HasSubstr("c.yaml:1: 'resume' has no value: expected go on"));
+  EXPECT_THAT(yaml("model: ''\n"), HasSubstr("c.yaml:1: model: an empty value"));
+  EXPECT_THAT(yaml("input: [a, '']\n"), HasSubstr("c.yaml:1: input: an empty value"));
+  EXPECT_THAT(yaml("- model\n"), HasSubstr("not a config file"));
+  EXPECT_EQ(yaml("input: a.jsonl\n"), "no error");  // a list of one
+}
+
+TEST(Options, OutputHasALetter) {
+  Numbers numbers;
+  OptionSet set(numbers);
+  set.read_words({"-o", "x.jsonl"});
+  EXPECT_EQ(numbers.output, "x.jsonl");
+  set.read_words({"-o=y.jsonl"});
+  EXPECT_EQ(numbers.output, "y.jsonl");
+  EXPECT_THAT(numbers_error({"-o"}), HasSubstr("--output: missing value"));
+  EXPECT_THAT(set.help(), HasSubstr("--output, -o PATH"));
+  Inner inner;
+  OptionSet without(inner);
+  EXPECT_THAT(error_of([&] { without.read_words({"-o", "x"}); }), HasSubstr("unknown option"));
+}
+
+TEST(Options, NamesOfOtherTools) {
+  auto outer_error = [](const std::string& flag) {
+    Outer outer;
+    OptionSet set(outer);
+    return error_of([&] { set.read_words({flag, "1"}); });
+  };
+  EXPECT_THAT(outer_error("--lr"), HasSubstr("did you mean 'learning_rate'?"));
+  EXPECT_THAT(outer_error("--lora-r"), HasSubstr("did you mean 'lora.rank'?"));
+  EXPECT_THAT(outer_error("--rank"), HasSubstr("did you mean 'lora.rank'?"));
+  EXPECT_THAT(outer_error("--targets"), HasSubstr("did you mean 'lora.targets'?"));
+  EXPECT_THAT(outer_error("--base_model"), HasSubstr("did you mean 'model'?"));
+  EXPECT_THAT(outer_error("--quite"), HasSubstr("did you mean 'quiet'?"));
+  EXPECT_THAT(outer_error("--xx"), HasSubstr("the help of this command"));
+  EXPECT_THAT(outer_error("--val_set_size"), HasSubstr("the help of this command"));  // Outer has no such option
+  EXPECT_THAT(numbers_error({"--device", "gpu"}), HasSubstr("did you mean 'cuda'?"));
+  EXPECT_THAT(numbers_error({"--device", "gup"}), testing::Not(HasSubstr("did you mean")));
+}
+
 }  // namespace

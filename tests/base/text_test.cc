@@ -31,6 +31,11 @@ TEST(Text, Nearest) {
   EXPECT_EQ(base::nearest("rnak", names), "rank");  // two neighbours swapped
   EXPECT_EQ(base::nearest("zzzzzzzz", names), "");
   EXPECT_EQ(base::nearest("x", {}), "");
+  const std::vector<std::string> languages = {"en", "de", "x"};
+  EXPECT_EQ(base::nearest("xx", {languages.data(), 2}), "");  // nothing in common
+  EXPECT_EQ(base::nearest("dee", languages), "de");
+  EXPECT_EQ(base::nearest("y", languages), "");
+  EXPECT_EQ(base::nearest("", languages), "");
 }
 
 TEST(Text, ForHumans) {

@@ -273,11 +273,10 @@ TEST(Preference, Policies) {
 
 TEST(Deduplicate, RefusesBadOptions) {
   Deduplicate options;
-  options.threshold = 0;
-  EXPECT_THROW(options.prepare(), base::UsageError);
-  options.threshold = 0.8;
-  options.words = 0;
-  EXPECT_THROW(options.prepare(), base::UsageError);
+  base::OptionSet set(options);
+  EXPECT_THROW(set.read_words({"--threshold=0"}), base::UsageError);
+  EXPECT_THROW(set.read_words({"--threshold=1.01"}), base::UsageError);
+  EXPECT_THROW(set.read_words({"--words=0"}), base::UsageError);
 }
 
 // The words of a shingle, joined.
