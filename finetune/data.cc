@@ -18,54 +18,56 @@ namespace finetune {
 namespace {
 
 using Json = nlohmann::json;
+using tokenizer::Conversation;
+using tokenizer::Member;
 using tokenizer::Message;
 
-std::string text_of(const Json& record, const char* key) {
-  auto found = record.find(key);
-  if (found == record.end() || found->is_null()) return "";
-  if (!found->is_string()) {
-    throw base::Error({"a field of the record is not text", key, base::shortened(found->dump()), "a string", ""});
-  }
-  return found->get<std::string>();
+bool is_one_of(std::string_view name, std::initializer_list<std::string_view> names) {
+  return std::ranges::find(names, name) != names.end();
 }
 
-// `content` is text, or OpenAI's list of parts of which we take the text ones.
-std::string content_of(const Json& message, const char* key) {
-  auto found = message.find(key);
-  if (found == message.end() || !found->is_array()) return text_of(message, key);
-  std::string text;
-  for (const Json& part : *found) {
-    if (!part.is_object() || part.value("type", "") != "text") {
-      throw base::Error({"a message has a part that is not text", key, base::shortened(part.dump()), "", ""});
-    }
-    text += text_of(part, "text");
-  }
-  return text;
+[[noreturn]] void refuse(const std::string& what, const Member& member, const std::string& expected,
+                         const std::string& advice) {
+  throw base::Error({what, member.name, base::shortened(member.json), expected, advice});
 }
 
-// ShareGPT's names and those of its kin -> the roles of chat templates.
-std::string role_of(const std::string& name) {
-  if (name == "human" || name == "user") return "user";
-  if (name == "gpt" || name == "assistant" || name == "chatgpt" || name == "bing" || name == "bard" || name == "model")
-    return "assistant";
-  if (name == "system") return "system";
-  throw base::Error({"unknown role in a conversation", "", base::shortened(name), "system, user or assistant", ""});
+// KTO's mark of a good or bad answer, not the name of some class.
+bool is_verdict(const Json& value) {
+  if (value.is_boolean()) return true;
+  if (value.is_number()) return value == 0 || value == 1;
+  if (!value.is_string()) return false;
+  std::string low = value.get<std::string>();
+  for (char& c : low) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return low == "true" || low == "false";
 }
 
-std::vector<Message> conversation(const Json& turns, const char* role_key, const char* text_key) {
-  if (!turns.is_array() || turns.empty()) throw base::Error("the conversation is not a list of messages");
-  std::vector<Message> messages;
-  for (const Json& turn : turns) {
-    if (!turn.is_object() || !turn.contains(role_key) || !turn.contains(text_key)) {
-      throw base::Error({"a message without its keys", "", base::shortened(turn.dump()),
-                         fmt::format("{{\"{}\", \"{}\"}}", role_key, text_key), ""});
-    }
-    if (turn.contains("tool_calls") && !turn["tool_calls"].is_null()) {
-      throw base::Error("a message calls tools, which is not supported yet");
-    }
-    messages.push_back({role_of(text_of(turn, role_key)), content_of(turn, text_key)});
+// Refuses by name what training on the messages alone would lose.
+void check_members(const Conversation& conversation) {
+  const std::string only_answers = "this training has an objective for answers only";
+  if (conversation.format == "preference")
+    refuse(only_answers, {"rejected", ""}, "records with answers only", "keep the chosen answers as messages");
+  tokenizer::check_renderable(conversation.members);
+  for (const Member& member : conversation.members) {
+    const Json value = Json::parse(member.json);
+    if (is_one_of(member.name, {"chosen", "rejected"}) ||
+        (is_one_of(member.name, {"label", "kto_tag"}) && is_verdict(value)))
+      refuse(only_answers, member, "records with answers only", "keep the good answers as messages, without it");
+    if (is_one_of(member.name, {"weight", "train", "training", "trainable"}) && value != 1 && value != true)
+      refuse("a flag of the whole record is not supported", member, "flags of its messages",
+             "leave the record out, or set the flag on its messages");
   }
-  return messages;
+}
+
+void check_message(const Message& message, RecordNotes& notes) {
+  if (message.weight != 0 && message.weight != 1)
+    refuse("a weight that is neither 0 nor 1 is not supported", {"weight", fmt::format("{}", message.weight)}, "0 or 1",
+           "");
+  for (const Member& member : message.members) {
+    if (is_one_of(member.name, {"train_detail", "training_detail"}))
+      refuse("flags for parts of a message are not supported", member, "train: true or false", "");
+    if (!is_one_of(member.name, {"weight", "train", "training", "trainable", "loss"}))
+      notes.left_out.push_back(member.name);
+  }
 }
 
 // What one block of the input gives; reports are added in input order.
@@ -74,17 +76,33 @@ struct BlockResult {
   DataReport report;
 };
 
-void count_bad(DataReport& report, const std::string& where, const std::string& why) {
+void count(std::map<std::string, std::uint64_t>& counts, const std::string& name, std::uint64_t number = 1) {
+  constexpr std::size_t kMost = 30;  // data may invent any number of names
+  counts[counts.size() < kMost || counts.contains(name) ? base::shortened(name, 100) : "others"] += number;
+}
+
+void count_bad(DataReport& report, const std::string& where, const std::string& kind, const std::string& why) {
   ++report.bad;
+  count(report.bad_kinds, kind);
   if (report.first_bad.empty()) report.first_bad = where + ": " + why;
 }
 
+// "a (3), b (2)", the most frequent first.
+std::string counted(const std::map<std::string, std::uint64_t>& counts) {
+  std::vector<std::pair<std::string, std::uint64_t>> entries(counts.begin(), counts.end());
+  std::ranges::stable_sort(entries, std::ranges::greater(), [](const auto& entry) { return entry.second; });
+  std::vector<std::string> parts;
+  for (const auto& [name, number] : entries) parts.push_back(fmt::format("{} ({})", name, base::human_count(number)));
+  return base::join(parts, ", ");
+}
+
 // Applies the length policy and counts the record.
-void take(Example example, const DataOptions& options, BlockResult& result) {
+void take(Example example, const RecordNotes& notes, const DataOptions& options, BlockResult& result) {
   DataReport& report = result.report;
   const auto limit = static_cast<std::size_t>(options.max_length);
   std::vector<Example> pieces;
-  if (example.ids.size() <= limit) {
+  const std::size_t length = example.ids.size();
+  if (length <= limit) {
     pieces.push_back(std::move(example));
   } else {
     ++report.too_long;
@@ -102,6 +120,10 @@ void take(Example example, const DataOptions& options, BlockResult& result) {
   }
   std::erase_if(pieces, [](const Example& piece) { return piece.targets() == 0; });
   ++(pieces.empty() ? report.untrained : report.used);
+  if (pieces.empty()) return;
+  report.specials_as_text += notes.specials_as_text;
+  report.ends += notes.first_end < (options.too_long == "truncate" ? std::min(limit, length) : length);
+  for (const std::string& name : notes.left_out) count(report.left_out, name);
   for (Example& piece : pieces) {
     ++report.examples;
     report.tokens += piece.ids.size();
@@ -120,10 +142,19 @@ void add(DataReport& total, const DataReport& part) {
   total.examples += part.examples;
   total.tokens += part.tokens;
   total.trained_tokens += part.trained_tokens;
+  total.specials_as_text += part.specials_as_text;
+  total.ends += part.ends;
+  for (const auto& [name, number] : part.bad_kinds) count(total.bad_kinds, name, number);
+  for (const auto& [name, number] : part.left_out) count(total.left_out, name, number);
   if (total.first_bad.empty()) total.first_bad = part.first_bad;
 }
 
 }  // namespace
+
+void MakerOptions::visit(base::OptionVisitor& v) {
+  v("allow_special", allow_special, "special tokens written out in texts, prompts and completions become tokens");
+  v("roles", roles, "what else the data call a role: NAME=ROLE, ROLE one of system, user, assistant, tool");
+}
 
 std::int64_t Example::targets() const {
   std::int64_t count = 0;
@@ -131,66 +162,75 @@ std::int64_t Example::targets() const {
   return count;
 }
 
-ExampleMaker::ExampleMaker(const tokenizer::Tokenizer& tokenizer) : tokenizer_(tokenizer) {
+ExampleMaker::ExampleMaker(const tokenizer::Tokenizer& tokenizer, const MakerOptions& options)
+    : tokenizer_(tokenizer), allow_special_(options.allow_special), roles_(tokenizer::role_map(options.roles)) {
   try {
     chat_ = tokenizer::chat_template_of(tokenizer);
+    end_ids_ = chat_->stop_ids();
   } catch (const base::Error& error) {
     chat_error_ = error.what();
   }
+  if (tokenizer.eos) end_ids_.push_back(*tokenizer.eos);
 }
 
-Example ExampleMaker::from_chat(const std::vector<Message>& messages) const {
+Example ExampleMaker::from_chat(const Conversation& conversation, RecordNotes& notes) const {
+  check_members(conversation);
+  for (const Message& message : conversation.messages) check_message(message, notes);
   if (!chat_) {
     throw base::UsageError({"the data has conversations, but the model's chat template cannot be used: " + chat_error_,
                             "--data", "", "", "give {\"prompt\", \"completion\"} or {\"text\"} records"});
   }
-  tokenizer::Rendered rendered = chat_->render(messages, false);
+  tokenizer::Rendered rendered = chat_->render(conversation.messages, false);
+  notes.specials_as_text = rendered.specials_as_text > 0;
   return {std::move(rendered.ids), std::move(rendered.trained)};
 }
 
-Example ExampleMaker::from_text(const std::string& prompt, const std::string& completion) const {
+Example ExampleMaker::from_text(const std::string& prompt, const std::string& completion, RecordNotes& notes) const {
+  const std::string text = prompt + completion;
+  const tokenizer::ByteRange all{0, text.size()};
+  const tokenizer::DataRanges data =
+      allow_special_ || text.empty() ? tokenizer::DataRanges() : tokenizer::DataRanges(&all, 1);
+  tokenizer::Encoding encoding = tokenizer_.encode_with_offsets(text, data);
+  notes.specials_as_text = encoding.specials_as_text > 0;
   Example example;
-  if (tokenizer_.add_bos && tokenizer_.bos) example.ids.push_back(*tokenizer_.bos);
-  const std::vector<std::int32_t> before = tokenizer_.encode(prompt), after = tokenizer_.encode(completion);
-  example.ids.insert(example.ids.end(), before.begin(), before.end());
-  example.trained.assign(example.ids.size(), 0);
-  example.ids.insert(example.ids.end(), after.begin(), after.end());
-  if (tokenizer_.eos) example.ids.push_back(*tokenizer_.eos);
-  example.trained.resize(example.ids.size(), 1);
+  example.ids = std::move(encoding.ids);
+  // The token that holds the last of the prompt and the first of the completion counts as completion.
+  for (const tokenizer::ByteRange& offsets : encoding.offsets)
+    example.trained.push_back(offsets.end > prompt.size() || offsets.begin >= prompt.size());
+  if (tokenizer_.add_bos && tokenizer_.bos && (example.ids.empty() || example.ids.front() != *tokenizer_.bos)) {
+    example.ids.insert(example.ids.begin(), *tokenizer_.bos);
+    example.trained.insert(example.trained.begin(), 0);
+  }
+  if (tokenizer_.eos && (example.ids.empty() || example.ids.back() != *tokenizer_.eos)) {
+    example.ids.push_back(*tokenizer_.eos);
+    example.trained.push_back(1);
+  }
   return example;
 }
 
-Example ExampleMaker::make(std::string_view record) const {
+Example ExampleMaker::make(std::string_view record, RecordNotes* notes) const {
+  RecordNotes unused;
+  RecordNotes& said = notes ? *notes : unused;
   Json json;
   try {
     json = Json::parse(record);
   } catch (const Json::exception& error) {
-    throw base::Error(fmt::format("not valid JSON: {}", error.what()));
+    throw base::Error({"not valid JSON", "", error.what(), "", ""});
   }
-  if (!json.is_object()) throw base::Error("the record is not a JSON object");
-  try {
-    if (json.contains("messages")) return from_chat(conversation(json["messages"], "role", "content"));
-    if (json.contains("conversations")) return from_chat(conversation(json["conversations"], "from", "value"));
-    if (json.contains("instruction") && json.contains("output")) {
-      std::vector<Message> messages;
-      const std::string system = text_of(json, "system"), input = text_of(json, "input");
-      if (!system.empty()) messages.push_back({"system", system});
-      messages.push_back({"user", text_of(json, "instruction") + (input.empty() ? "" : "\n\n" + input)});
-      messages.push_back({"assistant", text_of(json, "output")});
-      return from_chat(messages);
-    }
-    if (json.contains("prompt") && json.contains("completion")) {
-      return from_text(text_of(json, "prompt"), text_of(json, "completion"));
-    }
-    if (json.contains("text")) return from_text("", text_of(json, "text"));
-  } catch (const Json::exception& error) {
-    throw base::Error(fmt::format("the record cannot be read: {}", error.what()));
+  Conversation conversation;
+  if (const auto problem = tokenizer::read_conversation(json, roles_, conversation)) throw base::Error(problem->facts);
+  Example example;
+  if (conversation.format == "text") {
+    example = from_text("", conversation.text, said);
+  } else if (conversation.plain) {
+    check_members(conversation);
+    example = from_text(conversation.messages[0].content, conversation.messages[1].content, said);
+  } else {
+    example = from_chat(conversation, said);
   }
-  std::vector<std::string> keys;
-  for (const auto& item : json.items()) keys.push_back(item.key());
-  throw base::Error({"the record has no known shape", "", base::shortened(base::join(keys, ", ")),
-                     "messages, conversations, instruction and output, prompt and completion, or text",
-                     "'curate instruct' turns other shapes into messages"});
+  for (std::size_t i = example.ids.size(); i-- > 1;)
+    if (example.trained[i] && std::ranges::find(end_ids_, example.ids[i]) != end_ids_.end()) said.first_end = i;
+  return example;
 }
 
 Dataset read_dataset(const std::vector<std::string>& files, const ExampleMaker& maker, const DataOptions& options) {
@@ -213,17 +253,20 @@ Dataset read_dataset(const std::vector<std::string>& files, const ExampleMaker& 
     BlockResult result;
     for (const base::BadBytes& bad : item.bad) {
       ++result.report.read;
-      count_bad(result.report, where(bad.place), bad.error);
+      count_bad(result.report, where(bad.place), bad.error, bad.error);
     }
     if (!item.block) return result;
     base::for_each_line(*item.block, [&](std::string_view line, const base::Place& place) {
       ++result.report.read;
       try {
-        take(maker.make(line), options, result);
+        RecordNotes notes;
+        Example example = maker.make(line, &notes);
+        take(std::move(example), notes, options, result);
       } catch (const base::UsageError&) {
         throw;
       } catch (const base::Error& error) {
-        count_bad(result.report, where(place), error.what());
+        const auto& [what, member, value, expected, advice] = error.facts();
+        count_bad(result.report, where(place), member.empty() ? what : member + ": " + what, error.what());
       }
     });
     return result;
@@ -237,8 +280,8 @@ Dataset read_dataset(const std::vector<std::string>& files, const ExampleMaker& 
 
   const DataReport& report = dataset.report;
   if (report.bad > options.max_bad) {
-    throw base::Error({fmt::format("{} of {} records are bad", report.bad, report.read), report.first_bad, "",
-                       fmt::format("at most {} (--max-bad)", options.max_bad), ""});
+    throw base::Error({fmt::format("{} of {} records are bad: {}", report.bad, report.read, counted(report.bad_kinds)),
+                       report.first_bad, "", fmt::format("at most {} (--max-bad)", options.max_bad), ""});
   }
   if (dataset.examples.empty()) {
     throw base::Error({"nothing to train on: no token of any record is trained", base::join(files, ", "),
@@ -257,9 +300,25 @@ std::string DataReport::to_text(const DataOptions& options) const {
   }
   if (dropped) text += fmt::format(", {} dropped (longer than {} tokens)", human_count(dropped), options.max_length);
   if (untrained) text += fmt::format(", {} without trained tokens", human_count(untrained));
-  if (bad) text += fmt::format(", {} bad (first: {})", human_count(bad), first_bad);
-  return text + fmt::format("; {} examples, {} tokens, {} trained", human_count(examples), human_count(tokens),
-                            human_count(trained_tokens));
+  if (bad) {
+    text += fmt::format(", {} bad (", human_count(bad));
+    if (bad > 1) text += counted(bad_kinds) + "; ";
+    text += "first: " + first_bad + ")";
+  }
+  text += fmt::format("; {} examples, {} tokens, {} trained", human_count(examples), human_count(tokens),
+                      human_count(trained_tokens));
+  if (specials_as_text)
+    text += fmt::format(
+        "; {} records write special tokens as text, read as characters (--allow-special makes tokens "
+        "of those in texts, prompts and completions)",
+        human_count(specials_as_text));
+  if (!left_out.empty())
+    text += "; members of messages that the chat template does not write, and their records: " + counted(left_out);
+  if (examples && !ends)
+    text +=
+        "; warning: no end token is trained, so that the model will not learn to stop (the tokenizer names none, or "
+        "every example is cut before it)";
+  return text;
 }
 
 std::vector<Example> take_validation(std::vector<Example>& examples, double share, std::uint64_t seed) {

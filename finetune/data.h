@@ -2,12 +2,15 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/options.h"
 #include "tokenizer/chat.h"
+#include "tokenizer/conversation.h"
 #include "tokenizer/tokenizer.h"
 
 namespace finetune {
@@ -29,6 +32,20 @@ struct DataOptions {
   int threads = 0;              ///< 0 = all
 };
 
+/// How records are read.
+struct MakerOptions {
+  bool allow_special = false;      ///< special tokens written out in a text, prompt or completion are tokens
+  std::vector<std::string> roles;  ///< more names of roles (tokenizer::role_map)
+  void visit(base::OptionVisitor& v);
+};
+
+/// What is worth saying of one record.
+struct RecordNotes {
+  bool specials_as_text = false;              ///< it writes special tokens that were read as characters
+  std::size_t first_end = std::string::npos;  ///< the first end token that is trained
+  std::vector<std::string> left_out;          ///< members of its messages that the chat template does not write
+};
+
 /// Where every record went: read = used + untrained + dropped + bad.
 struct DataReport {
   std::uint64_t read = 0;
@@ -38,7 +55,11 @@ struct DataReport {
   std::uint64_t bad = 0;        ///< unreadable, or of no known shape
   std::uint64_t too_long = 0;   ///< longer than max_length, whatever was done about it
   std::uint64_t examples = 0, tokens = 0, trained_tokens = 0;
-  std::string first_bad;  ///< "file:line: why", of the first bad record
+  std::uint64_t specials_as_text = 0;              ///< used records that write special tokens as text
+  std::uint64_t ends = 0;                          ///< examples in which an end token is trained
+  std::map<std::string, std::uint64_t> bad_kinds;  ///< what is wrong with bad records
+  std::map<std::string, std::uint64_t> left_out;   ///< members of messages that no template wrote -> used records
+  std::string first_bad;                           ///< "file:line: why", of the first bad record
   /// "read 660 records: 655 used (12 truncated to 1024 tokens), 3 without trained tokens, 2 bad; 652 examples, ..."
   std::string to_text(const DataOptions& options) const;
 };
@@ -49,22 +70,28 @@ struct Dataset {
 };
 
 /// Turns one record into an example. Thread-safe. `tokenizer` must outlive it.
-///   {"messages": [{"role", "content"}]}, {"conversations": [{"from", "value"}]} and {"instruction", "input", "output"}
-///   go through the tokenizer's chat template: what the assistant says and its end token is trained;
-///   {"prompt", "completion"} trains the completion and the end-of-text token, {"text"} all tokens and the end-of-text.
+///   Conversations (tokenizer/conversation.h) go through the tokenizer's chat template: what the assistant says and its
+///   end token is trained, but for messages that say otherwise (weight: 0, train: false);
+///   {"prompt", "completion"} are one text, of which the completion is trained, with the token that holds its first
+///   byte; {"text"} is trained whole. Both end with the end-of-text token, as TRL has it.
+/// Refused by name is what this training would lose: preferences, labels, tools, weights between 0 and 1.
 class ExampleMaker {
  public:
-  explicit ExampleMaker(const tokenizer::Tokenizer& tokenizer);
+  /// Throws UsageError for bad roles.
+  explicit ExampleMaker(const tokenizer::Tokenizer& tokenizer, const MakerOptions& options = {});
   /// Throws base::Error for a bad record; base::UsageError when a conversation meets a tokenizer without a template.
-  Example make(std::string_view record) const;
+  Example make(std::string_view record, RecordNotes* notes = nullptr) const;
 
  private:
-  Example from_chat(const std::vector<tokenizer::Message>& messages) const;
-  Example from_text(const std::string& prompt, const std::string& completion) const;
+  Example from_chat(const tokenizer::Conversation& conversation, RecordNotes& notes) const;
+  Example from_text(const std::string& prompt, const std::string& completion, RecordNotes& notes) const;
 
   const tokenizer::Tokenizer& tokenizer_;
+  bool allow_special_;
+  tokenizer::RoleMap roles_;
   std::unique_ptr<tokenizer::ChatTemplate> chat_;
   std::string chat_error_;  ///< why there is no template
+  std::vector<std::int32_t> end_ids_;
 };
 
 /// Reads `files` (as from base::expand_inputs). Throws base::Error when more than max_bad records are bad, and when

@@ -43,6 +43,7 @@ struct EvalOptions {
   std::int64_t max_length = 1024;
   std::string too_long = "truncate";
   std::uint64_t limit = 0, max_bad = 100;
+  MakerOptions reading;
   void visit(base::OptionVisitor& v) {
     model.visit(v);
     v.positional("data", data, "records: chat, prompt and completion, or text; .jsonl, .json, .csv, .txt, also .zst");
@@ -50,6 +51,7 @@ struct EvalOptions {
     v.choice("too_long", too_long, {"truncate", "drop", "split"}, "what happens to a longer example");
     v("limit", limit, "read at most so many records, 0 = all");
     v("max_bad", max_bad, "more bad records than this is an error");
+    reading.visit(v);
   }
 };
 
@@ -60,7 +62,7 @@ int run_eval(EvalOptions& options, base::Context& context) {
     throw base::UsageError({"bad value", "--max-length", std::to_string(options.max_length),
                             fmt::format("at most {}, the model's context", loaded.model.config().context_length), ""});
   DataOptions limits{options.max_length, options.too_long, options.limit, options.max_bad, options.model.threads};
-  ExampleMaker maker(*loaded.tokenizer);
+  ExampleMaker maker(*loaded.tokenizer, options.reading);
   Dataset dataset = read_dataset(base::expand_inputs(options.data), maker, limits);
   if (!context.quiet) fmt::print(context.err, "{}\n", dataset.report.to_text(limits));
   for (const Example& example : dataset.examples) check_ids(example.ids, loaded.model.config());

@@ -20,7 +20,7 @@ struct GenerateOptions {
   ModelOptions model;
   SamplingOptions sampling;
   std::string prompt, prompts, system;
-  bool chat = false, raw = false;
+  bool chat = false, raw = false, allow_special = false;
   void visit(base::OptionVisitor& v) {
     model.visit(v);
     v("prompt", prompt, "the text to go on from, or the question");
@@ -28,6 +28,7 @@ struct GenerateOptions {
       base::PathKind::kPath);
     v("chat", chat, "put the prompt into the model's chat template (the default where there is one that we know)");
     v("raw", raw, "take the prompt as it is");
+    v("allow_special", allow_special, "special tokens written out in a prompt that is taken as it is become tokens");
     v("system", system, "system message, with the chat template");
     sampling.visit(v);
   }
@@ -102,8 +103,7 @@ int run_generate(GenerateOptions& options, base::Context& context) {
       messages.push_back({"user", prompt});
       ids = chat->render(messages, true).ids;
     } else {
-      ids = tokenizer.encode(prompt);
-      if (tokenizer.add_bos && tokenizer.bos) ids.insert(ids.begin(), *tokenizer.bos);
+      ids = tokenizer::encode_from_start(tokenizer, prompt, options.allow_special);
     }
     check_ids(ids, loaded.model.config());
     Session session;

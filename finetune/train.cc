@@ -188,7 +188,7 @@ void check_options(const TrainOptions& options, const lora::ModelConfig& config)
 
 TrainingData read_data(const TrainOptions& options, const lora::ModelFiles& files, base::Context& context) {
   const std::unique_ptr<tokenizer::Tokenizer> tokenizer = tokenizer::load(files.path());
-  const ExampleMaker maker(*tokenizer);
+  const ExampleMaker maker(*tokenizer, options.reading);
   auto read = [&](const char* title, const std::vector<std::string>& inputs, std::uint64_t limit) {
     const DataOptions limits{options.max_length, options.too_long, limit, options.max_bad, options.threads};
     Dataset dataset = read_dataset(base::expand_inputs(inputs), maker, limits);

@@ -7,6 +7,7 @@
 
 #include "base/options.h"
 #include "base/program.h"
+#include "finetune/data.h"
 
 namespace finetune {
 
@@ -40,6 +41,7 @@ struct TrainOptions {
   int threads = 0;
   std::int64_t eval_every = 100, save_every = 100, keep_checkpoints = 2, log_every = 1;
   std::uint64_t limit = 0, validation_limit = 0, max_bad = 100;
+  MakerOptions reading;
   bool resume = false, overwrite = false;
   void visit(base::OptionVisitor& v);
 };

@@ -46,6 +46,7 @@ void TrainOptions::visit(base::OptionVisitor& v) {
   v("limit", limit, "read at most this many training records; 0: all");
   v("validation_limit", validation_limit, "read at most this many records of --validation-data; 0: all");
   v("max_bad", max_bad, "more bad records than this is an error");
+  reading.visit(v);
   v("resume", resume, "go on from the newest checkpoint of --output");
   v("overwrite", overwrite, "empty --output first");
 }

@@ -1,5 +1,7 @@
 #include "tokenizer/added_tokens.h"
 
+#include <algorithm>
+
 namespace tokenizer {
 namespace {
 
@@ -34,8 +36,10 @@ AddedTokenFinder::AddedTokenFinder(std::vector<AddedToken> tokens, const std::ve
   }
 }
 
-std::pair<std::size_t, std::size_t> AddedTokenFinder::longest_at(std::string_view text, std::size_t position) const {
-  std::pair<std::size_t, std::size_t> best{0, 0};
+bool AddedTokenFinder::has_specials() const { return std::ranges::any_of(tokens_, &AddedToken::special); }
+
+AddedTokenFinder::Match AddedTokenFinder::longest_at(std::string_view text, std::size_t position) const {
+  Match best;
   std::uint32_t node = 0;
   for (std::size_t i = position; i < text.size(); ++i) {
     const auto byte = static_cast<unsigned char>(text[i]);
@@ -47,9 +51,24 @@ std::pair<std::size_t, std::size_t> AddedTokenFinder::longest_at(std::string_vie
       }
     if (child == 0) break;
     node = child;
-    if (nodes_[node].token >= 0) best = {static_cast<std::size_t>(nodes_[node].token), i + 1 - position};
+    if (nodes_[node].token >= 0) best = {static_cast<std::size_t>(nodes_[node].token), i + 1 - position, false};
   }
   return best;
+}
+
+// The match that counts at `position`. `data` loses the ranges that lie before it.
+AddedTokenFinder::Match AddedTokenFinder::match_at(std::string_view text, std::size_t position,
+                                                   DataRanges& data) const {
+  while (!data.empty() && data.front().end <= position) data = data.subspan(1);
+  Match longest = longest_at(text, position);
+  if (longest.length == 0 || data.empty() || data.front().begin >= position + longest.length) return longest;
+  // Data that follow a special token must not hide it by making a longer one of it.
+  if (position < data.front().begin) {
+    const Match before = longest_at(text.substr(0, data.front().begin), position);
+    if (before.length > 0 && tokens_[before.token].special) return before;
+  }
+  longest.passed_over = tokens_[longest.token].special;
+  return longest;
 }
 
 bool AddedTokenFinder::stretch(const AddedToken& token, std::string_view text, std::size_t done, std::size_t& begin,

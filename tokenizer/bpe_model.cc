@@ -78,41 +78,66 @@ BpeModel::BpeModel(const BpeSpec& spec)
 }
 
 void BpeModel::encode(std::string_view piece, Workspace& workspace, std::vector<std::int32_t>& ids) const {
+  encode_piece<false>(piece, workspace, ids);
+}
+
+void BpeModel::encode(std::string_view piece, Workspace& workspace, std::vector<std::int32_t>& ids,
+                      std::vector<ByteRange>& extents) const {
+  encode_piece<true>(piece, workspace, ids);
+  extents.insert(extents.end(), workspace.extents.begin(), workspace.extents.end());
+}
+
+template <bool kExtents>
+void BpeModel::encode_piece(std::string_view piece, Workspace& workspace, std::vector<std::int32_t>& ids) const {
   if (ignore_merges_) {
     const auto found = whole_.find(std::string(piece));
     if (found != whole_.end()) {
       ids.push_back(found->second);
+      if constexpr (kExtents) workspace.extents.assign(1, {0, piece.size()});
       return;
     }
   }
   workspace.ids.clear();
-  first_symbols(piece, workspace.ids);
-  if (workspace.ids.size() > 1) workspace.ids.size() <= kShort ? merge_short(workspace) : merge_long(workspace);
+  if constexpr (kExtents) workspace.extents.clear();
+  first_symbols<kExtents>(piece, workspace);
+  if (workspace.ids.size() > 1)
+    workspace.ids.size() <= kShort ? merge_short<kExtents>(workspace) : merge_long<kExtents>(workspace);
   ids.insert(ids.end(), workspace.ids.begin(), workspace.ids.end());
 }
 
 // One symbol a byte or character. Characters without a token become bytes, the unknown token or nothing, in the order
 // of tokenizers: an unknown token waits until the next known character, so that a run can fuse.
-void BpeModel::first_symbols(std::string_view piece, std::vector<std::int32_t>& symbols) const {
+template <bool kExtents>
+void BpeModel::first_symbols(std::string_view piece, Workspace& workspace) const {
   bool waiting = false;
-  const auto known = [&](std::int32_t id) {
-    if (waiting) symbols.push_back(unknown_);
-    waiting = false;
-    symbols.push_back(id);
+  ByteRange unknown_extent;
+  const auto push = [&](std::int32_t id, std::size_t begin, std::size_t end) {
+    workspace.ids.push_back(id);
+    if constexpr (kExtents) workspace.extents.push_back({begin, end});
   };
-  const auto unknown = [&] {
+  const auto push_unknown = [&] {
+    if (waiting) push(unknown_, unknown_extent.begin, unknown_extent.end);
+    waiting = false;
+  };
+  const auto known = [&](std::int32_t id, std::size_t begin, std::size_t end) {
+    push_unknown();
+    push(id, begin, end);
+  };
+  const auto unknown = [&](std::size_t begin, std::size_t end) {
     if (unknown_ < 0) return;
-    if (waiting && !fuse_unknown_) symbols.push_back(unknown_);
+    if (!fuse_unknown_) push_unknown();
+    unknown_extent = {waiting ? unknown_extent.begin : begin, end};
     waiting = true;
   };
   if (byte_level_) {
-    for (const char c : piece) {
-      const std::int32_t id = byte_ids_[static_cast<unsigned char>(c)];
-      id >= 0 ? known(id) : unknown();
+    for (std::size_t i = 0; i < piece.size(); ++i) {
+      const std::int32_t id = byte_ids_[static_cast<unsigned char>(piece[i])];
+      id >= 0 ? known(id, i, i + 1) : unknown(i, i + 1);
     }
   } else {
     for (std::size_t i = 0; i < piece.size();) {
       const Character c = character_at(piece, i);
+      const std::size_t begin = i;
       const std::string_view text = piece.substr(i, c.size);
       i += c.size;
       std::int32_t id = -1;
@@ -122,18 +147,19 @@ void BpeModel::first_symbols(std::string_view piece, std::vector<std::int32_t>& 
         id = found->second;
       }
       if (id >= 0) {
-        known(id);
+        known(id, begin, i);
       } else if (byte_fallback_ &&
                  std::ranges::all_of(text, [&](char b) { return byte_ids_[static_cast<unsigned char>(b)] >= 0; })) {
-        for (const char b : text) symbols.push_back(byte_ids_[static_cast<unsigned char>(b)]);
+        for (std::size_t b = begin; b < i; ++b) push(byte_ids_[static_cast<unsigned char>(piece[b])], b, b + 1);
       } else {
-        unknown();
+        unknown(begin, i);
       }
     }
   }
-  if (waiting) symbols.push_back(unknown_);
+  push_unknown();
 }
 
+template <bool kExtents>
 void BpeModel::merge_short(Workspace& workspace) const {
   std::vector<std::int32_t>& ids = workspace.ids;
   std::size_t count = ids.size();
@@ -154,6 +180,10 @@ void BpeModel::merge_short(Workspace& workspace) const {
       if (ranks[i] < ranks[best]) best = i;
     if (ranks[best] == MergeTable::kNone) break;
     ids[best] = results[best];
+    if constexpr (kExtents) {
+      workspace.extents[best].end = workspace.extents[best + 1].end;
+      workspace.extents.erase(workspace.extents.begin() + static_cast<std::ptrdiff_t>(best) + 1);
+    }
     for (std::size_t i = best + 1; i + 1 < count; ++i) {
       ids[i] = ids[i + 1];
       ranks[i] = ranks[i + 1];
@@ -166,6 +196,7 @@ void BpeModel::merge_short(Workspace& workspace) const {
   ids.resize(count);
 }
 
+template <bool kExtents>
 void BpeModel::merge_long(Workspace& workspace) const {
   using Candidate = Workspace::Candidate;
   auto& symbols = workspace.symbols;
@@ -203,13 +234,19 @@ void BpeModel::merge_long(Workspace& workspace) const {
     if (now.rank != top.rank || now.result != top.result) continue;
     left.id = now.result;
     right.id = -1;
+    if constexpr (kExtents) workspace.extents[top.position].end = workspace.extents[left.next].end;
     left.next = right.next;
     if (left.next >= 0) symbols[left.next].previous = static_cast<std::int32_t>(top.position);
     if (left.next >= 0) push(static_cast<std::int32_t>(top.position));
     if (left.previous >= 0) push(left.previous);
   }
   workspace.ids.clear();
-  for (std::int32_t i = 0; i >= 0; i = symbols[i].next) workspace.ids.push_back(symbols[i].id);
+  std::size_t kept = 0;
+  for (std::int32_t i = 0; i >= 0; i = symbols[i].next) {
+    workspace.ids.push_back(symbols[i].id);
+    if constexpr (kExtents) workspace.extents[kept++] = workspace.extents[i];
+  }
+  if constexpr (kExtents) workspace.extents.resize(kept);
 }
 
 }  // namespace tokenizer

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "tokenizer/bpe_spec.h"
+#include "tokenizer/encoding.h"
 
 namespace tokenizer {
 
@@ -63,19 +64,28 @@ class BpeModel {
     std::vector<std::uint32_t> ranks;
     std::vector<std::int32_t> results;
     std::vector<Symbol> symbols;
+    std::vector<ByteRange> extents;  // of `ids`, in the piece; only where they are asked for
     std::vector<Candidate> heap;
   };
 
   explicit BpeModel(const BpeSpec& spec);
   /// Appends the ids of `piece` (not empty). O(n log n) in its length.
   void encode(std::string_view piece, Workspace& workspace, std::vector<std::int32_t>& ids) const;
+  /// The same, and the bytes of the piece that each id stands for, appended to `extents`.
+  void encode(std::string_view piece, Workspace& workspace, std::vector<std::int32_t>& ids,
+              std::vector<ByteRange>& extents) const;
   /// Whether a merge makes a token with "▁" inside, after another character. When none does, a text may be cut before
   /// every "▁" that follows another character without changing the ids.
   bool merges_across_words() const { return merges_across_words_; }
 
  private:
-  void first_symbols(std::string_view piece, std::vector<std::int32_t>& symbols) const;
+  template <bool kExtents>
+  void encode_piece(std::string_view piece, Workspace& workspace, std::vector<std::int32_t>& ids) const;
+  template <bool kExtents>
+  void first_symbols(std::string_view piece, Workspace& workspace) const;
+  template <bool kExtents>
   void merge_short(Workspace& workspace) const;
+  template <bool kExtents>
   void merge_long(Workspace& workspace) const;
 
   MergeTable merges_;

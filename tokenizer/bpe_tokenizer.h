@@ -19,6 +19,7 @@ class BpeTokenizer : public Tokenizer {
   explicit BpeTokenizer(const BpeSpec& spec);
 
   std::vector<std::int32_t> encode(std::string_view text, bool parse_special = false) const override;
+  Encoding encode_with_offsets(std::string_view text, DataRanges data) const override;
   std::string decode(const std::vector<std::int32_t>& ids, bool skip_special = false) const override;
   std::int32_t size() const override { return static_cast<std::int32_t>(tokens_.size()); }
   std::optional<std::int32_t> id_of(std::string_view token) const override;
@@ -33,18 +34,21 @@ class BpeTokenizer : public Tokenizer {
   };
   struct Borrowed;
 
-  void encode_section(std::string_view text, bool first, bool parse_special, Scratch& scratch,
-                      std::vector<std::int32_t>& ids) const;
-  void encode_pieces(std::string_view text, bool first, Scratch& scratch, std::vector<std::int32_t>& ids) const;
-  std::string normalize(std::string_view text) const;
+  class PieceSink;
+
+  // `offsets` is null where only ids are wanted; then data are all of the text or none of it.
+  std::size_t encode_text(std::string_view text, DataRanges data, std::vector<std::int32_t>& ids,
+                          std::vector<ByteRange>* offsets) const;
+  std::size_t encode_section(std::string_view text, ByteRange section, DataRanges data, PieceSink& sink) const;
   void check(std::int32_t id) const;
 
   BpeModel model_;
   AddedTokenFinder raw_added_, normalized_added_;
   std::vector<NormalizerStep> normalizer_;
   std::vector<SplitStep> splits_;
-  std::vector<std::string> tokens_;  // as written
-  std::vector<std::string> texts_;   // what decode gives
+  std::vector<std::string> tokens_;    // as written
+  std::vector<std::string> texts_;     // what decode gives
+  std::vector<std::uint32_t> widths_;  // bytes of a piece that a token stands for; 0: not always the same
   std::vector<bool> special_;
   std::unordered_map<std::string_view, std::int32_t> ids_;  // views into tokens_
   bool strip_leading_space_;

@@ -37,22 +37,33 @@ std::int32_t special(const Tokenizer& tokenizer, const char* token) {
   return *id;
 }
 
+// Members that change what a message says: a template that does not know them would leave out a part of it.
+void check_members(const Message& message) {
+  static constexpr std::array kMeaning = {"tool_calls", "function_call", "tool_call_id", "reasoning_content",
+                                          "reasoning",  "thinking",      "thought",      "refusal",
+                                          "audio",      "image",         "images",       "video",
+                                          "videos",     "audios"};
+  for (const Member& member : message.members)
+    if (std::ranges::find(kMeaning, member.name) != kMeaning.end())
+      throw base::Error({"the chat template cannot render a member of a message", member.name,
+                         base::shortened(member.json), "role and content",
+                         "take it out, or write it into the content"});
+}
+
 class ChatMl : public ChatTemplate {
  public:
   ChatMl(const Tokenizer& tokenizer, std::string_view default_system)
-      : tokenizer_(tokenizer),
-        default_system_(default_system),
-        start_(special(tokenizer, "<|im_start|>")),
-        end_(special(tokenizer, "<|im_end|>")),
-        newline_(tokenizer.encode("\n")) {}
+      : ChatTemplate(tokenizer), default_system_(default_system), end_(special(tokenizer, kEnd)) {
+    special(tokenizer, kStart);
+  }
 
-  Rendered render(const std::vector<Message>& messages, bool generation_prompt) const override {
-    Rendered rendered;
+  RenderedChat render_text(const std::vector<Message>& messages, bool generation_prompt) const override {
+    RenderedChat chat;
     if (!default_system_.empty() && !messages.empty() && messages[0].role != "system")
-      add_message({"system", default_system_}, rendered);
-    for (const Message& message : messages) add_message(message, rendered);
-    if (generation_prompt) add_text(start_, "assistant\n", std::string::npos, rendered);
-    return rendered;
+      chat.text = std::string(kStart) + "system\n" + default_system_ + kEnd + "\n";
+    for (std::size_t i = 0; i < messages.size(); ++i) add_message(messages[i], i, chat);
+    if (generation_prompt) chat.text += std::string(kStart) + "assistant\n";
+    return chat;
   }
 
   std::vector<std::int32_t> stop_ids() const override {
@@ -62,57 +73,82 @@ class ChatMl : public ChatTemplate {
   }
 
  private:
-  void add_message(const Message& message, Rendered& rendered) const {
+  static constexpr const char *kStart = "<|im_start|>", *kEnd = "<|im_end|>";
+
+  static void add_message(const Message& message, std::size_t index, RenderedChat& chat) {
     static constexpr std::array<std::string_view, 3> kRoles = {"system", "user", "assistant"};
+    if (message.role == "tool")
+      throw base::Error({"the chat template cannot render tools", "role", "tool", "system, user or assistant",
+                         "leave such conversations out, or take a model whose template knows tools"});
     if (std::ranges::find(kRoles, message.role) == kRoles.end())
-      throw base::Error(
-          {"unknown role in a conversation", "", base::shortened(message.role, 40), "system, user or assistant", ""});
-    const bool trained = message.role == "assistant";
-    const std::string header = message.role + "\n";
-    add_text(start_, header + message.content, trained ? header.size() : std::string::npos, rendered);
+      throw base::Error({"unknown role in a conversation", "", base::shortened(message.role, 40),
+                         "system, user or assistant", "say what it stands for: --roles NAME=ROLE"});
+    check_members(message);
+    const bool trained = message.trained.value_or(message.role == "assistant");
+    chat.text += kStart + message.role + "\n";
+    const auto add = [&](std::string_view text, bool data) {
+      if (!text.empty()) chat.spans.push_back({chat.text.size(), chat.text.size() + text.size(), index, data, trained});
+      chat.text += text;
+    };
+    add(message.content, true);
     // The end token is trained: the model must learn to stop. The line end after it is not: nothing ever asks for it,
     // generation has ended.
-    rendered.ids.push_back(end_);
-    rendered.trained.push_back(trained);
-    rendered.ids.insert(rendered.ids.end(), newline_.begin(), newline_.end());
-    rendered.trained.resize(rendered.ids.size(), 0);
+    add(kEnd, false);
+    chat.text += '\n';
   }
 
-  // Role and content are encoded as one text, as in the template: a token may hold the end of one and the beginning of
-  // the other (a content that begins with a line end). Such a token counts as content.
-  void add_text(std::int32_t start, const std::string& text, std::size_t trained_from, Rendered& rendered) const {
-    rendered.ids.push_back(start);
-    rendered.trained.push_back(0);
-    const std::vector<std::int32_t> ids = tokenizer_.encode(text, /*parse_special=*/false);
-    std::size_t header_tokens = ids.size();
-    if (trained_from != std::string::npos) {
-      std::vector<std::int32_t> head;
-      for (header_tokens = 0; header_tokens < ids.size(); ++header_tokens) {
-        head.push_back(ids[header_tokens]);
-        if (tokenizer_.decode(head).size() > trained_from) break;
-      }
-    }
-    rendered.ids.insert(rendered.ids.end(), ids.begin(), ids.end());
-    rendered.trained.resize(rendered.trained.size() + header_tokens, 0);
-    rendered.trained.resize(rendered.ids.size(), 1);
-  }
-
-  const Tokenizer& tokenizer_;
   std::string default_system_;
-  std::int32_t start_, end_;
-  std::vector<std::int32_t> newline_;
+  std::int32_t end_;
 };
 
 }  // namespace
+
+void check_renderable(const std::vector<Member>& record_members) {
+  static constexpr std::array kMeaning = {
+      "tools",  "functions", "chat_template_kwargs", "documents", "images", "image", "videos", "video",
+      "audios", "audio"};
+  static constexpr std::array kNothing = {"[]", "{}", "\"\"", "\"[]\"", "\"{}\""};
+  for (const Member& member : record_members) {
+    if (std::ranges::find(kMeaning, member.name) == kMeaning.end() ||
+        std::ranges::find(kNothing, member.json) != kNothing.end())
+      continue;
+    const bool tools = member.name == "tools" || member.name == "functions";
+    throw base::Error(
+        {tools ? "the chat template cannot render tools" : "the chat template cannot render a member of the record",
+         member.name, base::shortened(member.json), "messages alone",
+         tools ? "leave such conversations out, or take a model whose template knows tools" : "take it out"});
+  }
+}
+
+Rendered encode_chat(const Tokenizer& tokenizer, const RenderedChat& chat) {
+  std::vector<ByteRange> data, trained;
+  for (const RenderedChat::Span& span : chat.spans) {
+    if (span.data) data.push_back({span.begin, span.end});
+    if (span.trained) trained.push_back({span.begin, span.end});
+  }
+  Encoding encoding = tokenizer.encode_with_offsets(chat.text, data);
+  Rendered rendered{std::move(encoding.ids), {}, encoding.specials_as_text};
+  rendered.trained.reserve(rendered.ids.size());
+  auto span = trained.begin();
+  for (const ByteRange& offsets : encoding.offsets) {
+    while (span != trained.end() && span->end <= offsets.begin) ++span;
+    // A token of no byte ("▁" put in front) counts with what follows it.
+    const std::size_t end = std::max(offsets.end, offsets.begin + 1);
+    rendered.trained.push_back(span != trained.end() && span->begin < end);
+  }
+  return rendered;
+}
 
 std::unique_ptr<ChatTemplate> chat_template_of(const Tokenizer& tokenizer) {
   for (const KnownTemplate& known : kKnownTemplates)
     if (base::trim(tokenizer.chat_template) == base::trim(known.jinja))
       return std::make_unique<ChatMl>(tokenizer, known.default_system);
-  throw base::Error({tokenizer.chat_template.empty() ? "the model has no chat template"
-                                                     : "the model's chat template is not supported",
-                     "", base::shortened(tokenizer.chat_template, 120), "ChatML, as SmolLM2 Instruct writes it",
-                     "train on plain text, or on prompts rendered beforehand"});
+  throw base::Error(
+      {tokenizer.chat_template.empty() ? "the model has no chat template"
+                                       : "the model's chat template is not supported",
+       "", base::shortened(tokenizer.chat_template, 120), "ChatML, as SmolLM2 Instruct writes it",
+       "train on plain text, or on prompts rendered beforehand (with --allow-special, which reads their special "
+       "tokens as such)"});
 }
 
 }  // namespace tokenizer

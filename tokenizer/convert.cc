@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <map>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
@@ -230,7 +229,7 @@ GgufVocabulary from_tokenizer_json(const fs::path& folder) {
 
 GgufVocabulary from_sentencepiece(const fs::path& folder) {
   const fs::path file = folder / "tokenizer.model";
-  const SentencePieceModel model = parse_sentencepiece_model(base::read_file(file), file.string());
+  const SentencePieceModel model = read_sentencepiece_model(file, true);
   if (model.model_type != SentencePieceModel::kBpe) no_equal(file, "a unigram model", "a BPE model");
   if (model.has_character_map || model.remove_extra_whitespaces || !model.escape_whitespaces)
     no_equal(file, "a normaliser that changes the text", "the identity, as LLaMA's");
@@ -238,22 +237,14 @@ GgufVocabulary from_sentencepiece(const fs::path& folder) {
   vocabulary.model = "llama";
   vocabulary.pre = "default";
   vocabulary.add_space_prefix = model.add_dummy_prefix;
-  std::map<std::string_view, std::int32_t> ids;
   for (const auto& piece : model.pieces) {
-    ids.emplace(piece.text, static_cast<std::int32_t>(vocabulary.tokens.size()));
-    vocabulary.tokens.push_back(piece.text);
-    vocabulary.types.push_back(piece.type);
+    // A number that no token has.
+    const bool hole = piece.text.empty();
+    vocabulary.tokens.push_back(hole ? fmt::format("[PAD{}]", vocabulary.tokens.size()) : piece.text);
+    vocabulary.types.push_back(hole ? kUnusedToken : piece.type);
     vocabulary.scores.push_back(piece.score);
   }
-  const auto role = [&](std::int32_t id) {
-    return id >= 0 && id < static_cast<std::int32_t>(model.pieces.size()) ? std::optional(id) : std::nullopt;
-  };
-  vocabulary.roles = {role(model.bos), role(model.eos), role(model.pad), role(model.unknown), true, false, ""};
-  const auto id_of = [&](std::string_view token) -> std::optional<std::int32_t> {
-    const auto found = ids.find(token);
-    return found == ids.end() ? std::nullopt : std::optional(found->second);
-  };
-  read_folder_roles(folder, id_of, vocabulary.roles);
+  vocabulary.roles = model.roles;
   return vocabulary;
 }
 

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <unordered_map>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -6,53 +7,55 @@
 #include "tokenizer/sentencepiece_tokenizer.h"
 
 namespace tokenizer {
-namespace {
-
 namespace fs = std::filesystem;
-
-std::unique_ptr<Tokenizer> load_sentencepiece(const fs::path& file, bool in_folder) {
-  auto made = std::make_unique<SentencePieceTokenizer>(file);
-  if (!in_folder) return made;
-  SpecialRoles roles{made->bos, made->eos, made->pad, made->unknown, made->add_bos, made->add_eos, ""};
-  read_folder_roles(
-      file.parent_path(), [&](std::string_view token) { return made->id_of(token); }, roles);
-  made->bos = roles.bos;
-  made->eos = roles.eos;
-  made->pad = roles.pad;
-  made->unknown = roles.unknown;
-  made->add_bos = roles.add_bos;
-  made->add_eos = roles.add_eos;
-  made->chat_template = roles.chat_template;
-  return made;
-}
-
-}  // namespace
 
 BpeSpec spec_from_folder(const fs::path& folder) {
   const fs::path file = folder / "tokenizer.json";
   BpeSpec spec = spec_from_tokenizer_json(base::read_file(file), file.string());
-  const auto id_of = [&](std::string_view token) -> std::optional<std::int32_t> {
-    const auto found = std::ranges::find(spec.tokens, token);
-    if (token.empty() || found == spec.tokens.end()) return std::nullopt;
-    return static_cast<std::int32_t>(found - spec.tokens.begin());
+  std::unordered_map<std::string, std::int32_t> ids;
+  ids.reserve(spec.tokens.size());
+  for (std::size_t i = 0; i < spec.tokens.size(); ++i)
+    if (!spec.tokens[i].empty()) ids.emplace(spec.tokens[i], static_cast<std::int32_t>(i));
+  const auto id_of = [&](std::string_view token) {
+    const auto found = ids.find(std::string(token));
+    return found == ids.end() ? std::nullopt : std::optional(found->second);
   };
-  read_folder_roles(folder, id_of, spec.roles);
   // transformers makes the tokens with a role special, whether tokenizer.json lists them as added or not.
-  for (const auto& role : {spec.roles.bos, spec.roles.eos, spec.roles.pad, spec.roles.unknown}) {
+  for (const AddedToken& token : read_added_tokens(folder, spec.tokens.size(), id_of)) {
+    const auto known = std::ranges::find(spec.added, token.id, &AddedToken::id);
+    if (known != spec.added.end()) {
+      known->special |= token.special;
+      continue;
+    }
+    if (static_cast<std::size_t>(token.id) >= spec.tokens.size()) spec.tokens.resize(token.id + 1);
+    spec.tokens[token.id] = token.content;
+    ids.emplace(token.content, token.id);
+    spec.added.push_back(token);
+  }
+  read_folder_roles(folder, spec.tokens.size(), id_of, spec.roles);
+  for (const auto& role : {spec.roles.bos, spec.roles.eos}) {  // named by config.json only
     if (!role || std::ranges::find(spec.added, *role, &AddedToken::id) != spec.added.end()) continue;
     AddedToken token;
     token.id = *role;
     token.content = spec.tokens[*role];
     token.special = token.in_model = true;
-    spec.added.push_back(token);
+    if (!token.content.empty()) spec.added.push_back(token);
   }
   return spec;
+}
+
+std::vector<std::int32_t> encode_from_start(const Tokenizer& tokenizer, std::string_view text, bool allow_special) {
+  std::vector<std::int32_t> ids = tokenizer.encode(text, allow_special);
+  if (tokenizer.add_bos && tokenizer.bos && (ids.empty() || ids.front() != *tokenizer.bos))
+    ids.insert(ids.begin(), *tokenizer.bos);
+  return ids;
 }
 
 std::unique_ptr<Tokenizer> load(const fs::path& path) {
   if (fs::is_directory(path)) {
     if (fs::exists(path / "tokenizer.json")) return std::make_unique<BpeTokenizer>(spec_from_folder(path));
-    if (fs::exists(path / "tokenizer.model")) return load_sentencepiece(path / "tokenizer.model", true);
+    if (fs::exists(path / "tokenizer.model"))
+      return std::make_unique<SentencePieceTokenizer>(path / "tokenizer.model", true);
     throw base::Error({"no tokenizer in the folder", path.string(), "", "tokenizer.json or tokenizer.model",
                        "download the tokenizer's files into it as well"});
   }
@@ -61,7 +64,7 @@ std::unique_ptr<Tokenizer> load(const fs::path& path) {
                        "a Hugging Face folder, a tokenizer.json, a .model or a .gguf file", "check the path"});
   const std::string suffix = path.extension().string();
   if (suffix == ".gguf") return std::make_unique<BpeTokenizer>(spec_from_gguf(base::GgufReader(path)));
-  if (suffix == ".model") return load_sentencepiece(path, false);
+  if (suffix == ".model") return std::make_unique<SentencePieceTokenizer>(path, false);
   if (suffix == ".json")
     return std::make_unique<BpeTokenizer>(spec_from_tokenizer_json(base::read_file(path), path.string()));
   throw base::Error({"cannot tell what kind of tokenizer this is", path.string(), suffix,

@@ -18,6 +18,7 @@
 #include "base/text.h"
 #include "base/unicode.h"
 #include "tokenizer/chat.h"
+#include "tokenizer/conversation.h"
 #include "tokenizer/convert.h"
 #include "tokenizer/tokenizer.h"
 
@@ -91,38 +92,39 @@ std::string text_field(std::string_view line, const std::string& field, const st
   return std::string(text);
 }
 
-std::vector<std::int32_t> encode(const Tokenizer& model, std::string_view text, bool special) {
-  std::vector<std::int32_t> ids = model.encode(text, special);
-  if (special && model.add_bos && model.bos) ids.insert(ids.begin(), *model.bos);
-  if (special && model.add_eos && model.eos) ids.push_back(*model.eos);
-  return ids;
-}
-
 struct EncodeOptions : InputOptions {
-  bool special = false;
+  bool special = false, allow_special = false;
   std::string text_field = "text";
   int threads = 0;
   void visit(base::OptionVisitor& v) {
     InputOptions::visit(v);
-    v("special", special, "add BOS and EOS as the model wants, and recognise special tokens written out in the text");
+    v("allow_special", allow_special, "special tokens written out in the text become their ids");
+    v("special", special, "the same, and BOS and EOS as the model wants, unless the text has them already");
     v("text_field", text_field, "with --json: the key of the text");
     v("threads", threads, "with --json: threads, 0 = all").at_least(0);
   }
 };
+
+std::vector<std::int32_t> encode(const Tokenizer& model, std::string_view text, const EncodeOptions& options) {
+  if (!options.special) return model.encode(text, options.allow_special);
+  std::vector<std::int32_t> ids = tokenizer::encode_from_start(model, text, true);
+  if (model.add_eos && model.eos && (ids.empty() || ids.back() != *model.eos)) ids.push_back(*model.eos);
+  return ids;
+}
 
 int run_encode(EncodeOptions& options, base::Context& context) {
   const auto files = options.files();
   const auto model = tokenizer::load(options.model);
   if (!context.json) {
     for (const std::string& file : files)
-      fmt::print(context.out, "{}\n", fmt::join(encode(*model, read_all(file), options.special), " "));
+      fmt::print(context.out, "{}\n", fmt::join(encode(*model, read_all(file), options), " "));
     return 0;
   }
   each_record<std::string>(
       files, options.threads,
       [&](std::string_view line, const std::string& where) {
         const std::string text = text_field(line, options.text_field, where);
-        return fmt::format("{{\"ids\":[{}]}}\n", fmt::join(encode(*model, text, options.special), ","));
+        return fmt::format("{{\"ids\":[{}]}}\n", fmt::join(encode(*model, text, options), ","));
       },
       [&](std::string line) { context.out << line; });
   return 0;
@@ -184,10 +186,12 @@ int run_decode(DecodeOptions& options, base::Context& context) {
 }
 
 struct CountOptions : InputOptions {
+  bool allow_special = false;
   std::string text_field = "text";
   int threads = 0;
   void visit(base::OptionVisitor& v) {
     InputOptions::visit(v);
+    v("allow_special", allow_special, "special tokens written out in the text count as one");
     v("text_field", text_field, "the key of the text in .jsonl, .json and .csv files; other files are one text");
     v("threads", threads, "threads, 0 = all").at_least(0);
   }
@@ -234,12 +238,12 @@ int run_count(CountOptions& options, base::Context& context) {
           {file}, options.threads,
           [&](std::string_view line, const std::string& where) {
             const std::string text = text_field(line, options.text_field, where);
-            return Counts{1, model->encode(text).size(), text.size()};
+            return Counts{1, model->encode(text, options.allow_special).size(), text.size()};
           },
           [&](Counts one) { counts.add(one); });
     } else {
       const std::string text = read_all(file);
-      counts = {1, model->encode(text).size(), text.size()};
+      counts = {1, model->encode(text, options.allow_special).size(), text.size()};
     }
     print(counts, file);
     total.add(counts);
@@ -250,27 +254,13 @@ int run_count(CountOptions& options, base::Context& context) {
 
 struct ChatOptions : InputOptions {
   bool generation_prompt = false;
+  std::vector<std::string> roles;
   void visit(base::OptionVisitor& v) {
     InputOptions::visit(v);
     v("generation_prompt", generation_prompt, "end with the opening of an assistant turn");
+    v("roles", roles, "what else the data call a role: NAME=ROLE, ROLE one of system, user, assistant, tool");
   }
 };
-
-std::vector<tokenizer::Message> messages_of(const json& record, const std::string& where) {
-  const json& list = record.is_object() && record.contains("messages") ? record["messages"] : record;
-  const auto refuse = [&] {
-    throw base::Error({"not a conversation", where, base::shortened(record.dump(-1, ' ', true)),
-                       R"({"messages": [{"role": "user", "content": "..."}, ...]})", ""});
-  };
-  if (!list.is_array()) refuse();
-  std::vector<tokenizer::Message> messages;
-  for (const json& item : list) {
-    if (!item.is_object() || !item.value("role", json()).is_string() || !item.value("content", json()).is_string())
-      refuse();
-    messages.push_back({item["role"].get<std::string>(), item["content"].get<std::string>()});
-  }
-  return messages;
-}
 
 // The conversation as text with the trained tokens marked.
 void print_marked(const Tokenizer& model, const tokenizer::Rendered& rendered, base::Context& context) {
@@ -293,8 +283,19 @@ int run_chat(ChatOptions& options, base::Context& context) {
   const auto files = options.files();
   const auto model = tokenizer::load(options.model);
   const auto chat = tokenizer::chat_template_of(*model);
+  const auto roles = tokenizer::role_map(options.roles);
   const auto show = [&](const json& record, const std::string& where) {
-    const auto rendered = chat->render(messages_of(record, where), options.generation_prompt);
+    tokenizer::Conversation conversation;
+    const auto problem =
+        tokenizer::read_conversation(record.is_array() ? json{{"messages", record}} : record, roles, conversation);
+    if (problem || conversation.format == "text" || conversation.format == "preference")
+      throw base::Error(
+          {problem ? problem->facts.what : "not a conversation", where, base::shortened(record.dump(-1, ' ', true)),
+           problem && !problem->facts.expected.empty() ? problem->facts.expected
+                                                       : R"({"messages": [{"role": "user", "content": "..."}, ...]})",
+           problem ? problem->facts.advice : ""});
+    tokenizer::check_renderable(conversation.members);
+    const auto rendered = chat->render(conversation.messages, options.generation_prompt);
     if (!context.json) return print_marked(*model, rendered, context);
     context.out << json{{"ids", rendered.ids}, {"trained", rendered.trained}}.dump() << "\n";
   };

@@ -46,7 +46,8 @@ std::size_t piece_end_llama3(std::string_view text, std::size_t position, int di
 
 /// Calls `sink(piece, readable)` for every piece of `text`, in order, with the steps from `step` on. `first`: the text
 /// begins the whole input. `readable`: the end of the memory that `text` lies in, at or after its own end. A piece
-/// lives during its call only (steps that add characters work on a copy).
+/// lives during its call only: steps that add characters work on a copy, which `sink.begin_copy(text, copy)` and
+/// `sink.end_copy()` are told of, where the sink has them.
 template <class Sink>
 void pre_tokenize(const std::vector<SplitStep>& steps, std::size_t step, std::string_view text, const char* readable,
                   bool first, Sink& sink) {
@@ -56,7 +57,9 @@ void pre_tokenize(const std::vector<SplitStep>& steps, std::size_t step, std::st
     pre_tokenize(steps, step + 1, text.substr(begin, end - begin), readable, first && begin == 0, sink);
   };
   const auto pass_copy = [&](const std::string& copy) {
+    if constexpr (requires { sink.begin_copy(text, copy); }) sink.begin_copy(text, copy);
     pre_tokenize(steps, step + 1, copy, copy.data() + copy.size(), first, sink);
+    if constexpr (requires { sink.end_copy(); }) sink.end_copy();
   };
   const bool last = step + 1 == steps.size();
   switch (steps[step]) {

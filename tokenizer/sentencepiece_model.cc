@@ -2,12 +2,18 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstring>
+#include <unordered_map>
 
 #include "base/error.h"
+#include "base/file.h"
+#include "tokenizer/gguf_names.h"
 
 namespace tokenizer {
 namespace {
+
+constexpr float kScoreOfAdded = -1000;  // as llama.cpp writes it; nothing merges to them
 
 // The wire format of protocol buffers: a key (field number and wire type), then a number, eight bytes, a length and so
 // many bytes, or four bytes.
@@ -122,6 +128,61 @@ SentencePieceModel parse_sentencepiece_model(std::string_view bytes, const std::
   if (model.pieces.empty())
     throw base::Error({"not a SentencePiece model", where, "it has no pieces", "a .model file written by sentencepiece",
                        "get the file again from its source"});
+  model.own_pieces = model.pieces.size();
+  for (std::size_t i = 0; i < model.pieces.size(); ++i) {
+    const auto& piece = model.pieces[i];
+    if (piece.type != kControlToken && piece.type != kUnknownToken) continue;
+    AddedToken token;
+    token.id = static_cast<std::int32_t>(i);
+    token.content = piece.text;
+    token.special = token.in_model = true;
+    model.added.push_back(token);
+  }
+  const auto role = [&](std::int32_t id) -> std::optional<std::int32_t> {
+    if (id < 0 || id >= static_cast<std::int32_t>(model.own_pieces)) return std::nullopt;
+    const std::int32_t type = model.pieces[id].type;
+    return type == kControlToken || type == kUnknownToken ? std::optional(id) : std::nullopt;
+  };
+  // BOS in front is LlamaTokenizer's default; sentencepiece itself adds nothing.
+  model.roles = {role(model.bos), role(model.eos), role(model.pad), role(model.unknown), false, false, ""};
+  model.roles.add_bos = model.roles.bos.has_value();
+  return model;
+}
+
+namespace {
+
+void add_token(SentencePieceModel& model, AddedToken token) {
+  if (static_cast<std::size_t>(token.id) >= model.pieces.size())
+    model.pieces.resize(token.id + 1, {"", kScoreOfAdded, kUnusedToken});
+  SentencePieceModel::Piece& piece = model.pieces[token.id];
+  piece.text = token.content;
+  if (piece.type == kNormalToken || piece.type == kUnusedToken)
+    piece.type = token.special ? kControlToken : kUserDefinedToken;
+  token.normalized = false;  // sentencepiece normalises only what is cut out between added tokens
+  const auto known = std::ranges::find(model.added, token.id, &AddedToken::id);
+  if (known != model.added.end())
+    *known = token;
+  else
+    model.added.push_back(token);
+}
+
+}  // namespace
+
+SentencePieceModel read_sentencepiece_model(const std::filesystem::path& file, bool in_folder) {
+  SentencePieceModel model = parse_sentencepiece_model(base::read_file(file), file.string());
+  if (!in_folder) return model;
+  const std::filesystem::path folder = file.parent_path();
+  std::unordered_map<std::string, std::int32_t> ids;
+  for (std::size_t i = 0; i < model.pieces.size(); ++i) ids.emplace(model.pieces[i].text, static_cast<std::int32_t>(i));
+  const auto id_of = [&](std::string_view token) {
+    const auto found = ids.find(std::string(token));
+    return found == ids.end() ? std::nullopt : std::optional(found->second);
+  };
+  for (const AddedToken& token : read_added_tokens(folder, model.pieces.size(), id_of)) {
+    ids.emplace(token.content, token.id);
+    add_token(model, token);
+  }
+  read_folder_roles(folder, model.pieces.size(), id_of, model.roles);
   return model;
 }
 

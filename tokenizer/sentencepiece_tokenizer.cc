@@ -13,74 +13,114 @@
 namespace tokenizer {
 namespace {
 
-std::vector<AddedToken> special_tokens(const SentencePieceModel& model) {
-  std::vector<AddedToken> tokens;
-  for (std::size_t i = 0; i < model.pieces.size(); ++i) {
-    const auto& piece = model.pieces[i];
-    if (piece.type != kControlToken && piece.type != kUnknownToken) continue;
-    AddedToken token;
-    token.id = static_cast<std::int32_t>(i);
-    token.content = piece.text;
-    token.special = true;
-    tokens.push_back(token);
-  }
-  return tokens;
+void load(sentencepiece::SentencePieceProcessor& processor, const std::string& bytes, const std::string& where) {
+  const auto status = processor.LoadFromSerializedProto(bytes);
+  if (!status.ok())
+    throw base::Error(
+        {"cannot load the SentencePiece model", where, status.ToString(), "", "get the file again from its source"});
 }
 
-std::vector<std::string> contents(const std::vector<AddedToken>& tokens) {
-  std::vector<std::string> texts;
-  for (const AddedToken& token : tokens) texts.push_back(token.content);
-  return texts;
+void check(const sentencepiece::util::Status& status) {
+  if (!status.ok()) throw base::Error({"sentencepiece cannot encode the text", "", status.ToString(), "", ""});
+}
+
+absl::string_view view(std::string_view text) { return {text.data(), text.size()}; }
+
+// sentencepiece gives all bytes of a character to the last of its "<0x..>" pieces; ours have one each.
+void spread_bytes(std::vector<ByteRange>& offsets, std::size_t last) {
+  const ByteRange character = offsets[last];
+  const std::size_t size = character.end - character.begin;
+  std::size_t first = last;
+  while (first > 0 && last - first + 1 < size && offsets[first - 1] == ByteRange{character.begin, character.begin})
+    --first;
+  if (last - first + 1 != size) return;  // bytes of a normalised character
+  for (std::size_t i = first; i <= last; ++i)
+    offsets[i] = {character.begin + i - first, character.begin + i - first + 1};
 }
 
 }  // namespace
 
-class SentencePieceTokenizer::SpecialFinder : public AddedTokenFinder {
- public:
-  explicit SpecialFinder(const std::vector<AddedToken>& tokens) : AddedTokenFinder(tokens, contents(tokens)) {}
-};
-
-SentencePieceTokenizer::SentencePieceTokenizer(const std::filesystem::path& path) {
+SentencePieceTokenizer::SentencePieceTokenizer(const std::filesystem::path& path, bool in_folder)
+    // Checked by our own reader first: the library ends the process on some broken files.
+    : model_(read_sentencepiece_model(path, in_folder)),
+      processor_(std::make_unique<sentencepiece::SentencePieceProcessor>()) {
   const std::string bytes = base::read_file(path);
-  // Checked by our own reader first: the library ends the process on some broken files.
-  model_ = parse_sentencepiece_model(bytes, path.string());
-  processor_ = std::make_unique<sentencepiece::SentencePieceProcessor>();
-  const auto status = processor_->LoadFromSerializedProto(bytes);
-  if (!status.ok() || processor_->GetPieceSize() != size())
-    throw base::Error({"cannot load the SentencePiece model", path.string(), status.ToString(), "",
+  load(*processor_, bytes, path.string());
+  if (processor_->GetPieceSize() != static_cast<int>(model_.own_pieces))
+    throw base::Error({"cannot load the SentencePiece model", path.string(), "its number of pieces is unclear", "",
                        "get the file again from its source"});
+  // A message that stands twice is merged: normalizer_spec (3) with add_dummy_prefix (3) false.
+  if (model_.add_dummy_prefix && !model_.roles.prefix_after_special)
+    without_prefix_ = bytes + std::string("\x1A\x02\x18\x00", 4);
   ids_.reserve(model_.pieces.size());
   for (std::size_t i = 0; i < model_.pieces.size(); ++i)
-    ids_.emplace(model_.pieces[i].text, static_cast<std::int32_t>(i));
-  specials_ = std::make_unique<SpecialFinder>(special_tokens(model_));
-  const auto role = [&](std::int32_t id) { return id >= 0 && id < size() ? std::optional(id) : std::nullopt; };
-  unknown = role(processor_->unk_id());
-  bos = role(processor_->bos_id());
-  eos = role(processor_->eos_id());
-  pad = role(processor_->pad_id());
-  add_bos = bos.has_value();  // LlamaTokenizer's default; sentencepiece itself adds nothing
+    if (!model_.pieces[i].text.empty()) ids_.emplace(model_.pieces[i].text, static_cast<std::int32_t>(i));
+  std::vector<std::string> contents;
+  for (const AddedToken& token : model_.added) contents.push_back(token.content);
+  added_ = std::make_unique<AddedTokenFinder>(model_.added, contents);
+  unknown = model_.roles.unknown;
+  bos = model_.roles.bos;
+  eos = model_.roles.eos;
+  pad = model_.roles.pad;
+  add_bos = model_.roles.add_bos;
+  add_eos = model_.roles.add_eos;
+  chat_template = model_.roles.chat_template;
   kind = "sentencepiece";
 }
 
 SentencePieceTokenizer::~SentencePieceTokenizer() = default;
 
+const sentencepiece::SentencePieceProcessor& SentencePieceTokenizer::processor_for(bool first) const {
+  if (first || without_prefix_.empty()) return *processor_;
+  std::call_once(unprefixed_once_, [&] {
+    unprefixed_ = std::make_unique<sentencepiece::SentencePieceProcessor>();
+    load(*unprefixed_, without_prefix_, "");
+  });
+  return *unprefixed_;
+}
+
+// `part(processor, text, begin)` encodes a text between added tokens.
+template <class Part>
+std::size_t SentencePieceTokenizer::encode_parts(std::string_view text, DataRanges data, std::vector<std::int32_t>& ids,
+                                                 std::vector<ByteRange>* offsets, Part part) const {
+  return added_->find(
+      text, data,
+      [&](std::size_t begin, std::size_t end) {
+        part(processor_for(begin == 0), text.substr(begin, end - begin), begin);
+      },
+      [&](const AddedToken& token, std::size_t begin, std::size_t end) {
+        ids.push_back(token.id);
+        if (offsets) offsets->push_back({begin, end});
+      });
+}
+
 std::vector<std::int32_t> SentencePieceTokenizer::encode(std::string_view text, bool parse_special) const {
   std::vector<std::int32_t> ids;
-  if (!parse_special) {
-    encode_part(text, ids);
-    return ids;
-  }
-  specials_->find(
-      text, true, [&](std::size_t begin, std::size_t end) { encode_part(text.substr(begin, end - begin), ids); },
-      [&](const AddedToken& token) { ids.push_back(token.id); });
+  std::vector<int> part_ids;
+  const ByteRange all{0, text.size()};
+  encode_parts(text, parse_special ? DataRanges() : DataRanges(&all, 1), ids, nullptr,
+               [&](const auto& processor, std::string_view part, std::size_t) {
+                 check(processor.Encode(view(part), &part_ids));
+                 ids.insert(ids.end(), part_ids.begin(), part_ids.end());
+               });
   return ids;
 }
 
-void SentencePieceTokenizer::encode_part(std::string_view text, std::vector<std::int32_t>& ids) const {
-  std::vector<int> part;
-  const auto status = processor_->Encode(absl::string_view(text.data(), text.size()), &part);
-  if (!status.ok()) throw base::Error({"sentencepiece cannot encode the text", "", status.ToString(), "", ""});
-  ids.insert(ids.end(), part.begin(), part.end());
+Encoding SentencePieceTokenizer::encode_with_offsets(std::string_view text, DataRanges data) const {
+  Encoding encoding;
+  encoding.specials_as_text = encode_parts(text, data, encoding.ids, &encoding.offsets,
+                                           [&](const auto& processor, std::string_view part, std::size_t begin) {
+                                             sentencepiece::ImmutableSentencePieceText pieces;
+                                             check(processor.Encode(view(part), pieces.mutable_proto()));
+                                             for (const auto& piece : pieces.pieces()) {
+                                               const auto id = static_cast<std::int32_t>(piece.id());
+                                               encoding.ids.push_back(id);
+                                               encoding.offsets.push_back({begin + piece.begin(), begin + piece.end()});
+                                               if (model_.pieces[id].type == kByteToken && piece.begin() < piece.end())
+                                                 spread_bytes(encoding.offsets, encoding.offsets.size() - 1);
+                                             }
+                                           });
+  return encoding;
 }
 
 std::string SentencePieceTokenizer::decode(const std::vector<std::int32_t>& ids, bool skip_special) const {

@@ -9,6 +9,8 @@
 #include <string_view>
 #include <vector>
 
+#include "tokenizer/encoding.h"
+
 namespace tokenizer {
 
 /// Thread-safe once made. Ids equal those of the peer (tokenizers, sentencepiece) with add_special_tokens=False.
@@ -18,6 +20,8 @@ class Tokenizer {
   /// Ids of `text`, no BOS or EOS added. With `parse_special`, special tokens written out in the text ("<|im_start|>")
   /// become their single id; without, they are ordinary characters (what user data must get).
   virtual std::vector<std::int32_t> encode(std::string_view text, bool parse_special = false) const = 0;
+  /// The same ids with the bytes of `text` that each stands for. Special tokens are found outside of `data` only.
+  virtual Encoding encode_with_offsets(std::string_view text, DataRanges data) const = 0;
   /// Text of `ids`. Incomplete UTF-8 is kept as bytes. With `skip_special`, special tokens give nothing.
   /// Throws Error for an id out of range.
   virtual std::string decode(const std::vector<std::int32_t>& ids, bool skip_special = false) const = 0;
@@ -31,6 +35,10 @@ class Tokenizer {
   std::string chat_template;              ///< the Jinja text, "" when there is none
   std::string kind;                       ///< "bpe" or "sentencepiece", for `info`
 };
+
+/// The ids of a text that a model is to read from its beginning: BOS in front where the model wants one and the text
+/// does not already begin with it. With `allow_special`, special tokens written out in the text become their ids.
+std::vector<std::int32_t> encode_from_start(const Tokenizer& tokenizer, std::string_view text, bool allow_special);
 
 /// From a Hugging Face folder (tokenizer.json, or tokenizer.model), a tokenizer.json, a .model or a .gguf file.
 /// Throws Error saying which files were looked for.

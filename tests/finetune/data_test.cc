@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "tests/finetune/byte_tokenizer.h"
 #include "tests/temporary_folder.h"
 
 namespace {
@@ -18,50 +19,6 @@ using finetune::Dataset;
 using finetune::Example;
 using testing::ElementsAre;
 using testing::HasSubstr;
-
-// A byte is a token; 256 and 257 are ChatML's marks, 258 ends a text. Small enough to write expected ids by hand.
-class ByteTokenizer : public tokenizer::Tokenizer {
- public:
-  explicit ByteTokenizer(bool chat = true) {
-    eos = 258;
-    if (chat) {
-      chat_template =
-          "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' "
-          "+ '\n'}}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
-    }
-  }
-  std::vector<std::int32_t> encode(std::string_view text, bool) const override {
-    std::vector<std::int32_t> ids;
-    for (unsigned char byte : text) ids.push_back(byte);
-    return ids;
-  }
-  std::string decode(const std::vector<std::int32_t>& ids, bool) const override {
-    std::string text;
-    for (std::int32_t id : ids) text += id < 256 ? std::string(1, static_cast<char>(id)) : token(id);
-    return text;
-  }
-  std::int32_t size() const override { return 259; }
-  std::optional<std::int32_t> id_of(std::string_view token_text) const override {
-    for (std::int32_t id = 256; id < 259; ++id) {
-      if (token(id) == token_text) return id;
-    }
-    return std::nullopt;
-  }
-  std::string token(std::int32_t id) const override {
-    static const std::vector<std::string> kSpecial = {"<|im_start|>", "<|im_end|>", "<|endoftext|>"};
-    return id < 256 ? std::string(1, static_cast<char>(id)) : kSpecial[static_cast<std::size_t>(id - 256)];
-  }
-  bool is_special(std::int32_t id) const override { return id >= 256; }
-};
-
-// The tokens that are trained, as text.
-std::string trained_text(const ByteTokenizer& tokenizer, const Example& example) {
-  std::vector<std::int32_t> ids;
-  for (std::size_t i = 0; i < example.ids.size(); ++i) {
-    if (example.trained[i]) ids.push_back(example.ids[i]);
-  }
-  return tokenizer.decode(ids, false);
-}
 
 TEST(Data, EveryShapeTrainsItsAnswer) {
   const ByteTokenizer tokenizer;
@@ -80,7 +37,7 @@ TEST(Data, EveryShapeTrainsItsAnswer) {
   EXPECT_EQ(text(sharegpt), chat);
   EXPECT_EQ(trained(sharegpt), "A<|im_end|>");
   const char* alpaca = R"({"instruction":"I","input":"X","output":"A"})";
-  EXPECT_EQ(text(alpaca), "<|im_start|>user\nI\n\nX<|im_end|>\n<|im_start|>assistant\nA<|im_end|>\n");
+  EXPECT_EQ(text(alpaca), "<|im_start|>user\nI\nX<|im_end|>\n<|im_start|>assistant\nA<|im_end|>\n");
   EXPECT_EQ(trained(alpaca), "A<|im_end|>");
   EXPECT_EQ(text(R"({"instruction":"Q","input":"","output":"A"})"), chat);
   const char* completion = R"({"prompt":"P ","completion":"C"})";
@@ -116,11 +73,12 @@ TEST(Data, BadRecordsSayWhy) {
   EXPECT_THAT(error("[1]"), HasSubstr("not a JSON object"));
   EXPECT_THAT(error(R"({"question":"?"})"), HasSubstr("no known shape"));
   EXPECT_THAT(error(R"({"question":"?"})"), HasSubstr("question"));
+  EXPECT_THAT(error(R"({"messages":"x"})"), HasSubstr("not a list of messages"));
   EXPECT_THAT(error(R"({"text":5})"), HasSubstr("not text"));
-  EXPECT_THAT(error(R"({"messages":[]})"), HasSubstr("not a list of messages"));
+  EXPECT_THAT(error(R"({"messages":[]})"), HasSubstr("no messages"));
   EXPECT_THAT(error(R"({"messages":[{"role":"user"}]})"), HasSubstr("without its keys"));
   EXPECT_THAT(error(R"({"messages":[{"role":"owl","content":"hoot"}]})"), HasSubstr("owl"));
-  EXPECT_THAT(error(R"({"messages":[{"role":"assistant","content":"","tool_calls":[1]}]})"), HasSubstr("tools"));
+  EXPECT_THAT(error(R"({"messages":[{"role":"assistant","content":"","tool_calls":[1]}]})"), HasSubstr("tool_calls"));
   EXPECT_THAT(error(R"({"messages":[{"role":"user","content":[{"type":"image"}]}]})"), HasSubstr("not text"));
 }
 

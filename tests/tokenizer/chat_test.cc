@@ -85,7 +85,8 @@ TEST(Chat, UnknownRolesAndTemplatesAreRefused) {
     }
     return "no error";
   };
-  EXPECT_THAT(message_of([&] { chat->render({{"tool", "x"}}, false); }), HasSubstr("tool"));
+  EXPECT_THAT(message_of([&] { chat->render({{"tool", "x"}}, false); }), HasSubstr("cannot render tools"));
+  EXPECT_THAT(message_of([&] { chat->render({{"king", "x"}}, false); }), HasSubstr("--roles"));
   EXPECT_THAT(message_of([&] { chat->render({{"<|im_start|>", "x"}}, false); }), HasSubstr("unknown role"));
   model->chat_template += " {{ 1 }}";
   EXPECT_THAT(message_of([&] { tokenizer::chat_template_of(*model); }), HasSubstr("not supported"));
@@ -93,7 +94,7 @@ TEST(Chat, UnknownRolesAndTemplatesAreRefused) {
   EXPECT_THAT(message_of([&] { tokenizer::chat_template_of(*plain); }), HasSubstr("no chat template"));
   // ChatML's template on a vocabulary without its tokens.
   plain->chat_template = tokenizer::load(smollm2())->chat_template;
-  EXPECT_THAT(message_of([&] { tokenizer::chat_template_of(*plain); }), HasSubstr("<|im_start|>"));
+  EXPECT_THAT(message_of([&] { tokenizer::chat_template_of(*plain); }), HasSubstr("<|im_end|>"));
 }
 
 }  // namespace

@@ -1,0 +1,230 @@
+// What is trained is what the records say: boundaries, flags, special tokens written out, and what is refused by name.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/stream.h"
+#include "finetune/data.h"
+#include "tests/error_of.h"
+#include "tests/finetune/byte_tokenizer.h"
+#include "tests/temporary_folder.h"
+
+namespace {
+
+using finetune::Example;
+using finetune::ExampleMaker;
+using nlohmann::json;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::Not;
+
+json golden(const std::string& name) {
+  const auto reader =
+      base::open_reader(std::string(HORNBOOK_SOURCE_DIR) + "/tests/golden/tokenizer/" + name + ".json.gz");
+  std::string text;
+  std::vector<char> buffer(1 << 16);
+  while (const std::size_t size = reader->read(buffer.data(), buffer.size())) text.append(buffer.data(), size);
+  return json::parse(text);
+}
+
+// The Mistral vocabulary in a folder with `config` as its tokenizer_config.json.
+std::unique_ptr<tokenizer::Tokenizer> mistral(const TemporaryFolder& folder, const json& config) {
+  const std::string source = std::string(HORNBOOK_SOURCE_DIR) + "/build/data/mistral-v1.model";
+  std::filesystem::copy(source, folder / "tokenizer.model", std::filesystem::copy_options::overwrite_existing);
+  base::write_file(folder / "tokenizer_config.json", config.dump());
+  return tokenizer::load(folder.path());
+}
+
+// ids and mask of TRL's SFTTrainer. It reads special tokens in the text, as --allow-special does; where the text begins
+// with BOS it has two of them, and " x" keeps its blank only with sentencepiece itself.
+TEST(Records, PromptAndCompletionEqualTrl) {
+  const TemporaryFolder folder;
+  const auto model = mistral(folder, {{"add_bos_token", true}});
+  const ExampleMaker maker(*model), special(*model, {.allow_special = true, .roles = {}});
+  std::size_t compared = 0;
+  const json records = golden("trl")["records"];
+  for (const json& record : records) {
+    const auto prompt = record["prompt"].get<std::string>(), completion = record["completion"].get<std::string>();
+    auto ids = record["ids"].get<std::vector<std::int32_t>>();
+    auto trained = record["trained"].get<std::vector<std::uint8_t>>();
+    if (prompt.starts_with(' ')) continue;
+    if (prompt.starts_with("<s>")) {
+      ids.erase(ids.begin());
+      trained.erase(trained.begin());
+    }
+    const json line = {{"prompt", prompt}, {"completion", completion}};
+    const Example example = special.make(line.dump());
+    EXPECT_EQ(example.ids, ids) << line;
+    EXPECT_EQ(example.trained, trained) << line;
+    if ((prompt + completion).find("s>") == std::string::npos) {
+      EXPECT_EQ(maker.make(line.dump()).ids, ids) << line;
+    }
+    ++compared;
+  }
+  EXPECT_EQ(compared, 14u);
+  const Example issue = maker.make(R"({"prompt":"Question: hello\nAnswer:","completion":" yes"})");
+  EXPECT_EQ(issue.ids.size(), 11u);
+  EXPECT_THAT(issue.trained, ElementsAre(0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 1));
+}
+
+TEST(Records, RenderedTextNeedsAllowSpecial) {
+  ByteTokenizer tokenizer;
+  tokenizer.bos = 256;
+  tokenizer.add_bos = true;
+  const ExampleMaker plain(tokenizer), special(tokenizer, {.allow_special = true, .roles = {}});
+  const char* record = R"({"prompt":"<|im_start|>user<|im_end|>","completion":"A<|im_end|>"})";
+  const Example example = special.make(record);
+  EXPECT_THAT(example.ids, ElementsAre(256, 'u', 's', 'e', 'r', 257, 'A', 257, 258)) << "BOS is there already";
+  EXPECT_EQ(trained_text(tokenizer, example), "A<|im_end|><|endoftext|>");
+  EXPECT_EQ(special.make(R"({"text":"T<|endoftext|>"})").ids, (std::vector<std::int32_t>{256, 'T', 258}))
+      << "and so is the end";
+  EXPECT_GT(plain.make(record).ids.size(), 30u);
+
+  const TemporaryFolder folder;
+  const std::string file = folder.write("a.jsonl", std::string(record) +
+                                                       "\n{\"text\":\"plain\"}\n{\"text\":\"<|im_end|><|im_end|>\"}\n"
+                                                       "{\"messages\":[{\"role\":\"user\",\"content\":\"<|im_end|>\"},{"
+                                                       "\"role\":\"assistant\",\"content\":\"A\"}]}\n");
+  const finetune::DataOptions options;
+  const auto report = finetune::read_dataset({file}, plain, options).report;
+  EXPECT_EQ(report.specials_as_text, 3u);
+  EXPECT_THAT(report.to_text(options), HasSubstr("3 records write special tokens as text"));
+  EXPECT_THAT(report.to_text(options), HasSubstr("--allow-special"));
+  EXPECT_EQ(finetune::read_dataset({file}, special, options).report.specials_as_text, 1u) << "a chat's are always text";
+  const ByteTokenizer no_chat(false);
+  EXPECT_THAT(error_of([&] {
+                ExampleMaker(no_chat).make(
+                    R"({"messages":[{"role":"user","content":"Q"},{"role":"assistant","content":"A"}]})");
+              }),
+              HasSubstr("--allow-special"));
+}
+
+TEST(Records, FlagsKeepMessagesOutOfTheLoss) {
+  const ByteTokenizer tokenizer;
+  const ExampleMaker maker(tokenizer);
+  const auto trained = [&](const std::string& first, const std::string& second) {
+    return trained_text(
+        tokenizer,
+        maker.make(R"({"messages":[{"role":"user","content":"Q")" + second + R"(},{"role":"assistant","content":"A")" +
+                   first + R"(},{"role":"user","content":"R"},{"role":"assistant","content":"B"}]})"));
+  };
+  const std::string both = "A<|im_end|>B<|im_end|>", last = "B<|im_end|>";
+  EXPECT_EQ(trained("", ""), both);
+  for (const char* flag : {R"("weight":0)", R"("weight":0.0)", R"("train":false)", R"("training":false)",
+                           R"("loss":false)", R"("train":0)", R"("trainable":false)", R"("weight":0,"train":true)"})
+    EXPECT_EQ(trained("," + std::string(flag), ""), last) << flag;
+  EXPECT_EQ(trained(R"(,"weight":1,"train":true,"name":null)", R"(,"weight":1)"), both);
+  EXPECT_EQ(trained("", R"(,"train":true)"), "Q<|im_end|>" + both) << "axolotl's flag trains any message";
+  const auto text = [&](const char* record) { return trained_text(tokenizer, maker.make(record)); };
+  EXPECT_EQ(text(R"({"conversations":[{"from":"human","value":"Q"},{"from":"gpt","value":"A","weight":0},
+                    {"from":"human","value":"R"},{"from":"gpt","value":"B"}]})"),
+            last);
+  EXPECT_EQ(
+      text(
+          R"({"prompt":[{"role":"user","content":"Q"},{"role":"assistant","content":"A"},{"role":"user","content":"R"}],
+                    "completion":[{"role":"assistant","content":"B"}]})"),
+      last)
+      << "answers in a prompt are context";
+  EXPECT_THAT(error_of([&] { trained(R"(,"weight":0.5)", ""); }), HasSubstr("weight"));
+  EXPECT_THAT(error_of([&] { trained(R"(,"weight":"heavy")", ""); }), HasSubstr("weight"));
+  EXPECT_THAT(error_of([&] { trained(R"(,"train_detail":[{}])", ""); }), HasSubstr("train_detail"));
+}
+
+TEST(Records, WhatTrainingWouldLoseIsRefusedByName) {
+  const ByteTokenizer tokenizer;
+  const ExampleMaker maker(tokenizer);
+  const std::string chat = R"("messages":[{"role":"user","content":"Q"},{"role":"assistant","content":"A"}])";
+  const auto error = [&](const std::string& record) { return error_of([&] { maker.make(record); }); };
+  for (const char* member :
+       {R"("tools":[{"type":"function"}])", R"("functions":"[1]")", R"("label":false)", R"("label":"True")",
+        R"("label":1)", R"("kto_tag":true)", R"("rejected":"x")", R"("chat_template_kwargs":{"a":1})",
+        R"("images":["a.png"])", R"("weight":0.5)", R"("train":false)"}) {
+    const std::string name = json::parse("{" + std::string(member) + "}").items().begin().key();
+    EXPECT_THAT(error("{" + chat + "," + member + "}"), HasSubstr(name)) << member;
+  }
+  for (const char* member : {R"("tools":[])", R"("tools":"[]")", R"("label":"sports")", R"("label":7)", R"("id":1)",
+                             R"("images":[])", R"("weight":1)", R"("meta":{"tools":1})"})
+    EXPECT_EQ(error("{" + chat + "," + member + "}"), "no error") << member;
+  EXPECT_THAT(error(R"({"prompt":"P","completion":"C","label":false})"), HasSubstr("label"));
+  EXPECT_THAT(error(R"({"prompt":"P","chosen":"C","rejected":"D"})"), HasSubstr("rejected"));
+  EXPECT_EQ(error(R"({"text":"T","label":1,"weight":70})"), "no error");
+  for (const char* member : {R"("reasoning_content":"hm")", R"("tool_call_id":"1")", R"("audio":{"id":1})"})
+    EXPECT_THAT(error(R"({"messages":[{"role":"user","content":"Q"},{"role":"assistant","content":"A",)" +
+                      std::string(member) + "}]}"),
+                HasSubstr(json::parse("{" + std::string(member) + "}").items().begin().key()));
+  EXPECT_THAT(error(R"({"messages":[{"role":"user","content":"Q"},{"role":"tool","content":"42"}]})"),
+              HasSubstr("tools"));
+  EXPECT_THAT(error(R"({"messages":[{"role":"king","content":"Q"}]})"), HasSubstr("--roles"));
+  const ExampleMaker named(tokenizer, {.allow_special = false, .roles = {"king=user", "bot=assistant"}});
+  EXPECT_EQ(trained_text(tokenizer,
+                         named.make(R"({"messages":[{"role":"king","content":"Q"},{"role":"bot","content":"A"}]})")),
+            "A<|im_end|>");
+}
+
+TEST(Records, TheReportNamesWhatWasRefusedAndLeftOut) {
+  const ByteTokenizer tokenizer;
+  const TemporaryFolder folder;
+  const std::string file = folder.write(
+      "a.jsonl",
+      R"({"prompt":"P","completion":"C","label":true})"
+      "\n"
+      R"({"prompt":"P","completion":"C","label":false})"
+      "\n"
+      R"({"prompt":"P","completion":"C","tools":[1]})"
+      "\n"
+      R"({"prompt":"P","completion":"C"})"
+      "\n"
+      R"({"messages":[{"role":"user","content":"Q","name":"Ann"},{"role":"assistant","content":"A","date":3}]})"
+      "\n");
+  finetune::DataOptions options;
+  const auto dataset = finetune::read_dataset({file}, ExampleMaker(tokenizer), options);
+  EXPECT_EQ(dataset.report.bad, 3u);
+  EXPECT_EQ(dataset.report.used, 2u);
+  EXPECT_EQ(dataset.report.ends, 2u);
+  const std::string text = dataset.report.to_text(options);
+  EXPECT_THAT(text, HasSubstr("label: this training has an objective for answers only (2)"));
+  EXPECT_THAT(text, HasSubstr("tools: the chat template cannot render tools (1)"));
+  EXPECT_THAT(text, HasSubstr("date (1), name (1)"));
+  EXPECT_THAT(text, Not(HasSubstr("no end token")));
+  options.max_bad = 2;
+  EXPECT_THAT(error_of([&] { finetune::read_dataset({file}, ExampleMaker(tokenizer), options); }),
+              HasSubstr("label: this training has an objective for answers only (2)"));
+}
+
+TEST(Records, NoTrainedEndIsSaid) {
+  ByteTokenizer tokenizer(false);
+  const TemporaryFolder folder;
+  const std::string file = folder.write("a.jsonl", "{\"text\":\"some text\"}\n");
+  finetune::DataOptions options;
+  const auto said = [&] {
+    return finetune::read_dataset({file}, ExampleMaker(tokenizer), options).report.to_text(options);
+  };
+  EXPECT_THAT(said(), Not(HasSubstr("no end token")));
+  tokenizer.eos.reset();
+  EXPECT_THAT(said(), HasSubstr("no end token is trained"));
+  tokenizer.eos = 258;
+  options.max_length = 4;
+  EXPECT_THAT(said(), HasSubstr("no end token is trained")) << "cut before it";
+  options.too_long = "split";
+  EXPECT_THAT(said(), Not(HasSubstr("no end token")));
+}
+
+TEST(Records, AlpacaIsJoinedAsEverywhere) {
+  const ByteTokenizer tokenizer;
+  const ExampleMaker maker(tokenizer);
+  const auto text = [&](const char* record) { return tokenizer.decode(maker.make(record).ids, false); };
+  EXPECT_EQ(text(R"({"instruction":"I","input":"<noinput>","output":"A"})"),
+            text(R"({"instruction":"I","output":"A"})"));
+  EXPECT_EQ(text(R"({"instruction":"I","input":"X","output":"A","history":[["q","a"]]})"),
+            "<|im_start|>user\nq<|im_end|>\n<|im_start|>assistant\na<|im_end|>\n"
+            "<|im_start|>user\nI\nX<|im_end|>\n<|im_start|>assistant\nA<|im_end|>\n");
+  EXPECT_EQ(text(R"({"system":"S","conversations":[{"from":"human","value":"Q"},{"from":"gpt","value":"A"}]})"),
+            "<|im_start|>system\nS<|im_end|>\n<|im_start|>user\nQ<|im_end|>\n<|im_start|>assistant\nA<|im_end|>\n");
+  EXPECT_THAT(error_of([&] { text(R"({"instruction":"I","input":5,"output":"A"})"); }), HasSubstr("input"));
+}
+
+}  // namespace
