@@ -5,15 +5,18 @@
 #include <re2/re2.h>
 #include <xxhash.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <map>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <span>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "base/records.h"
 #include "base/text.h"
+#include "base/unicode.h"
 #include "curate/record.h"
 
 namespace curate {
@@ -22,115 +25,39 @@ namespace fs = std::filesystem;
 
 namespace {
 
-std::string text_of(const json& record, const char* key) {
-  auto found = record.find(key);
-  return found != record.end() && found->is_string() ? found->get<std::string>() : "";
+bool has_member(const Message& message, std::string_view name) {
+  return std::ranges::any_of(message.members, [&](const auto& member) { return member.name == name; });
 }
 
-// A text, or the joined texts of a list of parts; false for anything else.
-bool read_content(const json& content, std::string& text) {
-  if (content.is_string()) {
-    text = content.get<std::string>();
-    return true;
-  }
-  if (!content.is_array()) return false;
-  text.clear();
-  for (const json& part : content) {
-    if (part.is_string()) {
-      text += part.get_ref<const std::string&>();
-    } else if (part.is_object() && text_of(part, "type") == "text" && part.contains("text") &&
-               part["text"].is_string()) {
-      text += part["text"].get_ref<const std::string&>();
-    } else {
-      return false;
-    }
-  }
-  return true;
-}
+bool is_trained(const Message& message) { return message.trained.value_or(message.role == "assistant"); }
 
-// Alpaca's ways to say that there is no input.
-bool says_no_input(std::string_view input) {
-  static const std::set<std::string> kWords = {"",         "<noinput>", "<no input>", "noinput", "no input",
-                                               "noinput.", "no input.", "n/a",        "none",    "nan"};
-  std::string low;
-  for (char c : base::trim(input)) low += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return kWords.count(low) > 0;
-}
-
-std::string read_turns(const json& turns, const char* format, Conversation& conversation) {
-  static const std::map<std::string, std::string> kRoles = {
-      {"system", "system"},   {"user", "user"},          {"human", "user"},        {"prompter", "user"},
-      {"gpt", "assistant"},   {"bing", "assistant"},     {"chatgpt", "assistant"}, {"bard", "assistant"},
-      {"model", "assistant"}, {"assistant", "assistant"}};
-  static const std::set<std::string> kTools = {"tool", "function", "observation", "function_call", "tool_call"};
-  conversation.format = format;
-  if (!turns.is_array()) return "unknown_format";
-  for (const json& turn : turns) {
-    if (!turn.is_object()) return "unknown_format";
-    const char* role_key = turn.contains("role") ? "role" : "from";
-    const char* content_key = turn.contains("content") ? "content" : "value";
-    std::string role = text_of(turn, role_key);
-    if (kTools.count(role) || (turn.contains("tool_calls") && !turn["tool_calls"].empty())) return "tool_use";
-    auto known = kRoles.find(role);
-    if (known == kRoles.end()) return "bad_roles";
-    Message message{known->second, ""};
-    if (!turn.contains(content_key) || !read_content(turn[content_key], message.content)) return "not_text";
-    conversation.messages.push_back(std::move(message));
-  }
-  return "";
-}
-
-std::string check_roles(const Conversation& conversation) {
-  const auto& messages = conversation.messages;
-  std::size_t first = !messages.empty() && messages[0].role == "system" ? 1 : 0;
+std::string check_roles(const std::vector<Message>& messages) {
+  const std::size_t first = !messages.empty() && messages[0].role == "system" ? 1 : 0;
   if (messages.size() <= first) return "empty";
-  for (std::size_t i = first; i < messages.size(); ++i)
-    if (messages[i].role != ((i - first) % 2 == 0 ? "user" : "assistant")) return "bad_roles";
-  return messages.back().role == "assistant" ? "" : "no_final_answer";
+  std::string_view before = "assistant";
+  for (std::size_t i = first; i < messages.size(); ++i) {
+    const std::string_view role = messages[i].role;
+    const bool asks = role == "user" && before == "assistant";
+    const bool answers = role == "assistant" && before != "assistant";
+    const bool tool = role == "tool" && i > first && before != "user";
+    if (!asks && !answers && !tool) return "bad_roles";
+    before = role;
+  }
+  return before == "assistant" ? "" : "no_final_answer";
 }
 
 }  // namespace
 
-std::string read_conversation(const json& record, Conversation& conversation) {
-  conversation = {};
-  if (!record.is_object()) return "unknown_format";
-  auto& messages = conversation.messages;
-  std::string error;
-  if (record.contains("messages")) {
-    error = read_turns(record["messages"], "messages", conversation);
-  } else if (record.contains("conversations")) {
-    if (!text_of(record, "system").empty()) messages.push_back({"system", text_of(record, "system")});
-    error = read_turns(record["conversations"], "sharegpt", conversation);
-  } else if (record.contains("instruction") && record.contains("output")) {
-    conversation.format = "alpaca";
-    if (!record["instruction"].is_string() || !record["output"].is_string()) return "not_text";
-    if (!text_of(record, "system").empty()) messages.push_back({"system", text_of(record, "system")});
-    if (auto history = record.find("history"); history != record.end() && history->is_array())
-      for (const json& pair : *history) {
-        if (!pair.is_array() || pair.size() != 2 || !pair[0].is_string() || !pair[1].is_string()) return "not_text";
-        messages.push_back({"user", pair[0].get<std::string>()});
-        messages.push_back({"assistant", pair[1].get<std::string>()});
-      }
-    std::string prompt = text_of(record, "instruction"), input = text_of(record, "input");
-    if (!says_no_input(input)) prompt += "\n" + input;
-    messages.push_back({"user", prompt});
-    messages.push_back({"assistant", text_of(record, "output")});
-  } else {
-    conversation.format = "prompt";
-    const char* prompt = record.contains("prompt")     ? "prompt"
-                         : record.contains("question") ? "question"
-                                                       : "instruction";
-    const char* answer = nullptr;
-    for (const char* key : {"completion", "response", "answer", "output"})
-      if (answer == nullptr && record.contains(key)) answer = key;
-    if (!record.contains(prompt) || answer == nullptr) return "unknown_format";
-    std::string text;
-    if (!record[prompt].is_string() || !read_content(record[answer], text)) return "not_text";
-    if (!text_of(record, "system").empty()) messages.push_back({"system", text_of(record, "system")});
-    messages.push_back({"user", text_of(record, prompt)});
-    messages.push_back({"assistant", text});
+std::string read_chat(const json& record, const tokenizer::RoleMap& roles, Conversation& conversation) {
+  if (const auto problem = tokenizer::read_conversation(record, roles, conversation)) return problem->reason;
+  if (conversation.format == "text") return "unknown_format";
+  if (!conversation.rejected.empty()) {
+    std::vector<Message> other(conversation.messages.begin(),
+                               conversation.messages.begin() + static_cast<std::ptrdiff_t>(conversation.prompt));
+    other.insert(other.end(), conversation.rejected.begin(), conversation.rejected.end());
+    if (std::string reason = check_roles(other); !reason.empty()) return reason + ":rejected";
   }
-  return error.empty() ? check_roles(conversation) : error;
+  return check_roles(conversation.messages);
 }
 
 void InstructOptions::visit(base::OptionVisitor& v) {
@@ -142,10 +69,11 @@ void InstructOptions::visit(base::OptionVisitor& v) {
       .below(1);
   v("seed", seed, "another seed is another choice");
   v("clean", clean, "drop empty, refused, echoed and merged answers");
-  v("unique", unique, "drop a conversation whose first question was seen before");
+  v("unique", unique, "drop a conversation whose turns before the last answer were seen before");
   v("max_characters", max_characters, "drop longer conversations (bytes of all messages), 0 = none");
   v("max_turns", max_turns, "drop conversations of more questions, 0 = none");
   v("min_answer", min_answer, "drop conversations with a shorter answer (bytes)");
+  v("roles", roles, "what else the data call a role: NAME=ROLE, ROLE one of system, user, assistant, tool");
   v("limit", reading.limit, "stop after this many records, 0 = all");
   v("overwrite", overwrite, "empty the output folder of an earlier run first");
 }
@@ -168,7 +96,8 @@ std::string judge_conversation(const Conversation& conversation, const InstructO
       if (content.empty()) return "empty_prompt";
       if (options.clean && RE2::PartialMatch(content, kPicture)) return "unseen_picture";
     }
-    if (message.role != "assistant") continue;
+    // An answer that is kept out of the loss may be anything, one that calls a tool empty.
+    if (message.role != "assistant" || !is_trained(message) || has_member(message, "tool_calls")) continue;
     if (content.empty() || content == "```\n```" || content == "``````") return "empty_answer";
     if (content.size() < options.min_answer) return "short_answer";
     if (!options.clean) continue;
@@ -188,24 +117,52 @@ std::string judge_conversation(const Conversation& conversation, const InstructO
 namespace {
 
 // White space and case do not make another question.
-std::uint64_t question_hash(const Conversation& conversation) {
+void append_folded(std::string& key, const Message& message) {
+  key += message.role + ':';
+  bool blank = false;
+  for (const char c : base::trim(message.content)) {
+    if (std::isspace(static_cast<unsigned char>(c))) {
+      blank = true;
+      continue;
+    }
+    if (blank) key += ' ';
+    blank = false;
+    key += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  }
+  for (const auto& member : message.members)
+    if (member.name == "tool_calls") key += member.json;
+  key += '\n';
+}
+
+// The turns before the first answer decide between training and validation: conversations that begin alike stay
+// together.
+std::uint64_t first_question(const Conversation& conversation) {
   std::string key;
   for (const Message& message : conversation.messages) {
     if (message.role == "assistant") break;
-    bool blank = false;
-    for (char c : base::trim(message.content)) {
-      if (std::isspace(static_cast<unsigned char>(c))) {
-        blank = true;
-        continue;
-      }
-      if (blank) key += ' ';
-      blank = false;
-      key += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-    }
-    key += '\n';
+    append_folded(key, message);
   }
   return XXH3_64bits(key.data(), key.size());
 }
+
+}  // namespace
+
+std::string question_key(const Conversation& conversation) {
+  std::string key;
+  for (const auto& member : conversation.members)
+    if (member.name == "label" || member.name == "kto_tag") key += member.name + member.json + '\n';
+  const auto& messages = conversation.messages;
+  std::size_t count = messages.size();
+  if (conversation.rejected.empty() && key.empty()) {
+    while (count > 0 && !is_trained(messages[count - 1])) --count;
+    count = count > 0 ? count - 1 : messages.size();
+  }
+  for (std::size_t i = 0; i < count; ++i) append_folded(key, messages[i]);
+  for (const Message& message : conversation.rejected) append_folded(key, message);
+  return key;
+}
+
+namespace {
 
 // The record, or a discarded value for what is none: also for one of more levels than `curate run` reads, which could
 // not be written again (every level takes a piece of the stack).
@@ -226,27 +183,72 @@ std::string dump(const J& value, int indent = -1) {
   return value.dump(indent, ' ', false, json::error_handler_t::replace) + "\n";
 }
 
-std::string chat_line(const Conversation& conversation, const json& record, const std::string& fallback_id,
+void append_messages(std::string& out, std::span<const Message> messages) {
+  out += '[';
+  for (const Message& message : messages) {
+    if (out.back() != '[') out += ',';
+    out += "{\"role\":";
+    base::append_json_string(out, message.role);
+    out += ",\"content\":";
+    base::append_json_string(out, message.content);
+    for (const auto& member : message.members) {
+      out += ',';
+      base::append_json_string(out, member.name);
+      out += ':' + member.json;
+    }
+    out += '}';
+  }
+  out += ']';
+}
+
+// The record as a chat: its messages, id and source, and all its other members as they stand in `line`.
+std::string chat_line(const Conversation& conversation, std::string_view line, const std::string& fallback_id,
                       const std::string& fallback_source) {
-  nlohmann::ordered_json out;
-  out["messages"] = nlohmann::ordered_json::array();
-  for (const Message& message : conversation.messages)
-    out["messages"].push_back({{"role", message.role}, {"content", message.content}});
-  auto pass = [&](const char* key, const std::string& fallback) {
-    auto found = record.find(key);
-    out[key] = found != record.end() && !found->is_null() ? nlohmann::ordered_json::parse(found->dump())
-                                                          : nlohmann::ordered_json(fallback);
+  std::map<std::string_view, std::string_view> raw;
+  for_each_member(line, [&](std::string_view key, std::string_view value, std::size_t, std::size_t) {
+    raw[key] = value;
+    return true;
+  });
+  std::string out;
+  const std::span<const Message> messages = conversation.messages;
+  if (conversation.rejected.empty()) {
+    out += "{\"messages\":";
+    append_messages(out, messages);
+  } else {
+    out += "{\"prompt\":";
+    append_messages(out, messages.first(conversation.prompt));
+    out += ",\"chosen\":";
+    append_messages(out, messages.subspan(conversation.prompt));
+    out += ",\"rejected\":";
+    append_messages(out, conversation.rejected);
+  }
+  const auto value_of = [&](const tokenizer::Member& member) {
+    const auto found = raw.find(member.name);
+    return found == raw.end() ? member.json : std::string(found->second);
+  };
+  const auto pass = [&](const std::string& name, const std::string& fallback) {
+    const auto member = std::ranges::find(conversation.members, name, &tokenizer::Member::name);
+    out += ",\"" + name + "\":";
+    if (member != conversation.members.end())
+      out += value_of(*member);
+    else
+      base::append_json_string(out, base::valid_utf8(fallback));
   };
   pass("id", fallback_id);
   pass("source", fallback_source);
-  for (const char* key : {"licence", "license", "language", "lang"})
-    if (record.contains(key)) pass(key, "");
-  return dump(out);
+  for (const auto& member : conversation.members) {
+    if (member.name == "id" || member.name == "source") continue;
+    out += ',';
+    base::append_json_string(out, member.name);
+    out += ':' + value_of(member);
+  }
+  return out + "}\n";
 }
 
 }  // namespace
 
 int run_instruct(InstructOptions& options, base::Context& context) {
+  const tokenizer::RoleMap roles = tokenizer::role_map(options.roles);
   const std::vector<std::string> files = options.reading.files();
   const fs::path output(options.output);
   base::prepare_output_folder(output, false, options.overwrite);
@@ -276,14 +278,18 @@ int run_instruct(InstructOptions& options, base::Context& context) {
           return;
         }
         Conversation conversation;
-        std::string reason = read_conversation(record, conversation);
+        std::string reason = read_chat(record, roles, conversation);
         if (reason.empty()) reason = judge_conversation(conversation, options);
-        std::uint64_t hash = question_hash(conversation);
-        if (reason.empty() && options.unique && !seen.insert(hash).second) reason = "duplicate_prompt";
+        if (reason.empty() && options.unique) {
+          const std::string key = question_key(conversation);
+          if (!seen.insert(XXH3_64bits(key.data(), key.size())).second) reason = "duplicate_prompt";
+        }
         if (!reason.empty()) {
           std::string out;
           if (record.is_object()) {
-            append_record(out, line, "", nullptr, "\"step\":\"instruct\",\"reason\":\"" + reason + "\"");
+            std::string members = "\"step\":\"instruct\",\"reason\":";
+            base::append_json_string(members, reason);
+            append_record(out, line, "", nullptr, members);
           } else {
             out = dump(json({{"record", record}, {"hornbook", {{"step", "instruct"}, {"reason", reason}}}}));
           }
@@ -293,7 +299,8 @@ int run_instruct(InstructOptions& options, base::Context& context) {
         ++formats[conversation.format];
         std::string name = fs::path(file).filename().string();
         std::string stem = name.substr(0, name.find('.'));
-        std::string chat = chat_line(conversation, record, made_id(file, place.line), stem);
+        std::string chat = chat_line(conversation, line, made_id(file, place.line), stem);
+        const std::uint64_t hash = first_question(conversation);
         const std::uint64_t choice = XXH3_64bits_withSeed(&hash, sizeof hash, options.seed);
         if (static_cast<double>(choice >> 11) * 0x1.0p-53 < options.validation_share) {
           ++validated;

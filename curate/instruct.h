@@ -1,4 +1,4 @@
-// Instruction data: Alpaca, ShareGPT, OpenAI messages or prompt/completion in; chat records out.
+// Instruction data: Alpaca, ShareGPT, OpenAI messages, prompt/completion or preferences in; chat records out.
 #pragma once
 
 #include <cstdint>
@@ -9,28 +9,21 @@
 #include "base/program.h"
 #include "curate/record.h"
 #include "curate/run_options.h"
+#include "tokenizer/conversation.h"
 
 namespace curate {
 
-struct Message {
-  std::string role;  ///< "system", "user" or "assistant"
-  std::string content;
-};
+using tokenizer::Conversation;
+using tokenizer::Message;
 
-/// One conversation: perhaps a system message, then user and assistant in turn, the assistant last.
-struct Conversation {
-  std::vector<Message> messages;
-  std::string format;  ///< "messages", "sharegpt", "alpaca", "prompt"
-};
+/// Reads a conversation (tokenizer/conversation.h) that can become a chat record: perhaps a system message, then user
+/// and assistant in turn, the assistant last; tools may answer an assistant, who then goes on. Returns "", or the
+/// reason why there is none: "unknown_format", "bad_roles", "not_text:content", ...
+std::string read_chat(const nlohmann::json& record, const tokenizer::RoleMap& roles, Conversation& conversation);
 
-/// Reads a conversation out of a record; the first of these that is there:
-///   messages       [{role, content}], content a text or a list of {type: text, text}
-///   conversations  [{from: human|gpt|system, value}] (ShareGPT; also user|assistant and role/content)
-///   instruction    with output (Alpaca), input, system and history [[question, answer], ...]; the prompt is
-///                  "instruction\ninput"
-///   prompt         with completion, response or output; or question with answer
-/// Returns "", or the reason why there is none: "unknown_format", "bad_roles", "tool_use", "not_text", ...
-std::string read_conversation(const nlohmann::json& record, Conversation& conversation);
+/// What makes two conversations the same question: the turns before the last trained answer, without regard to case
+/// and white space; of a preference or a record with a label, all of it.
+std::string question_key(const Conversation& conversation);
 
 struct InstructOptions {
   InputOptions reading;
@@ -38,6 +31,7 @@ struct InstructOptions {
   std::uint64_t max_characters = 0, max_turns = 0, min_answer = 1;
   double validation_share = 0;
   std::uint64_t seed = 1;
+  std::vector<std::string> roles;
   bool clean = true, unique = true, overwrite = false;
 
   void visit(base::OptionVisitor& v);

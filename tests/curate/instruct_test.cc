@@ -16,7 +16,7 @@ using nlohmann::json;
 
 std::string read_text(const char* record, std::string* turns = nullptr) {
   Conversation conversation;
-  std::string reason = read_conversation(json::parse(record), conversation);
+  std::string reason = read_chat(json::parse(record), tokenizer::role_map({}), conversation);
   if (turns != nullptr) {
     turns->clear();
     for (const Message& message : conversation.messages)
@@ -40,7 +40,19 @@ TEST(ReadConversation, Formats) {
        "u:Q?|a:A|"},
       {R"({"prompt":"Q","completion":"A"})", "u:Q|a:A|"},
       {R"({"prompt":"Q","response":"A"})", "u:Q|a:A|"},
-      {R"({"question":"Q","answer":"A","system":"S"})", "s:S|u:Q|a:A|"}};
+      {R"({"question":"Q","answer":"A","system":"S"})", "s:S|u:Q|a:A|"},
+      {R"({"instruction":"Q","context":"C","response":"A"})", "u:Q\nC|a:A|"},
+      {R"({"conversations":[{"role":"user","content":"Q"},{"role":"assistant","content":"A"}]})", "u:Q|a:A|"},
+      {R"({"messages":[{"role":"developer","content":"S"},{"role":"user","content":"Q"},{"role":"ai","content":"A"}]})",
+       "s:S|u:Q|a:A|"},
+      {R"({"prompt":[{"role":"user","content":"Q"}],"completion":[{"role":"assistant","content":"A"}]})", "u:Q|a:A|"},
+      {R"({"conversations":[{"from":"human","value":"Q"},{"from":"function_call","value":"{\"name\":\"f\"}"},
+           {"from":"observation","value":"4"},{"from":"gpt","value":"A"}]})",
+       "u:Q|a:|t:4|a:A|"},
+      {R"({"prompt":"Q","chosen":"A","rejected":"B"})", "u:Q|a:A|"},
+      {R"({"conversations":[{"from":"human","value":"Q"}],"chosen":{"from":"gpt","value":"A"},
+           "rejected":{"from":"gpt","value":"B"}})",
+       "u:Q|a:A|"}};
   for (const auto& [record, expected] : good) {
     std::string turns;
     EXPECT_EQ(read_text(record, &turns), "") << record;
@@ -56,15 +68,30 @@ TEST(ReadConversation, Formats) {
       {R"({"messages":[{"role":"user","content":"Q"},{"role":"user","content":"Q"}]})", "bad_roles"},
       {R"({"messages":[{"role":"king","content":"Q"}]})", "bad_roles"},
       {R"({"messages":[{"role":"user","content":"Q"}]})", "no_final_answer"},
-      {R"({"messages":[{"role":"user","content":"Q"},{"role":"assistant","content":null}]})", "not_text"},
+      {R"({"messages":[{"role":"user","content":"Q"},{"role":"assistant","content":null}]})", "not_text:content"},
       {R"({"messages":[{"role":"user","content":[{"type":"image_url"}]},{"role":"assistant","content":"A"}]})",
-       "not_text"},
+       "not_text:content"},
       {R"({"messages":[{"role":"user","content":[{"type":1,"text":"Q"}]},{"role":"assistant","content":"A"}]})",
-       "not_text"},
-      {R"({"messages":[{"role":"user","content":"Q"},{"role":"assistant","content":"","tool_calls":[{}]}]})",
-       "tool_use"},
-      {R"({"conversations":[{"from":"human","value":"Q"},{"from":"function_call","value":"{}"}]})", "tool_use"},
-      {R"({"instruction":"Q","output":7})", "not_text"},
+       "not_text:content"},
+      {R"({"messages":[{"role":"user","content":[{"type":"text","text":"Q","train":false}]}]})", "part:train"},
+      {R"({"messages":[{"role":"user","content":"Q"},{"role":"assistant","content":"","tool_calls":[{}]}]})", ""},
+      {R"({"messages":[{"role":"user","content":"Q"},{"role":"tool","content":"4"},{"role":"assistant","content":"A"}]})",
+       "bad_roles"},
+      {R"({"messages":[{"role":"user","content":"Q"},{"role":"assistant","content":"A","weight":"x"}]})",
+       "bad_flag:weight"},
+      {R"({"messages":[{"role":"system","content":"S"},{"role":"user","content":"Q"}],"system":"T"})",
+       "two_systems:system"},
+      {R"({"conversations":[{"from":"human","value":"Q"},{"from":"function_call","value":"{}"}]})", "not_a_call:value"},
+      {R"({"instruction":"Q","output":7})", "not_text:output"},
+      {R"({"instruction":"Q","input":7,"output":"A"})", "not_text:input"},
+      {R"({"instruction":"Q","output":["A","B"]})", "not_text:output"},
+      {R"({"instruction":"Q","output":"A","history":[["q"]]})", "not_text:history"},
+      {R"({"instruction":"Q","output":"A","system":{"a":1}})", "not_text:system"},
+      {R"({"prompt":"Q","chosen":"A","rejected":false})", "not_text:rejected"},
+      {R"({"prompt":"Z","chosen":[{"role":"user","content":"Q"},{"role":"assistant","content":"A"}],
+           "rejected":[{"role":"user","content":"Q"},{"role":"assistant","content":"B"}]})",
+       "two_prompts:prompt"},
+      {R"({"chosen":"A","rejected":"B"})", "unknown_format:prompt"},
       {R"({"prompt":"Q"})", "unknown_format"}};
   for (const auto& [record, expected] : bad) EXPECT_EQ(read_text(record), expected) << record;
 }
@@ -75,7 +102,7 @@ TEST(JudgeConversation, CleaningRules) {
   options.max_turns = 1;
   options.min_answer = 2;
   auto judge = [&](const char* question, const std::string& answer) {
-    return judge_conversation({{{"user", question}, {"assistant", answer}}, ""}, options);
+    return judge_conversation({"", {{"user", question}, {"assistant", answer}}}, options);
   };
   EXPECT_EQ(judge("Q", "An answer."), "");
   EXPECT_EQ(judge(" \n", "An answer."), "empty_prompt");
@@ -89,7 +116,9 @@ TEST(JudgeConversation, CleaningRules) {
   EXPECT_EQ(judge("Q", "Blue.\n##\n18. Instruction: Name two."), "merged_instructions");
   EXPECT_EQ(judge("Describe the following image.", "A boat."), "unseen_picture");
   EXPECT_EQ(judge("Q", std::string(300, 'x')), "too_long");
-  EXPECT_EQ(judge_conversation({{{"user", "a"}, {"assistant", "bb"}, {"user", "c"}, {"assistant", "dd"}}, ""}, options),
+  EXPECT_EQ(judge_conversation({"", {{"user", "Q"}, {"assistant", "N/A", false}}}, options), "")
+      << "not trained anyway";
+  EXPECT_EQ(judge_conversation({"", {{"user", "a"}, {"assistant", "bb"}, {"user", "c"}, {"assistant", "dd"}}}, options),
             "too_many_turns");
   options.clean = false;
   EXPECT_EQ(judge("Q", "N/A."), "");
@@ -134,6 +163,120 @@ TEST(Instruct, EveryRecordIsAccountedFor) {
     EXPECT_NE(again.find("\"" + question + "\""), std::string::npos) << question;
   }
   EXPECT_THROW(run("c", 1.0, input), base::UsageError);
+}
+
+// The output of instruct for `lines`, and its report.
+std::vector<json> train_records(const std::string& lines, json* report = nullptr, std::vector<std::string> roles = {}) {
+  TemporaryFolder folder;
+  InstructOptions options;
+  options.reading.input = {folder.write("data.jsonl", lines)};
+  options.output = folder / "out";
+  options.roles = std::move(roles);
+  std::ostringstream standard, err;
+  base::Context context{standard, err, true, true, "", "curate"};
+  EXPECT_EQ(run_instruct(options, context), 0);
+  if (report != nullptr) *report = json::parse(standard.str());
+  std::istringstream train(base::read_file(folder / "out/train.jsonl"));
+  std::vector<json> records;
+  for (std::string line; std::getline(train, line);) records.push_back(json::parse(line));
+  return records;
+}
+
+// What a record says beside its texts is in the output, or the record is dropped with the member's name.
+TEST(Instruct, MembersWithMeaningAreCarried) {
+  const std::string chat = R"("messages":[{"role":"user","content":"Q"},{"role":"assistant","content":"An answer.")";
+  for (const char* member : {R"("weight":0)", R"("weight":0.5)", R"("train":false)", R"("training":false)",
+                             R"("reasoning_content":"hm")", R"("name":"bot")", R"("anything":[1,{"a":null}])"}) {
+    const auto records = train_records("{" + chat + "," + member + "}]}\n");
+    ASSERT_EQ(records.size(), 1u) << member;
+    json expected = json::parse("{" + std::string(member) + "}");
+    const json& message = records[0]["messages"][1];
+    for (const auto& [name, value] : expected.items()) EXPECT_EQ(message[name], value) << member;
+  }
+  for (const char* member : {R"("tools":[{"type":"function"}])", R"("label":false)", R"("kto_tag":true)",
+                             R"("meta":{"a":[1,2]})", R"("chat_template_kwargs":{"a":1})", R"("chosen":"x")"}) {
+    const auto records = train_records("{" + chat + "}]," + member + "}\n");
+    ASSERT_EQ(records.size(), 1u) << member;
+    json expected = json::parse("{" + std::string(member) + "}");
+    for (const auto& [name, value] : expected.items()) EXPECT_EQ(records[0][name], value) << member;
+  }
+  const auto sharegpt = train_records(
+      R"({"conversations":[{"from":"human","value":"Q"},{"from":"gpt","value":"An answer.","weight":0}],"tools":"[]"})"
+      "\n");
+  EXPECT_EQ(sharegpt[0]["messages"][1]["weight"], 0);
+  EXPECT_EQ(sharegpt[0]["tools"], "[]");
+  const auto kto = train_records(R"({"prompt":"Q","completion":"An answer.","label":false})"
+                                 "\n");
+  EXPECT_EQ(kto[0]["label"], false);
+  const auto prompt = train_records(
+      R"({"prompt":[{"role":"user","content":"Q"},{"role":"assistant","content":"N/A"},{"role":"user","content":"R"}],)"
+      R"("completion":[{"role":"assistant","content":"An answer."}]})"
+      "\n");
+  ASSERT_EQ(prompt.size(), 1u);
+  EXPECT_EQ(prompt[0]["messages"][1]["train"], false) << "an answer of the prompt is no target";
+  EXPECT_FALSE(prompt[0]["messages"][3].contains("train"));
+}
+
+TEST(Instruct, PreferencesStayPreferences) {
+  const auto records =
+      train_records(R"({"prompt":"Q","chosen":"Good.","rejected":"Bad.","margin":0.5,"system":"S"})"
+                    "\n"
+                    R"({"chosen":[{"role":"user","content":"R"},{"role":"assistant","content":"Good."}],)"
+                    R"("rejected":[{"role":"user","content":"R"},{"role":"assistant","content":"Bad."}]})"
+                    "\n"
+                    R"({"instruction":"I","input":"X","chosen":"Good.","rejected":"Bad."})"
+                    "\n"
+                    R"({"prompt":"Q","chosen":"Good.","rejected":"Worse.","system":"S"})"
+                    "\n");
+  ASSERT_EQ(records.size(), 4u) << "another rejected answer is another record";
+  EXPECT_EQ(records[0]["prompt"].dump(), R"([{"content":"S","role":"system"},{"content":"Q","role":"user"}])");
+  EXPECT_EQ(records[0]["chosen"].dump(), R"([{"content":"Good.","role":"assistant"}])");
+  EXPECT_EQ(records[0]["rejected"].dump(), R"([{"content":"Bad.","role":"assistant"}])");
+  EXPECT_EQ(records[0]["margin"], 0.5);
+  EXPECT_EQ(records[1]["prompt"][0]["content"], "R");
+  EXPECT_EQ(records[1]["rejected"][0]["content"], "Bad.");
+  EXPECT_EQ(records[2]["prompt"][0]["content"], "I\nX");
+}
+
+// A duplicate has the same turns before its last trained answer, not just the same first one.
+TEST(Instruct, DuplicatesAreJudgedOnAllTurns) {
+  const auto chat = [](const std::vector<std::string>& turns, const std::string& last = "") {
+    std::string line = R"({"messages":[)";
+    for (std::size_t i = 0; i < turns.size(); ++i)
+      line += std::string(i ? "," : "") + R"({"role":")" + (i % 2 ? "assistant" : "user") + R"(","content":")" +
+              turns[i] + "\"" + (i + 1 == turns.size() ? last : "") + "}";
+    return line + "]}\n";
+  };
+  json report;
+  train_records(chat({"Hi", "Hello!", "Weather?", "Sunny."}) + chat({"Hi", "Hello!", "Time?", "Noon."}) +
+                    chat({"Hi", "Hello there.", "Time?", "Noon."}) + chat({"hi ", "Hello!", "time?", "One o'clock."}),
+                &report);
+  EXPECT_EQ(report["train"], 3);
+  EXPECT_EQ(report["reasons"]["duplicate_prompt"], 1);
+  // Turns after the last trained answer do not make another record.
+  train_records(chat({"Hi", "Hello!"}) + chat({"Hi", "Hello!", "Bye", "Bye."}, R"(,"weight":0)"), &report);
+  EXPECT_EQ(report["train"], 1);
+  // The same answer judged twice, and two answers of one prompt, are no duplicates for KTO.
+  train_records(R"({"prompt":"P","completion":"Good.","label":true})"
+                "\n"
+                R"({"prompt":"P","completion":"Bad.","label":false})"
+                "\n"
+                R"({"prompt":"P","completion":"Bad.","label":false})"
+                "\n",
+                &report);
+  EXPECT_EQ(report["train"], 2);
+}
+
+TEST(Instruct, RolesByName) {
+  json report;
+  const std::string line = R"({"messages":[{"role":"Kunde","content":"Q"},{"role":"bot","content":"An answer."}]})"
+                           "\n";
+  train_records(line, &report);
+  EXPECT_EQ(report["reasons"]["bad_roles"], 1);
+  const auto records = train_records(line, &report, {"Kunde=user,bot=assistant"});
+  ASSERT_EQ(records.size(), 1u);
+  EXPECT_EQ(records[0]["messages"][1]["role"], "assistant");
+  EXPECT_THROW(train_records(line, nullptr, {"bot=robot"}), base::UsageError);
 }
 
 // Arrays as deep as memory goes would overflow the stack when they are written again; a file's name may be no UTF-8.
