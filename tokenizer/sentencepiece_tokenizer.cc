@@ -125,11 +125,12 @@ Encoding SentencePieceTokenizer::encode_with_offsets(std::string_view text, Data
 
 std::string SentencePieceTokenizer::decode(const std::vector<std::int32_t>& ids, bool skip_special) const {
   std::string text;
-  bool begins = model_.add_dummy_prefix;  // only tokens without text so far
+  bool begins = model_.add_dummy_prefix;  // the next text has a dummy prefix
   for (const std::int32_t id : ids) {
     const SentencePieceModel::Piece& token = piece(id);
     if (token.type == kControlToken) {
       if (!skip_special) text += token.text;
+      if (id != bos) begins = model_.add_dummy_prefix && model_.roles.prefix_after_special;
       continue;
     }
     if (token.type == kUnknownToken) {
