@@ -309,7 +309,7 @@ std::string DataReport::to_text(const DataOptions& options) const {
                       human_count(trained_tokens));
   if (specials_as_text)
     text += fmt::format(
-        "; {} records write special tokens as text, read as characters (--allow-special makes tokens "
+        "; {} of the used records write special tokens as text, read as characters (--allow-special makes tokens "
         "of those in texts, prompts and completions)",
         human_count(specials_as_text));
   if (!left_out.empty())

@@ -90,6 +90,8 @@ int run_generate(GenerateOptions& options, base::Context& context) {
   const tokenizer::Tokenizer& tokenizer = *loaded.tokenizer;
   std::unique_ptr<tokenizer::ChatTemplate> chat = choose_template(options, tokenizer);
   if (!chat && !options.system.empty()) throw base::UsageError("--system needs a chat template");
+  if (chat && options.allow_special)
+    throw base::UsageError({"a chat's messages never make special tokens", "--allow-special", "", "--raw with it", ""});
   std::vector<std::int32_t> stop_ids;
   if (chat) stop_ids = chat->stop_ids();
   if (tokenizer.eos) stop_ids.push_back(*tokenizer.eos);
@@ -104,6 +106,9 @@ int run_generate(GenerateOptions& options, base::Context& context) {
       ids = chat->render(messages, true).ids;
     } else {
       ids = tokenizer::encode_from_start(tokenizer, prompt, options.allow_special);
+      if (const std::size_t count = options.allow_special ? 0 : tokenizer::count_specials(tokenizer, prompt);
+          count > 0 && !context.quiet)
+        fmt::print(context.err, "{} special tokens in the prompt are read as characters (--allow-special)\n", count);
     }
     check_ids(ids, loaded.model.config());
     Session session;

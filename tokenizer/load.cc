@@ -51,6 +51,11 @@ std::vector<std::int32_t> encode_from_start(const Tokenizer& tokenizer, std::str
   return ids;
 }
 
+std::size_t count_specials(const Tokenizer& tokenizer, std::string_view text) {
+  const ByteRange all{0, text.size()};
+  return text.empty() ? 0 : tokenizer.encode_with_offsets(text, {&all, 1}).specials_as_text;
+}
+
 std::unique_ptr<Tokenizer> load(const fs::path& path) {
   if (fs::is_directory(path)) {
     if (fs::exists(path / "tokenizer.json")) return std::make_unique<BpeTokenizer>(spec_from_folder(path));

@@ -40,6 +40,9 @@ class Tokenizer {
 /// does not already begin with it. With `allow_special`, special tokens written out in the text become their ids.
 std::vector<std::int32_t> encode_from_start(const Tokenizer& tokenizer, std::string_view text, bool allow_special);
 
+/// How many special tokens `text` writes out.
+std::size_t count_specials(const Tokenizer& tokenizer, std::string_view text);
+
 /// From a Hugging Face folder (tokenizer.json, or tokenizer.model), a tokenizer.json, a .model or a .gguf file.
 /// Throws Error saying which files were looked for.
 std::unique_ptr<Tokenizer> load(const std::filesystem::path& path);

@@ -92,7 +92,7 @@ TEST(Records, RenderedTextNeedsAllowSpecial) {
   const finetune::DataOptions options;
   const auto report = finetune::read_dataset({file}, plain, options).report;
   EXPECT_EQ(report.specials_as_text, 3u);
-  EXPECT_THAT(report.to_text(options), HasSubstr("3 records write special tokens as text"));
+  EXPECT_THAT(report.to_text(options), HasSubstr("3 of the used records write special tokens as text"));
   EXPECT_THAT(report.to_text(options), HasSubstr("--allow-special"));
   EXPECT_EQ(finetune::read_dataset({file}, special, options).report.specials_as_text, 1u) << "a chat's are always text";
   const ByteTokenizer no_chat(false);

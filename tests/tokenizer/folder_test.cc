@@ -120,7 +120,8 @@ TEST(Folder, AnEndTokenIsNeverDropped) {
     EXPECT_EQ(model->bos, 5);
     EXPECT_TRUE(model->is_special(7));
   }
-  EXPECT_EQ(Folder(true, {{"config.json", {{"eos_token_id", {32, 2}}}}}).load()->eos, 2) << "one of the list is its own";
+  EXPECT_EQ(Folder(true, {{"config.json", {{"eos_token_id", {32, 2}}}}}).load()->eos, 2)
+      << "one of the list is its own";
   EXPECT_EQ(Folder(false, {{"tokenizer_config.json", {{"eos_token", nullptr}}}, {"config.json", {{"eos_token_id", 7}}}})
                 .load()
                 ->eos,
@@ -130,12 +131,17 @@ TEST(Folder, AnEndTokenIsNeverDropped) {
                                             {"config.json", {{"vocab_size", 32000}}}};
   EXPECT_THAT(error_of([&] { Folder(true, lost).load(); }), HasSubstr("<|lost|>"));
   EXPECT_EQ(Folder(true, {{"tokenizer_config.json", {{"eos_token", "<|lost|>"}}}}).load()->eos, 32000);
-  EXPECT_THAT(error_of([&] { Folder(false, {{"config.json", {{"eos_token_id", 100000}}}}).load(); }),
+  EXPECT_THAT(error_of([&] {
+                Folder(false, {{"config.json", {{"eos_token_id", 100000}}}}).load();
+              }),
               HasSubstr("eos_token_id 100000"));
-  EXPECT_THAT(error_of([&] { Folder(true, {{"tokenizer_config.json", {{"eos_token", 2}}}}).load(); }),
+  EXPECT_THAT(error_of([&] {
+                Folder(true, {{"tokenizer_config.json", {{"eos_token", 2}}}}).load();
+              }),
               HasSubstr("not a token"));
   // Padding without a row is of no use, and no reason to refuse.
-  const auto padded = Folder(true, {{"tokenizer_config.json", {{"pad_token", "[PAD]"}}}, {"config.json", {{"vocab_size", 32000}}}});
+  const auto padded =
+      Folder(true, {{"tokenizer_config.json", {{"pad_token", "[PAD]"}}}, {"config.json", {{"vocab_size", 32000}}}});
   EXPECT_EQ(padded.load()->size(), 32000);
   EXPECT_FALSE(padded.load()->pad);
   EXPECT_EQ(padded.through_gguf()->size(), 32000);
