@@ -39,7 +39,7 @@ Problem read_content(const json& content, const std::string& member, std::string
     text = content.get<std::string>();
     return {};
   }
-  if (!content.is_array()) return not_text(member, content);
+  if (!content.is_array() || content.empty()) return not_text(member, content);
   text.clear();
   // A list of texts is one text in a message; in a record, as an answer, it would be several answers.
   const bool in_message = member == "content" || member == "value";
@@ -248,7 +248,7 @@ class Reader {
   // The user's side of a record without a list of messages: a text with its input, after the history.
   Problem read_question(const std::string& key) {
     const json& question = use(key);
-    if (is_messages(question)) return read_turns(question, key, "user", roles_, messages_);
+    if (is_message(question) || is_messages(question)) return read_turns(question, key, "user", roles_, messages_);
     std::string text;
     if (auto bad = read_content(question, key, text)) return bad;
     if (key == "instruction") {
@@ -280,7 +280,7 @@ class Reader {
   Problem read_pair(const std::string& question, const std::string& answer, bool alpaca) {
     conversation_.format = alpaca ? "alpaca" : "prompt";
     if (auto bad = read_question(question)) return bad;
-    if (is_messages(record_[question]))
+    if (!record_[question].is_string())
       for (Message& message : messages_) exclude(message);
     conversation_.plain =
         question == "prompt" && answer == "completion" && record_[question].is_string() && record_[answer].is_string();

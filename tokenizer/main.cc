@@ -288,12 +288,14 @@ int run_chat(ChatOptions& options, base::Context& context) {
     tokenizer::Conversation conversation;
     const auto problem =
         tokenizer::read_conversation(record.is_array() ? json{{"messages", record}} : record, roles, conversation);
-    if (problem || conversation.format == "text" || conversation.format == "preference")
-      throw base::Error(
-          {problem ? problem->facts.what : "not a conversation", where, base::shortened(record.dump(-1, ' ', true)),
-           problem && !problem->facts.expected.empty() ? problem->facts.expected
-                                                       : R"({"messages": [{"role": "user", "content": "..."}, ...]})",
-           problem ? problem->facts.advice : ""});
+    if (problem) {
+      base::ErrorFacts facts = problem->facts;
+      facts.where = facts.where.empty() ? where : where + ": " + facts.where;
+      throw base::Error(facts);
+    }
+    if (conversation.format == "text" || conversation.format == "preference")
+      throw base::Error({"not one conversation", where, base::shortened(record.dump(-1, ' ', true)),
+                         R"({"messages": [{"role": "user", "content": "..."}, ...]})", ""});
     tokenizer::check_renderable(conversation.members);
     const auto rendered = chat->render(conversation.messages, options.generation_prompt);
     if (!context.json) return print_marked(*model, rendered, context);

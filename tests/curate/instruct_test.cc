@@ -49,6 +49,7 @@ TEST(ReadConversation, Formats) {
       {R"({"conversations":[{"from":"human","value":"Q"},{"from":"function_call","value":"{\"name\":\"f\"}"},
            {"from":"observation","value":"4"},{"from":"gpt","value":"A"}]})",
        "u:Q|a:|t:4|a:A|"},
+      {R"({"prompt":{"role":"user","content":"Q"},"completion":{"role":"assistant","content":"A"}})", "u:Q|a:A|"},
       {R"({"prompt":"Q","chosen":"A","rejected":"B"})", "u:Q|a:A|"},
       {R"({"conversations":[{"from":"human","value":"Q"}],"chosen":{"from":"gpt","value":"A"},
            "rejected":{"from":"gpt","value":"B"}})",
@@ -92,6 +93,7 @@ TEST(ReadConversation, Formats) {
            "rejected":[{"role":"user","content":"Q"},{"role":"assistant","content":"B"}]})",
        "two_prompts:prompt"},
       {R"({"chosen":"A","rejected":"B"})", "unknown_format:prompt"},
+      {R"({"prompt":[],"completion":"A"})", "not_text:prompt"},
       {R"({"prompt":"Q"})", "unknown_format"}};
   for (const auto& [record, expected] : bad) EXPECT_EQ(read_text(record), expected) << record;
 }
