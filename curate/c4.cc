@@ -119,12 +119,12 @@ std::string without_citations(std::string_view line) {
 }
 
 void C4::visit(base::OptionVisitor& v) {
-  semantics.visit(v, {"datatrove-0.10", "datatrove-0.2", "tensorflow-datasets"});
+  semantics.visit(v, {"datatrove-0.10", "icu", "datatrove-0.2", "tensorflow-datasets"});
   v("max_document_length", max_document_length, "drop documents of more characters (0: off)")
       .at_least(0)
       .unit("characters");
   v("filter_no_terminal_punct", filter_no_terminal_punct,
-    "drop lines that do not end in . ? ! \" or (not tensorflow-datasets) '");
+    "drop lines that do not end in . ? ! \" or (not tensorflow-datasets) ' or (icu) a mark of another script");
   v("min_num_sentences", min_num_sentences, "fewest sentences of a document (-1: off)").at_least(-1);
   v("min_words_per_line", min_words_per_line, "drop lines of fewer words (-1: off)").at_least(-1);
   v("max_word_length", max_word_length, "drop lines with a longer word (-1: off)").at_least(-1);
@@ -160,14 +160,15 @@ struct Line {
 class LineCutter {
  public:
   LineCutter(Document& document, Splitter splitter)
-      : spacy_(splitter == Splitter::kSpacy),
+      : spacy_(splitter == Splitter::kSpacy || splitter == Splitter::kDictionary),
+        dictionary_(splitter == Splitter::kDictionary ? &document.scratch().dictionary_words : nullptr),
         text_(document.text()),
         line_words_(document.scratch().words),
         sentences_(document.scratch().parts) {
     if (spacy_) {
-      words_ = document.words().all();
+      words_ = document.words(splitter).all();
       // When datatrove's splitter deleted something, the words do not point into the text.
-      words_fit_ = document.words().base().data() == text_.data();
+      words_fit_ = document.words(splitter).base().data() == text_.data();
     }
     fold_ = !document.ascii() && text_.find(kKelvinSign) != std::string_view::npos;
     if (!fold_) find_phrases(text_, phrases_);
@@ -205,9 +206,16 @@ class LineCutter {
   }
   // Makes `line.words` those of `line.text`.
   void split_again(Line& line) {
-    line_words_.split(line.text);
-    line.words = line_words_.all();
-    line.ends_with_space_token = line_words_.ends_with_space_token();
+    auto split = [&line](auto& words) {
+      words.split(line.text);
+      line.words = words.all();
+      line.ends_with_space_token = words.ends_with_space_token();
+    };
+    if (dictionary_ != nullptr) {
+      split(*dictionary_);
+    } else {
+      split(line_words_);
+    }
   }
   // Those of `line.text`; spaCy's sentences are told from `line.words`.
   std::size_t count_sentences(const Line& line) {
@@ -216,7 +224,8 @@ class LineCutter {
     return sentences_.size();
   }
   bool spacy() const { return spacy_; }
-  bool words_fit() const { return words_fit_; }
+  /// Are the words of the lines those that Document::replace_text wants to be told of?
+  bool counts_words() const { return words_fit_ && dictionary_ == nullptr; }
 
  private:
   void take_words(Line& line, std::size_t begin, std::size_t end) {
@@ -246,7 +255,8 @@ class LineCutter {
     for (const auto& [place, phrase] : line_phrases_) line.phrases[static_cast<std::size_t>(phrase)] = true;
   }
 
-  bool spacy_, words_fit_ = false;
+  bool spacy_, words_fit_ = false;  ///< spaCy's tokens and sentences, with or without a dictionary
+  DictionaryWords* dictionary_;
   bool fold_;  ///< lower case is more than that of ASCII
   std::string_view text_;
   std::span<const Word> words_;
@@ -271,7 +281,8 @@ Fate judge_line(const C4& rules, LineCutter& cutter, Line& line) {
   if (rules.max_word_length != -1 && line.longest > rules.max_word_length)
     return {Fate::kGoes, "has a word longer than max_word_length"};
   if (rules.remove_citations) cutter.remove_citations(line, tensorflow);
-  if (rules.filter_no_terminal_punct && !ends_sentence(line.text, tensorflow ? ".?!\"" : ".?!\"'"))
+  if (rules.filter_no_terminal_punct && !ends_sentence(line.text, tensorflow ? ".?!\"" : ".?!\"'") &&
+      !(rules.semantics == Semantics::kIcu && ends_in_terminal_mark(line.text)))
     return {Fate::kGoes, "does not end a sentence"};
   if (line.chunks < rules.min_words_per_line) return {Fate::kGoes, "has fewer words than min_words_per_line"};
   if (rules.filter_lorem_ipsum && line.has(Phrase::kLoremIpsum))
@@ -318,7 +329,7 @@ Verdict C4::apply(Document& document, std::vector<Measure>* measures, std::vecto
     if (judge.check("badwords", found, 0, found) || !judge.verdict().keep) return judge.verdict();
   }
   if (result == document.text()) return judge.verdict();
-  if (cutter.words_fit()) {
+  if (cutter.counts_words()) {
     document.replace_text(std::string(result), kept_words);
   } else {
     document.replace_text(std::string(result));

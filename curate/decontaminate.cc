@@ -1,5 +1,6 @@
 #include "curate/decontaminate.h"
 
+#include <fmt/format.h>
 #include <simdjson.h>
 
 #include <algorithm>
@@ -13,6 +14,7 @@
 #include "base/text.h"
 #include "base/unicode.h"
 #include "curate/judge.h"
+#include "curate/minhash.h"
 #include "curate/record.h"
 
 namespace curate {
@@ -37,35 +39,53 @@ std::uint64_t gram_hash(const std::uint64_t* words, std::size_t length) {
   return hash;
 }
 
+/// A shorter item is also looked for within sentences only where it stands by itself: "the end of the war" is in many.
+constexpr std::size_t kSureWords = 8;
+
+/// Is what stands between two words, or a word and an end of the text, the end of a sentence, a line or a label?
+bool divides(std::string_view gap) {
+  for (std::size_t position = 0; position < gap.size();) {
+    const char32_t c = base::next_code_point(gap, position);
+    const bool inside =
+        c == ' ' || c == '\t' || c == 0xA0 || c == 0x3000 || c == ',' || c == '\'' || c == 0x2019 || c == '-';
+    if (!inside) return true;
+  }
+  return false;
+}
+
 }  // namespace
 
-void hash_benchmark_words(std::string_view text, std::vector<std::uint64_t>& hashes) {
-  hashes.clear();
-  std::string lowered = base::to_lower(text);
-  std::size_t begin = 0;
-  bool in_word = false;
-  for (std::size_t position = 0; position < lowered.size();) {
-    std::size_t start = position;
-    bool is_word = base::is_word_character(base::next_code_point(lowered, position));
-    if (is_word && !in_word) begin = start;
-    if (!is_word && in_word) hashes.push_back(hash_bytes(lowered.data() + begin, start - begin));
-    in_word = is_word;
+/// A document's words as benchmarks are compared.
+struct Decontaminate::Text {
+  explicit Text(std::string_view text) : lower(base::to_lower(text)) { shingle_words(lower, true, words, places); }
+  /// Do the words [begin, begin + length) stand by themselves?
+  bool is_apart(std::size_t begin, std::size_t length) const {
+    const std::string_view all = lower;
+    const std::size_t end = begin + length, from = begin > 0 ? places[begin - 1].end : 0;
+    const std::size_t to = end < places.size() ? places[end].begin : all.size();
+    return (begin == 0 || divides(all.substr(from, places[begin].begin - from))) &&
+           (end == places.size() || divides(all.substr(places[end - 1].end, to - places[end - 1].end)));
   }
-  if (in_word) hashes.push_back(hash_bytes(lowered.data() + begin, lowered.size() - begin));
-}
+  std::string lower;
+  std::vector<std::uint64_t> words;
+  std::vector<WordPlace> places;
+};
 
 void Decontaminate::visit(base::OptionVisitor& v) {
   v("against", against, "files or globs of benchmark records", base::PathKind::kPath);
   v("fields", fields, "fields of the benchmarks that are items (default: every text)");
-  v("n", n, "words in a row that a document must share with an item").at_least(2).unit("words");
-  v("min_words", min_words, "items of fewer words are left out").at_least(1);
+  v("n", n, "words (in scripts without spaces: characters) in a row that a document must share with an item").at_least(2).unit("words");
+  v("min_words", min_words, "items of fewer words are left out and counted; shorter ones than n are compared whole").at_least(1);
   v("min_overlap", min_overlap, "share of an item's words that must stand in the document, in order").between(0, 1);
 }
 
 void Decontaminate::add_item(std::string_view text, std::uint32_t benchmark, std::uint64_t line) {
   Item item{benchmark, line, {}};
-  hash_benchmark_words(text, item.words);
-  if (item.words.size() < static_cast<std::size_t>(min_words)) return;
+  item.words = Text(text).words;
+  if (item.words.size() < static_cast<std::size_t>(min_words)) {
+    ++left_out_;
+    return;
+  }
   const std::size_t length = std::min(item.words.size(), static_cast<std::size_t>(n));
   if (std::find(lengths_.begin(), lengths_.end(), length) == lengths_.end()) lengths_.push_back(length);
   for (std::size_t i = 0; i + length <= item.words.size(); ++i) {
@@ -80,6 +100,7 @@ void Decontaminate::prepare() {
     throw base::UsageError(
         base::ErrorFacts{"no benchmarks", "decontaminate.against", "", "files of benchmark records", ""});
   }
+  left_out_ = 0;
   benchmarks_.clear(), reasons_.clear(), items_.clear(), grams_.clear(), lengths_.clear();
   std::vector<std::string> files = base::expand_inputs(against);
   for (const std::string& file : files) {
@@ -87,6 +108,7 @@ void Decontaminate::prepare() {
     benchmarks_.push_back(name);
     reasons_.push_back("decontaminate:" + name);
   }
+  std::vector<std::uint64_t> texts(files.size());  // of each file
   simdjson::dom::parser parser;
   base::for_each_record(files, {}, [&](std::string_view line, const base::Place& place, const std::string& file) {
     simdjson::dom::object object;
@@ -97,7 +119,10 @@ void Decontaminate::prepare() {
     }
     std::function<void(simdjson::dom::element)> collect = [&](simdjson::dom::element element) {
       std::string_view text;
-      if (!element.get(text)) add_item(text, place.file, place.line);
+      if (!element.get(text)) {
+        add_item(text, place.file, place.line);
+        ++texts[place.file];
+      }
       simdjson::dom::array array;
       if (!element.get(array)) {
         for (simdjson::dom::element child : array) collect(child);
@@ -111,9 +136,17 @@ void Decontaminate::prepare() {
       if (fields.empty() || std::find(fields.begin(), fields.end(), key) != fields.end()) collect(value);
     }
   });
+  const auto without = std::find(texts.begin(), texts.end(), 0u);
+  if (without != texts.end()) {
+    throw base::Error({"a benchmark holds no text", "decontaminate.against",
+                       files[static_cast<std::size_t>(without - texts.begin())],
+                       fields.empty() ? "records with texts" : "texts in the fields " + base::join(fields, ", "),
+                       "check decontaminate.fields"});
+  }
   if (items_.empty()) {
     throw base::Error({"the benchmarks hold no item", "decontaminate.against", files.front(),
-                       "texts of at least " + std::to_string(min_words) + " words", "check decontaminate.fields"});
+                       "texts of at least " + std::to_string(min_words) + " words",
+                       "check decontaminate.fields and min_words"});
   }
   std::sort(grams_.begin(), grams_.end(), [](const Gram& a, const Gram& b) {
     return std::tie(a.hash, a.item, a.position) < std::tie(b.hash, b.item, b.position);
@@ -121,6 +154,15 @@ void Decontaminate::prepare() {
   filter_.assign(std::bit_ceil(grams_.size() / 4 + 1), 0);
   for (const Gram& gram : grams_)
     filter_[(gram.hash >> 6) & (filter_.size() - 1)] |= std::uint64_t{1} << (gram.hash & 63);
+}
+
+std::vector<Note> Decontaminate::notes() const {
+  std::vector<Note> notes = {{"items", items_.size(), ""}, {"items_left_out", left_out_, ""}};
+  if (left_out_ > 0)
+    notes.back().text =
+        fmt::format("{} of {} items of the benchmarks have fewer than {} words and are left out (min_words)",
+                    base::human_count(left_out_), base::human_count(left_out_ + items_.size()), min_words);
+  return notes;
 }
 
 /// The share of the item's words that stand in order in `words` near where the item would begin.
@@ -141,8 +183,8 @@ double Decontaminate::overlap(const Item& item, const std::vector<std::uint64_t>
 
 Verdict Decontaminate::apply(Document& document, std::vector<Measure>* measures) const {
   Judge judge(measures, document);
-  std::vector<std::uint64_t> words;
-  hash_benchmark_words(document.text(), words);
+  const Text text(document.text());
+  const std::vector<std::uint64_t>& words = text.words;
   double best = 0;
   const Item* found = nullptr;
   std::unordered_map<std::uint32_t, std::vector<std::size_t>> tried;  // item -> places of its beginning / 8
@@ -157,6 +199,9 @@ Verdict Decontaminate::apply(Document& document, std::vector<Measure>* measures)
         for (; gram != grams_.end() && gram->hash == hash; ++gram) {
           const Item& item = items_[gram->item];
           if (std::min(item.words.size(), static_cast<std::size_t>(n)) != length) continue;
+          if (item.words.size() == length && length < std::min(kSureWords, static_cast<std::size_t>(n)) &&
+              !text.is_apart(i, length))
+            continue;
           // An item longer than what is aligned is aligned from its beginning, if the hit is there.
           if (gram->position + length > kMostAligned) continue;
           std::size_t begin = i > gram->position ? i - gram->position : 0;
@@ -182,7 +227,7 @@ Verdict Decontaminate::apply(Document& document, std::vector<Measure>* measures)
     document.set_label("benchmark_item", benchmarks_[found->benchmark] + ":" + std::to_string(found->line));
   }
   judge.check(found ? std::string_view(reasons_[found->benchmark]) : std::string_view("decontaminate"), best,
-              min_overlap, contaminated);
+              min_overlap, contaminated, Limit::kMax);
   return judge.verdict();
 }
 

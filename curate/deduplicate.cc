@@ -20,21 +20,28 @@ void Deduplicate::visit(base::OptionVisitor& v) {
       .above(0)
       .at_most(1);
   v.choice("keep", keep, {"first", "longest", "best_score", "newest", "source_order"}, "which copy is kept");
-  v.choice("shingle", shingle, {"word", "datatrove"},
-           "words are runs of \\w of the lower-cased text, or datatrove's English words of its simplify_text");
-  v("words", words, "words in a shingle").between(1, 100);
+  v.choice(
+      "shingle", shingle, {"character", "word", "datatrove"},
+      "word: words are runs of \\w of the lower-cased text; character: the same, but in scripts without spaces (Han, "
+      "kana, Thai, Lao, Khmer, Burmese) every character counts as a word; datatrove: English words of its "
+      "simplify_text");
+  v("words", words, "words (or characters) in a shingle").between(1, 100);
   v("near", near, "also near-duplicates, not only equal texts");
   v("score", score, "the score that keep: best_score compares");
   v("sources", sources, "keep: source_order prefers these sources, the first most");
+  v("max_candidates", max_candidates,
+    "compare a document with so many kept ones at most, the likeliest (0: all; pairs: always all)")
+      .at_least(0);
   v("pairs", pairs, "write every verified pair of distinct texts to this file", base::PathKind::kOutput);
 }
 
 Verdict Deduplicate::apply(Document&, std::vector<Measure>*) const { return {}; }
 
-Fingerprinter::Fingerprinter(const Deduplicate& options) : options_(options), shingler_(options.words) {}
+Fingerprinter::Fingerprinter(const Deduplicate& options)
+    : options_(options), shingler_(options.words, options.shingle == "character") {}
 
 std::span<const std::uint64_t> Fingerprinter::shingles_of(std::string_view text) {
-  if (options_.shingle == "word") return shingler_.shingles(text);
+  if (options_.shingle != "datatrove") return shingler_.shingles(text);
   simplified_ = simplify_text(text);
   words_.split(simplified_);
   word_hashes_.clear();
@@ -66,7 +73,7 @@ void Fingerprinter::shingle_set(std::string_view text, std::vector<std::uint64_t
 ShingledText Fingerprinter::shingled(std::string_view text) {
   ShingledText result;
   std::span<const std::uint64_t> shingles;
-  if (options_.shingle == "word") {
+  if (options_.shingle != "datatrove") {
     result.text = base::to_lower(text);
     shingles = shingler_.shingles(result.text, result.words);
   } else {

@@ -18,12 +18,13 @@ class Deduplicate : public Step {
  public:
   double threshold = 0.8;
   std::string keep = "first";
-  std::string shingle = "word";
+  std::string shingle = "character";
   int words = 5;
   bool near = true;
   std::string score = "textbook";
   std::vector<std::string> sources;
   std::string pairs;
+  std::int64_t max_candidates = 250;
 
   void visit(base::OptionVisitor& v) override;
   Verdict apply(Document& document, std::vector<Measure>* measures = nullptr) const override;

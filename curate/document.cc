@@ -1,5 +1,6 @@
 #include "curate/document.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "curate/lines.h"
@@ -14,6 +15,7 @@ void Document::reset(std::string_view text, std::string_view id, std::string_vie
   cached_ = 0;
   scores_.clear();
   labels_.clear();
+  counts_.clear();
 }
 
 void Document::replace_text(std::string text) {
@@ -69,6 +71,7 @@ const Words& Document::words(Splitter splitter) {
     return words;
   };
   if (splitter == Splitter::kNltk) return split_once(kNltkWords, nltk_words_);
+  if (splitter == Splitter::kDictionary) return split_once(kDictionaryWords, dictionary_words_);
   if (splitter == Splitter::kWhitespace) return split_once(kWhitespaceWords, whitespace_words_);
   return split_once(kWords, words_);
 }
@@ -101,6 +104,15 @@ void Document::set_score(std::string_view name, double value) {
     }
   }
   scores_.emplace_back(name, value);
+}
+
+void Document::set_count(std::string_view name, std::size_t count) {
+  set_score(name, static_cast<double>(count));
+  if (!is_count(name)) counts_.push_back(name);
+}
+
+bool Document::is_count(std::string_view score) const {
+  return std::find(counts_.begin(), counts_.end(), score) != counts_.end();
 }
 
 void Document::set_label(std::string_view name, std::string_view value) {

@@ -14,6 +14,7 @@
 #include "curate/sieve.h"
 #include "curate/spacy_words.h"
 #include "curate/textbook_features.h"
+#include "curate/unspaced.h"
 
 namespace curate {
 
@@ -38,9 +39,12 @@ class Document {
   void replace_text(std::string text, std::size_t word_count);
   /// A score under the record's `hornbook` key ("textbook", "language_score").
   void set_score(std::string_view name, double value);
+  /// A score that is a number of things ("pii_email"). `name` lives as long as the document.
+  void set_count(std::string_view name, std::size_t count);
   void set_label(std::string_view name, std::string_view value);
   const std::vector<std::pair<std::string, double>>& scores() const { return scores_; }
   const std::vector<std::pair<std::string, std::string>>& labels() const { return labels_; }
+  bool is_count(std::string_view score) const;
 
   /// Where the rules note the measures that the document passed; null (the default): nowhere. Stays over a reset.
   std::vector<Measure>* passed_measures() const { return passed_measures_; }
@@ -74,6 +78,7 @@ class Document {
     std::vector<std::uint32_t> numbers, positions, sums;
     std::string bytes;
     SpacyWords words;
+    DictionaryWords dictionary_words;
   };
   Scratch& scratch() { return scratch_; }
   /// A thread's own buffers for one fastText model.
@@ -94,7 +99,8 @@ class Document {
     kNewlineParts = 16,
     kLines = 32,
     kNltkWords = 64,
-    kWhitespaceWords = 128
+    kWhitespaceWords = 128,
+    kDictionaryWords = 256
   };
   unsigned cached_ = 0;  ///< which of the following are of this text
   bool ascii_ = false;
@@ -103,12 +109,14 @@ class Document {
   SpacyWords words_;
   NltkWords nltk_words_;
   WhitespaceWords whitespace_words_;
+  DictionaryWords dictionary_words_;
   std::vector<std::string_view> newline_parts_, lines_;
   Scratch scratch_;
   std::vector<std::pair<const FastText*, std::unique_ptr<FastText::Scratch>>> fasttext_scratch_;
   std::unique_ptr<StyleFeatures> style_features_;
   std::vector<std::pair<std::string, double>> scores_;
   std::vector<std::pair<std::string, std::string>> labels_;
+  std::vector<std::string_view> counts_;  ///< the scores that are counts
 };
 
 }  // namespace curate

@@ -35,7 +35,7 @@ int run_dry(RunOptions& options, base::Context& context) {
     plan.rules.insert(plan.rules.end(), stage.rules.begin(), stage.rules.end());
     deduplicates |= stage.deduplicate != nullptr;
   }
-  for (const Rule& rule : plan.rules) rule.step->prepare();
+  prepare_steps(options.steps, context);
 
   // Reservoir sampling (Vitter's algorithm R).
   FieldReader reader(files, options.reading.records(), options.reading.fields());

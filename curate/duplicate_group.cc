@@ -111,6 +111,44 @@ Buckets make_buckets(std::span<const Fingerprint> prints, std::span<const std::u
   return buckets;
 }
 
+// Gathers what a document is compared with: the kept members of its buckets, at most `most` of them (0: all). Returns
+// whether that is not all.
+class CandidateList {
+ public:
+  /// `lists`: the kept members of each bucket, ascending.
+  bool gather(std::vector<std::span<const std::uint32_t>>& lists, std::size_t most) {
+    members_.clear();
+    std::size_t total = 0;
+    for (const auto& list : lists) total += list.size();
+    if (most == 0 || total <= most) {
+      for (const auto& list : lists) members_.insert(members_.end(), list.begin(), list.end());
+      std::sort(members_.begin(), members_.end());
+      members_.erase(std::unique(members_.begin(), members_.end()), members_.end());
+      return false;
+    }
+    // What few have in common tells more.
+    std::stable_sort(lists.begin(), lists.end(), [](const auto& a, const auto& b) { return a.size() < b.size(); });
+    for (const auto& list : lists) {
+      const std::size_t known = members_.size();
+      for (std::uint32_t member : list) {
+        if (std::binary_search(members_.begin(), members_.begin() + static_cast<std::ptrdiff_t>(known), member))
+          continue;
+        if (members_.size() == most) {
+          std::sort(members_.begin(), members_.end());
+          return true;
+        }
+        members_.push_back(member);
+      }
+      std::inplace_merge(members_.begin(), members_.begin() + static_cast<std::ptrdiff_t>(known), members_.end());
+    }
+    return false;
+  }
+  const std::vector<std::uint32_t>& members() const { return members_; }  ///< ascending: the most preferred first
+
+ private:
+  std::vector<std::uint32_t> members_;
+};
+
 // Shingle sets by member, forgotten all at once when they become too many.
 class SetCache {
  public:
@@ -149,7 +187,8 @@ std::uint64_t group_bytes(const Deduplicate& options, int threads) {
 
 std::vector<Duplicate> decide_group(std::span<const Fingerprint> prints, const Deduplicate& options, int threads,
                                     const ShingleSets& sets, std::uint64_t set_bytes,
-                                    const std::function<void(std::uint32_t, std::uint32_t, double)>& on_pair) {
+                                    const std::function<void(std::uint32_t, std::uint32_t, double)>& on_pair,
+                                    std::uint64_t& bounded) {
   const bool by_index = options.keep == "first" || options.keep == "source_order";
   auto preferred = [&](std::uint32_t x, std::uint32_t y) {
     const Fingerprint &a = prints[x], &b = prints[y];
@@ -188,27 +227,29 @@ std::vector<Duplicate> decide_group(std::span<const Fingerprint> prints, const D
     std::stable_sort(buckets.components.begin(), buckets.components.end(),
                      [](const auto& a, const auto& b) { return a.size > b.size; });
     struct Worker {
-      std::vector<std::uint32_t> candidates;
+      std::vector<std::span<const std::uint32_t>> lists;
+      CandidateList candidates;
       std::vector<std::uint64_t> set, again;
+      std::uint64_t bounded = 0;
     };
+    const std::size_t most = on_pair ? 0 : static_cast<std::size_t>(options.max_candidates);
     std::vector<Worker> workers(static_cast<std::size_t>(std::max(1, threads)));
     base::parallel_for(buckets.components.size(), threads, [&](std::size_t number, int worker) {
-      auto& [candidates, set, again] = workers[static_cast<std::size_t>(worker)];
+      auto& [lists, candidates, set, again, more] = workers[static_cast<std::size_t>(worker)];
       SetCache cache(set_bytes / workers.size());
       const auto component =
           std::span(buckets.members).subspan(buckets.components[number].begin, buckets.components[number].size);
       for (std::uint32_t m : component) {  // in order of preference
         const std::span<const std::uint32_t> of(&buckets.of[std::size_t{m} * kBands], kBands);
-        candidates.clear();
+        lists.clear();
         for (std::uint32_t bucket : of)
           if (bucket != kNoBucket)
-            candidates.insert(candidates.end(), &kept[buckets.begin[bucket]], &kept[0] + filled[bucket]);
-        std::sort(candidates.begin(), candidates.end());
-        candidates.erase(std::unique(candidates.begin(), candidates.end()), candidates.end());
+            lists.emplace_back(kept.data() + buckets.begin[bucket], kept.data() + filled[bucket]);
+        more += candidates.gather(lists, most);
         sets(prints[members[m]], worker, set);
         Duplicate& duplicate = result[members[m]];
         double best = 0;
-        for (std::uint32_t candidate : candidates) {  // the most preferred first
+        for (std::uint32_t candidate : candidates.members()) {  // the most preferred first
           const std::vector<std::uint64_t>* other = cache.find(candidate);
           if (other == nullptr) {
             sets(prints[members[candidate]], worker, again);
@@ -230,6 +271,7 @@ std::vector<Duplicate> decide_group(std::span<const Fingerprint> prints, const D
           if (bucket != kNoBucket) kept[filled[bucket]++] = m;
       }
     });
+    for (const Worker& worker : workers) bounded += worker.bounded;
   }
   for (const auto& [copy, first] : copies) {
     result[copy] = result[first].dropped() ? result[first] : Duplicate{first, true, 1};

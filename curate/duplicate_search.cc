@@ -117,7 +117,17 @@ constexpr std::uint32_t kAlone = ~std::uint32_t{0};
 
 }  // namespace
 
-std::vector<Duplicate> find_duplicates(const DuplicateSearch& search, const Deduplicate& options, PairList* pairs) {
+std::string bounded_note(std::uint64_t documents) {
+  return base::human_count(documents) + (documents == 1 ? " document shares" : " documents share") +
+         " bands with more kept ones than max_candidates, as pages of one template do: compared were the likeliest "
+         "only "
+         "(max_candidates: 0 compares with all)";
+}
+
+std::vector<Duplicate> find_duplicates(const DuplicateSearch& search, const Deduplicate& options, PairList* pairs,
+                                       std::uint64_t* bounded) {
+  std::uint64_t unwanted = 0;
+  if (bounded == nullptr) bounded = &unwanted;
   const std::uint64_t n = search.documents, each = group_bytes(options, search.threads);
   if (n >= kAlone) throw base::Error("more than 4294967294 documents cannot be compared in one run");
   // A fourth of what there is goes to shingle sets.
@@ -127,7 +137,7 @@ std::vector<Duplicate> find_duplicates(const DuplicateSearch& search, const Dedu
     std::function<void(std::uint32_t, std::uint32_t, double)> on_pair;
     if (pairs != nullptr)
       on_pair = [&](std::uint32_t a, std::uint32_t b, double jaccard) { pairs->add({index(a), index(b), jaccard}); };
-    return decide_group(prints, options, search.threads, search.sets, bytes - prints.size() * each, on_pair);
+    return decide_group(prints, options, search.threads, search.sets, bytes - prints.size() * each, on_pair, *bounded);
   };
   if (n <= rows_in(search.memory)) {
     std::vector<Fingerprint> prints(n);

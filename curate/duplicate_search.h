@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "curate/deduplicate.h"
@@ -36,7 +37,14 @@ struct DuplicateSearch {
 /// The result depends neither on `threads` nor on `memory`. What does not fit into memory at once is split into groups
 /// that share no content and no band: 24 bytes a document stay in memory (16 without a split), and the largest group
 /// must fit. Throws Error, naming the least --memory, when it does not.
+///
+/// Without `pairs` a document is compared with options.max_candidates kept ones at most (0: all): those with which it
+/// shares the least common bands, of equally common ones the most preferred. So pages of one template, which share
+/// bands without being near, take time in proportion to their number. `bounded` receives how many documents had more.
 std::vector<Duplicate> find_duplicates(const DuplicateSearch& search, const Deduplicate& options,
-                                       PairList* pairs = nullptr);
+                                       PairList* pairs = nullptr, std::uint64_t* bounded = nullptr);
+
+/// What is said of `bounded` documents.
+std::string bounded_note(std::uint64_t documents);
 
 }  // namespace curate

@@ -178,7 +178,8 @@ int run_duplicates(DuplicatesOptions& options, base::Context& context) {
     pairs.emplace(std::filesystem::temp_directory_path(), search.memory / 8);
     search.memory -= search.memory / 8;
   }
-  std::vector<Duplicate> duplicates = find_duplicates(search, deduplicate, pairs ? &*pairs : nullptr);
+  std::uint64_t bounded = 0;
+  std::vector<Duplicate> duplicates = find_duplicates(search, deduplicate, pairs ? &*pairs : nullptr, &bounded);
   std::string lines;
   std::uint64_t dropped = 0;
   for (std::uint64_t i = 0; i < duplicates.size(); ++i) {
@@ -198,6 +199,7 @@ int run_duplicates(DuplicatesOptions& options, base::Context& context) {
     fmt::print(context.err, "{} of {} documents are duplicates ({}); {} could not be read\n",
                base::human_count(dropped), base::human_count(search.documents),
                base::human_bytes(static_cast<double>(bytes)), base::human_count(unreadable));
+  if (!context.quiet && bounded > 0) fmt::print(context.err, "{}\n", bounded_note(bounded));
   return unreadable > 0 ? 1 : 0;
 }
 

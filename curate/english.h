@@ -64,6 +64,9 @@ class English {
   bool is_unit(std::string_view text) const;
   std::size_t longest_unit() const { return longest_unit_; }
 
+  /// `text` as a word: its hash, its length, and what flags its characters give it.
+  Word measured(std::string_view text) const;
+
   /// The token sequences that spaCy's second pass looks for. A trie over token hashes: state 0 is the root, and
   /// -1 is no state. A state may be the end of several sequences' common tokens; `ends_here` says that one ends.
   std::int32_t next_state(std::int32_t state, std::uint64_t token_hash) const;
@@ -91,7 +94,6 @@ class English {
     return (shape_filter_[key >> 6] >> (key & 63)) & 1;
   }
   const SpecialCase* find_special(std::string_view text, std::uint64_t hash) const;
-  Word measured(std::string_view text) const;
   void add_sequence(std::string_view text, std::string_view lengths);
 
   std::array<std::uint32_t, 128> ascii_{};

@@ -156,6 +156,9 @@ json explain_rule(const std::string& label, const Step& rule, Document& document
                                 {"value", measure.value},
                                 {"threshold", measure.threshold},
                                 {"failed", measure.failed},
+                                {"limit", measure.limit == Limit::kMax   ? json("max")
+                                          : measure.limit == Limit::kMin ? json("min")
+                                                                         : json()},
                                 {"evidence", evidence_of(rule, before, measure.name)}});
   step["evidence"] = evidence_of(rule, before, "");
   return step;
@@ -164,8 +167,12 @@ json explain_rule(const std::string& label, const Step& rule, Document& document
 void print_rule(std::ostream& out, const json& step) {
   for (const json& measure : step["measures"]) {
     const bool failed = measure["failed"];
-    fmt::print(out, "  {:<34} {:>12.6g}  against {:.6g}{}\n", measure["name"].get<std::string>(),
-               measure["value"].get<double>(), measure["threshold"].get<double>(), failed ? "  <- fails" : "");
+    const std::string sides = compared(measure["value"], measure["threshold"]);
+    const std::size_t value = sides.find(' ');  // the values stand below each other
+    fmt::print(out, "  {:<34} {:>12}{}{}{}\n", measure["name"].get<std::string>(), sides.substr(0, value),
+               sides.substr(value),
+               measure["limit"].is_null() ? "" : fmt::format(" ({})", measure["limit"].get<std::string>()),
+               failed ? "  <- fails" : "");
     if (failed) print_evidence(out, measure["evidence"]);
   }
   print_evidence(out, step["evidence"]);
@@ -212,8 +219,8 @@ void print_duplicates(std::ostream& out, const json& step) {
   const double threshold = step["threshold"];
   for (const json& one : step["nearest"]) {
     const double jaccard = one["jaccard"];
-    fmt::print(out, "  {:<34} {:>12.4f}  against {:.6g}{}\n", base::shortened(one["id"].get<std::string>(), 34),
-               jaccard, threshold, jaccard >= threshold ? "  <- duplicate" : "");
+    fmt::print(out, "  {:<34} {:>12.4f} {} {:.6g} (min){}\n", base::shortened(one["id"].get<std::string>(), 34),
+               jaccard, jaccard >= threshold ? ">=" : "<", threshold, jaccard >= threshold ? "  <- duplicate" : "");
   }
   if (step["nearest"].empty()) {
     fmt::print(out, "  no other document of the input is similar\n");
@@ -303,7 +310,7 @@ int run_explain(ExplainOptions& options, base::Context& context) {
   }
   if (steps->empty())
     throw base::UsageError({"there are no steps to explain", "steps", "", "--run DIR, --config FILE or --preset", ""});
-  for (const base::NamedGroup& step : *steps) dynamic_cast<Step&>(*step.group).prepare();
+  prepare_steps(*steps, context);
   const std::vector<std::string> files = reading->files();
   Reader reader(*reading, files);
   const Found found = find_document(options, files, reader);

@@ -13,7 +13,7 @@ namespace curate {
 using namespace character;
 
 void FineWeb::visit(base::OptionVisitor& v) {
-  semantics.visit(v, {"datatrove-0.10", "datatrove-0.2"});
+  semantics.visit(v, {"datatrove-0.10", "icu", "datatrove-0.2"});
   v("line_punct_thr", line_punct_thr, "smallest share of lines that end in punctuation").between(0, 1);
   v("line_punct_exclude_zero", line_punct_exclude_zero, "keep documents in which no line at all ends in punctuation");
   v("stop_chars", stop_chars, "what a line may end in (default: 150 marks of all scripts; datatrove-0.2: . ' \" ! ?)");
@@ -31,9 +31,7 @@ bool FineWeb::ends_well(std::string_view line) const {
   if (semantics == Semantics::kDatatrove2) {
     return std::string_view(".'\"!?").find(line.back()) != std::string_view::npos;
   }
-  std::size_t start = line.size() - 1;
-  while (start > 0 && (line[start] & 0xC0) == 0x80) --start;
-  return English::get().classes(base::next_code_point(line, start)) & kTerminal;
+  return ends_in_terminal_mark(line);
 }
 
 bool FineWeb::is_short(Document& document, std::string_view line) const {
@@ -61,14 +59,15 @@ Verdict FineWeb::apply(Document& document, std::vector<Measure>* measures) const
   const std::vector<std::string_view>& all = old ? document.newline_parts() : lines;  // what the first two rules count
   const double count = static_cast<double>(all.size());
   auto above = [&](std::string_view name, double value, double threshold) {
-    return judge.check(name, value, threshold, value > threshold || (old && value == threshold));
+    return judge.check(name, value, threshold, value > threshold || (old && value == threshold), Limit::kMax);
   };
   std::size_t ended = 0, short_lines = 0, repeated = 0;
   for (std::string_view line : all) ended += ends_well(line);
   double share = ended / count;
   if (judge.check(
           "line_punct_ratio", share, line_punct_thr,
-          (share < line_punct_thr || (old && share == line_punct_thr)) && !(share == 0 && line_punct_exclude_zero))) {
+          (share < line_punct_thr || (old && share == line_punct_thr)) && !(share == 0 && line_punct_exclude_zero),
+          Limit::kMin)) {
     return judge.verdict();
   }
   for (std::string_view line : all) {

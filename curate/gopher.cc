@@ -18,7 +18,7 @@ struct Duplicates {
 }  // namespace
 
 void GopherRepetition::visit(base::OptionVisitor& v) {
-  semantics.visit(v, {"datatrove-0.10", "datatrove-0.2", "gopher-paper"});
+  semantics.visit(v, {"datatrove-0.10", "icu", "datatrove-0.2", "gopher-paper"});
   v("dup_para_frac", dup_para_frac, "largest share of repeated paragraphs (0: off)").between(0, 1);
   v("dup_para_char_frac", dup_para_char_frac, "largest share of characters in repeated paragraphs").between(0, 1);
   v("dup_line_frac", dup_line_frac, "largest share of repeated lines").between(0, 1);
@@ -111,7 +111,7 @@ void GopherRepetition::check_n_grams(Document& document, double length, Judge& j
 }
 
 void GopherQuality::visit(base::OptionVisitor& v) {
-  semantics.visit(v, {"datatrove-0.10", "datatrove-0.2", "gopher-paper"});
+  semantics.visit(v, {"datatrove-0.10", "icu", "datatrove-0.2", "gopher-paper"});
   v("min_doc_words", min_doc_words, "fewest words, marks not counted (0: off)").at_least(0);
   v("max_doc_words", max_doc_words, "most words").at_least(0);
   v("min_avg_word_length", min_avg_word_length, "smallest mean word length").at_least(0);
@@ -184,7 +184,7 @@ Verdict GopherQuality::apply(Document& document, std::vector<Measure>* measures)
   }
   double mean = ratio(static_cast<double>(plain_length), plain);
   if (min_avg_word_length != 0 && judge.check("gopher_below_avg_threshold", mean, min_avg_word_length,
-                                              plain_words > 0 && mean < min_avg_word_length)) {
+                                              plain_words > 0 && mean < min_avg_word_length, Limit::kMin)) {
     return judge.verdict();
   }
   if (max_avg_word_length != 0 && judge.above("gopher_above_avg_threshold", mean, max_avg_word_length)) {

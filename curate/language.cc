@@ -46,7 +46,7 @@ Verdict Language::apply(Document& document, std::vector<Measure>* measures) cons
   double value = kept_.empty() ? *best : 0;
   for (int label : kept_) value = std::max(value, double{scores[static_cast<std::size_t>(label)]});
   Judge judge(measures, document);
-  judge.check("language", value, min_score, !(value > min_score));
+  judge.check("language", value, min_score, !(value > min_score), Limit::kMin);
   return judge.verdict();
 }
 

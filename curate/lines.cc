@@ -2,6 +2,9 @@
 
 #include <cstring>
 
+#include "base/unicode.h"
+#include "curate/english.h"
+
 namespace curate {
 namespace {
 
@@ -183,6 +186,13 @@ std::size_t count_string(std::string_view text, std::string_view part) {
   std::size_t count = 0;
   for (std::size_t i = text.find(part); i != std::string_view::npos; i = text.find(part, i + part.size())) ++count;
   return count;
+}
+
+bool ends_in_terminal_mark(std::string_view line) {
+  if (line.empty()) return false;
+  std::size_t start = line.size() - 1;
+  while (start > 0 && (line[start] & 0xC0) == 0x80) --start;
+  return English::get().classes(base::next_code_point(line, start)) & character::kTerminal;
 }
 
 }  // namespace curate

@@ -30,4 +30,7 @@ std::size_t count_three_dots(std::string_view text);
 /// str.count of a longer string.
 std::size_t count_string(std::string_view text, std::string_view part);
 
+/// Is the last character one of datatrove's TERMINAL_PUNCTUATION, 150 marks of all scripts?
+bool ends_in_terminal_mark(std::string_view line);
+
 }  // namespace curate

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "base/random.h"
 #include "base/unicode.h"
+#include "curate/unspaced.h"
 
 namespace curate {
 namespace {
@@ -14,8 +15,12 @@ namespace {
 constexpr std::uint64_t kBase = 0x243F6A8885A308D3ull | 1;
 constexpr std::uint64_t kByteFactor = 0x9E3779B97F4A7C15ull;
 
+// Set in an entry of CodePoints: the character is of a script without spaces between words.
+constexpr char32_t kUnspaced = 0x80000000;
+
 // One entry per code point of the basic plane: 0 = no word character, else the lower-case code point. Two code points
-// do not fit: U+0130 lower-cases to two, U+03A3 by its neighbours.
+// do not fit: U+0130 lower-cases to two, U+03A3 by its neighbours. Scripts without spaces have no case; their marks,
+// which are no word characters, have an entry too.
 class CodePoints {
  public:
   CodePoints() : lower_(0x10000) {
@@ -24,10 +29,11 @@ class CodePoints {
       lower_[c] = slow(c);
     }
   }
-  char32_t lower_word_character(char32_t c) const { return c < 0x10000 ? lower_[c] : slow(c); }
+  char32_t look_up(char32_t c) const { return c < 0x10000 ? lower_[c] : slow(c); }
 
  private:
   static char32_t slow(char32_t c) {
+    if (is_unspaced(c)) return c | kUnspaced;
     if (!base::is_word_character(c)) return 0;
     std::string one;
     base::append_utf8(one, c);
@@ -53,9 +59,9 @@ constexpr auto kAscii = [] {
 }();
 
 // Calls word(hash, begin, end) for every word, with its place in `text`. A word's hash is that of its lower-cased code
-// points, so it does not matter which path read them.
+// points, so it does not matter which path read them. `characters`: those of scripts without spaces are words.
 template <class F>
-void for_each_word(std::string_view text, F&& word) {
+void for_each_word(std::string_view text, bool characters, F&& word) {
   const auto* const start = reinterpret_cast<const unsigned char*>(text.data());
   const auto* p = start;
   const auto* end = p + text.size();
@@ -88,7 +94,17 @@ void for_each_word(std::string_view text, F&& word) {
     char32_t point = base::next_code_point(text, position);
     const auto* at = p;
     p = start + position;
-    if (char32_t low = code_points().lower_word_character(point)) {
+    char32_t low = code_points().look_up(point);
+    if (low & kUnspaced) {
+      if (characters) {
+        close(at);
+        add(point, at);
+        close(p);
+        continue;
+      }
+      low = base::is_word_character(point) ? point : 0;
+    }
+    if (low != 0) {
       add(low, at);
       if (point == 0x130) close(p);  // lower-cases to "i" and a combining dot, which ends the word
     } else {
@@ -100,7 +116,7 @@ void for_each_word(std::string_view text, F&& word) {
 
 }  // namespace
 
-Shingler::Shingler(int words) : words_(words), leaving_(1) {
+Shingler::Shingler(int words, bool characters) : words_(words), characters_(characters), leaving_(1) {
   for (int i = 0; i < words; ++i) leaving_ *= kBase;
 }
 
@@ -109,20 +125,15 @@ std::span<const std::uint64_t> Shingler::shingles(std::string_view text) {
   word_hashes_.clear();
   // Capital sigma lower-cases by its neighbours: such rare texts take the slow way.
   if (text.find("\xCE\xA3") != text.npos) {
-    for_each_word(base::to_lower(text), keep);
+    for_each_word(base::to_lower(text), characters_, keep);
   } else {
-    for_each_word(text, keep);
+    for_each_word(text, characters_, keep);
   }
   return roll();
 }
 
 std::span<const std::uint64_t> Shingler::shingles(std::string_view lower, std::vector<WordPlace>& words) {
-  word_hashes_.clear();
-  words.clear();
-  for_each_word(lower, [&](std::uint64_t hash, std::size_t begin, std::size_t end) {
-    word_hashes_.push_back(hash);
-    words.push_back({begin, end});
-  });
+  shingle_words(lower, characters_, word_hashes_, words);
   return roll();
 }
 
@@ -142,6 +153,16 @@ std::span<const std::uint64_t> Shingler::roll() {
     if (i + 1 >= k || i + 1 == n) shingles_.push_back(base::mix64(rolling));
   }
   return shingles_;
+}
+
+void shingle_words(std::string_view lower, bool characters, std::vector<std::uint64_t>& hashes,
+                   std::vector<WordPlace>& places) {
+  hashes.clear();
+  places.clear();
+  for_each_word(lower, characters, [&](std::uint64_t hash, std::size_t begin, std::size_t end) {
+    hashes.push_back(hash);
+    places.push_back({begin, end});
+  });
 }
 
 void make_set(std::vector<std::uint64_t>& shingles) {

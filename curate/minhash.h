@@ -27,8 +27,9 @@ struct WordPlace {
 /// Turns texts into 64-bit shingle hashes. Keeps its buffers; one per thread.
 class Shingler {
  public:
-  /// Shingles of `words` consecutive words; a word is a run of Python's `\w` in the lower-cased text.
-  explicit Shingler(int words = 5);
+  /// Shingles of `words` consecutive words; a word is a run of Python's `\w` in the lower-cased text. With `characters`
+  /// each letter, mark or number of a script without spaces (unspaced.h) is a word of its own.
+  explicit Shingler(int words = 5, bool characters = false);
   /// The hashes in text order, repeats included: one per position, a single one for 1 to words-1 words, none for no
   /// word. Valid UTF-8 in; the span lives until the next call.
   std::span<const std::uint64_t> shingles(std::string_view text);
@@ -40,9 +41,15 @@ class Shingler {
  private:
   std::span<const std::uint64_t> roll();
   int words_;
+  bool characters_;
   std::uint64_t leaving_;  // kBase^words: the weight of the word that leaves the window
   std::vector<std::uint64_t> word_hashes_, shingles_;
 };
+
+/// The words of a text that is lower-cased already, as shingles are made of them: hashes and places, in order.
+/// `characters` as of Shingler.
+void shingle_words(std::string_view lower, bool characters, std::vector<std::uint64_t>& hashes,
+                   std::vector<WordPlace>& places);
 
 /// Sorts and makes distinct: the set whose Jaccard is computed.
 void make_set(std::vector<std::uint64_t>& shingles);

@@ -20,7 +20,7 @@ void NearMisses::add(std::span<const Rule> rules, std::span<const Measure> passe
       if (!std::isfinite(margin)) continue;
       if (const std::string* group = admit(rules[r], number, measure.name, margin, hash))
         Statistics::add_sample(samples, *group, document.id(), document.source(), text,
-                               fmt::format("{:.6g} against {:.6g}", measure.value, measure.threshold), margin);
+                               compared(measure.value, measure.threshold), margin);
     }
   }
 }

@@ -37,7 +37,7 @@ Verdict Pii::apply(Document& document, std::vector<Measure>* measures) const {
   }
   static constexpr std::string_view kScores[] = {"pii_email", "pii_ip", "pii_phone", "pii_iban", "pii_card", "pii_key"};
   for (std::size_t kind = 0; kind < counts.size(); ++kind) {
-    if (counts[kind] > 0) document.set_score(kScores[kind], static_cast<double>(counts[kind]));
+    if (counts[kind] > 0) document.set_count(kScores[kind], counts[kind]);
   }
   if (copied > 0) {
     masked += text.substr(copied);

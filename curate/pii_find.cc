@@ -5,6 +5,7 @@
 #include <cstring>
 
 #include "curate/pii.h"
+#include "curate/pii_versions.h"
 
 namespace curate {
 namespace {
@@ -13,6 +14,12 @@ bool is_digit(char c) { return c >= '0' && c <= '9'; }
 bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 bool is_upper(char c) { return c >= 'A' && c <= 'Z'; }
 bool is_word(char c) { return is_digit(c) || is_letter(c) || c == '_' || (c & 0x80); }
+
+char small(char c) { return is_upper(c) ? static_cast<char>(c + ('a' - 'A')) : c; }
+bool equal_letters(std::string_view text, std::string_view lower) {
+  return text.size() == lower.size() &&
+         std::equal(text.begin(), text.end(), lower.begin(), [](char a, char b) { return small(a) == b; });
+}
 
 /// The text with positions outside it reading as '\0'.
 struct View {
@@ -30,13 +37,36 @@ struct View {
 
 // ---- e-mail --------------------------------------------------------------------------------------------------------
 
+/// Looks the text [begin, end) with '@' at `sign` like an address, and is none? A repository ("git@host:path"), a
+/// version
+/// ("package@1.2.3-beta.rc"), a file ("icon@2x.png"), a unit of systemd ("getty@tty1.service").
+bool is_no_mailbox(View view, std::size_t begin, std::size_t sign, std::size_t end) {
+  static constexpr std::string_view kNoDomains[] = {
+      "png",  "jpg",     "jpeg",   "gif",   "svg",    "webp",  "bmp",   "ico",  "pdf", "css",  "js",
+      "ts",   "tsx",     "jsx",    "json",  "html",   "htm",   "xml",   "yaml", "yml", "toml", "php",
+      "jar",  "tar",     "gz",     "exe",   "dll",    "txt",   "md5",   "cpp",  "hpp", "csv",  "doc",
+      "docx", "service", "socket", "timer", "target", "mount", "slice", "scope"};
+  const std::string_view host = view.text.substr(sign + 1, end - sign - 1),
+                         local = view.text.substr(begin, sign - begin);
+  if (local == "git" || local == "hg" || local == "svn") return true;
+  const std::string_view top = host.substr(host.rfind('.') + 1);
+  if (std::any_of(std::begin(kNoDomains), std::end(kNoDomains), [&](auto name) { return equal_letters(top, name); }))
+    return true;
+  const std::size_t major = view.run(sign + 1, is_digit);  // of a version
+  if (major > sign + 1 && view.at(major) == '.' && is_digit(view.at(major + 1))) return true;
+  if (view.at(end) != ':') return false;
+  const std::size_t path = view.run(end + 1, [](char c) { return is_word(c) || std::strchr("./~-", c) != nullptr; });
+  const std::string_view behind = view.text.substr(end + 1, path - end - 1);
+  return behind.find('/') != std::string_view::npos && !behind.starts_with("//");
+}
+
 /// `sign` is the position of '@'.
 bool find_email(View view, std::size_t sign, PiiFind& find) {
   auto local = [](char c) { return is_digit(c) || is_letter(c) || std::strchr("._%+-", c) != nullptr; };
   std::size_t begin = sign;
   while (begin > 0 && sign - begin < 64 && view.at(begin - 1) != '\0' && local(view.at(begin - 1))) --begin;
   while (begin < sign && !is_digit(view.at(begin)) && !is_letter(view.at(begin))) ++begin;
-  if (begin == sign || view.at(sign - 1) == '.') return false;
+  if (begin == sign || view.at(sign - 1) == '.' || view.before(begin) == '@') return false;  // @user@host: a handle
   std::size_t end = sign + 1, good = 0;
   for (;;) {  // labels; the last one that is two letters or more may end the address
     std::size_t stop = view.run(end, [](char c) { return is_digit(c) || is_letter(c) || c == '-'; });
@@ -46,7 +76,7 @@ bool find_email(View view, std::size_t sign, PiiFind& find) {
     if (view.at(stop) != '.') break;
     end = stop + 1;
   }
-  if (good == 0) return false;
+  if (good == 0 || is_no_mailbox(view, begin, sign, good)) return false;
   find = {begin, good, PiiKind::kEmail};
   return true;
 }
@@ -78,6 +108,7 @@ bool find_ipv4(View view, std::size_t begin, bool private_ips, PiiFind& find) {
   }
   if (is_word(view.at(i)) || view.at(i) == '-' || (view.at(i) == '.' && is_word(view.at(i + 1)))) return false;
   if (!private_ips && !is_public(address)) return false;
+  if (is_dotted_number(view.text, begin, i, *std::max_element(address, address + 4))) return false;
   find = {begin, i, PiiKind::kIp};
   return true;
 }
@@ -98,10 +129,9 @@ bool find_ipv6(View view, std::size_t colon, bool private_ips, PiiFind& find) {
   if (std::none_of(candidate.begin(), candidate.end(), is_digit)) return false;
   unsigned char address[16];
   if (inet_pton(AF_INET6, candidate.c_str(), address) != 1) return false;
-  bool is_private = (address[0] & 0xFE) == 0xFC || (address[0] == 0xFE && (address[1] & 0xC0) == 0x80) ||
-                    address[0] == 0 || address[0] == 0xFF ||
-                    (address[0] == 0x20 && address[1] == 1 && address[2] == 0x0D && address[3] == 0xB8);
-  if (is_private && !private_ips) return false;
+  // Public addresses begin with 2 or 3 so far: times, hardware addresses and the names of C++ do not.
+  const bool is_documentation = address[0] == 0x20 && address[1] == 1 && address[2] == 0x0D && address[3] == 0xB8;
+  if (!private_ips && ((address[0] & 0xE0) != 0x20 || is_documentation)) return false;
   find = {begin, end, PiiKind::kIp};
   return true;
 }
@@ -139,6 +169,8 @@ bool find_international(View view, std::size_t plus, PiiFind& find) {
     }
   }
   if (digits.size() < 8 || digits.size() > 15 || is_word(view.at(end)) || !is_country_code(digits)) return false;
+  // North American numbers have ten digits; area and exchange begin with 2 to 9.
+  if (digits[0] == '1' && (digits.size() != 11 || digits[1] < '2' || digits[4] < '2')) return false;
   find = {plus, end, PiiKind::kPhone};
   return true;
 }

@@ -7,6 +7,7 @@
 
 #include "base/program.h"
 #include "base/text.h"
+#include "curate/duplicate_search.h"
 
 namespace curate {
 using nlohmann::json;
@@ -42,8 +43,9 @@ json make_report(const RunOptions& options, const RunFacts& facts, const Statist
                       {"source", facts.fields.source},
                       {"date", facts.fields.date}};
   for (const char* key : {"read", "kept", "dropped", "quarantined", "input_bytes", "errors", "sources", "languages",
-                          "lengths", "clusters", "samples", "near_misses"})
+                          "lengths", "counts", "clusters", "samples", "near_misses"})
     report[key] = all[key];
+  report["notes"] = json::array();
   report["steps"] = json::array();
   for (const base::NamedGroup& step : options.steps) {
     auto found = statistics.steps.find(step.label);
@@ -66,7 +68,13 @@ json make_report(const RunOptions& options, const RunFacts& facts, const Statist
                                {"reasons", counts.reasons},
                                {"seconds", counts.seconds},
                                {"megabytes_per_second", rate(counts.seen.bytes, counts.seconds)}});
+    for (const Note& note : dynamic_cast<const Step&>(*step.group).notes()) {
+      report["steps"].back()["notes"][note.name] = note.count;
+      if (!note.text.empty()) report["notes"].push_back(step.label + ": " + note.text);
+    }
   }
+  report["bounded"] = statistics.bounded;
+  if (statistics.bounded > 0) report["notes"].push_back("deduplicate: " + bounded_note(statistics.bounded));
   report["scores"] = json::object();
   for (const auto& [name, counts] : statistics.scores)
     report["scores"][name] = {

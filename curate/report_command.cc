@@ -16,11 +16,10 @@ namespace curate {
 int run_report(ReportOptions& options, base::Context& context) {
   if (options.run.empty())
     throw base::UsageError({"no folder was given", "run", "", "output folders of curate run", ""});
+  nlohmann::json results = nlohmann::json::array();  // of sweeps
   for (const std::string& folder : options.run) {
-    if (!options.sweep.empty()) {
-      run_sweep(folder, options.sweep, context);
-      continue;
-    }
+    for (const std::string& sweep : options.sweep) results.push_back(run_sweep(folder, sweep, context));
+    if (!options.sweep.empty()) continue;
     const std::filesystem::path path = std::filesystem::path(folder) / "report.json";
     nlohmann::json report = nlohmann::json::parse(base::read_file(path), nullptr, false);
     if (!report.is_object() || !report.contains("steps"))
@@ -28,9 +27,15 @@ int run_report(ReportOptions& options, base::Context& context) {
     const std::filesystem::path page = std::filesystem::path(folder) / "report.html";
     base::check_outputs({page}, {path});
     base::write_file(page, report_html(report));
-    if (!context.quiet) print_table(context.err, report);
+    if (!context.quiet) {
+      print_table(context.err, report);
+      for (const nlohmann::json& note : report.value("notes", nlohmann::json::array()))
+        fmt::print(context.err, "{}\n", note.get<std::string>());
+    }
     if (context.json) context.out << report.dump(1) << "\n";
   }
+  if (context.json && !options.sweep.empty())
+    context.out << (results.size() == 1 ? results.front() : results).dump(1) << "\n";
   return 0;
 }
 

@@ -9,8 +9,7 @@
 namespace curate {
 
 struct ReportOptions {
-  std::vector<std::string> run;
-  std::string sweep;
+  std::vector<std::string> run, sweep;
   void visit(base::OptionVisitor& v) {
     v.positional("run", run, "output folder of curate run");
     v("sweep", sweep, "of a run with --keep-values: what other thresholds would keep, STEP.OPTION=VALUE,VALUE,...");

@@ -23,6 +23,7 @@ h1{font-size:1.5rem;margin:.2rem 0}h2{font-size:1.15rem;margin:2.2rem 0 .6rem;bo
 .cards{display:flex;flex-wrap:wrap;gap:.7rem;margin:1rem 0}.card{flex:1 1 150px;background:var(--card);border:1px solid var(--line);border-radius:8px;padding:.6rem .9rem}.card b{display:block;font-size:1.4rem}
 .scroll{overflow:auto;max-height:30rem;border:1px solid var(--line);border-radius:8px;background:var(--card)}table{border-collapse:collapse;width:100%}th,td{padding:.25rem .6rem;text-align:right;white-space:nowrap}th{position:sticky;top:0;background:var(--card);color:var(--soft);font-weight:600}th:first-child,td:first-child{text-align:left}tr+tr td{border-top:1px solid var(--line)}td.wide{width:35%;min-width:110px}td.name{white-space:normal;overflow-wrap:anywhere;min-width:8rem}
 .bar{display:block;height:.85rem;border-radius:3px;background:var(--bar)}.kept{background:var(--kept)}.drop{background:var(--drop)}.track{display:flex;background:var(--line);border-radius:3px;overflow:hidden}
+.note{background:var(--card);border-left:4px solid var(--drop);padding:.3rem .8rem;overflow-wrap:anywhere}
 .alarm td{background:var(--alarmbg)}.alarmtext{color:var(--alarm);font-weight:600}
 .funnel{display:grid;grid-template-columns:minmax(7rem,auto) 1fr auto;gap:.3rem .7rem;align-items:center}
 .grid{display:grid;grid-template-columns:repeat(auto-fit,minmax(280px,1fr));gap:1rem}.plot{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:.7rem}.histogram{position:relative;display:flex;align-items:flex-end;height:120px;gap:1px;border-bottom:1px solid var(--line)}.histogram>i{flex:1;background:var(--bar);min-height:0}.histogram>u{position:absolute;top:0;bottom:0;border-left:2px dashed var(--alarm)}.axis{display:flex;justify-content:space-between;color:var(--soft);font-size:.8rem}
@@ -86,6 +87,7 @@ std::string header(const json& report) {
   html += fmt::format("<div class=card>time<b>{:.1f} s</b><span class=soft>{:.1f} MB/s, {} thread{}</span></div></div>",
                       report["seconds"]["total"].get<double>(), report["megabytes_per_second"].get<double>(),
                       report["threads"].get<int>(), report["threads"].get<int>() == 1 ? "" : "s");
+  for (const json& note : report.value("notes", json::array())) html += "<p class=note>" + text_of(note) + "</p>";
   return html;
 }
 
@@ -114,6 +116,7 @@ std::string reasons(const json& report) {
   std::uint64_t most = 1;
   for (const json& step : report["steps"])
     for (const auto& [reason, number] : step["reasons"].items()) most = std::max(most, whole(number));
+  for (const auto& [error, number] : report["errors"].items()) most = std::max(most, whole(number));
   for (const json& step : report["steps"]) {
     std::vector<std::pair<std::uint64_t, std::string>> sorted;
     for (const auto& [reason, number] : step["reasons"].items()) sorted.emplace_back(whole(number), reason);
@@ -188,13 +191,21 @@ std::string distributions(const json& report) {
                       known ? score["threshold"].get<double>() : -1, "0", "1",
                       known ? fmt::format("threshold {:.6g}", score["threshold"].get<double>()) : "no threshold");
   }
+  auto powers = [](const json& counts) {  // without the empty bins at the end
+    auto bins = counts.get<std::vector<std::uint64_t>>();
+    while (bins.size() > 1 && bins.back() == 0) bins.pop_back();
+    return bins;
+  };
+  const json counted = report.value("counts", json::object());
+  for (const auto& [name, counts] : counted.items()) {
+    const std::vector<std::uint64_t> bins = powers(counts);
+    html += histogram(escaped(name), bins, -1, "1", count((std::uint64_t{1} << bins.size()) - 1),
+                      "finds in a document; each column doubles");
+  }
   for (const char* which : {"read", "kept"}) {
-    auto bins = report["lengths"][which].get<std::vector<std::uint64_t>>();
-    std::size_t last = bins.size();
-    while (last > 1 && bins[last - 1] == 0) --last;
-    bins.resize(last);
+    const std::vector<std::uint64_t> bins = powers(report["lengths"][which]);
     html += histogram(fmt::format("length of what was {}", which), bins, -1, "1 byte",
-                      base::human_bytes(std::pow(2.0, static_cast<double>(last))), "each column doubles");
+                      base::human_bytes(std::pow(2.0, static_cast<double>(bins.size()))), "each column doubles");
   }
   if (!report["clusters"].empty()) {
     std::vector<std::uint64_t> bins(12);

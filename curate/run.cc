@@ -91,7 +91,7 @@ Run::Run(RunOptions& options, base::Context& context)
       files_.begin(), files_.end(), [](const std::string& file) { return base::record_format(file) == "parquet"; });
   if (reads_parquet || parquet()) base::require_parquet();
   base::BlockReader(files_, options.reading.records());  // refuses what it cannot read, before anything is written
-  for (const base::NamedGroup& step : options.steps) dynamic_cast<Step&>(*step.group).prepare();
+  prepare_steps(options.steps, context);
   // The models are in memory now. Parquet is written at the end, beside what the stages leave in the heap.
   memory_.emplace(options.memory, threads_, parquet() ? kParquetWriterMemory * 3 / 2 : 0);
   stages_ = plan_stages(options.steps);
@@ -291,7 +291,8 @@ std::vector<Duplicate> Run::settle(const SpillReader& spill, const PrintsReader&
     pairs.emplace(output_ / ".work", share);
     search.memory -= share;
   }
-  std::vector<Duplicate> duplicates = find_duplicates(search, deduplicate, pairs ? &*pairs : nullptr);
+  std::uint64_t bounded = 0;
+  std::vector<Duplicate> duplicates = find_duplicates(search, deduplicate, pairs ? &*pairs : nullptr, &bounded);
   if (pairs)
     write_pairs(deduplicate.pairs, *pairs, [&](std::uint64_t index) {
       Fingerprint print;
@@ -305,6 +306,7 @@ std::vector<Duplicate> Run::settle(const SpillReader& spill, const PrintsReader&
     if (duplicate.dropped()) ++copies[duplicate.of];
   for (std::uint32_t count : copies)
     if (count > 0) ++state_.statistics.clusters[std::uint64_t{count} + 1];
+  state_.statistics.bounded += bounded;
   state_.statistics.duplicate_seconds += since(start);
   return duplicates;
 }
@@ -410,6 +412,8 @@ int run_pipeline(RunOptions& options, base::Context& context) {
   nlohmann::json report = run.finish();
   if (!context.quiet) {
     print_table(context.err, report);
+    if (const auto bounded = report["bounded"].get<std::uint64_t>(); bounded > 0)
+      fmt::print(context.err, "deduplicate: {}\n", bounded_note(bounded));
     if (report.contains("parquet")) {
       const auto& json_text = report["parquet"]["json_text"];
       fmt::print(context.err, "kept as Parquet with {} fields\n", report["parquet"]["fields"].get<std::size_t>());

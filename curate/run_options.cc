@@ -1,5 +1,7 @@
 #include "curate/run_options.h"
 
+#include <fmt/ostream.h>
+
 #include "base/error.h"
 #include "base/file.h"
 #include "curate/memory.h"
@@ -57,6 +59,15 @@ void RunOptions::visit(base::OptionVisitor& v, bool output_required) {
   v("keep_values", keep_values, "write every value of every rule under hornbook.values, for curate report --sweep");
   v("resume", resume, "go on with a run that was interrupted");
   v("overwrite", overwrite, "empty the output folder of an earlier run first");
+}
+
+void prepare_steps(const std::vector<base::NamedGroup>& steps, base::Context& context) {
+  for (const base::NamedGroup& entry : steps) {
+    Step& step = dynamic_cast<Step&>(*entry.group);
+    step.prepare();
+    for (const Note& note : step.notes())
+      if (!note.text.empty() && !context.quiet) fmt::print(context.err, "{}: {}\n", entry.label, note.text);
+  }
 }
 
 std::vector<StagePlan> plan_stages(const std::vector<base::NamedGroup>& steps) {

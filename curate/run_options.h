@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/options.h"
+#include "base/program.h"
 #include "base/records.h"
 #include "curate/deduplicate.h"
 #include "curate/record.h"
@@ -49,6 +50,9 @@ struct RunOptions {
   /// For commands that read a run's config but write nothing: `output` may be missing.
   void visit(base::OptionVisitor& v, bool output_required);
 };
+
+/// Prepares every step, and says on context.err what the steps have to say.
+void prepare_steps(const std::vector<base::NamedGroup>& steps, base::Context& context);
 
 /// A step that decides on its own, with the label it is counted under.
 struct Rule {

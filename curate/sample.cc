@@ -17,7 +17,7 @@ Verdict Sample::apply(Document& document, std::vector<Measure>* measures) const 
       base::mix64(hash_bytes(name.data(), name.size()) ^ base::mix64(static_cast<std::uint64_t>(seed)));
   double value = static_cast<double>(hash >> 11) * 0x1.0p-53;
   Judge judge(measures, document);
-  judge.check("sample", value, rate, !(value < rate));
+  judge.check("sample", value, rate, !(value < rate), Limit::kMax);
   return judge.verdict();
 }
 

@@ -14,6 +14,7 @@
 #include "base/stream.h"
 #include "base/text.h"
 #include "curate/record.h"
+#include "curate/run_options.h"
 
 namespace curate {
 
@@ -89,7 +90,7 @@ Scored score_block(base::Block block, const FieldNames& fields, const std::vecto
 
 int run_score(ScoreOptions& options, base::Context& context) {
   const std::vector<std::string> files = options.reading.files();
-  for (const base::NamedGroup& step : options.steps) dynamic_cast<Step&>(*step.group).prepare();
+  prepare_steps(options.steps, context);
   const int threads = base::thread_count(options.reading.threads);
   base::RecordOptions record_options = options.reading.records();
   record_options.lazy = true;

@@ -7,6 +7,7 @@ namespace curate {
 void SemanticsOption::prepare() {
   value_ = name == "datatrove-0.2"         ? Semantics::kDatatrove2
            : name == "gopher-paper"        ? Semantics::kGopherPaper
+           : name == "icu"                 ? Semantics::kIcu
            : name == "tensorflow-datasets" ? Semantics::kTensorflow
                                            : Semantics::kDatatrove10;
   if (splitter() == Splitter::kNltk) Punkt::english();
@@ -19,6 +20,8 @@ Splitter SemanticsOption::splitter() const {
       return Splitter::kNltk;
     case Semantics::kGopherPaper:
       return Splitter::kWhitespace;
+    case Semantics::kIcu:
+      return Splitter::kDictionary;
     case Semantics::kDatatrove10:
       break;
   }

@@ -13,6 +13,7 @@ enum class Semantics {
   kDatatrove10,  ///< datatrove 0.10: words and sentences of spaCy's English
   kDatatrove2,   ///< datatrove 0.2, which FineWeb was made with: words and sentences of NLTK
   kGopherPaper,  ///< Rae et al. 2021, appendix A.1, where no code was published: words between white space
+  kIcu,          ///< kDatatrove10, but in scripts without spaces between words, words are those of ICU's dictionaries
   kTensorflow,   ///< tensorflow_datasets' c4_utils, which C4 was made with: sentences of NLTK
 };
 

@@ -160,7 +160,7 @@ void StageWorker::State::count_kept(std::string_view id, std::string_view source
   ++result.kept.records;
   statistics.kept.add(text.size());
   statistics.sources[std::string(source)].kept.add(text.size());
-  ++statistics.lengths_kept[static_cast<std::size_t>(length_bin(text.size()))];
+  ++statistics.lengths_kept[static_cast<std::size_t>(power_bin(text.size()))];
   Statistics::add_sample(statistics.samples, "kept", id, source, text, "");
 }
 
@@ -213,8 +213,14 @@ void StageWorker::State::judge(std::string_view line, std::string_view original,
       if (!setup.keep_values) break;
     }
   }
-  for (std::size_t i = again ? scores_before : 0; i < document.scores().size(); ++i)
-    statistics.scores[document.scores()[i].first].add(document.scores()[i].second);
+  for (std::size_t i = again ? scores_before : 0; i < document.scores().size(); ++i) {
+    const auto& [name, value] = document.scores()[i];
+    if (document.is_count(name)) {
+      ++statistics.counts[name][static_cast<std::size_t>(power_bin(static_cast<std::uint64_t>(value)))];
+    } else {
+      statistics.scores[name].add(value);
+    }
+  }
   std::string language;
   for (std::size_t i = 0; i < document.labels().size(); ++i) {
     if (document.labels()[i].first != "language") continue;
@@ -239,7 +245,7 @@ void StageWorker::State::judge(std::string_view line, std::string_view original,
     details += ",\"threshold\":";
     append_json_number(details, verdict.threshold);
     drop(line, document.id(), document.source(), original, stopped->label, reason, details,
-         fmt::format("{:.6g} against {:.6g}", verdict.value, verdict.threshold), result);
+         compared(verdict.value, verdict.threshold), result);
     return;
   }
   near_misses.add(setup.plan.rules, passed, passed_ends, document, original, statistics.near_misses);
@@ -316,7 +322,7 @@ BlockResult StageWorker::read(InputItem item) {
     if (record.source.empty()) record.source = source = made_source(file);
     statistics.read.add(record.text.size());
     statistics.sources[std::string(record.source)].read.add(record.text.size());
-    ++statistics.lengths_read[static_cast<std::size_t>(length_bin(record.text.size()))];
+    ++statistics.lengths_read[static_cast<std::size_t>(power_bin(record.text.size()))];
     const double judging = now();
     s.document.reset(record.text, record.id, record.source);
     s.values.clear();

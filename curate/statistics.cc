@@ -17,7 +17,7 @@ void ScoreCounts::add(double value) {
   ++bins[static_cast<std::size_t>(std::min(bin, kBins - 1))];
 }
 
-int length_bin(std::uint64_t bytes) { return std::min<int>(std::bit_width(bytes | 1) - 1, 39); }
+int power_bin(std::uint64_t number) { return std::min<int>(std::bit_width(number | 1) - 1, 39); }
 
 namespace {
 
@@ -87,6 +87,8 @@ void Statistics::add(const Statistics& other) {
   }
   for (const auto& [name, from] : other.scores)
     for (std::size_t i = 0; i < from.bins.size(); ++i) scores[name].bins[i] += from.bins[i];
+  for (const auto& [name, from] : other.counts)
+    for (std::size_t i = 0; i < from.size(); ++i) counts[name][i] += from[i];
   for (const auto& [name, from] : other.languages) {
     languages[name].first += from.first;
     languages[name].second += from.second;
@@ -95,6 +97,7 @@ void Statistics::add(const Statistics& other) {
     lengths_read[i] += other.lengths_read[i];
     lengths_kept[i] += other.lengths_kept[i];
   }
+  bounded += other.bounded;
   for (const auto& [size, count] : other.clusters) clusters[size] += count;
   for (const auto& [error, count] : other.errors) errors[error] += count;
   for (const auto& [group, from] : other.samples)
@@ -163,6 +166,8 @@ json to_json(const Statistics& s) {
         {"read", count_json(source.read)}, {"kept", count_json(source.kept)}, {"dropped", source.dropped}};
   j["scores"] = json::object();
   for (const auto& [name, score] : s.scores) j["scores"][name] = score.bins;
+  j["counts"] = s.counts;
+  j["bounded"] = s.bounded;
   j["languages"] = json::object();
   for (const auto& [name, counts] : s.languages)
     j["languages"][name] = {{"seen", counts.first}, {"kept", counts.second}};
@@ -201,6 +206,8 @@ Statistics statistics_from_json(const json& j) {
       from.at("dropped").get_to(source.dropped);
     }
     for (const auto& [name, from] : j.at("scores").items()) from.get_to(s.scores[name].bins);
+    j.at("counts").get_to(s.counts);
+    j.at("bounded").get_to(s.bounded);
     for (const auto& [name, from] : j.at("languages").items())
       s.languages[name] = {from.at("seen").get<std::uint64_t>(), from.at("kept").get<std::uint64_t>()};
     j.at("lengths").at("read").get_to(s.lengths_read);

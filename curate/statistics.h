@@ -37,6 +37,9 @@ struct ScoreCounts {
   void add(double value);
 };
 
+/// Counts in powers of two: bin i counts 2^i to 2^(i+1)-1; bin 0 also 0.
+using PowerCounts = std::array<std::uint64_t, 40>;
+
 /// A document to look at. Of each group the ones with the smallest margin are kept, of equal ones those with the
 /// smallest hash of the id: a sample that does not depend on the order of the input.
 struct Specimen {
@@ -47,9 +50,6 @@ struct Specimen {
   std::uint64_t bytes = 0;
 };
 
-/// Lengths in powers of two: bin i counts texts of 2^i to 2^(i+1)-1 bytes; bin 0 also the empty ones.
-using LengthCounts = std::array<std::uint64_t, 40>;
-
 struct Statistics {
   Count read, kept, dropped, quarantined;
   std::uint64_t input_bytes = 0;  ///< of lines, decompressed
@@ -57,8 +57,10 @@ struct Statistics {
   std::map<std::string, StepCounts> steps;  ///< by label
   std::map<std::string, SourceCounts> sources;
   std::map<std::string, ScoreCounts> scores;
+  std::map<std::string, PowerCounts> counts;                                 ///< of scores that are counts
   std::map<std::string, std::pair<std::uint64_t, std::uint64_t>> languages;  ///< seen, kept
-  LengthCounts lengths_read{}, lengths_kept{};
+  PowerCounts lengths_read{}, lengths_kept{};                                ///< in bytes
+  std::uint64_t bounded = 0;  ///< documents that were compared with a part of their candidates only
   std::map<std::uint64_t, std::uint64_t> clusters;  ///< copies of one document, itself included -> how many
   std::map<std::string, std::uint64_t> errors;      ///< of quarantined records
   using Samples = std::map<std::string, std::vector<Specimen>>;
@@ -70,7 +72,7 @@ struct Statistics {
   void add(const Statistics& other);
 };
 
-int length_bin(std::uint64_t bytes);
+int power_bin(std::uint64_t number);
 
 /// All of it, for report.json and for checkpoints; and back. `statistics_from_json` throws Error for what it cannot
 /// read.

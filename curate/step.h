@@ -1,6 +1,7 @@
 // What a step of the pipeline is.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -11,19 +12,33 @@
 
 namespace curate {
 
+/// What a threshold is: the largest or the smallest value that stays.
+enum class Limit : std::uint8_t { kNone, kMax, kMin };
+
 /// One value beside its threshold, for `explain`, for the drop record and for --keep-values.
 struct Measure {
   std::string_view name;  ///< "dup_line_frac"; a reason is the name of the measure that failed, as in datatrove
   double value = 0;
   double threshold = 0;
   bool failed = false;
+  Limit limit = Limit::kNone;
 };
+
+/// "2.1 < 3": a value beside a threshold.
+std::string compared(double value, double threshold);
 
 /// keep, or drop with a reason. A step never throws for bad text.
 struct Verdict {
   bool keep = true;
   std::string_view reason;  ///< static storage or owned by the step
   double value = 0, threshold = 0;
+};
+
+/// What `prepare` found: a number for the report, and words where the user should know of it.
+struct Note {
+  std::string name;  ///< "items_left_out"
+  std::uint64_t count = 0;
+  std::string text;  ///< empty: nothing to be said
 };
 
 /// What a measure counted, for `explain`: a piece of the text, or words where there is no piece to show.
@@ -40,6 +55,8 @@ class Step : public base::OptionGroup {
  public:
   /// Loads models. Throws base::Error saying what is missing and how to get it. Called once before any data is read.
   virtual void prepare() {}
+  /// What is to be said once `prepare` has run.
+  virtual std::vector<Note> notes() const { return {}; }
   /// Decides; may set scores and edit the text. Stops at the first failing measure unless `measures` is given, then
   /// every measure is computed and appended (slower; for explain). The verdict is the same either way.
   virtual Verdict apply(Document& document, std::vector<Measure>* measures = nullptr) const = 0;

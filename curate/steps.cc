@@ -1,3 +1,5 @@
+#include <fmt/format.h>
+
 #include "curate/c4.h"
 #include "curate/decontaminate.h"
 #include "curate/deduplicate.h"
@@ -19,6 +21,10 @@ std::unique_ptr<base::OptionGroup> make() {
 }
 
 }  // namespace
+
+std::string compared(double value, double threshold) {
+  return fmt::format("{:.6g} {} {:.6g}", value, value < threshold ? "<" : value > threshold ? ">" : "=", threshold);
+}
 
 const base::GroupRegistry& step_registry() {
   static const base::GroupRegistry registry = {

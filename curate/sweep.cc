@@ -80,7 +80,7 @@ Decision find_decision(base::NamedGroup& step, const std::string& option) {
 
 }  // namespace
 
-void run_sweep(const std::string& folder, const std::string& sweep, base::Context& context) {
+nlohmann::json run_sweep(const std::string& folder, const std::string& sweep, base::Context& context) {
   const std::size_t equals = sweep.find('='), dot = sweep.find('.');
   if (equals == sweep.npos || dot == sweep.npos || dot > equals)
     throw base::UsageError({"not a sweep", "--sweep", sweep, "STEP.OPTION=VALUE,VALUE,...", ""});
@@ -170,7 +170,7 @@ void run_sweep(const std::string& folder, const std::string& sweep, base::Contex
   if (!context.quiet && exceptions > 0)
     fmt::print(context.err, "{} records are decided by an exception of the rule, whatever the threshold\n",
                base::human_count(exceptions));
-  if (context.json) context.out << result.dump(1) << "\n";
+  return result;
 }
 
 }  // namespace curate

@@ -29,13 +29,50 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// A scalar as text: 2 -> "2", "2" -> "2", true -> "true"; nothing for null, arrays and objects.
-std::optional<std::string> scalar(const simdjson::dom::object& object, const std::string& key) {
+/// One form for a label however it is written: 2, 2.0, "2" and " 2.0" are "2"; "True" and true are "true".
+std::string label_form(std::string_view text) {
+  std::string label(base::trim(text));
+  if (label.find_first_not_of("0123456789+-.eE") == label.npos && label.find_first_of("0123456789") != label.npos) {
+    char* end = nullptr;
+    const double number = std::strtod(label.c_str(), &end);
+    if (*end == '\0' && std::isfinite(number)) return fmt::format("{}", number == 0 ? 0.0 : number);
+  }
+  if (label == "True" || label == "TRUE") return "true";
+  if (label == "False" || label == "FALSE") return "false";
+  return label;
+}
+
+/// The member `key` of a record, or where there is none and the key has dots, the one on that path ("meta.quality").
+std::optional<simdjson::dom::element> find_member(const simdjson::dom::object& object, std::string_view key) {
   simdjson::dom::element element;
-  if (object[key].get(element)) return std::nullopt;
-  if (element.is_string()) return std::string(element.get_string().value_unsafe());
-  if (element.is_null() || element.is_array() || element.is_object()) return std::nullopt;
-  return simdjson::minify(element);
+  if (!object[key].get(element)) return element;
+  for (std::size_t dot = key.find('.'); dot != key.npos; dot = key.find('.', dot + 1)) {
+    simdjson::dom::object inner;
+    if (object[key.substr(0, dot)].get(inner)) continue;
+    if (auto found = find_member(inner, key.substr(dot + 1))) return found;
+  }
+  return std::nullopt;
+}
+
+/// A scalar as text; nothing for null, arrays and objects.
+std::optional<std::string> scalar(const simdjson::dom::object& object, const std::string& key) {
+  const std::optional<simdjson::dom::element> element = find_member(object, key);
+  if (!element || element->is_null() || element->is_array() || element->is_object()) return std::nullopt;
+  if (element->is_string()) return std::string(element->get_string().value_unsafe());
+  return simdjson::minify(*element);
+}
+
+/// What was met instead of labels, for the message: the most frequent values with their numbers.
+std::string most_frequent(const std::map<std::string, std::uint64_t>& values) {
+  constexpr std::size_t kMost = 8;
+  std::vector<std::pair<std::uint64_t, std::string>> sorted;
+  for (const auto& [value, count] : values) sorted.emplace_back(count, value);
+  std::sort(sorted.begin(), sorted.end(), [](const auto& a, const auto& b) { return a.first > b.first; });
+  std::string text;
+  for (std::size_t i = 0; i < std::min(kMost, sorted.size()); ++i)
+    text += fmt::format("{}'{}' {} times", i == 0 ? "" : ", ", base::shortened(sorted[i].second, 30),
+                        base::human_count(sorted[i].first));
+  return text + (sorted.size() > kMost ? ", ..." : "");
 }
 
 std::uint64_t hash_text(std::string_view text, std::int64_t seed) {
@@ -150,13 +187,17 @@ int train_style(const TrainScorerOptions& options, std::vector<LabelledText> tex
 
 int run(TrainScorerOptions& options, base::Context& context) {
   std::uint64_t unreadable = 0;
-  std::vector<LabelledText> texts = read_labelled(options, unreadable);
+  std::map<std::string, std::uint64_t> other_labels;
+  std::vector<LabelledText> texts = read_labelled(options, unreadable, &other_labels);
   std::size_t good =
       static_cast<std::size_t>(std::count_if(texts.begin(), texts.end(), [](auto& t) { return t.good; }));
   if (good == 0 || good == texts.size()) {
-    throw base::Error({"nothing to learn from", "",
-                       fmt::format("{} good and {} bad records", good, texts.size() - good), "records of both kinds",
-                       "check --label-field, --good, --bad and --where"});
+    throw base::Error(
+        {"nothing to learn from", "", fmt::format("{} good and {} bad records", good, texts.size() - good),
+         "records of both kinds",
+         other_labels.empty()
+             ? "no record has both --label-field and --text-field: check them and --where"
+             : "in --label-field stands besides: " + most_frequent(other_labels) + "; check --good and --bad"});
   }
   const fs::path output = options.output;
   if (output.has_parent_path()) fs::create_directories(output.parent_path());
@@ -169,6 +210,17 @@ int run(TrainScorerOptions& options, base::Context& context) {
     all.push_back(&text);
     bool new_group = !text.group.empty() && chosen(hash_text(text.group, options.seed + 1), options.unseen_groups);
     (new_group ? unseen : text.test ? test : train).push_back(&text);
+  }
+  const auto has = [](const auto& some, bool kind) {
+    return std::any_of(some.begin(), some.end(), [&](const LabelledText* text) { return text->good == kind; });
+  };
+  for (bool kind : {true, false}) {
+    if (has(train, kind)) continue;
+    throw base::Error(
+        {"the scorer cannot be measured on documents it never saw", "",
+         fmt::format("all {} documents are among those held out", kind ? "good" : "bad"),
+         "good and bad documents beside those held out",
+         "give records of more groups, or hold fewer out: --unseen-groups 0, --held-out 0, another --seed"});
   }
   TemporaryFile partial{fs::path(options.output + ".held-out.part")};
   nlohmann::json result;
@@ -246,11 +298,12 @@ void TrainScorerOptions::visit(base::OptionVisitor& v) {
   v("max_rows", max_rows, "fasttext: rows that a small model keeps (0: all)").at_least(0);
 }
 
-std::vector<LabelledText> read_labelled(const TrainScorerOptions& options, std::uint64_t& unreadable) {
+std::vector<LabelledText> read_labelled(const TrainScorerOptions& options, std::uint64_t& unreadable,
+                                        std::map<std::string, std::uint64_t>* other_labels) {
   auto list = [](const std::vector<std::string>& values) {  // "2,3" is two values
     std::vector<std::string> parts;
     for (const std::string& value : values) {
-      for (const std::string& part : base::split(value, ',')) parts.emplace_back(base::trim(part));
+      for (const std::string& part : base::split(value, ',')) parts.push_back(label_form(part));
     }
     return parts;
   };
@@ -261,7 +314,7 @@ std::vector<LabelledText> read_labelled(const TrainScorerOptions& options, std::
     if (equals == std::string::npos) {
       throw base::UsageError(base::ErrorFacts{"not a condition", "where", condition, "FIELD=VALUE", ""});
     }
-    where.emplace_back(condition.substr(0, equals), condition.substr(equals + 1));
+    where.emplace_back(condition.substr(0, equals), label_form(condition.substr(equals + 1)));
   }
   if (options.input.empty()) throw base::UsageError(base::ErrorFacts{"no input", "input", "", "files of records", ""});
 
@@ -279,11 +332,18 @@ std::vector<LabelledText> read_labelled(const TrainScorerOptions& options, std::
       }
       std::string_view text;
       std::optional<std::string> label = scalar(object, options.label_field);
-      if (!label || object[options.text_field].get(text)) return;
-      bool is_good = std::find(good.begin(), good.end(), *label) != good.end();
-      if (!is_good && std::find(bad.begin(), bad.end(), *label) == bad.end()) return;
+      const std::optional<simdjson::dom::element> text_member = find_member(object, options.text_field);
+      if (!label || !text_member || text_member->get(text)) return;
       for (const auto& [field, value] : where) {
-        if (scalar(object, field) != value) return;
+        const std::optional<std::string> is = scalar(object, field);
+        if (!is || label_form(*is) != value) return;
+      }
+      *label = label_form(*label);
+      bool is_good = std::find(good.begin(), good.end(), *label) != good.end();
+      if (!is_good && std::find(bad.begin(), bad.end(), *label) == bad.end()) {
+        if (other_labels != nullptr && (other_labels->size() < 1000 || other_labels->count(*label) > 0))
+          ++(*other_labels)[*label];
+        return;
       }
       LabelledText entry;
       entry.group = scalar(object, options.group_field).value_or("");

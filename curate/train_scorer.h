@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <span>
 #include <string>
 #include <vector>
@@ -41,8 +42,11 @@ struct LabelledText {
 };
 
 /// Reads and labels the records: of each group and label all, or the per_group with the smallest `place`, so that the
-/// choice does not depend on the order of the input. Adds what is no record to `unreadable`.
-std::vector<LabelledText> read_labelled(const TrainScorerOptions& options, std::uint64_t& unreadable);
+/// choice does not depend on the order of the input. Fields may be paths ("meta.quality"); a label counts whatever form
+/// it has: 2, 2.0 and "2" are the same. Adds what is no record to `unreadable`, and the labels that are neither good
+/// nor bad to `other_labels`.
+std::vector<LabelledText> read_labelled(const TrainScorerOptions& options, std::uint64_t& unreadable,
+                                        std::map<std::string, std::uint64_t>* other_labels = nullptr);
 /// Trains on one thread, the same bytes for the same texts and options, and writes `model` (.ftz when quantised).
 void train_scorer_model(const TrainScorerOptions& options, std::span<const LabelledText* const> texts,
                         const std::filesystem::path& model);

@@ -1,6 +1,7 @@
 #include "curate/unicode_step.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "base/unicode.h"
 #include "curate/judge.h"
@@ -9,94 +10,101 @@
 namespace curate {
 namespace {
 
-/// The byte that Windows-1252 shows as `c` (where it defines none: the C1 control, as browsers do), or -1.
-int windows_byte(char32_t c) {
-  if ((c >= 0xA0 && c <= 0xFF) || (c >= 0x80 && c <= 0x9F)) return static_cast<int>(c);
+constexpr char32_t kNextLine = 0x85, kByteOrderMark = 0xFEFF;
+
+bool is_c1(char32_t c) { return c >= 0x80 && c < 0xA0; }
+bool is_removed(char32_t c) {
+  return (c < 0x20 && c != '\t' && c != '\n') || c == 0x7F || is_c1(c) || c == kByteOrderMark ||
+         (c & 0xFFFE) == 0xFFFE || (c >= 0xFDD0 && c <= 0xFDEF);
+}
+/// Between lines (form feed, vertical tab, file, group and record separator), where no line end stands already.
+bool separates_lines(char32_t c) { return c == '\f' || c == '\v' || (c >= 0x1C && c <= 0x1E); }
+bool is_unicode_line_end(char32_t c) { return c == kNextLine || c == 0x2028 || c == 0x2029; }
+
+/// Bytes of a terminal's control sequence at the beginning of `text` ("ESC [ 31 m"), or 0.
+std::size_t terminal_sequence(std::string_view text) {
+  std::size_t i = text.starts_with("\x1B[") || text.starts_with("\xC2\x9B") ? 2 : 0;
+  const std::size_t begin = i;
+  while (i > 0 && i < text.size() && ((text[i] >= '0' && text[i] <= '9') || text[i] == ';')) ++i;
+  // U+009B is also Windows-1252's ›, behind which a letter may stand.
+  if (i == 0 || i == text.size() || (text[0] == '\xC2' && i == begin)) return 0;
+  return (text[i] >= 'A' && text[i] <= 'Z') || (text[i] >= 'a' && text[i] <= 'z') ? i + 1 : 0;
+}
+
+/// Bytes of "U+0098 article U+009C" at the beginning of `text`, or 0: libraries mark so what they do not sort by.
+std::size_t unsorted_words(std::string_view text) {
+  constexpr std::size_t kMost = 40;
+  if (!text.starts_with("\xC2\x98")) return 0;
+  const std::size_t end = text.substr(0, kMost).find("\xC2\x9C");
+  return end == text.npos || text.substr(0, end).find('\n') != text.npos ? 0 : end + 2;
+}
+
+bool ends_sentence(std::string_view text) { return !text.empty() && std::strchr(".!?", text.back()) != nullptr; }
+
+}  // namespace
+
+char32_t windows_1252(char32_t c1) {
   static constexpr char32_t kHigh[32] = {0x20AC, 0,      0x201A, 0x0192, 0x201E, 0x2026, 0x2020, 0x2021,
                                          0x02C6, 0x2030, 0x0160, 0x2039, 0x0152, 0,      0x017D, 0,
                                          0,      0x2018, 0x2019, 0x201C, 0x201D, 0x2022, 0x2013, 0x2014,
                                          0x02DC, 0x2122, 0x0161, 0x203A, 0x0153, 0,      0x017E, 0x0178};
-  for (int i = 0; i < 32; ++i) {
-    if (kHigh[i] != 0 && kHigh[i] == c) return 0x80 + i;
+  return is_c1(c1) ? kHigh[c1 - 0x80] : 0;
+}
+
+ControlCounts mend_controls(std::string& text) {
+  ControlCounts counts;
+  const std::string_view whole = text;
+  auto is_mapped = [](char32_t c) { return c != kNextLine && windows_1252(c) != 0; };
+  bool has_mapped = false;
+  std::size_t first = whole.size();  // what is to be mended
+  for (std::size_t position = 0; position < whole.size();) {
+    const std::size_t start = position;
+    const char32_t c = base::next_code_point(whole, position);
+    if (!is_removed(c) && !is_unicode_line_end(c)) continue;
+    first = std::min(first, start);
+    if (const std::size_t length =
+            std::max(terminal_sequence(whole.substr(start)), unsorted_words(whole.substr(start))))
+      position = start + length;
+    else
+      has_mapped |= is_mapped(c);
   }
-  return -1;
-}
-
-/// Would a writer rather have meant this than the sequence that it was read as?
-bool is_plausible(char32_t c) {
-  return (c >= 0xA0 && c <= 0x24F && c != 0xAD) ||  // Latin letters and signs
-         (c >= 0x370 && c <= 0x52F) ||              // Greek, Cyrillic
-         (c >= 0x5D0 && c <= 0x6FF) ||              // Hebrew, Arabic
-         (c >= 0x900 && c <= 0xDFF) ||              // Indic scripts
-         (c >= 0x2010 && c <= 0x2044) ||            // punctuation
-         (c >= 0x20A0 && c <= 0x20BF) || (c >= 0x2100 && c <= 0x22FF) || (c >= 0x2500 && c <= 0x27BF) ||
-         (c >= 0x3000 && c <= 0x30FF) || (c >= 0x4E00 && c <= 0x9FFF) || (c >= 0xAC00 && c <= 0xD7A3) ||
-         (c >= 0xFB00 && c <= 0xFB06) || (c >= 0x1F300 && c <= 0x1FAFF);
-}
-
-std::size_t repair_once(std::string& text) {
-  // Every lead byte (C2..F4) is shown as a letter U+00C2..U+00F4, which is C3 8x..Bx in UTF-8.
-  if (text.find('\xC3') == std::string::npos) return 0;
-  std::string repaired;
-  std::size_t count = 0, copied = 0;
-  for (std::size_t at = text.find('\xC3'); at != std::string::npos; at = text.find('\xC3', at)) {
-    std::size_t position = at;
-    int lead = windows_byte(base::next_code_point(text, position));
-    int more = lead >= 0xC2 && lead <= 0xDF   ? 1
-               : lead >= 0xE0 && lead <= 0xEF ? 2
-               : lead >= 0xF0 && lead <= 0xF4 ? 3
-                                              : 0;
-    std::string bytes(1, static_cast<char>(lead));
-    for (; more > 0 && position < text.size(); --more) {
-      int byte = windows_byte(base::next_code_point(text, position));
-      if (byte < 0x80 || byte > 0xBF) break;
-      bytes += static_cast<char>(byte);
+  if (first == whole.size()) return counts;
+  std::string mended(whole.substr(0, first));
+  for (std::size_t position = first; position < whole.size();) {
+    const std::size_t start = position;
+    const char32_t c = base::next_code_point(whole, position);
+    const bool at_line_end =
+        mended.empty() || mended.back() == '\n' || position == whole.size() || whole[position] == '\n';
+    if (!is_removed(c) && !is_unicode_line_end(c)) {
+      mended.append(whole, start, position - start);
+    } else if (const std::size_t sequence = terminal_sequence(whole.substr(start))) {
+      position = start + sequence;
+      ++counts.removed;
+    } else if (const std::size_t unsorted = unsorted_words(whole.substr(start))) {
+      mended.append(whole, start + 2, unsorted - 4);
+      position = start + unsorted;
+      counts.removed += 2;
+    } else if (windows_1252(c) != 0 && (c != kNextLine || has_mapped)) {
+      base::append_utf8(mended, windows_1252(c));
+      ++counts.windows_1252;
+    } else if (is_unicode_line_end(c)) {
+      mended += '\n';
+      ++counts.separators;
+    } else if (separates_lines(c) && !at_line_end) {
+      mended += '\n';
+      ++counts.separators;
+    } else if (c == 0x1F && !at_line_end && mended.back() != ' ' && whole[position] != ' ') {
+      mended += ' ';
+      ++counts.separators;
+    } else if (c == kByteOrderMark && ends_sentence(mended) && !at_line_end && whole[position] != ' ') {
+      mended += '\n';  // two texts were put together here
+      ++counts.separators;
+    } else {
+      ++counts.removed;
     }
-    std::size_t start = 0;
-    if (bytes.size() < 2 || more > 0 || base::find_invalid_utf8(bytes) != std::string_view::npos ||
-        !is_plausible(base::next_code_point(bytes, start))) {
-      ++at;
-      continue;
-    }
-    repaired.append(text, copied, at - copied);
-    repaired += bytes;
-    copied = at = position;
-    ++count;
   }
-  if (count > 0) text = repaired.append(text, copied);
-  return count;
-}
-
-}  // namespace
-
-std::size_t repair_mojibake(std::string& text) {
-  std::size_t total = 0;
-  for (int round = 0; round < 3; ++round) {
-    std::size_t count = repair_once(text);
-    if (count == 0) break;
-    total += count;
-  }
-  return total;
-}
-
-std::size_t remove_controls(std::string& text) {
-  std::size_t kept = 0, removed = 0;
-  for (std::size_t position = 0; position < text.size();) {
-    std::size_t start = position;
-    char32_t c = base::next_code_point(text, position);
-    bool control = (c < 0x20 && c != '\t' && c != '\n') || (c >= 0x7F && c < 0xA0) || c == 0xFEFF ||
-                   (c & 0xFFFE) == 0xFFFE || (c >= 0xFDD0 && c <= 0xFDEF);
-    if (control) {
-      ++removed;
-      continue;
-    }
-    if (kept != start)
-      std::copy(text.begin() + static_cast<std::ptrdiff_t>(start), text.begin() + static_cast<std::ptrdiff_t>(position),
-                text.begin() + static_cast<std::ptrdiff_t>(kept));
-    kept += position - start;
-  }
-  text.resize(kept);
-  return removed;
+  text = std::move(mended);
+  return counts;
 }
 
 std::size_t unify_line_ends(std::string& text) {
@@ -117,7 +125,9 @@ std::size_t unify_line_ends(std::string& text) {
 void Unicode::visit(base::OptionVisitor& v) {
   v("nfc", nfc, "put the text into Unicode's normal form C");
   v("mojibake", mojibake, "undo UTF-8 that was read as Windows-1252");
-  v("controls", controls, "remove control characters, byte order marks and non-characters");
+  v("controls", controls,
+    "remove control characters, byte order marks and non-characters; those that separate become a line end or a space, "
+    "those of Windows-1252 the characters that were meant");
   v("line_ends", line_ends, "make every line end a single line feed");
   v("max_replacement_share", max_replacement_share, "drop texts with a larger share of U+FFFD (0: off)").between(0, 1);
 }
@@ -127,7 +137,7 @@ Verdict Unicode::apply(Document& document, std::vector<Measure>* measures) const
   std::string text(document.text());
   std::size_t line_end_count = line_ends && text.find('\r') != std::string::npos ? unify_line_ends(text) : 0;
   std::size_t mojibake_count = mojibake && !document.ascii() ? repair_mojibake(text) : 0;
-  std::size_t control_count = controls ? remove_controls(text) : 0;
+  const ControlCounts control_counts = controls ? mend_controls(text) : ControlCounts{};
   bool denormal = false;
   if (nfc && !is_ascii(text)) {
     std::string normal = base::to_nfc(text);
@@ -135,10 +145,12 @@ Verdict Unicode::apply(Document& document, std::vector<Measure>* measures) const
     text = std::move(normal);
   }
   auto tell = [&](std::string_view name, std::size_t count) {
-    if (count > 0) document.set_score(name, static_cast<double>(count));
+    if (count > 0) document.set_count(name, count);
   };
   tell("unicode_mojibake", mojibake_count);
-  tell("unicode_controls", control_count);
+  tell("unicode_controls", control_counts.removed);
+  tell("unicode_windows_1252", control_counts.windows_1252);
+  tell("unicode_separators", control_counts.separators);
   tell("unicode_line_ends", line_end_count);
   tell("unicode_nfc", denormal);
   if (text != document.text()) document.replace_text(std::move(text));

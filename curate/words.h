@@ -14,6 +14,7 @@ enum class Splitter {
   kSpacy,       ///< datatrove >= 0.4: the tokens of spaCy's English tokenizer
   kNltk,        ///< datatrove before: NLTK's word_tokenize
   kWhitespace,  ///< str.split()
+  kDictionary,  ///< kSpacy, and in scripts without spaces the words of ICU's dictionaries
 };
 
 /// Both halves of a product in one: the mixing step of wyhash.

@@ -214,6 +214,52 @@ TEST(Pii, FindsAreInOrderInAnyText) {
   }
 }
 
+TEST(Pii, VersionsAndSectionsAreNoAddresses) {
+  for (std::string text : {"Version 4.12.0.7 is out",
+                           "version: 4.12.0.7",
+                           "ver. 4.12.0.7",
+                           "firmware-version 9.8.7.6",
+                           "from version 4.12.0.7 to 4.13.1.2",
+                           "versions 4.12.0.7, 4.12.0.8 and 4.12.0.9",
+                           "the 4.12.0.7 release",
+                           "kernel 4.12.0.7",
+                           "Build 4.12.0.7",
+                           "foo-1.2.3.4",
+                           "foo==1.2.3.4",
+                           "foo>=1.2.3.4,<=2.3.4.5",
+                           "\"version\": \"1.2.3.4\"",
+                           "<version>4.12.0.7</version>",
+                           "AssemblyVersion(\"1.2.3.4\")",
+                           "Mozilla/5.0 (X11; rv:1.9.2.3) Gecko/1.2.3.4 Chrome/87.0.42.88",
+                           "Java 1.8.0.25",
+                           "Section 4.12.0.7",
+                           "see § 4.12.0.7",
+                           "Chapters 4.12.0.7 and 4.12.0.8",
+                           "Figure 3.1.2.4",
+                           "clause 5.6.7.8",
+                           "4.12.0.7 Heading",
+                           "text\n## 1.2.3.4. Overview\n",
+                           "Sec.\u00A04.12.0.7"}) {
+    EXPECT_EQ(masked(text), text);
+  }
+  EXPECT_EQ(masked("connect to 8.8.8.8"), "connect to <ip>");
+  EXPECT_EQ(masked("server 93.184.216.34 and 93.184.216.35"), "server <ip> and <ip>");
+  EXPECT_EQ(masked("http://8.8.8.8/x example.com/8.8.8.8 ip=8.8.8.8"), "http://<ip>/x example.com/<ip> ip=<ip>");
+  EXPECT_EQ(masked("for example, 8.8.8.8"), "for example, <ip>");
+  EXPECT_EQ(masked("{\"version\":2,\"ip\":\"8.8.8.8\"}"), "{\"version\":2,\"ip\":\"<ip>\"}");
+  EXPECT_EQ(masked("66.249.66.1 - - [10/Oct] \"GET\" \"Mozilla/5.0\""), "<ip> - - [10/Oct] \"GET\" \"Mozilla/5.0\"");
+  EXPECT_EQ(masked("The kernel dropped packets from 93.184.216.34"), "The kernel dropped packets from <ip>");
+}
+
+TEST(Pii, OtherLookalikesStay) {
+  for (std::string text : {"git@github.com:org/repo.git", "git@gitlab.com", "deploy@example.com:/var/www",
+                           "hello @user@mastodon.social", "react@18.2.0-beta.rc", "icon@2x.png", "getty@tty1.service",
+                           "face:b00c::1:2", "12:34:56::1:2", "50:06:01:60:3b:20:11:22", "+1699999999 lines"}) {
+    EXPECT_EQ(masked(text), text);
+  }
+  EXPECT_EQ(masked("jane@163.com: hello, jane@x.com:secret"), "<email>: hello, <email>:secret");
+}
+
 // ---- decontaminate
 // -----------------------------------------------------------------------------------------------------
 

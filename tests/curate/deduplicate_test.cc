@@ -29,7 +29,8 @@ struct Text {
 // `memory`: bytes for the search; few make many groups.
 std::vector<Duplicate> run(const std::vector<Text>& texts, const Deduplicate& options, int threads = 1,
                            std::vector<DuplicatePair>* pairs = nullptr, std::uint64_t memory = 1 << 30,
-                           int* passes = nullptr) {
+                           int* passes = nullptr, std::uint64_t* bounded = nullptr) {
+  if (bounded != nullptr) *bounded = 0;
   Fingerprinter maker(options);
   std::vector<Fingerprint> prints;
   for (const Text& text : texts) {
@@ -51,7 +52,7 @@ std::vector<Duplicate> run(const std::vector<Text>& texts, const Deduplicate& op
     makers[static_cast<std::size_t>(worker)].shingle_set(texts[print.place].text, set);
   };
   PairList list(std::filesystem::temp_directory_path(), memory / 100);
-  std::vector<Duplicate> result = find_duplicates(search, options, pairs != nullptr ? &list : nullptr);
+  std::vector<Duplicate> result = find_duplicates(search, options, pairs != nullptr ? &list : nullptr, bounded);
   if (passes != nullptr) *passes = from_the_start;
   if (pairs != nullptr) list.for_each([&](const DuplicatePair& pair) { pairs->push_back(pair); });
   return result;
@@ -86,6 +87,50 @@ double exact_jaccard(const std::string& a, const std::string& b) {
   std::set<std::uint64_t> t(y.begin(), y.end()), both = s;
   both.insert(t.begin(), t.end());
   return static_cast<double>(s.size() + t.size() - both.size()) / static_cast<double>(both.size());
+}
+
+// Pages of one template share bands without being near. Every `copied`-th is a near copy of an earlier one.
+std::vector<Text> make_template_pages(int count, int copied) {
+  base::Random random(11);
+  auto word = [&] { return "w" + std::to_string(random.below(100000)) + " "; };
+  std::string frame;
+  for (int i = 0; i < 160; ++i) frame += word();
+  std::vector<Text> texts;
+  for (int i = 0; i < count; ++i) {
+    std::string text = frame;
+    if (i > 0 && i % copied == 0) {
+      text = texts[random.below(texts.size())].text + "copied" + std::to_string(i);
+    } else {
+      for (int k = 0; k < 40; ++k) text += word();
+    }
+    texts.push_back({"p" + std::to_string(i), text});
+  }
+  return texts;
+}
+
+std::string decisions(const std::vector<Duplicate>& duplicates) {
+  std::string all;
+  for (const Duplicate& one : duplicates) all += std::to_string(one.of) + " " + std::to_string(one.jaccard) + "\n";
+  return all;
+}
+
+TEST(FindDuplicates, PagesOfATemplateAreComparedWithAFewCandidates) {
+  const std::vector<Text> texts = make_template_pages(1500, 25);
+  Deduplicate options;
+  std::uint64_t bounded = 0;
+  options.max_candidates = 0;
+  const std::string all = decisions(run(texts, options, 1, nullptr, 1 << 30, nullptr, &bounded));
+  EXPECT_EQ(bounded, 0u);
+  options.max_candidates = 50;
+  const std::string few = decisions(run(texts, options, 1, nullptr, 1 << 30, nullptr, &bounded));
+  EXPECT_GT(bounded, 1000u);
+  EXPECT_EQ(few, all) << "near copies share the rare bands, and these come first";
+  EXPECT_EQ(decisions(run(texts, options, 4)), few);
+  EXPECT_EQ(decisions(run(texts, options, 2, nullptr, 900000)), few) << "in groups";
+  std::vector<DuplicatePair> pairs;
+  run(texts, options, 1, &pairs, 1 << 30, nullptr, &bounded);
+  EXPECT_EQ(bounded, 0u) << "pairs: every candidate";
+  EXPECT_THAT(bounded_note(1000), testing::HasSubstr("1,000 documents share bands with more kept ones"));
 }
 
 // The contract, checked against brute force over all pairs: nothing is dropped for a wrong Jaccard, nothing for a

@@ -88,8 +88,8 @@ inline Ran run(const std::string& config, std::vector<std::string> flags, std::u
 inline Ran run_sweep(const std::string& folder, const std::string& what) {
   std::ostringstream out, err;
   base::Context context{out, err, false, true, "", "curate"};
-  run_sweep(folder, what, context);
-  return {json::parse(out.str()), err.str()};
+  json report = run_sweep(folder, what, context);
+  return {std::move(report), err.str()};
 }
 
 }  // namespace curate

@@ -209,6 +209,65 @@ TEST(TrainScorer, RefusesWhatTeachesNothing) {
   EXPECT_THAT(error_of([&] { run(options, true); }), HasSubstr("FIELD=VALUE"));
 }
 
+TEST(TrainScorer, AllGoodDocumentsInAHeldOutGroup) {
+  TemporaryFolder folder;
+  const std::string filler = " and some words that stand in every document of this corpus";
+  for (int seed = 1; seed < 20; ++seed) {  // some seeds hold the only good group out
+    std::ofstream out(folder / "corpus.jsonl");
+    for (int i = 0; i < 60; ++i) {
+      const bool good = i % 4 == 0;
+      out << nlohmann::json({{"text", "document " + std::to_string(i) + filler},
+                             {"quality", good ? 2 : 0},
+                             {"source", good ? "only" : "other" + std::to_string(i % 7)}})
+          << "\n";
+    }
+    out.close();
+    curate::TrainScorerOptions options = options_for(folder / "corpus.jsonl", folder / "model.ftz");
+    options.where.clear();
+    options.seed = seed;
+    options.unseen_groups = 0.5;
+    options.held_out = 0;
+    const std::string error = error_of([&] { run(options, true); });
+    if (error == "no error") continue;
+    EXPECT_THAT(error, HasSubstr("all good documents are among those held out"));
+    EXPECT_THAT(error, HasSubstr("--unseen-groups 0"));
+    options.unseen_groups = 0;
+    EXPECT_EQ(error_of([&] { run(options, true); }), "no error");
+    return;
+  }
+  FAIL() << "no seed holds the group out";
+}
+
+TEST(TrainScorer, LabelsCountInEveryForm) {
+  TemporaryFolder folder;
+  const std::vector<std::pair<std::string, std::string>> labels = {
+      {"2.0", "0.0"}, {"\"2\"", "\"0\""}, {"\"2.0\"", "\" 0.00 \""}, {"2", "0"}, {"2e0", "-0.0"}};
+  curate::TrainScorerOptions options = options_for(folder / "corpus.jsonl", folder / "m");
+  options.where.clear();
+  for (const auto& [good, bad] : labels) {
+    std::ofstream(folder / "corpus.jsonl") << "{\"text\": \"a good one\", \"quality\": " << good << "}\n"
+                                           << "{\"text\": \"a bad one\", \"quality\": " << bad << "}\n";
+    std::uint64_t unreadable = 0;
+    const auto texts = curate::read_labelled(options, unreadable);
+    ASSERT_EQ(texts.size(), 2u) << good;
+    EXPECT_TRUE(texts[0].good);
+    EXPECT_FALSE(texts[1].good);
+  }
+  options.label_field = "meta.good";
+  options.text_field = "meta.body";
+  options.good = {"true"};
+  options.bad = {"false"};
+  std::ofstream(folder / "corpus.jsonl") << R"({"meta": {"good": true, "body": "a good one"}})"
+                                            "\n"
+                                         << R"({"meta": {"good": "False", "body": "a bad one"}})"
+                                            "\n";
+  std::uint64_t unreadable = 0;
+  EXPECT_EQ(curate::read_labelled(options, unreadable).size(), 2u);
+  options.good = {"excellent"};
+  options.bad = {"poor"};
+  EXPECT_THAT(error_of([&] { run(options, true); }), HasSubstr("'true' 1 times"));
+}
+
 TEST(TrainScorer, AreaUnderTheCurve) {
   std::vector<double> good = {0.9, 0.8, 0.5}, bad = {0.5, 0.1};
   EXPECT_DOUBLE_EQ(curate::area_under_curve(good, bad), 5.5 / 6);
