@@ -13,16 +13,18 @@ bool is_one_of(char c, std::string_view some) { return some.find(c) != std::stri
 
 // Words before a version or a section's number.
 constexpr std::string_view kVersionWords[] = {
-    "v",       "ver",      "vers",   "version",  "versions", "release", "releases", "rel",     "build",
-    "builds",  "revision", "rev",    "rv",       "firmware", "fw",      "kernel",   "bios",    "driver",
-    "drivers", "patch",    "hotfix", "sdk",      "jdk",      "jre",     "java",     "openssl", "macos",
-    "ios",     "android",  "chrome", "chromium", "firefox",  "safari",  "opera",    "msie",    "webkit",
-    "gecko",   "mozilla",  "flash",  "player",   "acrobat",  "reader",  "itunes",   "clr"};
+    "v",        "ver",      "vers",   "version",  "versions", "release", "releases", "rel",     "build",
+    "builds",   "revision", "rev",    "rv",       "firmware", "fw",      "kernel",   "bios",    "driver",
+    "drivers",  "patch",    "hotfix", "sdk",      "jdk",      "jre",     "java",     "openssl", "macos",
+    "ios",      "android",  "chrome", "chromium", "firefox",  "safari",  "opera",    "msie",    "webkit",
+    "gecko",    "mozilla",  "flash",  "player",   "acrobat",  "reader",  "itunes",   "clr",     "nt",
+    "versione", "versie",   "wersja", "versión",  "versão",   "версия",  "версии"};
 constexpr std::string_view kSectionWords[] = {
-    "section",  "sections", "sec",       "sect",    "subsection", "chapter", "chapters",  "chap",       "ch",
-    "clause",   "clauses",  "subclause", "article", "articles",   "art",     "paragraph", "paragraphs", "para",
-    "figure",   "figures",  "fig",       "figs",    "table",      "tables",  "tab",       "appendix",   "annex",
-    "equation", "eq",       "exercise",  "theorem", "lemma",      "oid"};
+    "section",    "sections",   "sec",       "sect",      "subsection", "chapter",  "chapters", "chap",
+    "ch",         "clause",     "clauses",   "subclause", "article",    "articles", "art",      "paragraph",
+    "paragraphs", "para",       "figure",    "figures",   "fig",        "figs",     "table",    "tables",
+    "tab",        "appendix",   "annex",     "equation",  "eq",         "exercise", "theorem",  "lemma",
+    "oid",        "regulation", "abschnitt", "kapitel",   "ziffer",     "chapitre", "sección",  "capítulo"};
 // Words that may stand between such a word and the number, and between two numbers.
 constexpr std::string_view kBetween[] = {"number", "numbers", "no",    "nr",    "is",   "was", "are",
                                          "to",     "from",    "and",   "or",    "the",  "of",  "than",
@@ -56,7 +58,7 @@ class Backwards {
     while (at_ > 0 && (is_one_of(text_[at_ - 1], " \t:=([\"'`,;#~<>^*_-|") || is_space_or_section())) --at_;
     const std::size_t end = at_;
     while (at_ > 0 && end - at_ < kMost &&
-           (is_letter(text_[at_ - 1]) || is_digit(text_[at_ - 1]) || text_[at_ - 1] == '.'))
+           (is_letter(text_[at_ - 1]) || is_digit(text_[at_ - 1]) || text_[at_ - 1] == '.' || is_high(text_[at_ - 1])))
       --at_;
     std::string_view word = text_.substr(at_, end - at_);
     while (word.ends_with('.')) word.remove_suffix(1);
@@ -66,6 +68,10 @@ class Backwards {
   bool section() const { return section_; }
 
  private:
+  /// A byte of a letter that is not ASCII.
+  bool is_high(char c) const {
+    return (c & 0x80) && !(at_ > 1 && (c == '\xA0' || c == '\xA7') && text_[at_ - 2] == '\xC2');
+  }
   // The bytes of a no-break space or §, in UTF-8.
   bool is_space_or_section() {
     const char c = text_[at_ - 1];
@@ -112,6 +118,15 @@ bool follows_product(std::string_view text, std::size_t begin) {
          (start == 0 || is_one_of(text[start - 1], " \t\n([;,\"'>=|"));
 }
 
+/// Behind "Mozilla/" on one line, with no quote between.
+bool is_in_user_agent(std::string_view text, std::size_t begin) {
+  constexpr std::size_t kMost = 500;
+  const std::size_t from = begin > kMost ? begin - kMost : 0;
+  const std::string_view before = text.substr(from, begin - from);
+  const std::size_t agent = before.rfind("Mozilla/");
+  return agent != before.npos && before.find_first_of("\"'\n", agent) == before.npos;
+}
+
 /// "foo==1.2.3.4", "foo>=1.2.3.4", "foo~>1.2.3.4": an operator of package managers. With spaces around "==" it is code.
 bool follows_operator(std::string_view text, std::size_t begin) {
   if (begin < 3) return false;
@@ -143,8 +158,8 @@ bool precedes_its_word(std::string_view text, std::size_t end) {
 }  // namespace
 
 bool is_dotted_number(std::string_view text, std::size_t begin, std::size_t end, int largest) {
-  return follows_product(text, begin) || follows_operator(text, begin) || follows_its_word(text, begin) ||
-         begins_heading(text, begin, end, largest) || precedes_its_word(text, end);
+  return follows_product(text, begin) || is_in_user_agent(text, begin) || follows_operator(text, begin) ||
+         follows_its_word(text, begin) || begins_heading(text, begin, end, largest) || precedes_its_word(text, end);
 }
 
 }  // namespace curate

@@ -271,7 +271,8 @@ void TrainScorerOptions::visit(base::OptionVisitor& v) {
   v.required("output", output, "the model to write", base::PathKind::kOutput);
   v.choice("kind", kind, {"style", "fasttext"},
            "style: how a text is written, better on new sources; fasttext: a fastText file (.ftz), its words");
-  v("text_field", text_field, "the field that holds the text");
+  v("text_field", text_field,
+    "the field that holds the text; a path where fields are nested, as of the others (meta.text)");
   v("label_field", label_field, "the field that holds the label");
   v("good", good, "values of the label that are good, separated by commas");
   v("bad", bad, "values that are bad; records with any other value are left out");
