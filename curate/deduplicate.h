@@ -24,7 +24,7 @@ class Deduplicate : public Step {
   std::string score = "textbook";
   std::vector<std::string> sources;
   std::string pairs;
-  std::int64_t max_candidates = 250;
+  std::int64_t max_candidates = 500;
 
   void visit(base::OptionVisitor& v) override;
   Verdict apply(Document& document, std::vector<Measure>* measures = nullptr) const override;

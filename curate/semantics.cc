@@ -1,6 +1,7 @@
 #include "curate/semantics.h"
 
 #include "curate/punkt.h"
+#include "curate/unspaced.h"
 
 namespace curate {
 
@@ -11,6 +12,7 @@ void SemanticsOption::prepare() {
            : name == "tensorflow-datasets" ? Semantics::kTensorflow
                                            : Semantics::kDatatrove10;
   if (splitter() == Splitter::kNltk) Punkt::english();
+  if (splitter() == Splitter::kDictionary) DictionaryWords().split("学习");  // finds out whether ICU has its dictionaries
 }
 
 Splitter SemanticsOption::splitter() const {
