@@ -12,7 +12,8 @@ void SemanticsOption::prepare() {
            : name == "tensorflow-datasets" ? Semantics::kTensorflow
                                            : Semantics::kDatatrove10;
   if (splitter() == Splitter::kNltk) Punkt::english();
-  if (splitter() == Splitter::kDictionary) DictionaryWords().split("学习");  // finds out whether ICU has its dictionaries
+  if (splitter() == Splitter::kDictionary)
+    DictionaryWords().split("学习");  // finds out whether ICU has its dictionaries
 }
 
 Splitter SemanticsOption::splitter() const {
