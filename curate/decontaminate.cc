@@ -39,7 +39,7 @@ std::uint64_t gram_hash(const std::uint64_t* words, std::size_t length) {
   return hash;
 }
 
-/// A shorter item is also looked for within sentences only where it stands by itself: "the end of the war" is in many.
+/// A shorter item counts only where it stands by itself: "the end of the war" is a part of many sentences.
 constexpr std::size_t kSureWords = 8;
 
 /// Is what stands between two words, or a word and an end of the text, the end of a sentence, a line or a label?

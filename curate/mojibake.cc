@@ -13,7 +13,7 @@ constexpr char32_t kNoBreakSpace = 0xA0;
 /// The byte that Windows-1252 shows as `c` (where it defines none: the C1 control, as browsers do), or -1.
 int windows_byte(char32_t c) {
   if ((c >= 0xA0 && c <= 0xFF) || (c >= 0x80 && c <= 0x9F)) return static_cast<int>(c);
-  for (int byte = 0x80; byte < 0xA0; ++byte)
+  for (int byte = 0x80; c != 0 && byte < 0xA0; ++byte)
     if (windows_1252(static_cast<char32_t>(byte)) == c) return byte;
   return -1;
 }
@@ -77,7 +77,8 @@ Sequence find_sequence(std::string_view text, std::size_t begin) {
   return sequence;
 }
 
-/// May the sequence at `begin`, with no other at its side, be what its letters and marks say? "café »", "“MANHÔ".
+/// May the sequence at `begin`, with no other at its side or elsewhere, be what its letters and marks say? "café »",
+/// "“MANHÔ".
 bool may_be_meant(std::string_view text, std::size_t begin, const Sequence& sequence) {
   const std::string_view tail = std::string_view(sequence.bytes).substr(1);
   if (sequence.bytes.size() == 3 && sequence.bytes[0] != '\xE2')  // no word ends in "â€"
@@ -120,8 +121,9 @@ std::size_t repair_once(std::string& text, bool others) {
       const Sequence next = find_sequence(text, sequence.end);
       alone = !next.found() || next.spaced;
     }
-    const bool certain = !alone || (sequence.spaced ? was_no_break(text, at, sequence, others || count > 0)
-                                                    : !may_be_meant(text, at, sequence));
+    const bool not_first = others || count > 0;
+    const bool certain = !alone || (sequence.spaced ? was_no_break(text, at, sequence, not_first)
+                                                    : not_first || !may_be_meant(text, at, sequence));
     if (!certain) {
       ++at;
       continue;

@@ -252,8 +252,13 @@ int run(TrainScorerOptions& options, base::Context& context) {
     };
     line("unseen documents:", "unseen_documents");
     line("unseen groups:", "unseen_groups");
-    for (const auto& row : result.value("thresholds", nlohmann::json::array())) {
-      auto share = [&](const char* key) { return row[key].is_null() ? 0.0 : row[key].get<double>(); };
+    const auto thresholds = result.value("thresholds", nlohmann::json::array());
+    const auto unknown = [](const nlohmann::json& row) { return row["recall"].is_null() || row["bad_kept"].is_null(); };
+    if (std::any_of(thresholds.begin(), thresholds.end(), unknown))
+      fmt::print(context.out, "what a min_score keeps is not measurable: good and bad documents must be held out\n");
+    for (const auto& row : thresholds) {
+      if (unknown(row)) continue;
+      auto share = [&](const char* key) { return row[key].get<double>(); };
       fmt::print(context.out,
                  "min_score {:.1f}: keeps {:5.1f} % of the good, {:5.1f} % of the bad held-out documents\n",
                  row["min_score"].get<double>(), 100 * share("recall"), 100 * share("bad_kept"));

@@ -88,6 +88,8 @@ TEST(UnicodeStep, ANoBreakSpaceThatBecameASpaceIsKnown) {
 TEST(UnicodeStep, LettersBeforeTheMarksThatEndAWordStay) {
   for (const std::string text : {"« au café\u00A0»", "“this café”…", "“A MANHÔ", "AMANHÃ…", "the letter “Ä”"})
     EXPECT_EQ(mended(text), text);
+  EXPECT_EQ(mended("SÃ… cafÃ© SÃ…"), "SÅ café SÅ");  // in a text that is misread elsewhere
+  EXPECT_EQ(mended(std::string("Ã") + '\0'), "Ã");
   EXPECT_EQ(mended("Aåž‹ CÃ”TE cafÃ©… donâ€™t wowðŸ™‚"), "A型 CÔTE café… don’t wow🙂");
 }
 
