@@ -176,6 +176,8 @@ ExampleMaker::ExampleMaker(const tokenizer::Tokenizer& tokenizer, const MakerOpt
 Example ExampleMaker::from_chat(const Conversation& conversation, RecordNotes& notes) const {
   check_members(conversation);
   for (const Message& message : conversation.messages) check_message(message, notes);
+  std::ranges::sort(notes.left_out);
+  notes.left_out.erase(std::ranges::unique(notes.left_out).begin(), notes.left_out.end());
   if (!chat_) {
     throw base::UsageError({"the data has conversations, but the model's chat template cannot be used: " + chat_error_,
                             "--data", "", "", "give {\"prompt\", \"completion\"} or {\"text\"} records"});

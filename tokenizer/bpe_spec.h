@@ -67,11 +67,13 @@ struct BpeSpec {
 /// that this project does not have, by its name.
 BpeSpec spec_from_tokenizer_json(std::string_view json, const std::string& where);
 using IdOf = std::function<std::optional<std::int32_t>(std::string_view)>;
-/// The tokens that `folder` names beside its vocabulary of `size` ids, in which `id_of` looks: added_tokens_decoder of
+/// The tokens that `folder` names beside its vocabulary of `size` ids, in which `id_of` looks and `is_hole` finds ids
+/// that no token has: added_tokens_decoder of
 /// tokenizer_config.json, added_tokens.json, and the special tokens that these and special_tokens_map.json name,
 /// whether they have a number or not (then the next free ones, in transformers' order). By id; tokens that are also in
 /// the vocabulary have `in_model`. Throws Error for a number that another token has.
-std::vector<AddedToken> read_added_tokens(const std::filesystem::path& folder, std::size_t size, const IdOf& id_of);
+std::vector<AddedToken> read_added_tokens(const std::filesystem::path& folder, std::size_t size, const IdOf& id_of,
+                                          const std::function<bool(std::int32_t)>& is_hole);
 /// Reads the roles and the chat template beside tokenizer.json or tokenizer.model in `folder` (tokenizer_config.json,
 /// special_tokens_map.json, chat_template.jinja; BOS and EOS that these do not name: config.json) into `roles`; `id_of`
 /// looks a token up, of `size`. Each of add_bos and add_eos is changed only where the files say so.

@@ -147,7 +147,8 @@ std::string chat_template(const json& config, const std::filesystem::path& folde
 
 }  // namespace
 
-std::vector<AddedToken> read_added_tokens(const std::filesystem::path& folder, std::size_t size, const IdOf& id_of) {
+std::vector<AddedToken> read_added_tokens(const std::filesystem::path& folder, std::size_t size, const IdOf& id_of,
+                                          const std::function<bool(std::int32_t)>& is_hole) {
   const SpecialFiles files(folder);
   std::map<std::string, AddedToken> tokens = numbered_tokens(folder, files.config);
   std::map<std::int32_t, std::string> contents;
@@ -159,7 +160,7 @@ std::vector<AddedToken> read_added_tokens(const std::filesystem::path& folder, s
                          fmt::format("'{}' is {} and {}", base::shortened(content, 40), *known, token.id), "one number",
                          "take all tokenizer files from the same model"});
     const auto [other, fresh] = contents.emplace(token.id, content);
-    if (!fresh || (!known && token.id < static_cast<std::int32_t>(size)))
+    if (!fresh || (!known && token.id < static_cast<std::int32_t>(size) && !is_hole(token.id)))
       throw base::Error({"a number for two tokens", folder.string(),
                          fmt::format("{}: '{}' and {}", token.id, base::shortened(content, 40),
                                      fresh ? "one of the vocabulary" : "'" + base::shortened(other->second, 40) + "'"),

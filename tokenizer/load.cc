@@ -20,8 +20,9 @@ BpeSpec spec_from_folder(const fs::path& folder) {
     const auto found = ids.find(std::string(token));
     return found == ids.end() ? std::nullopt : std::optional(found->second);
   };
+  const auto is_hole = [&](std::int32_t id) { return spec.tokens[id].empty(); };
   // transformers makes the tokens with a role special, whether tokenizer.json lists them as added or not.
-  for (const AddedToken& token : read_added_tokens(folder, spec.tokens.size(), id_of)) {
+  for (const AddedToken& token : read_added_tokens(folder, spec.tokens.size(), id_of, is_hole)) {
     const auto known = std::ranges::find(spec.added, token.id, &AddedToken::id);
     if (known != spec.added.end()) {
       known->special |= token.special;

@@ -178,7 +178,8 @@ SentencePieceModel read_sentencepiece_model(const std::filesystem::path& file, b
     const auto found = ids.find(std::string(token));
     return found == ids.end() ? std::nullopt : std::optional(found->second);
   };
-  for (const AddedToken& token : read_added_tokens(folder, model.pieces.size(), id_of)) {
+  const auto is_hole = [&](std::int32_t id) { return model.pieces[id].text.empty(); };
+  for (const AddedToken& token : read_added_tokens(folder, model.pieces.size(), id_of, is_hole)) {
     ids.emplace(token.content, token.id);
     add_token(model, token);
   }

@@ -178,7 +178,7 @@ TEST(Records, TheReportNamesWhatWasRefusedAndLeftOut) {
       "\n"
       R"({"prompt":"P","completion":"C"})"
       "\n"
-      R"({"messages":[{"role":"user","content":"Q","name":"Ann"},{"role":"assistant","content":"A","date":3}]})"
+      R"({"messages":[{"role":"user","content":"Q","name":"Ann"},{"role":"assistant","content":"A","date":3,"name":"Bob"}]})"
       "\n");
   finetune::DataOptions options;
   const auto dataset = finetune::read_dataset({file}, ExampleMaker(tokenizer), options);

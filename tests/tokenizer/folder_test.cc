@@ -170,6 +170,20 @@ TEST(Folder, NumbersThatClashAreRefused) {
   EXPECT_THAT(error({{"<|a|>", 1u << 30}}), HasSubstr("not the number of a token"));
 }
 
+// A number that tokenizer.json leaves out is free.
+TEST(Folder, HolesAreFilled) {
+  json models = golden("small")["models"];
+  json tokenizer = models["llama3_ignore_merges"]["tokenizer"];
+  const auto size = static_cast<std::int32_t>(tokenizer["model"]["vocab"].size());
+  tokenizer["added_tokens"] = {{{"id", size + 2}, {"content", "<|far|>"}, {"special", true}}};
+  const TemporaryFolder folder;
+  base::write_file(folder / "tokenizer.json", tokenizer.dump());
+  base::write_file(folder / "added_tokens.json", json{{"<|near|>", size + 1}}.dump());
+  const auto model = tokenizer::load(folder.path());
+  EXPECT_EQ(model->id_of("<|near|>"), size + 1);
+  EXPECT_EQ(model->encode("<|near|><|far|>", true), (Ids{size + 1, size + 2}));
+}
+
 TEST(Folder, BosIsNotDoubled) {
   const auto model = Folder(true, {}).load();
   EXPECT_EQ(tokenizer::encode_from_start(*model, "a", false), (Ids{1, 264}));
