@@ -366,8 +366,8 @@ TEST(Sample, KeepsItsShare) {
   }
   EXPECT_NEAR(kept, 6000, 200);
   EXPECT_NEAR(other, 1800, 150) << "another seed, an independent sample";
-  step.rate = 1.5;
-  EXPECT_THROW(step.prepare(), base::UsageError);
+  base::OptionSet options(step);
+  EXPECT_THROW(options.read_words({"--rate", "1.5"}), base::UsageError);
 }
 
 }  // namespace

@@ -24,6 +24,7 @@ TEST(Configs, EveryOneIsRead) {
     base::OptionSet set(options), set_again(again);
     set.read_yaml(base::read_file(entry.path()), entry.path().string());
     EXPECT_FALSE(options.steps.empty()) << name;
+    if (options.output.empty()) options.output = "out";
     set_again.read_yaml(set.to_yaml(), "run.yaml");
     EXPECT_EQ(set_again.to_yaml(), set.to_yaml()) << name;
   }

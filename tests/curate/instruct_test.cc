@@ -164,7 +164,9 @@ TEST(Instruct, EveryRecordIsAccountedFor) {
     std::string question = json::parse(line)["messages"][0]["content"];
     EXPECT_NE(again.find("\"" + question + "\""), std::string::npos) << question;
   }
-  EXPECT_THROW(run("c", 1.0, input), base::UsageError);
+  curate::InstructOptions whole;
+  base::OptionSet set(whole);
+  EXPECT_THROW(set.read_words({"--validation-share", "1"}), base::UsageError);
 }
 
 // The output of instruct for `lines`, and its report.

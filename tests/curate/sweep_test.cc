@@ -33,7 +33,7 @@ TEST(Sweep, EqualsRunningAtTheThresholdItself) {
     for (const char* exclude : {"false", "true"}) {
       auto steps = [&](const std::string& share) {
         return std::string("steps:\n  - fineweb: {semantics: ") + semantics + ", line_punct_exclude_zero: " + exclude +
-               ", line_punct_thr: " + share + ", short_line_thr: 1.5, new_line_ratio: 2}\n";
+               ", line_punct_thr: " + share + ", short_line_thr: 1, new_line_ratio: 2}\n";
       };
       const std::string name = std::string(semantics) + exclude;
       run(steps("0.4"), {file, "--output", folder / name, "--keep-values"});

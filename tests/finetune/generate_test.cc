@@ -116,10 +116,12 @@ TEST(Sample, SameSeedSameTokens) {
 }
 
 TEST(Sample, BadOptionsAreRefused) {
-  at::Tensor logits = at::zeros({4});
-  base::Random random(1);
-  for (SamplingOptions options : {SamplingOptions{0, 0, 1, 1}, {1, -1, 1, 1}, {1, 1, 0, 1}, {1, 1, 1.5, 1}})
-    EXPECT_THROW(sample(logits, options, random), base::UsageError);
+  for (const auto& [name, value] : std::initializer_list<std::pair<const char*, const char*>>{
+           {"--max-tokens", "0"}, {"--temperature", "-1"}, {"--top-p", "0"}, {"--top-p", "1.5"}}) {
+    SamplingOptions options;
+    base::OptionSet set(options);
+    EXPECT_THROW(set.read_words({name, value}), base::UsageError) << name << value;
+  }
 }
 
 }  // namespace

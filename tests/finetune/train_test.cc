@@ -15,6 +15,7 @@
 #include "base/unicode.h"
 #include "finetune/checkpoint.h"
 #include "finetune/metrics.h"
+#include "tests/error_of.h"
 #include "tests/finetune/tiny_llama.h"
 
 namespace {
@@ -323,17 +324,17 @@ TEST_F(Train, ALossThatIsNotFiniteStopsTheRunAndKeepsTheCheckpoint) {
 }
 
 TEST_F(Train, WrongUsageIsRefusedBeforeTraining) {
-  TrainOptions long_rows = options("bad"), no_steps = options("bad"), both = options("bad"), rank = options("bad");
+  TrainOptions long_rows = options("bad"), both = options("bad");
   long_rows.max_length = 4096;
   EXPECT_THAT(error_of<base::UsageError>(long_rows), HasSubstr("context"));
-  no_steps.steps = 0;
-  no_steps.epochs = 0;
-  EXPECT_THAT(error_of<base::UsageError>(no_steps), HasSubstr("--epochs"));
   both.validation_data = both.data;
   both.validation_share = 0.1;
   EXPECT_THAT(error_of<base::UsageError>(both), HasSubstr("not both"));
-  rank.lora.rank = 0;
-  EXPECT_THAT(error_of<base::UsageError>(rank), HasSubstr("--lora.rank"));
+  for (const char* name : {"--epochs", "--lora.rank", "--rows-per-batch", "--learning-rate"}) {
+    TrainOptions parsed;
+    base::OptionSet set(parsed);
+    EXPECT_THAT(::error_of([&] { set.read_words({name, "0"}); }), HasSubstr(name));
+  }
 }
 
 TEST_F(Train, CheckpointsArePrunedAndDamageIsSaid) {

@@ -67,7 +67,7 @@ TEST_F(HostileModels, FilesThatAreNoModelAtAll) {
 }
 
 TEST_F(HostileModels, FastTextModelsCutAndChanged) {
-  extra_ = ", keep: [], min_score: -1";
+  extra_ = ", keep: [], min_score: 0";
   using fasttext::loss_name;
   for (const auto& good : {small_fasttext::train(folder_.path(), "dense", loss_name::softmax, 2, 2, false),
                            small_fasttext::train(folder_.path(), "tree", loss_name::hs, 4, 1, true, true, true, 600)}) {

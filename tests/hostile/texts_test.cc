@@ -31,7 +31,7 @@ std::string all_steps(const TemporaryFolder& folder, int subwords, bool lenient)
   return "steps:\n"
          "  - language: {model: " +
          model +
-         ", keep: [], min_score: -1}\n"
+         ", keep: [], min_score: 0}\n"
          "  - textbook: {model: " HORNBOOK_SOURCE_DIR
          "/curate/models/textbook.model, min_score: 0}\n"
          "  - pii\n"
