@@ -74,8 +74,11 @@ struct Decontaminate::Text {
 void Decontaminate::visit(base::OptionVisitor& v) {
   v("against", against, "files or globs of benchmark records", base::PathKind::kPath);
   v("fields", fields, "fields of the benchmarks that are items (default: every text)");
-  v("n", n, "words (in scripts without spaces: characters) in a row that a document must share with an item").at_least(2).unit("words");
-  v("min_words", min_words, "items of fewer words are left out and counted; shorter ones than n are compared whole").at_least(1);
+  v("n", n, "words (in scripts without spaces: characters) in a row that a document must share with an item")
+      .at_least(2)
+      .unit("words");
+  v("min_words", min_words, "items of fewer words are left out and counted; shorter ones than n are compared whole")
+      .at_least(1);
   v("min_overlap", min_overlap, "share of an item's words that must stand in the document, in order").between(0, 1);
 }
 
