@@ -7,9 +7,12 @@ namespace {
 std::string message(const ErrorFacts& facts) {
   std::string text;
   if (!facts.where.empty()) text += facts.where + ": ";
-  text += facts.what;
+  // A cause within `what` may bring lines of advice: they stand below, before our own.
+  const std::size_t end = facts.what.find('\n');
+  text += facts.what.substr(0, end);
   if (!facts.value.empty()) text += ": got '" + facts.value + "'";
   if (!facts.expected.empty()) text += (facts.value.empty() ? ": expected " : ", expected ") + facts.expected;
+  if (end != std::string::npos) text += facts.what.substr(end);
   if (!facts.advice.empty()) text += "\n  " + facts.advice;
   return text;
 }

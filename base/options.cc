@@ -166,12 +166,13 @@ void Option::assign(const std::vector<std::string>& values, const std::string& w
 
 std::string Option::description() const {
   std::string text = help;
-  if (!choices.empty()) text += ": " + join(choices, ", ");
-  if (const std::string numbers = range.text(); !numbers.empty()) text += " (" + numbers + ")";
+  // That no number is negative needs no saying, except by the error.
+  if (const std::string numbers = range.text(); !numbers.empty() && numbers != "0 or more")
+    text += " (" + numbers + ")";
   if (required) {
     text += " (required)";
   } else if (is_flag) {
-    text += fallback == "true" ? " [on; --no-... turns it off]" : "";
+    text += fallback == "true" ? " [on; --no-" + flag_of(*this).substr(2) + " turns it off]" : "";
   } else if (!fallback.empty()) {
     text += " [" + shortened(fallback) + "]";
   }
@@ -418,7 +419,7 @@ std::string OptionSet::help() const {
       std::string word = option.type;
       if (option.is_list) word = option.path_kind == PathKind::kText ? "text ..." : "path ...";
       std::transform(word.begin(), word.end(), word.begin(), [](unsigned char c) { return std::toupper(c); });
-      flag += " " + word;
+      flag += " " + (option.choices.empty() ? word : join(option.choices, "|"));
     }
     text += help_entry(flag, option.description());
   }

@@ -95,7 +95,7 @@ struct Option {
   Option& unit(std::string_view name);
   /// Sets the field when every check passes. Throws UsageError with `where`.
   void assign(const std::vector<std::string>& values, const std::string& where);
-  /// The help with choices, range and default: "zstd level (1 to 19) [3]"
+  /// The help with range and default: "zstd level (1 to 19) [3]"
   std::string description() const;
 };
 

@@ -20,7 +20,7 @@ const ParquetModule& module() {
     void* handle = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL | (sanitized ? 0 : RTLD_DEEPBIND));
     void* symbol = handle ? ::dlsym(handle, "hornbook_parquet") : nullptr;
     if (symbol == nullptr)
-      throw Error({"Parquet files cannot be read or written", path.string(), ::dlerror(), "",
+      throw Error({std::string("Parquet files cannot be read or written: ") + ::dlerror(), path.string(), "", "",
                    "scripts/install.sh installs Arrow (pyarrow); then configure and build again with -DPARQUET=ON"});
     return static_cast<const ParquetModule*>(symbol);
   }();

@@ -24,18 +24,20 @@ struct CommonOptions {
 void print_help(const Program& program, std::ostream& out) {
   fmt::print(out, "{} - {}\n\nUsage: {} COMMAND [--config FILE.yaml] [--option value ...] [INPUT ...]\n\nCommands:\n",
              program.name, program.summary, program.name);
-  for (const Command& command : program.commands) out << help_entry(command.name, command.summary);
-  fmt::print(out, "\n'{} help COMMAND' lists a command's options. '{} --version' prints the version.\n", program.name,
+  for (const Command& command : program.commands) out << help_entry(command.name, command.summary, 14);
+  fmt::print(out, "\n'{} help COMMAND' lists a command's options.\n'{} --version' prints the version.\n", program.name,
              program.name);
 }
 
 void print_command_help(const Program& program, const Command& command, std::ostream& out) {
   Command::Bound bound = command.bind();
-  std::string words;
-  for (const Option& option : bound.set->options())
+  std::string words, required;
+  for (const Option& option : bound.set->options()) {
     if (option.positional) words = " [INPUT ...]";
-  fmt::print(out, "{} {} - {}\n\nUsage: {} {} [--option value ...]{}\n\nOptions:\n{}", program.name, command.name,
-             command.summary, program.name, command.name, words, bound.set->help());
+    if (option.required) required += " --" + option.name + " ...";
+  }
+  fmt::print(out, "{} {}\n{}\nUsage: {} {}{} [--option value ...]{}\n\nOptions:\n{}", program.name, command.name,
+             help_entry("", command.summary, 0), program.name, command.name, required, words, bound.set->help());
   out << "\nCommon options:\n" << help_entry("--config PATH", "a YAML file of the options above; flags override it");
   if (!command.presets.empty()) {
     std::string names;

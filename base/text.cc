@@ -98,19 +98,19 @@ std::string nearest(std::string_view word, std::span<const std::string> candidat
   return best;
 }
 
-std::string help_entry(std::string_view left, std::string_view right) {
-  constexpr std::size_t kIndent = 2, kLeft = 28, kWidth = 80;
+std::string help_entry(std::string_view left, std::string_view right, std::size_t left_width) {
+  constexpr std::size_t kIndent = 2, kWidth = 80;
   std::string text = std::string(kIndent, ' ') + std::string(left);
   std::size_t column = kIndent + left.size();
   auto new_line = [&] {
-    text += '\n' + std::string(kIndent + kLeft, ' ');
-    column = kIndent + kLeft;
+    text += '\n' + std::string(kIndent + left_width, ' ');
+    column = kIndent + left_width;
   };
-  if (left.size() >= kLeft) {
+  if (!left.empty() && left.size() >= left_width) {
     new_line();
   } else {
-    text += std::string(kLeft - left.size(), ' ');
-    column = kIndent + kLeft;
+    text += std::string(left_width - left.size(), ' ');
+    column = kIndent + left_width;
   }
   bool first = true;
   for (const std::string& word : split(right, ' ')) {

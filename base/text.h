@@ -21,7 +21,7 @@ std::string join(std::span<const std::string> parts, std::string_view separator)
 /// letters may differ, at least 1 but never all of them.
 std::string nearest(std::string_view word, std::span<const std::string> candidates);
 /// A line of help, or more where it does not fit into 80 columns: `left`, then `right` in a column of its own.
-std::string help_entry(std::string_view left, std::string_view right);
+std::string help_entry(std::string_view left, std::string_view right, std::size_t left_width = 28);
 /// "1.5 GB" (powers of 1000); "12,345"; "1 h 02 min", "3.2 s".
 std::string human_bytes(double bytes);
 std::string human_count(std::uint64_t count);

@@ -16,7 +16,7 @@ void InputOptions::visit(base::OptionVisitor& v) {
   v("source_field", source_field, "the field that names the source; found out when not given, else the file's name");
   v("date_field", date_field, "the field that keep: newest compares; found out when not given");
   v.choice("split", split, {"file", "line", "paragraph"}, "what one document of a .txt file is");
-  v("limit", limit, "stop after this many records, 0 = all").unit("records");
+  v("limit", limit, "stop after this many records, 0 = all");
   v("max_record", max_record, "a longer line is quarantined").at_least(1);
   v("threads", threads, "threads, 0 = as many as the machine has").at_least(0);
 }
@@ -50,7 +50,7 @@ void RunOptions::visit(base::OptionVisitor& v, bool output_required) {
            "what dropped/ holds of a record: all of it, or only its id, its source and why it was dropped");
   v("shard_size", shard_size, "a new file begins when its records have reached this size, uncompressed").at_least(1);
   v("memory", memory, kMemoryHelp);
-  v("level", level, "zstd level of kept/, 1 to 19; what is not kept is written with 1").between(1, 19);
+  v("level", level, "zstd level of kept/; what is not kept is written with 1").between(1, 19);
   v("max_bad", max_bad, "stop when more records than this are quarantined, 0 = never");
   v("checkpoint_seconds", checkpoint_seconds, "at most this much work is repeated by --resume")
       .at_least(0)

@@ -420,8 +420,8 @@ void train_scorer_model(const TrainScorerOptions& options, std::span<const Label
     }
     trainer.saveModel(written.path.string());
   } catch (const std::invalid_argument& error) {
-    throw base::Error({"fastText cannot train the scorer", model.string(), error.what(), "enough labelled records",
-                       "give more records, or --no-quantise for very few"});
+    throw base::Error({std::string("fastText cannot train the scorer: ") + error.what(), model.string(), "",
+                       "enough labelled records", "give more records, or --no-quantise for very few"});
   }
   fs::rename(written.path, model);
 }
@@ -441,7 +441,7 @@ double area_under_curve(std::span<const double> good, std::span<const double> ba
 base::Command train_scorer_command() {
   return base::make_command<TrainScorerOptions>(
       "train-scorer", "train the textbook scorer from labelled records",
-      "curate train-scorer corpus/*.jsonl --label-field quality --good 2,3 --bad 0 --output textbook.model", run);
+      "curate train-scorer corpus/*.jsonl --good 2,3 --bad 0 -o textbook.model", run);
 }
 
 }  // namespace curate

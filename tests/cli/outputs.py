@@ -1,0 +1,140 @@
+#!/usr/bin/env python3
+"""No command's output destroys one of its inputs: each command line below is refused with exit code 2, and every file of
+the folder is the same afterwards, byte for byte.
+
+    tests/cli/outputs.py BIN     exit 1 with a line for each that is not. Standard library only."""
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+SOURCE = Path(__file__).resolve().parents[2]
+bin_folder = Path(sys.argv[1]).resolve()
+golden = SOURCE / "tests/golden"
+wrong = []
+
+
+def call(words, folder):
+    program, *rest = words.split()
+    return subprocess.run([bin_folder / program, *rest], cwd=folder, capture_output=True, text=True)
+
+
+def state(folder):
+    return {str(path.relative_to(folder)): (os.readlink(path) if path.is_symlink() else
+                                            hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "folder")
+            for path in sorted(folder.rglob("*"))}
+
+
+def prepare(folder):
+    lines = '{"id":"%d","text":"The reader of page %d has to be patient, and that is good.","quality":%d}\n'
+    (folder / "in.jsonl").write_text("".join(lines % (i, i, i % 2 * 3) for i in range(40)))
+    (folder / "chat.jsonl").write_text('{"messages":[{"role":"user","content":"Hi?"},{"role":"assistant","content":"Hello."}]}\n')
+    (folder / "pairs.yaml").write_text("steps: [deduplicate: {pairs: in.jsonl}]\n")
+    (folder / "two.yaml").write_text("steps: [deduplicate: {pairs: p}, deduplicate: {pairs: ./p}]\n")
+    (folder / "words.yaml").write_text("steps: [c4: {bad_words: out/words}]\n")
+    (folder / "against.yaml").write_text("steps: [decontaminate: {against: [out/bench*]}]\n")
+    (folder / "model.yaml").write_text("steps: [textbook: {model: out/my.model}]\n")
+    (folder / "plain.yaml").write_text("steps: []\n")
+    (folder / "report").mkdir()
+    for words in ("curate run --config plain.yaml in.jsonl --output out --quiet",
+                  "curate instruct chat.jsonl --output chats --quiet"):
+        done = call(words, folder)
+        assert done.returncode == 0, done.stderr
+    for name in ("words", "bench.jsonl", "my.model"):
+        (folder / "out" / name).write_text("{}\n")
+    (folder / "out/c.yaml").write_text("steps: []\n")
+    for name, target in (("soft.jsonl", "in.jsonl"), ("linked", "out")):
+        (folder / name).symlink_to(target)
+    os.link(folder / "in.jsonl", folder / "hard.jsonl")
+    os.link(folder / "out/kept/00000.jsonl.zst", folder / "hard.jsonl.zst")
+    shutil.copytree(golden / "lora/base", folder / "M")
+    shutil.copy(folder / "out/run.yaml", folder / "M/run.yaml")  # so that --overwrite would empty it
+    (folder / "M/run.yaml").write_text("")
+    shutil.copytree(golden / "lora/plain", folder / "run/adapter")
+    (folder / "run/run.yaml").write_text(f"model: {folder}/M\n")
+    shutil.copytree(golden / "lora/plain", folder / "bare/adapter")
+    (folder / "m.yaml").write_text("base: M\n")
+
+
+COMMANDS = """
+curate run --config plain.yaml --output out --overwrite out/kept/00000.jsonl.zst
+curate run --config plain.yaml --output ./out/../out --overwrite out/kept/00000.jsonl.zst
+curate run --config plain.yaml --output linked --overwrite out/kept/00000.jsonl.zst
+curate run --config plain.yaml --output out --overwrite linked/kept/00000.jsonl.zst
+curate run --config plain.yaml --output out --overwrite out/k*/*.zst
+curate run --config plain.yaml --output out --resume out/kept/00000.jsonl.zst
+curate run --config plain.yaml --output out --overwrite hard.jsonl.zst
+curate run --config plain.yaml --output out/kept --overwrite out/kept/00000.jsonl.zst
+curate run --config plain.yaml --output . --overwrite in.jsonl
+curate run --config out/c.yaml --output out --overwrite in.jsonl
+curate run --config pairs.yaml --output new in.jsonl
+curate run --config pairs.yaml --output new soft.jsonl
+curate run --config two.yaml --output new in.jsonl
+curate run --config words.yaml --output out --overwrite in.jsonl
+curate run --config against.yaml --output out --overwrite in.jsonl
+curate run --config model.yaml --output out --overwrite in.jsonl
+curate run --config two.yaml --output p in.jsonl
+curate instruct --output chats --overwrite chats/train.jsonl
+curate instruct --output chats --overwrite chat.jsonl ./chats/*.jsonl
+curate duplicates in.jsonl --pairs in.jsonl
+curate duplicates hard.jsonl --pairs soft.jsonl
+curate duplicates *.jsonl --pairs ./in.jsonl
+curate score --config plain.yaml in.jsonl --output in.jsonl
+curate score --config plain.yaml in.jsonl -o hard.jsonl
+curate score --config plain.yaml in.jsonl --output plain.yaml
+curate train-scorer in.jsonl --output soft.jsonl
+lora merge run --base M --output M --overwrite
+lora merge run --output run --overwrite
+lora merge run --output M --overwrite
+lora merge run --output ./M/. --overwrite
+lora merge run --output run/adapter --overwrite
+lora merge bare --config m.yaml --output M --overwrite
+lora merge bare/adapter --base M --output bare --overwrite
+lora merge run --output . --overwrite
+lora convert M --output M --overwrite
+lora convert M --output M/model.safetensors --overwrite
+lora export run --format peft --output run --overwrite
+lora export run --format peft --output run/adapter --overwrite
+lora export run --output run/adapter/adapter_model.safetensors --overwrite
+lora export run --output M/model.safetensors --overwrite
+tokenizer convert --model M --output M
+tokenizer convert --model M --output M/tokenizer.json
+finetune train --model M --data in.jsonl --output M --overwrite
+finetune train --model M --data out/kept/00000.jsonl.zst --output out --overwrite
+finetune train --model M --data in.jsonl --validation-data out/kept/*.zst --output out --overwrite
+finetune train --model M/../M --data in.jsonl --output . --overwrite
+"""
+
+with tempfile.TemporaryDirectory() as work:
+    folder = Path(work).resolve() / "case"
+    folder.mkdir()
+    prepare(folder)
+    before = state(folder)
+    for words in COMMANDS.strip().splitlines():
+        if not (bin_folder / words.split()[0]).exists():
+            continue
+        done = call(words, folder)
+        if done.returncode != 2 or "output" not in done.stderr:
+            wrong.append(f"{words}: exit {done.returncode}\n{done.stderr}")
+        after = state(folder)
+        if after != before:
+            wrong.append(f"{words}: changed {sorted(k for k in before | after if before.get(k) != after.get(k))}")
+            break
+    # What is safe stays possible.
+    for words in ("lora merge run --quiet", "lora merge run --overwrite --quiet", "lora export run --quiet",
+                  "lora export run --overwrite --quiet", "lora convert M --output M/model.gguf --quiet",
+                  "curate run --config out/run.yaml --output out2 --quiet", "curate run --config out2/run.yaml --overwrite --quiet",
+                  "curate explain --config pairs.yaml --output out out/kept/00000.jsonl.zst --no-deduplicate.near --deduplicate.pairs p"):
+        done = call(words, folder)
+        if done.returncode:
+            wrong.append(f"{words}: exit {done.returncode}\n{done.stderr}")
+    with open(folder / "in.jsonl", "a") as appended:
+        done = subprocess.run([bin_folder / "curate", "duplicates", "in.jsonl"], cwd=folder, stdout=appended,
+                              stderr=subprocess.PIPE, text=True)
+    if done.returncode != 2 or "standard output goes into an input" not in done.stderr:
+        wrong.append(f"curate duplicates in.jsonl >> in.jsonl: {done.returncode} {done.stderr}")
+print(*wrong, sep="\n", end="\n" if wrong else "")
+sys.exit(bool(wrong))
