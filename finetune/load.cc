@@ -4,6 +4,8 @@
 
 #include "base/error.h"
 #include "finetune/device.h"
+#include "lora/locate.h"
+#include "lora/start.h"
 
 namespace finetune {
 
@@ -24,23 +26,23 @@ void check_ids(std::span<const std::int32_t> ids, const lora::ModelConfig& confi
                          "below " + std::to_string(config.vocab_size), "is the tokenizer another model's?"});
 }
 
-lora::Adapter load_adapter(const std::filesystem::path& run_or_adapter) {
-  bool is_run = !std::filesystem::exists(run_or_adapter / "adapter_config.json") &&
-                std::filesystem::exists(run_or_adapter / "adapter" / "adapter_config.json");
-  return lora::read_adapter(is_run ? run_or_adapter / "adapter" : run_or_adapter);
+lora::Adapter load_adapter(const std::string& run_or_adapter, const lora::ModelFiles& base, int threads) {
+  return lora::plain_adapter(lora::read_adapter(lora::adapter_folder(run_or_adapter)), base, threads);
 }
 
 LoadedModel load_model(const ModelOptions& options) {
   if (options.model.empty() && options.adapter.empty())
     throw base::UsageError({"no model", "--model", "", "a Hugging Face folder or a .gguf file", ""});
-  lora::Adapter adapter;
-  if (!options.adapter.empty()) adapter = load_adapter(options.adapter);
-  std::string name = options.model.empty() ? adapter.base_model : options.model;
-  if (name.empty())
-    throw base::UsageError({"the adapter does not name its base model", options.adapter, "", "", "give --model"});
+  std::string name = options.model;
+  if (name.empty()) {
+    const std::filesystem::path folder = lora::adapter_folder(options.adapter);
+    name = lora::base_model_of(folder, "", "--model", lora::read_adapter(folder));
+  }
   set_threads(options.threads);
   at::Device device = choose_device(options.device);
   lora::ModelFiles files(name);
+  lora::Adapter adapter;
+  if (!options.adapter.empty()) adapter = load_adapter(options.adapter, files, options.threads);
   LoadedModel loaded{files.path(), tokenizer::load(files.path()),
                      Llama(files, choose_dtype(options.dtype, device), device)};
   if (!options.adapter.empty()) loaded.model.attach(adapter);

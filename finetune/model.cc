@@ -149,6 +149,7 @@ void Llama::attach(const std::vector<std::string>& targets, std::int64_t rank, d
 }
 
 void Llama::attach(const lora::Adapter& adapter) {
+  lora::check_plain(adapter);
   std::map<std::string, const lora::AdapterModule*> by_name;
   for (const lora::AdapterModule& module : adapter.modules) by_name[module.name] = &module;
   auto leaf = [&](const std::vector<float>& values, std::int64_t rows, std::int64_t columns) {

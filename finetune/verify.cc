@@ -71,7 +71,7 @@ int run_verify(VerifyOptions& options, base::Context& context) {
     ids.resize(std::min(ids.size(), static_cast<std::size_t>(options.max_tokens)));
     check_ids(ids, files.config());
     Llama model(files, at::kFloat, device);
-    if (!options.adapter.empty()) model.attach(load_adapter(options.adapter));
+    if (!options.adapter.empty()) model.attach(load_adapter(options.adapter, files, options.threads));
     expected = all_logits(model, ids);
   }  // One model in memory at a time.
   lora::ModelFiles files(options.models[1]);

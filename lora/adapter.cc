@@ -1,7 +1,6 @@
 #include "lora/adapter.h"
 
 #include <fmt/format.h>
-#include <re2/re2.h>
 
 #include <algorithm>
 #include <cmath>
@@ -22,50 +21,6 @@ namespace fs = std::filesystem;
 using nlohmann::ordered_json;
 
 constexpr std::string_view kPrefix = "base_model.model.";
-constexpr std::int64_t kMostRank = 1 << 16;
-
-// rank_pattern or alpha_pattern: the first key in file order that matches the end of a module's name decides, as in
-// PEFT's get_pattern_key.
-class Patterns {
- public:
-  Patterns(const ordered_json& config, const char* key, const std::string& file) {
-    if (!config.contains(key) || config[key].is_null()) return;
-    if (!config[key].is_object()) throw base::Error({fmt::format("bad \"{}\"", key), file, "", "an object", ""});
-    for (const auto& [pattern, value] : config[key].items()) {
-      RE2::Options options;
-      options.set_log_errors(false);
-      auto expression = std::make_unique<RE2>("(?:.*\\.)?(?:" + pattern + ")", options);
-      if (!expression->ok() || !value.is_number())
-        throw base::Error({fmt::format("a line of \"{}\" cannot be used", key), file, base::shortened(pattern),
-                           "a regular expression without look-around, and a number", ""});
-      lines_.emplace_back(std::move(expression), value.get<double>());
-    }
-  }
-  double value_of(const std::string& module, double otherwise) const {
-    for (const auto& [expression, value] : lines_)
-      if (RE2::FullMatch(module, *expression)) return value;
-    return otherwise;
-  }
-
- private:
-  std::vector<std::pair<std::unique_ptr<RE2>, double>> lines_;
-};
-
-// True for values that mean "not used": null, false, "none", an empty list or object.
-bool is_unused(const ordered_json& value) {
-  return value.is_null() || value == false || value == "none" || (value.is_structured() && value.empty());
-}
-
-void refuse_what_is_not_computed(const ordered_json& config, const std::string& file) {
-  for (const char* key :
-       {"use_dora", "use_qalora", "use_bdlora", "lora_bias", "bias", "modules_to_save", "fan_in_fan_out",
-        "layer_replication", "target_parameters", "trainable_token_indices", "alora_invocation_tokens", "arrow_config",
-        "velora_config", "monteclora_config", "kasa_config"})
-    if (config.contains(key) && !is_unused(config[key]))
-      throw base::Error({fmt::format("the adapter uses \"{}\", which is not supported", key), file,
-                         base::shortened(config[key].dump(-1, ' ', true, ordered_json::error_handler_t::replace)),
-                         "a plain LoRA of linear modules", "merge it with PEFT's merge_and_unload first"});
-}
 
 // Orders modules as the forward pass meets them. Throws for a name that is no linear module of a layer.
 std::pair<std::int64_t, std::size_t> place_of(const std::string& module, const std::string& file) {
@@ -89,6 +44,27 @@ std::vector<float> floats_of(const base::TensorView& tensor, const std::string& 
   std::vector<float> values(static_cast<std::size_t>(tensor.elements()));
   base::to_float(tensor.type, tensor.bytes, values);
   return values;
+}
+
+// Any tensor that is no matrix of a plain LoRA, by name, with the likely way out.
+[[noreturn]] void refuse_tensor(const base::TensorView& tensor, const std::string& file) {
+  std::string advice = "only a plain LoRA of linear modules is supported; merge it with PEFT's merge_and_unload first";
+  if (tensor.name.find(".lora_A.") != std::string::npos || tensor.name.find(".lora_B.") != std::string::npos)
+    advice = "save it with PEFT's model.save_pretrained, which leaves the adapter's name out of the tensors' names";
+  else if (tensor.name.find("embed_tokens") != std::string::npos || tensor.name.find("lm_head") != std::string::npos)
+    advice = "the embedding or the head was trained or resized too; " + advice;
+  throw base::Error({"unknown tensor in the adapter", file, base::shortened(tensor.name),
+                     "base_model.model.MODULE.lora_A.weight or .lora_B.weight", advice});
+}
+
+// Every linear module that the config names must have tensors somewhere; a name of other architectures need not.
+void check_complete(const AdapterConfig& config, const std::set<std::string>& suffixes, const std::string& file) {
+  std::set<std::string> known = {"lm_head", "embed_tokens"};
+  for (const std::string& module : linear_modules()) known.insert(module.substr(module.find('.') + 1));
+  for (const std::string& target : config.targets)
+    if (known.contains(target) && !suffixes.contains(target))
+      throw base::Error({"adapter_config.json's \"target_modules\" names a module that has no tensor", file, target,
+                         "lora_A and lora_B of every module named", "the file is not whole, or the config another's"});
 }
 
 // The number as JSON: an integer where it is one, as PEFT and vLLM expect of lora_alpha. The product scale * rank may
@@ -115,61 +91,42 @@ std::vector<std::string> target_modules(const Adapter& adapter) {
 }  // namespace
 
 Adapter read_adapter(const fs::path& folder) {
-  std::string file = (folder / "adapter_config.json").string();
-  if (!fs::exists(file))
-    throw base::Error({"not an adapter", folder.string(), "", "a folder with adapter_config.json",
-                       "finetune train writes one to RUN/adapter"});
-  ordered_json config = ordered_json::parse(base::read_file(file), nullptr, false);
-  if (!config.is_object()) throw base::Error({"not a JSON object", file, "", "", ""});
-  auto text = [&](const char* key) {
-    return config.contains(key) && config[key].is_string() ? config[key].get<std::string>() : std::string();
-  };
-  auto value = [&](const char* key, double fallback) {
-    if (!config.contains(key)) return fallback;
-    if (!config[key].is_number()) throw base::Error({fmt::format("bad \"{}\"", key), file, "", "a number", ""});
-    return config[key].get<double>();
-  };
-  if (text("peft_type") != "LORA")
-    throw base::Error({"not a LoRA adapter", file, base::shortened(text("peft_type")), "peft_type \"LORA\"", ""});
-  refuse_what_is_not_computed(config, file);
-
+  const AdapterConfig config = read_adapter_config(folder);
   Adapter adapter;
-  adapter.base_model = text("base_model_name_or_path");
-  double rank = value("r", 8);
-  if (!(rank >= 1 && rank <= kMostRank) || rank != std::floor(rank))
-    throw base::Error({"bad \"r\"", file, fmt::format("{}", rank), "an integer from 1 to 65536", ""});
-  adapter.rank = static_cast<std::int64_t>(rank);
-  adapter.alpha = value("lora_alpha", 8);
-  adapter.dropout = value("lora_dropout", 0);
-  adapter.rslora = config.contains("use_rslora") && config["use_rslora"] == true;
-  if (!std::isfinite(adapter.alpha)) throw base::Error({"bad \"lora_alpha\"", file, "", "a number", ""});
-  Patterns ranks(config, "rank_pattern", file), alphas(config, "alpha_pattern", file);
+  adapter.base_model = config.base_model;
+  adapter.revision = config.revision;
+  adapter.rank = config.rank;
+  adapter.alpha = config.alpha;
+  adapter.dropout = config.dropout;
+  adapter.rslora = config.rslora;
+  adapter.start = config.start;
 
   fs::path weights = folder / "adapter_model.safetensors";
   if (!fs::exists(weights))
     throw base::Error({"the adapter has no weights", folder.string(), "", "adapter_model.safetensors",
                        fs::exists(folder / "adapter_model.bin") ? "save it with PEFT's safe_serialization=True" : ""});
   base::SafetensorsReader reader(weights);
-  file = weights.string();
+  const std::string file = weights.string();
   std::map<std::pair<std::int64_t, std::size_t>, AdapterModule> modules;
   std::map<std::string, int> sides;
   for (const base::TensorView& tensor : reader.tensors()) {
     std::string_view name = tensor.name;
     bool is_a = name.ends_with(".lora_A.weight"), is_b = name.ends_with(".lora_B.weight");
-    if (!name.starts_with(kPrefix) || (!is_a && !is_b))
-      throw base::Error({"unknown tensor in the adapter", file, base::shortened(name),
-                         "base_model.model.MODULE.lora_A.weight or .lora_B.weight",
-                         "only a plain LoRA of linear modules is supported; merge with PEFT first"});
+    if (!name.starts_with(kPrefix) || (!is_a && !is_b)) refuse_tensor(tensor, file);
     std::string module(name.substr(kPrefix.size(), name.size() - kPrefix.size() - 14));
     if (tensor.shape.size() != 2 || tensor.elements() == 0)
       throw base::Error({"an adapter matrix of a wrong shape", file, base::shortened(name), "rows and columns", ""});
     AdapterModule& entry = modules[place_of(module, file)];
+    if (const std::string key = config.excluded_by(module); !key.empty())
+      throw base::Error({fmt::format("a tensor of a module that adapter_config.json's \"{}\" leaves out", key), file,
+                         base::shortened(name), "tensors of the modules that the config chooses",
+                         "PEFT would not use it; is the config another adapter's?"});
     entry.name = module;
     (is_a ? entry.a : entry.b) = floats_of(tensor, file);
     (is_a ? entry.in : entry.out) = tensor.shape[is_a ? 1 : 0];
     sides[module] |= is_a ? 1 : 2;
     std::int64_t given = tensor.shape[is_a ? 0 : 1];
-    double declared = ranks.value_of(module, rank);
+    double declared = config.rank_of(module);
     if (static_cast<double>(given) != declared)
       throw base::Error({"the rank of a matrix is not the one in adapter_config.json", file + ": " + std::string(name),
                          std::to_string(given), fmt::format("{}", declared), ""});
@@ -181,15 +138,23 @@ Adapter read_adapter(const fs::path& folder) {
     if (sides[module.name] != 3)
       throw base::Error({"one of lora_A and lora_B is missing", file, module.name, "both", "the file is damaged"});
     double size = static_cast<double>(module.rank);
-    module.scale = alphas.value_of(module.name, adapter.alpha) / (adapter.rslora ? std::sqrt(size) : size);
+    module.scale = config.alpha_of(module.name) / (adapter.rslora ? std::sqrt(size) : size);
     suffixes.insert(module.name.substr(module.name.rfind('.') + 1));
     adapter.modules.push_back(std::move(module));
   }
+  check_complete(config, suffixes, file);
   adapter.targets = expand_targets({suffixes.begin(), suffixes.end()});
   return adapter;
 }
 
+void check_plain(const Adapter& adapter) {
+  if (adapter.start == Start::kNothing) return;
+  throw base::Error({fmt::format("a {} adapter is right only against a base without its start", name_of(adapter.start)),
+                     adapter.base_model, "", "an adapter made plain with its base model", ""});
+}
+
 void write_adapter(const Adapter& adapter, const fs::path& folder) {
+  check_plain(adapter);
   std::vector<base::SafetensorsWriter::Entry> entries;
   ordered_json rank_pattern = ordered_json::object(), alpha_pattern = ordered_json::object();
   for (const AdapterModule& module : adapter.modules) {
@@ -227,7 +192,7 @@ void write_adapter(const Adapter& adapter, const fs::path& folder) {
       {"peft_type", "LORA"},
       {"r", adapter.rank},
       {"rank_pattern", rank_pattern},
-      {"revision", nullptr},
+      {"revision", adapter.revision.empty() ? nlohmann::json() : nlohmann::json(adapter.revision)},
       {"target_modules", target_modules(adapter)},
       {"task_type", "CAUSAL_LM"},
       {"use_rslora", adapter.rslora},

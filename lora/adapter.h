@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "lora/adapter_config.h"
+
 namespace lora {
 
 /// y = W x + scale * B (A x).
@@ -18,19 +20,23 @@ struct AdapterModule {
 };
 
 struct Adapter {
-  std::string base_model;  ///< base_model_name_or_path
+  std::string base_model, revision;  ///< base_model_name_or_path, and the commit or branch of it; "" when not said
   std::int64_t rank = 16;
   double alpha = 32, dropout = 0;
   bool rslora = false;
+  Start start = Start::kNothing;       ///< other adapters are right only after plain_adapter (lora/start.h)
   std::vector<std::string> targets;    ///< suffixes: "q_proj"
   std::vector<AdapterModule> modules;  ///< forward order
 };
 
-/// Reads a PEFT folder; rank_pattern and alpha_pattern are honoured; what we do not compute exactly (DoRA,
-/// modules_to_save, bias, embeddings) is refused with base::Error saying so. Unknown tensor names are refused.
+/// Reads a PEFT folder; rank_pattern and alpha_pattern are honoured. Throws base::Error naming what we do not compute
+/// exactly: a key of the config (lora/adapter_config.h), a tensor that is no matrix of a linear module, a module that
+/// the config does not choose.
 Adapter read_adapter(const std::filesystem::path& folder);
 /// Writes the two files atomically, float32, sorted keys, readable by PEFT and vLLM. Ranks and scales of modules that
 /// differ from the adapter's go into rank_pattern and alpha_pattern. The folder is made when missing.
 void write_adapter(const Adapter& adapter, const std::filesystem::path& folder);
+/// Throws base::Error unless W + scale * B A is what the adapter means.
+void check_plain(const Adapter& adapter);
 
 }  // namespace lora

@@ -6,8 +6,12 @@
 
 #include "base/options.h"
 #include "base/program.h"
+#include "lora/start.h"
 
 namespace lora {
+
+/// plain_adapter with a progress line.
+Adapter made_plain(Adapter adapter, const ModelFiles& base, int threads, base::Context& context);
 
 struct InfoOptions {
   std::vector<std::string> input;
@@ -18,19 +22,19 @@ struct InfoOptions {
 int run_info(InfoOptions& options, base::Context& context);
 
 struct MergeOptions {
-  std::vector<std::string> input, format = {"hf"};
+  std::vector<std::string> input, format;
   std::string base, output, dtype = "auto";
   bool overwrite = false;
   int threads = 0;
   void visit(base::OptionVisitor& v) {
     v.positional("input", input, "a run of finetune train, or an adapter's folder", base::PathKind::kModel);
-    v("base", base, "base model: a Hugging Face folder or a .gguf file; else the run's or the adapter's own",
+    v("base", base, "base model: a Hugging Face folder or a .gguf file; else the one that the adapter names",
       base::PathKind::kModel);
-    v("output", output, "folder for the result; else merged/ in the run or beside the adapter",
+    v("output", output, "folder or .gguf file for the result; else merged/ in the run or beside the adapter",
       base::PathKind::kOutput);
-    v("format", format, "hf (a Hugging Face folder) or gguf; may be given twice for both");
+    v("format", format, "hf (a Hugging Face folder) or gguf, or both; else by the name of --output: hf or .gguf");
     v.choice("dtype", dtype, {"auto", "float32", "bfloat16", "float16", "q8_0"},
-             "q8_0: gguf only; auto: as the base, float16 if it is quantised");
+             "q8_0: gguf only; auto: as the base, float16 if it is quantised, float32 if it is float64");
     v("overwrite", overwrite, "replace an earlier result");
     v("threads", threads, "threads; 0: all there are").at_least(0);
   }
@@ -39,13 +43,14 @@ int run_merge(MergeOptions& options, base::Context& context);
 
 struct ExportOptions {
   std::vector<std::string> input;
-  std::string format = "gguf", base, output, dtype = "float32";
+  std::string format = "gguf", base, base_name, output, dtype = "float32";
   bool bake_scale = false, overwrite = false;
   void visit(base::OptionVisitor& v) {
     v.positional("input", input, "a run of finetune train, or an adapter's folder", base::PathKind::kModel);
     v.choice("format", format, {"gguf", "peft"}, "gguf (llama.cpp, Ollama) or peft (vLLM, SGLang, PEFT)");
-    v("base", base, "base model, whose heads a gguf adapter must know; else the run's or the adapter's own",
+    v("base", base, "base model, whose heads a gguf adapter must know; else the one that the adapter names",
       base::PathKind::kModel);
+    v("base_name", base_name, "name of the base on the hub, ORG/MODEL, which the exported adapter says of its base");
     v("output", output, "the .gguf file or the folder; else beside the adapter", base::PathKind::kOutput);
     v.choice("dtype", dtype, {"float32", "float16"}, "float16: gguf only");
     v("bake_scale", bake_scale,
@@ -65,7 +70,7 @@ struct ConvertOptions {
     v.required("output", output, "a name that ends in .gguf, or a folder for the Hugging Face form",
                base::PathKind::kOutput);
     v.choice("dtype", dtype, {"auto", "float32", "bfloat16", "float16", "q8_0"},
-             "q8_0: gguf only; auto: as it is, float16 if it is quantised");
+             "q8_0: gguf only; auto: as it is, float16 if it is quantised, float32 if it is float64");
     v("overwrite", overwrite, "replace an earlier result");
     v("threads", threads, "threads; 0: all there are").at_least(0);
   }

@@ -2,6 +2,7 @@
 #include <fmt/ostream.h>
 
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -9,6 +10,7 @@
 #include "lora/commands.h"
 #include "lora/gguf_adapter.h"
 #include "lora/locate.h"
+#include "lora/model_card.h"
 #include "lora/write_model.h"
 
 namespace lora {
@@ -23,25 +25,39 @@ int run_export(ExportOptions& options, base::Context& context) {
   const base::DType type = type_from_name(options.dtype);
   if (!gguf && type != base::DType::kF32)
     throw base::UsageError({"only for GGUF", "dtype", options.dtype, "float32", "PEFT adapters are float32"});
+  if (!options.base_name.empty()) check_base_name(options.base_name);
   const fs::path folder = adapter_folder(input);
   Adapter adapter = read_adapter(folder);
   fs::path output = options.output;
   if (output.empty()) output = folder.parent_path() / (folder.filename().string() + (gguf ? ".gguf" : "-peft"));
+  output = without_separator(output);
+  gguf ? check_gguf_name(output) : check_folder_name(output);
+  // A PEFT adapter is copied without a look at its base, unless a part of that belongs to it.
+  std::optional<ModelFiles> base;
+  if (gguf || adapter.start != Start::kNothing) {
+    base.emplace(base_model_of(folder, options.base, "--base", adapter));
+    base::check_outputs({output}, {folder, base->path()});
+    adapter = made_plain(std::move(adapter), *base, 0, context);
+  }
+  base::check_outputs({output}, {folder});
+  if (!options.base_name.empty()) adapter.base_model = options.base_name;
   std::string next;
   if (gguf) {
-    const ModelFiles base(base_model_of(folder, options.base, adapter.base_model));
-    base::check_outputs({output}, {folder, base.path()});
     prepare_file(output, options.overwrite);
-    write_gguf_adapter(adapter, base, output, type);
-    next = "llama-cli -m BASE.gguf --lora " + output.string() + "   (BASE.gguf: lora convert " + base.path().string() +
+    write_gguf_adapter(adapter, *base, output, type);
+    next = "llama-cli -m BASE.gguf --lora " + output.string() + "   (BASE.gguf: lora convert " + base->path().string() +
            " --output BASE.gguf)";
   } else {
-    base::check_outputs({output}, {folder});
     prepare_folder(output, options.overwrite, context.run_yaml);
     if (options.bake_scale) adapter = bake_scale(std::move(adapter));
     write_adapter(adapter, output);
+    write_model_card(adapter, output);
     next = "vllm serve BASE --enable-lora --max-lora-rank " + std::to_string(adapter.rank) +
            " --lora-modules mine=" + output.string();
+    if (!context.quiet && !is_hub_name(adapter.base_model))
+      fmt::print(context.err,
+                 "note: the adapter names its base {}; with --base-name ORG/MODEL other machines find it too\n",
+                 adapter.base_model.empty() ? "not at all" : "by a path of this machine, " + adapter.base_model);
   }
   if (context.json) {
     nlohmann::ordered_json result = {{"output", output.string()},

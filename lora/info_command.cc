@@ -61,7 +61,10 @@ ordered_json adapter_facts(const fs::path& folder) {
   facts["modules"] = adapter.modules.size();
   facts["parameters"] = parameters;
   facts["bytes"] = fs::file_size(folder / "adapter_model.safetensors");
-  facts["delta_norm"] = std::sqrt(total);
+  // Of B A alone; a PiSSA or OLoRA adapter changes the base by less, which only the base tells.
+  if (adapter.start != Start::kNothing) facts["start"] = name_of(adapter.start);
+  facts["delta_norm"] = adapter.start == Start::kNothing ? ordered_json(std::sqrt(total)) : ordered_json();
+  if (adapter.start != Start::kNothing) return facts;
   ordered_json norms = ordered_json::object();
   for (const std::string& target : adapter.targets) norms[target] = std::sqrt(by_target[target]);
   facts["delta_norm_by_target"] = norms;
@@ -118,7 +121,7 @@ ordered_json model_facts(const std::string& path) {
 ordered_json facts_of(const std::string& path) {
   if (fs::exists(fs::path(path) / "adapter_config.json") || fs::exists(fs::path(path) / "adapter"))
     return adapter_facts(adapter_folder(path));
-  if (fs::path(path).extension() == ".gguf") {
+  if (is_gguf_name(path)) {
     base::GgufReader file(path);
     if (file.find("general.type") && file.text("general.type") == "adapter") return gguf_adapter_facts(file);
   }

@@ -3,59 +3,117 @@
 #include <fmt/format.h>
 #include <yaml-cpp/yaml.h>
 
+#include <algorithm>
+
 #include "base/error.h"
 #include "base/file.h"
+#include "lora/model_files.h"
 
 namespace lora {
 namespace {
 
 namespace fs = std::filesystem;
 
-// `model:` of a run.yaml, "" when the file or the line is not there.
-std::string model_in(const fs::path& run_yaml) {
-  if (!fs::exists(run_yaml)) return "";
+// What a run.yaml says of the base model; "" where it says nothing.
+struct RunBase {
+  std::string model, base_name;
+};
+
+// Of finetune train (model) or of lora export (base).
+RunBase base_in(const fs::path& run_yaml) {
+  if (!fs::exists(run_yaml)) return {};
   try {
-    YAML::Node model = YAML::Load(base::read_file(run_yaml))["model"];
-    return model.IsDefined() && model.IsScalar() ? model.as<std::string>() : "";
+    const YAML::Node run = YAML::Load(base::read_file(run_yaml));
+    auto text = [&](const char* key) {
+      if (!run.IsMap()) return std::string();
+      const YAML::Node value = run[key];
+      return value.IsDefined() && value.IsScalar() ? value.as<std::string>() : std::string();
+    };
+    return {text("model").empty() ? text("base") : text("model"), text("base_name")};
   } catch (const YAML::Exception& error) {
     throw base::Error({"the run file cannot be read", fmt::format("{}:{}", run_yaml.string(), error.mark.line + 1),
-                       error.msg, "", "name the base model: --base MODEL"});
+                       error.msg, "", "name the base model"});
   }
 }
 
-// Without a separator at the end, so that parent_path is the folder above.
-fs::path plain(const fs::path& path) {
-  fs::path full = fs::absolute(path).lexically_normal();
-  return full.has_filename() ? full : full.parent_path();
+// The run.yaml of the run that made the adapter in `folder`, which is RUN/adapter, RUN/checkpoints/step-N, or a folder
+// with a run.yaml of its own.
+fs::path run_yaml_of(const fs::path& folder) {
+  const fs::path above = folder.parent_path();
+  if (fs::exists(folder / "run.yaml")) return folder / "run.yaml";
+  if (folder.filename() == "adapter") return above / "run.yaml";
+  if (above.filename() == "checkpoints") return above.parent_path() / "run.yaml";
+  return "";
+}
+
+// ".gguf" of "Model.GGUF" and of "model.gguf/".
+std::string lower_extension(const fs::path& path) {
+  std::string extension = without_separator(path).extension().string();
+  std::transform(extension.begin(), extension.end(), extension.begin(),
+                 [](unsigned char c) { return std::tolower(c); });
+  return extension;
 }
 
 }  // namespace
 
 fs::path adapter_folder(const std::string& path) {
   for (const fs::path& folder : {fs::path(path), fs::path(path) / "adapter"})
-    if (fs::exists(folder / "adapter_config.json")) return plain(folder);
+    if (fs::exists(folder / "adapter_config.json")) return without_separator(fs::absolute(folder).lexically_normal());
   throw base::UsageError({"no adapter there", path, "", "adapter_config.json in the folder or in its adapter/",
                           fs::exists(fs::path(path) / "run.yaml") ? "has the training finished?" : ""});
 }
 
-std::string base_model_of(const fs::path& folder, const std::string& given, const std::string& base_model) {
+std::string base_model_of(const fs::path& folder, const std::string& given, const std::string& option,
+                          const Adapter& adapter) {
   if (!given.empty()) return given;
-  fs::path place = folder;
-  for (int up = 0; up <= 2; ++up, place = place.parent_path()) {
-    std::string model = model_in(place / "run.yaml");
-    if (!model.empty()) return model;
+  const std::string& named = adapter.base_model;
+  const std::string advice = fmt::format("give the base model that the adapter was trained on: {} MODEL", option);
+  if (!named.empty() && !find_model(named).empty()) {
+    if (adapter.revision.empty() || fs::exists(named)) return named;
+    throw base::UsageError(
+        {"the adapter was trained on one revision of its base model, and the name does not tell "
+         "whether that is the one on this machine",
+         folder.string(), fmt::format("{} at {}", named, adapter.revision), "",
+         fmt::format("download it and give its folder: hf download {} --revision {} --local-dir "
+                     "FOLDER; {} FOLDER",
+                     named, adapter.revision, option)});
   }
-  if (!base_model.empty()) return base_model;
-  throw base::UsageError({"the base model is not known", folder.string(), "",
-                          "model: in run.yaml, or "
-                          "base_model_name_or_path in adapter_config.json",
-                          "name it: --base MODEL"});
+  const fs::path run_yaml = run_yaml_of(folder);
+  const RunBase run = run_yaml.empty() ? RunBase() : base_in(run_yaml);
+  if (!run.model.empty() && (named.empty() || named == run.base_name || named == run.model)) return run.model;
+  if (named.empty())
+    throw base::UsageError({"the adapter does not name its base model", folder.string(), "",
+                            "base_model_name_or_path in adapter_config.json", advice});
+  if (run.model.empty() && is_hub_name(named)) return named;  // the error of opening it says how to get it
+  if (run.model.empty())
+    throw base::UsageError({"the adapter's base model is not on this machine", folder.string(), named, "", advice});
+  throw base::UsageError({"the adapter's base model is not on this machine, and its run's file names another",
+                          folder.string(), named, run.model + ", says " + run_yaml.string(), advice});
 }
 
 const std::string& only_input(const std::vector<std::string>& inputs, const std::string& what) {
   if (inputs.size() == 1) return inputs[0];
   throw base::UsageError(
       {inputs.empty() ? "missing input" : "too many inputs", "", inputs.empty() ? "" : inputs[1], what, ""});
+}
+
+fs::path without_separator(const fs::path& path) { return path.has_filename() ? path : path.parent_path(); }
+
+bool is_gguf_name(const fs::path& path) { return lower_extension(path) == ".gguf"; }
+
+void check_folder_name(const fs::path& path) {
+  const std::string extension = lower_extension(path);
+  for (const char* file : {".gguf", ".safetensors", ".bin", ".pt", ".pth", ".ggml", ".json", ".zip"})
+    if (extension == file)
+      throw base::UsageError({"a folder cannot have the name of a file", "output", path.string(),
+                              fmt::format("a name that does not end in {}", file),
+                              is_gguf_name(path) ? "--format gguf writes one .gguf file" : ""});
+}
+
+void check_gguf_name(const fs::path& path) {
+  if (!is_gguf_name(path))
+    throw base::UsageError({"a GGUF file needs a name that ends in .gguf", "output", path.string(), "",
+                            fmt::format("--output {}.gguf", path.string())});
 }
 
 void prepare_folder(const fs::path& folder, bool overwrite, const std::string& run_yaml) {

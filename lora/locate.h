@@ -5,19 +5,33 @@
 #include <string>
 #include <vector>
 
+#include "lora/adapter.h"
+
 namespace lora {
 
 /// The adapter's folder: `path` itself, or `path`/adapter of a training run. Throws UsageError saying what was looked
 /// for.
 std::filesystem::path adapter_folder(const std::string& path);
 
-/// The base model of the adapter in `folder`: `given` when not empty, else `model:` of the run.yaml in the folder or up
-/// to two above it (a run's adapter/ and checkpoints/step-N), else `base_model` of adapter_config.json. Throws
-/// UsageError when nothing says it.
-std::string base_model_of(const std::filesystem::path& folder, const std::string& given, const std::string& base_model);
+/// The base model of the adapter in `folder`, the one rule of every command: `given` when not empty; else the base that
+/// adapter_config.json names, when it is on this machine; else `model` (or `base`) of the run.yaml of the run that the
+/// folder belongs to (beside it, or above RUN/adapter and RUN/checkpoints/step-N), when the adapter names no base or
+/// run.yaml says that it means the same one. `option` is the command's word for `given`, for errors. Throws UsageError
+/// when nothing says it, or when the adapter wants a revision that the name alone does not give.
+std::string base_model_of(const std::filesystem::path& folder, const std::string& given, const std::string& option,
+                          const Adapter& adapter);
 
 /// The only word without a flag. Throws UsageError, `what` naming the thing expected.
 const std::string& only_input(const std::vector<std::string>& inputs, const std::string& what);
+
+/// `path` without a separator at its end.
+std::filesystem::path without_separator(const std::filesystem::path& path);
+/// True for a name that ends in .gguf, in any case of letters: a file, never a folder.
+bool is_gguf_name(const std::filesystem::path& path);
+/// Throws UsageError when `path` cannot be an output folder because its name is a file's: .gguf, .safetensors ...
+void check_folder_name(const std::filesystem::path& path);
+/// Throws UsageError unless `path` can be the name of a GGUF file.
+void check_gguf_name(const std::filesystem::path& path);
 
 /// Readies a folder for output. A folder with anything in it is refused unless `overwrite`, and emptied then if it
 /// looks like an earlier output. run.yaml = `run_yaml` is put into it first.

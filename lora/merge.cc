@@ -16,10 +16,9 @@ using Matrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMa
 
 }  // namespace
 
-MergedModel::MergedModel(const ModelFiles& base, const Adapter* adapter) : base_(base) {
-  if (!adapter) return;
+void check_fits(const Adapter& adapter, const ModelFiles& base) {
   const std::string advice = "give the base model that the adapter was trained on: --base MODEL";
-  for (const AdapterModule& module : adapter->modules) {
+  for (const AdapterModule& module : adapter.modules) {
     std::string name = module.name + ".weight";
     if (std::find(base.names().begin(), base.names().end(), name) == base.names().end())
       throw base::Error({"the adapter has a module that the model does not have", base.path().string(), module.name,
@@ -28,8 +27,14 @@ MergedModel::MergedModel(const ModelFiles& base, const Adapter* adapter) : base_
       throw base::Error({"the adapter does not fit the model", base.path().string() + ": " + name,
                          fmt::format("{} -> {}", module.in, module.out),
                          fmt::format("{} -> {}", base.shape(name)[1], base.shape(name)[0]), advice});
-    modules_[name] = &module;
   }
+}
+
+MergedModel::MergedModel(const ModelFiles& base, const Adapter* adapter) : base_(base) {
+  if (!adapter) return;
+  check_plain(*adapter);
+  check_fits(*adapter, base);
+  for (const AdapterModule& module : adapter->modules) modules_[module.name + ".weight"] = &module;
 }
 
 void MergedModel::read_rows(const std::string& name, std::int64_t first, std::int64_t count,

@@ -11,12 +11,15 @@
 
 namespace lora {
 
+/// Throws Error when a module of the adapter is not in the base or has another size there.
+void check_fits(const Adapter& adapter, const ModelFiles& base);
+
 /// The tensors of `base`, those of the adapter's modules being W + scale * B A, in float32. No tensor is ever whole in
 /// memory, so that a model larger than the machine's memory can be merged. Thread-safe.
 class MergedModel {
  public:
-  /// `adapter` may be null: the base as it is. Both must outlive this object. Throws Error when a module of the adapter
-  /// is not in the base or has another size there.
+  /// `adapter` may be null: the base as it is. Both must outlive this object. Throws Error when the adapter does not
+  /// fit, or is not plain.
   MergedModel(const ModelFiles& base, const Adapter* adapter);
   const ModelFiles& base() const { return base_; }
   /// True for the tensors that the adapter changes.

@@ -28,7 +28,7 @@ std::string gguf_file_name(DType type) {
 }
 
 // As a word of a shell command.
-std::string quoted(const std::string& word) {
+std::string shell_word(const std::string& word) {
   if (word.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:+,=@%") == word.npos)
     return word;
   std::string result = "'";
@@ -44,11 +44,56 @@ std::string next_commands(const std::string& folder, const std::string& gguf, co
         "print(pipeline('text-generation', '{}')('The'))\"\n",
         folder);
   if (gguf.empty()) return text + "  llama.cpp, Ollama  " + again + " --format gguf\n";
-  text += fmt::format("  llama.cpp     llama-cli -m {}\n", quoted(gguf));
+  text += fmt::format("  llama.cpp     llama-cli -m {}\n", shell_word(gguf));
   text +=
       fmt::format("  Ollama        echo {} > Modelfile && ollama create my-model -f Modelfile && ollama run my-model\n",
-                  quoted("FROM " + gguf));
+                  shell_word("FROM " + gguf));
   return text;
+}
+
+struct Formats {
+  bool hf = false, gguf = false;
+  bool file = false;  // --output is the .gguf file, not a folder
+};
+
+Formats formats_of(const MergeOptions& options) {
+  Formats formats;
+  for (const std::string& format : options.format) {
+    if (format != "hf" && format != "gguf")
+      throw base::UsageError({"unknown format", "format", format, "hf or gguf", ""});
+    (format == "hf" ? formats.hf : formats.gguf) = true;
+  }
+  formats.file = is_gguf_name(options.output);
+  if (!formats.hf && !formats.gguf) (formats.file ? formats.gguf : formats.hf) = true;
+  if (formats.file && formats.hf)
+    throw base::UsageError({"the name of a GGUF file cannot hold a Hugging Face folder", "output", options.output,
+                            "a folder's name", "or give --format gguf alone"});
+  if (!formats.file && !options.output.empty()) check_folder_name(options.output);
+  return formats;
+}
+
+// "F16 (the base is Q4_1)": what a conversion of the type did not keep is said.
+std::string type_text(const ModelFiles& base, DType type) {
+  const DType stored = base.type("model.layers.0.self_attn.q_proj.weight");
+  return stored == type ? std::string(base::name_of(type))
+                        : fmt::format("{} (the base is {})", base::name_of(type), base::name_of(stored));
+}
+
+// An adapter saved with a tokenizer or a chat template other than the base's was perhaps trained with it.
+std::string own_tokenizer_note(const fs::path& adapter, const ModelFiles& base) {
+  std::vector<std::string> own;
+  for (const char* name : {"tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json",
+                           "added_tokens.json", "chat_template.jinja"}) {
+    const fs::path theirs = base.path() / name;
+    if (fs::exists(adapter / name) &&
+        (base.is_gguf() || !fs::exists(theirs) || base::read_file(theirs) != base::read_file(adapter / name)))
+      own.push_back(name);
+  }
+  if (own.empty()) return "";
+  return fmt::format(
+      "note: the result has the base's tokenizer and chat template; the adapter's folder has others ({}). "
+      "If it was trained with them, copy them over the result's\n",
+      base::join(own, ", "));
 }
 
 double seconds_since(std::chrono::steady_clock::time_point start) {
@@ -57,46 +102,56 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
 
 }  // namespace
 
+Adapter made_plain(Adapter adapter, const ModelFiles& base, int threads, base::Context& context) {
+  if (adapter.start == Start::kNothing) return adapter;
+  base::Progress progress(context.err, context.quiet, fmt::format("lora: start of {}", name_of(adapter.start)));
+  adapter = plain_adapter(std::move(adapter), base, threads, [&](double share) { progress.update(share, ""); });
+  progress.finish();
+  return adapter;
+}
+
 int run_merge(MergeOptions& options, base::Context& context) {
   auto start = std::chrono::steady_clock::now();
   const std::string& input = only_input(options.input, "one run or adapter: lora merge RUN");
-  bool hf = false, gguf = false;
-  for (const std::string& format : options.format) {
-    if (format != "hf" && format != "gguf")
-      throw base::UsageError({"unknown format", "format", format, "hf or gguf", ""});
-    (format == "hf" ? hf : gguf) = true;
-  }
-  if (!hf && !gguf) throw base::UsageError({"no format", "format", "", "hf or gguf", ""});
-
+  const Formats formats = formats_of(options);
   const fs::path adapter_path = adapter_folder(input);
-  const Adapter adapter = read_adapter(adapter_path);
-  const ModelFiles base(base_model_of(adapter_path, options.base, adapter.base_model));
-  const MergedModel model(base, &adapter);
-  const DType type = options.dtype == "auto" ? natural_type(base) : type_from_name(options.dtype);
-  const std::uint64_t bytes = (hf ? hf_bytes(base, type) : 0) + (gguf ? gguf_bytes(base, type) : 0);
-  if (hf && type == DType::kQ8_0)
-    throw base::UsageError({"a Hugging Face folder cannot hold this type", "dtype", "q8_0",
-                            "float32, bfloat16 or float16",
-                            gguf ? "run it twice, with --format hf and --format gguf" : "q8_0 needs --format gguf"});
+  Adapter adapter = read_adapter(adapter_path);
+  const ModelFiles base(base_model_of(adapter_path, options.base, "--base", adapter));
+  const bool keep_types = options.dtype == "auto";
+  const DType type = keep_types ? natural_type(base) : type_from_name(options.dtype);
+  if (formats.hf && type == DType::kQ8_0)
+    throw base::UsageError(
+        {"a Hugging Face folder cannot hold this type", "dtype", "q8_0", "float32, bfloat16 or float16",
+         formats.gguf ? "run it twice, with --format hf and --format gguf" : "q8_0 needs --format gguf"});
+  const std::uint64_t bytes =
+      (formats.hf ? hf_bytes(base, type, keep_types) : 0) + (formats.gguf ? gguf_bytes(base, type, keep_types) : 0);
 
   // A run holds adapter/, so both defaults are the folder merged/ beside the adapter.
-  const fs::path output = options.output.empty() ? adapter_path.parent_path() / "merged" : fs::path(options.output);
+  const fs::path output =
+      options.output.empty() ? adapter_path.parent_path() / "merged" : without_separator(options.output);
   base::check_outputs({output}, {adapter_path, base.path()});
   base::check_free_space(output, bytes);
-  prepare_folder(output, options.overwrite, context.run_yaml);
+  adapter = made_plain(std::move(adapter), base, options.threads, context);
+  const MergedModel model(base, &adapter);
+  if (formats.file) {
+    prepare_file(output, options.overwrite);
+  } else {
+    prepare_folder(output, options.overwrite, context.run_yaml);
+  }
   base::Progress progress(context.err, context.quiet, "lora: merging");
   double part = 0;
-  const double parts = (hf ? 1 : 0) + (gguf ? 1 : 0);
-  WriteOptions write{type, options.threads, [&](double share) {
-                       progress.update((part + share) / parts, base::human_bytes(static_cast<double>(bytes)));
-                     }};
+  const double parts = (formats.hf ? 1 : 0) + (formats.gguf ? 1 : 0);
+  WriteOptions write{
+      type, options.threads,
+      [&](double share) { progress.update((part + share) / parts, base::human_bytes(static_cast<double>(bytes))); },
+      keep_types};
   fs::path gguf_file;
-  if (gguf) {
-    gguf_file = output / gguf_file_name(type);
+  if (formats.gguf) {
+    gguf_file = formats.file ? output : output / gguf_file_name(type);
     write_gguf(model, gguf_file, write);
     part = 1;
   }
-  if (hf) write_hf_folder(model, output, write);
+  if (formats.hf) write_hf_folder(model, output, write);
   progress.finish();
 
   const double seconds = seconds_since(start);
@@ -108,16 +163,19 @@ int run_merge(MergeOptions& options, base::Context& context) {
                                      {"modules", adapter.modules.size()},
                                      {"bytes", bytes},
                                      {"seconds", seconds}};
-    result["hf"] = hf ? nlohmann::ordered_json(output.string()) : nullptr;
-    result["gguf"] = gguf ? nlohmann::ordered_json(gguf_file.string()) : nullptr;
+    result["hf"] = formats.hf ? nlohmann::ordered_json(output.string()) : nullptr;
+    result["gguf"] = formats.gguf ? nlohmann::ordered_json(gguf_file.string()) : nullptr;
     context.out << result.dump() << "\n";
   }
   if (!context.quiet) {
-    fmt::print(context.err, "merged {} modules of {} into {} as {}: {} in {}\n{}", adapter.modules.size(),
-               adapter_path.string(), base.path().string(), base::name_of(type),
+    fmt::print(context.err, "merged {} modules of {} into {} as {}: {} in {}\n{}{}", adapter.modules.size(),
+               adapter_path.string(), base.path().string(), type_text(base, type),
                base::human_bytes(static_cast<double>(bytes)), base::human_seconds(seconds),
-               next_commands(hf ? output.string() : "", gguf_file.string(),
-                             "lora merge " + quoted(input) + " --output " + quoted(output.string() + "-gguf")));
+               own_tokenizer_note(adapter_path, base),
+               next_commands(formats.hf ? output.string() : "", gguf_file.string(),
+                             "lora merge " + shell_word(input) +
+                                 (options.base.empty() ? "" : " --base " + shell_word(options.base)) + " --output " +
+                                 shell_word(output.string() + "-gguf")));
   }
   return 0;
 }
@@ -126,10 +184,12 @@ int run_convert(ConvertOptions& options, base::Context& context) {
   auto start = std::chrono::steady_clock::now();
   const ModelFiles base(only_input(options.input, "one model: lora convert MODEL --output OUT"));
   const MergedModel model(base, nullptr);
-  const fs::path output = options.output;
-  const bool gguf = output.extension() == ".gguf";
-  const DType type = options.dtype == "auto" ? natural_type(base) : type_from_name(options.dtype);
-  const std::uint64_t bytes = gguf ? gguf_bytes(base, type) : hf_bytes(base, type);
+  const fs::path output = without_separator(options.output);
+  const bool gguf = is_gguf_name(output);
+  if (!gguf) check_folder_name(output);
+  const bool keep_types = options.dtype == "auto";
+  const DType type = keep_types ? natural_type(base) : type_from_name(options.dtype);
+  const std::uint64_t bytes = gguf ? gguf_bytes(base, type, keep_types) : hf_bytes(base, type, keep_types);
   if (!gguf && type == DType::kQ8_0)
     throw base::UsageError({"a Hugging Face folder cannot hold this type", "dtype", "q8_0",
                             "float32, bfloat16 or float16", "q8_0 needs an --output that ends in .gguf"});
@@ -137,7 +197,8 @@ int run_convert(ConvertOptions& options, base::Context& context) {
   base::check_outputs({output}, {base.path()});
   base::Progress progress(context.err, context.quiet, "lora: converting");
   WriteOptions write{type, options.threads,
-                     [&](double share) { progress.update(share, base::human_bytes(static_cast<double>(bytes))); }};
+                     [&](double share) { progress.update(share, base::human_bytes(static_cast<double>(bytes))); },
+                     keep_types};
   if (gguf) {
     prepare_file(output, options.overwrite);
     write_gguf(model, output, write);
@@ -158,7 +219,7 @@ int run_convert(ConvertOptions& options, base::Context& context) {
   }
   if (!context.quiet)
     fmt::print(context.err, "converted {} to {} as {}: {} in {}\n", base.path().string(), output.string(),
-               base::name_of(type), base::human_bytes(static_cast<double>(bytes)), base::human_seconds(seconds));
+               type_text(base, type), base::human_bytes(static_cast<double>(bytes)), base::human_seconds(seconds));
   return 0;
 }
 

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cmath>
 #include <cstdlib>
 #include <nlohmann/json.hpp>
@@ -179,6 +180,26 @@ std::vector<float> rope_factors(const ModelConfig& config, const RopeScaling& sc
   return factors;
 }
 
+std::string unquantised_name(const std::string& model) {
+  std::string name = model;
+  for (bool again = true; again;) {
+    again = false;
+    for (const char* ending :
+         {"-bnb-4bit", "-bnb-8bit", "-unsloth", "-bnb",  "-4bit", "-8bit", "-int4",        "-int8",
+          "-w4a16",    "-w8a8",     "-w8a16",   "-gptq", "-awq",  "-fp8",  "-fp8-dynamic", "-dynamic",
+          "-hqq",      "-eetq",     "-aqlm",    "-exl2", "-nf4",  "-fp4",  "-nvfp4",       "-mxfp4"}) {
+      const std::size_t length = std::char_traits<char>::length(ending);
+      if (name.size() <= length ||
+          !std::equal(ending, ending + length, name.end() - static_cast<std::ptrdiff_t>(length),
+                      [](char left, char right) { return left == std::tolower(right); }))
+        continue;
+      name.resize(name.size() - length);
+      again = true;
+    }
+  }
+  return name;
+}
+
 ModelConfig config_from_json(const std::string& config_json, const std::string& file) {
   json object = json::parse(config_json, nullptr, false);
   if (!object.is_object()) throw base::Error({"config.json is not a JSON object", file, "", "", ""});
@@ -188,9 +209,15 @@ ModelConfig config_from_json(const std::string& config_json, const std::string& 
   bool is_mistral = config.architecture == "mistral";
   if (config.architecture != "llama" && !is_mistral)
     fields.wrong("model_type", "\"llama\" or \"mistral\"", "models of other families are not supported");
-  if (fields.has("quantization_config"))
-    fields.wrong("quantization_config", "none: weights in float32, bfloat16 or float16",
-                 "take the model as it was before quantisation, or a GGUF of it");
+  for (const char* key : {"quantization_config", "compression_config"})
+    if (fields.has(key))
+      fields.wrong(key, "none: weights in float32, bfloat16 or float16",
+                   "give the model that this quantised copy was made from, or a GGUF of it, with --base (finetune: "
+                   "--model)");
+  // transformers may run that code instead of its own Llama.
+  if (fields.has("auto_map") && object["auto_map"].contains("AutoModelForCausalLM"))
+    fields.wrong("auto_map", "no code of its own for AutoModelForCausalLM",
+                 "if transformers gives the right answers without trust_remote_code, remove the key from config.json");
   config.vocab_size = fields.size("vocab_size", 32000);
   config.hidden_size = fields.size("hidden_size");
   config.intermediate_size = fields.size("intermediate_size");

@@ -36,6 +36,10 @@ ModelConfig config_from_gguf(const base::GgufReader& file);
 /// A config.json that transformers 4 and 5 both read; `dtype` is "float32", "bfloat16" or "float16".
 std::string config_to_json(const ModelConfig& config, const std::string& dtype);
 
+/// The hub name without the ending that says how it was quantised: "org/llama-3-8b" of "org/llama-3-8b-bnb-4bit". The
+/// name itself when it has none.
+std::string unquantised_name(const std::string& model);
+
 /// llama3 rope as GGUF stores it (rope_freqs.weight): by how much the wave of each pair of dimensions is stretched,
 /// [head_dim / 2]. Formula: transformers' modeling_rope_utils.
 std::vector<float> rope_factors(const ModelConfig& config, const RopeScaling& scaling);

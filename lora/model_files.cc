@@ -40,6 +40,29 @@ fs::path hub_cache() {
   return (cache.empty() ? fs::path(environment("HOME")) / ".cache" : fs::path(cache)) / "huggingface" / "hub";
 }
 
+// The folder or file that `model` means; an error that says what to do where there is none.
+fs::path locate(const std::string& model) {
+  if (fs::path found = find_model(model); !found.empty()) return found;
+  if (!is_hub_name(model))
+    throw base::Error({"no such model", model, "", "a Hugging Face folder, a .gguf file or a name like org/model", ""});
+  const std::string plain = unquantised_name(model);
+  throw base::Error(
+      {fmt::format("no such path, and not in the Hugging Face cache {}", hub_cache().string()), model, "", "",
+       plain == model
+           ? "download it: hf download " + model + "   (pip install huggingface_hub)"
+           : fmt::format(
+                 "by its name it is a quantised copy, whose weights cannot be used here; give the model that it "
+                 "was made from with --base (finetune: --model), perhaps {}",
+                 plain)});
+}
+
+// Old Llama checkpoints carry the rotary table; it follows from the config.
+bool is_ignored(std::string_view name) { return name.ends_with(".rotary_emb.inv_freq"); }
+
+std::string text_of(const Shape& shape) { return fmt::format("[{}]", fmt::join(shape, ", ")); }
+
+}  // namespace
+
 bool is_hub_name(const std::string& model) {
   std::vector<std::string> parts = base::split(model, '/');
   return parts.size() == 2 && std::all_of(parts.begin(), parts.end(), [](const std::string& part) {
@@ -49,29 +72,17 @@ bool is_hub_name(const std::string& model) {
          });
 }
 
-// The folder or file that `model` means.
-fs::path locate(const std::string& model) {
+fs::path find_model(const std::string& model) {
   std::error_code ignored;
   if (fs::exists(model, ignored)) return model;
-  if (!is_hub_name(model))
-    throw base::Error({"no such model", model, "", "a Hugging Face folder, a .gguf file or a name like org/model", ""});
+  if (!is_hub_name(model)) return "";
   fs::path repository =
       hub_cache() / ("models--" + model.substr(0, model.find('/')) + "--" + model.substr(model.find('/') + 1));
   fs::path reference = repository / "refs" / "main";
-  if (fs::exists(reference, ignored)) {
-    fs::path folder = repository / "snapshots" / base::trim(base::read_file(reference));
-    if (fs::exists(folder / "config.json", ignored)) return folder;
-  }
-  throw base::Error({fmt::format("no such path, and not in the Hugging Face cache {}", hub_cache().string()), model, "",
-                     "", "download it: hf download " + model + "   (pip install huggingface_hub)"});
+  if (!fs::exists(reference, ignored)) return "";
+  fs::path folder = repository / "snapshots" / base::trim(base::read_file(reference));
+  return fs::exists(folder / "config.json", ignored) ? folder : "";
 }
-
-// Old Llama checkpoints carry the rotary table; it follows from the config.
-bool is_ignored(std::string_view name) { return name.ends_with(".rotary_emb.inv_freq"); }
-
-std::string text_of(const Shape& shape) { return fmt::format("[{}]", fmt::join(shape, ", ")); }
-
-}  // namespace
 
 std::vector<std::pair<std::string, Shape>> expected_tensors(const ModelConfig& config) {
   std::vector<std::pair<std::string, Shape>> tensors;

@@ -15,9 +15,16 @@
 
 namespace lora {
 
-/// Opens a Hugging Face folder or a .gguf file; a hub name ("org/name") is looked up in the local Hugging Face cache
-/// (HF_HUB_CACHE, HF_HOME, ~/.cache/huggingface/hub). Throws base::Error naming the download command when it is not
-/// there. Checks that exactly the expected tensors with the expected shapes are present.
+/// The folder or file that a model's name means on this machine: the path itself, or the snapshot of a hub name
+/// ("org/name") in the local Hugging Face cache (HF_HUB_CACHE, HF_HOME, ~/.cache/huggingface/hub). "" when neither is
+/// there.
+std::filesystem::path find_model(const std::string& model);
+/// True for "org/name", whether or not it exists.
+bool is_hub_name(const std::string& model);
+
+/// Opens a Hugging Face folder or a .gguf file; a hub name is looked up by find_model. Throws base::Error naming
+/// the download command when it is not there. Checks that exactly the expected tensors with the expected shapes are
+/// present.
 class ModelFiles {
  public:
   explicit ModelFiles(const std::string& model);

@@ -29,11 +29,12 @@ constexpr float kLargestHalf = 65504;
 struct Target {
   bool gguf;
   DType type;
-  // The type in which a tensor of this shape is stored.
-  DType of(const Shape& shape) const {
-    if (!gguf) return type;
-    if (shape.size() == 1) return DType::kF32;
-    return type == DType::kQ8_0 && shape.back() % 32 != 0 ? DType::kF16 : type;
+  bool keep_types;
+  // The type in which a tensor of the base is written.
+  DType of(const base::TensorView& tensor) const {
+    if (gguf && tensor.shape.size() == 1) return DType::kF32;
+    if (keep_types) return natural_type(tensor.type);
+    return type == DType::kQ8_0 && tensor.shape.back() % 32 != 0 ? DType::kF16 : type;
   }
 };
 
@@ -68,7 +69,7 @@ std::vector<Chunk> chunks_of(const ModelFiles& model) {
 Piece convert(const MergedModel& model, const Target& target, const Chunk& chunk) {
   const ModelFiles& base = model.base();
   const base::TensorView& stored = base.view(*chunk.name);
-  DType type = target.of(stored.shape);
+  DType type = target.of(stored);
   std::int64_t heads = rope_heads(base.config(), *chunk.name);
   std::int64_t columns = stored.shape.size() == 1 ? 1 : stored.shape[1];
   // Bytes that stay the same are copied; a second rounding of quantised blocks would lose a little.
@@ -115,8 +116,8 @@ void stream(const MergedModel& model, const Target& target, const WriteOptions& 
 std::uint64_t bytes_of(const ModelFiles& model, const Target& target) {
   std::uint64_t bytes = 0;
   for (const std::string& name : model.names()) {
-    Shape shape = model.shape(name);
-    bytes += base::byte_size(target.of(shape), shape);
+    const base::TensorView& tensor = model.view(name);
+    bytes += base::byte_size(target.of(tensor), tensor.shape);
   }
   return bytes;
 }
@@ -154,14 +155,36 @@ std::string generation_config_text(const ModelConfig& config) {
   return generation.dump(2) + "\n";
 }
 
+// Files beside a model's weights that are not copied: weights in any format and what describes them, files that are
+// written anew, and what only belongs to that download.
+bool is_copied(const fs::path& file) {
+  const std::string name = file.filename().string();
+  if (name.starts_with(".") || name == "config.json" || name == "generation_config.json" || name == "run.yaml" ||
+      name == "README.md" || name.ends_with(".index.json"))
+    return false;
+  for (const char* ending :
+       {".safetensors", ".bin", ".pt", ".pth", ".h5", ".msgpack", ".gguf", ".ggml", ".onnx", ".ot", ".part", ".py"})
+    if (name.ends_with(ending)) return false;
+  return true;
+}
+
+// The tokenizer's files, chat templates, licences: all that lies beside the weights. Text only, so a limit on the size
+// keeps an unknown format of weights out.
+void copy_other_files(const fs::path& from, const fs::path& to) {
+  constexpr std::uintmax_t kMost = std::uintmax_t{256} << 20;
+  for (const auto& entry : fs::directory_iterator(from))
+    if (entry.is_regular_file() && is_copied(entry.path()) && entry.file_size() <= kMost)
+      base::write_file(to / entry.path().filename(), base::read_file(entry.path()));
+  const fs::path templates = from / "additional_chat_templates";
+  if (!fs::is_directory(templates)) return;
+  fs::create_directories(to / templates.filename());
+  for (const auto& entry : fs::directory_iterator(templates))
+    if (entry.is_regular_file())
+      base::write_file(to / templates.filename() / entry.path().filename(), base::read_file(entry.path()));
+}
+
 void write_tokenizer(const ModelFiles& model, const fs::path& folder) {
-  if (!model.is_gguf()) {
-    for (const char* name :
-         {"tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
-          "vocab.json", "merges.txt", "chat_template.jinja", "chat_template.json"})
-      if (fs::exists(model.path() / name)) base::write_file(folder / name, base::read_file(model.path() / name));
-    return;
-  }
+  if (!model.is_gguf()) return copy_other_files(model.path(), folder);
   // Ids are the same however the JSON is laid out; a compact vocabulary of 50,000 lines is a third smaller.
   base::write_file(folder / "tokenizer.json", tokenizer::tokenizer_json_from_gguf(*model.gguf()).dump() + "\n");
   nlohmann::json config = tokenizer::tokenizer_config_json_from_gguf(*model.gguf());
@@ -174,8 +197,12 @@ void write_tokenizer(const ModelFiles& model, const fs::path& folder) {
 
 }  // namespace
 
-std::uint64_t hf_bytes(const ModelFiles& model, DType type) { return bytes_of(model, {false, type}); }
-std::uint64_t gguf_bytes(const ModelFiles& model, DType type) { return bytes_of(model, {true, type}); }
+std::uint64_t hf_bytes(const ModelFiles& model, DType type, bool keep_types) {
+  return bytes_of(model, {false, type, keep_types});
+}
+std::uint64_t gguf_bytes(const ModelFiles& model, DType type, bool keep_types) {
+  return bytes_of(model, {true, type, keep_types});
+}
 
 void write_hf_folder(const MergedModel& model, const fs::path& folder, const WriteOptions& options) {
   const ModelFiles& base = model.base();
@@ -186,9 +213,10 @@ void write_hf_folder(const MergedModel& model, const fs::path& folder, const Wri
                                                           ? base::read_file(generation)
                                                           : generation_config_text(base.config()));
   std::vector<base::SafetensorsWriter::Entry> entries;
-  for (const std::string& name : base.names()) entries.push_back({name, options.type, base.shape(name)});
+  const Target target{false, options.type, options.keep_types};
+  for (const std::string& name : base.names()) entries.push_back({name, target.of(base.view(name)), base.shape(name)});
   base::SafetensorsWriter writer(folder / "model.safetensors", std::move(entries));
-  stream(model, {false, options.type}, options,
+  stream(model, target, options,
          [&](const std::string& name, const std::vector<std::byte>& bytes) { writer.write_part(name, bytes); });
   writer.commit();
   base::write_file(folder / "config.json", config);
@@ -196,7 +224,7 @@ void write_hf_folder(const MergedModel& model, const fs::path& folder, const Wri
 
 void write_gguf(const MergedModel& model, const fs::path& file, const WriteOptions& options) {
   const ModelFiles& base = model.base();
-  Target target{true, options.type};
+  const Target target{true, options.type, options.keep_types};
   std::vector<base::GgufWriter::Entry> entries;
   std::vector<std::byte> factors;
   constexpr const char* kFactors = "rope_freqs.weight";
@@ -210,7 +238,7 @@ void write_gguf(const MergedModel& model, const fs::path& file, const WriteOptio
     entries.push_back({kFactors, DType::kF32, {base.config().head_dim / 2}});
   }
   for (const std::string& name : base.names())
-    entries.push_back({gguf_name(name), target.of(base.shape(name)), base.shape(name)});
+    entries.push_back({gguf_name(name), target.of(base.view(name)), base.shape(name)});
   base::GgufWriter writer(file, gguf_metadata(base, options.type), std::move(entries));
   if (!factors.empty()) writer.write(kFactors, factors);
   stream(model, target, options, [&](const std::string& name, const std::vector<std::byte>& bytes) {
@@ -229,9 +257,13 @@ DType type_from_name(const std::string& name) {
   throw base::UsageError({"unknown type", "dtype", name, "float32, bfloat16, float16 or q8_0", ""});
 }
 
+DType natural_type(DType stored) {
+  if (stored == DType::kF64) return DType::kF32;
+  return stored == DType::kF32 || stored == DType::kBF16 ? stored : DType::kF16;
+}
+
 DType natural_type(const ModelFiles& model) {
-  DType type = model.type("model.layers.0.self_attn.q_proj.weight");
-  return type == DType::kF32 || type == DType::kBF16 ? type : DType::kF16;
+  return natural_type(model.type("model.layers.0.self_attn.q_proj.weight"));
 }
 
 }  // namespace lora

@@ -16,11 +16,12 @@ struct WriteOptions {
   base::DType type = base::DType::kF32;  ///< of the matrices
   int threads = 0;                       ///< 0: all there are
   std::function<void(double)> progress;
+  bool keep_types = false;  ///< matrices and vectors keep the type they have in the base where it is `natural`
 };
 
 /// Bytes of the weights when written in this form, for a look at the free disk space.
-std::uint64_t hf_bytes(const ModelFiles& model, base::DType type);
-std::uint64_t gguf_bytes(const ModelFiles& model, base::DType type);
+std::uint64_t hf_bytes(const ModelFiles& model, base::DType type, bool keep_types = false);
+std::uint64_t gguf_bytes(const ModelFiles& model, base::DType type, bool keep_types = false);
 
 /// Writes model.safetensors, generation_config.json, the tokenizer's files and config.json into `folder`, which must
 /// exist. config.json comes last: a folder without it is not a model, so a run that is cut off leaves none. `type` is
@@ -34,7 +35,9 @@ void write_gguf(const MergedModel& model, const std::filesystem::path& file, con
 
 /// "float32", "bfloat16", "float16" or "q8_0" (also "f32", "bf16", "f16") as a type. Throws UsageError.
 base::DType type_from_name(const std::string& name);
-/// The type that keeps what the base holds: its own, or F16 of a quantised base.
+/// The type that keeps what a tensor holds: its own, F32 of F64, F16 of a quantised one.
+base::DType natural_type(base::DType stored);
+/// That of the matrices of a model, told by its first.
 base::DType natural_type(const ModelFiles& model);
 
 }  // namespace lora

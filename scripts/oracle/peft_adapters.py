@@ -1,18 +1,21 @@
 #!/usr/bin/env python3
 """Golden files for lora/: a tiny random Llama, adapters as PEFT saves them, and the weights PEFT merges.
 
-    build/venv/bin/python scripts/oracle/peft_adapters.py
+    build/venv/bin/python scripts/oracle/peft_adapters.py [CASE ...]      without a case: all, and the base
 
 tests/golden/lora/base/                 config.json, model.safetensors and a small tokenizer as transformers saves them
 tests/golden/lora/{plain,rslora,pattern}/  adapter_config.json, adapter_model.safetensors as PEFT saves them, and
                                         merged.safetensors: every weight of merge_and_unload() that changed
+tests/golden/lora/{pissa,olora}/        the same of adapters whose initialisation changed the base: saved after a change of A
+                                        and B, then loaded with PeftModel.from_pretrained on the unchanged base
 """
 import shutil
+import sys
 from importlib.metadata import version
 from pathlib import Path
 
 import torch
-from peft import LoraConfig, get_peft_model
+from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import save_file
 
 from tiny_model import fill_adapter, llama, tokenizer
@@ -26,17 +29,38 @@ CASES = {
     "pattern": dict(r=4, lora_alpha=6, target_modules=ALL,
                     rank_pattern={"layers.0.self_attn.q_proj": 2, r".*\.1\.mlp\.(up|gate)_proj": 6, "down_proj": 3},
                     alpha_pattern={r"self_attn\..*": 5, "layers.1.mlp.down_proj": 11}),
+    "pissa": dict(r=4, lora_alpha=6, target_modules=["q_proj", "k_proj", "down_proj"], init_lora_weights="pissa",
+                  rank_pattern={"down_proj": 3}),
+    "olora": dict(r=3, lora_alpha=5, target_modules=["v_proj", "up_proj"], init_lora_weights="olora", use_rslora=True),
 }
+CHANGE_THE_BASE = ("pissa", "olora")
+
+
+def trained(adapted):
+    """Moves A and B away from their start, as training would."""
+    torch.manual_seed(3)
+    with torch.no_grad():
+        for name, parameter in adapted.named_parameters():
+            if "lora_" in name:
+                parameter.add_(torch.randn_like(parameter) * 0.05)
+    return adapted
 
 
 def main():
-    shutil.rmtree(GOLDEN, ignore_errors=True)
-    llama(257).save_pretrained(GOLDEN / "base")
-    tokenizer(257, whole_alphabet=False).save_pretrained(GOLDEN / "base")
+    cases = sys.argv[1:]
+    if not cases:
+        shutil.rmtree(GOLDEN, ignore_errors=True)
+        llama(257).save_pretrained(GOLDEN / "base")
+        tokenizer(257, whole_alphabet=False).save_pretrained(GOLDEN / "base")
     for name, options in CASES.items():
-        adapted = fill_adapter(get_peft_model(llama(257), LoraConfig(task_type="CAUSAL_LM", **options)))
+        if cases and name not in cases:
+            continue
+        change = trained if name in CHANGE_THE_BASE else fill_adapter
+        adapted = change(get_peft_model(llama(257), LoraConfig(task_type="CAUSAL_LM", **options)))
         adapted.peft_config["default"].base_model_name_or_path = "base"
         adapted.save_pretrained(GOLDEN / name)
+        if name in CHANGE_THE_BASE:
+            adapted = PeftModel.from_pretrained(llama(257), GOLDEN / name)
         before = llama(257).state_dict()
         merged = {key: value.contiguous() for key, value in adapted.merge_and_unload().state_dict().items()
                   if not torch.equal(value, before[key])}

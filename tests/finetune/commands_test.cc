@@ -16,6 +16,8 @@
 #include "finetune/generate.h"
 #include "finetune/load.h"
 #include "finetune/verify.h"
+#include "lora/merge.h"
+#include "lora/write_model.h"
 #include "tests/finetune/tiny_llama.h"
 #include "tests/temporary_folder.h"
 
@@ -59,6 +61,24 @@ class Commands : public testing::Test {
   TemporaryFolder temporary_;
   fs::path folder_ = temporary_.path();
 };
+
+// The adapters whose start is taken out of the base give the logits of the merged model, which is PEFT's (lora's
+// tests).
+TEST_F(Commands, AnAdapterWithAStartComputesAsMerged) {
+  const std::string golden = HORNBOOK_SOURCE_DIR "/tests/golden/lora/";
+  const std::string text = file("text.txt", "A hornbook was a page of letters, and two pence paid for one.");
+  const lora::ModelFiles base(golden + "base");
+  for (const std::string name : {"pissa", "olora"}) {
+    const lora::Adapter adapter = finetune::load_adapter(golden + name, base, 1);
+    fs::create_directories(folder_ / name);
+    lora::write_hf_folder(lora::MergedModel(base, &adapter), folder_ / name, {base::DType::kF32, 1, {}});
+    const std::vector<std::string> words = {golden + "base", (folder_ / name).string(), "--text", text};
+    EXPECT_EQ(run(finetune::verify_command(), words).code, 1) << name;  // the base alone is another model
+    std::vector<std::string> with = words;
+    with.insert(with.end(), {"--adapter", golden + name});
+    EXPECT_EQ(run(finetune::verify_command(), with).code, 0) << name;
+  }
+}
 
 TEST_F(Commands, GenerateGivesTheGreedyTokensOfTransformers) {
   auto golden = nlohmann::json::parse(base::read_file(HORNBOOK_SOURCE_DIR "/tests/golden/finetune/smollm2.json"));

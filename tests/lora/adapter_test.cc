@@ -134,14 +134,31 @@ TEST_F(AdapterFolder, NamesModulesInFullWhereLayersDiffer) {
 
 TEST_F(AdapterFolder, RefusesWhatIsNotComputedExactly) {
   EXPECT_EQ(error_with("use_dora", false), "no error");
-  EXPECT_EQ(error_with("a_key_of_tomorrow", 3), "no error");
+  // A key that is not known may change what is computed: only an unused one passes.
+  for (const nlohmann::json& unused :
+       {nlohmann::json(), nlohmann::json(false), nlohmann::json(""), nlohmann::json::array(), nlohmann::json::object()})
+    EXPECT_EQ(error_with("a_key_of_tomorrow", unused), "no error") << unused;
+  for (const nlohmann::json& used : {nlohmann::json(3), nlohmann::json(true), nlohmann::json("x"), nlohmann::json({1})})
+    EXPECT_THAT(error_with("a_key_of_tomorrow", used), HasSubstr("\"a_key_of_tomorrow\"")) << used;
   const std::map<std::string, std::string> unsupported = {{"use_dora", "true"},
                                                           {"modules_to_save", R"(["lm_head"])"},
                                                           {"bias", R"("all")"},
                                                           {"lora_bias", "true"},
                                                           {"fan_in_fan_out", "true"},
                                                           {"layer_replication", "[[0,1]]"},
-                                                          {"trainable_token_indices", "[1,2]"}};
+                                                          {"trainable_token_indices", "[1,2]"},
+                                                          {"use_qalora", "true"},
+                                                          {"use_bdlora", R"({"nblocks":2})"},
+                                                          {"enable_lora", "[true,false]"},
+                                                          {"target_parameters", R"(["w"])"},
+                                                          {"alora_invocation_tokens", "[7]"},
+                                                          {"arrow_config", R"({"top_k":2})"},
+                                                          {"megatron_config", R"({"a":1})"},
+                                                          {"velora_config", R"({"num_groups":4})"},
+                                                          {"monteclora_config", R"({"num_samples":2})"},
+                                                          {"kasa_config", R"({"a":1})"},
+                                                          {"task_type", R"("SEQ_CLS")"},
+                                                          {"init_lora_weights", R"("pissa_niter_4")"}};
   for (const auto& [key, value] : unsupported)
     EXPECT_THAT(error_with(key, nlohmann::json::parse(value)), HasSubstr(key)) << key;
   EXPECT_THAT(error_with("peft_type", "IA3"), HasSubstr("not a LoRA adapter"));
@@ -153,6 +170,56 @@ TEST_F(AdapterFolder, RefusesWhatIsNotComputedExactly) {
   EXPECT_THAT(error_with("rank_pattern", {{"(?=q)", 3}}), HasSubstr("rank_pattern"));
   EXPECT_THAT(error_with("alpha_pattern", {{"q_proj", "3"}}), HasSubstr("alpha_pattern"));
   EXPECT_THAT(error_with("alpha_pattern", 3), HasSubstr("alpha_pattern"));
+}
+
+TEST_F(AdapterFolder, TakesWhatSaysNothingAboutTheWeights) {
+  for (const auto& [key, value] : std::map<std::string, std::string>{{"peft_version", R"("0.99")"},
+                                                                     {"eva_config", R"({"rho":2})"},
+                                                                     {"lora_ga_config", R"({"scale":"unit"})"},
+                                                                     {"loftq_config", R"({"loftq_bits":4})"},
+                                                                     {"auto_mapping", R"({"unsloth_fixed":true})"},
+                                                                     {"ensure_weight_tying", "true"},
+                                                                     {"lorap_emb_lr", "1e-06"},
+                                                                     {"qalora_group_size", "32"},
+                                                                     {"use_rslora", "null"},
+                                                                     {"target_modules", R"("all-linear")"},
+                                                                     {"target_modules", R"("^(?!vision).*_proj$")"}})
+    EXPECT_EQ(error_with(key, nlohmann::json::parse(value)), "no error") << key;
+}
+
+// As LoraLayer.update_layer of PEFT: what leaves the base alone is taken, what changes it by data is refused.
+TEST_F(AdapterFolder, KnowsEveryInitialisation) {
+  for (const char* value : {"true", "false", "null", R"("gaussian")", R"("Gaussian")", R"("eva")", R"("orthogonal")",
+                            R"("mica")", R"("pissa")", R"("olora")", R"("OLoRA")"})
+    EXPECT_EQ(error_with("init_lora_weights", nlohmann::json::parse(value)), "no error") << value;
+  for (const char* name : {"pissa_niter_16", "pissa_of_tomorrow", "corda", "loftq", "lora_ga", "something"})
+    EXPECT_THAT(error_with("init_lora_weights", name), testing::AllOf(HasSubstr(name), HasSubstr("was trained")))
+        << name;
+  EXPECT_THAT(error_with("init_lora_weights", 1), HasSubstr("init_lora_weights"));
+}
+
+TEST_F(AdapterFolder, RefusesTensorsThatTheConfigLeavesOut) {
+  EXPECT_THAT(error_with("target_modules", {"q_proj", "v_proj"}), HasSubstr("target_modules"));
+  EXPECT_THAT(error_with("target_modules", R"(.*\.q_proj)"), HasSubstr("target_modules"));
+  EXPECT_THAT(error_with("exclude_modules", {"down_proj"}), HasSubstr("exclude_modules"));
+  EXPECT_THAT(error_with("layers_to_transform", 0), HasSubstr("layers_to_transform"));
+  EXPECT_EQ(error_with("layers_to_transform", {0, 1}), "no error");
+  auto targets =
+      nlohmann::json::parse(base::read_file(fs::path(kGolden) / "plain/adapter_config.json"))["target_modules"];
+  targets.push_back("c_attn");  // of another architecture
+  EXPECT_EQ(error_with("target_modules", targets), "no error");
+  targets.push_back("lm_head");
+  EXPECT_THAT(error_with("target_modules", targets), HasSubstr("has no tensor"));
+  EXPECT_THAT(error_with("base_model_name_or_path", 5), HasSubstr("base_model_name_or_path"));
+  EXPECT_THAT(error_with("use_rslora", "yes"), HasSubstr("use_rslora"));
+}
+
+TEST_F(AdapterFolder, CarriesTheRevision) {
+  error_with("revision", "abc123");
+  Adapter adapter = lora::read_adapter(folder_);
+  EXPECT_EQ(adapter.revision, "abc123");
+  lora::write_adapter(adapter, folder_ / "again");
+  EXPECT_EQ(lora::read_adapter(folder_ / "again").revision, "abc123");
 }
 
 TEST_F(AdapterFolder, RefusesUnknownTensors) {
@@ -175,6 +242,8 @@ TEST_F(AdapterFolder, RefusesUnknownTensors) {
   EXPECT_THAT(with({{module + ".lora_A.weight", DType::kF32, {16}}}), HasSubstr("wrong shape"));
   EXPECT_THAT(with({{module + ".lora_A.weight", DType::kI32, {2, 8}}}), HasSubstr("integer type"));
   EXPECT_THAT(with({{module + ".lora_magnitude_vector", DType::kF32, {8}}}), HasSubstr("unknown tensor"));
+  EXPECT_THAT(with({{module + ".lora_A.default.weight", DType::kF32, {2, 8}}}), HasSubstr("the adapter's name"));
+  EXPECT_THAT(with({{"base_model.model.model.embed_tokens.weight", DType::kF32, {2, 8}}}), HasSubstr("resized"));
   EXPECT_THAT(with({{"model.layers.0.self_attn.q_proj.lora_A.weight", DType::kF32, {2, 8}}}),
               HasSubstr("unknown tensor"));
   for (const char* name : {"base_model.model.lm_head", "base_model.model.model.layers.0.self_attn",

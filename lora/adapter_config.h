@@ -1,0 +1,36 @@
+// adapter_config.json of PEFT: one table says of every key whether it is computed, harmless or refused.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <vector>
+
+namespace lora {
+
+/// What an adapter's initialisation did to the base model. PiSSA and OLoRA take scale * B0 A0, a part of each weight,
+/// out of the base, and the adapter's matrices are right against what is left (see lora/start.h).
+enum class Start { kNothing, kPissa, kOlora };
+std::string_view name_of(Start start);  ///< "", "pissa", "olora"
+
+struct AdapterConfig {
+  std::string base_model;  ///< base_model_name_or_path; "" when null
+  std::string revision;    ///< the commit or branch of the base on the hub; "" when null or "main"
+  std::int64_t rank = 8;
+  double alpha = 8, dropout = 0;
+  bool rslora = false;
+  Start start = Start::kNothing;
+  /// A number of the config for a module, rank_pattern and alpha_pattern considered as PEFT's get_pattern_key does: the
+  /// first key in file order that matches the end of the module's name decides.
+  std::function<double(const std::string&module)> rank_of, alpha_of;
+  /// "" when PEFT would attach an adapter to this module; else the key of the config that says no.
+  std::function<std::string(const std::string& module)> excluded_by;
+  std::vector<std::string> targets;  ///< target_modules where it is a list
+};
+
+/// Reads `folder`/adapter_config.json. Throws base::Error naming a key that changes what the adapter computes and that
+/// we do not compute, or that is not known at all; such a key may stand there with null, false or something empty.
+AdapterConfig read_adapter_config(const std::filesystem::path& folder);
+
+}  // namespace lora

@@ -1,0 +1,111 @@
+#include "lora/start.h"
+
+#include <fmt/format.h>
+
+#include <Eigen/Eigenvalues>
+#include <Eigen/QR>
+#include <atomic>
+#include <cmath>
+
+#include "base/error.h"
+#include "base/parallel.h"
+#include "base/pipeline.h"
+#include "lora/merge.h"
+
+namespace lora {
+namespace {
+
+using Eigen::MatrixXd;
+using RowMajor = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+
+// scale * B A is the part of the weight that was taken out.
+struct Factors {
+  MatrixXd b, a;
+};
+
+[[noreturn]] void not_unique(const std::string& name, Start start, const std::string& why) {
+  throw base::Error({fmt::format("the start of the {} adapter cannot be computed again: {}", name_of(start), why), name,
+                     "", "",
+                     "where it was trained, save it as a plain LoRA: model.save_pretrained(FOLDER, "
+                     "path_initial_model_for_weight_conversion=START)"});
+}
+
+// The part of the `rank` largest singular values: U U' W, U being the first left singular vectors. They are the
+// eigenvectors of W W', in double so that squaring costs nothing that float32 would show. Of a wide matrix this is the
+// smaller side; a tall one is turned.
+Factors pissa_start(const MatrixXd& weight, std::int64_t rank, double scale, const std::string& name) {
+  const bool turned = weight.rows() > weight.cols();
+  const Eigen::SelfAdjointEigenSolver<MatrixXd> solver(turned ? MatrixXd(weight.transpose() * weight)
+                                                              : MatrixXd(weight * weight.transpose()));
+  const auto& values = solver.eigenvalues();  // ascending
+  const auto size = values.size();
+  // Two equal singular values on the two sides of the cut leave open which of their vectors was taken.
+  if (size > rank && values[size - rank] - values[size - rank - 1] <= 1e-12 * values[size - 1])
+    not_unique(name, Start::kPissa, fmt::format("singular values {} and {} are equal", rank, rank + 1));
+  const MatrixXd vectors = solver.eigenvectors().rightCols(rank);
+  if (turned) return {weight * vectors / scale, vectors.transpose()};
+  return {vectors / scale, vectors.transpose() * weight};
+}
+
+// Q R = W; B0 = the first columns of Q, A0 = the first rows of R. So B0 spans the first columns of W, and A0 = B0' W.
+Factors olora_start(const MatrixXd& weight, std::int64_t rank, const std::string& name) {
+  const Eigen::HouseholderQR<MatrixXd> qr(weight.leftCols(rank));
+  const auto diagonal = qr.matrixQR().diagonal().cwiseAbs();
+  if (!(diagonal.minCoeff() > 1e-9 * diagonal.maxCoeff()))
+    not_unique(name, Start::kOlora, "the first columns of the weight depend on each other");
+  const MatrixXd q = qr.householderQ() * MatrixXd::Identity(weight.rows(), rank);
+  return {q, q.transpose() * weight};
+}
+
+MatrixXd weight_of(const ModelFiles& base, const std::string& name) {
+  const std::vector<std::int64_t> shape = base.shape(name);
+  RowMajor weight(shape[0], shape[1]);
+  base.read(name, {weight.data(), static_cast<std::size_t>(weight.size())});
+  return weight.cast<double>();
+}
+
+AdapterModule without_start(const AdapterModule& module, Start start, const ModelFiles& base) {
+  const std::string name = module.name + ".weight";
+  const std::string where = base.path().string() + ": " + name;
+  if (base.type(name) > base::DType::kBF16)
+    throw base::Error(
+        {fmt::format("a {} adapter needs the weights that it started from, not quantised ones", name_of(start)), where,
+         std::string(base::name_of(base.type(name))), "float32, bfloat16 or float16",
+         "give the base model that the adapter was trained on: --base MODEL"});
+  if (module.rank > std::min(module.in, module.out) || !(module.scale > 0))
+    not_unique(where, start, fmt::format("rank {}, scale {}", module.rank, module.scale));
+  const MatrixXd weight = weight_of(base, name);
+  const Factors factors = start == Start::kPissa ? pissa_start(weight, module.rank, module.scale, where)
+                                                 : olora_start(weight, module.rank, where);
+  AdapterModule plain = module;
+  plain.rank = 2 * module.rank;
+  const auto rank = static_cast<Eigen::Index>(module.rank);
+  plain.a.resize(module.a.size() * 2);
+  Eigen::Map<RowMajor>(plain.a.data(), plain.rank, plain.in).bottomRows(rank) = factors.a.cast<float>();
+  plain.b.resize(module.b.size() * 2);
+  Eigen::Map<RowMajor> b(plain.b.data(), plain.out, plain.rank);
+  b.leftCols(rank) = Eigen::Map<const RowMajor>(module.b.data(), module.out, module.rank);
+  b.rightCols(rank) = -factors.b.cast<float>();
+  return plain;
+}
+
+}  // namespace
+
+Adapter plain_adapter(Adapter adapter, const ModelFiles& base, int threads,
+                      const std::function<void(double)>& progress) {
+  if (adapter.start == Start::kNothing) return adapter;
+  check_fits(adapter, base);
+  std::atomic<std::size_t> done = 0;
+  base::parallel_for(adapter.modules.size(), base::thread_count(threads), [&](std::size_t i, int worker) {
+    adapter.modules[i] = without_start(adapter.modules[i], adapter.start, base);
+    ++done;
+    if (worker == 0 && progress) progress(static_cast<double>(done) / static_cast<double>(adapter.modules.size()));
+  });
+  adapter.start = Start::kNothing;
+  // alpha keeps the scale that most modules have.
+  adapter.alpha *= adapter.rslora ? std::sqrt(2.0) : 2;
+  adapter.rank *= 2;
+  return adapter;
+}
+
+}  // namespace lora

@@ -1,0 +1,181 @@
+// Which base an adapter belongs to, what tells one base from another, names of files and folders, the model card.
+#include "lora/locate.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+
+#include "base/file.h"
+#include "lora/identity.h"
+#include "lora/model_card.h"
+#include "lora/write_model.h"
+#include "tests/error_of.h"
+#include "tests/temporary_folder.h"
+
+namespace {
+
+namespace fs = std::filesystem;
+using lora::Adapter;
+using lora::ModelFiles;
+using testing::HasSubstr;
+using testing::Not;
+
+const std::string kGolden = HORNBOOK_SOURCE_DIR "/tests/golden/lora/";
+
+class Locate : public testing::Test {
+ protected:
+  void SetUp() override {
+    setenv("HF_HUB_CACHE", (folder_ / "cache").c_str(), 1);
+    fs::create_directories(folder_ / "run/adapter");
+    fs::create_directories(folder_ / "run/checkpoints/step-3");
+    fs::create_directories(folder_ / "run/other/adapter_of_mine");
+    for (const char* name : {"A", "B"}) fs::create_directories(folder_ / name);
+  }
+  std::string path(const std::string& name) { return (folder_ / name).string(); }
+  std::string base_of(const std::string& adapter, const std::string& named, const std::string& given = "") {
+    Adapter made;
+    made.base_model = named;
+    made.revision = revision_;
+    return lora::base_model_of(folder_ / adapter, given, "--base", made);
+  }
+  void write_run(const std::string& text) { base::write_file(folder_ / "run/run.yaml", text); }
+  TemporaryFolder temporary_;
+  fs::path folder_ = temporary_.path();
+  std::string revision_;
+};
+
+TEST_F(Locate, TheAdaptersOwnBaseComesFirst) {
+  write_run("model: " + path("A") + "\n");
+  for (const char* place : {"run/adapter", "run/checkpoints/step-3"}) {
+    EXPECT_EQ(base_of(place, path("B")), path("B"));
+    EXPECT_EQ(base_of(place, ""), path("A"));
+    EXPECT_EQ(base_of(place, path("A"), "C"), "C");
+    // Not on this machine, and the run's file means another one: nobody guesses.
+    EXPECT_THAT(error_of([&] { base_of(place, "org/gone"); }),
+                testing::AllOf(HasSubstr("org/gone"), HasSubstr("--base")));
+  }
+  // A folder that only lies somewhere below a run is not the run's.
+  EXPECT_THAT(error_of([&] { base_of("run/other/adapter_of_mine", ""); }), HasSubstr("--base"));
+  write_run("model: " + path("A") + "\nbase_name: org/name\n");
+  EXPECT_EQ(base_of("run/adapter", "org/name"), path("A"));
+  EXPECT_THAT(error_of([&] { base_of("run/adapter", "org/other"); }), HasSubstr("org/other"));
+  write_run("");
+  EXPECT_EQ(base_of("run/adapter", "org/name"), "org/name");  // opening it says how to get it
+  EXPECT_THAT(error_of([&] { base_of("run/adapter", "/home/other/model"); }), HasSubstr("--base MODEL"));
+}
+
+TEST_F(Locate, ARevisionIsNotGuessed) {
+  revision_ = "abc";
+  const fs::path repository = folder_ / "cache/models--org--tiny";
+  fs::create_directories(repository / "refs");
+  fs::create_directories(repository / "snapshots/1");
+  base::write_file(repository / "refs/main", "1");
+  base::write_file(repository / "snapshots/1/config.json", "{}");
+  EXPECT_THAT(error_of([&] { base_of("run/adapter", "org/tiny"); }), HasSubstr("--revision abc"));
+  EXPECT_EQ(base_of("run/adapter", path("A")), path("A"));
+  revision_ = "";
+  EXPECT_EQ(base_of("run/adapter", "org/tiny"), "org/tiny");
+}
+
+TEST_F(Locate, NamesOfFilesAreNoFolders) {
+  for (const char* name : {"a.gguf", "a.GGUF", "x/a.gguf/", "model.safetensors", "a.bin"})
+    EXPECT_THAT(error_of([&] { lora::check_folder_name(name); }), HasSubstr("name of a file")) << name;
+  for (const char* name : {"merged", "llama-3.2", "a.gguf/b"}) lora::check_folder_name(name);
+  EXPECT_TRUE(lora::is_gguf_name("x/a.Gguf"));
+  EXPECT_THAT(error_of([&] { lora::check_gguf_name("adapter"); }), HasSubstr("adapter.gguf"));
+}
+
+TEST_F(Locate, AQuantisedCopyIsNotRecommended) {
+  for (const char* name : {"unsloth/llama-3-8b-bnb-4bit", "a/llama-3-8b-unsloth-bnb-4bit", "TheBloke/llama-3-8b-GPTQ"})
+    EXPECT_THAT(error_of([&] { ModelFiles files(name); }),
+                testing::AllOf(HasSubstr("--base"), HasSubstr("/llama-3-8b"), Not(HasSubstr("download it"))))
+        << name;
+  EXPECT_THAT(error_of([&] { ModelFiles files("org/plain"); }), HasSubstr("hf download org/plain"));
+}
+
+// A fine-tune has the same header and the same sizes; the weights tell.
+TEST_F(Locate, TheIdentityTellsAFineTuneFromItsBase) {
+  const ModelFiles base(kGolden + "base");
+  Adapter adapter = lora::read_adapter(kGolden + "plain");
+  std::vector<std::string> identities = {lora::identity_of(base)};
+  fs::copy(kGolden + "base", folder_ / "copy");
+  EXPECT_EQ(lora::identity_of(ModelFiles(path("copy"))), identities[0]);
+  adapter.modules.resize(1);
+  for (const double scale : {0.0, 1e-3, 1.0}) {
+    adapter.modules[0].scale = scale;
+    const fs::path folder = folder_ / ("tuned" + std::to_string(identities.size()));
+    fs::create_directories(folder);
+    lora::write_hf_folder(lora::MergedModel(base, &adapter), folder, {base::DType::kF32, 1, {}});
+    identities.push_back(lora::identity_of(ModelFiles(folder.string())));
+    if (scale == 0) continue;
+    const auto prefix = identities[1].find("weights");
+    EXPECT_EQ(identities.back().substr(0, prefix), identities[1].substr(0, prefix));  // same header, same sizes
+    EXPECT_NE(identities.back(), identities[1]);
+  }
+  std::string config = base::read_file(folder_ / "copy/config.json");
+  base::write_file(folder_ / "copy/config.json", config.replace(config.find("500000.0"), 8, "600000.0"));
+  EXPECT_NE(lora::identity_of(ModelFiles(path("copy"))), identities[0]);
+}
+
+TEST_F(Locate, AModelCardNamesTheBase) {
+  Adapter adapter = lora::read_adapter(kGolden + "rslora");
+  adapter.base_model = "org/model";
+  lora::write_model_card(adapter, folder_);
+  EXPECT_THAT(base::read_file(folder_ / "README.md"),
+              testing::AllOf(HasSubstr("\nbase_model: org/model\n"), HasSubstr("library_name: peft"),
+                             HasSubstr("q_proj, v_proj, down_proj")));
+  adapter.base_model = "/home/me/models/Tiny";
+  lora::write_model_card(adapter, folder_);
+  EXPECT_THAT(base::read_file(folder_ / "README.md"),
+              testing::AllOf(Not(HasSubstr("base_model:")), Not(HasSubstr("/home/me")), HasSubstr("`Tiny`")));
+  EXPECT_THAT(error_of([] { lora::check_base_name("/home/me/Tiny"); }), HasSubstr("ORG/MODEL"));
+}
+
+// float64 stays as exact as float32; a tensor keeps its own type.
+TEST_F(Locate, AutoKeepsTheTypesOfTheBase) {
+  using base::DType;
+  const ModelFiles base(kGolden + "base");
+  fs::copy(kGolden + "base", folder_ / "mixed");
+  std::vector<base::SafetensorsWriter::Entry> entries;
+  auto type_of = [](const std::string& name) {
+    return name.ends_with("norm.weight") ? DType::kF32 : name.find("mlp") != name.npos ? DType::kBF16 : DType::kF64;
+  };
+  for (const std::string& name : base.names()) entries.push_back({name, type_of(name), base.shape(name)});
+  base::SafetensorsWriter writer(folder_ / "mixed/model.safetensors", entries);
+  for (const auto& entry : entries) {
+    std::vector<float> values(static_cast<std::size_t>(base.view(entry.name).elements()));
+    base.read(entry.name, values);
+    const std::vector<double> doubles(values.begin(), values.end());
+    writer.write(entry.name, entry.type == DType::kF64
+                                 ? std::as_bytes(std::span<const double>(doubles))
+                                 : std::span<const std::byte>(base::from_float(entry.type, values)));
+  }
+  writer.commit();
+  const ModelFiles mixed(path("mixed"));
+  EXPECT_EQ(lora::natural_type(mixed), DType::kF32);
+  fs::create_directories(folder_ / "out");
+  lora::WriteOptions options{lora::natural_type(mixed), 1, {}, true};
+  lora::write_hf_folder(lora::MergedModel(mixed, nullptr), folder_ / "out", options);
+  const ModelFiles written(path("out"));
+  for (const std::string& name : written.names())
+    EXPECT_EQ(written.type(name), type_of(name) == DType::kF64 ? DType::kF32 : type_of(name)) << name;
+  EXPECT_EQ(lora::natural_type(DType::kQ4_0), DType::kF16);
+}
+
+// Whatever else lies beside the weights goes along.
+TEST_F(Locate, OtherFilesOfTheBaseAreCarried) {
+  fs::copy(kGolden + "base", folder_ / "base");
+  fs::create_directories(folder_ / "base/additional_chat_templates");
+  for (const char* name : {"LICENSE", "vocab.txt", "tekken.json", "additional_chat_templates/tool.jinja"})
+    base::write_file(folder_ / "base" / name, name);
+  base::write_file(folder_ / "base/pytorch_model.bin", "old weights");
+  fs::create_directories(folder_ / "out");
+  lora::write_hf_folder(lora::MergedModel(ModelFiles(path("base")), nullptr), folder_ / "out",
+                        {base::DType::kF32, 1, {}});
+  for (const char* name : {"LICENSE", "vocab.txt", "tekken.json", "additional_chat_templates/tool.jinja"})
+    EXPECT_EQ(base::read_file(folder_ / "out" / name), name);
+  EXPECT_FALSE(fs::exists(folder_ / "out/pytorch_model.bin"));
+}
+
+}  // namespace

@@ -1,0 +1,80 @@
+// PiSSA and OLoRA adapters against the weights that PEFT merges, and what of them cannot be computed.
+#include "lora/start.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "base/safetensors.h"
+#include "lora/gguf_adapter.h"
+#include "lora/write_model.h"
+#include "tests/error_of.h"
+#include "tests/temporary_folder.h"
+
+namespace {
+
+using lora::Adapter;
+using lora::MergedModel;
+using lora::ModelFiles;
+using testing::HasSubstr;
+
+const std::string kGolden = HORNBOOK_SOURCE_DIR "/tests/golden/lora/";
+
+// The largest difference of the adapter's modules, merged, to PEFT's.
+double difference(const ModelFiles& base, const Adapter& adapter, const std::string& name) {
+  const MergedModel model(base, &adapter);
+  const base::SafetensorsReader expected(kGolden + name + "/merged.safetensors");
+  EXPECT_EQ(expected.tensors().size(), adapter.modules.size());
+  double most = 0;
+  for (const base::TensorView& tensor : expected.tensors()) {
+    std::vector<float> values(static_cast<std::size_t>(tensor.elements())), merged(values.size());
+    base::to_float(tensor.type, tensor.bytes, values);
+    model.read_rows(tensor.name, 0, tensor.shape[0], merged);
+    for (std::size_t i = 0; i < values.size(); ++i) most = std::max(most, std::fabs(double{values[i]} - merged[i]));
+  }
+  return most;
+}
+
+TEST(Start, EqualsPeft) {
+  const ModelFiles base(kGolden + "base");
+  for (const char* name : {"pissa", "olora"}) {
+    const Adapter adapter = lora::read_adapter(kGolden + name);
+    EXPECT_EQ(lora::name_of(adapter.start), name);
+    EXPECT_THAT(error_of([&] { MergedModel(base, &adapter); }), HasSubstr(name));
+    EXPECT_LT(difference(base, lora::plain_adapter(adapter, base, 2), name), 5e-6) << name;
+    // Taken as a plain LoRA, it is far off.
+    Adapter wrong = adapter;
+    wrong.start = lora::Start::kNothing;
+    EXPECT_GT(difference(base, wrong, name), 0.05) << name;
+  }
+}
+
+TEST(Start, ThePlainAdapterCanBeWrittenAndReadAgain) {
+  const ModelFiles base(kGolden + "base");
+  const TemporaryFolder temporary;
+  for (const char* name : {"pissa", "olora"}) {
+    const Adapter adapter = lora::read_adapter(kGolden + name);
+    EXPECT_THAT(error_of([&] { lora::write_adapter(adapter, temporary.path() / name); }), HasSubstr(name));
+    lora::write_adapter(lora::plain_adapter(adapter, base, 1), temporary.path() / name);
+    const Adapter again = lora::read_adapter(temporary.path() / name);
+    EXPECT_EQ(again.start, lora::Start::kNothing);
+    EXPECT_LT(difference(base, again, name), 5e-6) << name;
+  }
+}
+
+TEST(Start, RefusesWhatCannotBeComputedAgain) {
+  const ModelFiles base(kGolden + "base");
+  const TemporaryFolder temporary;
+  Adapter adapter = lora::read_adapter(kGolden + "pissa");
+  lora::write_gguf(MergedModel(base, nullptr), temporary.path() / "q8.gguf", {base::DType::kQ8_0, 1, {}});
+  const ModelFiles quantised((temporary.path() / "q8.gguf").string());
+  EXPECT_THAT(error_of([&] { lora::plain_adapter(adapter, quantised, 1); }), HasSubstr("quantised"));
+  adapter.modules[0].scale = 0;
+  EXPECT_THAT(error_of([&] { lora::plain_adapter(adapter, base, 1); }), HasSubstr("scale 0"));
+  adapter = lora::read_adapter(kGolden + "pissa");
+  adapter.modules[0].in = 32;
+  EXPECT_THAT(error_of([&] { lora::plain_adapter(adapter, base, 1); }), HasSubstr("does not fit"));
+}
+
+}  // namespace
