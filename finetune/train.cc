@@ -25,6 +25,8 @@
 #include "finetune/optimizer.h"
 #include "finetune/packing.h"
 #include "finetune/schedule.h"
+#include "lora/identity.h"
+#include "lora/model_card.h"
 
 namespace finetune {
 namespace {
@@ -76,8 +78,9 @@ EvaluationMetrics evaluate(const Llama& model, const TrainOptions& options, std:
 lora::Adapter adapter_of(const Llama& model, const TrainOptions& options) {
   lora::Adapter adapter = model.adapter();
   // A hub name stays a name; a path must still be right when the adapter is read from another folder.
-  adapter.base_model =
-      fs::exists(options.model) ? fs::absolute(options.model).lexically_normal().string() : options.model;
+  adapter.base_model = !options.base_name.empty()  ? options.base_name
+                       : fs::exists(options.model) ? fs::absolute(options.model).lexically_normal().string()
+                                                   : options.model;
   return adapter;
 }
 
@@ -173,6 +176,7 @@ void train(Llama& model, AdamW& optimizer, const TrainOptions& options, const Pl
 }
 
 void check_options(const TrainOptions& options, const lora::ModelConfig& config) {
+  if (!options.base_name.empty()) lora::check_base_name(options.base_name);
   if (options.data.empty()) {
     throw base::UsageError({"no training data", "--data", "", "one or more files", ""});
   }
@@ -230,7 +234,7 @@ Plan make_plan(const TrainOptions& options, const TrainingData& data) {
 std::map<std::string, std::string> facts_of(const TrainOptions& options, const lora::ModelFiles& files,
                                             const Plan& plan, const TrainingData& data, at::ScalarType dtype) {
   auto text = [](auto value) { return fmt::format("{}", value); };
-  return {{"model", files.path().filename().string()},
+  return {{"model", lora::identity_of(files)},
           {"data", fmt::format("{:016x}", fingerprint(data.training))},
           {"steps", text(plan.steps)},
           {"rows", text(plan.rows)},
@@ -261,7 +265,6 @@ int run_train(TrainOptions& options, base::Context& context) {
   const fs::path output = options.output;
   base::check_outputs({output}, {files.path()});  // a model by its hub name too
   base::prepare_output_folder(output, options.resume, options.overwrite);
-  if (!fs::exists(output / "run.yaml")) base::write_file(output / "run.yaml", context.run_yaml);
 
   const TrainingData data = read_data(options, files, context);
   const Plan plan = make_plan(options, data);
@@ -285,6 +288,8 @@ int run_train(TrainOptions& options, base::Context& context) {
       resume_step = checkpoint->step;
     }
   }
+  // A start from the beginning is this command's run, even where --resume found the folder of another.
+  if (!resume_step || !fs::exists(output / "run.yaml")) base::write_file(output / "run.yaml", context.run_yaml);
   if (!context.quiet) {
     fmt::print(context.err, "{} adapter parameters train ({} on {}), {} steps of up to {} rows{}\n",
                base::human_count(static_cast<std::uint64_t>(optimizer.values().numel())),
@@ -294,7 +299,9 @@ int run_train(TrainOptions& options, base::Context& context) {
   MetricsLog log(output, resume_step);
   train(model, optimizer, options, plan, data, facts, log, context);
 
-  lora::write_adapter(adapter_of(model, options), output / "adapter");
+  const lora::Adapter adapter = adapter_of(model, options);
+  lora::write_adapter(adapter, output / "adapter");
+  lora::write_model_card(adapter, output / "adapter");
   nlohmann::ordered_json result = {{"output", options.output}, {"steps", plan.steps}};
   std::string summary = fmt::format("{} steps", plan.steps);
   if (!log.steps().empty()) {

@@ -20,7 +20,7 @@ struct LoraOptions {
 };
 
 struct TrainOptions {
-  std::string model;
+  std::string model, base_name;
   std::vector<std::string> data, validation_data;
   double validation_share = 0;
   std::string output;

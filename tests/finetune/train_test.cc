@@ -311,6 +311,56 @@ TEST_F(Train, ResumeRefusesAnotherRun) {
   EXPECT_THAT(error_of<base::UsageError>(fresh), HasSubstr("--resume"));
 }
 
+// A base and its fine-tune have the same file names, headers and sizes.
+TEST_F(Train, ResumeTellsTheBaseFromItsFineTune) {
+  TrainOptions first = options("first");
+  run(first);
+  first.resume = true;
+  const tiny_llama::Changed tuned("tied", [](const std::string& name, at::Tensor& tensor) {
+    if (name.find("layers.1.mlp.up_proj") != name.npos) tensor.mul_(1.001);
+  });
+  for (const char* name : {"tokenizer.json", "tokenizer_config.json"})
+    fs::copy(model_.path() / name, tuned.path() / name);
+  TrainOptions other = first, slash = first, moved = first;
+  other.model = tuned.path().string();
+  EXPECT_THAT(error_of<base::UsageError>(other), testing::AllOf(HasSubstr("model"), HasSubstr("weights")));
+  other.model += "/";
+  EXPECT_THAT(error_of<base::UsageError>(other), HasSubstr("model"));
+  slash.model += "/";
+  EXPECT_THAT(run(slash), HasSubstr("going on after step 6"));
+  const fs::path copy = model_.path() / "elsewhere";
+  fs::create_directories(copy);
+  for (const char* name : {"config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"})
+    fs::copy(model_.path() / name, copy / name);
+  moved.model = copy.string();
+  EXPECT_THAT(run(moved), HasSubstr("going on after step 6"));
+}
+
+// Killed before the first checkpoint, then --resume: what runs now is what run.yaml must say.
+TEST_F(Train, AFreshStartRewritesTheRunFile) {
+  TrainOptions killed = options("killed");
+  fs::create_directories(killed.output);
+  base::write_file(fs::path(killed.output) / "run.yaml", "model: /another/model\n");
+  killed.resume = true;
+  run(killed);
+  EXPECT_EQ(base::read_file(fs::path(killed.output) / "run.yaml"), "run: here\n");
+  base::write_file(fs::path(killed.output) / "run.yaml", "run: the first\n");
+  run(killed);  // goes on after the last step
+  EXPECT_EQ(base::read_file(fs::path(killed.output) / "run.yaml"), "run: the first\n");
+}
+
+TEST_F(Train, TheAdapterNamesItsBaseForOtherMachines) {
+  TrainOptions named = options("named");
+  named.base_name = "org/model";
+  run(named);
+  EXPECT_EQ(lora::read_adapter(fs::path(named.output) / "adapter").base_model, "org/model");
+  EXPECT_THAT(base::read_file(fs::path(named.output) / "adapter/README.md"), HasSubstr("base_model: org/model"));
+  named.output += "2";
+  named.base_name = model_.path().string();
+  EXPECT_THAT(error_of<base::UsageError>(named), HasSubstr("ORG/MODEL"));
+  EXPECT_FALSE(fs::exists(named.output));
+}
+
 TEST_F(Train, ALossThatIsNotFiniteStopsTheRunAndKeepsTheCheckpoint) {
   TrainOptions wild = options("wild");
   wild.learning_rate = 1e30;
