@@ -55,6 +55,14 @@ bool is_special(const fs::path& path) {
   return fs::exists(status) && !fs::is_regular_file(status) && !fs::is_directory(status);
 }
 
+// `path`, or what there is of the folders above it.
+fs::path nearest_existing(const fs::path& path) {
+  std::error_code error;
+  fs::path existing = fs::absolute(path, error);
+  while (!fs::exists(existing, error) && existing.has_relative_path()) existing = existing.parent_path();
+  return existing;
+}
+
 // The file a symbolic link means, so that a rename replaces that file and not the link.
 fs::path link_target(const fs::path& path) {
   std::error_code error;
@@ -190,13 +198,17 @@ void FileWriter::commit() {
   }
 }
 
-void prepare_output_folder(const fs::path& folder, bool resume, bool overwrite) {
+void check_output_folder(const fs::path& folder, bool resume, bool overwrite) {
   if (resume && overwrite) throw UsageError("--resume and --overwrite exclude each other", folder.string());
   std::error_code error;
   if (fs::exists(folder, error) && !fs::is_directory(folder))
     throw UsageError({"the output folder is a file", folder.string(), "", "a folder", ""});
-  if (!fs::create_directories(folder, error) && error)
-    throw Error({"cannot create the output folder: " + error.message(), folder.string(), "", "", ""});
+  const fs::path existing = nearest_existing(folder);
+  const int code = !fs::is_directory(existing, error)             ? ENOTDIR
+                   : ::access(existing.c_str(), W_OK | X_OK) != 0 ? errno
+                                                                  : 0;
+  if (code != 0) fail("create the output folder", folder, code, "choose another --output");
+  if (!fs::exists(folder)) return;
   fs::directory_iterator entries(folder, error);
   if (error) throw Error({"cannot read the output folder: " + error.message(), folder.string(), "", "", ""});
   if (entries == fs::directory_iterator() || resume) return;
@@ -208,8 +220,16 @@ void prepare_output_folder(const fs::path& folder, bool resume, bool overwrite) 
     throw UsageError({"the folder does not look like an earlier run's output, so it is not emptied", folder.string(),
                       "", "a folder that holds run.yaml", "choose another folder, or empty it yourself"});
   }
+}
+
+void prepare_output_folder(const fs::path& folder, bool resume, bool overwrite) {
+  check_output_folder(folder, resume, overwrite);
+  std::error_code error;
+  if (!fs::create_directories(folder, error) && error)
+    throw Error({"cannot create the output folder: " + error.message(), folder.string(), "", "", ""});
+  if (!overwrite) return;
   std::vector<fs::path> doomed;
-  for (const fs::directory_entry& entry : entries) doomed.push_back(entry.path());
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder)) doomed.push_back(entry.path());
   // run.yaml goes last: if this is interrupted, the folder still looks like ours.
   std::stable_partition(doomed.begin(), doomed.end(), [](const fs::path& p) { return p.filename() != "run.yaml"; });
   for (const fs::path& path : doomed) {
@@ -218,13 +238,17 @@ void prepare_output_folder(const fs::path& folder, bool resume, bool overwrite) 
   }
 }
 
-void check_free_space(const fs::path& folder, std::uint64_t bytes) {
+void check_free_space(const fs::path& folder, std::uint64_t bytes, bool emptied) {
   std::error_code error;
-  fs::path existing = fs::absolute(folder, error);
-  while (!fs::exists(existing, error) && existing.has_relative_path()) existing = existing.parent_path();
-  fs::space_info space = fs::space(existing, error);
+  fs::space_info space = fs::space(nearest_existing(folder), error);
   if (error || space.available >= bytes) return;
-  throw Error({"not enough disk space", folder.string(), human_bytes(static_cast<double>(space.available)) + " free",
+  std::uint64_t available = space.available;
+  if (emptied && fs::is_directory(folder, error)) {
+    for (const fs::directory_entry& entry : fs::recursive_directory_iterator(folder, error))
+      if (entry.is_regular_file(error) && !entry.is_symlink(error)) available += entry.file_size(error);
+  }
+  if (available >= bytes) return;
+  throw Error({"not enough disk space", folder.string(), human_bytes(static_cast<double>(available)) + " free",
                human_bytes(static_cast<double>(bytes)), "free some space or choose another output folder"});
 }
 

@@ -72,11 +72,16 @@ class FileWriter {
   void flush();
 };
 
-/// Readies `folder` for a command's output. A non-empty folder is refused unless `resume` (kept) or `overwrite`
-/// (emptied, after a check that it looks like one of ours: it holds run.yaml). Throws UsageError saying so.
+/// Throws, and touches nothing, when prepare_output_folder would: a non-empty folder is refused unless `resume` (kept)
+/// or `overwrite` (emptied; it must look like one of ours: it holds run.yaml), and so is a place where nothing can be
+/// written. A command calls this first, then checks all else that can fail, then prepares: a failed start leaves no
+/// trace.
+void check_output_folder(const std::filesystem::path& folder, bool resume, bool overwrite);
+/// The check again; then makes or empties `folder` for a command's output.
 void prepare_output_folder(const std::filesystem::path& folder, bool resume, bool overwrite);
-/// Throws Error when the file system of `folder` has less than `bytes` free.
-void check_free_space(const std::filesystem::path& folder, std::uint64_t bytes);
+/// Throws Error when the file system of `folder` has less than `bytes` free. With `emptied`, what the folder holds now
+/// will be removed first and counts as free.
+void check_free_space(const std::filesystem::path& folder, std::uint64_t bytes, bool emptied = false);
 /// Expands globs and keeps plain paths, in the given order, each glob's matches sorted bytewise. A pattern or path
 /// that matches nothing, and a folder given as a file, is a UsageError. "-" stays.
 std::vector<std::string> expand_inputs(const std::vector<std::string>& patterns);

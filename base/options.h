@@ -21,6 +21,7 @@
 #include <limits>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -186,5 +187,9 @@ class OptionSet {
   std::function<void(OptionVisitor&)> visit_;
   OptionVisitor visitor_;
 };
+
+/// The lines of `yaml` (of OptionSet::to_yaml) without those options at its outer level: a saved run.yaml should repeat
+/// what was done, not that it was resumed or that something was overwritten.
+std::string without_options(const std::string& yaml, const std::set<std::string>& names);
 
 }  // namespace base

@@ -179,4 +179,11 @@ std::string OptionSet::to_yaml() const {
   return text;
 }
 
+std::string without_options(const std::string& yaml, const std::set<std::string>& names) {
+  std::string text;
+  for (const std::string& line : split(yaml, '\n'))
+    if (!line.empty() && !names.contains(line.substr(0, line.find(':')))) text += line + "\n";
+  return text;
+}
+
 }  // namespace base

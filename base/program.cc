@@ -120,7 +120,7 @@ int run_command(const Program& program, const Command& command, std::vector<std:
   bound.set->read_words(words);
   bound.set->check_required();
   check_outputs(*bound.set, common.config);
-  Context context{std::cout, std::cerr, common.quiet, common.json, bound.set->to_yaml(), program.name};
+  Context context{std::cout, std::cerr, common.quiet, common.json, bound.set->to_yaml(), program.name, bound.set.get()};
   int code = bound.run(context);
   std::cout.flush();
   if (!std::cout) throw Error("cannot write to standard output");

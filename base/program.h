@@ -14,12 +14,13 @@ namespace base {
 
 /// What a running command is given besides its own options.
 struct Context {
-  std::ostream& out;     ///< data
-  std::ostream& err;     ///< everything else
-  bool quiet = false;    ///< --quiet: no progress, no summary
-  bool json = false;     ///< --json: the result as JSON on `out`
-  std::string run_yaml;  ///< every option of this run, ready to be saved beside the result
-  std::string program;   ///< "curate"
+  std::ostream& out;                   ///< data
+  std::ostream& err;                   ///< everything else
+  bool quiet = false;                  ///< --quiet: no progress, no summary
+  bool json = false;                   ///< --json: the result as JSON on `out`
+  std::string run_yaml;                ///< every option of this run, ready to be saved beside the result
+  std::string program;                 ///< "curate"
+  const OptionSet* options = nullptr;  ///< this run's: which were given, and as YAML after the command changed some
 };
 
 /// One command of a program. Made by make_command.
@@ -32,7 +33,7 @@ struct Command {
   struct Bound {
     std::shared_ptr<void> options;
     std::unique_ptr<OptionSet> set;
-    std::function<int(Context&)> run;  ///< 0 or 1
+    std::function<int(Context&)> run;  ///< 0, 1 or kInterrupted
   };
   std::function<Bound()> bind;
 };

@@ -12,6 +12,8 @@
 namespace base {
 namespace {
 
+constexpr std::chrono::milliseconds kRedraw{100};
+
 bool is_terminal(const std::ostream& stream) {
   if (&stream == &std::cout) return isatty(STDOUT_FILENO) == 1;
   return (&stream == &std::cerr || &stream == &std::clog) && isatty(STDERR_FILENO) == 1;
@@ -40,19 +42,32 @@ Progress::Progress(std::ostream& err, bool quiet, std::string title)
       start_(std::chrono::steady_clock::now()),
       last_(start_) {}
 
-void Progress::update(double share, const std::string& note) {
-  if (quiet_) return;
-  auto now = std::chrono::steady_clock::now();
-  if (now - last_ < (terminal_ ? std::chrono::milliseconds(100) : std::chrono::seconds(30))) return;
+bool Progress::due(std::chrono::milliseconds distance) {
+  const auto now = std::chrono::steady_clock::now();
+  if (quiet_ || now - last_ < distance) return false;
   last_ = now;
-  std::string line = progress_line(title_, share, note, std::chrono::duration<double>(now - start_).count());
+  return true;
+}
+
+void Progress::update(double share, const std::string& note) {
+  if (!due(terminal_ ? kRedraw : std::chrono::seconds(30))) return;
+  const double seconds = std::chrono::duration<double>(last_ - start_).count();
+  const std::string line = progress_line(title_, share, note, seconds);
   if (terminal_) {
-    // One column stays free: a full line would make some terminals wrap.
-    err_ << "\r\x1b[K" << line.substr(0, terminal_columns() - 1) << std::flush;
-    drawn_ = true;
+    put(line);
   } else {
     err_ << line << std::endl;
   }
+}
+
+void Progress::draw(const std::string& line) {
+  if (terminal_ && due(kRedraw)) put(line);
+}
+
+void Progress::put(const std::string& line) {
+  // One column stays free: a full line would make some terminals wrap.
+  err_ << "\r\x1b[K" << line.substr(0, terminal_columns() - 1) << std::flush;
+  drawn_ = true;
 }
 
 void Progress::finish() {

@@ -18,10 +18,16 @@ class Progress {
   /// `share` in 0..1 (negative: unknown, no ETA); `note` ends the line ("12.3 MB/s, 4,512 kept"). Cheap to call often:
   /// draws at most ten times a second. Any one thread at a time.
   void update(double share, const std::string& note);
+  /// Is the line redrawn in place (a terminal, and not quiet)?
+  bool redraws() const { return terminal_ && !quiet_; }
+  /// Draws `line` in place, at most ten times a second; nothing where lines are not redrawn.
+  void draw(const std::string& line);
   /// Clears the line (terminal) so that other output can follow.
   void finish();
 
  private:
+  bool due(std::chrono::milliseconds distance);  // not too soon after the last line
+  void put(const std::string& line);
   std::ostream& err_;
   bool quiet_, terminal_, drawn_ = false;
   std::string title_;

@@ -28,6 +28,8 @@ std::string human_count(std::uint64_t count);
 std::string human_seconds(double seconds);
 /// At most `limit` bytes for an error message, cut at a UTF-8 boundary, control characters escaped.
 std::string shortened(std::string_view text, std::size_t limit = 80);
+/// As one word of a shell command, in quotes where it needs them.
+std::string shell_word(const std::string& word);
 /// Appends `text` (valid UTF-8) as a JSON string with its quotes; only what JSON demands is escaped.
 void append_json_string(std::string& json, std::string_view text);
 

@@ -35,14 +35,6 @@ namespace {
 using Clock = std::chrono::steady_clock;
 double since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
-// The lines of `yaml` without those options.
-std::string without(const std::string& yaml, const std::set<std::string>& options) {
-  std::string text;
-  for (const std::string& line : base::split(yaml, '\n'))
-    if (!line.empty() && options.count(line.substr(0, line.find(':'))) == 0) text += line + "\n";
-  return text;
-}
-
 // One run. The members are what its stages share.
 class Run {
  public:
@@ -102,7 +94,7 @@ Run::Run(RunOptions& options, base::Context& context)
 void Run::start_or_resume(const std::string& run_yaml) {
   // What may differ between a run and its continuation.
   const std::string deciding = base::valid_utf8(
-      without(run_yaml, {"resume", "overwrite", "threads", "memory", "max_bad", "checkpoint_seconds"}));
+      base::without_options(run_yaml, {"resume", "overwrite", "threads", "memory", "max_bad", "checkpoint_seconds"}));
   std::vector<InputFile> inputs = look_at(files_);
   if (options_.resume && fs::exists(work("checkpoint.json"))) {
     state_ = read_checkpoint(work("checkpoint.json"));
@@ -129,7 +121,7 @@ void Run::start_or_resume(const std::string& run_yaml) {
   base::check_free_space(output_, bytes);
   fs::remove(output_ / "report.json");
   fs::create_directories(output_ / ".work");
-  base::write_file(output_ / "run.yaml", without(run_yaml, {"resume", "overwrite"}));
+  base::write_file(output_ / "run.yaml", base::without_options(run_yaml, {"resume", "overwrite"}));
   state_.options = deciding;
   state_.inputs = inputs;
   state_.fields = options_.reading.fields();

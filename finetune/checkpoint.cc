@@ -8,6 +8,7 @@
 #include <charconv>
 #include <cstring>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <vector>
 
 #include "base/error.h"
@@ -80,7 +81,8 @@ void write_checkpoint(const fs::path& checkpoints, const Checkpoint& checkpoint,
   optimizer.write("first_moment", bytes_of(first));
   optimizer.write("second_moment", bytes_of(second));
   optimizer.commit();
-  const nlohmann::ordered_json state = {{"step", checkpoint.step}, {"facts", checkpoint.facts}};
+  const nlohmann::ordered_json state = {
+      {"step", checkpoint.step}, {"rows", checkpoint.rows}, {"facts", checkpoint.facts}};
   base::write_file(part / "state.json", state.dump(2) + "\n");
 
   flush_folder(part);
@@ -110,6 +112,7 @@ std::optional<Checkpoint> read_newest_checkpoint(const fs::path& checkpoints) {
     Checkpoint checkpoint;
     const auto state = nlohmann::json::parse(base::read_file(folder / "state.json"));
     state.at("step").get_to(checkpoint.step);
+    state.at("rows").get_to(checkpoint.rows);
     state.at("facts").get_to(checkpoint.facts);
     checkpoint.adapter = lora::read_adapter(folder);
     const base::SafetensorsReader optimizer(folder / "optimizer.safetensors");
@@ -123,13 +126,31 @@ std::optional<Checkpoint> read_newest_checkpoint(const fs::path& checkpoints) {
 }
 
 void check_same_run(const std::map<std::string, std::string>& saved, const std::map<std::string, std::string>& now) {
-  for (const auto& [key, value] : now) {
-    auto found = saved.find(key);
-    if (found != saved.end() && found->second == value) continue;
-    throw base::UsageError({"--resume would not continue the same run", key, value,
-                            found == saved.end() ? "" : found->second + ", as when it was started",
+  // These explain why the examples are other ones. Where the examples are the same, they changed nothing.
+  static const std::set<std::string> kOfTheExamples = {"limit", "too_long", "validation_share", "allow_special",
+                                                       "roles"};
+  auto value = [](const std::map<std::string, std::string>& facts, const std::string& key) {
+    const auto found = facts.find(key);
+    return found == facts.end() ? "" : found->second;
+  };
+  auto refuse = [](const std::string& option, const std::string& is, const std::string& was) {
+    throw base::UsageError({"--resume would not continue the same run", "--" + option, is,
+                            was + ", as when it was started",
                             "give the same options and data, or start over with --overwrite"});
+  };
+  std::set<std::string> keys;
+  for (const auto* facts : {&saved, &now})
+    for (const auto& [key, ignored] : *facts) keys.insert(key);
+  const bool same_examples = value(saved, "data") == value(now, "data");
+  for (const std::string& key : keys) {
+    if (key == "steps" || key == "data" || (same_examples && kOfTheExamples.contains(key))) continue;
+    if (value(saved, key) == value(now, key)) continue;
+    if (key == "model" || key == "adapter") refuse(key, "another one", "the same one");  // known by their contents
+    std::string option = key;
+    std::replace(option.begin(), option.end(), '_', '-');
+    refuse(option, value(now, key), value(saved, key));
   }
+  if (!same_examples) refuse("data", "other records", "the same records");
 }
 
 at::Tensor flat_values(const lora::Adapter& adapter) {

@@ -17,6 +17,7 @@ namespace finetune {
 /// masks of dropout.
 struct Checkpoint {
   std::int64_t step = 0;                     ///< optimizer steps done
+  std::int64_t rows = 0;                     ///< packed rows that they took
   lora::Adapter adapter;                     ///< adapter_config.json, adapter_model.safetensors: usable as it stands
   at::Tensor first_moment, second_moment;    ///< optimizer.safetensors: [N] float32, AdamW's flat order
   std::map<std::string, std::string> facts;  ///< state.json: options and data that a resumed run must share
@@ -29,7 +30,8 @@ void write_checkpoint(const std::filesystem::path& checkpoints, const Checkpoint
 /// The newest checkpoint of the folder, or nothing. Throws base::Error when it is damaged.
 std::optional<Checkpoint> read_newest_checkpoint(const std::filesystem::path& checkpoints);
 
-/// Throws base::UsageError naming the first fact that differs between the run that was saved and the one now.
+/// Throws base::UsageError naming an option that differs between the run that was saved and the one now. Another number
+/// of steps is allowed: the run becomes longer or shorter.
 void check_same_run(const std::map<std::string, std::string>& saved, const std::map<std::string, std::string>& now);
 
 /// The adapter's values in AdamW's flat order, [N] float32: A then B of every module.

@@ -4,41 +4,27 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <numeric>
+#include <span>
 
 #include "base/error.h"
 
 namespace finetune {
+namespace {
 
-void SamplingOptions::visit(base::OptionVisitor& v) {
-  v("max_tokens", max_tokens, "stop after so many tokens").at_least(1);
-  v("temperature", temperature, "0: always the most probable token; 1: as the model says").at_least(0);
-  v("top_p", top_p, "draw among the most probable tokens that hold this share of the probability").above(0).at_most(1);
-  v("seed", seed, "the same seed draws the same tokens");
+// The next token for `logits` [vocab] float32 on the model's device.
+std::int32_t choose(const at::Tensor& logits, std::span<const std::int32_t> text, const SamplingOptions& options,
+                    base::Random& random) {
+  if (is_plain_greedy(options) && at::isfinite(logits).all().item<bool>())
+    return static_cast<std::int32_t>(logits.argmax().item<std::int64_t>());
+  const at::Tensor values = logits.to(at::kCPU).contiguous();
+  return sample({values.const_data_ptr<float>(), static_cast<std::size_t>(values.numel())}, text, options, random);
 }
 
-std::int32_t sample(const at::Tensor& logits, const SamplingOptions& options, base::Random& random) {
-  if (options.temperature == 0) return static_cast<std::int32_t>(logits.argmax().item<std::int64_t>());
-  at::Tensor probabilities = (logits.to(at::kCPU, at::kDouble) / options.temperature).softmax(0);
-  const double* p = probabilities.const_data_ptr<double>();
-  std::vector<std::int32_t> order(static_cast<std::size_t>(probabilities.numel()));
-  std::iota(order.begin(), order.end(), 0);
-  // Equal probabilities in the order of the ids: the draw is the same on every machine.
-  std::stable_sort(order.begin(), order.end(), [p](std::int32_t a, std::int32_t b) { return p[a] > p[b]; });
-  double kept = 0;
-  std::size_t count = 0;
-  while (count < order.size() && (count == 0 || kept < options.top_p)) kept += p[order[count++]];
-  double draw = random.uniform() * kept;
-  for (std::size_t i = 0; i + 1 < count; ++i) {
-    draw -= p[order[i]];
-    if (draw < 0) return order[i];
-  }
-  return order[count - 1];
-}
+}  // namespace
 
 std::vector<std::int32_t> generate(const Llama& model, const std::vector<std::int32_t>& prompt,
                                    const std::vector<std::int32_t>& stop_ids, const SamplingOptions& options,
-                                   Session& session, const std::function<void(std::int32_t)>& on_token) {
+                                   Session& session, const std::function<bool(std::int32_t)>& on_token) {
   if (prompt.empty()) throw base::Error("an empty prompt: there is nothing to go on from");
   auto context = static_cast<std::size_t>(model.config().context_length);
   if (prompt.size() >= context)
@@ -55,10 +41,10 @@ std::vector<std::int32_t> generate(const Llama& model, const std::vector<std::in
     std::copy(next.begin(), next.end(), ids.mutable_data_ptr<std::int64_t>());
     at::Tensor logits = model.next_logits(ids, session.cache);
     session.ids.insert(session.ids.end(), next.begin(), next.end());
-    std::int32_t token = sample(logits, options, random);
+    std::int32_t token = choose(logits, session.ids, options, random);
     if (std::find(stop_ids.begin(), stop_ids.end(), token) != stop_ids.end()) break;
     result.push_back(token);
-    if (on_token) on_token(token);
+    if (on_token && !on_token(token)) break;
     next = {token};
   }
   return result;

@@ -7,11 +7,14 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/interrupt.h"
 #include "base/records.h"
 #include "base/text.h"
 #include "finetune/generate.h"
+#include "finetune/generation_settings.h"
 #include "finetune/load.h"
 #include "tokenizer/chat.h"
+#include "tokenizer/text_stream.h"
 
 namespace finetune {
 namespace {
@@ -36,7 +39,7 @@ struct GenerateOptions {
 
 struct ChatOptions {
   ModelOptions model;
-  SamplingOptions sampling{512, 0.6, 0.9, 42};
+  SamplingOptions sampling{.max_tokens = 512, .temperature = 0.6, .top_p = 0.9};
   std::string system;
   void visit(base::OptionVisitor& v) {
     model.visit(v);
@@ -84,6 +87,22 @@ std::unique_ptr<tokenizer::ChatTemplate> choose_template(const GenerateOptions& 
   }
 }
 
+// The model's own settings where no option was given, and a line that says what is in force.
+std::vector<std::int32_t> settle_sampling(SamplingOptions& sampling, const LoadedModel& loaded,
+                                          base::Context& context) {
+  const GenerationSettings settings = read_generation_settings(loaded.path);
+  complete(sampling, settings, context.options);
+  std::vector<std::int32_t> stop_ids = settings.stop_ids;
+  if (loaded.tokenizer->eos) stop_ids.push_back(*loaded.tokenizer->eos);
+  if (!context.quiet) {
+    fmt::print(context.err, "sampling: {}{}\n", to_text(sampling),
+               settings.source.empty() ? "" : " (" + settings.source + ")");
+    if (!settings.unused.empty())
+      fmt::print(context.err, "not done here of the model's settings: {}\n", base::join(settings.unused, ", "));
+  }
+  return stop_ids;
+}
+
 int run_generate(GenerateOptions& options, base::Context& context) {
   std::vector<std::string> prompts = read_prompts(options);
   LoadedModel loaded = load_model(options.model);
@@ -92,10 +111,12 @@ int run_generate(GenerateOptions& options, base::Context& context) {
   if (!chat && !options.system.empty()) throw base::UsageError("--system needs a chat template");
   if (chat && options.allow_special)
     throw base::UsageError({"a chat's messages never make special tokens", "--allow-special", "", "--raw with it", ""});
-  std::vector<std::int32_t> stop_ids;
-  if (chat) stop_ids = chat->stop_ids();
-  if (tokenizer.eos) stop_ids.push_back(*tokenizer.eos);
+  std::vector<std::int32_t> stop_ids = settle_sampling(options.sampling, loaded, context);
+  if (chat) {
+    for (std::int32_t id : chat->stop_ids()) stop_ids.push_back(id);
+  }
   std::size_t tokens = 0;
+  const base::Interrupt interrupt;
   auto start = std::chrono::steady_clock::now();
   for (const std::string& prompt : prompts) {
     std::vector<std::int32_t> ids;
@@ -112,11 +133,13 @@ int run_generate(GenerateOptions& options, base::Context& context) {
     }
     check_ids(ids, loaded.model.config());
     Session session;
-    std::vector<std::int32_t> generated = generate(loaded.model, ids, stop_ids, options.sampling, session);
+    std::vector<std::int32_t> generated = generate(loaded.model, ids, stop_ids, options.sampling, session,
+                                                   [&](std::int32_t) { return !interrupt.requested(); });
     tokens += generated.size();
     std::string text = tokenizer.decode(generated, true);
     if (context.json) {
       nlohmann::ordered_json record = {{"prompt", prompt}, {"ids", generated}, {"text", text}};
+      if (interrupt.requested()) record["interrupted"] = true;
       context.out << record.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) << std::endl;
     } else if (prompts.size() == 1) {
       context.out << text << std::endl;
@@ -124,56 +147,32 @@ int run_generate(GenerateOptions& options, base::Context& context) {
       fmt::print(context.out, "> {}\n{}\n\n", prompt, text);
       context.out.flush();
     }
+    if (interrupt.requested()) break;
   }
   double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   if (!context.quiet)
-    fmt::print(context.err, "{} tokens in {}, {:.1f} tokens/s\n", base::human_count(tokens),
-               base::human_seconds(seconds), static_cast<double>(tokens) / seconds);
-  return 0;
+    fmt::print(context.err, "{}{} tokens in {}, {:.1f} tokens/s\n", interrupt.requested() ? "interrupted after " : "",
+               base::human_count(tokens), base::human_seconds(seconds), static_cast<double>(tokens) / seconds);
+  return interrupt.requested() ? base::kInterrupted : 0;
 }
-
-// Prints an answer as it comes, holding back the bytes of a character that is not whole yet.
-class Streamer {
- public:
-  Streamer(const tokenizer::Tokenizer& tokenizer, std::ostream& out) : tokenizer_(tokenizer), out_(out) {}
-  void add(std::int32_t id) {
-    ids_.push_back(id);
-    std::string text = tokenizer_.decode(ids_, true);
-    std::size_t whole = text.size();
-    for (std::size_t back = 1; back <= std::min<std::size_t>(4, text.size()); ++back) {
-      auto byte = static_cast<unsigned char>(text[text.size() - back]);
-      if ((byte & 0xC0) == 0x80) continue;  // inside a character: look for its first byte
-      std::size_t length = byte < 0x80 ? 1 : byte < 0xE0 ? 2 : byte < 0xF0 ? 3 : 4;
-      if (length > back) whole = text.size() - back;
-      break;
-    }
-    if (whole <= printed_) return;
-    out_ << std::string_view(text).substr(printed_, whole - printed_) << std::flush;
-    printed_ = whole;
-  }
-
- private:
-  const tokenizer::Tokenizer& tokenizer_;
-  std::ostream& out_;
-  std::vector<std::int32_t> ids_;
-  std::size_t printed_ = 0;
-};
 
 int run_chat(ChatOptions& options, base::Context& context) {
   LoadedModel loaded = load_model(options.model);
   std::unique_ptr<tokenizer::ChatTemplate> chat = tokenizer::chat_template_of(*loaded.tokenizer);
-  std::vector<std::int32_t> stop_ids = chat->stop_ids();
-  if (loaded.tokenizer->eos) stop_ids.push_back(*loaded.tokenizer->eos);
+  std::vector<std::int32_t> stop_ids = settle_sampling(options.sampling, loaded, context);
+  for (std::int32_t id : chat->stop_ids()) stop_ids.push_back(id);
   std::vector<tokenizer::Message> messages;
   auto restart = [&] {
     messages.clear();
     if (!options.system.empty()) messages.push_back({"system", options.system});
   };
   restart();
-  if (!context.quiet) fmt::print(context.err, "An empty line forgets the conversation; Ctrl-D ends.\n");
+  if (!context.quiet)
+    fmt::print(context.err, "An empty line forgets the conversation; Ctrl-C stops an answer; Ctrl-D ends.\n");
   Session session;
   std::uint64_t seed = options.sampling.seed;
   std::string line;
+  base::Interrupt interrupt;
   while ((context.quiet || (context.err << "> " << std::flush)) && std::getline(std::cin, line)) {
     if (base::trim(line).empty()) {
       restart();
@@ -183,16 +182,20 @@ int run_chat(ChatOptions& options, base::Context& context) {
     messages.push_back({"user", line});
     SamplingOptions sampling = options.sampling;
     sampling.seed = seed++;
-    Streamer streamer(*loaded.tokenizer, context.out);
+    tokenizer::TextStream stream(*loaded.tokenizer, true);
     std::vector<std::int32_t> ids = chat->render(messages, true).ids;
     check_ids(ids, loaded.model.config());
-    std::vector<std::int32_t> answer =
-        generate(loaded.model, ids, stop_ids, sampling, session, [&](std::int32_t id) { streamer.add(id); });
-    context.out << std::endl;
+    std::vector<std::int32_t> answer = generate(loaded.model, ids, stop_ids, sampling, session, [&](std::int32_t id) {
+      context.out << stream.add(id) << std::flush;
+      return !interrupt.requested();
+    });
+    context.out << stream.finish() << std::endl;
     messages.push_back({"assistant", loaded.tokenizer->decode(answer, true)});
+    if (interrupt.signal() == SIGINT) interrupt.reset();  // it was meant for the answer
+    if (interrupt.requested()) break;
   }
   if (!context.quiet) context.err << "\n";
-  return 0;
+  return interrupt.requested() ? base::kInterrupted : 0;
 }
 
 }  // namespace

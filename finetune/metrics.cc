@@ -14,6 +14,8 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
+constexpr std::size_t kColumns = 79;  // of a terminal of 80, the last one free
+
 double now() { return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count(); }
 
 // The keys of metrics.jsonl, in file order: one table for writing and reading.
@@ -103,6 +105,25 @@ void MetricsLog::add(const EvaluationMetrics& metrics) {
 void MetricsLog::write(const std::string& line) {
   file_ << line;
   if (!file_.flush()) throw base::Error("cannot write the metrics", path_.string());
+}
+
+std::string step_line(const StepMetrics& metrics, std::int64_t steps, double seconds_left) {
+  const std::string begin = fmt::format("step {}/{}  loss {:.5g}", metrics.step, steps, metrics.loss);
+  const std::string rate = fmt::format("  rate {:.1e}", metrics.learning_rate);
+  const std::string norm = fmt::format("  norm {:.3g}", metrics.gradient_norm);
+  const std::string speed = fmt::format("  {:.0f} tokens/s", metrics.tokens_per_second);
+  const std::string left = metrics.step < steps ? "  " + base::human_seconds(seconds_left) + " left" : "";
+  // metrics.jsonl has them all; here the least needed goes first.
+  for (const std::string& line :
+       {begin + rate + norm + speed + left, begin + rate + speed + left, begin + speed + left})
+    if (line.size() <= kColumns) return line;
+  return (begin + left).substr(0, kColumns);
+}
+
+std::string validation_line(const EvaluationMetrics& metrics, std::int64_t steps) {
+  return fmt::format("step {}/{}  validation loss {:.4f}  perplexity {:.5g}", metrics.step, steps, metrics.loss,
+                     metrics.perplexity)
+      .substr(0, kColumns);
 }
 
 }  // namespace finetune

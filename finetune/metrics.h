@@ -56,6 +56,10 @@ class MetricsLog {
   std::vector<EvaluationMetrics> evaluations_;
 };
 
+/// What a person reads of a step: at most 79 columns, whatever the numbers.
+std::string step_line(const StepMetrics& metrics, std::int64_t steps, double seconds_left);
+std::string validation_line(const EvaluationMetrics& metrics, std::int64_t steps);
+
 /// One self-contained HTML page: the loss curves, the rate, the figures of the run and its options (`run_yaml`).
 std::string report_html(const std::vector<StepMetrics>& steps, const std::vector<EvaluationMetrics>& evaluations,
                         const std::string& summary, const std::string& run_yaml);

@@ -6,41 +6,31 @@
 #include <fmt/format.h>
 #include <fmt/ostream.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <optional>
+#include <tuple>
 
 #include "base/error.h"
 #include "base/file.h"
-#include "base/outputs.h"
-#include "base/pipeline.h"
+#include "base/interrupt.h"
+#include "base/progress.h"
 #include "base/random.h"
 #include "base/text.h"
 #include "finetune/checkpoint.h"
-#include "finetune/data.h"
-#include "finetune/device.h"
 #include "finetune/metrics.h"
-#include "finetune/model.h"
-#include "finetune/optimizer.h"
 #include "finetune/packing.h"
 #include "finetune/schedule.h"
-#include "lora/identity.h"
+#include "finetune/train_start.h"
 #include "lora/model_card.h"
 
 namespace finetune {
 namespace {
 
 namespace fs = std::filesystem;
-
-struct TrainingData {
-  std::vector<Example> training, validation;
-};
-
-// How many steps, of how many rows. A step takes accumulate x rows_per_batch rows, the last one what is left.
-struct Plan {
-  std::int64_t rows = 0, rows_per_step = 0, steps = 0, warmup = 0;
-};
 
 double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -59,13 +49,16 @@ PackedRow row_on(at::Device device, std::span<const Example> examples, std::span
   return row;
 }
 
-EvaluationMetrics evaluate(const Llama& model, const TrainOptions& options, std::span<const Example> examples,
-                           std::int64_t step) {
+// Nothing when it was interrupted.
+std::optional<EvaluationMetrics> evaluate(const Llama& model, const TrainOptions& options,
+                                          std::span<const Example> examples, std::int64_t step,
+                                          const base::Interrupt& interrupt) {
   at::NoGradGuard no_gradient;
   EvaluationMetrics metrics;
   metrics.step = step;
   double sum = 0;
   for (const RowPlan& documents : plan_rows(examples, options.max_length, options.packing, 0)) {
+    if (interrupt.requested()) return std::nullopt;
     const PackedRow row = row_on(model.device(), examples, documents);
     sum += model.loss_sum(row).item<double>();
     metrics.trained_tokens += row.trained;
@@ -93,30 +86,45 @@ void check_finite(double value, const char* what, std::int64_t step, const Train
                                  options.output)});
 }
 
-// The loop. `log` gets every step, `err` a line for people, checkpoints go to `checkpoints`.
-void train(Llama& model, AdamW& optimizer, const TrainOptions& options, const Plan& plan, const TrainingData& data,
-           const std::map<std::string, std::string>& facts, MetricsLog& log, base::Context& context) {
+// The loop. `log` gets every step, `err` a line for people, checkpoints go to `checkpoints`. Returns whether the run is
+// complete: not when it was interrupted, which it saves first.
+bool train(TrainStart& start, const TrainOptions& options, const base::Interrupt& interrupt, MetricsLog& log,
+           base::Context& context) {
+  const auto& [data, plan] = std::tie(start.data, start.plan);
+  const Llama& model = start.model;
+  AdamW& optimizer = start.optimizer;
   const Schedule schedule(options.schedule, plan.warmup, plan.steps);
-  const fs::path checkpoints = fs::path(options.output) / "checkpoints";
   RowStream stream(data.training, options.max_length, options.packing, options.seed);
-  const std::int64_t first_step = optimizer.steps();
-  const auto start = std::chrono::steady_clock::now();
+  base::Progress progress(context.err, context.quiet, "");
+  std::string line;
+  const auto begun = std::chrono::steady_clock::now();
   double training_seconds = 0;
-  auto validate = [&](std::int64_t step) {
-    if (data.validation.empty()) return;
-    log.add(evaluate(model, options, data.validation, step));
-    const EvaluationMetrics& metrics = log.evaluations().back();
-    if (!context.quiet) {
-      fmt::print(context.err, "step {}/{}  validation loss {:.4f}  perplexity {:.2f}\n", step, plan.steps, metrics.loss,
-                 metrics.perplexity);
-    }
+  std::int64_t done = plan.first_step, done_rows = plan.first_row, saved = done;
+  auto due = [&](std::int64_t every) { return done == plan.steps || (every > 0 && done % every == 0); };
+  auto validate = [&] {
+    if (data.validation.empty()) return true;
+    const auto metrics = evaluate(model, options, data.validation, done, interrupt);
+    if (!metrics) return false;
+    log.add(*metrics);
+    progress.finish();
+    if (!context.quiet) fmt::print(context.err, "{}\n", validation_line(*metrics, plan.steps));
+    return true;
   };
-  if (first_step == 0) validate(0);
+  auto save = [&] {
+    write_checkpoint(
+        fs::path(options.output) / "checkpoints",
+        {done, done_rows, adapter_of(model, options), optimizer.first_moment(), optimizer.second_moment(), start.facts},
+        options.keep_checkpoints);
+    saved = done;
+  };
+  // Before the first step, or what an interrupted run left out behind its last one.
+  const bool has_validated = !log.evaluations().empty() && log.evaluations().back().step == done;
+  bool is_complete = has_validated || (done > 0 && !due(options.eval_every)) || validate();
 
-  for (std::int64_t step = first_step; step < plan.steps; ++step) {
+  for (std::int64_t step = done; step < plan.steps && !interrupt.requested(); ++step) {
     // The rows of this step, cut into batches that fit the model.
     const auto step_start = std::chrono::steady_clock::now();
-    const std::int64_t first_row = step * plan.rows_per_step;
+    const std::int64_t first_row = done_rows;
     const std::int64_t last_row = std::min(first_row + plan.rows_per_step, plan.rows);
     StepMetrics metrics;
     std::vector<PackedRow> batches;
@@ -150,160 +158,76 @@ void train(Llama& model, AdamW& optimizer, const TrainOptions& options, const Pl
     optimizer.step(metrics.learning_rate);
 
     // Tell, validate, save.
-    metrics.step = step + 1;
+    done = metrics.step = step + 1;
+    done_rows = last_row;
     metrics.epoch = static_cast<double>(last_row) / static_cast<double>(stream.rows_per_epoch());
     const double step_seconds = seconds_since(step_start);
     training_seconds += step_seconds;
     metrics.tokens_per_second = static_cast<double>(metrics.tokens) / step_seconds;
-    metrics.seconds = seconds_since(start);
+    metrics.seconds = seconds_since(begun);
     log.add(metrics);
-    const bool last = step + 1 == plan.steps;
-    auto due = [&](std::int64_t every) { return last || (every > 0 && (step + 1) % every == 0); };
-    if (!context.quiet && due(options.log_every)) {
-      const double per_step = training_seconds / static_cast<double>(step + 1 - first_step);
-      fmt::print(context.err, "step {}/{}  loss {:.4f}  rate {:.2e}  norm {:.3f}  {:.0f} tokens/s  ETA {}\n", step + 1,
-                 plan.steps, metrics.loss, metrics.learning_rate, metrics.gradient_norm, metrics.tokens_per_second,
-                 base::human_seconds(per_step * static_cast<double>(plan.steps - step - 1)));
-    }
-    if (due(options.eval_every)) validate(step + 1);
-    if (due(options.save_every)) {
-      write_checkpoint(
-          checkpoints,
-          {step + 1, adapter_of(model, options), optimizer.first_moment(), optimizer.second_moment(), facts},
-          options.keep_checkpoints);
-    }
+    const double per_step = training_seconds / static_cast<double>(done - plan.first_step);
+    line = step_line(metrics, plan.steps, per_step * static_cast<double>(plan.steps - done));
+    progress.draw(line);
+    if (!progress.redraws() && !context.quiet && due(options.log_every)) fmt::print(context.err, "{}\n", line);
+    if (due(options.eval_every)) is_complete = validate();
+    if (due(options.save_every)) save();
   }
+  progress.finish();
+  if (progress.redraws() && !line.empty()) fmt::print(context.err, "{}\n", line);
+  if (saved != done) save();
+  return is_complete && done == plan.steps;
 }
 
-void check_options(const TrainOptions& options, const lora::ModelConfig& config) {
-  if (!options.base_name.empty()) lora::check_base_name(options.base_name);
-  if (options.data.empty()) {
-    throw base::UsageError({"no training data", "--data", "", "one or more files", ""});
-  }
-  if (options.max_length > config.context_length) {
-    throw base::UsageError({"rows longer than the model's context", "--max-length",
-                            fmt::format("{}", options.max_length), fmt::format("at most {}", config.context_length),
-                            ""});
-  }
-  if (!options.validation_data.empty() && options.validation_share > 0) {
-    throw base::UsageError("give --validation-data or --validation-share, not both");
-  }
-}
-
-TrainingData read_data(const TrainOptions& options, const lora::ModelFiles& files, base::Context& context) {
-  const std::unique_ptr<tokenizer::Tokenizer> tokenizer = tokenizer::load(files.path());
-  const ExampleMaker maker(*tokenizer, options.reading);
-  auto read = [&](const char* title, const std::vector<std::string>& inputs, std::uint64_t limit) {
-    const DataOptions limits{options.max_length, options.too_long, limit, options.max_bad, options.threads};
-    Dataset dataset = read_dataset(base::expand_inputs(inputs), maker, limits);
-    if (!context.quiet) fmt::print(context.err, "{}: {}\n", title, dataset.report.to_text(limits));
-    for (const Example& example : dataset.examples) {
-      for (std::int32_t id : example.ids) {
-        if (id < files.config().vocab_size) continue;
-        throw base::Error({"the tokenizer gives a token that the model does not have", files.path().string(),
-                           fmt::format("{}", id), fmt::format("below {}", files.config().vocab_size), ""});
-      }
-    }
-    return std::move(dataset.examples);
+// Why the adapter computes what it computed before the run, or "" when it does not.
+std::string nothing_changed(const TrainStart& start, const MetricsLog& log) {
+  bool is_zero = true;
+  const std::vector<at::Tensor> parameters = start.model.parameters();  // A then B of every module
+  for (std::size_t i = 1; i < parameters.size(); i += 2)
+    is_zero &= parameters[i].count_nonzero().item<std::int64_t>() == 0;
+  if (!is_zero && !at::equal(start.optimizer.values(), start.first_values)) return "";
+  const auto& steps = log.steps();
+  auto all = [&](auto metric) {
+    return std::all_of(steps.begin(), steps.end(), [&](const StepMetrics& step) { return step.*metric == 0; });
   };
-  TrainingData data;
-  data.training = read("training data", options.data, options.limit);
-  if (!options.validation_data.empty()) {
-    data.validation = read("validation data", options.validation_data, options.validation_limit);
-  } else if (options.validation_share > 0) {
-    data.validation = take_validation(data.training, options.validation_share, options.seed);
-  }
-  return data;
+  std::string why = "the updates were too small for float32: raise --learning-rate";
+  if (all(&StepMetrics::gradient_norm)) why = "the gradient was 0 in every step: is --lora.alpha 0?";
+  if (all(&StepMetrics::learning_rate)) why = "the learning rate was 0 in every step";
+  return fmt::format("nothing was learned: the adapter {}; {}", is_zero ? "is zero" : "is what it was", why);
 }
 
-Plan make_plan(const TrainOptions& options, const TrainingData& data) {
-  Plan plan;
-  const auto rows_per_epoch =
-      static_cast<double>(plan_rows(data.training, options.max_length, options.packing, 0).size());
-  plan.rows_per_step = options.accumulate * options.rows_per_batch;
-  plan.rows = options.steps > 0 ? options.steps * plan.rows_per_step
-                                : std::max<std::int64_t>(1, std::llround(options.epochs * rows_per_epoch));
-  plan.steps = (plan.rows + plan.rows_per_step - 1) / plan.rows_per_step;
-  plan.warmup = options.warmup_steps > 0
-                    ? options.warmup_steps
-                    : static_cast<std::int64_t>(std::ceil(options.warmup_ratio * static_cast<double>(plan.steps)));
-  return plan;
-}
-
-// All that decides the bytes of the adapter (given one machine and thread count).
-std::map<std::string, std::string> facts_of(const TrainOptions& options, const lora::ModelFiles& files,
-                                            const Plan& plan, const TrainingData& data, at::ScalarType dtype) {
-  auto text = [](auto value) { return fmt::format("{}", value); };
-  return {{"model", lora::identity_of(files)},
-          {"data", fmt::format("{:016x}", fingerprint(data.training))},
-          {"steps", text(plan.steps)},
-          {"rows", text(plan.rows)},
-          {"max_length", text(options.max_length)},
-          {"packing", text(options.packing)},
-          {"rows_per_batch", text(options.rows_per_batch)},
-          {"accumulate", text(options.accumulate)},
-          {"learning_rate", text(options.learning_rate)},
-          {"schedule", options.schedule},
-          {"warmup", text(plan.warmup)},
-          {"weight_decay", text(options.weight_decay)},
-          {"clip", text(options.clip)},
-          {"lora.rank", text(options.lora.rank)},
-          {"lora.alpha", text(options.lora.alpha)},
-          {"lora.dropout", text(options.lora.dropout)},
-          {"lora.targets", base::join(lora::expand_targets(options.lora.targets), ",")},
-          {"lora.rslora", text(options.lora.rslora)},
-          {"dtype", dtype == at::kFloat ? "float32" : "bfloat16"},
-          {"seed", text(options.seed)}};
+std::string resume_command(const TrainOptions& options) {
+  return fmt::format("finetune train --config {} --resume",
+                     base::shell_word((fs::path(options.output) / "run.yaml").string()));
 }
 
 }  // namespace
 
 int run_train(TrainOptions& options, base::Context& context) {
-  set_threads(base::thread_count(options.threads));
-  const lora::ModelFiles files(options.model);
-  check_options(options, files.config());
+  TrainStart start = prepare_training(options, context);
+  const Plan& plan = start.plan;
+
+  // From here on the run exists: what comes is saved.
+  const base::Interrupt interrupt(context.quiet ? "" : "\nfinishing the step; a second signal leaves at once\n");
   const fs::path output = options.output;
-  base::check_outputs({output}, {files.path()});  // a model by its hub name too
   base::prepare_output_folder(output, options.resume, options.overwrite);
-
-  const TrainingData data = read_data(options, files, context);
-  const Plan plan = make_plan(options, data);
-  const at::Device device = choose_device(options.device);
-  const at::ScalarType dtype = choose_dtype(options.dtype, device);
-  Llama model(files, dtype, device);
-  model.attach(options.lora.targets, options.lora.rank, options.lora.alpha, options.lora.dropout, options.lora.rslora,
-               options.seed);
-  AdamW optimizer(model.parameters(), {.weight_decay = options.weight_decay});
-  const auto adapter_bytes = static_cast<std::uint64_t>(optimizer.values().nbytes());
-  // Each checkpoint holds the adapter and two moments, one more is written before the oldest goes.
-  base::check_free_space(output, adapter_bytes * (3 * static_cast<std::uint64_t>(options.keep_checkpoints + 1) + 1));
-
-  const std::map<std::string, std::string> facts = facts_of(options, files, plan, data, dtype);
-  std::optional<std::int64_t> resume_step;
-  if (options.resume) {
-    if (const auto checkpoint = read_newest_checkpoint(output / "checkpoints")) {
-      check_same_run(checkpoint->facts, facts);
-      optimizer.restore(flat_values(checkpoint->adapter), checkpoint->first_moment, checkpoint->second_moment,
-                        checkpoint->step);
-      resume_step = checkpoint->step;
-    }
+  if (!start.resume_step || start.is_new_plan || !fs::exists(output / "run.yaml")) {
+    base::write_file(output / "run.yaml",
+                     base::without_options(context.options ? context.options->to_yaml() : context.run_yaml,
+                                           {"resume", "overwrite"}));
   }
-  // A start from the beginning is this command's run, even where --resume found the folder of another.
-  if (!resume_step || !fs::exists(output / "run.yaml")) base::write_file(output / "run.yaml", context.run_yaml);
-  if (!context.quiet) {
-    fmt::print(context.err, "{} adapter parameters train ({} on {}), {} steps of up to {} rows{}\n",
-               base::human_count(static_cast<std::uint64_t>(optimizer.values().numel())),
-               dtype == at::kFloat ? "float32" : "bfloat16", device.str(), plan.steps, plan.rows_per_step,
-               resume_step ? fmt::format(", going on after step {}", *resume_step) : "");
+  MetricsLog log(output, start.resume_step);
+  const bool is_complete = train(start, options, interrupt, log, context);
+  if (is_complete) {
+    const lora::Adapter adapter = adapter_of(start.model, options);
+    lora::write_adapter(adapter, output / "adapter");
+    lora::write_model_card(adapter, output / "adapter");
   }
-  MetricsLog log(output, resume_step);
-  train(model, optimizer, options, plan, data, facts, log, context);
 
-  const lora::Adapter adapter = adapter_of(model, options);
-  lora::write_adapter(adapter, output / "adapter");
-  lora::write_model_card(adapter, output / "adapter");
-  nlohmann::ordered_json result = {{"output", options.output}, {"steps", plan.steps}};
-  std::string summary = fmt::format("{} steps", plan.steps);
+  const std::int64_t done = start.optimizer.steps();
+  nlohmann::ordered_json result = {{"output", options.output}, {"steps", done}};
+  std::string summary =
+      is_complete ? fmt::format("{} steps", done) : fmt::format("interrupted after {} of {} steps", done, plan.steps);
   if (!log.steps().empty()) {
     result["loss"] = log.steps().back().loss;
     summary += fmt::format(", last loss {:.4f}", log.steps().back().loss);
@@ -314,14 +238,26 @@ int run_train(TrainOptions& options, base::Context& context) {
     result["validation_loss_after"] = after;
     summary += fmt::format(", validation loss {:.4f} -> {:.4f}", before, after);
   }
+  const std::string unchanged = is_complete ? nothing_changed(start, log) : "";
+  if (is_complete) {
+    result["changed"] = unchanged.empty();
+  } else {
+    result["interrupted"] = true;
+    result["resume"] = resume_command(options);
+  }
   base::write_file(output / "report.html",
                    report_html(log.steps(), log.evaluations(), summary, base::read_file(output / "run.yaml")));
   if (context.json) context.out << result.dump() << "\n";
+  if (!unchanged.empty()) fmt::print(context.err, "{}\n", unchanged);
   if (!context.quiet) {
-    fmt::print(context.err, "{}\nadapter: {}\nnext: lora merge {}\n", summary, (output / "adapter").string(),
-               options.output);
+    if (is_complete) {
+      fmt::print(context.err, "{}\nadapter: {}\nnext: lora merge {}\n", summary, (output / "adapter").string(),
+                 base::shell_word(options.output));
+    } else {
+      fmt::print(context.err, "{}; it is all saved\nnext: {}\n", summary, resume_command(options));
+    }
   }
-  return 0;
+  return !is_complete ? base::kInterrupted : unchanged.empty() ? 0 : 1;
 }
 
 }  // namespace finetune

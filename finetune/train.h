@@ -20,7 +20,7 @@ struct LoraOptions {
 };
 
 struct TrainOptions {
-  std::string model, base_name;
+  std::string model, adapter, base_name;
   std::vector<std::string> data, validation_data;
   double validation_share = 0;
   std::string output;
@@ -46,7 +46,8 @@ struct TrainOptions {
   void visit(base::OptionVisitor& v);
 };
 
-/// Trains and writes the output folder. Returns 0; throws base::Error.
+/// Trains and writes the output folder. Returns 0; 1 when nothing was learned; base::kInterrupted when a signal ended
+/// it, saved, before its last step. Throws base::Error; nothing is written when the run cannot begin.
 int run_train(TrainOptions& options, base::Context& context);
 
 base::Command train_command();

@@ -3,7 +3,7 @@
 namespace finetune {
 
 void LoraOptions::visit(base::OptionVisitor& v) {
-  v("rank", rank, "columns of the adapter's matrices: more learn more and cost more").at_least(1);
+  v("rank", rank, "columns of the adapter's matrices: more learn more and cost more").between(1, 65536);
   v("alpha", alpha, "the adapter's output is scaled by alpha / rank").above(0);
   v("dropout", dropout, "share of the adapter's inputs set to zero while training").at_least(0).below(1);
   v("targets", targets, "modules that get an adapter: all-linear, or names such as q_proj, v_proj");
@@ -11,8 +11,11 @@ void LoraOptions::visit(base::OptionVisitor& v) {
 }
 
 void TrainOptions::visit(base::OptionVisitor& v) {
-  v.required("model", model, "base model: a Hugging Face folder, a .gguf file or a name in the local cache",
-             base::PathKind::kModel);
+  v("model", model,
+    "base model: a Hugging Face folder, a .gguf file or a name in the local cache; else the one that --adapter names",
+    base::PathKind::kModel);
+  v("adapter", adapter, "go on from this adapter (its folder, or a run): it decides all of lora",
+    base::PathKind::kPath);
   v("base_name", base_name,
     "name of the base on the hub, ORG/MODEL, which the adapter says of its base instead of a path of this machine");
   v.positional("data", data, "training records: .jsonl, .json, .csv, .txt, also .zst or .gz; globs");
@@ -49,7 +52,7 @@ void TrainOptions::visit(base::OptionVisitor& v) {
   v("validation_limit", validation_limit, "read at most this many records of --validation-data; 0: all");
   v("max_bad", max_bad, "more bad records than this is an error");
   reading.visit(v);
-  v("resume", resume, "go on from the newest checkpoint of --output");
+  v("resume", resume, "go on from the newest checkpoint of --output; more --steps or --epochs make the run longer");
   v("overwrite", overwrite, "empty --output first");
 }
 

@@ -27,15 +27,6 @@ std::string gguf_file_name(DType type) {
   return "model-" + name + ".gguf";
 }
 
-// As a word of a shell command.
-std::string shell_word(const std::string& word) {
-  if (word.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:+,=@%") == word.npos)
-    return word;
-  std::string result = "'";
-  for (char c : word) result += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  return result + "'";
-}
-
 std::string next_commands(const std::string& folder, const std::string& gguf, const std::string& again) {
   std::string text = "next:\n";
   if (!folder.empty())
@@ -44,10 +35,10 @@ std::string next_commands(const std::string& folder, const std::string& gguf, co
         "print(pipeline('text-generation', '{}')('The'))\"\n",
         folder);
   if (gguf.empty()) return text + "  llama.cpp, Ollama  " + again + " --format gguf\n";
-  text += fmt::format("  llama.cpp     llama-cli -m {}\n", shell_word(gguf));
+  text += fmt::format("  llama.cpp     llama-cli -m {}\n", base::shell_word(gguf));
   text +=
       fmt::format("  Ollama        echo {} > Modelfile && ollama create my-model -f Modelfile && ollama run my-model\n",
-                  shell_word("FROM " + gguf));
+                  base::shell_word("FROM " + gguf));
   return text;
 }
 
@@ -173,9 +164,9 @@ int run_merge(MergeOptions& options, base::Context& context) {
                base::human_bytes(static_cast<double>(bytes)), base::human_seconds(seconds),
                own_tokenizer_note(adapter_path, base),
                next_commands(formats.hf ? output.string() : "", gguf_file.string(),
-                             "lora merge " + shell_word(input) +
-                                 (options.base.empty() ? "" : " --base " + shell_word(options.base)) + " --output " +
-                                 shell_word(output.string() + "-gguf")));
+                             "lora merge " + base::shell_word(input) +
+                                 (options.base.empty() ? "" : " --base " + base::shell_word(options.base)) + " --output " +
+                                 base::shell_word(output.string() + "-gguf")));
   }
   return 0;
 }

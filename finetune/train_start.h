@@ -1,0 +1,44 @@
+// All that `finetune train` checks and loads before it writes anything: a start that fails leaves no trace.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "finetune/data.h"
+#include "finetune/model.h"
+#include "finetune/optimizer.h"
+#include "finetune/train.h"
+
+namespace finetune {
+
+struct TrainingData {
+  std::vector<Example> training, validation;
+};
+
+/// How many steps, of how many rows. A step takes accumulate x rows_per_batch rows, the last one what is left.
+struct Plan {
+  std::int64_t first_step = 0, first_row = 0;  ///< done by the run that is resumed
+  std::int64_t steps = 0, rows = 0;            ///< in all
+  std::int64_t rows_per_step = 0, warmup = 0;
+};
+
+/// A run that can begin.
+struct TrainStart {
+  TrainingData data;
+  Llama model;
+  AdamW optimizer;
+  at::Tensor first_values;                   ///< the adapter's before the first step of the run
+  std::map<std::string, std::string> facts;  ///< see Checkpoint
+  Plan plan;
+  std::optional<std::int64_t> resume_step;
+  bool is_new_plan = false;  ///< resumed with another number of steps than it was started with
+};
+
+/// Throws base::Error, with nothing written, when the run cannot begin. Takes the LoRA options from `options.adapter`
+/// when there is one.
+TrainStart prepare_training(TrainOptions& options, base::Context& context);
+
+}  // namespace finetune

@@ -1,0 +1,43 @@
+#include "tokenizer/text_stream.h"
+
+#include <algorithm>
+
+namespace tokenizer {
+namespace {
+
+// Bytes at the end of `text` that begin a character and lack the rest of it.
+std::size_t unfinished(const std::string& text) {
+  for (std::size_t back = 1; back <= std::min<std::size_t>(3, text.size()); ++back) {
+    const auto byte = static_cast<unsigned char>(text[text.size() - back]);
+    if ((byte & 0xC0) == 0x80) continue;  // inside a character: its first byte is further ahead
+    const std::size_t length = byte < 0xC2 || byte > 0xF4 ? 1 : byte < 0xE0 ? 2 : byte < 0xF0 ? 3 : 4;
+    return length > back ? back : 0;
+  }
+  return 0;
+}
+
+}  // namespace
+
+std::string TextStream::text_of(std::int32_t id) {
+  // Only the beginning of a text is decoded in another way (a first blank may be taken off). What follows is decoded
+  // behind the tokens that began it, which stay the same.
+  constexpr std::size_t kMostWithoutText = 8;
+  std::vector<std::int32_t> ids = first_;
+  ids.push_back(id);
+  std::string text = tokenizer_.decode(ids, skip_special_);
+  if (!first_text_.empty()) return text.substr(std::min(first_text_.size(), text.size()));
+  if (!text.empty() || first_.size() < kMostWithoutText) first_ = std::move(ids);
+  first_text_ = text;
+  return text;
+}
+
+std::string TextStream::add(std::int32_t id) {
+  std::string text = std::move(held_) + text_of(id);
+  held_.assign(text, text.size() - unfinished(text));
+  text.resize(text.size() - held_.size());
+  return text;
+}
+
+std::string TextStream::finish() { return std::move(held_); }
+
+}  // namespace tokenizer
