@@ -251,6 +251,8 @@ int run_instruct(InstructOptions& options, base::Context& context) {
   const tokenizer::RoleMap roles = tokenizer::role_map(options.roles);
   const std::vector<std::string> files = options.reading.files();
   const fs::path output(options.output);
+  base::check_output_folder(output, false, options.overwrite);
+  base::BlockReader(files, options.reading.records());  // refuses what it cannot read, before anything is written
   base::prepare_output_folder(output, false, options.overwrite);
   base::write_file(output / "run.yaml", context.run_yaml);
 
@@ -333,6 +335,10 @@ int run_instruct(InstructOptions& options, base::Context& context) {
                base::human_count(trained), base::human_count(validated), base::human_count(dropped_count));
     for (const auto& [reason, count] : reasons)
       fmt::print(context.err, "  {:<24}{:>10}\n", reason, base::human_count(count));
+    if (options.validation_share > 0 && trained + validated > 0 && (trained == 0 || validated == 0))
+      fmt::print(context.err,
+                 "{} record was held out for validation: give more records or another --validation-share\n",
+                 validated == 0 ? "no" : "every");
   }
   if (context.json) context.out << dump(report, 1);
   return 0;

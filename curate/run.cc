@@ -13,6 +13,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/interrupt.h"
 #include "base/machine.h"
 #include "base/parquet.h"
 #include "base/pipeline.h"
@@ -39,7 +40,8 @@ double since(Clock::time_point start) { return std::chrono::duration<double>(Clo
 class Run {
  public:
   Run(RunOptions& options, base::Context& context);
-  void all_stages();
+  /// False when a signal ended it before the last stage was done: the checkpoint says how far it came.
+  bool all_stages();
   nlohmann::json finish();
 
  private:
@@ -70,6 +72,7 @@ class Run {
   std::optional<ShardWriter> kept_, dropped_, quarantined_;
   std::optional<AppendFile> spill_, prints_;
   base::Progress progress_;
+  std::optional<base::Interrupt> interrupt_;
 };
 
 Run::Run(RunOptions& options, base::Context& context)
@@ -79,6 +82,7 @@ Run::Run(RunOptions& options, base::Context& context)
       threads_(base::thread_count(options.reading.threads)),
       files_(options.reading.files()),
       progress_(context.err, context.quiet, "curate run") {
+  base::check_output_folder(output_, options.resume, options.overwrite);
   const bool reads_parquet = std::any_of(
       files_.begin(), files_.end(), [](const std::string& file) { return base::record_format(file) == "parquet"; });
   if (reads_parquet || parquet()) base::require_parquet();
@@ -87,8 +91,8 @@ Run::Run(RunOptions& options, base::Context& context)
   // The models are in memory now. Parquet is written at the end, beside what the stages leave in the heap.
   memory_.emplace(options.memory, threads_, parquet() ? kParquetWriterMemory * 3 / 2 : 0);
   stages_ = plan_stages(options.steps);
-  base::prepare_output_folder(output_, options.resume, options.overwrite);
   start_or_resume(context.run_yaml);
+  interrupt_.emplace(context.quiet ? "" : "\nfinishing what is begun; a second signal leaves at once\n");
 }
 
 void Run::start_or_resume(const std::string& run_yaml) {
@@ -118,7 +122,8 @@ void Run::start_or_resume(const std::string& run_yaml) {
   }
   std::uint64_t bytes = 0;
   for (const InputFile& input : inputs) bytes += input.size;
-  base::check_free_space(output_, bytes);
+  base::check_free_space(output_, bytes, options_.overwrite);
+  base::prepare_output_folder(output_, options_.resume, options_.overwrite);
   fs::remove(output_ / "report.json");
   fs::create_directories(output_ / ".work");
   base::write_file(output_ / "run.yaml", base::without_options(run_yaml, {"resume", "overwrite"}));
@@ -245,7 +250,7 @@ void Run::first_stage(const StagePlan& plan) {
   base::ordered_pipeline<InputItem, BlockResult>(
       threads_,
       [&]() -> std::optional<InputItem> {
-        if (!first) return std::nullopt;
+        if (!first || interrupt_->requested()) return std::nullopt;
         InputItem item = std::move(*first);
         first = next();
         return item;
@@ -323,7 +328,7 @@ void Run::later_stage(const StagePlan& plan) {
   base::ordered_pipeline<std::size_t, BlockResult>(
       threads_,
       [&]() -> std::optional<std::size_t> {
-        if (block >= spill.blocks().size()) return std::nullopt;
+        if (block >= spill.blocks().size() || interrupt_->requested()) return std::nullopt;
         return block++;
       },
       [&](std::size_t number, int worker) {
@@ -333,13 +338,18 @@ void Run::later_stage(const StagePlan& plan) {
       memory_->blocks_in_flight());
 }
 
-void Run::all_stages() {
+bool Run::all_stages() {
   while (state_.stage < stages_.size()) {
     open_outputs();
     if (state_.stage == 0) {
       first_stage(stages_[0]);
     } else {
       later_stage(stages_[state_.stage]);
+    }
+    if (interrupt_->requested()) {
+      checkpoint();
+      progress_.finish();
+      return false;
     }
     if (state_.stage + 1 == stages_.size()) break;
     // The next checkpoint is one of the next stage, which reads these two and nothing else of this stage.
@@ -354,6 +364,7 @@ void Run::all_stages() {
     if (since(saved_) >= options_.checkpoint_seconds) checkpoint();
   }
   progress_.finish();
+  return true;
 }
 
 nlohmann::json Run::finish() {
@@ -400,7 +411,16 @@ int run_pipeline(RunOptions& options, base::Context& context) {
     return 0;
   }
   Run run(options, context);
-  run.all_stages();
+  if (!run.all_stages()) {
+    const bool again =
+        std::find(options.reading.input.begin(), options.reading.input.end(), "-") == options.reading.input.end();
+    if (!context.quiet)
+      fmt::print(context.err, "interrupted; {}\n",
+                 again ? "it is all saved\nnext: curate run --config " +
+                             base::shell_word((output / "run.yaml").string()) + " --resume"
+                       : "standard input cannot be read again: start over with --overwrite");
+    return base::kInterrupted;
+  }
   nlohmann::json report = run.finish();
   if (!context.quiet) {
     print_table(context.err, report);

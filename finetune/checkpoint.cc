@@ -145,7 +145,7 @@ void check_same_run(const std::map<std::string, std::string>& saved, const std::
   for (const std::string& key : keys) {
     if (key == "steps" || key == "data" || (same_examples && kOfTheExamples.contains(key))) continue;
     if (value(saved, key) == value(now, key)) continue;
-    if (key == "model" || key == "adapter") refuse(key, "another one", "the same one");  // known by their contents
+    if (key == "adapter") refuse(key, "another one", "the same one");  // known by its values
     std::string option = key;
     std::replace(option.begin(), option.end(), '_', '-');
     refuse(option, value(now, key), value(saved, key));

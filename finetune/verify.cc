@@ -80,39 +80,43 @@ int run_verify(VerifyOptions& options, base::Context& context) {
   if (other_ids != ids)
     throw base::Error({"the tokenizers of the two models give different ids", options.models[1], "", "",
                        "export the model again with its tokenizer"});
-  comparison.bound = options.bound > 0 ? options.bound : bound_of(files);
+  const Bound bound = options.bound > 0 ? Bound{options.bound, "the given bound"} : bound_of(files);
+  comparison.bound = bound.value;
+  comparison.bound_name = bound.name;
   std::vector<at::Tensor> actual = all_logits(Llama(files, at::kFloat, device), ids);
   for (std::size_t i = 0; i < expected.size(); ++i) compare(expected[i], actual[i], comparison);
-  nlohmann::ordered_json result = {{"max_abs", comparison.max_abs},
-                                   {"max_rel", comparison.max_rel},
-                                   {"bound", comparison.bound},
-                                   {"equal", comparison.equal()}};
-  context.out << result.dump() << "\n";
-  if (!context.quiet)
-    fmt::print(context.err, "{} tokens: the logits {} (largest relative difference {:.2e}, bound {:g})\n",
-               base::human_count(static_cast<std::uint64_t>(comparison.tokens)),
-               comparison.equal() ? "are the same" : "DIFFER", comparison.max_rel, comparison.bound);
+  if (context.json) {
+    const nlohmann::ordered_json result = {{"max_abs", comparison.max_abs}, {"max_rel", comparison.max_rel},
+                                           {"bound", comparison.bound},     {"bound_name", comparison.bound_name},
+                                           {"tokens", comparison.tokens},   {"equal", comparison.equal()}};
+    context.out << result.dump() << "\n";
+  } else {
+    context.out << to_text(comparison) << "\n";
+  }
   return comparison.equal() ? 0 : 1;
 }
 
 }  // namespace
 
-double bound_of(const lora::ModelFiles& files) {
-  double bound = 0;
+Bound bound_of(const lora::ModelFiles& files) {
+  Bound bound;
+  auto allow = [&](double value, const char* type) {
+    if (value > bound.value) bound = {value, fmt::format("{} rounding", type)};
+  };
   for (const std::string& name : files.names()) {
     switch (files.type(name)) {
       case base::DType::kF64:
       case base::DType::kF32:
-        bound = std::max(bound, 2e-5);
+        allow(2e-5, "float32");
         break;
       case base::DType::kF16:
-        bound = std::max(bound, 5e-3);
+        allow(5e-3, "float16");
         break;
       case base::DType::kBF16:
-        bound = std::max(bound, 5e-2);
+        allow(5e-2, "bfloat16");
         break;
       case base::DType::kQ8_0:
-        bound = std::max(bound, 1.5e-1);
+        allow(1.5e-1, "Q8_0");
         break;
       default:
         throw base::Error({"no bound is known for weights of this type", files.path().string(),
@@ -120,6 +124,13 @@ double bound_of(const lora::ModelFiles& files) {
     }
   }
   return bound;
+}
+
+std::string to_text(const Comparison& comparison) {
+  return fmt::format("{} tokens: the logits {} {} (largest relative difference {:.2e}, bound {:g})",
+                     base::human_count(static_cast<std::uint64_t>(comparison.tokens)),
+                     comparison.equal() ? "agree within" : "DIFFER by more than", comparison.bound_name,
+                     comparison.max_rel, comparison.bound);
 }
 
 void compare(const at::Tensor& expected, const at::Tensor& actual, Comparison& comparison) {

@@ -43,6 +43,7 @@ int run_export(ExportOptions& options, base::Context& context) {
   if (!options.base_name.empty()) adapter.base_model = options.base_name;
   std::string next;
   if (gguf) {
+    MergedModel(*base, &adapter);  // throws when it does not fit, before anything is made
     prepare_file(output, options.overwrite);
     write_gguf_adapter(adapter, *base, output, type);
     next = "llama-cli -m BASE.gguf --lora " + output.string() + "   (BASE.gguf: lora convert " + base->path().string() +

@@ -121,7 +121,9 @@ int run_merge(MergeOptions& options, base::Context& context) {
   const fs::path output =
       options.output.empty() ? adapter_path.parent_path() / "merged" : without_separator(options.output);
   base::check_outputs({output}, {adapter_path, base.path()});
-  base::check_free_space(output, bytes);
+  base::check_free_space(output, bytes, options.overwrite);
+  if (formats.gguf) check_can_write(base, type, true);
+  if (formats.hf) check_can_write(base, type, false);
   adapter = made_plain(std::move(adapter), base, options.threads, context);
   const MergedModel model(base, &adapter);
   if (formats.file) {
@@ -165,8 +167,8 @@ int run_merge(MergeOptions& options, base::Context& context) {
                own_tokenizer_note(adapter_path, base),
                next_commands(formats.hf ? output.string() : "", gguf_file.string(),
                              "lora merge " + base::shell_word(input) +
-                                 (options.base.empty() ? "" : " --base " + base::shell_word(options.base)) + " --output " +
-                                 base::shell_word(output.string() + "-gguf")));
+                                 (options.base.empty() ? "" : " --base " + base::shell_word(options.base)) +
+                                 " --output " + base::shell_word(output.string() + "-gguf")));
   }
   return 0;
 }
@@ -184,7 +186,8 @@ int run_convert(ConvertOptions& options, base::Context& context) {
   if (!gguf && type == DType::kQ8_0)
     throw base::UsageError({"a Hugging Face folder cannot hold this type", "dtype", "q8_0",
                             "float32, bfloat16 or float16", "q8_0 needs an --output that ends in .gguf"});
-  base::check_free_space(output, bytes);
+  base::check_free_space(output, bytes, options.overwrite && !gguf);
+  check_can_write(base, type, gguf);
   base::check_outputs({output}, {base.path()});
   base::Progress progress(context.err, context.quiet, "lora: converting");
   WriteOptions write{type, options.threads,

@@ -204,6 +204,17 @@ std::uint64_t gguf_bytes(const ModelFiles& model, DType type, bool keep_types) {
   return bytes_of(model, {true, type, keep_types});
 }
 
+void check_can_write(const ModelFiles& model, DType type, bool gguf) {
+  if (gguf) {
+    gguf_metadata(model, type);
+    return;
+  }
+  config_text(model, type);
+  if (!model.is_gguf()) return;
+  tokenizer::tokenizer_json_from_gguf(*model.gguf());
+  tokenizer::tokenizer_config_json_from_gguf(*model.gguf());
+}
+
 void write_hf_folder(const MergedModel& model, const fs::path& folder, const WriteOptions& options) {
   const ModelFiles& base = model.base();
   const std::string config = config_text(base, options.type);

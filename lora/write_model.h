@@ -23,6 +23,10 @@ struct WriteOptions {
 std::uint64_t hf_bytes(const ModelFiles& model, base::DType type, bool keep_types = false);
 std::uint64_t gguf_bytes(const ModelFiles& model, base::DType type, bool keep_types = false);
 
+/// Throws what write_gguf or write_hf_folder would, of what can be known before the weights are read: nothing should be
+/// emptied or made for a model whose tokenizer or type cannot be written.
+void check_can_write(const ModelFiles& model, base::DType type, bool gguf);
+
 /// Writes model.safetensors, generation_config.json, the tokenizer's files and config.json into `folder`, which must
 /// exist. config.json comes last: a folder without it is not a model, so a run that is cut off leaves none. `type` is
 /// F32, BF16 or F16. The tokenizer's files and unknown keys of config.json are copied from a Hugging Face base; of a

@@ -18,16 +18,20 @@ std::size_t unfinished(const std::string& text) {
 
 }  // namespace
 
+// A token's text depends on whether the text begins with it and on the few tokens before it (a blank behind a special
+// token may be taken off), so that it is what comes on top of those.
 std::string TextStream::text_of(std::int32_t id) {
-  // Only the beginning of a text is decoded in another way (a first blank may be taken off). What follows is decoded
-  // behind the tokens that began it, which stay the same.
-  constexpr std::size_t kMostWithoutText = 8;
+  constexpr std::size_t kMostBefore = 8;
   std::vector<std::int32_t> ids = first_;
+  ids.insert(ids.end(), latest_.begin(), latest_.end());
+  const std::size_t before = tokenizer_.decode(ids, skip_special_).size();
   ids.push_back(id);
   std::string text = tokenizer_.decode(ids, skip_special_);
-  if (!first_text_.empty()) return text.substr(std::min(first_text_.size(), text.size()));
-  if (!text.empty() || first_.size() < kMostWithoutText) first_ = std::move(ids);
-  first_text_ = text;
+  text.erase(0, std::min(before, text.size()));
+  std::vector<std::int32_t>& last = has_text_ ? latest_ : first_;
+  last.push_back(id);
+  if (last.size() > kMostBefore) last.erase(last.begin());
+  has_text_ |= !text.empty();
   return text;
 }
 

@@ -26,9 +26,10 @@ class TextStream {
 
   const Tokenizer& tokenizer_;
   bool skip_special_;
-  std::vector<std::int32_t> first_;  // the tokens up to the first that gave text
-  std::string first_text_;           // theirs
-  std::string held_;                 // the beginning of a character
+  std::vector<std::int32_t> first_;   // the tokens up to the first that gave text
+  std::vector<std::int32_t> latest_;  // the last few behind them
+  std::string held_;                  // the beginning of a character
+  bool has_text_ = false;
 };
 
 }  // namespace tokenizer

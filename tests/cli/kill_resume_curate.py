@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Proof 6: `curate run` killed with -9 at random moments and resumed ends with the bytes of an unbroken run.
+"""Proof 6: `curate run` killed with -9 at random moments and resumed ends with the bytes of an unbroken run. With --signal
+INT or TERM it is asked to stop instead: it saves where it is and leaves with 130.
 
-    kill_resume_curate.py CURATE [--rounds 6] [--seed 1] [--seconds 60] [--format parquet]
+    kill_resume_curate.py CURATE [--rounds 6] [--seed 1] [--seconds 60] [--format parquet] [--signal KILL]
 
 Standard library only. Each round kills a run several times, at moments spread over its length, then lets it finish."""
 import argparse, filecmp, json, os, random, signal, subprocess, sys, tempfile, time
@@ -12,6 +13,7 @@ parser.add_argument("--rounds", type=int, default=6)
 parser.add_argument("--seed", type=int, default=1)
 parser.add_argument("--seconds", type=float, default=60)
 parser.add_argument("--format", default="jsonl")
+parser.add_argument("--signal", default="KILL")
 arguments = parser.parse_args()
 generator = random.Random(arguments.seed)
 
@@ -71,7 +73,7 @@ with tempfile.TemporaryDirectory() as folder:
     expected = contents(output)
     assert any(name.startswith("kept") for name in expected) and not any(".work" in name for name in expected)
 
-    kills = resumed_from_checkpoint = 0
+    kills = resumed_from_checkpoint = stopped = 0
     for round_number in range(arguments.rounds):
         if time.monotonic() - started > arguments.seconds and round_number >= 2:
             break
@@ -84,9 +86,14 @@ with tempfile.TemporaryDirectory() as folder:
                 assert process.returncode == 0, process.returncode
                 break
             except subprocess.TimeoutExpired:
-                process.send_signal(signal.SIGKILL)
+                process.send_signal(getattr(signal, "SIG" + arguments.signal))
                 process.wait()
                 kills += 1
+                if process.returncode == 130:  # before it has a folder, a signal just ends it
+                    stopped += 1
+                    assert os.path.exists(os.path.join(output, ".work", "checkpoint.json"))
+                elif process.returncode == 0:
+                    break
                 resumed_from_checkpoint += os.path.exists(os.path.join(output, ".work", "checkpoint.json"))
                 # Before run.yaml is there, nothing is ours yet and nothing is lost.
                 mode = "--resume" if os.path.exists(os.path.join(output, "run.yaml")) else "--overwrite"
@@ -101,4 +108,4 @@ with tempfile.TemporaryDirectory() as folder:
         for name in expected:
             assert got[name] == expected[name], f"{name} differs in round {round_number} (seed {arguments.seed})"
     print(f"{kills} kills, {resumed_from_checkpoint} resumed from a checkpoint, same bytes every time")
-    assert kills >= 3 and resumed_from_checkpoint >= 1
+    assert kills >= 3 and resumed_from_checkpoint >= 1 and (stopped > 0) == (arguments.signal != "KILL")

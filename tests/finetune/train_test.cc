@@ -1,128 +1,14 @@
 // Whole runs of `finetune train` on a tiny random Llama: packing, accumulation, resume, refusals.
-#include "finetune/train.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <filesystem>
-#include <nlohmann/json.hpp>
-#include <sstream>
-
-#include "base/error.h"
-#include "base/file.h"
-#include "base/random.h"
-#include "base/text.h"
-#include "base/unicode.h"
-#include "finetune/checkpoint.h"
-#include "finetune/metrics.h"
 #include "tests/error_of.h"
-#include "tests/finetune/tiny_llama.h"
+#include "tests/finetune/train_fixture.h"
 
 namespace {
 
-namespace fs = std::filesystem;
-using finetune::TrainOptions;
 using testing::ElementsAre;
 using testing::HasSubstr;
-
-// A tokenizer.json whose 256 tokens are the bytes, written as GPT-2 writes bytes, and an end of text: 257 ids.
-std::string byte_tokenizer() {
-  nlohmann::ordered_json vocabulary;
-  char32_t next = 256;
-  std::vector<std::string> spelled(256);
-  for (int byte = 0; byte < 256; ++byte) {
-    const bool visible = (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174;
-    base::append_utf8(spelled[static_cast<std::size_t>(byte)], visible ? static_cast<char32_t>(byte) : next++);
-  }
-  for (int byte = 0; byte < 256; ++byte) vocabulary[spelled[static_cast<std::size_t>(byte)]] = byte;
-  const nlohmann::ordered_json byte_level = {
-      {"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", true}};
-  const nlohmann::ordered_json end = {
-      {"id", 256},       {"content", "<|endoftext|>"}, {"single_word", false}, {"lstrip", false},
-      {"rstrip", false}, {"normalized", false},        {"special", true}};
-  vocabulary["<|endoftext|>"] = 256;
-  return nlohmann::ordered_json{{"version", "1.0"},
-                                {"added_tokens", {end}},
-                                {"normalizer", nullptr},
-                                {"pre_tokenizer", byte_level},
-                                {"post_processor", nullptr},
-                                {"decoder", byte_level},
-                                {"model",
-                                 {{"type", "BPE"},
-                                  {"dropout", nullptr},
-                                  {"unk_token", nullptr},
-                                  {"vocab", vocabulary},
-                                  {"merges", nlohmann::json::array()}}}}
-      .dump();
-}
-
-// A model, data, and output folders, removed at the end.
-class Train : public testing::Test {
- protected:
-  Train() : model_("tied", [](const std::string&, at::Tensor&) {}) {
-    base::write_file(model_.path() / "tokenizer.json", byte_tokenizer());
-    base::write_file(model_.path() / "tokenizer_config.json", R"({"eos_token":"<|endoftext|>"})");
-    base::Random random(5);
-    std::string records;
-    for (int i = 0; i < 60; ++i) {
-      std::string answer;
-      for (std::uint64_t j = 0, length = 1 + random.below(30); j < length; ++j) {
-        answer += static_cast<char>('a' + (i + j * j) % 26);
-      }
-      records += "{\"prompt\":\"say " + std::to_string(i) + ": \",\"completion\":\"" + answer + "\"}\n";
-    }
-    base::write_file(model_.path() / "data.jsonl", records);
-  }
-
-  TrainOptions options(const std::string& output) const {
-    TrainOptions options;
-    options.model = model_.path().string();
-    options.data = {(model_.path() / "data.jsonl").string()};
-    options.output = (model_.path() / output).string();
-    options.max_length = 64;
-    options.steps = 6;
-    options.learning_rate = 5e-3;
-    options.lora.rank = 4;
-    options.device = "cpu";
-    options.threads = 1;
-    return options;
-  }
-
-  // Returns what a person reads.
-  static std::string run(TrainOptions options, std::string* result = nullptr) {
-    std::ostringstream out, err;
-    base::Context context{out, err, false, true, "run: here\n", "finetune"};
-    EXPECT_EQ(finetune::run_train(options, context), 0);
-    if (result) *result = out.str();
-    return err.str();
-  }
-
-  static std::string adapter_bytes(const TrainOptions& options) {
-    return base::read_file(fs::path(options.output) / "adapter/adapter_model.safetensors");
-  }
-  static at::Tensor adapter_values(const TrainOptions& options) {
-    return finetune::flat_values(lora::read_adapter(fs::path(options.output) / "adapter"));
-  }
-  static std::vector<nlohmann::json> metrics(const TrainOptions& options) {
-    std::vector<nlohmann::json> lines;
-    for (const std::string& line : base::split(base::read_file(fs::path(options.output) / "metrics.jsonl"), '\n')) {
-      if (!line.empty()) lines.push_back(nlohmann::json::parse(line));
-    }
-    return lines;
-  }
-
-  template <class E>
-  static std::string error_of(const TrainOptions& options) {
-    try {
-      run(options);
-    } catch (const E& error) {
-      return error.what();
-    }
-    return "no such error";
-  }
-
-  tiny_llama::Changed model_;
-};
 
 TEST_F(Train, LearnsAndWritesEverything) {
   TrainOptions learn = options("learn");
@@ -301,12 +187,12 @@ TEST_F(Train, ResumeRefusesAnotherRun) {
   first.resume = true;
   TrainOptions rate = first, data = first, dropout = first;
   rate.learning_rate = 1e-3;
-  EXPECT_THAT(error_of<base::UsageError>(rate), HasSubstr("learning_rate"));
+  EXPECT_THAT(error_of<base::UsageError>(rate), HasSubstr("--learning-rate"));
   dropout.lora.dropout = 0.5;
-  EXPECT_THAT(error_of<base::UsageError>(dropout), HasSubstr("lora.dropout"));
+  EXPECT_THAT(error_of<base::UsageError>(dropout), HasSubstr("--lora.dropout"));
   base::write_file(model_.path() / "other.jsonl", "{\"text\":\"something else\"}\n");
   data.data = {(model_.path() / "other.jsonl").string()};
-  EXPECT_THAT(error_of<base::UsageError>(data), HasSubstr("data"));
+  EXPECT_THAT(error_of<base::UsageError>(data), HasSubstr("--data"));
   TrainOptions fresh = options("first");
   EXPECT_THAT(error_of<base::UsageError>(fresh), HasSubstr("--resume"));
 }

@@ -1,0 +1,275 @@
+// How runs of `finetune train` begin, go on and end: what is refused leaves no trace, what changed nothing says so.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/finetune/train_fixture.h"
+
+namespace {
+
+using testing::HasSubstr;
+using testing::Not;
+
+// All files under `folder` with their bytes.
+std::map<std::string, std::string> files_in(const fs::path& folder) {
+  std::map<std::string, std::string> files;
+  for (const auto& entry : fs::recursive_directory_iterator(folder))
+    if (entry.is_regular_file()) files[entry.path().string()] = base::read_file(entry.path());
+  return files;
+}
+
+// Every way to fail before the first step.
+std::vector<std::pair<std::string, TrainOptions>> failing_starts(const TrainOptions& good, const fs::path& folder) {
+  std::vector<std::pair<std::string, TrainOptions>> starts;
+  auto add = [&](const char* name, auto change) {
+    starts.emplace_back(name, good);
+    change(starts.back().second);
+  };
+  base::write_file(folder / "chat.jsonl",
+                   R"({"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b"}]})");
+  base::write_file(
+      folder / "prompts.jsonl",
+      R"({"prompt":"a very long prompt, longer than all that fits into a row of forty tokens","completion":"b"})");
+  base::write_file(folder / "empty.jsonl", "");
+  base::write_file(folder / "one.jsonl", R"({"text":"only one example"})");
+  add("no such data", [&](TrainOptions& o) { o.data = {(folder / "typo.jsonl").string()}; });
+  add("no such validation data", [&](TrainOptions& o) { o.validation_data = {(folder / "typo.jsonl").string()}; });
+  add("bad target", [&](TrainOptions& o) { o.lora.targets = {"q_prj"}; });
+  add("no chat template", [&](TrainOptions& o) { o.data = {(folder / "chat.jsonl").string()}; });
+  add("nothing is trained", [&](TrainOptions& o) {
+    o.data = {(folder / "prompts.jsonl").string()};
+    o.max_length = 40;
+  });
+  add("empty data", [&](TrainOptions& o) { o.data = {(folder / "empty.jsonl").string()}; });
+  add("nothing left to train on", [&](TrainOptions& o) {
+    o.data = {(folder / "one.jsonl").string()};
+    o.validation_share = 0.5;
+  });
+  add("rows too long", [](TrainOptions& o) { o.max_length = 4096; });
+  add("no such model", [&](TrainOptions& o) { o.model = (folder / "none").string(); });
+  add("no such adapter", [&](TrainOptions& o) { o.adapter = (folder / "none").string(); });
+  add("two kinds of validation", [](TrainOptions& o) {
+    o.validation_data = o.data;
+    o.validation_share = 0.1;
+  });
+  if (!fs::exists("/dev/nvidiactl")) add("no CUDA", [](TrainOptions& o) { o.device = "cuda"; });
+  add("more than the disk holds", [](TrainOptions& o) { o.keep_checkpoints = std::int64_t{1} << 40; });
+  return starts;
+}
+
+TEST_F(Train, AFailedStartLeavesNoFolder) {
+  for (const auto& [name, start] : failing_starts(options("fails"), model_.path())) {
+    EXPECT_THROW(run(start), base::Error) << name;
+    EXPECT_FALSE(fs::exists(start.output)) << name;
+  }
+  TrainOptions deep = options("a/b/c");
+  deep.data = {"typo.jsonl"};
+  EXPECT_THROW(run(deep), base::Error);
+  EXPECT_FALSE(fs::exists(model_.path() / "a"));
+}
+
+TEST_F(Train, AFailedStartLeavesTheOldRunAsItWas) {
+  TrainOptions old = options("old");
+  run(old);
+  const auto before = files_in(old.output);
+  old.overwrite = true;
+  for (const auto& [name, start] : failing_starts(old, model_.path())) {
+    EXPECT_THROW(run(start), base::Error) << name;
+    EXPECT_EQ(files_in(old.output), before) << name;
+  }
+  run(old);  // the corrected command
+}
+
+TEST_F(Train, WarmUpNeverTakesTheWholeRun) {
+  TrainOptions one = options("one");
+  one.steps = 1;
+  EXPECT_THAT(run(one), HasSubstr("warm-up: 0 of 1 steps"));
+  EXPECT_GT(metrics(one)[0]["learning_rate"].get<double>(), 0);
+  TrainOptions all = options("all");
+  all.steps = 4;
+  all.warmup_steps = 9;
+  EXPECT_THAT(run(all), HasSubstr("warm-up: 3 of 4 steps, not 9"));
+  EXPECT_EQ(metrics(all)[3]["learning_rate"].get<double>(), all.learning_rate);
+  TrainOptions usual = options("usual");
+  usual.warmup_steps = 3;
+  EXPECT_THAT(run(usual), Not(HasSubstr("warm-up")));
+}
+
+TEST_F(Train, ARunThatChangedNothingSaysSo) {
+  TrainOptions slow = options("slow");
+  slow.learning_rate = 1e-60;
+  std::string json;
+  EXPECT_THAT(run(slow, &json, 1), HasSubstr("nothing was learned: the adapter is zero; the updates were too small"));
+  EXPECT_EQ(nlohmann::json::parse(json)["changed"], false);
+
+  TrainOptions good = options("good");
+  run(good, &json);
+  EXPECT_EQ(nlohmann::json::parse(json)["changed"], true);
+  TrainOptions on = options("on");
+  on.adapter = good.output;
+  on.learning_rate = 1e-30;
+  EXPECT_THAT(run(on, nullptr, 1), HasSubstr("nothing was learned: the adapter is what it was"));
+}
+
+TEST_F(Train, SaysHowManyExamplesAreHeldOut) {
+  TrainOptions some = options("some");
+  some.validation_share = 0.1;
+  EXPECT_THAT(run(some), HasSubstr("validation data: 6 of 60 examples held out, 54 left to train on"));
+  TrainOptions least = options("least");
+  least.validation_share = 1e-6;
+  EXPECT_THAT(run(least), HasSubstr("1 of 60 examples held out")) << "never none";
+  TrainOptions most = options("most");
+  most.validation_share = 0.999;
+  EXPECT_THAT(error_of<base::UsageError>(most), HasSubstr("--validation-share"));
+}
+
+TEST_F(Train, GoesOnFromAnAdapterWithOtherData) {
+  TrainOptions first = options("first");
+  first.lora.alpha = 12;
+  first.lora.targets = {"v_proj", "q_proj"};
+  first.lora.dropout = 0.05;
+  first.lora.rslora = true;
+  run(first);
+  // Ranks and scales of single modules, as patterns hold them.
+  lora::Adapter uneven = lora::read_adapter(fs::path(first.output) / "adapter");
+  uneven.modules[1].rank = 2;
+  uneven.modules[1].a.resize(static_cast<std::size_t>(2 * uneven.modules[1].in));
+  uneven.modules[1].b.resize(static_cast<std::size_t>(2 * uneven.modules[1].out));
+  uneven.modules[0].scale = 0.5;
+  const fs::path adapter = model_.path() / "uneven";
+  lora::write_adapter(uneven, adapter);
+
+  base::write_file(model_.path() / "other.jsonl", "{\"text\":\"something else, for once\"}\n");
+  const std::vector<std::string> words = {(model_.path() / "other.jsonl").string(),
+                                          "--adapter",
+                                          adapter.string(),
+                                          "--model",
+                                          model_.path().string(),
+                                          "--max-length",
+                                          "64",
+                                          "--steps",
+                                          "3",
+                                          "--device",
+                                          "cpu",
+                                          "--threads",
+                                          "1"};
+  auto with = [&](const std::string& output, std::vector<std::string> more) {
+    more.insert(more.end(), words.begin(), words.end());
+    more.insert(more.end(), {"--output", (model_.path() / output).string()});
+    return more;
+  };
+  run_words(with("second", {}));
+  const lora::Adapter got = lora::read_adapter(model_.path() / "second/adapter");
+  EXPECT_EQ(got.rank, 4);
+  EXPECT_EQ(got.alpha, 12);
+  EXPECT_EQ(got.dropout, 0.05);
+  EXPECT_TRUE(got.rslora);
+  EXPECT_EQ(got.targets, (std::vector<std::string>{"q_proj", "v_proj"}));
+  ASSERT_EQ(got.modules.size(), uneven.modules.size());
+  EXPECT_EQ(got.modules[1].rank, 2);
+  EXPECT_EQ(got.modules[0].scale, 0.5);
+  const double distance = tiny_llama::relative(finetune::flat_values(got), finetune::flat_values(uneven));
+  EXPECT_GT(distance, 0);
+  EXPECT_LT(distance, 0.5) << "from there, not from a fresh start";
+  EXPECT_THAT(base::read_file(model_.path() / "second/run.yaml"), HasSubstr("rank: 4"));
+  // Its own run.yaml repeats it, with all options given.
+  run_words({"--config", (model_.path() / "second/run.yaml").string(), "--resume", "--steps", "5"});
+
+  // The same value is no contradiction; another is, default or not.
+  run_words(with("same", {"--lora.rank", "4", "--lora.targets", "v_proj,q_proj"}));
+  for (const std::vector<std::string>& other : std::vector<std::vector<std::string>>{{"--lora.rank", "16"},
+                                                                                     {"--lora.alpha", "32"},
+                                                                                     {"--lora.dropout", "0"},
+                                                                                     {"--lora.targets", "all-linear"},
+                                                                                     {"--no-lora.rslora"}}) {
+    try {
+      run_words(with("refused", other));
+      ADD_FAILURE() << other[0];
+    } catch (const base::UsageError& error) {
+      EXPECT_THAT(error.what(), HasSubstr(other[0].substr(0, 5) == "--no-" ? "lora.rslora" : other[0]));
+    }
+    EXPECT_FALSE(fs::exists(model_.path() / "refused"));
+  }
+}
+
+TEST_F(Train, MoreStepsMakeARunLonger) {
+  TrainOptions longer = options("longer");
+  longer.save_every = 2;
+  longer.schedule = "linear";
+  run(longer);
+  longer.resume = true;
+  longer.steps = 11;
+  EXPECT_THAT(run(longer),
+              HasSubstr("the run has 11 steps now, not 6: from step 7 on the rate follows the new schedule"));
+  EXPECT_EQ(metrics(longer).size(), 11u);
+  EXPECT_NEAR(metrics(longer)[6]["learning_rate"].get<double>(), longer.learning_rate * 5 / 10, 1e-9);
+  EXPECT_THAT(run(longer), Not(HasSubstr("new schedule"))) << "it is 11 steps long now";
+
+  // An interruption of the longer run changes nothing.
+  TrainOptions again = options("again");
+  again.save_every = 2;
+  again.schedule = "linear";
+  run(again);
+  again.resume = true;
+  again.steps = 11;
+  run(again);
+  fs::remove_all(fs::path(again.output) / "checkpoints/step-11");
+  EXPECT_THAT(run(again), HasSubstr("going on after step 10"));
+  EXPECT_EQ(adapter_bytes(again), adapter_bytes(longer));
+
+  longer.steps = 9;
+  EXPECT_THAT(error_of<base::UsageError>(longer), HasSubstr("--steps"));
+  EXPECT_THAT(error_of<base::UsageError>(longer), HasSubstr("11 are done"));
+}
+
+TEST_F(Train, MoreEpochsTrainEveryRow) {
+  TrainOptions epochs = options("epochs");
+  epochs.steps = 0;
+  epochs.accumulate = 4;  // the last step of an epoch takes what is left
+  run(epochs);
+  std::int64_t tokens = 0;
+  for (const auto& line : metrics(epochs)) tokens += line["tokens"].get<std::int64_t>();
+  epochs.resume = true;
+  epochs.epochs = 2;
+  EXPECT_THAT(run(epochs), HasSubstr("new schedule"));
+  std::int64_t both = 0;
+  for (const auto& line : metrics(epochs)) both += line["tokens"].get<std::int64_t>();
+  EXPECT_EQ(both, 2 * tokens);
+  EXPECT_EQ(metrics(epochs).back()["epoch"], 2);
+  epochs.epochs = 0.5;
+  EXPECT_THAT(error_of<base::UsageError>(epochs), HasSubstr("--epochs"));
+}
+
+TEST_F(Train, ResumeNamesTheOptionThatDiffers) {
+  TrainOptions first = options("first");
+  run(first);
+  first.resume = true;
+  auto differs = [&](auto change) {
+    TrainOptions other = first;
+    change(other);
+    return error_of<base::UsageError>(other);
+  };
+  EXPECT_THAT(differs([](TrainOptions& o) { o.learning_rate = 1e-3; }), HasSubstr("--learning-rate"));
+  EXPECT_THAT(differs([](TrainOptions& o) { o.warmup_steps = 2; }), HasSubstr("--warmup-steps"));
+  EXPECT_THAT(differs([](TrainOptions& o) { o.limit = 7; }), HasSubstr("--limit"));
+  EXPECT_THAT(differs([](TrainOptions& o) { o.validation_share = 0.2; }), HasSubstr("--validation-share"));
+  EXPECT_THAT(differs([](TrainOptions& o) { o.max_length = 32; }), HasSubstr("--max-length"));
+  // Not one that changes no example.
+  first.limit = 1000;
+  run(first);
+}
+
+TEST(StepLine, FitsATerminal) {
+  finetune::StepMetrics metrics;
+  for (double value : {1e-9, 0.5, 2.3456789, 123456.789, 1e30}) {
+    metrics.step = 999999;
+    metrics.loss = metrics.gradient_norm = metrics.tokens_per_second = value;
+    metrics.learning_rate = 2e-4;
+    const std::string line = finetune::step_line(metrics, 1000000, value * 100);
+    EXPECT_LE(line.size(), 79u) << line;
+    EXPECT_THAT(line, HasSubstr("step 999999/1000000  loss "));
+  }
+  EXPECT_EQ(finetune::step_line({3, 0.1, 2.34567, 2e-4, 0.8765, 2048, 913, 431.2, 14.2}, 1000, 3725),
+            "step 3/1000  loss 2.3457  rate 2.0e-04  norm 0.876  431 tokens/s  1 h 02 min left");
+}
+
+}  // namespace
