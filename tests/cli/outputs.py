@@ -54,6 +54,8 @@ def prepare(folder):
     shutil.copy(folder / "out/run.yaml", folder / "M/run.yaml")  # so that --overwrite would empty it
     (folder / "M/run.yaml").write_text("")
     shutil.copytree(golden / "lora/plain", folder / "run/adapter")
+    config = folder / "run/adapter/adapter_config.json"  # its base is the one of the run
+    config.write_text(config.read_text().replace('"base_model_name_or_path": "base"', f'"base_model_name_or_path": "{folder}/M"'))
     (folder / "run/run.yaml").write_text(f"model: {folder}/M\n")
     shutil.copytree(golden / "lora/plain", folder / "bare/adapter")
     (folder / "m.yaml").write_text("base: M\n")
