@@ -1,12 +1,12 @@
 #include "base/record_shape.h"
 
-#include <simdjson.h>
-
+#include <cstdlib>
 #include <functional>
 #include <unordered_map>
 #include <utility>
 
 #include "base/error.h"
+#include "base/json_record.h"
 #include "base/text.h"
 
 namespace base {
@@ -20,18 +20,23 @@ constexpr std::size_t kMostFields = 10000, kMostMembers = 1000;
 constexpr int kDeepest = 32;
 constexpr std::int64_t kExact = std::int64_t{1} << 53;  // integers up to here are doubles
 
-simdjson::dom::object parse(simdjson::dom::parser& parser, std::string_view record) {
-  simdjson::dom::object object;
-  if (auto error = parser.parse(record.data(), record.size(), true).get(object))
-    throw Error({"not a JSON object", "", shortened(record), "", simdjson::error_message(error)});
-  return object;
+void parse(JsonRecord& parser, std::string_view record) {
+  if (std::string error = parser.parse(record); !error.empty())
+    throw Error({"not a JSON object", "", shortened(record), "", error});
 }
+
+// What a number that JSON parsers refuse is in a column; nothing for other values.
+std::string_view original(const StandIns& stand_ins, Element value) {
+  return value.type() == element_type::INT64 ? stand_ins.original(value.get_int64().value_unsafe())
+                                             : std::string_view{};
+}
+bool is_finite(std::string_view number) { return number.find('N') == number.npos && number.find('I') == number.npos; }
 
 }  // namespace
 
 struct RecordShape::Node {
   bool boolean = false, integer = false, real = false, string = false, list = false, object = false;
-  bool negative = false, above_int64 = false, above_exact = false, deep = false;
+  bool negative = false, above_int64 = false, above_exact = false, deep = false, loose = false;
   std::vector<std::string> names;
   std::vector<std::unique_ptr<Node>> fields;
   std::unordered_map<std::string, std::size_t> index;
@@ -48,7 +53,7 @@ struct RecordShape::Node {
   }
   bool full(int depth) const { return fields.size() > (depth == 0 ? kMostFields : kMostMembers); }
 
-  void add(Element value, int depth) {
+  void add(Element value, int depth, const StandIns& stand_ins) {
     switch (value.type()) {
       case element_type::NULL_VALUE:
         return;
@@ -56,6 +61,11 @@ struct RecordShape::Node {
         boolean = true;
         return;
       case element_type::INT64: {
+        if (const std::string_view number = original(stand_ins, value); !number.empty()) {
+          real = true;
+          loose |= is_finite(number);
+          return;
+        }
         const std::int64_t number = value.get_int64().value_unsafe();
         integer = true;
         negative |= number < 0;
@@ -78,14 +88,14 @@ struct RecordShape::Node {
           return;
         }
         if (!element) element = std::make_unique<Node>();
-        for (Element item : simdjson::dom::array(value)) element->add(item, depth + 1);
+        for (Element item : simdjson::dom::array(value)) element->add(item, depth + 1, stand_ins);
         return;
       case element_type::OBJECT:
-        add(simdjson::dom::object(value), depth);
+        add(simdjson::dom::object(value), depth, stand_ins);
         return;
     }
   }
-  void add(simdjson::dom::object members, int depth) {
+  void add(simdjson::dom::object members, int depth, const StandIns& stand_ins) {
     object = true;
     if (depth == kDeepest) {
       deep = true;
@@ -94,14 +104,14 @@ struct RecordShape::Node {
     std::size_t i = 0;
     for (auto [key, member] : members) {
       if (full(depth)) return;
-      field(key, i++).add(member, depth + 1);
+      field(key, i++).add(member, depth + 1, stand_ins);
     }
   }
 
   void add(const Node& later, int depth) {
     boolean |= later.boolean, integer |= later.integer, real |= later.real, string |= later.string;
     list |= later.list, object |= later.object, negative |= later.negative, deep |= later.deep;
-    above_int64 |= later.above_int64, above_exact |= later.above_exact;
+    above_int64 |= later.above_int64, above_exact |= later.above_exact, loose |= later.loose;
     for (std::size_t i = 0; i < later.names.size() && !full(depth); ++i)
       field(later.names[i], i).add(*later.fields[i], depth + 1);
     if (later.element) {
@@ -113,7 +123,7 @@ struct RecordShape::Node {
   Kind kind(int depth) const {
     const int types = boolean + (integer || real) + string + list + object;
     if (types == 0) return Kind::kNull;
-    if (types > 1 || deep || (object && (fields.empty() || full(depth)))) return Kind::kJson;
+    if (types > 1 || deep || loose || (object && (fields.empty() || full(depth)))) return Kind::kJson;
     if (boolean) return Kind::kBoolean;
     if (string) return Kind::kString;
     if (list) return Kind::kList;
@@ -139,8 +149,9 @@ RecordShape::RecordShape(RecordShape&&) noexcept = default;
 RecordShape& RecordShape::operator=(RecordShape&&) noexcept = default;
 
 void RecordShape::add(std::string_view record) {
-  thread_local simdjson::dom::parser parser;
-  root_->add(parse(parser, record), 0);
+  thread_local JsonRecord parser;
+  parse(parser, record);
+  root_->add(parser.object(), 0, parser.stand_ins());
 }
 
 void RecordShape::add(const RecordShape& later) { root_->add(*later.root_, 0); }
@@ -182,7 +193,7 @@ struct RecordSplitter::State {
 
   explicit State(const ColumnType& type) : plan(type) {}
   Plan plan;
-  simdjson::dom::parser parser;
+  JsonRecord parser;
 
   void append(simdjson::dom::object object, const Plan& own, Column& column) {
     column.object();
@@ -192,7 +203,6 @@ struct RecordSplitter::State {
     for (auto [key, value] : object) {
       std::size_t i = expected++;
       if (i >= own.names.size() || own.names[i] != key) i = own.index.at(std::string(key));
-      if (present[i]) continue;
       present[i] = true;
       values[i] = value;
     }
@@ -217,11 +227,14 @@ struct RecordSplitter::State {
       case Kind::kUnsigned:
         return column.number(value.get_uint64().value());
       case Kind::kDouble:
+        if (const std::string_view number = original(parser.stand_ins(), value); !number.empty())
+          return column.number(std::strtod(std::string(number).c_str(), nullptr));
         return column.number(value.get_double().value());
       case Kind::kString:
         return column.string(value.get_string().value());
       case Kind::kJson:
-        return column.string(simdjson::minify(value));
+        return column.string(parser.stand_ins().empty() ? simdjson::minify(value)
+                                                        : parser.stand_ins().restored(simdjson::minify(value)));
       case Kind::kList:
         column.list();
         for (Element item : simdjson::dom::array(value)) append(item, own.children[0], column.child(0));
@@ -236,7 +249,8 @@ RecordSplitter::RecordSplitter(const ColumnType& type) : state_(std::make_unique
 RecordSplitter::~RecordSplitter() = default;
 
 void RecordSplitter::append(std::string_view record, Column& column) {
-  state_->append(parse(state_->parser, record), state_->plan, column);
+  parse(state_->parser, record);
+  state_->append(state_->parser.object(), state_->plan, column);
 }
 
 }  // namespace base

@@ -31,8 +31,8 @@ struct ColumnType {
 /// the records and their order alone: fields stand in the order in which they first appear.
 ///
 /// Integers and other numbers in one field are doubles, unless an integer needs more than 53 bits. Values of different
-/// types in one field, objects without members or with more than 1000 different ones, and what is nested deeper than
-/// 32 levels become JSON text.
+/// types in one field, numbers beyond 64 bits or a double, objects without members or with more than 1000 different
+/// ones, and what is nested deeper than 32 levels become JSON text.
 class RecordShape {
  public:
   RecordShape();
@@ -75,7 +75,7 @@ class RecordSplitter {
  public:
   explicit RecordSplitter(const ColumnType& type);
   ~RecordSplitter();
-  /// Appends a row: missing fields are null, of a field that stands twice the first counts. The record must have been
+  /// Appends a row: missing fields are null, of a field that stands twice the last counts. The record must have been
   /// added to the shape that made the type.
   void append(std::string_view record, Column& column);
 

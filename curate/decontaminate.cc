@@ -1,7 +1,6 @@
 #include "curate/decontaminate.h"
 
 #include <fmt/format.h>
-#include <simdjson.h>
 
 #include <algorithm>
 #include <bit>
@@ -9,6 +8,7 @@
 #include <unordered_map>
 
 #include "base/error.h"
+#include "base/json_record.h"
 #include "base/records.h"
 #include "base/stream.h"
 #include "base/text.h"
@@ -112,10 +112,9 @@ void Decontaminate::prepare() {
     reasons_.push_back("decontaminate:" + name);
   }
   std::vector<std::uint64_t> texts(files.size());  // of each file
-  simdjson::dom::parser parser;
+  base::JsonRecord record;
   base::for_each_record(files, {}, [&](std::string_view line, const base::Place& place, const std::string& file) {
-    simdjson::dom::object object;
-    if (parser.parse(line.data(), line.size(), true).get(object)) {
+    if (!record.parse(line).empty()) {
       throw base::Error({"a record of a benchmark cannot be read", file + ":" + std::to_string(place.line),
                          base::shortened(line), "a JSON object",
                          "mend it or take it out: no document would be checked against it"});
@@ -135,7 +134,7 @@ void Decontaminate::prepare() {
         for (auto [key, child] : members) collect(child);
       }
     };
-    for (auto [key, value] : object) {
+    for (auto [key, value] : record.object()) {
       if (fields.empty() || std::find(fields.begin(), fields.end(), key) != fields.end()) collect(value);
     }
   });

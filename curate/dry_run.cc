@@ -64,6 +64,7 @@ int run_dry(RunOptions& options, base::Context& context) {
   setup.plan = plan;
   setup.fields = reader.fields();
   setup.files = files;
+  setup.nan_is_null = options.nan == "null";
   BlockResult result = StageWorker(setup).read(std::move(item));
   const Statistics& statistics = result.statistics;
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -89,6 +90,7 @@ int run_dry(RunOptions& options, base::Context& context) {
                           {"without_deduplicate", deduplicates}};
   if (!context.quiet) {
     print_table(context.err, report);
+    print_record_notes(context.err, report);
     fmt::print(
         context.err,
         "of {} records {} would be kept, {:.1f}% ({:.1f} to {:.1f}%): {} of text; about {} of processor time{}\n",

@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/json_record.h"
 #include "base/records.h"
 #include "base/text.h"
 #include "curate/record.h"
@@ -66,26 +67,18 @@ struct Found {
 
 // What a finished run wrote about the document: its hornbook member, and the folder it lies in. Null: nothing.
 json outcome(const fs::path& run, const std::string& id, const FieldNames& fields) {
-  RecordParser parser;
+  base::JsonRecord record;
+  std::string scratch;
   for (const char* folder : {"dropped", "kept"}) {
     std::vector<std::string> shards;
     for (const auto& entry : fs::directory_iterator(run / folder)) shards.push_back(entry.path().string());
     std::sort(shards.begin(), shards.end());
     json result;
     base::for_each_record(shards, {}, [&](std::string_view line, const base::Place&, const std::string&) {
-      Record record;
-      if (!result.is_null()) return;
-      if (!parser.parse(line, 0, fields, record).empty()) {  // --dropped reasons leaves no text
-        const json reasons = json::parse(line, nullptr, false);
-        if (!reasons.is_object() || reasons.value(fields.id.empty() ? "id" : fields.id, json()) != id) return;
-      } else if (record.id != id) {
-        return;
-      }
-      result = {{"folder", folder}, {"hornbook", json::object()}};
-      for_each_member(line, [&](std::string_view key, std::string_view value, std::size_t, std::size_t) {
-        if (key == "hornbook") result["hornbook"] = json::parse(value);
-        return true;
-      });
+      if (!result.is_null() || !record.parse(line).empty()) return;
+      if (record.scalar(fields.id.empty() ? "id" : fields.id, scratch) != id) return;
+      const std::string_view hornbook = base::find_member(record.strict_line(), "hornbook");
+      result = {{"folder", folder}, {"hornbook", hornbook.empty() ? json::object() : json::parse(hornbook)}};
     });
     if (!result.is_null()) return result;
   }

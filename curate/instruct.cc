@@ -14,6 +14,8 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/json_record.h"
+#include "base/json_text.h"
 #include "base/records.h"
 #include "base/text.h"
 #include "base/unicode.h"
@@ -201,11 +203,11 @@ void append_messages(std::string& out, std::span<const Message> messages) {
   out += ']';
 }
 
-// The record as a chat: its messages, id and source, and all its other members as they stand in `line`.
-std::string chat_line(const Conversation& conversation, std::string_view line, const std::string& fallback_id,
+// The record as a chat: its messages, id and source, and all its other members as they stand in it.
+std::string chat_line(const Conversation& conversation, const base::JsonRecord& record, const std::string& fallback_id,
                       const std::string& fallback_source) {
   std::map<std::string_view, std::string_view> raw;
-  for_each_member(line, [&](std::string_view key, std::string_view value, std::size_t, std::size_t) {
+  base::for_each_member(record.line(), [&](std::string_view key, std::string_view value, std::size_t, std::size_t) {
     raw[key] = value;
     return true;
   });
@@ -242,7 +244,8 @@ std::string chat_line(const Conversation& conversation, std::string_view line, c
     base::append_json_string(out, member.name);
     out += ':' + value_of(member);
   }
-  return out + "}\n";
+  out += "}\n";
+  return record.stand_ins().empty() ? out : record.stand_ins().restored(out);
 }
 
 }  // namespace
@@ -258,9 +261,10 @@ int run_instruct(InstructOptions& options, base::Context& context) {
 
   base::FileWriter train(output / "train.jsonl"), validation(output / "validation.jsonl"),
       dropped(output / "dropped.jsonl");
-  std::uint64_t read = 0, trained = 0, validated = 0, dropped_count = 0;
+  std::uint64_t read = 0, trained = 0, validated = 0, dropped_count = 0, repeated_keys = 0;
   std::map<std::string, std::uint64_t> reasons, formats;
   std::set<std::uint64_t> seen;
+  base::JsonRecord parsed;
   auto drop = [&](const std::string& line, const std::string& reason) {
     ++reasons[reason];
     ++dropped_count;
@@ -270,7 +274,7 @@ int run_instruct(InstructOptions& options, base::Context& context) {
       files, options.reading.records(),
       [&](std::string_view line, const base::Place& place, const std::string& file) {
         ++read;
-        json record = parse_record(line);
+        json record = parse_record(parsed.parse(line).empty() ? parsed.strict_line() : line);
         if (record.is_discarded()) {
           json bad = {{"file", file},
                       {"line", place.line},
@@ -279,6 +283,7 @@ int run_instruct(InstructOptions& options, base::Context& context) {
           drop(dump(bad), "bad_json");
           return;
         }
+        repeated_keys += parsed.repeated_keys();
         Conversation conversation;
         std::string reason = read_chat(record, roles, conversation);
         if (reason.empty()) reason = judge_conversation(conversation, options);
@@ -291,7 +296,7 @@ int run_instruct(InstructOptions& options, base::Context& context) {
           if (record.is_object()) {
             std::string members = "\"step\":\"instruct\",\"reason\":";
             base::append_json_string(members, reason);
-            append_record(out, line, "", nullptr, members);
+            append_record(out, parsed.line(), "", nullptr, members);
           } else {
             out = dump(json({{"record", record}, {"hornbook", {{"step", "instruct"}, {"reason", reason}}}}));
           }
@@ -301,7 +306,7 @@ int run_instruct(InstructOptions& options, base::Context& context) {
         ++formats[conversation.format];
         std::string name = fs::path(file).filename().string();
         std::string stem = name.substr(0, name.find('.'));
-        std::string chat = chat_line(conversation, line, made_id(file, place.line), stem);
+        std::string chat = chat_line(conversation, parsed, made_id(file, place.line), stem);
         const std::uint64_t hash = first_question(conversation);
         const std::uint64_t choice = XXH3_64bits_withSeed(&hash, sizeof hash, options.seed);
         if (static_cast<double>(choice >> 11) * 0x1.0p-53 < options.validation_share) {
@@ -327,12 +332,14 @@ int run_instruct(InstructOptions& options, base::Context& context) {
   train.commit();
   if (options.validation_share > 0) validation.commit();
   dropped.commit();
-  json report = {{"read", read},       {"train", trained},   {"validation", validated}, {"dropped", dropped_count},
-                 {"reasons", reasons}, {"formats", formats}, {"input", files}};
+  json report = {
+      {"read", read},       {"train", trained},   {"validation", validated}, {"dropped", dropped_count},
+      {"reasons", reasons}, {"formats", formats}, {"input", files},          {"repeated_keys", repeated_keys}};
   base::write_file(output / "report.json", dump(report, 1));
   if (!context.quiet) {
     fmt::print(context.err, "read {} = train {} + validation {} + dropped {}\n", base::human_count(read),
                base::human_count(trained), base::human_count(validated), base::human_count(dropped_count));
+    if (repeated_keys > 0) fmt::print(context.err, "{}\n", repeated_keys_note(repeated_keys));
     for (const auto& [reason, count] : reasons)
       fmt::print(context.err, "  {:<24}{:>10}\n", reason, base::human_count(count));
     if (options.validation_share > 0 && trained + validated > 0 && (trained == 0 || validated == 0))

@@ -6,10 +6,11 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
-#include <nlohmann/json.hpp>
 #include <set>
 
 #include "base/error.h"
+#include "base/json_record.h"
+#include "base/json_text.h"
 #include "base/stream.h"
 #include "base/text.h"
 #include "base/unicode.h"
@@ -17,47 +18,27 @@
 namespace curate {
 
 struct RecordParser::State {
-  simdjson::dom::parser parser;
-  std::string padded, id, source, date;
+  base::JsonRecord record;
+  std::string id, source, date;
 };
-RecordParser::RecordParser() : state_(std::make_unique<State>()) {}
+RecordParser::RecordParser(bool nan_is_null)
+    : state_(std::make_unique<State>(State{base::JsonRecord(nan_is_null), {}, {}, {}})) {}
 RecordParser::~RecordParser() = default;
-
-namespace {
-
-// A string as it is, a number or truth value as JSON writes it.
-std::string_view scalar(simdjson::dom::element element, std::string& scratch) {
-  if (element.is_string()) return element.get_string().value_unsafe();
-  if (element.is_object() || element.is_array() || element.is_null()) return {};
-  scratch = simdjson::minify(element);
-  return scratch;
-}
-
-}  // namespace
 
 std::string RecordParser::parse(std::string_view line, std::size_t readable, const FieldNames& fields, Record& record) {
   State& state = *state_;
-  constexpr std::size_t kLarge = 32 << 20;
-  if (state.parser.capacity() > kLarge && line.size() < kLarge) state.parser = simdjson::dom::parser();
-  if (readable < simdjson::SIMDJSON_PADDING) {
-    state.padded.assign(line);
-    state.padded.append(simdjson::SIMDJSON_PADDING, ' ');
-    line = std::string_view(state.padded).substr(0, line.size());
-  }
-  simdjson::dom::element element;
-  auto error = state.parser.parse(line.data(), line.size(), false).get(element);
-  if (error) return fmt::format("not a JSON record: {}", simdjson::error_message(error));
-  simdjson::dom::object object;
-  if (element.get(object)) return "not a JSON object";
+  if (std::string error = state.record.parse(line, readable); !error.empty()) return error;
+  record.line = state.record.line();
+  record.repeated_keys = state.record.repeated_keys();
+  record.non_finite = state.record.non_finite();
   simdjson::dom::element text;
-  if (object.at_key(fields.text).get(text)) return fmt::format("no field \"{}\"", base::shortened(fields.text));
+  if (!state.record.find(fields.text, text)) return fmt::format("no field \"{}\"", base::shortened(fields.text));
   if (text.get(record.text)) return fmt::format("field \"{}\" is not a string", base::shortened(fields.text));
   if (!simdjson::validate_utf8(record.text.data(), record.text.size()))
     return fmt::format("field \"{}\" holds a lone surrogate", base::shortened(fields.text));
   auto other = [&](const std::string& name, std::string& scratch) -> std::string_view {
-    simdjson::dom::element value;
-    if (name.empty() || object.at_key(name).get(value)) return {};
-    std::string_view found = scalar(value, scratch);
+    if (name.empty()) return {};
+    std::string_view found = state.record.scalar(name, scratch);
     return simdjson::validate_utf8(found.data(), found.size()) ? found : std::string_view{};
   };
   record.id = other(fields.id, state.id);
@@ -75,16 +56,15 @@ std::string made_source(const std::string& path) {
 }
 
 bool detect_fields(const base::Block& block, const FieldNames& wanted, FieldNames& names) {
-  simdjson::dom::parser parser;
+  base::JsonRecord record;
   std::set<std::string> strings, scalars;
   std::vector<std::string> seen;  // for the message, in order
   int records = 0;
   base::for_each_line(block, [&](std::string_view line, const base::Place&) {
     if (records >= 100) return;
-    simdjson::dom::object object;
-    if (parser.parse(line.data(), line.size(), true).get(object)) return;
+    if (!record.parse(line).empty()) return;
     ++records;
-    for (auto [key, value] : object) {
+    for (auto [key, value] : record.object()) {
       std::string name(key);
       if (strings.count(name) + scalars.count(name) == 0 && seen.size() < 30) seen.push_back(name);
       if (value.is_string()) strings.insert(name);
@@ -116,72 +96,14 @@ std::optional<base::Block> FieldReader::next(std::vector<base::BadBytes>& bad) {
   return block;
 }
 
-namespace {
-
-std::size_t skip_space(std::string_view text, std::size_t i) {
-  while (i < text.size() && (text[i] == ' ' || text[i] == '\t' || text[i] == '\n' || text[i] == '\r')) ++i;
-  return i;
+std::string repeated_keys_note(std::uint64_t records) {
+  return fmt::format("{} record{} had a key twice: the last one counts, the others are taken out",
+                     base::human_count(records), records == 1 ? "" : "s");
 }
 
-// `i` stands on the opening quote; returns the offset after the closing one.
-std::size_t skip_string(std::string_view text, std::size_t i) {
-  for (++i; i < text.size(); ++i) {
-    i = text.find('"', i);
-    if (i == text.npos) return text.size();
-    std::size_t slashes = 0;
-    while (text[i - 1 - slashes] == '\\') ++slashes;
-    if (slashes % 2 == 0) return i + 1;
-  }
-  return text.size();
-}
-
-std::size_t skip_value(std::string_view text, std::size_t i) {
-  if (i >= text.size()) return i;
-  if (text[i] == '"') return skip_string(text, i);
-  if (text[i] != '{' && text[i] != '[') {
-    while (i < text.size() && text[i] != ',' && text[i] != '}' && text[i] != ']' && skip_space(text, i) == i) ++i;
-    return i;
-  }
-  for (int depth = 0; i < text.size();) {
-    i = text.find_first_of("\"{}[]", i);
-    if (i == text.npos) return text.size();
-    if (text[i] == '"') {
-      i = skip_string(text, i);
-      continue;
-    }
-    depth += text[i] == '{' || text[i] == '[' ? 1 : -1;
-    ++i;
-    if (depth == 0) return i;
-  }
-  return text.size();
-}
-
-bool is_key(std::string_view written, std::string_view name) {
-  if (written == name) return true;
-  if (written.find('\\') == written.npos) return false;
-  auto decoded = nlohmann::json::parse("\"" + std::string(written) + "\"", nullptr, false);
-  return decoded.is_string() && decoded.get_ref<const std::string&>() == name;
-}
-
-}  // namespace
-
-void for_each_member(std::string_view object,
-                     const std::function<bool(std::string_view, std::string_view, std::size_t, std::size_t)>& f) {
-  std::size_t i = skip_space(object, 0);
-  if (i >= object.size() || object[i] != '{') return;
-  i = skip_space(object, i + 1);
-  while (i < object.size() && object[i] == '"') {
-    std::size_t begin = i, key_end = skip_string(object, i);
-    i = skip_space(object, key_end);  // ':'
-    i = skip_space(object, i + 1);    // the value
-    std::size_t value = i;
-    i = skip_value(object, i);
-    if (i > object.size()) return;
-    if (!f(object.substr(begin + 1, key_end - begin - 2), object.substr(value, i - value), begin, i)) return;
-    i = skip_space(object, i);
-    if (i >= object.size() || object[i] != ',') return;
-    i = skip_space(object, i + 1);
-  }
+std::string non_finite_note(std::uint64_t records, bool nan_is_null) {
+  return fmt::format("{} record{} held NaN or Infinity: {}", base::human_count(records), records == 1 ? "" : "s",
+                     nan_is_null ? "null now (--nan null)" : "kept, though not JSON (--nan null writes null)");
 }
 
 void append_json_number(std::string& out, double number) {
@@ -209,57 +131,63 @@ void append_scores(std::string& out, const std::vector<std::pair<std::string, do
   }
 }
 
+namespace {
+
+// `members`, with those of an earlier hornbook object before them that they do not replace.
+std::string merged_members(std::string_view earlier, std::string_view members) {
+  std::string merged;
+  const std::string wrapped = "{" + std::string(members) + "}";
+  base::for_each_member(earlier, [&](std::string_view key, std::string_view value, std::size_t, std::size_t) {
+    bool again = false;
+    base::for_each_member(wrapped, [&](std::string_view fresh, std::string_view, std::size_t, std::size_t) {
+      again |= base::is_key(key, fresh);
+      return !again;
+    });
+    if (!again) merged += "\"" + std::string(key) + "\":" + std::string(value) + ",";
+    return true;
+  });
+  merged += members;
+  if (merged.ends_with(',')) merged.pop_back();
+  return merged;
+}
+
+}  // namespace
+
 void append_record(std::string& out, std::string_view record, std::string_view text_field,
                    const std::string_view* new_text, std::string_view members) {
   record = base::trim(record);
   std::size_t last = record.size() - 1;  // the closing brace
   std::size_t text_begin = record.npos, text_end = 0, old_begin = record.npos, old_end = 0;
   std::string_view old_members;
-  std::string single;  // the record without the earlier ones of several hornbook keys
-  std::size_t copied = 0;
-  bool empty = true;
+  if (new_text != nullptr) {
+    if (const std::string_view text = base::find_member(record, text_field); text.data() != nullptr) {
+      text_begin = static_cast<std::size_t>(text.data() - record.data());
+      text_end = text_begin + text.size();
+    }
+  }
   // Written plainly, or with escapes: letters of "hornbook" are U+0062 to U+0072.
-  const bool may_hold_hornbook =
-      base::contains(record, "hornbook") || base::contains(record, "\\u006") || base::contains(record, "\\u007");
-  if (new_text != nullptr || may_hold_hornbook) {
-    for_each_member(record, [&](std::string_view key, std::string_view value, std::size_t begin, std::size_t end) {
-      if (new_text != nullptr && text_begin == record.npos && is_key(key, text_field)) {
-        text_begin = static_cast<std::size_t>(value.data() - record.data());
-        text_end = end;
-      } else if (is_key(key, "hornbook")) {
-        if (old_begin != record.npos) {
-          single.append(record, copied, old_begin - copied);
-          copied = skip_space(record, skip_space(record, old_end) + 1);  // behind its comma
-        }
-        old_begin = begin;
-        old_end = end;
-        old_members = value;
-      }
-      return true;
-    });
+  if (base::contains(record, "hornbook") || base::contains(record, "\\u006") || base::contains(record, "\\u007")) {
+    base::for_each_member(record,
+                          [&](std::string_view key, std::string_view value, std::size_t begin, std::size_t end) {
+                            if (!base::is_key(key, "hornbook")) return true;
+                            old_begin = begin;
+                            old_end = end;
+                            old_members = value;
+                            return false;
+                          });
   }
-  if (copied > 0) return append_record(out, single.append(record, copied), text_field, new_text, members);
-  std::string merged;
-  if (!old_members.empty() && old_members[0] == '{') {
-    std::string wrapped = "{" + std::string(members) + "}";
-    for_each_member(old_members, [&](std::string_view key, std::string_view value, std::size_t, std::size_t) {
-      bool again = false;
-      for_each_member(wrapped, [&](std::string_view fresh, std::string_view, std::size_t, std::size_t) {
-        again |= is_key(key, fresh);
-        return !again;
-      });
-      if (!again) merged += "\"" + std::string(key) + "\":" + std::string(value) + ",";
-      return true;
-    });
-    merged += members;
-    if (merged.ends_with(',')) merged.pop_back();
-    members = merged;
+  if (text_begin != record.npos && text_begin >= old_begin && text_begin < old_end) {  // the text is in that object
+    std::string edited(record.substr(0, text_begin));
+    base::append_json_string(edited, *new_text);
+    edited += record.substr(text_end);
+    return append_record(out, edited, text_field, nullptr, members);
   }
+  const std::string merged = old_members.starts_with('{') ? merged_members(old_members, members) : std::string(members);
   // The pieces of the record that stay, in order, without the old hornbook member and one comma beside it.
   if (old_begin != record.npos) {
-    std::size_t after = skip_space(record, old_end);
+    std::size_t after = base::skip_json_space(record, old_end);
     if (record[after] == ',') {
-      old_end = skip_space(record, after + 1);
+      old_end = base::skip_json_space(record, after + 1);
     } else {
       std::size_t before = record.find_last_not_of(" \t\r\n", old_begin - 1);
       old_begin = record[before] == ',' ? before : before + 1;
@@ -281,11 +209,11 @@ void append_record(std::string& out, std::string_view record, std::string_view t
   } else {
     copy(0, last);
   }
-  empty = base::trim(std::string_view(out).substr(start + 1)).empty();
-  if (!members.empty()) {
+  const bool empty = base::trim(std::string_view(out).substr(start + 1)).empty();
+  if (!merged.empty()) {
     if (!empty) out += ',';
     out += "\"hornbook\":{";
-    out += members;
+    out += merged;
     out += '}';
   }
   out += "}\n";

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -14,7 +13,8 @@
 
 namespace curate {
 
-/// The names of the fields that matter; "" where there is none.
+/// The names of the fields that matter; "" where there is none. "a.b" is the member of that very name or, where there
+/// is none, member b of member a.
 struct FieldNames {
   std::string text, id, source, date;
 };
@@ -25,12 +25,16 @@ struct Record {
   std::string_view id;      ///< "" when the record has none
   std::string_view source;  ///< "" when the record has none
   std::string_view date;
+  std::string_view line;       ///< what to deliver: the record as it came, of a key that was there twice the last
+  bool repeated_keys = false;  ///< members were taken out
+  bool non_finite = false;     ///< it held NaN or Infinity
 };
 
-/// Parses one line at a time; keeps its buffers. One per thread.
+/// Parses one line at a time, as base::JsonRecord does; keeps its buffers. One per thread.
 class RecordParser {
  public:
-  RecordParser();
+  /// `nan_is_null`: what is not finite is delivered as null.
+  explicit RecordParser(bool nan_is_null = false);
   ~RecordParser();
   /// Parses all of `line`: a JSON object and nothing after it, valid UTF-8, `fields.text` a string. Returns "" and
   /// fills `record`, or says what is wrong. Never throws for bad bytes. `readable` bytes after the line may be read
@@ -72,13 +76,12 @@ class FieldReader {
   bool detected_ = false;
 };
 
-/// Calls `f(key, value, begin, end)` for the members of a JSON object known to be valid, in order: the key as written
-/// between its quotes, the value's bytes, and the offsets of the whole member in `object`. Stops when f returns false.
-void for_each_member(std::string_view object,
-                     const std::function<bool(std::string_view, std::string_view, std::size_t, std::size_t)>& f);
-
 /// Appends a number with six digits, null when not finite.
 void append_json_number(std::string& out, double number);
+
+/// What to say of records that had a key twice, and of records with NaN or Infinity.
+std::string repeated_keys_note(std::uint64_t records);
+std::string non_finite_note(std::uint64_t records, bool nan_is_null);
 
 /// Appends scores and labels as members ("\"textbook\":0.8,\"language\":\"en\""), with commas between all members.
 void append_scores(std::string& out, const std::vector<std::pair<std::string, double>>& scores,
@@ -86,7 +89,7 @@ void append_scores(std::string& out, const std::vector<std::pair<std::string, do
 
 /// Appends `record` and a newline: `text_field`'s value is replaced when `new_text` is given, and `members`
 /// ("\"a\":1,\"b\":2") join the `hornbook` object at the end of the record. Members that an earlier run put there stay
-/// unless `members` has the same key; of several `hornbook` keys the last counts. All other bytes are as they came.
+/// unless `members` has the same key. All other bytes are as they came. The record has no key twice.
 void append_record(std::string& out, std::string_view record, std::string_view text_field,
                    const std::string_view* new_text, std::string_view members);
 

@@ -73,7 +73,14 @@ json make_report(const RunOptions& options, const RunFacts& facts, const Statist
       if (!note.text.empty()) report["notes"].push_back(step.label + ": " + note.text);
     }
   }
+  report["repeated_keys"] = statistics.repeated_keys;
+  report["non_finite"] = statistics.non_finite;
   report["bounded"] = statistics.bounded;
+  report["record_notes"] = json::array();
+  if (statistics.repeated_keys > 0) report["record_notes"].push_back(repeated_keys_note(statistics.repeated_keys));
+  if (statistics.non_finite > 0)
+    report["record_notes"].push_back(non_finite_note(statistics.non_finite, options.nan == "null"));
+  for (const json& note : report["record_notes"]) report["notes"].push_back(note);
   if (statistics.bounded > 0) report["notes"].push_back("deduplicate: " + bounded_note(statistics.bounded));
   report["scores"] = json::object();
   for (const auto& [name, counts] : statistics.scores)
@@ -107,6 +114,10 @@ void print_table(std::ostream& out, const json& report) {
              count(report["dropped"]["records"]), count(report["quarantined"]["records"]),
              seconds["total"].get<double>(), report["megabytes_per_second"].get<double>(), report["threads"].get<int>(),
              report["threads"].get<int>() == 1 ? "" : "s");
+}
+
+void print_record_notes(std::ostream& out, const json& report) {
+  for (const json& note : report["record_notes"]) fmt::print(out, "{}\n", note.get<std::string>());
 }
 
 }  // namespace curate

@@ -30,4 +30,7 @@ void print_table(std::ostream& out, const nlohmann::json& report);
 /// One self-contained page.
 std::string report_html(const nlohmann::json& report);
 
+/// Says what was found in records that no step looks at.
+void print_record_notes(std::ostream& out, const nlohmann::json& report);
+
 }  // namespace curate

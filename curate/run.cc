@@ -204,6 +204,7 @@ StageSetup Run::stage_setup(const StagePlan& plan) const {
   setup.fields = state_.fields;
   setup.files = files_;
   setup.level = options_.level;
+  setup.nan_is_null = options_.nan == "null";
   setup.keep_values = options_.keep_values;
   setup.only_reasons = options_.dropped == "reasons";
   setup.last = state_.stage + 1 == stages_.size();
@@ -424,6 +425,7 @@ int run_pipeline(RunOptions& options, base::Context& context) {
   nlohmann::json report = run.finish();
   if (!context.quiet) {
     print_table(context.err, report);
+    print_record_notes(context.err, report);
     if (const auto bounded = report["bounded"].get<std::uint64_t>(); bounded > 0)
       fmt::print(context.err, "deduplicate: {}\n", bounded_note(bounded));
     if (report.contains("parquet")) {

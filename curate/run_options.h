@@ -37,6 +37,7 @@ struct RunOptions {
   std::string output;
   std::vector<base::NamedGroup> steps;
   std::string format = "jsonl";  ///< of kept/
+  std::string nan = "keep";      ///< what NaN and Infinity become
   std::string dropped = "full";  ///< what dropped/ holds
   base::ByteSize shard_size{256u << 20}, memory;
   std::uint64_t search_memory =

@@ -80,7 +80,7 @@ Scored score_block(base::Block block, const FieldNames& fields, const std::vecto
     }
     append_scores(members, document.scores(), document.labels());
     if (options.values) members += (members.empty() ? "\"values\":{" : ",\"values\":{") + values + "}";
-    append_record(result.bytes, line, fields.text, nullptr, members);
+    append_record(result.bytes, record.line, fields.text, nullptr, members);
     ++result.records;
   });
   return result;

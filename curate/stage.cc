@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "base/error.h"
+#include "base/json_text.h"
 #include "base/stream.h"
 #include "base/text.h"
 #include "curate/near_misses.h"
@@ -91,7 +92,7 @@ std::string_view spilled_text(const SpillReader::Buffer& buffer, const SpillEntr
 }
 
 struct StageWorker::State {
-  explicit State(const StageSetup& s) : setup(s) {
+  explicit State(const StageSetup& s) : setup(s), parser(s.nan_is_null) {
     document.note_passed_measures(&passed);
     if (s.plan.deduplicate != nullptr) fingerprinter.emplace(*s.plan.deduplicate);
   }
@@ -317,6 +318,8 @@ BlockResult StageWorker::read(InputItem item) {
       quarantine(place, line, line.size(), error);
       return;
     }
+    statistics.repeated_keys += record.repeated_keys;
+    statistics.non_finite += record.non_finite;
     const std::string& file = s.setup.files[place.file];
     if (record.id.empty()) record.id = id = made_id(file, place.line);
     if (record.source.empty()) record.source = source = made_source(file);
@@ -327,7 +330,7 @@ BlockResult StageWorker::read(InputItem item) {
     s.document.reset(record.text, record.id, record.source);
     s.values.clear();
     s.fails.clear();
-    s.judge(line, record.text, record.date, false, result);
+    s.judge(record.line, record.text, record.date, false, result);
     judged += now() - judging;
   });
   statistics.parse_seconds += now() - start - judged;
@@ -356,11 +359,11 @@ void StageWorker::State::keep_spilled(const SpillEntry& entry, std::string_view 
   append_record(result.kept.bytes, entry.record, setup.fields.text, entry.edited ? &entry.text : nullptr,
                 entry.members);
   std::string language;
-  for_each_member("{" + std::string(entry.members) + "}",
-                  [&](std::string_view key, std::string_view value, std::size_t, std::size_t) {
-                    if (key == "language" && value.size() > 2) language = value.substr(1, value.size() - 2);
-                    return true;
-                  });
+  const std::string object = "{" + std::string(entry.members) + "}";
+  base::for_each_member(object, [&](std::string_view key, std::string_view value, std::size_t, std::size_t) {
+    if (key == "language" && value.size() > 2) language = value.substr(1, value.size() - 2);
+    return true;
+  });
   if (!language.empty()) ++result.statistics.languages[language].second;
   count_kept(entry.id, entry.source, text, result);
 }

@@ -43,6 +43,7 @@ struct StageSetup {
   FieldNames fields;
   std::vector<std::string> files;
   int level = 3;
+  bool nan_is_null = false;   ///< what is not finite in a record is delivered as null
   bool keep_values = false;   ///< every measure of every rule goes under the hornbook key
   bool only_reasons = false;  ///< dropped/ gets ids, sources and reasons, not whole records
   bool last = true;           ///< survivors are kept; else they are spilled with a fingerprint

@@ -97,6 +97,8 @@ void Statistics::add(const Statistics& other) {
     lengths_read[i] += other.lengths_read[i];
     lengths_kept[i] += other.lengths_kept[i];
   }
+  repeated_keys += other.repeated_keys;
+  non_finite += other.non_finite;
   bounded += other.bounded;
   for (const auto& [size, count] : other.clusters) clusters[size] += count;
   for (const auto& [error, count] : other.errors) errors[error] += count;
@@ -167,6 +169,8 @@ json to_json(const Statistics& s) {
   j["scores"] = json::object();
   for (const auto& [name, score] : s.scores) j["scores"][name] = score.bins;
   j["counts"] = s.counts;
+  j["repeated_keys"] = s.repeated_keys;
+  j["non_finite"] = s.non_finite;
   j["bounded"] = s.bounded;
   j["languages"] = json::object();
   for (const auto& [name, counts] : s.languages)
@@ -207,6 +211,8 @@ Statistics statistics_from_json(const json& j) {
     }
     for (const auto& [name, from] : j.at("scores").items()) from.get_to(s.scores[name].bins);
     j.at("counts").get_to(s.counts);
+    j.at("repeated_keys").get_to(s.repeated_keys);
+    j.at("non_finite").get_to(s.non_finite);
     j.at("bounded").get_to(s.bounded);
     for (const auto& [name, from] : j.at("languages").items())
       s.languages[name] = {from.at("seen").get<std::uint64_t>(), from.at("kept").get<std::uint64_t>()};

@@ -60,7 +60,9 @@ struct Statistics {
   std::map<std::string, PowerCounts> counts;                                 ///< of scores that are counts
   std::map<std::string, std::pair<std::uint64_t, std::uint64_t>> languages;  ///< seen, kept
   PowerCounts lengths_read{}, lengths_kept{};                                ///< in bytes
-  std::uint64_t bounded = 0;  ///< documents that were compared with a part of their candidates only
+  std::uint64_t repeated_keys = 0;  ///< records that had a key twice, of which the last was kept
+  std::uint64_t non_finite = 0;     ///< records that held NaN or Infinity
+  std::uint64_t bounded = 0;        ///< documents that were compared with a part of their candidates only
   std::map<std::uint64_t, std::uint64_t> clusters;  ///< copies of one document, itself included -> how many
   std::map<std::string, std::uint64_t> errors;      ///< of quarantined records
   using Samples = std::map<std::string, std::vector<Specimen>>;

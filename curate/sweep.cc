@@ -2,7 +2,6 @@
 
 #include <fmt/format.h>
 #include <fmt/ostream.h>
-#include <simdjson.h>
 
 #include <algorithm>
 #include <filesystem>
@@ -10,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/json_record.h"
 #include "base/records.h"
 #include "base/text.h"
 #include "curate/run_options.h"
@@ -122,15 +122,16 @@ nlohmann::json run_sweep(const std::string& folder, const std::string& sweep, ba
   const std::string name = label + "." + decision.measure;
   std::vector<std::uint64_t> kept(values.size()), bytes(values.size());
   std::uint64_t records = 0, exceptions = 0;
-  simdjson::dom::parser parser;
+  base::JsonRecord record;
   for (const char* part : {"kept", "dropped"}) {
     std::vector<std::string> shards;
     for (const auto& entry : fs::directory_iterator(fs::path(folder) / part)) shards.push_back(entry.path().string());
     std::sort(shards.begin(), shards.end());
     base::for_each_record(shards, {}, [&](std::string_view line, const base::Place&, const std::string&) {
       ++records;
-      simdjson::dom::element hornbook = parser.parse(line.data(), line.size()).at_key("hornbook");
+      simdjson::dom::element hornbook;
       simdjson::dom::array fails;
+      if (!record.parse(line).empty() || record.object().at_key("hornbook").get(hornbook)) return;
       if (hornbook["fails"].get(fails)) return;
       bool failed_now = false;
       for (simdjson::dom::element failed : fails) {

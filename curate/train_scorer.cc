@@ -3,7 +3,6 @@
 #include <fasttext/fasttext.h>
 #include <fmt/format.h>
 #include <fmt/ostream.h>
-#include <simdjson.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -16,6 +15,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/json_record.h"
 #include "base/random.h"
 #include "base/records.h"
 #include "base/text.h"
@@ -42,24 +42,12 @@ std::string label_form(std::string_view text) {
   return label;
 }
 
-/// The member `key` of a record, or where there is none and the key has dots, the one on that path ("meta.quality").
-std::optional<simdjson::dom::element> find_member(const simdjson::dom::object& object, std::string_view key) {
-  simdjson::dom::element element;
-  if (!object[key].get(element)) return element;
-  for (std::size_t dot = key.find('.'); dot != key.npos; dot = key.find('.', dot + 1)) {
-    simdjson::dom::object inner;
-    if (object[key.substr(0, dot)].get(inner)) continue;
-    if (auto found = find_member(inner, key.substr(dot + 1))) return found;
-  }
-  return std::nullopt;
-}
-
 /// A scalar as text; nothing for null, arrays and objects.
-std::optional<std::string> scalar(const simdjson::dom::object& object, const std::string& key) {
-  const std::optional<simdjson::dom::element> element = find_member(object, key);
-  if (!element || element->is_null() || element->is_array() || element->is_object()) return std::nullopt;
-  if (element->is_string()) return std::string(element->get_string().value_unsafe());
-  return simdjson::minify(*element);
+std::optional<std::string> scalar(const base::JsonRecord& record, const std::string& key) {
+  simdjson::dom::element element;
+  std::string scratch;
+  if (!record.find(key, element) || element.is_null() || element.is_array() || element.is_object()) return std::nullopt;
+  return std::string(record.scalar(key, scratch));
 }
 
 /// What was met instead of labels, for the message: the most frequent values with their numbers.
@@ -342,20 +330,19 @@ std::vector<LabelledText> read_labelled(const TrainScorerOptions& options, std::
   std::map<std::pair<std::string, bool>, std::set<std::pair<std::uint64_t, std::size_t>>> taken;  // places and indices
   base::BlockReader reader(base::expand_inputs(options.input), {});
   std::vector<base::BadBytes> bad_bytes;
-  simdjson::dom::parser parser;
+  base::JsonRecord record;
   while (auto block = reader.next(bad_bytes)) {
     base::for_each_line(*block, [&](std::string_view line, const base::Place&) {
-      simdjson::dom::object object;
-      if (parser.parse(line.data(), line.size(), true).get(object)) {
+      if (!record.parse(line).empty()) {
         ++unreadable;
         return;
       }
       std::string_view text;
-      std::optional<std::string> label = scalar(object, options.label_field);
-      const std::optional<simdjson::dom::element> text_member = find_member(object, options.text_field);
-      if (!label || !text_member || text_member->get(text)) return;
+      std::optional<std::string> label = scalar(record, options.label_field);
+      simdjson::dom::element text_member;
+      if (!label || !record.find(options.text_field, text_member) || text_member.get(text)) return;
       for (const auto& [field, value] : where) {
-        const std::optional<std::string> is = scalar(object, field);
+        const std::optional<std::string> is = scalar(record, field);
         if (!is || label_form(*is) != value) return;
       }
       *label = label_form(*label);
@@ -366,7 +353,7 @@ std::vector<LabelledText> read_labelled(const TrainScorerOptions& options, std::
         return;
       }
       LabelledText entry;
-      entry.group = scalar(object, options.group_field).value_or("");
+      entry.group = scalar(record, options.group_field).value_or("");
       if (options.kind == "fasttext") {
         scorer_text(text, entry.line);
       } else {
@@ -376,7 +363,7 @@ std::vector<LabelledText> read_labelled(const TrainScorerOptions& options, std::
       entry.good = is_good;
       entry.place = hash_text(entry.line, options.seed);
       entry.test = options.split_field.empty() ? chosen(entry.place, options.held_out)
-                                               : scalar(object, options.split_field) == "test";
+                                               : scalar(record, options.split_field) == "test";
       std::set<std::pair<std::uint64_t, std::size_t>>& places = taken[{entry.group, is_good}];
       if (options.per_group == 0 || static_cast<std::int64_t>(places.size()) < options.per_group) {
         places.emplace(entry.place, texts.size());

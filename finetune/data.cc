@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "base/error.h"
+#include "base/json_text.h"
 #include "base/pipeline.h"
 #include "base/random.h"
 #include "base/records.h"
@@ -217,7 +218,8 @@ Example ExampleMaker::make(std::string_view record, RecordNotes* notes) const {
   try {
     json = Json::parse(record);
   } catch (const Json::exception& error) {
-    throw base::Error({"not valid JSON", "", error.what(), "", ""});
+    json = base::lenient_json(record);
+    if (json.is_discarded()) throw base::Error({"not valid JSON", "", error.what(), "", ""});
   }
   Conversation conversation;
   if (const auto problem = tokenizer::read_conversation(json, roles_, conversation)) throw base::Error(problem->facts);

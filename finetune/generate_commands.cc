@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/interrupt.h"
+#include "base/json_text.h"
 #include "base/records.h"
 #include "base/text.h"
 #include "finetune/generate.h"
@@ -63,7 +64,7 @@ std::vector<std::string> read_prompts(const GenerateOptions& options) {
   };
   while (auto block = reader.next(bad)) {
     base::for_each_line(*block, [&](std::string_view line, const base::Place& place) {
-      nlohmann::json record = nlohmann::json::parse(line, nullptr, false);
+      nlohmann::json record = base::lenient_json(line);
       if (!record.is_object() || !record.contains("prompt") || !record["prompt"].is_string())
         refuse(place.line, "{\"prompt\": \"...\"}");
       prompts.push_back(record["prompt"]);

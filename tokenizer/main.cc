@@ -11,6 +11,8 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/gguf.h"
+#include "base/json_record.h"
+#include "base/json_text.h"
 #include "base/pipeline.h"
 #include "base/program.h"
 #include "base/records.h"
@@ -81,12 +83,11 @@ void each_record(const std::vector<std::string>& files, int threads,
 }
 
 std::string text_field(std::string_view line, const std::string& field, const std::string& where) {
-  thread_local simdjson::dom::parser parser;
+  thread_local base::JsonRecord record;
+  if (const std::string error = record.parse(line); !error.empty()) throw base::Error({error, where, "", "", ""});
   simdjson::dom::element value;
-  const auto error = parser.parse(line.data(), line.size()).get(value);
-  if (error) throw base::Error({"not a JSON record", where, simdjson::error_message(error), "", ""});
   std::string_view text;
-  if (value[field].get(text))
+  if (!record.find(field, value) || value.get(text))
     throw base::Error({"the record has no text", where, base::shortened(line), "a text under the key '" + field + "'",
                        "name the key with --text-field"});
   return std::string(text);
@@ -168,7 +169,7 @@ int run_decode(DecodeOptions& options, base::Context& context) {
   each_record<std::string>(
       files, options.threads,
       [&](std::string_view line, const std::string& where) {
-        const json record = json::parse(line, nullptr, false);
+        const json record = base::lenient_json(line);
         if (!record.is_object() || !record.contains("ids") || !record["ids"].is_array())
           throw base::Error({"the record has no ids", where, base::shortened(line), "{\"ids\": [1, 2, 3]}", ""});
         std::vector<std::int32_t> ids;
@@ -304,7 +305,7 @@ int run_chat(ChatOptions& options, base::Context& context) {
   for (const std::string& file : files) {
     // One JSON document (a conversation or its list of messages), else one record a line.
     const std::string text = read_all(file);
-    const json whole = json::parse(text, nullptr, false);
+    const json whole = base::lenient_json(text);
     if (!whole.is_discarded()) {
       show(whole, file);
       continue;
@@ -314,7 +315,7 @@ int run_chat(ChatOptions& options, base::Context& context) {
       ++number;
       if (base::trim(line).empty()) continue;
       const std::string where = fmt::format("{}:{}", file, number);
-      const json record = json::parse(line, nullptr, false);
+      const json record = base::lenient_json(line);
       if (record.is_discarded()) throw base::Error({"not valid JSON", where, base::shortened(line), "", ""});
       show(record, where);
     }

@@ -308,5 +308,26 @@ TEST(Instruct, HostileRecordsAndNames) {
   EXPECT_EQ(json::parse(line)["id"], "name\uFFFD.jsonl:5");
 }
 
+TEST(Instruct, NumbersStandAsTheyCameAndKeysOnce) {
+  TemporaryFolder folder;
+  InstructOptions options;
+  options.reading.input = {folder.write(
+      "in.jsonl",
+      R"({"messages":[{"role":"user","content":"Who?"},{"role":"assistant","content":"It is me.","ref":12345678901234567890123,"p":NaN}],"id":98765432109876543210987,"n":{"x":1e400}})"
+      "\n"
+      R"({"prompt":"first","prompt":"Why?","completion":"Because.","m":{"a":1,"a":2}})"
+      "\n")};
+  options.output = folder / "out";
+  std::ostringstream standard, err;
+  base::Context context{standard, err, false, true, "", "curate"};
+  EXPECT_EQ(run_instruct(options, context), 0);
+  const std::string train = base::read_file(folder / "out/train.jsonl");
+  for (const char* part : {R"("ref":12345678901234567890123)", R"("p":NaN)", R"("id":98765432109876543210987)",
+                           R"("n":{"x":1e400})", R"("content":"Why?")", R"("m":{"a":2})"})
+    EXPECT_NE(train.find(part), std::string::npos) << part << "\n" << train;
+  EXPECT_EQ(json::parse(standard.str())["repeated_keys"], 1);
+  EXPECT_NE(err.str().find("1 record had a key twice"), std::string::npos) << err.str();
+}
+
 }  // namespace
 }  // namespace curate

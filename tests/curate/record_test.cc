@@ -37,12 +37,27 @@ TEST(RecordParser, ReadsFields) {
 
 TEST(RecordParser, RefusesWhatIsNotARecord) {
   using namespace std::string_literals;
-  for (const std::string& bad :
-       {R"({"text":"a"} {"text":"b"})"s, R"({"text":"a"}x)"s, R"({"text":"a","x":NaN})"s, R"({"text":"a",})"s,
-        R"({"text":"a")"s, R"({'text':'a'})"s, "{\"text\":\"a\tb\"}"s, "{\"text\":\"\xff\"}"s,
-        "{\"text\":\"\xed\xa0\x80\"}"s, "{\"text\":\"a\0b\"}"s, R"({"text":"\ud800"})"s, R"({"text":"\udc00 x"})"s,
-        R"({"text":"\ud800\u0041"})"s, R"([1])"s, R"("text")"s, "["s + std::string(100000, '[') + "]",
-        R"({"text":"a","n":01})"s, R"({"text":"a","n":1e})"s, R"(null)"s})
+  for (const std::string& bad : {R"({"text":"a"} {"text":"b"})"s,
+                                 R"({"text":"a"}x)"s,
+                                 R"({"text":"a","x":nan})"s,
+                                 R"({"text":"a","x":-NaN})"s,
+                                 R"({"text":"a","x":1e400x})"s,
+                                 R"({"text":"a",})"s,
+                                 R"({"text":"a")"s,
+                                 R"({'text':'a'})"s,
+                                 "{\"text\":\"a\tb\"}"s,
+                                 "{\"text\":\"\xff\"}"s,
+                                 "{\"text\":\"\xed\xa0\x80\"}"s,
+                                 "{\"text\":\"a\0b\"}"s,
+                                 R"({"text":"\ud800"})"s,
+                                 R"({"text":"\udc00 x"})"s,
+                                 R"({"text":"\ud800\u0041"})"s,
+                                 R"([1])"s,
+                                 R"("text")"s,
+                                 "["s + std::string(100000, '[') + "]",
+                                 R"({"text":"a","n":01})"s,
+                                 R"({"text":"a","n":1e})"s,
+                                 R"(null)"s})
     EXPECT_NE(error_of(bad), "") << bad.substr(0, 60);
   EXPECT_EQ(error_of(R"({"x":1})"), "no field \"text\"");
   EXPECT_EQ(error_of(R"({"text":1})"), "field \"text\" is not a string");
@@ -80,14 +95,92 @@ TEST(AppendRecord, MergesAnEarlierHornbookKey) {
             "{\"text\":\"hornbook\",\"hornbook\":{\"s\":1}}\n");
 }
 
-TEST(AppendRecord, OfSeveralHornbookKeysOneIsLeft) {
-  EXPECT_EQ(written(R"({"hornbook":{"a":1},"text":"t","hornbook":{"b":2}})", nullptr, R"("s":1)"),
-            "{\"text\":\"t\",\"hornbook\":{\"b\":2,\"s\":1}}\n");
-  EXPECT_EQ(written(R"({"hornbook":1 , "horn\u0062ook":2, "text":"t" , "hornbook" : {"b":2} , "hornbook":4})", "u", ""),
-            "{\"text\":\"u\" }\n");
-  EXPECT_EQ(written(R"({"n":1,"hornbook":1,"text":"t","hornbook":2,"m":3})", "u", R"("s":1)"),
-            "{\"n\":1,\"text\":\"u\",\"m\":3,\"hornbook\":{\"s\":1}}\n");
-  EXPECT_EQ(written(R"({"hornbook":1,"hornbook":2})", nullptr, R"("s":1)"), "{\"hornbook\":{\"s\":1}}\n");
+TEST(AppendRecord, WritesANestedTextInPlace) {
+  const auto nested = [](std::string_view record, std::string_view field) {
+    std::string out;
+    const std::string_view text = "new";
+    append_record(out, record, field, &text, R"("s":1)");
+    return out;
+  };
+  EXPECT_EQ(nested(R"({"text":"x","data":{"n":1,"body":{"text": "old" }},"z":2})", "data.body.text"),
+            R"({"text":"x","data":{"n":1,"body":{"text": "new" }},"z":2,"hornbook":{"s":1}})"
+            "\n");
+  EXPECT_EQ(nested(R"({"a":{"b":"x"},"a.b":"old"})", "a.b"), R"({"a":{"b":"x"},"a.b":"new","hornbook":{"s":1}})"
+                                                             "\n");
+  EXPECT_EQ(nested(R"({"hornbook":{"text":"old"},"z":2})", "hornbook.text"),
+            R"({"z":2,"hornbook":{"text":"new","s":1}})"
+            "\n");
+}
+
+// What a record is parsed to, and what is delivered of it.
+struct Delivered {
+  std::string error, text, id, line;
+  bool repeated_keys, non_finite;
+};
+Delivered delivered(std::string_view line, const FieldNames& fields = kFields, bool nan_is_null = false) {
+  RecordParser parser(nan_is_null);
+  Record record;
+  std::string error = parser.parse(line, 0, fields, record);
+  return {std::move(error),         std::string(record.text), std::string(record.id),
+          std::string(record.line), record.repeated_keys,     record.non_finite};
+}
+
+// Python's readers take the last of repeated keys: that one is judged and the only one delivered.
+TEST(RecordParser, TheLastOfRepeatedKeysIsTheOnlyOne) {
+  const std::vector<std::pair<std::string, std::string>> cases = {
+      {R"({"text":"first","text":"last"})", R"({"text":"last"})"},
+      {R"({"text":"first", "n":1, "te\u0078t":"last"})", R"({"n":1, "te\u0078t":"last"})"},
+      {R"({"n":1,"text":"last","n":{"a":2}})", R"({"text":"last","n":{"a":2}})"},
+      {R"({"text":"last","m":{"a":1,"a":2,"b":[{"c":1,"d":0,"c":[]}]}})",
+       R"({"text":"last","m":{"a":2,"b":[{"d":0,"c":[]}]}})"},
+      {R"({"m":{"a":1,"a":2},"text":"last","m":{"a":3,"a":4}})", R"({"text":"last","m":{"a":4}})"},
+      {R"({"a":1 , "a":2 , "a":"a,\"a\":{" , "text":"last"})", R"({"a":"a,\"a\":{" , "text":"last"})"},
+      {R"({"text":"x","hornbook":1,"horn\u0062ook":2,"text":"last"})", R"({"horn\u0062ook":2,"text":"last"})"},
+  };
+  for (const auto& [line, rest] : cases) {
+    const Delivered is = delivered(line);
+    EXPECT_EQ(is.error, "") << line;
+    EXPECT_EQ(is.line, rest);
+    EXPECT_EQ(is.text, "last") << line;
+    EXPECT_TRUE(is.repeated_keys) << line;
+    EXPECT_EQ(nlohmann::json::parse(line), nlohmann::json::parse(is.line));
+  }
+  std::string many = "{\"text\":\"last\"";
+  for (int i = 0; i < 100; ++i) many += ",\"k" + std::to_string(i) + "\":" + std::to_string(i);
+  EXPECT_FALSE(delivered(many + "}").repeated_keys);
+  EXPECT_EQ(delivered(many + "}").line, many + "}");
+  EXPECT_EQ(delivered(many + ",\"k7\":8}").line.find("\"k7\":7"), std::string::npos);
+  EXPECT_FALSE(delivered(R"({"text":"last","m":{"text":"other"},"l":[{"a":1},{"a":1}]})").repeated_keys);
+}
+
+TEST(RecordParser, NumbersThatNothingReadsAreCarried) {
+  for (const char* line : {R"({"text":"a","n":12345678901234567890123})", R"({"text":"a","n":-9223372036854775809})",
+                           R"({"text":"a","n":1e400,"m":[-1E+999, {"x":18446744073709551616}]})",
+                           R"({"text":"a","n":-9223371000000000000,"m":1e400})"}) {
+    const Delivered is = delivered(line);
+    EXPECT_EQ(is.error, "") << line;
+    EXPECT_EQ(is.line, line);
+    EXPECT_FALSE(is.non_finite || is.repeated_keys);
+  }
+  const char* loose = R"({"text":"NaN, Infinity","n":NaN,"m":{"x":[-Infinity,Infinity , 1]},"n":[NaN,1e400]})";
+  EXPECT_EQ(delivered(loose).line, R"({"text":"NaN, Infinity","m":{"x":[-Infinity,Infinity , 1]},"n":[NaN,1e400]})");
+  EXPECT_TRUE(delivered(loose).non_finite);
+  EXPECT_TRUE(delivered(loose).repeated_keys);
+  EXPECT_EQ(delivered(loose, kFields, true).line,
+            R"({"text":"NaN, Infinity","m":{"x":[null,null , 1]},"n":[null,1e400]})");
+  EXPECT_TRUE(delivered(loose, kFields, true).non_finite);
+  EXPECT_EQ(delivered(R"({"text":"a","id":123456789012345678901234567890})").id, "123456789012345678901234567890");
+  EXPECT_EQ(delivered(R"({"text":NaN})").error, "field \"text\" is not a string");
+}
+
+TEST(RecordParser, NestedFields) {
+  const FieldNames nested = {"data.body.text", "meta.id", "", ""};
+  EXPECT_EQ(delivered(R"({"data":{"body":{"text":"a"}},"meta":{"id":5}})", nested).text, "a");
+  EXPECT_EQ(delivered(R"({"data":{"body":{"text":"a"}},"meta":{"id":5}})", nested).id, "5");
+  EXPECT_EQ(delivered(R"({"data":{"body":{"text":"a"}},"data.body.text":"b"})", nested).text, "b");
+  EXPECT_EQ(delivered(R"({"data.body":{"text":"b"},"data":{"body":{"text":"a"}}})", nested).text, "b");
+  EXPECT_EQ(delivered(R"({"data":{"body.text":"c","body":1}})", nested).text, "c");
+  EXPECT_EQ(delivered(R"({"data":{"body":[{"text":"a"}]}})", nested).error, "no field \"data.body.text\"");
 }
 
 TEST(DetectFields, UsualNames) {

@@ -13,6 +13,7 @@
 #include "base/random.h"
 #include "base/records.h"
 #include "base/stream.h"
+#include "base/text.h"
 #include "curate/explain.h"
 #include "tests/curate/run_folder.h"
 #include "tests/temporary_folder.h"
@@ -50,7 +51,7 @@ class HostileCorpus : public ::testing::Test {
     std::string hostile = "\xEF\xBB\xBF" + line("bom", text);
     hostile += "{\"id\":\"bad utf8\",\"text\":\"\xff\xfe\"}\n";
     hostile += "not json\n\n   \n{\"id\":\"cut\",\"text\":\"abc\n{\"id\":\"two\",\"text\":\"a\"}{\"id\":\"x\"}\n";
-    hostile += "{\"id\":\"nan\",\"text\":\"a\",\"x\":NaN}\n{\"id\":\"missing\"}\n{\"id\":\"number\",\"text\":5}\n";
+    hostile += "{\"id\":\"nan\",\"text\":\"a\",\"x\":nan}\n{\"id\":\"missing\"}\n{\"id\":\"number\",\"text\":5}\n";
     hostile += "{\"id\":\"surrogate\",\"text\":\"\\ud800\"}\n[1,2]\n" + std::string(5000, '[') + "\n";
     hostile += std::string("{\"id\":\"nul\0\",\"text\":\"a\"}\n", 25);
     hostile += line("same", text + " 1.") + line("same", text + " 2.") + "{\"text\":\"\"}\r\n";
@@ -367,6 +368,63 @@ TEST_F(HostileCorpus, NearMissesAreTheNearest) {
     for (std::size_t i = 0; i < 20; ++i) EXPECT_NEAR(found[i], expected[i], 1e-5 * threshold) << measure << " " << i;
   }
   EXPECT_FALSE(report["near_misses"].contains("fineweb: empty"));
+}
+
+// What a step judges is what a reader of the output finds, and nothing that no step reads loses a record.
+TEST(Run, RecordsAreDeliveredAsTheyWereJudged) {
+  TemporaryFolder folder;
+  const std::string big =
+      R"({"id":12345678901234567890123,"data":{"text":"no address here"},"n":[1e400,-9223372036854775809]})";
+  const std::string input =
+      folder.write("in.jsonl", R"({"data":{"text":"ask ann@example.org"},"data":{"te\u0078t":"ask bob@example.org"}})"
+                               "\n"
+                               R"({"data":{"text":"ask ann@example.org","text":"ask carl@example.org","z":NaN}})"
+                               "\n" +
+                                   big + "\n");
+  const auto lines_of = [&](const std::string& out) {
+    auto reader = base::open_reader(fs::path(out) / "kept/00000.jsonl.zst");
+    std::string bytes(1 << 16, ' ');
+    bytes.resize(reader->read(bytes.data(), bytes.size()));
+    return base::split(bytes, '\n');
+  };
+  for (const std::string steps : {"steps:\n  - pii\n", "steps:\n  - deduplicate\n  - pii\n"}) {
+    const std::string out = folder / "out";
+    const Ran ran = run(steps, {input, "--output", out, "--overwrite", "--text-field", "data.text"});
+    EXPECT_EQ(ran.report["quarantined"]["records"], 0);
+    EXPECT_EQ(ran.report["repeated_keys"], 2);
+    EXPECT_EQ(ran.report["non_finite"], 1);
+    EXPECT_NE(ran.message.find("2 records had a key twice"), std::string::npos) << ran.message;
+    EXPECT_NE(ran.message.find("1 record held NaN or Infinity"), std::string::npos) << ran.message;
+    EXPECT_NE(base::read_file(out + "/report.html").find("2 records had a key twice"), std::string::npos);
+    const std::vector<std::string> lines = lines_of(out);
+    EXPECT_EQ(lines.at(0).find("example.org"), std::string::npos) << lines[0];
+    EXPECT_TRUE(lines[0].starts_with(R"({"data":{"te\u0078t":"ask )")) << lines[0];
+    EXPECT_EQ(lines.at(1).find("example.org"), std::string::npos) << lines[1];
+    EXPECT_NE(lines[1].find(R"(,"z":NaN})"), std::string::npos) << lines[1];
+    EXPECT_TRUE(lines.at(2).starts_with(big.substr(0, big.size() - 1))) << lines[2];
+  }
+  const Ran ran =
+      run("steps:\n  - pii\n", {input, "--output", folder / "null", "--text-field", "data.text", "--nan", "null"});
+  EXPECT_NE(ran.message.find("null now"), std::string::npos) << ran.message;
+  EXPECT_NE(lines_of(folder / "null").at(1).find(R"(,"z":null})"), std::string::npos);
+}
+
+// Records with numbers that JSON has not are read again by the commands that look at a finished run.
+TEST(Run, LenientRecordsAreReadAgain) {
+  TemporaryFolder folder;
+  const std::string out = folder / "out";
+  run("steps:\n  - gopher_quality\n", {folder.write("in.jsonl", R"({"id":"a","text":"short","n":NaN})"
+                                                                "\n"
+                                                                R"({"id":"b","text":"","n":1e400})"
+                                                                "\n"),
+                                       "--output", out, "--keep-values"});
+  EXPECT_EQ(run_sweep(out, "gopher_quality.min_doc_words=1,100").report["records"], 2);
+  ExplainOptions options;
+  base::OptionSet(options).read_words(std::vector<std::string>{"--run", out, "--id", "a"});
+  std::ostringstream standard, err;
+  base::Context context{standard, err, true, true, "", "curate"};
+  EXPECT_EQ(run_explain(options, context), 0);
+  EXPECT_EQ(json::parse(standard.str())["run"]["folder"], "dropped");
 }
 
 }  // namespace

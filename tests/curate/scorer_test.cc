@@ -268,6 +268,26 @@ TEST(TrainScorer, LabelsCountInEveryForm) {
   EXPECT_THAT(error_of([&] { run(options, true); }), HasSubstr("'true' 1 times"));
 }
 
+TEST(TrainScorer, ReadsRecordsAsARunDoes) {
+  TemporaryFolder folder;
+  const std::string corpus =
+      folder.write("corpus.jsonl", R"({"text":"first","text":"a good one","quality":1,"n":NaN})"
+                                   "\n"
+                                   R"({"text":"a bad one","quality":1,"qual\u0069ty":0,"n":[1e400]})"
+                                   "\n");
+  curate::TrainScorerOptions options = options_for(corpus, folder / "m");
+  options.where.clear();
+  options.good = {"1"};
+  options.bad = {"0"};
+  std::uint64_t unreadable = 0;
+  const auto texts = curate::read_labelled(options, unreadable);
+  EXPECT_EQ(unreadable, 0u);
+  ASSERT_EQ(texts.size(), 2u);
+  EXPECT_TRUE(texts[0].good);
+  EXPECT_EQ(texts[0].line, "a good one");
+  EXPECT_FALSE(texts[1].good);
+}
+
 TEST(TrainScorer, AreaUnderTheCurve) {
   std::vector<double> good = {0.9, 0.8, 0.5}, bad = {0.5, 0.1};
   EXPECT_DOUBLE_EQ(curate::area_under_curve(good, bad), 5.5 / 6);

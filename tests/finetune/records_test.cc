@@ -39,6 +39,19 @@ std::unique_ptr<tokenizer::Tokenizer> mistral(const TemporaryFolder& folder, con
   return tokenizer::load(folder.path());
 }
 
+// Numbers that JSON has not, in fields that nobody reads, lose no record; where they are read they are refused.
+TEST(Records, NumbersThatNothingReads) {
+  const TemporaryFolder folder;
+  const auto model = mistral(folder, {{"add_bos_token", true}});
+  const ExampleMaker maker(*model);
+  const Example plain = maker.make(R"({"prompt":"Why?","completion":" Because."})");
+  for (const char* number : {"NaN", "-Infinity", "1e400", "12345678901234567890123"}) {
+    const std::string record = R"({"prompt":"Why?","completion":" Because.","id":)" + std::string(number) + "}";
+    EXPECT_EQ(maker.make(record).ids, plain.ids) << record;
+  }
+  EXPECT_THROW(maker.make(R"({"prompt":"Why?","completion":NaN})"), base::Error);
+}
+
 // ids and mask of TRL's SFTTrainer. It reads special tokens in the text, as --allow-special does; where the text begins
 // with BOS it has two of them, and " x" keeps its blank only with sentencepiece itself.
 TEST(Records, PromptAndCompletionEqualTrl) {

@@ -62,21 +62,22 @@ void json_record(const std::uint8_t* data, std::size_t size) {
   if (!parser.parse(line, 0, fields, record).empty()) return;
   check(base::find_invalid_utf8(record.text) == std::string_view::npos, "a text is UTF-8");
   check(base::find_invalid_utf8(record.id) == std::string_view::npos, "an id is UTF-8");
-  const std::string text(record.text), id(record.id);
+  const std::string text(record.text), id(record.id), delivered(record.line);
   auto written = [&](const std::string_view* new_text) {
     std::string out;
-    curate::append_record(out, line, fields.text, new_text, "\"textbook\":0.5");
+    curate::append_record(out, delivered, fields.text, new_text, "\"textbook\":0.5");
     check(!out.empty() && out.back() == '\n' && out.find('\n') + 1 == out.size(), "a record is one line");
     out.pop_back();
     return out;
   };
-  if (line.find('\n') != line.npos) return;  // a block has cut it there
+  if (delivered.find('\n') != delivered.npos) return;  // a block has cut it there
   const std::string_view other = "new \"text\"\n\xC3\xA9";
   for (const std::string_view* new_text : {static_cast<const std::string_view*>(nullptr), &other}) {
     const std::string out = written(new_text);
     check(parser.parse(out, 0, fields, record).empty(), "what is written is a record");
     check(record.text == (new_text ? other : std::string_view(text)), "the text is the one that was written");
     check(record.id == id, "the id stays");
+    check(!record.repeated_keys, "no key is there twice");
     std::string again;
     curate::append_record(again, out, fields.text, nullptr, "\"textbook\":0.5");
     check(again == out + "\n", "writing the same members again changes nothing");

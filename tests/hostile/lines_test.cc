@@ -38,7 +38,7 @@ TEST(HostileLines, EachBadLineIsQuarantinedWithItsPlaceAndReason) {
       {"\"text\"", "not a JSON object"},
       {R"({"text":"a"}{"text":"b"})", "not a JSON record"},
       {R"({"text":"a",})", "not a JSON record"},
-      {R"({"text":"a","x":NaN})", "not a JSON record"},
+      {R"({"text":"a","x":nan})", "not a JSON record"},
       {R"({"text":"a","x":01})", "not a JSON record"},
       {R"({"text":"never closed)", "not a JSON record"},
       {"{\"text\":\"a\ttab\"}", "not a JSON record"},
