@@ -172,7 +172,7 @@ std::string Option::description() const {
   if (required) {
     text += " (required)";
   } else if (is_flag) {
-    text += fallback == "true" ? " [on; --no-" + flag_of(*this).substr(2) + " turns it off]" : "";
+    text += fallback == "true" ? " [on]" : "";
   } else if (!fallback.empty()) {
     text += " [" + shortened(fallback) + "]";
   }
@@ -415,7 +415,9 @@ std::string OptionSet::help() const {
     if (of_steps.count(option.name.substr(0, option.name.find('.')))) continue;
     std::string flag = flag_of(option);
     if (option.name == "output") flag += ", -o";
-    if (!option.is_flag) {
+    if (option.is_flag) {
+      if (option.fallback == "true") flag += ", --no-" + flag.substr(2);
+    } else {
       std::string word = option.type;
       if (option.is_list) word = option.path_kind == PathKind::kText ? "text ..." : "path ...";
       std::transform(word.begin(), word.end(), word.begin(), [](unsigned char c) { return std::toupper(c); });

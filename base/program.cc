@@ -97,7 +97,7 @@ std::string config_text(const std::string& path) {
   try {
     return read_file(path);
   } catch (const Error& error) {
-    throw UsageError({"the config file: " + error.facts().what, path, "", "", ""});
+    throw UsageError({"the config file cannot be read: " + error.facts().what, path, "", "", ""});
   }
 }
 

@@ -181,7 +181,8 @@ int run_steps(StepsOptions&, base::Context& context) {
     base::OptionSet set(*group);
     fmt::print(context.out, "{}\n", name);
     for (const base::Option& option : set.options()) {
-      context.out << base::help_entry(option.name, option.description(), 30);
+      const std::string choices = option.choices.empty() ? "" : " " + base::join(option.choices, "|");
+      context.out << base::help_entry(option.name + choices, option.description(), 30);
     }
   }
   return 0;
