@@ -15,7 +15,7 @@ void TrainOptions::visit(base::OptionVisitor& v) {
     "base model: a Hugging Face folder, a .gguf file or a name in the local cache; else the one that --adapter names",
     base::PathKind::kModel);
   v("adapter", adapter, "go on from this adapter (its folder, or a run): it decides all of lora",
-    base::PathKind::kPath);
+    base::PathKind::kModel);
   v("base_name", base_name,
     "name of the base on the hub, ORG/MODEL, which the adapter says of its base instead of a path of this machine");
   v.positional("data", data, "training records: .jsonl, .json, .csv, .txt, also .zst or .gz; globs");
