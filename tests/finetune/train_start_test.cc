@@ -175,7 +175,7 @@ TEST_F(Train, GoesOnFromAnAdapterWithOtherData) {
   run_words({"--config", (model_.path() / "second/run.yaml").string(), "--resume", "--steps", "5"});
 
   // The same value is no contradiction; another is, default or not.
-  run_words(with("same", {"--lora.rank", "4", "--lora.targets", "v_proj,q_proj"}));
+  run_words(with("same", {"--lora.rank", "4", "--lora.targets", "v_proj", "--lora.targets", "q_proj"}));
   for (const std::vector<std::string>& other : std::vector<std::vector<std::string>>{{"--lora.rank", "16"},
                                                                                      {"--lora.alpha", "32"},
                                                                                      {"--lora.dropout", "0"},
@@ -260,7 +260,7 @@ TEST_F(Train, ResumeNamesTheOptionThatDiffers) {
 
 TEST(StepLine, FitsATerminal) {
   finetune::StepMetrics metrics;
-  for (double value : {1e-9, 0.5, 2.3456789, 123456.789, 1e30}) {
+  for (double value : {1e-9, 0.5, 2.3456789, 123456.789, 1e12}) {
     metrics.step = 999999;
     metrics.loss = metrics.gradient_norm = metrics.tokens_per_second = value;
     metrics.learning_rate = 2e-4;
