@@ -43,8 +43,9 @@ TEST(Sampling, KeepsWhatTransformersKeeps) {
     std::vector<std::int32_t> ids;
     const auto probabilities = test.at("probabilities").get<std::vector<double>>();
     for (const auto& candidate : kept) {
-      if (ids.size() < probabilities.size())
+      if (ids.size() < probabilities.size()) {
         EXPECT_NEAR(candidate.weight / total, probabilities[ids.size()], 2e-6) << settings;
+      }
       ids.push_back(candidate.id);
     }
     EXPECT_EQ(ids, test.at("ids").get<std::vector<std::int32_t>>()) << settings;
