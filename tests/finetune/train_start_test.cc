@@ -268,8 +268,12 @@ TEST(StepLine, FitsATerminal) {
     EXPECT_LE(line.size(), 79u) << line;
     EXPECT_THAT(line, HasSubstr("step 999999/1000000  loss "));
   }
-  EXPECT_EQ(finetune::step_line({3, 0.1, 2.34567, 2e-4, 0.8765, 2048, 913, 431.2, 14.2}, 1000, 3725),
-            "step 3/1000  loss 2.3457  rate 2.0e-04  norm 0.876  431 tokens/s  1 h 02 min left");
+  const finetune::StepMetrics third{3, 0.1, 2.34567, 2e-4, 0.8765, 2048, 913, 431.2, 14.2};
+  EXPECT_EQ(finetune::step_line(third, 1000, 3.7),
+            "step 3/1000  loss 2.3457  rate 2.0e-04  norm 0.876  431 tokens/s  3.7 s left");
+  EXPECT_EQ(finetune::step_line(third, 1000, 3725),
+            "step 3/1000  loss 2.3457  rate 2.0e-04  431 tokens/s  1 h 02 min left")
+      << "the norm makes way where the line would be longer than a terminal's";
 }
 
 }  // namespace
