@@ -106,7 +106,10 @@ def check_mistral(program, texts, folder):
     compare("tokenizer.json from that GGUF in tokenizers, plain", expected, json_ids(made + "/tokenizer.json", texts, False), texts)
     special = program.encode(gguf, texts, special=True)
     auto = transformers.AutoTokenizer.from_pretrained(made)
-    compare("AutoTokenizer, with BOS", special, [auto.encode(t) for t in texts], texts)
+    # A text that begins with BOS gets a second one from the peer; ours does not double it, on purpose.
+    bos = auto.bos_token_id
+    peer = [ids[1:] if ids[:2] == [bos, bos] else ids for ids in (auto.encode(t) for t in texts)]
+    compare("AutoTokenizer, with BOS once", special, peer, texts)
 
 
 def check_vocabulary(program, texts, folder, path, name):
