@@ -2,7 +2,6 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <glob.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -250,36 +249,6 @@ void check_free_space(const fs::path& folder, std::uint64_t bytes, bool emptied)
   if (available >= bytes) return;
   throw Error({"not enough disk space", folder.string(), human_bytes(static_cast<double>(available)) + " free",
                human_bytes(static_cast<double>(bytes)), "free some space or choose another output folder"});
-}
-
-std::vector<std::string> expand_inputs(const std::vector<std::string>& patterns) {
-  std::vector<std::string> files;
-  for (const std::string& pattern : patterns) {
-    std::error_code error;
-    fs::file_status status = fs::status(pattern, error);
-    if (pattern == "-" || (fs::exists(status) && !fs::is_directory(status))) {
-      files.push_back(pattern);
-      continue;
-    }
-    if (fs::is_directory(status)) {
-      throw UsageError({"a folder was given as a file", pattern, "", "a file or a glob",
-                        fmt::format("name its files, such as '{}'", (fs::path(pattern) / "*.jsonl").string())});
-    }
-    glob_t found{};
-    int code = ::glob(pattern.c_str(), GLOB_NOSORT | GLOB_BRACE, nullptr, &found);
-    std::vector<std::string> matches;
-    for (std::size_t i = 0; code == 0 && i < found.gl_pathc; ++i) {
-      if (!fs::is_directory(found.gl_pathv[i], error)) matches.emplace_back(found.gl_pathv[i]);
-    }
-    ::globfree(&found);
-    if (matches.empty()) {
-      bool is_glob = pattern.find_first_of("*?[{") != pattern.npos;
-      throw UsageError(is_glob ? "no file matches the pattern" : "no such file", pattern);
-    }
-    std::sort(matches.begin(), matches.end());
-    files.insert(files.end(), matches.begin(), matches.end());
-  }
-  return files;
 }
 
 }  // namespace base

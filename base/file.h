@@ -82,8 +82,5 @@ void prepare_output_folder(const std::filesystem::path& folder, bool resume, boo
 /// Throws Error when the file system of `folder` has less than `bytes` free. With `emptied`, what the folder holds now
 /// will be removed first and counts as free.
 void check_free_space(const std::filesystem::path& folder, std::uint64_t bytes, bool emptied = false);
-/// Expands globs and keeps plain paths, in the given order, each glob's matches sorted bytewise. A pattern or path
-/// that matches nothing, and a folder given as a file, is a UsageError. "-" stays.
-std::vector<std::string> expand_inputs(const std::vector<std::string>& patterns);
 
 }  // namespace base

@@ -9,7 +9,7 @@
 #include <optional>
 
 #include "base/error.h"
-#include "base/file.h"
+#include "base/inputs.h"
 #include "base/options.h"
 
 namespace base {
@@ -106,13 +106,14 @@ void check_folder(const std::string& output, const Inputs& inputs) {
   }
 }
 
-// A folder is not expanded: look_at sees its files.
+// A folder stands for itself and for what a command would read of it.
 std::vector<std::string> expanded(const std::string& path) {
+  std::vector<std::string> paths = {path};
   try {
-    return expand_inputs({path});
+    for (std::string& file : expand_inputs({path})) paths.push_back(std::move(file));
   } catch (const Error&) {  // the command says what is wrong with it
-    return {path};
   }
+  return paths;
 }
 
 }  // namespace

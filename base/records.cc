@@ -11,6 +11,8 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/folder_fields.h"
+#include "base/inputs.h"
 #include "base/parquet.h"
 #include "base/records_format.h"
 #include "base/text.h"
@@ -128,11 +130,12 @@ std::string_view record_format(std::string_view path) {
 }
 
 struct BlockReader::State {
-  std::vector<std::string> files;
+  std::vector<std::string> files, names;
   RecordOptions options;
   std::uint32_t next_file = 0;
   std::unique_ptr<RecordInput> input;
   std::unique_ptr<BlockSource> format;
+  std::vector<std::pair<std::string, std::string>> fields;  // that the file's folders give
   std::uint64_t ordinal = 0, records = 0;
   bool given = false;               // a block with records was
   std::uint64_t total = 0;          // bytes of all files; 0 = unknown
@@ -143,10 +146,12 @@ struct BlockReader::State {
   bool open() {
     if (next_file == files.size()) return false;
     const std::string& name = files[next_file];
+    if (options.folder_fields) fields = folder_fields(name);
     if (record_format(name) == "parquet") {
       format = open_parquet(name, next_file++, options);
       return true;
     }
+    const std::string& short_name = names[next_file];
     input = std::make_unique<RecordInput>(name, next_file, options.block_bytes);
     ++next_file;
     constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
@@ -158,7 +163,7 @@ struct BlockReader::State {
                 : name_of_format == "json" ? make_json_array
                 : name_of_format == "csv"  ? make_comma_separated
                                            : make_plain_text;
-    format = make(*input, options, name);
+    format = make(*input, options, short_name);
     return true;
   }
 
@@ -167,6 +172,15 @@ struct BlockReader::State {
     bytes_read = earlier_files;
     format.reset();
     input.reset();
+  }
+
+  // The fields of the folders are added by whoever decodes the block.
+  void note_fields(Block& block) const {
+    if (fields.empty() || (block.bytes.empty() && !block.decode)) return;
+    block.decode = [earlier = std::move(block.decode), own = fields](Block& decoded, std::vector<BadBytes>& bad) {
+      if (earlier) earlier(decoded, bad);
+      add_folder_fields(decoded, own);
+    };
   }
 
   // Keeps the records of `block` that the limit still allows, and no bad bytes behind the last of them.
@@ -191,6 +205,7 @@ struct BlockReader::State {
       if (!format && !open()) return std::nullopt;
       Block block;
       bool more = format->fill(block, bad);
+      note_fields(block);
       bytes_read = earlier_files + format->consumed();
       if (!options.lazy || !given || options.limit > 0) decode_block(block, bad);
       const bool something = !block.bytes.empty() || block.decode;
@@ -211,11 +226,7 @@ BlockReader::BlockReader(std::vector<std::string> files, RecordOptions options) 
   for (const std::string& file : files) {
     const std::string_view format = record_format(file);
     if (format.empty()) {
-      throw UsageError(
-          {"cannot tell the format of the file from its name", file, "",
-           ".parquet, .jsonl, .json, .csv or .txt, each but the first also with .zst or .gz, or - for JSONL "
-           "on standard input",
-           ""});
+      throw UsageError({"cannot tell the format of the file from its name", file, "", kRecordFormats, ""});
     }
     check_readable(file);
     if (format == "parquet") require_parquet();
@@ -228,6 +239,7 @@ BlockReader::BlockReader(std::vector<std::string> files, RecordOptions options) 
   const std::string& split = options.split_text;
   if (split != "file" && split != "line" && split != "paragraph")
     throw UsageError({"not a way to split text", "split", split, "file, line or paragraph", ""});
+  state_->names = input_names(files);
   state_->files = std::move(files);
   state_->options = std::move(options);
 }
@@ -242,6 +254,7 @@ std::optional<Block> BlockReader::next(std::vector<BadBytes>& bad) {
 }
 
 const std::vector<std::string>& BlockReader::files() const { return state_->files; }
+const std::vector<std::string>& BlockReader::names() const { return state_->names; }
 std::uint64_t BlockReader::bytes_read() const { return state_->bytes_read; }
 double BlockReader::progress() const {
   if (state_->total == 0) return -1;

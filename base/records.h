@@ -61,6 +61,8 @@ struct RecordOptions {
   /// Blocks may come undecoded: whoever works on one calls decode_block first, on any thread. The first block that
   /// holds records comes decoded all the same, and with a `limit` every one does.
   bool lazy = false;
+  /// Folders named KEY=VALUE give the records of their files a field: see base/folder_fields.h.
+  bool folder_fields = true;
 };
 
 /// Makes the lines of a block that came undecoded; what could not be read goes to `bad`. Other blocks stay as they are.
@@ -71,9 +73,12 @@ void decode_block(Block& block, std::vector<BadBytes>& bad);
 ///   jsonl  one JSON object a line; checking it is left to whoever parses the line
 ///   json   one array, read element by element; or objects one after another
 ///   csv    RFC 4180; the header's names become the keys of objects of strings
-///   txt    UTF-8 text; {"text": ..., "id": "FILE"}, with split_text {"text": ..., "id": "FILE:LINE"}
+///   txt    UTF-8 text; {"text": ..., "id": "FILE"}, with split_text {"text": ..., "id": "FILE:LINE"}; see input_names
 ///   parquet  one object a row: see base/parquet.h
 std::string_view record_format(std::string_view path);
+/// All of them, for messages.
+inline constexpr const char* kRecordFormats =
+    ".parquet, .jsonl, .json, .csv or .txt, each but the first also with .zst or .gz, or - for JSONL on standard input";
 
 /// Reads blocks from a list of files, in order. One thread at a time calls `next`; blocks may be processed anywhere.
 class BlockReader {
@@ -87,6 +92,8 @@ class BlockReader {
   /// unreadable since the start. A leading BOM is dropped.
   std::optional<Block> next(std::vector<BadBytes>& bad);
   const std::vector<std::string>& files() const;
+  /// What the files are called in ids: see input_names.
+  const std::vector<std::string>& names() const;
   /// Share of the input consumed, 0..1, for a progress line; negative when unknown. Any thread.
   double progress() const;
   /// Compressed bytes consumed so far. Any thread.

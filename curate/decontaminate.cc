@@ -8,6 +8,7 @@
 #include <unordered_map>
 
 #include "base/error.h"
+#include "base/inputs.h"
 #include "base/json_record.h"
 #include "base/records.h"
 #include "base/stream.h"
@@ -72,7 +73,7 @@ struct Decontaminate::Text {
 };
 
 void Decontaminate::visit(base::OptionVisitor& v) {
-  v("against", against, "files or globs of benchmark records", base::PathKind::kPath);
+  v("against", against, "files, folders or globs of benchmark records", base::PathKind::kPath);
   v("fields", fields, "fields of the benchmarks that are items (default: every text)");
   v("n", n, "words (in scripts without spaces: characters) in a row that a document must share with an item")
       .at_least(2)
@@ -106,14 +107,16 @@ void Decontaminate::prepare() {
   left_out_ = 0;
   benchmarks_.clear(), reasons_.clear(), items_.clear(), grams_.clear(), lengths_.clear();
   std::vector<std::string> files = base::expand_inputs(against);
-  for (const std::string& file : files) {
+  for (const std::string& file : base::input_names(files)) {
     std::string name = made_source(file);
     benchmarks_.push_back(name);
     reasons_.push_back("decontaminate:" + name);
   }
   std::vector<std::uint64_t> texts(files.size());  // of each file
+  base::RecordOptions reading;
+  reading.folder_fields = false;  // a folder's name is no item
   base::JsonRecord record;
-  base::for_each_record(files, {}, [&](std::string_view line, const base::Place& place, const std::string& file) {
+  base::for_each_record(files, reading, [&](std::string_view line, const base::Place& place, const std::string& file) {
     if (!record.parse(line).empty()) {
       throw base::Error({"a record of a benchmark cannot be read", file + ":" + std::to_string(place.line),
                          base::shortened(line), "a JSON object",

@@ -28,7 +28,7 @@ struct Sampled {
 
 int run_dry(RunOptions& options, base::Context& context) {
   const auto start = std::chrono::steady_clock::now();
-  const std::vector<std::string> files = options.reading.files();
+  const std::vector<std::string> files = options.reading.files(context);
   StagePlan plan;
   bool deduplicates = false;
   for (const StagePlan& stage : plan_stages(options.steps)) {
@@ -65,6 +65,7 @@ int run_dry(RunOptions& options, base::Context& context) {
   setup.fields = reader.fields();
   setup.files = files;
   setup.nan_is_null = options.nan == "null";
+  setup.names = reader.names();
   BlockResult result = StageWorker(setup).read(std::move(item));
   const Statistics& statistics = result.statistics;
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();

@@ -43,7 +43,7 @@ void append_raw(std::string& out, const void* data, std::size_t size) {
   out.append(static_cast<const char*>(data), size);
 }
 
-BlockPrints read_block(base::Block block, const FieldNames& fields, const std::vector<std::string>& files,
+BlockPrints read_block(base::Block block, const FieldNames& fields, const std::vector<std::string>& names,
                        const Deduplicate& options, Worker& worker) {
   BlockPrints result;
   std::vector<base::BadBytes> bad;
@@ -62,7 +62,7 @@ BlockPrints read_block(base::Block block, const FieldNames& fields, const std::v
       return;
     }
     std::string made;
-    if (record.id.empty()) record.id = made = made_id(files[place.file], place.line);
+    if (record.id.empty()) record.id = made = made_id(names[place.file], place.line);
     Fingerprint print = worker.fingerprinter.fingerprint(record.text, record.id);
     std::uint64_t characters = 0;
     if (options.keep == "longest")
@@ -123,7 +123,7 @@ int run_duplicates(DuplicatesOptions& options, base::Context& context) {
   const Deduplicate& deduplicate = options.deduplicate;
   if (deduplicate.keep == "best_score")
     throw base::UsageError({"there are no scores here", "--keep", "best_score", "another policy", "see curate run"});
-  const std::vector<std::string> files = options.reading.files();
+  const std::vector<std::string> files = options.reading.files(context);
   const int threads = base::thread_count(options.reading.threads);
   const MemoryBudget memory(options.memory, threads);
   base::RecordOptions record_options = options.reading.records();
@@ -142,7 +142,7 @@ int run_duplicates(DuplicatesOptions& options, base::Context& context) {
   Gathered gathered(memory.left_beside_pipeline());
   std::uint64_t unreadable = 0, bytes = 0;
   auto read = [&](base::Block block, int worker) {
-    return read_block(std::move(block), reader.fields(), files, deduplicate,
+    return read_block(std::move(block), reader.fields(), reader.names(), deduplicate,
                       *workers[static_cast<std::size_t>(worker)]);
   };
   auto take = [&](BlockPrints result) {

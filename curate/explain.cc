@@ -23,7 +23,7 @@ using nlohmann::json;
 void ExplainOptions::visit(base::OptionVisitor& v) {
   pipeline.visit(v, false);
   v("run", run, "output folder of a run: its steps and input are used", base::PathKind::kPath);
-  v("id", id, "id of the document");
+  v("id", id, "id of the document, or its place FILE:LINE");
   v("number", number, "without an id: which document of the input, from 1").at_least(1);
 }
 
@@ -47,7 +47,7 @@ class Reader {
         Record record;
         if (!going || !parser.parse(line, 0, fields_, record).empty()) return;
         std::string id(record.id);
-        if (id.empty()) id = made_id(files_[place.file], place.line);
+        if (id.empty()) id = made_id(reader.names()[place.file], place.line);
         going = f(id, record, fmt::format("{}:{}", files_[place.file], place.line));
       });
     }
@@ -63,18 +63,22 @@ class Reader {
 
 struct Found {
   std::string id, text, source, where;
+  std::vector<std::string> also;  ///< where other records are that the same name means: the first ones
+  std::uint64_t others = 0;       ///< how many there are
 };
 
 // What a finished run wrote about the document: its hornbook member, and the folder it lies in. Null: nothing.
 json outcome(const fs::path& run, const std::string& id, const FieldNames& fields) {
   base::JsonRecord record;
   std::string scratch;
+  base::RecordOptions as_written;
+  as_written.folder_fields = false;
   for (const char* folder : {"dropped", "kept"}) {
     std::vector<std::string> shards;
     for (const auto& entry : fs::directory_iterator(run / folder)) shards.push_back(entry.path().string());
     std::sort(shards.begin(), shards.end());
     json result;
-    base::for_each_record(shards, {}, [&](std::string_view line, const base::Place&, const std::string&) {
+    base::for_each_record(shards, as_written, [&](std::string_view line, const base::Place&, const std::string&) {
       if (!result.is_null() || !record.parse(line).empty()) return;
       if (record.scalar(fields.id.empty() ? "id" : fields.id, scratch) != id) return;
       const std::string_view hornbook = base::find_member(record.strict_line(), "hornbook");
@@ -256,6 +260,10 @@ void print_run(std::ostream& out, const json& told) {
 void print_all(std::ostream& out, const json& result, std::size_t bytes) {
   fmt::print(out, "{}  ({}, {} bytes)\n", result["id"].get<std::string>(), result["where"].get<std::string>(),
              base::human_count(bytes));
+  if (result.contains("also"))
+    fmt::print(out, "the same name means {} more: {}; --id FILE:LINE names one\n",
+               base::human_count(result["also"]["records"].get<std::uint64_t>()),
+               base::join(result["also"]["where"].get<std::vector<std::string>>(), ", "));
   for (const json& step : result["steps"]) {
     fmt::print(out, "\n{}\n", step["step"].get<std::string>());
     if (step.contains("nearest")) {
@@ -269,15 +277,22 @@ void print_all(std::ostream& out, const json& result, std::size_t bytes) {
   if (result.contains("run")) print_run(out, result["run"]);
 }
 
-// The document that the options name.
+// The document that the options name: by its id, or by its place FILE:LINE.
 Found find_document(const ExplainOptions& options, const std::vector<std::string>& files, Reader& reader) {
+  constexpr std::uint64_t kMostNamed = 10;
   std::optional<Found> found;
   std::uint64_t count = 0;
   reader.each([&](const std::string& id, const Record& record, const std::string& where) {
     ++count;
-    if (options.id.empty() ? count == options.number : id == options.id)
-      found = Found{id, std::string(record.text), std::string(record.source), where};
-    return !found;
+    const bool is_it = options.id.empty()
+                           ? count == options.number
+                           : id == options.id || where == options.id || where.ends_with("/" + options.id);
+    if (is_it && !found) {
+      found = Found{id, std::string(record.text), std::string(record.source), where, {}, 0};
+    } else if (is_it && ++found->others <= kMostNamed) {
+      found->also.push_back(where);
+    }
+    return !found || !options.id.empty();  // an id may name several
   });
   if (!found)
     throw base::Error({"there is no such document", base::join(files, " "),
@@ -304,12 +319,13 @@ int run_explain(ExplainOptions& options, base::Context& context) {
   if (steps->empty())
     throw base::UsageError({"there are no steps to explain", "steps", "", "--run DIR, --config FILE or --preset", ""});
   prepare_steps(*steps, context);
-  const std::vector<std::string> files = reading->files();
+  const std::vector<std::string> files = reading->files(context);
   Reader reader(*reading, files);
   const Found found = find_document(options, files, reader);
   Document document;
   document.reset(found.text, found.id, found.source);
   json result = {{"id", found.id}, {"where", found.where}, {"steps", json::array()}, {"dropped_by", nullptr}};
+  if (found.others > 0) result["also"] = {{"records", found.others}, {"where", found.also}};
   for (const base::NamedGroup& entry : *steps) {
     if (const auto* deduplicate = dynamic_cast<const Deduplicate*>(entry.group.get())) {
       result["steps"].push_back(explain_duplicates(entry.label, *deduplicate, document.text(), found.where, reader));

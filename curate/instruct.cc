@@ -14,6 +14,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/inputs.h"
 #include "base/json_record.h"
 #include "base/json_text.h"
 #include "base/records.h"
@@ -252,7 +253,8 @@ std::string chat_line(const Conversation& conversation, const base::JsonRecord& 
 
 int run_instruct(InstructOptions& options, base::Context& context) {
   const tokenizer::RoleMap roles = tokenizer::role_map(options.roles);
-  const std::vector<std::string> files = options.reading.files();
+  const std::vector<std::string> files = options.reading.files(context);
+  const std::vector<std::string> names = base::input_names(files);
   const fs::path output(options.output);
   base::check_output_folder(output, false, options.overwrite);
   base::BlockReader(files, options.reading.records());  // refuses what it cannot read, before anything is written
@@ -304,9 +306,8 @@ int run_instruct(InstructOptions& options, base::Context& context) {
           return;
         }
         ++formats[conversation.format];
-        std::string name = fs::path(file).filename().string();
-        std::string stem = name.substr(0, name.find('.'));
-        std::string chat = chat_line(conversation, parsed, made_id(file, place.line), stem);
+        const std::string& name = names[place.file];
+        std::string chat = chat_line(conversation, parsed, made_id(name, place.line), made_source(name));
         const std::uint64_t hash = first_question(conversation);
         const std::uint64_t choice = XXH3_64bits_withSeed(&hash, sizeof hash, options.seed);
         if (static_cast<double>(choice >> 11) * 0x1.0p-53 < options.validation_share) {

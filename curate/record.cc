@@ -47,12 +47,10 @@ std::string RecordParser::parse(std::string_view line, std::size_t readable, con
   return "";
 }
 
-std::string made_id(const std::string& path, std::uint64_t line) {
-  return base::valid_utf8(fmt::format("{}:{}", std::filesystem::path(path).filename().string(), line));
-}
+std::string made_id(const std::string& name, std::uint64_t line) { return fmt::format("{}:{}", name, line); }
 
-std::string made_source(const std::string& path) {
-  return base::valid_utf8(std::filesystem::path(base::without_compression_suffix(path)).stem().string());
+std::string made_source(const std::string& name) {
+  return std::filesystem::path(base::without_compression_suffix(name)).replace_extension().string();
 }
 
 bool detect_fields(const base::Block& block, const FieldNames& wanted, FieldNames& names) {

@@ -46,10 +46,10 @@ class RecordParser {
   std::unique_ptr<State> state_;
 };
 
-/// The id of a record that has none: FILE:LINE, FILE being the file's name without its folders, in valid UTF-8.
-std::string made_id(const std::string& path, std::uint64_t line);
-/// The source of a record that has none: the file's name without suffixes, in valid UTF-8.
-std::string made_source(const std::string& path);
+/// The id of a record that has none: FILE:LINE, FILE being what base::input_names calls the file.
+std::string made_id(const std::string& name, std::uint64_t line);
+/// The source of a record that has none: what base::input_names calls the file, without suffixes.
+std::string made_source(const std::string& name);
 
 /// Completes `wanted` ("" = find out) into `names`, from the first JSON objects of a decoded block: the first name of a
 /// list of usual ones that is there. Throws UsageError naming the fields that are there when no text field is found.
@@ -67,6 +67,7 @@ class FieldReader {
   std::optional<base::Block> next(std::vector<base::BadBytes>& bad);
   bool detected() const { return detected_; }
   const FieldNames& fields() const { return fields_; }
+  const std::vector<std::string>& names() const { return reader_.names(); }
   /// As base::BlockReader's. Any thread.
   double progress() const { return reader_.progress(); }
 

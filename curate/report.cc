@@ -33,8 +33,18 @@ double rate(std::uint64_t bytes, double seconds) {
 
 }  // namespace
 
+std::string sources_note(const json& report) {
+  const auto read = report["other_sources"]["read"]["records"].get<std::uint64_t>();
+  if (read == 0) return "";
+  return fmt::format("sources: the {} largest are listed; all others together: {} read, {} kept",
+                     base::human_count(report["sources"].size()), base::human_count(read),
+                     base::human_count(report["other_sources"]["kept"]["records"].get<std::uint64_t>()));
+}
+
 json make_report(const RunOptions& options, const RunFacts& facts, const Statistics& statistics) {
-  json all = to_json(statistics);
+  Statistics listed = statistics;
+  listed.limit_sources(Statistics::kMostSources);
+  json all = to_json(listed);
   json report;
   report["program"] = std::string("hornbook curate ") + base::version();
   report["input"] = facts.files;
@@ -42,8 +52,8 @@ json make_report(const RunOptions& options, const RunFacts& facts, const Statist
                       {"id", facts.fields.id},
                       {"source", facts.fields.source},
                       {"date", facts.fields.date}};
-  for (const char* key : {"read", "kept", "dropped", "quarantined", "input_bytes", "errors", "sources", "languages",
-                          "lengths", "counts", "clusters", "samples", "near_misses"})
+  for (const char* key : {"read", "kept", "dropped", "quarantined", "input_bytes", "errors", "sources", "other_sources",
+                          "languages", "lengths", "counts", "clusters", "samples", "near_misses"})
     report[key] = all[key];
   report["notes"] = json::array();
   report["steps"] = json::array();
@@ -73,6 +83,7 @@ json make_report(const RunOptions& options, const RunFacts& facts, const Statist
       if (!note.text.empty()) report["notes"].push_back(step.label + ": " + note.text);
     }
   }
+  if (const std::string note = sources_note(report); !note.empty()) report["notes"].push_back(note);
   report["repeated_keys"] = statistics.repeated_keys;
   report["non_finite"] = statistics.non_finite;
   report["bounded"] = statistics.bounded;

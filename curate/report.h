@@ -24,6 +24,9 @@ struct RunFacts {
 /// `megabytes_per_second` is the same for every run of the same options on the same input.
 nlohmann::json make_report(const RunOptions& options, const RunFacts& facts, const Statistics& statistics);
 
+/// What the table of sources leaves out; "" when it leaves nothing out.
+std::string sources_note(const nlohmann::json& report);
+
 /// One line per step: seen, dropped, share, time, MB/s; then where everything went.
 void print_table(std::ostream& out, const nlohmann::json& report);
 

@@ -142,25 +142,29 @@ std::string sources(const json& report) {
   std::vector<Row> rows;
   std::string alarms;
   int alarm_count = 0;
-  for (const auto& [name, source] : report["sources"].items()) {
+  const auto add_row = [&](const std::string& name, const json& source) {
     Row row{name, whole(source["read"]["records"]), whole(source["kept"]["records"]), ""};
     std::uint64_t most = 0;
     for (const auto& [step, number] : source["dropped"].items())
       if (whole(number) > most) most = whole(number), row.worst = step;
-    if (share(row.read - row.kept, row.read) > kAlarm && ++alarm_count <= 12)
+    if (share(row.read - std::min(row.read, row.kept), row.read) > kAlarm && ++alarm_count <= 12)
       alarms += (alarms.empty() ? "" : ", ") + escaped(name);
     rows.push_back(row);
-  }
+  };
+  for (const auto& [name, source] : report["sources"].items()) add_row(name, source);
+  const std::size_t listed = rows.size();
+  if (report.contains("other_sources") && whole(report["other_sources"]["read"]["records"]) > 0)
+    add_row("(all others together)", report["other_sources"]);
   std::sort(rows.begin(), rows.end(),
             [](const Row& a, const Row& b) { return a.read != b.read ? a.read > b.read : a.name < b.name; });
-  std::string html = fmt::format("<h2>Sources ({})</h2>", count(rows.size()));
+  std::string html = fmt::format("<h2>Sources ({})</h2>", count(listed));
   if (alarm_count > 0)
     html += fmt::format("<p class=alarmtext>{} source{} lose{} more than {:.0f} %: {}{}</p>", alarm_count,
                         alarm_count == 1 ? "" : "s", alarm_count == 1 ? "s" : "", 100 * kAlarm, alarms,
                         alarm_count > 12 ? ", …" : "");
   html += "<div class=scroll><table><tr><th>source<th>read<th>kept<th>share<th class=wide><th>most dropped by</tr>";
   for (const Row& row : rows) {
-    const bool alarm = share(row.read - row.kept, row.read) > kAlarm;
+    const bool alarm = share(row.read - std::min(row.read, row.kept), row.read) > kAlarm;
     html +=
         fmt::format("<tr{}><td class=name>{}<td>{}<td>{}<td{}>{}<td class=wide><span class=track>{}</span><td>{}</tr>",
                     alarm ? " class=alarm" : "", escaped(row.name), count(row.read), count(row.kept),

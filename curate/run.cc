@@ -13,6 +13,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/inputs.h"
 #include "base/interrupt.h"
 #include "base/machine.h"
 #include "base/parquet.h"
@@ -64,7 +65,7 @@ class Run {
   fs::path output_;
   int threads_;
   std::optional<MemoryBudget> memory_;
-  std::vector<std::string> files_;
+  std::vector<std::string> files_, names_;
   std::vector<StagePlan> stages_;
   Checkpoint state_;
   Clock::time_point start_ = Clock::now(), saved_ = start_;
@@ -80,7 +81,8 @@ Run::Run(RunOptions& options, base::Context& context)
       context_(context),
       output_(options.output),
       threads_(base::thread_count(options.reading.threads)),
-      files_(options.reading.files()),
+      files_(options.reading.files(context)),
+      names_(base::input_names(files_)),
       progress_(context.err, context.quiet, "curate run") {
   base::check_output_folder(output_, options.resume, options.overwrite);
   const bool reads_parquet = std::any_of(
@@ -203,6 +205,7 @@ StageSetup Run::stage_setup(const StagePlan& plan) const {
   setup.plan = plan;
   setup.fields = state_.fields;
   setup.files = files_;
+  setup.names = names_;
   setup.level = options_.level;
   setup.nan_is_null = options_.nan == "null";
   setup.keep_values = options_.keep_values;
@@ -425,6 +428,7 @@ int run_pipeline(RunOptions& options, base::Context& context) {
   nlohmann::json report = run.finish();
   if (!context.quiet) {
     print_table(context.err, report);
+    if (const std::string note = sources_note(report); !note.empty()) fmt::print(context.err, "{}\n", note);
     print_record_notes(context.err, report);
     if (const auto bounded = report["bounded"].get<std::uint64_t>(); bounded > 0)
       fmt::print(context.err, "deduplicate: {}\n", bounded_note(bounded));

@@ -3,14 +3,15 @@
 #include <fmt/ostream.h>
 
 #include "base/error.h"
-#include "base/file.h"
+#include "base/inputs.h"
 #include "curate/memory.h"
 
 namespace curate {
 
 void InputOptions::visit(base::OptionVisitor& v) {
-  v.positional("input", input,
-               "files or globs: .parquet, .jsonl .json .csv .txt (each also .zst or .gz); - is standard input");
+  v.positional(
+      "input", input,
+      "files, folders or globs: .parquet, .jsonl .json .csv .txt (each also .zst or .gz); - is standard input");
   v("text_field", text_field, "the field that holds the text; found out when not given");
   v("id_field", id_field, "the field that holds the id; found out when not given, else FILE:LINE");
   v("source_field", source_field, "the field that names the source; found out when not given, else the file's name");
@@ -21,9 +22,9 @@ void InputOptions::visit(base::OptionVisitor& v) {
   v("threads", threads, "threads, 0 = as many as the machine has").at_least(0);
 }
 
-std::vector<std::string> InputOptions::files() const {
-  std::vector<std::string> files = base::expand_inputs(input);
-  if (files.empty()) throw base::UsageError({"no input was given", "input", "", "files or globs", ""});
+std::vector<std::string> InputOptions::files(const base::Context& context) const {
+  std::vector<std::string> files = base::expand_inputs(input, context);
+  if (files.empty()) throw base::UsageError({"no input was given", "input", "", "files, folders or globs", ""});
   return files;
 }
 

@@ -24,8 +24,9 @@ struct InputOptions {
   int threads = 0;
 
   void visit(base::OptionVisitor& v);
-  /// The files that `input` names, in order. Throws base::UsageError when there are none.
-  std::vector<std::string> files() const;
+  /// The files that `input` names, in order; what there is to say about them goes to context.err. Throws
+  /// base::UsageError when there are none.
+  std::vector<std::string> files(const base::Context& context) const;
   /// limit, split, max_record, and the key that the documents of .txt files get.
   base::RecordOptions records() const;
   /// The fields that were named; detect_fields finds out the others.

@@ -89,7 +89,7 @@ Scored score_block(base::Block block, const FieldNames& fields, const std::vecto
 }  // namespace
 
 int run_score(ScoreOptions& options, base::Context& context) {
-  const std::vector<std::string> files = options.reading.files();
+  const std::vector<std::string> files = options.reading.files(context);
   prepare_steps(options.steps, context);
   const int threads = base::thread_count(options.reading.threads);
   base::RecordOptions record_options = options.reading.records();

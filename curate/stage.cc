@@ -320,9 +320,9 @@ BlockResult StageWorker::read(InputItem item) {
     }
     statistics.repeated_keys += record.repeated_keys;
     statistics.non_finite += record.non_finite;
-    const std::string& file = s.setup.files[place.file];
-    if (record.id.empty()) record.id = id = made_id(file, place.line);
-    if (record.source.empty()) record.source = source = made_source(file);
+    const std::string& name = s.setup.names[place.file];
+    if (record.id.empty()) record.id = id = made_id(name, place.line);
+    if (record.source.empty()) record.source = source = made_source(name);
     statistics.read.add(record.text.size());
     statistics.sources[std::string(record.source)].read.add(record.text.size());
     ++statistics.lengths_read[static_cast<std::size_t>(power_bin(record.text.size()))];

@@ -41,7 +41,7 @@ struct InputItem {
 struct StageSetup {
   StagePlan plan;
   FieldNames fields;
-  std::vector<std::string> files;
+  std::vector<std::string> files, names;  ///< names: as base::input_names
   int level = 3;
   bool nan_is_null = false;   ///< what is not finite in a record is delivered as null
   bool keep_values = false;   ///< every measure of every rule goes under the hornbook key

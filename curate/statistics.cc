@@ -35,7 +35,43 @@ void add_count(Count& to, const Count& from) {
   to.bytes += from.bytes;
 }
 
+void add_counts(SourceCounts& to, const SourceCounts& from) {
+  add_count(to.read, from.read);
+  add_count(to.kept, from.kept);
+  for (const auto& [step, count] : from.dropped) to.dropped[step] += count;
+}
+
+// Records that were kept or dropped.
+std::uint64_t decided(const SourceCounts& source) {
+  std::uint64_t records = source.kept.records;
+  for (const auto& [step, count] : source.dropped) records += count;
+  return records;
+}
+
 }  // namespace
+
+void Statistics::limit_sources(std::size_t most) {
+  if (sources.size() <= most) return;
+  std::vector<std::map<std::string, SourceCounts>::iterator> order;
+  for (auto source = sources.begin(); source != sources.end(); ++source) order.push_back(source);
+  const auto larger = [](const auto& a, const auto& b) {
+    return std::tie(b->second.read.records, a->first) < std::tie(a->second.read.records, b->first);
+  };
+  std::nth_element(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(most), order.end(), larger);
+  for (std::size_t i = most; i < order.size(); ++i) {
+    add_counts(other_sources, order[i]->second);
+    sources.erase(order[i]);
+  }
+}
+
+// A later stage decides about records that an earlier one has read; they are the others' where the source was pushed
+// out, or was when they were read.
+void Statistics::add_source(const std::string& name, const SourceCounts& from) {
+  const auto found = sources.find(name);
+  const std::uint64_t read = from.read.records + (found == sources.end() ? 0 : found->second.read.records);
+  const std::uint64_t done = decided(from) + (found == sources.end() ? 0 : decided(found->second));
+  add_counts(other_sources.read.records > 0 && done > read ? other_sources : sources[name], from);
+}
 
 void Statistics::add_sample(Samples& samples, const std::string& group, std::string_view id, std::string_view source,
                             std::string_view text, std::string note, double margin) {
@@ -79,12 +115,9 @@ void Statistics::add(const Statistics& other) {
     to.seconds += from.seconds;
     for (const auto& [reason, count] : from.reasons) to.reasons[reason] += count;
   }
-  for (const auto& [name, from] : other.sources) {
-    SourceCounts& to = sources[name];
-    add_count(to.read, from.read);
-    add_count(to.kept, from.kept);
-    for (const auto& [step, count] : from.dropped) to.dropped[step] += count;
-  }
+  for (const auto& [name, from] : other.sources) add_source(name, from);
+  add_counts(other_sources, other.other_sources);
+  if (sources.size() > 2 * kMostSources) limit_sources(kMostSources);
   for (const auto& [name, from] : other.scores)
     for (std::size_t i = 0; i < from.bins.size(); ++i) scores[name].bins[i] += from.bins[i];
   for (const auto& [name, from] : other.counts)
@@ -101,7 +134,8 @@ void Statistics::add(const Statistics& other) {
   non_finite += other.non_finite;
   bounded += other.bounded;
   for (const auto& [size, count] : other.clusters) clusters[size] += count;
-  for (const auto& [error, count] : other.errors) errors[error] += count;
+  for (const auto& [error, count] : other.errors)
+    errors[errors.size() < kMostErrors || errors.count(error) > 0 ? error : kOtherErrors] += count;
   for (const auto& [group, from] : other.samples)
     for (const Specimen& sample : from) insert(samples[group], sample);
   for (const auto& [group, from] : other.near_misses)
@@ -143,7 +177,14 @@ Statistics::Samples samples_from(const json& all) {
 }
 
 json count_json(const Count& count) { return {{"records", count.records}, {"bytes", count.bytes}}; }
+json source_json(const SourceCounts& source) {
+  return {{"read", count_json(source.read)}, {"kept", count_json(source.kept)}, {"dropped", source.dropped}};
+}
 Count count_from(const json& j) { return {j.at("records").get<std::uint64_t>(), j.at("bytes").get<std::uint64_t>()}; }
+SourceCounts source_from(const json& j) {
+  return {count_from(j.at("read")), count_from(j.at("kept")),
+          j.at("dropped").get<std::map<std::string, std::uint64_t>>()};
+}
 
 }  // namespace
 
@@ -163,9 +204,8 @@ json to_json(const Statistics& s) {
                          {"seconds", step.seconds},
                          {"reasons", step.reasons}};
   j["sources"] = json::object();
-  for (const auto& [name, source] : s.sources)
-    j["sources"][name] = {
-        {"read", count_json(source.read)}, {"kept", count_json(source.kept)}, {"dropped", source.dropped}};
+  for (const auto& [name, source] : s.sources) j["sources"][name] = source_json(source);
+  j["other_sources"] = source_json(s.other_sources);
   j["scores"] = json::object();
   for (const auto& [name, score] : s.scores) j["scores"][name] = score.bins;
   j["counts"] = s.counts;
@@ -203,12 +243,8 @@ Statistics statistics_from_json(const json& j) {
       from.at("seconds").get_to(step.seconds);
       from.at("reasons").get_to(step.reasons);
     }
-    for (const auto& [name, from] : j.at("sources").items()) {
-      SourceCounts& source = s.sources[name];
-      source.read = count_from(from.at("read"));
-      source.kept = count_from(from.at("kept"));
-      from.at("dropped").get_to(source.dropped);
-    }
+    for (const auto& [name, from] : j.at("sources").items()) s.sources[name] = source_from(from);
+    s.other_sources = source_from(j.at("other_sources"));
     for (const auto& [name, from] : j.at("scores").items()) from.get_to(s.scores[name].bins);
     j.at("counts").get_to(s.counts);
     j.at("repeated_keys").get_to(s.repeated_keys);

@@ -55,7 +55,11 @@ struct Statistics {
   std::uint64_t input_bytes = 0;  ///< of lines, decompressed
   double parse_seconds = 0, write_seconds = 0, duplicate_seconds = 0;
   std::map<std::string, StepCounts> steps;  ///< by label
+  /// The largest sources, and what all others have together. A source that was pushed out and comes back is listed
+  /// with what came since; listed and other ones add up to the whole.
+  static constexpr std::size_t kMostSources = 10'000;
   std::map<std::string, SourceCounts> sources;
+  SourceCounts other_sources;
   std::map<std::string, ScoreCounts> scores;
   std::map<std::string, PowerCounts> counts;                                 ///< of scores that are counts
   std::map<std::string, std::pair<std::uint64_t, std::uint64_t>> languages;  ///< seen, kept
@@ -64,7 +68,11 @@ struct Statistics {
   std::uint64_t non_finite = 0;     ///< records that held NaN or Infinity
   std::uint64_t bounded = 0;        ///< documents that were compared with a part of their candidates only
   std::map<std::uint64_t, std::uint64_t> clusters;  ///< copies of one document, itself included -> how many
-  std::map<std::string, std::uint64_t> errors;      ///< of quarantined records
+  /// Of quarantined records. Messages can hold numbers of the data: beyond so many, the rest is counted as
+  /// kOtherErrors.
+  static constexpr std::size_t kMostErrors = 1000;
+  static constexpr const char* kOtherErrors = "others";
+  std::map<std::string, std::uint64_t> errors;
   using Samples = std::map<std::string, std::vector<Specimen>>;
   Samples samples;      ///< "kept" or "STEP: REASON"
   Samples near_misses;  ///< "STEP: REASON": documents that passed the rules, and this one most narrowly
@@ -72,6 +80,11 @@ struct Statistics {
   static void add_sample(Samples& samples, const std::string& group, std::string_view id, std::string_view source,
                          std::string_view text, std::string note, double margin = 0);
   void add(const Statistics& other);
+  /// Puts all but the `most` sources with the most records among the others.
+  void limit_sources(std::size_t most);
+
+ private:
+  void add_source(const std::string& name, const SourceCounts& from);
 };
 
 int power_bin(std::uint64_t number);

@@ -123,11 +123,13 @@ nlohmann::json run_sweep(const std::string& folder, const std::string& sweep, ba
   std::vector<std::uint64_t> kept(values.size()), bytes(values.size());
   std::uint64_t records = 0, exceptions = 0;
   base::JsonRecord record;
+  base::RecordOptions as_written;
+  as_written.folder_fields = false;
   for (const char* part : {"kept", "dropped"}) {
     std::vector<std::string> shards;
     for (const auto& entry : fs::directory_iterator(fs::path(folder) / part)) shards.push_back(entry.path().string());
     std::sort(shards.begin(), shards.end());
-    base::for_each_record(shards, {}, [&](std::string_view line, const base::Place&, const std::string&) {
+    base::for_each_record(shards, as_written, [&](std::string_view line, const base::Place&, const std::string&) {
       ++records;
       simdjson::dom::element hornbook;
       simdjson::dom::array fails;

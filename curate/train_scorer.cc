@@ -15,6 +15,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/inputs.h"
 #include "base/json_record.h"
 #include "base/random.h"
 #include "base/records.h"
@@ -188,6 +189,7 @@ int train_style(const TrainScorerOptions& options, std::vector<LabelledText> tex
 }
 
 int run(TrainScorerOptions& options, base::Context& context) {
+  options.input = base::expand_inputs(options.input, context);
   std::uint64_t unreadable = 0;
   std::map<std::string, std::uint64_t> other_labels;
   std::vector<LabelledText> texts = read_labelled(options, unreadable, &other_labels);

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/inputs.h"
 #include "base/progress.h"
 #include "base/text.h"
 #include "finetune/load.h"
@@ -63,7 +64,7 @@ int run_eval(EvalOptions& options, base::Context& context) {
                             fmt::format("at most {}, the model's context", loaded.model.config().context_length), ""});
   DataOptions limits{options.max_length, options.too_long, options.limit, options.max_bad, options.model.threads};
   ExampleMaker maker(*loaded.tokenizer, options.reading);
-  Dataset dataset = read_dataset(base::expand_inputs(options.data), maker, limits);
+  Dataset dataset = read_dataset(base::expand_inputs(options.data, context), maker, limits);
   if (!context.quiet) fmt::print(context.err, "{}\n", dataset.report.to_text(limits));
   for (const Example& example : dataset.examples) check_ids(example.ids, loaded.model.config());
   base::Progress progress(context.err, context.quiet, "finetune eval");

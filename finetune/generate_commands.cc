@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/inputs.h"
 #include "base/interrupt.h"
 #include "base/json_text.h"
 #include "base/records.h"

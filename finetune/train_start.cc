@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/inputs.h"
 #include "base/outputs.h"
 #include "base/pipeline.h"
 #include "base/random.h"
@@ -59,8 +60,8 @@ void take_lora(TrainOptions& options, const lora::Adapter& adapter, const base::
 }
 
 TrainingData read_data(const TrainOptions& options, const lora::ModelFiles& files, base::Context& context) {
-  const std::vector<std::string> training_files = base::expand_inputs(options.data),
-                                 validation_files = base::expand_inputs(options.validation_data);
+  const std::vector<std::string> training_files = base::expand_inputs(options.data, context),
+                                 validation_files = base::expand_inputs(options.validation_data, context);
   const std::unique_ptr<tokenizer::Tokenizer> tokenizer = tokenizer::load(files.path());
   const ExampleMaker maker(*tokenizer, options.reading);
   auto read = [&](const char* title, const std::vector<std::string>& inputs, std::uint64_t limit) {

@@ -11,6 +11,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/gguf.h"
+#include "base/inputs.h"
 #include "base/json_record.h"
 #include "base/json_text.h"
 #include "base/pipeline.h"
@@ -36,11 +37,11 @@ struct InputOptions {
   std::vector<std::string> input;
   void visit(base::OptionVisitor& v) {
     v.required("model", model, kModelHelp, base::PathKind::kModel);
-    v.positional("input", input, "input files or globs, '-' for standard input; .zst and .gz are unpacked");
+    v.positional("input", input, "input files, folders or globs, '-' for standard input; .zst and .gz are unpacked");
   }
-  std::vector<std::string> files() const {
+  std::vector<std::string> files(const base::Context& context) const {
     if (input.empty()) throw base::UsageError({"no input", "", "", "one or more files, or '-' for standard input", ""});
-    return base::expand_inputs(input);
+    return base::expand_inputs(input, context);
   }
 };
 
@@ -114,7 +115,7 @@ std::vector<std::int32_t> encode(const Tokenizer& model, std::string_view text, 
 }
 
 int run_encode(EncodeOptions& options, base::Context& context) {
-  const auto files = options.files();
+  const auto files = options.files(context);
   const auto model = tokenizer::load(options.model);
   if (!context.json) {
     for (const std::string& file : files)
@@ -159,7 +160,7 @@ std::vector<std::int32_t> ids_of_text(std::string_view text, const std::string& 
 }
 
 int run_decode(DecodeOptions& options, base::Context& context) {
-  const auto files = options.files();
+  const auto files = options.files(context);
   const auto model = tokenizer::load(options.model);
   if (!context.json) {
     for (const std::string& file : files)
@@ -220,7 +221,7 @@ struct Counts {
 };
 
 int run_count(CountOptions& options, base::Context& context) {
-  const auto files = options.files();
+  const auto files = options.files(context);
   const auto model = tokenizer::load(options.model);
   Counts total;
   const auto print = [&](const Counts& counts, const std::string& name) {
@@ -281,7 +282,7 @@ void print_marked(const Tokenizer& model, const tokenizer::Rendered& rendered, b
 }
 
 int run_chat(ChatOptions& options, base::Context& context) {
-  const auto files = options.files();
+  const auto files = options.files(context);
   const auto model = tokenizer::load(options.model);
   const auto chat = tokenizer::chat_template_of(*model);
   const auto roles = tokenizer::role_map(options.roles);

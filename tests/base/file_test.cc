@@ -158,19 +158,4 @@ TEST(File, FreeSpace) {
               HasSubstr("not enough disk space"));
 }
 
-TEST(File, InputsAreExpandedInOrder) {
-  TemporaryFolder folder;
-  for (const char* name : {"b.jsonl", "a.jsonl", "B.jsonl", "c.txt", "x[1].jsonl"}) folder.write(name, "");
-  fs::create_directories(folder / "d.jsonl");
-  auto in = [&](const char* name) { return folder / name; };
-  EXPECT_THAT(base::expand_inputs({in("c.txt"), "-", in("?.jsonl")}),
-              ElementsAre(in("c.txt"), "-", in("B.jsonl"), in("a.jsonl"), in("b.jsonl")));
-  EXPECT_THAT(base::expand_inputs({in("x[1].jsonl")}), ElementsAre(in("x[1].jsonl")));  // a file of that very name
-  EXPECT_THAT(base::expand_inputs({in("{a,c}.*")}), ElementsAre(in("a.jsonl"), in("c.txt")));
-  EXPECT_THAT(error_of([&] { base::expand_inputs({in("*.csv")}); }), HasSubstr("no file matches"));
-  EXPECT_THAT(error_of([&] { base::expand_inputs({in("none.csv")}); }), HasSubstr("no such file"));
-  EXPECT_THAT(error_of([&] { base::expand_inputs({in("d.jsonl")}); }), HasSubstr("folder"));
-  EXPECT_THAT(error_of([&] { base::expand_inputs({in("d.json*")}); }), HasSubstr("no file matches"));
-}
-
 }  // namespace

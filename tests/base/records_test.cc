@@ -419,7 +419,7 @@ TEST_F(Records, RandomTablesInRandomBlocksComeBack) {
 
 TEST_F(Records, Text) {
   std::string text = "\xEF\xBB\xBFone\r\ntwo\n\n \nthree \"3\"\n";
-  std::string file = folder_ / "x.txt";
+  const std::string file = "x.txt";
   RecordOptions options;
   EXPECT_THAT(read_bytes("x.txt", text).lines,
               ElementsAre("{\"text\":\"one\\ntwo\\n\\n \\nthree \\\"3\\\"\\n\",\"id\":\"" + file + "\"}"));
