@@ -121,7 +121,8 @@ class RowGroup {
       const auto bytes = std::min(static_cast<double>(file_->size), bytes_per_row_ * static_cast<double>(to - from));
       bad.push_back({place(), "", static_cast<std::uint64_t>(bytes),
                      fmt::format("{}; rows {} to {} of the file are lost", why, row + 1,
-                                 first_row_ + static_cast<std::uint64_t>(to))});
+                                 first_row_ + static_cast<std::uint64_t>(to)),
+                     true});
     };
     std::string failure = failure_of([&] {
       for (const auto& batch : piece.batches) {
@@ -237,7 +238,8 @@ class ParquetSource final : public BlockSource {
       bad.push_back({{file_->number, 0, 1},
                      "",
                      file_->size,
-                     unfit_.empty() ? "broken Parquet footer: " + error_ : "Parquet columns of no use: " + unfit_});
+                     unfit_.empty() ? "broken Parquet footer: " + error_ : "Parquet columns of no use: " + unfit_,
+                     true});
       return false;
     }
     while (!group_ || next_block_ == group_->blocks()) {

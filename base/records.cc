@@ -72,8 +72,8 @@ void RecordFormat::append_bad(BadBytes& piece, std::string_view bytes) {
 }
 
 void RecordFormat::add_bad(std::vector<BadBytes>& bad, const Place& place, std::string_view bytes,
-                           const std::string& error) {
-  add_bad(bad, {place, std::string(bytes.substr(0, kBadBytesKept)), bytes.size(), error});
+                           const std::string& error, bool lost) {
+  add_bad(bad, {place, std::string(bytes.substr(0, kBadBytesKept)), bytes.size(), error, lost});
 }
 
 void RecordFormat::add_bad(std::vector<BadBytes>& bad, BadBytes piece) {
@@ -81,6 +81,7 @@ void RecordFormat::add_bad(std::vector<BadBytes>& bad, BadBytes piece) {
   constexpr std::string_view kMore = "; more such bytes follow, here as one piece";
   BadBytes& last = bad.back();
   last.size += piece.size;
+  last.lost = last.lost || piece.lost;
   if (!last.error.ends_with(kMore)) last.error += kMore;
 }
 
@@ -107,7 +108,7 @@ bool RecordFormat::add_rest(std::vector<BadBytes>& bad, const std::string& error
   const std::string& error = input_.error().empty() ? error_if_none : input_.error();
   if (error.empty()) return false;
   std::string_view rest = input_.window();
-  add_bad(bad, input_.place(), rest, error);
+  add_bad(bad, input_.place(), rest, error, true);
   input_.drop(rest.size());
   return true;
 }

@@ -39,6 +39,7 @@ struct BadBytes {
   std::string bytes;  ///< at most 4 kB of them
   std::uint64_t size = 0;
   std::string error;
+  bool lost = false;  ///< more of the file than these bytes could not be read or kept
 };
 
 /// One file as blocks. One thread at a time.

@@ -63,8 +63,9 @@ class RecordFormat : public BlockSource {
   bool wants_more(const Block& block, const std::vector<BadBytes>& bad) const {
     return block.bytes.size() < options_.block_bytes && (block.bytes.empty() || bad.size() < kBadPieces);
   }
-  /// Records `bytes` (a piece of the window) as bad.
-  static void add_bad(std::vector<BadBytes>& bad, const Place& place, std::string_view bytes, const std::string& error);
+  /// Records `bytes` (a piece of the window) as bad; `lost`: the end of the file is lost with them.
+  static void add_bad(std::vector<BadBytes>& bad, const Place& place, std::string_view bytes, const std::string& error,
+                      bool lost = false);
   static void add_bad(std::vector<BadBytes>& bad, BadBytes piece);
   /// Adds bytes to a piece that is read bit by bit; only the first are kept.
   static void append_bad(BadBytes& piece, std::string_view bytes);

@@ -168,7 +168,7 @@ class JsonArray final : public RecordFormat {
 
   // Everything to the end of the file is bad.
   bool drain(std::vector<BadBytes>& bad, const std::string& error) {
-    BadBytes rest{input_.place(), "", 0, error};
+    BadBytes rest{input_.place(), "", 0, error, true};
     do {
       std::string_view window = input_.window();
       append_bad(rest, window);
@@ -199,9 +199,10 @@ class JsonArray final : public RecordFormat {
       if (long_element.size > 0) {
         append_bad(long_element, window);
         long_element.error += "; " + cut;
+        long_element.lost = true;
         add_bad(bad, std::move(long_element));
       } else {
-        add_bad(bad, input_.place(), window, cut);
+        add_bad(bad, input_.place(), window, cut, true);
       }
       input_.drop(window.size());
       return false;

@@ -46,7 +46,7 @@ class CommaSeparated final : public RecordFormat {
             add_line(block, place, line);
           }
         }
-        if (!error.empty()) add_bad(bad, place, row, error);
+        if (!error.empty()) add_bad(bad, place, row, error, cut_off());
       }
       input_.drop(size);
     }
@@ -54,6 +54,9 @@ class CommaSeparated final : public RecordFormat {
   }
 
  private:
+  // Whether the end of the file ended the row in fields_ too early.
+  bool cut_off() const { return at_end_ && (quote_open_ || columns_ < keys_.size()); }
+
   // Reads the row at the window's front into fields_ and returns its size with its line end; 0 at the end of the input
   // (a row that a decoding error cut off is no row). A size above the limit means that the row is too long. columns_
   // counts the fields; of those that are too many, fields_ holds one.
@@ -61,6 +64,7 @@ class CommaSeparated final : public RecordFormat {
     enum { kFieldStart, kPlain, kQuoted, kQuoteInQuoted, kSkipping } state = kFieldStart;
     fields_.assign(1, "");
     columns_ = 1;
+    at_end_ = quote_open_ = false;
     const std::size_t most = keys_.empty() ? kMostColumns : keys_.size();
     std::string_view window = input_.window();
     for (std::size_t i = 0;; ++i) {
@@ -68,7 +72,9 @@ class CommaSeparated final : public RecordFormat {
         if (i > options_.max_record_bytes) return i;
         if (!input_.more()) {
           if (!input_.error().empty()) return 0;
-          if (state == kQuoted) error = "a quote is left open";
+          at_end_ = true;
+          quote_open_ = state == kQuoted;
+          if (quote_open_) error = "a quote is left open";
           return window.size();
         }
         window = input_.window();
@@ -126,7 +132,7 @@ class CommaSeparated final : public RecordFormat {
 
   // Without a header no row can be read.
   bool drop_file(std::vector<BadBytes>& bad, const std::string& error) {
-    BadBytes rest{input_.place(), "", 0, error + "; the file is left out"};
+    BadBytes rest{input_.place(), "", 0, error + "; the file is left out", true};
     do {
       append_bad(rest, input_.window());
       input_.drop(input_.window().size());
@@ -150,6 +156,7 @@ class CommaSeparated final : public RecordFormat {
   std::vector<std::string> keys_;  // as JSON strings
   std::vector<std::string> fields_;
   std::size_t columns_ = 0;
+  bool at_end_ = false, quote_open_ = false;  // of the row: it has no line end, its last field no closing quote
   std::string line_;
 };
 
@@ -174,7 +181,7 @@ class PlainText final : public RecordFormat {
           finish(block, bad);
         } else {
           if (document_.empty()) place_ = input_.place();
-          add_bad(bad, place_, document_ += window, input_.error());
+          add_bad(bad, place_, document_ += window, input_.error(), true);
           input_.drop(window.size());
         }
         return false;

@@ -154,6 +154,7 @@ TEST(Parquet, LimitAndLongRows) {
   for (const std::string& line : result.lines) EXPECT_LE(line.size(), 200u);
   for (const BadBytes& bad : result.bad) {
     EXPECT_GT(bad.size, 200u);
+    EXPECT_FALSE(bad.lost);
     EXPECT_THAT(bad.bytes, StartsWith("{\"id\":\"r"));
     EXPECT_THAT(bad.error, HasSubstr("longer than the limit of 200 bytes"));
   }
@@ -182,6 +183,7 @@ TEST(Parquet, WhatIsNoParquetFileIsBad) {
     const BadBytes& bad = result.bad[i];
     EXPECT_EQ(bad.place.file, i);
     EXPECT_EQ(bad.size, std::filesystem::file_size(files[i]));
+    EXPECT_TRUE(bad.lost);
     EXPECT_THAT(bad.error, HasSubstr(i < 5 ? "broken Parquet footer: \"" : "two columns are named \"same\""));
   }
 }
@@ -200,6 +202,7 @@ TEST(Parquet, ABrokenPageCostsTheRestOfItsRowGroup) {
     ASSERT_THAT(result.bad, SizeIs(1));
     EXPECT_THAT(result.bad[0].error, HasSubstr("CRC checksum verification failed"));
     EXPECT_THAT(result.bad[0].error, HasSubstr("to 200 of the file are lost"));
+    EXPECT_TRUE(result.bad[0].lost);
     const std::uint64_t first = result.bad[0].place.line;
     EXPECT_GT(first, 150u);
     EXPECT_LT(first, 200u);

@@ -464,6 +464,35 @@ TEST_F(Records, TextThatIsNone) {
   EXPECT_EQ(result.bad[0].bytes, "one\ntwo\nthr");
 }
 
+TEST_F(Records, BadBytesSayWhetherTheRestOfTheFileIsLost) {
+  auto lost = [&](const std::string& name, const std::string& bytes, const RecordOptions& options = {}) {
+    std::string all;
+    for (const BadBytes& bad : read_bytes(name, bytes, options).bad)
+      all += std::to_string(bad.size) + (bad.lost ? " lost; " : "; ");
+    return all;
+  };
+  RecordOptions options;
+  options.max_record_bytes = 20;
+  const std::string lines = "{\"a\":1}\n" + std::string(30, 'x') + "\n{\"a\":";
+  const std::string frame = base::zstd_compress(lines);
+  EXPECT_EQ(lost("x.jsonl", lines, options), "30; ");
+  EXPECT_EQ(lost("x.jsonl.zst", frame.substr(0, frame.size() - 2), options), "30; 5 lost; ");
+  EXPECT_EQ(lost("x.txt.zst", frame.substr(0, frame.size() - 2)), std::to_string(lines.size()) + " lost; ");
+  EXPECT_EQ(lost("x.csv.zst", frame.substr(0, frame.size() - 2)), "30; 5 lost; ");
+  EXPECT_EQ(lost("x.json", "[{},,{}]"), "1; ");
+  EXPECT_EQ(lost("x.json", "[{},{"), "1 lost; ");
+  EXPECT_EQ(lost("x.json", "[{}, " + std::string(30, 'x'), options), "30 lost; ");
+  EXPECT_EQ(lost("x.json", "[{},"), "0 lost; ");
+  EXPECT_EQ(lost("x.json", "[{}] x"), "1 lost; ");
+  EXPECT_EQ(lost("x.csv", "a,b\n1\n\xFF,2\n1,2,3"), "1; 3; 5; ");
+  EXPECT_EQ(lost("x.csv", "a,b\n1,2\n1"), "1 lost; ");
+  EXPECT_EQ(lost("x.csv", "a,b\n1,\"2\n3,4\n"), "8 lost; ");
+  EXPECT_EQ(lost("x.csv", "a,a\n1,2\n"), "8 lost; ");
+  std::string many = "a,b\n";
+  for (int i = 0; i < 10'005; ++i) many += "1\n";
+  EXPECT_THAT(lost("x.csv", many + "1"), EndsWith("6 lost; "));
+}
+
 TEST_F(Records, StandardInput) {
   std::string bytes;
   for (int i = 0; i < 50'000; ++i) bytes += "{\"id\":" + std::to_string(i) + "}\n";  // more than a pipe holds
