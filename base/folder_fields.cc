@@ -53,7 +53,8 @@ void add_folder_fields(Block& block, const std::vector<std::pair<std::string, st
   for_each_line(block, [&](std::string_view line, const Place& place) {
     places.push_back(place);
     if (!record.parse(line).empty()) {
-      (bytes += line) += '\n';
+      bytes += line;
+      if (line.data() + line.size() != block.bytes.data() + block.bytes.size()) bytes += '\n';  // else it is cut off
       return;
     }
     const simdjson::dom::object object = record.object();

@@ -241,6 +241,13 @@ Option& OptionVisitor::add(std::string_view name, ByteSize& field, std::string_v
   return option;
 }
 
+Option& OptionVisitor::add(std::string_view name, Tolerance& field, std::string_view help, PathKind kind) {
+  Option& option = push(name, help, "count or %", kind);
+  option.set = [&field](const auto& values) { field = Tolerance::parse(only(values)); };
+  option.get = [&field] { return std::vector<std::string>{field.text()}; };
+  return option;
+}
+
 Option& OptionVisitor::add(std::string_view name, std::vector<std::string>& field, std::string_view help,
                            PathKind kind) {
   Option& option = push(name, help, "list", kind);

@@ -27,6 +27,8 @@
 #include <type_traits>
 #include <vector>
 
+#include "base/tolerance.h"
+
 namespace base {
 
 /// A number of bytes, written "123", "64k", "512M" or "2GiB" (powers of 1024), "100MB" (powers of 1000).
@@ -74,7 +76,7 @@ struct Range {
 struct Option {
   std::string name;      ///< full name with '_': "lora.rank"
   std::string help;      ///< one line; the default is added by the help printer
-  std::string type;      ///< "flag", "number", "integer", "text", "path", "size", "list"
+  std::string type;      ///< "flag", "number", "integer", "text", "path", "size", "count or %", "list"
   std::string fallback;  ///< the default as text, "" for none
   bool required = false;
   bool positional = false;  ///< also takes the words without a flag
@@ -145,6 +147,7 @@ class OptionVisitor {
   Option& add(std::string_view name, double& field, std::string_view help, PathKind kind);
   Option& add(std::string_view name, std::string& field, std::string_view help, PathKind kind);
   Option& add(std::string_view name, ByteSize& field, std::string_view help, PathKind kind);
+  Option& add(std::string_view name, Tolerance& field, std::string_view help, PathKind kind);
   Option& add(std::string_view name, std::vector<std::string>& field, std::string_view help, PathKind kind);
   Option& add(std::string_view name, std::vector<double>& field, std::string_view help, PathKind kind);
   Option& push(std::string_view name, std::string_view help, const char* type, PathKind kind);

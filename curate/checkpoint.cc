@@ -48,7 +48,10 @@ void write_checkpoint(const fs::path& path, const Checkpoint& c) {
   j["options"] = c.options;
   j["inputs"] = json::array();
   for (const InputFile& input : c.inputs) j["inputs"].push_back({input.path, input.size, input.modified});
-  j["fields"] = {c.fields.text, c.fields.id, c.fields.source, c.fields.date};
+  j["fields"] = json::array();
+  for (const FieldNames& names : c.fields) j["fields"].push_back({names.text, names.id, names.source, names.date});
+  j["field_notes"] = c.field_notes;
+  j["files"] = c.files.to_json();
   j["stage"] = c.stage;
   j["blocks"] = c.blocks;
   j["settled"] = c.settled;
@@ -70,9 +73,11 @@ Checkpoint read_checkpoint(const fs::path& path) {
     for (const json& input : j.at("inputs"))
       c.inputs.push_back(
           {input.at(0).get<std::string>(), input.at(1).get<std::uint64_t>(), input.at(2).get<std::int64_t>()});
-    const json& fields = j.at("fields");
-    c.fields = {fields.at(0).get<std::string>(), fields.at(1).get<std::string>(), fields.at(2).get<std::string>(),
-                fields.at(3).get<std::string>()};
+    for (const json& names : j.at("fields"))
+      c.fields.push_back({names.at(0).get<std::string>(), names.at(1).get<std::string>(),
+                          names.at(2).get<std::string>(), names.at(3).get<std::string>()});
+    j.at("field_notes").get_to(c.field_notes);
+    c.files = base::InputTally::from_json(j.at("files"));
     j.at("stage").get_to(c.stage);
     j.at("blocks").get_to(c.blocks);
     j.at("settled").get_to(c.settled);

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "base/input_tally.h"
 #include "curate/outputs.h"
 #include "curate/record.h"
 #include "curate/statistics.h"
@@ -22,10 +23,12 @@ struct InputFile {
 struct Checkpoint {
   std::string options;  ///< those that decide about the bytes written
   std::vector<InputFile> inputs;
-  FieldNames fields;
-  std::uint32_t stage = 0;    ///< being worked on
-  std::uint64_t blocks = 0;   ///< of this stage, done
-  std::uint32_t settled = 0;  ///< searches for duplicates that are counted in `statistics`
+  std::vector<FieldNames> fields;        ///< by number of the set; all of them once the first stage is done
+  std::vector<std::string> field_notes;  ///< what to say of them
+  base::InputTally files;                ///< what each file gave
+  std::uint32_t stage = 0;               ///< being worked on
+  std::uint64_t blocks = 0;              ///< of this stage, done
+  std::uint32_t settled = 0;             ///< searches for duplicates that are counted in `statistics`
   ShardWriter::State kept, dropped, quarantined;
   std::uint64_t spill_bytes = 0, prints_bytes = 0;  ///< of this stage
   double seconds = 0;                               ///< of wall time, all attempts together

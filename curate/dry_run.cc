@@ -22,6 +22,7 @@ struct Sampled {
   std::uint64_t number = 0;  // of the record in the input
   std::string line;
   base::Place place;
+  std::shared_ptr<const FieldSet> fields;
 };
 
 }  // namespace
@@ -39,37 +40,52 @@ int run_dry(RunOptions& options, base::Context& context) {
 
   // Reservoir sampling (Vitter's algorithm R).
   FieldReader reader(files, options.reading.records(), options.reading.fields());
-  std::vector<base::BadBytes> bad;
+  base::InputTally tally;  // of records that are not parsed, all count as used where the text field is there
   std::vector<Sampled> sample;
   base::Random random(1);
   std::uint64_t records = 0;
-  while (std::optional<base::Block> block = reader.next(bad)) {
-    bad.clear();
-    base::for_each_line(*block, [&](std::string_view line, const base::Place& place) {
+  while (std::optional<DocumentBlock> documents = reader.next()) {
+    for (const base::BadBytes& bad : documents->bad) tally.refuse(bad);
+    if (!documents->fields) break;
+    base::FileCount& count = tally.of(documents->block.file);
+    count.advice = documents->lacks;
+    base::for_each_line(documents->block, [&](std::string_view line, const base::Place& place) {
+      if (documents->lacks.empty()) {
+        ++count.used;
+      } else {
+        tally.refuse(place, "no text field");
+      }
       const std::uint64_t number = records++;
       if (sample.size() < options.dry_run) {
-        sample.push_back({number, std::string(line), place});
+        sample.push_back({number, std::string(line), place, documents->fields});
       } else if (std::uint64_t slot = random.below(records); slot < sample.size()) {
-        sample[slot] = {number, std::string(line), place};
+        sample[slot] = {number, std::string(line), place, documents->fields};
       }
     });
   }
   std::sort(sample.begin(), sample.end(), [](const Sampled& a, const Sampled& b) { return a.number < b.number; });
-  InputItem item;
-  for (const Sampled& one : sample) {
-    item.block.bytes += one.line + "\n";
-    item.block.places.push_back(one.place);
-  }
   StageSetup setup;
   setup.plan = plan;
-  setup.fields = reader.fields();
   setup.files = files;
   setup.nan_is_null = options.nan == "null";
   setup.names = reader.names();
-  BlockResult result = StageWorker(setup).read(std::move(item));
-  const Statistics& statistics = result.statistics;
+  StageWorker worker(setup);
+  Statistics statistics;
+  for (std::size_t i = 0; i < sample.size();) {
+    DocumentBlock documents;
+    documents.fields = sample[i].fields;
+    documents.block.file = sample[i].place.file;
+    for (; i < sample.size() && sample[i].fields == documents.fields; ++i) {
+      documents.block.bytes += sample[i].line + "\n";
+      documents.block.places.push_back(sample[i].place);
+    }
+    statistics.add(worker.read(std::move(documents)).statistics);
+  }
+  std::vector<FieldNames> fields;
+  for (const auto& set : reader.sets()) fields.push_back(set->names);
+  const std::vector<base::FileLoss> losses = tally.losses(files, options.reading.limit == 0);
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  nlohmann::json report = make_report(options, {files, reader.fields(), 1, seconds}, statistics);
+  nlohmann::json report = make_report(options, {files, fields, reader.notes(), losses, 1, seconds}, statistics);
 
   const auto n = static_cast<double>(std::max<std::size_t>(1, sample.size()));
   const double share = static_cast<double>(statistics.kept.records) / n, z = 1.96;
@@ -90,8 +106,7 @@ int run_dry(RunOptions& options, base::Context& context) {
                           {"processor_seconds", work / n * whole},
                           {"without_deduplicate", deduplicates}};
   if (!context.quiet) {
-    print_table(context.err, report);
-    print_record_notes(context.err, report);
+    print_summary(context.err, report);
     fmt::print(
         context.err,
         "of {} records {} would be kept, {:.1f}% ({:.1f} to {:.1f}%): {} of text; about {} of processor time{}\n",
@@ -101,7 +116,7 @@ int run_dry(RunOptions& options, base::Context& context) {
         deduplicates ? "; duplicates not counted, in a sample they do not meet" : "");
   }
   if (context.json) context.out << report.dump(1, ' ', false, nlohmann::json::error_handler_t::replace) << "\n";
-  return 0;
+  return base::tell_losses(losses, context);
 }
 
 }  // namespace curate

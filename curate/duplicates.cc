@@ -30,7 +30,8 @@ namespace {
 struct BlockPrints {
   std::vector<Fingerprint> prints;  // `place` counts from the beginning of `entries`
   std::string entries;              // of each document: the length of its id, the id, its shingles
-  std::uint64_t bytes = 0, bad = 0;
+  std::uint64_t bytes = 0, refused = 0;
+  base::InputTally files;
 };
 
 struct Worker {
@@ -43,24 +44,14 @@ void append_raw(std::string& out, const void* data, std::size_t size) {
   out.append(static_cast<const char*>(data), size);
 }
 
-BlockPrints read_block(base::Block block, const FieldNames& fields, const std::vector<std::string>& names,
-                       const Deduplicate& options, Worker& worker) {
+BlockPrints read_block(DocumentBlock documents, const std::vector<std::string>& names, const Deduplicate& options,
+                       Worker& worker) {
   BlockPrints result;
-  std::vector<base::BadBytes> bad;
-  base::decode_block(block, bad);
-  result.bad = bad.size();
-  block.bytes.reserve(block.bytes.size() + 64);  // the parser may read behind the last line
-  const char* end = block.bytes.data() + block.bytes.capacity();
-  result.bytes = block.bytes.size();
-  if (options.near) result.entries.reserve(block.bytes.size() * 3 / 2);
-  base::for_each_line(block, [&](std::string_view line, const base::Place& place) {
-    Record record;
-    std::string error =
-        worker.parser.parse(line, static_cast<std::size_t>(end - (line.data() + line.size())), fields, record);
-    if (!error.empty()) {
-      ++result.bad;
-      return;
-    }
+  base::decode_block(documents.block, documents.bad);
+  result.bytes = documents.block.bytes.size();
+  if (options.near) result.entries.reserve(result.bytes * 3 / 2);
+  auto refuse = [&](const auto&...) { ++result.refused; };
+  auto use = [&](Record& record, const base::Place& place) {
     std::string made;
     if (record.id.empty()) record.id = made = made_id(names[place.file], place.line);
     Fingerprint print = worker.fingerprinter.fingerprint(record.text, record.id);
@@ -75,7 +66,8 @@ BlockPrints read_block(base::Block block, const FieldNames& fields, const std::v
     auto shingles = worker.fingerprinter.last_shingles();
     append_raw(result.entries, shingles.data(), shingles.size_bytes());
     result.prints.push_back(print);
-  });
+  };
+  for_each_document(documents, worker.parser, result.files, use, refuse);
   return result;
 }
 
@@ -129,39 +121,24 @@ int run_duplicates(DuplicatesOptions& options, base::Context& context) {
   base::RecordOptions record_options = options.reading.records();
   record_options.lazy = true;
   FieldReader reader(files, record_options, options.reading.fields());
-  std::uint64_t bad_pieces = 0;  // of files, in no block; counted by the source, which runs beside the sink
-  auto next = [&] {
-    std::vector<base::BadBytes> bad;
-    std::optional<base::Block> block = reader.next(bad);
-    bad_pieces += bad.size();
-    return block;
-  };
-
   std::vector<std::unique_ptr<Worker>> workers;
   for (int i = 0; i < threads; ++i) workers.push_back(std::make_unique<Worker>(deduplicate));
   Gathered gathered(memory.left_beside_pipeline());
-  std::uint64_t unreadable = 0, bytes = 0;
-  auto read = [&](base::Block block, int worker) {
-    return read_block(std::move(block), reader.fields(), reader.names(), deduplicate,
-                      *workers[static_cast<std::size_t>(worker)]);
-  };
-  auto take = [&](BlockPrints result) {
-    unreadable += result.bad;
-    bytes += result.bytes;
-    gathered.add(std::move(result));
-  };
-  std::optional<base::Block> first = next();
-  for (; first && !reader.detected(); first = next()) take(read(std::move(*first), 0));
-  base::ordered_pipeline<base::Block, BlockPrints>(
-      threads,
-      [&]() -> std::optional<base::Block> {
-        if (!first) return std::nullopt;
-        base::Block block = std::move(*first);
-        first = next();
-        return block;
+  std::uint64_t refused = 0, bytes = 0;
+  base::InputTally tally;
+  base::ordered_pipeline<DocumentBlock, BlockPrints>(
+      threads, [&] { return reader.next(); },
+      [&](DocumentBlock documents, int worker) {
+        return read_block(std::move(documents), reader.names(), deduplicate,
+                          *workers[static_cast<std::size_t>(worker)]);
       },
-      read, take, memory.blocks_in_flight());
-  unreadable += bad_pieces;
+      [&](BlockPrints result) {
+        refused += result.refused;
+        bytes += result.bytes;
+        tally.add(result.files);
+        gathered.add(std::move(result));
+      },
+      memory.blocks_in_flight());
 
   DuplicateSearch search;
   search.documents = gathered.documents();
@@ -198,9 +175,10 @@ int run_duplicates(DuplicatesOptions& options, base::Context& context) {
   if (!context.quiet)
     fmt::print(context.err, "{} of {} documents are duplicates ({}); {} could not be read\n",
                base::human_count(dropped), base::human_count(search.documents),
-               base::human_bytes(static_cast<double>(bytes)), base::human_count(unreadable));
+               base::human_bytes(static_cast<double>(bytes)), base::human_count(refused));
   if (!context.quiet && bounded > 0) fmt::print(context.err, "{}\n", bounded_note(bounded));
-  return unreadable > 0 ? 1 : 0;
+  const int status = base::tell_losses(tally.losses(files, options.reading.limit == 0), context);
+  return refused > 0 ? 1 : status;
 }
 
 }  // namespace curate

@@ -36,29 +36,34 @@ class Reader {
   template <class F>
   void each(F&& f) {
     FieldReader reader(files_, options_.records(), options_.fields());
-    std::vector<base::BadBytes> bad;
     RecordParser parser;
+    base::InputTally tally;
     bool going = true;
     while (going) {
-      std::optional<base::Block> block = reader.next(bad);
-      if (!block) break;
-      fields_ = reader.fields();
-      base::for_each_line(*block, [&](std::string_view line, const base::Place& place) {
-        Record record;
-        if (!going || !parser.parse(line, 0, fields_, record).empty()) return;
+      std::optional<DocumentBlock> documents = reader.next();
+      if (!documents) break;
+      auto use = [&](const Record& record, const base::Place& place) {
+        if (!going) return;
         std::string id(record.id);
         if (id.empty()) id = made_id(reader.names()[place.file], place.line);
         going = f(id, record, fmt::format("{}:{}", files_[place.file], place.line));
-      });
+      };
+      for_each_document(*documents, parser, tally, use, [](const auto&...) {});
     }
+    fields_.clear();
+    for (const auto& set : reader.sets()) fields_.push_back(set->names);
+    losses_ = tally.losses(files_, going);
   }
 
-  const FieldNames& fields() const { return fields_; }  ///< known once `each` has run
+  // Known once `each` has run:
+  const std::vector<FieldNames>& fields() const { return fields_; }
+  const std::vector<base::FileLoss>& losses() const { return losses_; }
 
  private:
   const InputOptions& options_;
   std::vector<std::string> files_;
-  FieldNames fields_;
+  std::vector<FieldNames> fields_;
+  std::vector<base::FileLoss> losses_;
 };
 
 struct Found {
@@ -68,7 +73,7 @@ struct Found {
 };
 
 // What a finished run wrote about the document: its hornbook member, and the folder it lies in. Null: nothing.
-json outcome(const fs::path& run, const std::string& id, const FieldNames& fields) {
+json outcome(const fs::path& run, const std::string& id, const std::vector<FieldNames>& fields) {
   base::JsonRecord record;
   std::string scratch;
   base::RecordOptions as_written;
@@ -80,7 +85,10 @@ json outcome(const fs::path& run, const std::string& id, const FieldNames& field
     json result;
     base::for_each_record(shards, as_written, [&](std::string_view line, const base::Place&, const std::string&) {
       if (!result.is_null() || !record.parse(line).empty()) return;
-      if (record.scalar(fields.id.empty() ? "id" : fields.id, scratch) != id) return;
+      const bool is_it = std::any_of(fields.begin(), fields.end(), [&](const FieldNames& names) {
+        return record.scalar(names.id.empty() ? "id" : names.id, scratch) == id;
+      });
+      if (!is_it) return;
       const std::string_view hornbook = base::find_member(record.strict_line(), "hornbook");
       result = {{"folder", folder}, {"hornbook", hornbook.empty() ? json::object() : json::parse(hornbook)}};
     });
@@ -297,7 +305,8 @@ Found find_document(const ExplainOptions& options, const std::vector<std::string
   if (!found)
     throw base::Error({"there is no such document", base::join(files, " "),
                        options.id.empty() ? std::to_string(options.number) : options.id,
-                       options.id.empty() ? fmt::format("1 to {}", count) : "an id of the input", ""});
+                       options.id.empty() ? fmt::format("1 to {}", count) : "an id of the input",
+                       reader.losses().empty() ? "" : reader.losses()[0].file + ": " + reader.losses()[0].cause});
   return *found;
 }
 

@@ -14,6 +14,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/input_tally.h"
 #include "base/inputs.h"
 #include "base/json_record.h"
 #include "base/json_text.h"
@@ -267,6 +268,7 @@ int run_instruct(InstructOptions& options, base::Context& context) {
   std::map<std::string, std::uint64_t> reasons, formats;
   std::set<std::uint64_t> seen;
   base::JsonRecord parsed;
+  base::InputTally tally;
   auto drop = [&](const std::string& line, const std::string& reason) {
     ++reasons[reason];
     ++dropped_count;
@@ -276,8 +278,10 @@ int run_instruct(InstructOptions& options, base::Context& context) {
       files, options.reading.records(),
       [&](std::string_view line, const base::Place& place, const std::string& file) {
         ++read;
-        json record = parse_record(parsed.parse(line).empty() ? parsed.strict_line() : line);
+        const std::string error = parsed.parse(line);
+        json record = parse_record(error.empty() ? parsed.strict_line() : line);
         if (record.is_discarded()) {
+          tally.refuse(place, error, line.data()[line.size()] == '\0');  // the last line of a block, without its end
           json bad = {{"file", file},
                       {"line", place.line},
                       {"text", line},
@@ -288,6 +292,11 @@ int run_instruct(InstructOptions& options, base::Context& context) {
         repeated_keys += parsed.repeated_keys();
         Conversation conversation;
         std::string reason = read_chat(record, roles, conversation);
+        if (reason.empty()) {
+          ++tally.of(place.file).used;
+        } else {
+          tally.refuse(place, reason);
+        }
         if (reason.empty()) reason = judge_conversation(conversation, options);
         if (reason.empty() && options.unique) {
           const std::string key = question_key(conversation);
@@ -320,6 +329,7 @@ int run_instruct(InstructOptions& options, base::Context& context) {
       },
       [&](const base::BadBytes& bad, const std::string& file) {
         ++read;
+        tally.refuse(bad);
         json line = {{"file", file},
                      {"line", bad.place.line},
                      {"offset", bad.place.offset},
@@ -333,9 +343,12 @@ int run_instruct(InstructOptions& options, base::Context& context) {
   train.commit();
   if (options.validation_share > 0) validation.commit();
   dropped.commit();
+  const std::vector<base::FileLoss> losses = tally.losses(files, options.reading.limit == 0);
   json report = {
       {"read", read},       {"train", trained},   {"validation", validated}, {"dropped", dropped_count},
       {"reasons", reasons}, {"formats", formats}, {"input", files},          {"repeated_keys", repeated_keys}};
+  report["losses"] = json::array();
+  for (const base::FileLoss& loss : losses) report["losses"].push_back({{"file", loss.file}, {"cause", loss.cause}});
   base::write_file(output / "report.json", dump(report, 1));
   if (!context.quiet) {
     fmt::print(context.err, "read {} = train {} + validation {} + dropped {}\n", base::human_count(read),
@@ -349,7 +362,7 @@ int run_instruct(InstructOptions& options, base::Context& context) {
                  validated == 0 ? "no" : "every");
   }
   if (context.json) context.out << dump(report, 1);
-  return 0;
+  return base::tell_losses(losses, context);
 }
 
 }  // namespace curate

@@ -17,6 +17,28 @@
 
 namespace curate {
 
+namespace {
+
+// The most parts (words, marks, lines) that a text may have: every one costs up to 90 bytes of memory while it is
+// judged.
+constexpr std::size_t kMostParts = std::size_t{1} << 26;
+
+// Has the text more than kMostParts? Only asked where it could have.
+bool has_too_many_parts(std::string_view text) {
+  if (text.size() <= kMostParts) return false;
+  std::size_t parts = 0;
+  bool space = false;
+  for (char c : text) {
+    const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+                        (static_cast<unsigned char>(c) >= 0x80 && c != '\xC2');
+    parts += !letter && !(space && c == ' ');
+    space = c == ' ';
+  }
+  return parts > kMostParts;
+}
+
+}  // namespace
+
 struct RecordParser::State {
   base::JsonRecord record;
   std::string id, source, date;
@@ -36,6 +58,8 @@ std::string RecordParser::parse(std::string_view line, std::size_t readable, con
   if (text.get(record.text)) return fmt::format("field \"{}\" is not a string", base::shortened(fields.text));
   if (!simdjson::validate_utf8(record.text.data(), record.text.size()))
     return fmt::format("field \"{}\" holds a lone surrogate", base::shortened(fields.text));
+  if (has_too_many_parts(record.text))
+    return fmt::format("a text of more than {} words, marks and lines", base::human_count(kMostParts));
   auto other = [&](const std::string& name, std::string& scratch) -> std::string_view {
     if (name.empty()) return {};
     std::string_view found = state.record.scalar(name, scratch);
@@ -53,15 +77,20 @@ std::string made_source(const std::string& name) {
   return std::filesystem::path(base::without_compression_suffix(name)).replace_extension().string();
 }
 
-bool detect_fields(const base::Block& block, const FieldNames& wanted, FieldNames& names) {
+DetectedFields detect_fields(const base::Block& block, const FieldNames& wanted) {
+  constexpr int kLookedAt = 100;
   base::JsonRecord record;
   std::set<std::string> strings, scalars;
   std::vector<std::string> seen;  // for the message, in order
   int records = 0;
+  bool has_text = false;
   base::for_each_line(block, [&](std::string_view line, const base::Place&) {
-    if (records >= 100) return;
+    // A text field that was named is looked for in all of the block.
+    if (records >= kLookedAt && (has_text || wanted.text.empty())) return;
     if (!record.parse(line).empty()) return;
-    ++records;
+    simdjson::dom::element text;
+    has_text |= !wanted.text.empty() && record.find(wanted.text, text) && text.is_string();
+    if (records++ >= kLookedAt) return;
     for (auto [key, value] : record.object()) {
       std::string name(key);
       if (strings.count(name) + scalars.count(name) == 0 && seen.size() < 30) seen.push_back(name);
@@ -73,25 +102,71 @@ bool detect_fields(const base::Block& block, const FieldNames& wanted, FieldName
     for (const char* name : usual)
       if (field.empty() && present.count(name)) field = name;
   };
-  names = wanted;
+  DetectedFields found{wanted, records > 0, ""};
+  FieldNames& names = found.names;
   find(names.text, strings, {"text", "content", "raw_content", "document", "body", "article", "markdown"});
   find(names.id, scalars, {"id", "_id", "uid", "uuid", "doc_id", "document_id", "url"});
   find(names.source, scalars, {"source", "dataset", "subset", "domain"});
   find(names.date, scalars, {"date", "timestamp", "created", "published", "year"});
-  if (names.text.empty() && records > 0)
-    throw base::UsageError({"no text field was found", "--text-field", "", "one of: " + base::join(seen, ", "),
-                            "name the field that holds the text: --text-field NAME"});
+  if (records > 0 && (wanted.text.empty() ? names.text.empty() : !has_text))
+    found.lacks = fmt::format("its fields are {}: name the one that holds the text, --text-field NAME",
+                              base::shortened(base::join(seen, ", "), 300));
   if (names.text.empty()) names.text = "text";
-  return records > 0;
+  return found;
 }
 
-std::optional<base::Block> FieldReader::next(std::vector<base::BadBytes>& bad) {
-  std::optional<base::Block> block = reader_.next(bad);
-  if (block && !detected_) {
-    base::decode_block(*block, bad);
-    detected_ = detect_fields(*block, wanted_, fields_);
+std::shared_ptr<const FieldSet> FieldReader::set_of(const FieldNames& names) {
+  for (const auto& set : sets_)
+    if (set->names == names) return set;
+  return std::make_shared<FieldSet>(FieldSet{names, static_cast<std::uint32_t>(sets_.size())});
+}
+
+std::optional<DocumentBlock> FieldReader::next() {
+  DocumentBlock documents;
+  std::optional<base::Block> block = reader_.next(documents.bad);
+  if (!block && documents.bad.empty()) return std::nullopt;
+  if (!block) return documents;
+  if (!fields_ || file_ != block->file) {
+    file_ = block->file;
+    detected_ = false;
+    lacks_.clear();
   }
-  return block;
+  if (!detected_) {
+    base::decode_block(*block, documents.bad);
+    const DetectedFields found = detect_fields(*block, wanted_);
+    detected_ = found.known;
+    lacks_ = found.lacks;
+    if (!lacks_.empty() && sets_.empty())
+      throw base::UsageError({"no text field was found", reader_.files()[file_],
+                              wanted_.text.empty() ? "" : "--text-field " + wanted_.text, "", lacks_});
+    fields_ = set_of(found.names);
+    if (found.known && lacks_.empty()) {
+      if (fields_->number == sets_.size()) {
+        sets_.push_back(fields_);
+        files_of_.emplace_back(file_, 0);
+      }
+      ++files_of_[fields_->number].second;
+    }
+  }
+  documents.block = std::move(*block);
+  documents.fields = fields_;
+  documents.lacks = lacks_;
+  return documents;
+}
+
+std::vector<std::string> FieldReader::notes() const {
+  std::vector<std::string> notes;
+  for (std::size_t i = 0; i < sets_.size(); ++i) {
+    const FieldNames& names = sets_[i]->names;
+    std::string files;
+    if (sets_.size() > 1)
+      files = fmt::format(" ({} file{}, the first: {})", base::human_count(files_of_[i].second),
+                          files_of_[i].second == 1 ? "" : "s", reader_.files()[files_of_[i].first]);
+    notes.push_back(fmt::format("text: \"{}\", id: {}, source: {}{}", names.text,
+                                names.id.empty() ? "FILE:LINE" : "\"" + names.id + "\"",
+                                names.source.empty() ? "the file's name" : "\"" + names.source + "\"", files));
+  }
+  return notes;
 }
 
 std::string repeated_keys_note(std::uint64_t records) {

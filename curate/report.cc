@@ -41,6 +41,9 @@ std::string sources_note(const json& report) {
                      base::human_count(report["other_sources"]["kept"]["records"].get<std::uint64_t>()));
 }
 
+// Of losses, so many are among the notes; `losses` has all.
+constexpr std::size_t kMostNotes = 20;
+
 json make_report(const RunOptions& options, const RunFacts& facts, const Statistics& statistics) {
   Statistics listed = statistics;
   listed.limit_sources(Statistics::kMostSources);
@@ -48,14 +51,27 @@ json make_report(const RunOptions& options, const RunFacts& facts, const Statist
   json report;
   report["program"] = std::string("hornbook curate ") + base::version();
   report["input"] = facts.files;
-  report["fields"] = {{"text", facts.fields.text},
-                      {"id", facts.fields.id},
-                      {"source", facts.fields.source},
-                      {"date", facts.fields.date}};
+  report["notes"] = json::array();
+  report["other_fields"] = json::array();
+  for (const FieldNames& names : facts.fields) {
+    const json one = {{"text", names.text}, {"id", names.id}, {"source", names.source}, {"date", names.date}};
+    if (report.contains("fields")) {
+      report["other_fields"].push_back(one);
+    } else {
+      report["fields"] = one;
+    }
+  }
+  report["field_notes"] = facts.fields.size() > 1 ? json(facts.field_notes) : json::array();  // one is nothing special
+  for (const json& note : report["field_notes"]) report["notes"].push_back(note);
   for (const char* key : {"read", "kept", "dropped", "quarantined", "input_bytes", "errors", "sources", "other_sources",
                           "languages", "lengths", "counts", "clusters", "samples", "near_misses"})
     report[key] = all[key];
-  report["notes"] = json::array();
+  report["losses"] = json::array();
+  for (const base::FileLoss& loss : facts.losses) {
+    report["losses"].push_back(
+        {{"file", loss.file}, {"cause", loss.cause}, {"used", loss.count.used}, {"refused", loss.count.refused}});
+    if (report["losses"].size() <= kMostNotes) report["notes"].push_back("lost: " + loss.file + ": " + loss.cause);
+  }
   report["steps"] = json::array();
   for (const base::NamedGroup& step : options.steps) {
     auto found = statistics.steps.find(step.label);
@@ -127,8 +143,26 @@ void print_table(std::ostream& out, const json& report) {
              report["threads"].get<int>() == 1 ? "" : "s");
 }
 
-void print_record_notes(std::ostream& out, const json& report) {
-  for (const json& note : report["record_notes"]) fmt::print(out, "{}\n", note.get<std::string>());
+void print_summary(std::ostream& out, const json& report) {
+  print_table(out, report);
+  if (const std::string note = sources_note(report); !note.empty()) fmt::print(out, "{}\n", note);
+  for (const char* notes : {"field_notes", "record_notes"})
+    for (const json& note : report[notes]) fmt::print(out, "{}\n", note.get<std::string>());
+  if (const auto bounded = report["bounded"].get<std::uint64_t>(); bounded > 0)
+    fmt::print(out, "deduplicate: {}\n", bounded_note(bounded));
+  if (!report.contains("parquet")) return;
+  const json& json_text = report["parquet"]["json_text"];
+  fmt::print(out, "kept as Parquet with {} fields\n", report["parquet"]["fields"].get<std::size_t>());
+  if (!json_text.empty())
+    fmt::print(out, "{} with values of different types, now JSON text: {}\n", json_text.size(),
+               base::shortened(base::join(json_text.get<std::vector<std::string>>(), ", "), 200));
+}
+
+std::vector<base::FileLoss> losses_of(const json& report) {
+  std::vector<base::FileLoss> losses;
+  for (const json& loss : report.value("losses", json::array()))
+    losses.push_back({loss.at("file").get<std::string>(), loss.at("cause").get<std::string>(), {}});
+  return losses;
 }
 
 }  // namespace curate

@@ -15,7 +15,9 @@ namespace curate {
 /// The facts of a run that are not counts.
 struct RunFacts {
   std::vector<std::string> files;
-  FieldNames fields;
+  std::vector<FieldNames> fields;        ///< of the files; there may be several
+  std::vector<std::string> field_notes;  ///< a line for each of them
+  std::vector<base::FileLoss> losses;
   int threads = 1;
   double seconds = 0;
 };
@@ -33,7 +35,9 @@ void print_table(std::ostream& out, const nlohmann::json& report);
 /// One self-contained page.
 std::string report_html(const nlohmann::json& report);
 
-/// Says what was found in records that no step looks at.
-void print_record_notes(std::ostream& out, const nlohmann::json& report);
+/// The table, and what there is to say about the whole run.
+void print_summary(std::ostream& out, const nlohmann::json& report);
+/// The files that gave nothing, or not all.
+std::vector<base::FileLoss> losses_of(const nlohmann::json& report);
 
 }  // namespace curate

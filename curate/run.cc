@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <deque>
 #include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
@@ -49,10 +50,13 @@ class Run {
   fs::path work(const std::string& name) const { return output_ / ".work" / name; }
   fs::path work(const char* name, std::uint32_t stage) const { return work(fmt::format("{}-{}", name, stage)); }
   bool parquet() const { return options_.format == "parquet"; }  // .work/kept becomes kept in the end
+  std::optional<DocumentBlock> read();
+  void look_ahead();
   void start_or_resume(const std::string& run_yaml);
   void first_stage(const StagePlan& plan);
   void later_stage(const StagePlan& plan);
   std::vector<Duplicate> settle(const SpillReader& spill, const PrintsReader& prints);
+  void check_quarantined(bool at_end);
   void take(BlockResult result, double share);
   void open_outputs();
   StageSetup stage_setup(const StagePlan& plan) const;
@@ -67,6 +71,8 @@ class Run {
   std::optional<MemoryBudget> memory_;
   std::vector<std::string> files_, names_;
   std::vector<StagePlan> stages_;
+  std::optional<FieldReader> reader_;
+  std::deque<DocumentBlock> ahead_;  // read before the output folder was touched
   Checkpoint state_;
   Clock::time_point start_ = Clock::now(), saved_ = start_;
   double seconds_before_ = 0;
@@ -88,11 +94,15 @@ Run::Run(RunOptions& options, base::Context& context)
   const bool reads_parquet = std::any_of(
       files_.begin(), files_.end(), [](const std::string& file) { return base::record_format(file) == "parquet"; });
   if (reads_parquet || parquet()) base::require_parquet();
-  base::BlockReader(files_, options.reading.records());  // refuses what it cannot read, before anything is written
+  base::RecordOptions record_options = options.reading.records();
+  record_options.block_bytes = 2 << 20;
+  record_options.lazy = true;
+  reader_.emplace(files_, record_options, options.reading.fields());
   prepare_steps(options.steps, context);
   // The models are in memory now. Parquet is written at the end, beside what the stages leave in the heap.
   memory_.emplace(options.memory, threads_, parquet() ? kParquetWriterMemory * 3 / 2 : 0);
   stages_ = plan_stages(options.steps);
+  look_ahead();
   start_or_resume(context.run_yaml);
   interrupt_.emplace(context.quiet ? "" : "\nfinishing what is begun; a second signal leaves at once\n");
 }
@@ -131,7 +141,23 @@ void Run::start_or_resume(const std::string& run_yaml) {
   base::write_file(output_ / "run.yaml", base::without_options(run_yaml, {"resume", "overwrite"}));
   state_.options = deciding;
   state_.inputs = inputs;
-  state_.fields = options_.reading.fields();
+}
+
+std::optional<DocumentBlock> Run::read() {
+  if (ahead_.empty()) return reader_->next();
+  DocumentBlock documents = std::move(ahead_.front());
+  ahead_.pop_front();
+  return documents;
+}
+
+// Reads until the fields are known: a wrong name is refused before the output folder is touched.
+void Run::look_ahead() {
+  constexpr std::size_t kMost = 16;
+  while (!reader_->detected() && ahead_.size() < kMost) {
+    std::optional<DocumentBlock> documents = reader_->next();
+    if (!documents) break;
+    ahead_.push_back(std::move(*documents));
+  }
 }
 
 void Run::open_outputs() {
@@ -174,6 +200,18 @@ void Run::checkpoint() {
   saved_ = Clock::now();
 }
 
+void Run::check_quarantined(bool at_end) {
+  const Statistics& s = state_.statistics;
+  const base::Tolerance& most = options_.max_bad;
+  const bool unlimited = most.percent < 0 && most.records == 0;
+  if (unlimited || !most.is_exceeded(s.quarantined.records, s.read.records, at_end)) return;
+  checkpoint();
+  throw base::Error({"too many records could not be read", (output_ / "quarantine").string(),
+                     base::human_count(s.quarantined.records) + " of " + base::human_count(s.read.records),
+                     "at most --max-bad " + most.text(),
+                     "look at what is in there; a larger --max-bad and --resume go on"});
+}
+
 // The results of one block, in input order.
 void Run::take(BlockResult result, double share) {
   kept_->append(result.kept.bytes, result.kept.raw, result.kept.records);
@@ -185,15 +223,10 @@ void Run::take(BlockResult result, double share) {
     prints_->append({reinterpret_cast<const char*>(result.prints.data()), result.prints.size() * sizeof(Fingerprint)});
   }
   state_.statistics.add(result.statistics);
+  state_.files.add(result.files);
   ++state_.blocks;
   const Statistics& s = state_.statistics;
-  if (options_.max_bad > 0 && s.quarantined.records > options_.max_bad) {
-    checkpoint();
-    throw base::Error({"too many records could not be read", (output_ / "quarantine").string(),
-                       base::human_count(s.quarantined.records) + " of " + base::human_count(s.read.records),
-                       "at most --max-bad " + std::to_string(options_.max_bad),
-                       "look at what is in there; a larger --max-bad and --resume go on"});
-  }
+  check_quarantined(false);
   if (since(saved_) >= options_.checkpoint_seconds) checkpoint();
   progress_.update(share,
                    fmt::format("{}, {} records, {} dropped", base::human_bytes(static_cast<double>(s.input_bytes)),
@@ -215,52 +248,23 @@ StageSetup Run::stage_setup(const StagePlan& plan) const {
 }
 
 void Run::first_stage(const StagePlan& plan) {
-  base::RecordOptions record_options = options_.reading.records();
-  record_options.block_bytes = 2 << 20;
-  record_options.lazy = true;
-  FieldReader reader(files_, record_options, options_.reading.fields());
-
-  // The first block in which something can be read tells the names of the fields.
-  std::optional<InputItem> first;
-  bool ended = false;
-  auto next = [&]() -> std::optional<InputItem> {
-    InputItem item;
-    std::optional<base::Block> block;
-    const bool named = reader.detected();
-    if (!ended) block = reader.next(item.bad);
-    if (!named) state_.fields = reader.fields();
-    ended = !block;
-    if (block) item.block = std::move(*block);
-    if (ended && item.bad.empty()) return std::nullopt;
-    return item;
-  };
-  std::uint64_t skip = state_.blocks;  // done by the run that was interrupted
-  for (first = next(); first && !reader.detected(); first = next()) {
-    if (skip > 0) {
-      --skip;
-    } else {  // all of it goes to quarantine, whatever the fields are called
-      take(StageWorker(stage_setup(plan)).read(std::move(*first)), reader.progress());
-    }
-  }
-  if (const FieldNames& f = state_.fields; reader.detected() && !context_.quiet)
-    fmt::print(context_.err, "text: \"{}\", id: {}, source: {}\n", f.text,
-               f.id.empty() ? "FILE:LINE" : "\"" + f.id + "\"",
-               f.source.empty() ? "the file's name" : "\"" + f.source + "\"");
-  for (; skip > 0; --skip) first = next();
-
+  if (const std::vector<std::string> notes = reader_->notes(); !notes.empty() && !context_.quiet)
+    fmt::print(context_.err, "{}\n", notes[0]);
+  for (std::uint64_t done = state_.blocks; done > 0; --done) read();  // by the run that was interrupted
   const StageSetup setup = stage_setup(plan);
   std::vector<std::unique_ptr<StageWorker>> workers;
   for (int i = 0; i < threads_; ++i) workers.push_back(std::make_unique<StageWorker>(setup));
-  base::ordered_pipeline<InputItem, BlockResult>(
-      threads_,
-      [&]() -> std::optional<InputItem> {
-        if (!first || interrupt_->requested()) return std::nullopt;
-        InputItem item = std::move(*first);
-        first = next();
-        return item;
+  base::ordered_pipeline<DocumentBlock, BlockResult>(
+      threads_, [&] { return interrupt_->requested() ? std::nullopt : read(); },
+      [&](DocumentBlock documents, int worker) {
+        return workers[static_cast<std::size_t>(worker)]->read(std::move(documents));
       },
-      [&](InputItem item, int worker) { return workers[static_cast<std::size_t>(worker)]->read(std::move(item)); },
-      [&](BlockResult result) { take(std::move(result), reader.progress()); }, memory_->blocks_in_flight());
+      [&](BlockResult result) { take(std::move(result), reader_->progress()); }, memory_->blocks_in_flight());
+  if (interrupt_->requested()) return;
+  state_.fields.clear();
+  for (const auto& set : reader_->sets()) state_.fields.push_back(set->names);
+  state_.field_notes = reader_->notes();
+  check_quarantined(true);
 }
 
 // Which documents of the stage before are duplicates. Counted once, also when this is repeated after an interruption.
@@ -387,10 +391,17 @@ nlohmann::json Run::finish() {
   if (parquet()) {
     const auto writers = static_cast<int>(std::min<std::uint64_t>(memory_->left() / kParquetWriterMemory, 1000));
     summary = write_parquet(work("kept"), output_ / "kept",
-                            {files_, state_.fields.text, options_.reading.records().text_field, options_.level,
-                             std::clamp(writers, 1, threads_)});
+                            {files_, state_.fields.empty() ? "text" : state_.fields[0].text,
+                             options_.reading.records().text_field, options_.level, std::clamp(writers, 1, threads_)});
   }
-  RunFacts facts{files_, state_.fields, threads_, seconds_before_ + since(start_)};
+  const std::uint64_t limit = options_.reading.limit;
+  const bool all_read = limit == 0 || s.read.records < limit;
+  RunFacts facts{files_,
+                 state_.fields,
+                 state_.field_notes,
+                 state_.files.losses(files_, all_read),
+                 threads_,
+                 seconds_before_ + since(start_)};
   nlohmann::json report = make_report(options_, facts, s);
   if (parquet()) report["parquet"] = {{"fields", summary.fields}, {"json_text", summary.json_text}};
   // Something for kept/*.jsonl.zst to match.
@@ -412,7 +423,7 @@ int run_pipeline(RunOptions& options, base::Context& context) {
   if (options.resume && fs::exists(output / "report.json") && !fs::exists(output / ".work" / "checkpoint.json")) {
     fs::remove_all(output / ".work");  // killed while this was removed
     if (!context.quiet) fmt::print(context.err, "{} is complete already\n", options.output);
-    return 0;
+    return base::tell_losses(losses_of(nlohmann::json::parse(base::read_file(output / "report.json"))), context);
   }
   Run run(options, context);
   if (!run.all_stages()) {
@@ -425,24 +436,13 @@ int run_pipeline(RunOptions& options, base::Context& context) {
                        : "standard input cannot be read again: start over with --overwrite");
     return base::kInterrupted;
   }
-  nlohmann::json report = run.finish();
+  const nlohmann::json report = run.finish();
   if (!context.quiet) {
-    print_table(context.err, report);
-    if (const std::string note = sources_note(report); !note.empty()) fmt::print(context.err, "{}\n", note);
-    print_record_notes(context.err, report);
-    if (const auto bounded = report["bounded"].get<std::uint64_t>(); bounded > 0)
-      fmt::print(context.err, "deduplicate: {}\n", bounded_note(bounded));
-    if (report.contains("parquet")) {
-      const auto& json_text = report["parquet"]["json_text"];
-      fmt::print(context.err, "kept as Parquet with {} fields\n", report["parquet"]["fields"].get<std::size_t>());
-      if (!json_text.empty())
-        fmt::print(context.err, "{} with values of different types, now JSON text: {}\n", json_text.size(),
-                   base::shortened(base::join(json_text.get<std::vector<std::string>>(), ", "), 200));
-    }
+    print_summary(context.err, report);
     fmt::print(context.err, "report: {}\n", (output / "report.html").string());
   }
   if (context.json) context.out << report.dump(1, ' ', false, nlohmann::json::error_handler_t::replace) << "\n";
-  return 0;
+  return base::tell_losses(losses_of(report), context);
 }
 
 }  // namespace curate

@@ -53,7 +53,7 @@ void RunOptions::visit(base::OptionVisitor& v, bool output_required) {
   v("shard_size", shard_size, "a new file begins when its records have reached this size, uncompressed").at_least(1);
   v("memory", memory, kMemoryHelp);
   v("level", level, "zstd level of kept/; what is not kept is written with 1").between(1, 19);
-  v("max_bad", max_bad, "stop when more records than this are quarantined, 0 = never");
+  v("max_bad", max_bad, "stop when more records, or a larger share (1%), are quarantined; 0 = never");
   v("checkpoint_seconds", checkpoint_seconds, "at most this much work is repeated by --resume")
       .at_least(0)
       .unit("seconds");

@@ -44,7 +44,8 @@ struct RunOptions {
   std::uint64_t search_memory =
       0;  ///< bytes for finding duplicates, 0 = what `memory` leaves; not an option, for tests
   int level = 3;
-  std::uint64_t max_bad = 10000, dry_run = 0;
+  base::Tolerance max_bad{10000};
+  std::uint64_t dry_run = 0;
   double checkpoint_seconds = 10;
   bool keep_values = false, resume = false, overwrite = false;
 

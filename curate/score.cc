@@ -43,28 +43,18 @@ struct Worker {
 
 struct Scored {
   std::string bytes;
-  std::uint64_t records = 0, bad = 0;
+  std::uint64_t records = 0, refused = 0;
   std::string first_error;
+  base::InputTally files;
 };
 
-Scored score_block(base::Block block, const FieldNames& fields, const std::vector<std::string>& files,
-                   const ScoreOptions& options, Worker& worker) {
+Scored score_block(DocumentBlock documents, const std::vector<std::string>& files, const ScoreOptions& options,
+                   Worker& worker) {
   Scored result;
-  std::vector<base::BadBytes> bad;
-  base::decode_block(block, bad);
-  result.bad = bad.size();
-  if (!bad.empty())
-    result.first_error = fmt::format("{}:{}: {}", files[bad[0].place.file], bad[0].place.line, bad[0].error);
-  block.bytes.reserve(block.bytes.size() + 64);  // the parser may read behind the last line
-  const char* end = block.bytes.data() + block.bytes.capacity();
-  base::for_each_line(block, [&](std::string_view line, const base::Place& place) {
-    Record record;
-    std::string error =
-        worker.parser.parse(line, static_cast<std::size_t>(end - (line.data() + line.size())), fields, record);
-    if (!error.empty()) {
-      if (result.bad++ == 0) result.first_error = fmt::format("{}:{}: {}", files[place.file], place.line, error);
-      return;
-    }
+  auto refuse = [&](const base::Place& place, std::string_view, std::uint64_t, const std::string& error) {
+    if (result.refused++ == 0) result.first_error = fmt::format("{}:{}: {}", files[place.file], place.line, error);
+  };
+  auto use = [&](const Record& record, const base::Place&) {
     Document& document = worker.document;
     document.reset(record.text, record.id, record.source);
     std::string members, values;
@@ -80,9 +70,10 @@ Scored score_block(base::Block block, const FieldNames& fields, const std::vecto
     }
     append_scores(members, document.scores(), document.labels());
     if (options.values) members += (members.empty() ? "\"values\":{" : ",\"values\":{") + values + "}";
-    append_record(result.bytes, record.line, fields.text, nullptr, members);
+    append_record(result.bytes, record.line, documents.fields->names.text, nullptr, members);
     ++result.records;
-  });
+  };
+  for_each_document(documents, worker.parser, result.files, use, refuse);
   return result;
 }
 
@@ -95,67 +86,49 @@ int run_score(ScoreOptions& options, base::Context& context) {
   base::RecordOptions record_options = options.reading.records();
   record_options.lazy = true;
   FieldReader reader(files, record_options, options.reading.fields());
-  std::uint64_t unread = 0;  // pieces of files that are in no block
-  std::string first_unread;
-  auto next = [&] {
-    std::vector<base::BadBytes> bad;
-    std::optional<base::Block> block = reader.next(bad);
-    if (unread == 0 && !bad.empty())
-      first_unread = fmt::format("{}@{}: {}", files[bad[0].place.file], bad[0].place.offset, bad[0].error);
-    unread += bad.size();
-    return block;
-  };
   // Frames are compressed by the workers; other codecs by the writer.
   const bool frames = options.output.ends_with(".zst");
   std::unique_ptr<base::ByteWriter> writer = frames ? nullptr : base::open_writer(options.output);
   std::optional<base::FileWriter> file;
   if (frames) file.emplace(options.output);
-  std::uint64_t records = 0, unreadable = 0;
+  std::uint64_t records = 0, refused = 0;
   std::string first_error;
+  base::InputTally tally;
   base::Progress progress(context.err, context.quiet, "curate score");
   std::vector<Worker> workers(static_cast<std::size_t>(threads));
-  auto score = [&](base::Block block, int worker) {
-    Scored scored =
-        score_block(std::move(block), reader.fields(), files, options, workers[static_cast<std::size_t>(worker)]);
-    if (frames) scored.bytes = base::zstd_compress(scored.bytes);
-    return scored;
-  };
-  auto take = [&](Scored scored) {
-    if (frames) {
-      file->write(scored.bytes);
-    } else {
-      writer->write(scored.bytes);
-    }
-    records += scored.records;
-    unreadable += scored.bad;
-    if (first_error.empty()) first_error = scored.first_error;
-    progress.update(reader.progress(), base::human_count(records) + " records");
-  };
-  std::optional<base::Block> first = next();
-  for (; first && !reader.detected(); first = next()) take(score(std::move(*first), 0));
-  if (!context.quiet) fmt::print(context.err, "text: \"{}\"\n", reader.fields().text);
-  base::ordered_pipeline<base::Block, Scored>(
-      threads,
-      [&]() -> std::optional<base::Block> {
-        if (!first) return std::nullopt;
-        base::Block block = std::move(*first);
-        first = next();
-        return block;
+  base::ordered_pipeline<DocumentBlock, Scored>(
+      threads, [&] { return reader.next(); },
+      [&](DocumentBlock documents, int worker) {
+        Scored scored = score_block(std::move(documents), files, options, workers[static_cast<std::size_t>(worker)]);
+        if (frames) scored.bytes = base::zstd_compress(scored.bytes);
+        return scored;
       },
-      score, take);
+      [&](Scored scored) {
+        if (frames) {
+          file->write(scored.bytes);
+        } else {
+          writer->write(scored.bytes);
+        }
+        records += scored.records;
+        refused += scored.refused;
+        tally.add(scored.files);
+        if (first_error.empty()) first_error = scored.first_error;
+        progress.update(reader.progress(), base::human_count(records) + " records");
+      });
   if (frames) {
     file->commit();
   } else {
     writer->commit();
   }
   progress.finish();
-  if (first_error.empty()) first_error = first_unread;
-  unreadable += unread;
-  if (!context.quiet)
+  if (!context.quiet) {
+    for (const std::string& note : reader.notes()) fmt::print(context.err, "{}\n", note);
     fmt::print(context.err, "{} records scored, {} could not be read{}\n", base::human_count(records),
-               base::human_count(unreadable), unreadable > 0 ? ", the first: " + first_error : "");
-  if (context.json) context.out << nlohmann::json({{"records", records}, {"unreadable", unreadable}}).dump() << "\n";
-  return unreadable > 0 ? 1 : 0;
+               base::human_count(refused), refused > 0 ? ", the first: " + first_error : "");
+  }
+  if (context.json) context.out << nlohmann::json({{"records", records}, {"unreadable", refused}}).dump() << "\n";
+  const int status = base::tell_losses(tally.losses(files, options.reading.limit == 0), context);
+  return refused > 0 ? 1 : status;
 }
 
 int run_steps(StepsOptions&, base::Context& context) {

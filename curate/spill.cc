@@ -18,6 +18,7 @@ std::uint64_t append_entry(std::string& bytes, const SpillEntry& entry) {
   Lengths lengths = {entry.record.size(), entry.id.size(), entry.source.size(), entry.members.size(),
                      entry.edited ? entry.text.size() : kNotEdited};
   bytes.append(reinterpret_cast<const char*>(lengths.data()), sizeof lengths);
+  bytes.append(reinterpret_cast<const char*>(&entry.fields), sizeof entry.fields);
   for (std::string_view part : {entry.record, entry.id, entry.source, entry.members}) bytes += part;
   if (entry.edited) bytes += entry.text;
   return offset;
@@ -63,6 +64,7 @@ SpillEntry SpillReader::next(Buffer& buffer) const {
   Lengths lengths;
   std::memcpy(lengths.data(), take(sizeof lengths).data(), sizeof lengths);
   SpillEntry entry;
+  std::memcpy(&entry.fields, take(sizeof entry.fields).data(), sizeof entry.fields);
   entry.record = take(lengths[0]);
   entry.id = take(lengths[1]);
   entry.source = take(lengths[2]);
@@ -75,7 +77,7 @@ SpillEntry SpillReader::next(Buffer& buffer) const {
 SpillEntry SpillReader::entry(std::uint64_t place, Buffer& buffer) const {
   Lengths lengths;
   file_.read(place, lengths.data(), sizeof lengths);
-  std::uint64_t size = sizeof lengths;
+  std::uint64_t size = sizeof lengths + sizeof SpillEntry::fields;
   for (std::uint64_t length : lengths) size += length == kNotEdited ? 0 : length;
   read({place, size, 1, 0}, buffer);
   return next(buffer);

@@ -20,6 +20,7 @@ struct SpillEntry {
   std::string_view members;  ///< scores and labels, ready for the hornbook key
   std::string_view text;     ///< the text that a step made; only if `edited`
   bool edited = false;
+  std::uint64_t fields = 0;  ///< number of the FieldSet of its file
 };
 
 /// Appends one entry to a block's bytes; returns its offset in them.

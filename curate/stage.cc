@@ -59,34 +59,16 @@ std::uint64_t code_points(std::string_view text) {
   return count;
 }
 
-// The most parts (words, marks, lines) that a text may have: every one costs up to 90 bytes of memory while it is
-// judged.
-constexpr std::size_t kMostParts = std::size_t{1} << 26;
-
 // After a record of this size, a thread's buffers are made anew.
 constexpr std::size_t kHuge = 32 << 20;
 
-// Has the text more than kMostParts? Only asked where it could have.
-bool has_too_many_parts(std::string_view text) {
-  if (text.size() <= kMostParts) return false;
-  std::size_t parts = 0;
-  bool space = false;
-  for (char c : text) {
-    const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                        (static_cast<unsigned char>(c) >= 0x80 && c != '\xC2');
-    parts += !letter && !(space && c == ' ');
-    space = c == ' ';
-  }
-  return parts > kMostParts;
-}
-
 }  // namespace
 
-std::string_view spilled_text(const SpillReader::Buffer& buffer, const SpillEntry& entry, const FieldNames& fields,
-                              RecordParser& parser) {
+std::string_view spilled_text(const SpillReader::Buffer& buffer, const SpillEntry& entry,
+                              const std::vector<FieldNames>& fields, RecordParser& parser) {
   if (entry.edited) return entry.text;
   Record record;
-  std::string error = parser.parse(entry.record, buffer.readable_after(entry.record), fields, record);
+  std::string error = parser.parse(entry.record, buffer.readable_after(entry.record), fields.at(entry.fields), record);
   if (!error.empty()) throw base::Error("the intermediate file is damaged: " + error);
   return record.text;
 }
@@ -104,6 +86,7 @@ struct StageWorker::State {
   std::vector<Measure> measures, passed;  ///< passed: by all rules so far, one rule behind another
   std::vector<std::size_t> passed_ends;   ///< one a rule
   NearMisses near_misses;
+  FieldSet fields;  ///< of the record that is worked on
   SpillReader::Buffer buffer, other_buffer;
   bool huge = false;  ///< a record has grown the buffers beyond what is kept for the next block
 
@@ -140,12 +123,12 @@ void StageWorker::State::drop(std::string_view line, std::string_view id, std::s
       only_reasons += ':';
       base::append_json_string(only_reasons, value);
     };
-    member(setup.fields.id, "id", id);
-    member(setup.fields.source, "source", source);
+    member(fields.names.id, "id", id);
+    member(fields.names.source, "source", source);
     only_reasons += '}';
     line = only_reasons;
   }
-  append_record(result.dropped.bytes, line, setup.fields.text, nullptr, all);
+  append_record(result.dropped.bytes, line, fields.names.text, nullptr, all);
   ++result.dropped.records;
   statistics.dropped.add(text.size());
   StepCounts& counts = statistics.steps[label];
@@ -253,7 +236,7 @@ void StageWorker::State::judge(std::string_view line, std::string_view original,
   const bool edited = document.text() != original;
   const std::string_view new_text = edited ? document.text() : std::string_view{};
   if (setup.last) {
-    append_record(result.kept.bytes, line, setup.fields.text, edited ? &new_text : nullptr, members);
+    append_record(result.kept.bytes, line, fields.names.text, edited ? &new_text : nullptr, members);
     if (!language.empty()) ++statistics.languages[language].second;
     count_kept(document.id(), document.source(), document.text(), result);
     return;
@@ -265,7 +248,8 @@ void StageWorker::State::judge(std::string_view line, std::string_view original,
   for (const auto& [name, value] : document.scores())
     if (name == deduplicate.score) score = value;
   print.preference = preference_of(deduplicate, code_points(document.text()), score, date, document.source());
-  print.place = append_entry(spill_bytes, {line, document.id(), document.source(), members, new_text, edited});
+  print.place =
+      append_entry(spill_bytes, {line, document.id(), document.source(), members, new_text, edited, fields.number});
   result.prints.push_back(print);
   StepCounts& counts = statistics.steps[setup.plan.label];
   counts.seen.add(document.text().size());
@@ -282,42 +266,18 @@ void StageWorker::State::finish(BlockResult& result) {
   result.statistics.write_seconds += now() - start;
 }
 
-BlockResult StageWorker::read(InputItem item) {
+BlockResult StageWorker::read(DocumentBlock documents) {
   const BlockClock clock;
   State& s = *state_;
   BlockResult result;
   Statistics& statistics = result.statistics;
   s.spill_bytes.clear();
-  double start = now();
-  base::decode_block(item.block, item.bad);
-  auto quarantine = [&](const base::Place& place, std::string_view bytes, std::uint64_t size,
-                        const std::string& error) {
-    statistics.read.add(size);
-    statistics.quarantined.add(size);
-    ++statistics.errors[error.substr(0, error.find('"'))];
-    append_quarantine(result.quarantined.bytes, s.setup.files[place.file], place, bytes, size, error);
-    ++result.quarantined.records;
-    // A block of nothing but tiny bad records would become a hundred times as large.
-    if (result.quarantined.bytes.size() > kPackBytes) pack(result.quarantined, kQuickLevel);
-  };
-  for (const base::BadBytes& bad : item.bad) quarantine(bad.place, bad.bytes, bad.size, bad.error);
-  // The parser may read behind a line; behind the last one there must be room.
-  item.block.bytes.reserve(item.block.bytes.size() + 64);
-  const char* end = item.block.bytes.data() + item.block.bytes.capacity();
-  std::string id, source;
+  if (documents.fields) s.fields = *documents.fields;
+  const double start = now();
   double judged = 0;
-  base::for_each_line(item.block, [&](std::string_view line, const base::Place& place) {
-    s.huge |= line.size() > kHuge;
-    statistics.input_bytes += line.size() + 1;
-    Record record;
-    std::string error =
-        s.parser.parse(line, static_cast<std::size_t>(end - (line.data() + line.size())), s.setup.fields, record);
-    if (error.empty() && has_too_many_parts(record.text))
-      error = fmt::format("a text of more than {} words, marks and lines", base::human_count(kMostParts));
-    if (!error.empty()) {
-      quarantine(place, line, line.size(), error);
-      return;
-    }
+  std::string id, source;
+  auto use = [&](Record& record, const base::Place& place) {
+    s.huge |= record.line.size() > kHuge;
     statistics.repeated_keys += record.repeated_keys;
     statistics.non_finite += record.non_finite;
     const std::string& name = s.setup.names[place.file];
@@ -332,7 +292,19 @@ BlockResult StageWorker::read(InputItem item) {
     s.fails.clear();
     s.judge(record.line, record.text, record.date, false, result);
     judged += now() - judging;
-  });
+  };
+  auto refuse = [&](const base::Place& place, std::string_view bytes, std::uint64_t size, const std::string& error) {
+    s.huge |= bytes.size() > kHuge;
+    statistics.read.add(size);
+    statistics.quarantined.add(size);
+    ++statistics.errors[error.substr(0, error.find('"'))];
+    append_quarantine(result.quarantined.bytes, s.setup.files[place.file], place, bytes, size, error);
+    ++result.quarantined.records;
+    // A block of nothing but tiny bad records would become a hundred times as large.
+    if (result.quarantined.bytes.size() > kPackBytes) pack(result.quarantined, kQuickLevel);
+  };
+  for_each_document(documents, s.parser, result.files, use, refuse);
+  statistics.input_bytes += documents.block.bytes.size();
   statistics.parse_seconds += now() - start - judged;
   s.finish(result);
   clock.settle(statistics);
@@ -356,7 +328,7 @@ void StageWorker::State::restore(const SpillEntry& entry) {
 }
 
 void StageWorker::State::keep_spilled(const SpillEntry& entry, std::string_view text, BlockResult& result) {
-  append_record(result.kept.bytes, entry.record, setup.fields.text, entry.edited ? &entry.text : nullptr,
+  append_record(result.kept.bytes, entry.record, fields.names.text, entry.edited ? &entry.text : nullptr,
                 entry.members);
   std::string language;
   const std::string object = "{" + std::string(entry.members) + "}";
@@ -378,9 +350,11 @@ BlockResult StageWorker::reread(const SpillReader::Block& block) {
   for (std::uint64_t i = 0; i < block.entries; ++i) {
     SpillEntry entry = s.setup.spill->next(buffer);
     s.huge |= entry.record.size() > kHuge;
+    if (entry.fields != s.fields.number || s.fields.names.text.empty())
+      s.fields = {s.setup.fields.at(entry.fields), static_cast<std::uint32_t>(entry.fields)};
     const Duplicate& duplicate = s.setup.duplicates[block.first_document + i];
     Record record;
-    std::string error = s.parser.parse(entry.record, buffer.readable_after(entry.record), s.setup.fields, record);
+    std::string error = s.parser.parse(entry.record, buffer.readable_after(entry.record), s.fields.names, record);
     if (!error.empty()) throw base::Error("the intermediate file is damaged: " + error);
     if (duplicate.dropped()) {
       Fingerprint of;

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "base/input_tally.h"
 #include "base/records.h"
 #include "curate/deduplicate.h"
 #include "curate/record.h"
@@ -29,18 +30,13 @@ struct BlockResult {
   std::string spilled;              ///< a spill block, or nothing
   std::vector<Fingerprint> prints;  ///< one a spilled document; `place` counts from the first entry of `spilled`
   Statistics statistics;
-};
-
-/// One piece of input: a block, and the bytes before it that could not be read.
-struct InputItem {
-  base::Block block;
-  std::vector<base::BadBytes> bad;
+  base::InputTally files;  ///< what each gave
 };
 
 /// What does not change during a stage.
 struct StageSetup {
   StagePlan plan;
-  FieldNames fields;
+  std::vector<FieldNames> fields;         ///< by number of the set; for all stages but the first
   std::vector<std::string> files, names;  ///< names: as base::input_names
   int level = 3;
   bool nan_is_null = false;   ///< what is not finite in a record is delivered as null
@@ -59,7 +55,7 @@ class StageWorker {
  public:
   explicit StageWorker(const StageSetup& setup);
   ~StageWorker();
-  BlockResult read(InputItem item);                     ///< first stage
+  BlockResult read(DocumentBlock documents);            ///< first stage
   BlockResult reread(const SpillReader::Block& block);  ///< later stages
 
  private:
@@ -68,7 +64,7 @@ class StageWorker {
 };
 
 /// The text of a spilled document: the edited one, else parsed out of its record. Lives until the parser's next call.
-std::string_view spilled_text(const SpillReader::Buffer& buffer, const SpillEntry& entry, const FieldNames& fields,
-                              RecordParser& parser);
+std::string_view spilled_text(const SpillReader::Buffer& buffer, const SpillEntry& entry,
+                              const std::vector<FieldNames>& fields, RecordParser& parser);
 
 }  // namespace curate

@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "base/error.h"
+#include "base/input_tally.h"
 #include "base/json_text.h"
 #include "base/pipeline.h"
 #include "base/random.h"
@@ -75,6 +76,7 @@ void check_message(const Message& message, RecordNotes& notes) {
 struct BlockResult {
   std::vector<Example> examples;
   DataReport report;
+  base::InputTally files;
 };
 
 void count(std::map<std::string, std::uint64_t>& counts, const std::string& name, std::uint64_t number = 1) {
@@ -257,6 +259,7 @@ Dataset read_dataset(const std::vector<std::string>& files, const ExampleMaker& 
     BlockResult result;
     for (const base::BadBytes& bad : item.bad) {
       ++result.report.read;
+      result.files.refuse(bad);
       count_bad(result.report, where(bad.place), bad.error, bad.error);
     }
     if (!item.block) return result;
@@ -265,27 +268,37 @@ Dataset read_dataset(const std::vector<std::string>& files, const ExampleMaker& 
       try {
         RecordNotes notes;
         Example example = maker.make(line, &notes);
+        ++result.files.of(place.file).used;
         take(std::move(example), notes, options, result);
       } catch (const base::UsageError&) {
         throw;
       } catch (const base::Error& error) {
         const auto& [what, member, value, expected, advice] = error.facts();
+        result.files.refuse(place, error.what(), base::is_cut_off(*item.block, line));
         count_bad(result.report, where(place), member.empty() ? what : member + ": " + what, error.what());
       }
     });
     return result;
   };
   Dataset dataset;
+  base::InputTally tally;
   auto sink = [&](BlockResult result) {
     add(dataset.report, result.report);
+    tally.add(result.files);
     std::move(result.examples.begin(), result.examples.end(), std::back_inserter(dataset.examples));
   };
   base::ordered_pipeline<Item, BlockResult>(base::thread_count(options.threads), source, work, sink);
 
   const DataReport& report = dataset.report;
-  if (report.bad > options.max_bad) {
+  if (options.max_bad.is_exceeded(report.bad, report.read, true)) {
     throw base::Error({fmt::format("{} of {} records are bad: {}", report.bad, report.read, counted(report.bad_kinds)),
-                       report.first_bad, "", fmt::format("at most {} (--max-bad)", options.max_bad), ""});
+                       report.first_bad, "", fmt::format("at most {} (--max-bad)", options.max_bad.text()), ""});
+  }
+  const std::vector<base::FileLoss> losses = tally.losses(files, options.limit == 0);
+  if (!losses.empty()) {
+    std::string others = losses.size() > 1 ? fmt::format(" (and {} more files)", losses.size() - 1) : "";
+    throw base::Error(
+        {"a file of the data is lost" + others, losses[0].file, "", losses[0].cause, "mend the file, or leave it out"});
   }
   if (dataset.examples.empty()) {
     throw base::Error({"nothing to train on: no token of any record is trained", base::join(files, ", "),

@@ -26,10 +26,10 @@ struct Example {
 struct DataOptions {
   std::int64_t max_length = 1024;  ///< tokens of one example
   std::string too_long =
-      "truncate";               ///< "truncate" (keep the beginning), "drop" or "split" (the rest is an example too)
-  std::uint64_t limit = 0;      ///< read at most so many records, 0 = all
-  std::uint64_t max_bad = 100;  ///< more bad records than this is an error
-  int threads = 0;              ///< 0 = all
+      "truncate";                ///< "truncate" (keep the beginning), "drop" or "split" (the rest is an example too)
+  std::uint64_t limit = 0;       ///< read at most so many records, 0 = all
+  base::Tolerance max_bad{100};  ///< more bad records than this is an error
+  int threads = 0;               ///< 0 = all
 };
 
 /// How records are read.
@@ -94,8 +94,8 @@ class ExampleMaker {
   std::vector<std::int32_t> end_ids_;
 };
 
-/// Reads `files` (as from base::expand_inputs). Throws base::Error when more than max_bad records are bad, and when
-/// nothing is left to train on.
+/// Reads `files` (as from base::expand_inputs). Throws base::Error when more than max_bad records are bad, when a
+/// file gives nothing or is cut off, and when nothing is left to train on.
 Dataset read_dataset(const std::vector<std::string>& files, const ExampleMaker& maker, const DataOptions& options);
 
 /// Moves `share` (0..1) of the examples, at least one, chosen by `seed`, out of `examples`: the validation data.

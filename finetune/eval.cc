@@ -43,7 +43,8 @@ struct EvalOptions {
   std::vector<std::string> data;
   std::int64_t max_length = 1024;
   std::string too_long = "truncate";
-  std::uint64_t limit = 0, max_bad = 100;
+  std::uint64_t limit = 0;
+  base::Tolerance max_bad{100};
   MakerOptions reading;
   void visit(base::OptionVisitor& v) {
     model.visit(v);
@@ -51,7 +52,7 @@ struct EvalOptions {
     v("max_length", max_length, "tokens of a row and of the longest example").at_least(2).unit("tokens");
     v.choice("too_long", too_long, {"truncate", "drop", "split"}, "what happens to a longer example");
     v("limit", limit, "read at most so many records, 0 = all");
-    v("max_bad", max_bad, "more bad records than this is an error");
+    v("max_bad", max_bad, "more bad records, or a larger share of them (1%), is an error");
     reading.visit(v);
   }
 };

@@ -40,7 +40,8 @@ struct TrainOptions {
   std::uint64_t seed = 42;
   int threads = 0;
   std::int64_t eval_every = 100, save_every = 100, keep_checkpoints = 2, log_every = 1;
-  std::uint64_t limit = 0, validation_limit = 0, max_bad = 100;
+  std::uint64_t limit = 0, validation_limit = 0;
+  base::Tolerance max_bad{100};
   MakerOptions reading;
   bool resume = false, overwrite = false;
   void visit(base::OptionVisitor& v);

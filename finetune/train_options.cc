@@ -50,7 +50,7 @@ void TrainOptions::visit(base::OptionVisitor& v) {
   v("log_every", log_every, "steps between lines on the terminal (metrics.jsonl has every step)").at_least(1);
   v("limit", limit, "read at most this many training records; 0: all");
   v("validation_limit", validation_limit, "read at most this many records of --validation-data; 0: all");
-  v("max_bad", max_bad, "more bad records than this is an error");
+  v("max_bad", max_bad, "more bad records, or a larger share of them (1%), is an error");
   reading.visit(v);
   v("resume", resume, "go on from the newest checkpoint of --output; more --steps or --epochs make the run longer");
   v("overwrite", overwrite, "empty --output first");

@@ -50,13 +50,14 @@ TEST(Commands, CountWhatCannotBeRead) {
   ScoreOptions score;
   score.steps.clear();
   const std::string message = said(score, run_score, 1, {file, none, "--output", folder / "scored.jsonl.zst"});
-  EXPECT_THAT(message, HasSubstr("30,000 records scored, 10,003 could not be read, the first: " + file + "@"));
+  EXPECT_THAT(message, HasSubstr("30,000 records scored, 10,003 could not be read, the first: " + file + ":2: "));
 }
 
 // The fields go by the first record that can be read, however many blocks (one a file at least) hold none.
 TEST(Commands, FindTheFieldsBehindWhatCannotBeRead) {
   TemporaryFolder folder;
-  const std::string bad = folder.write("bad.jsonl", "no JSON\n[1]\n"), worse = folder.write("worse.csv", "text\na,b\n");
+  const std::string bad = folder.write("bad.jsonl", "no JSON\n[1]\n"), worse = folder.write("worse.csv", "text\na,b\n"),
+                    last = folder.write("last.jsonl", "no JSON\n[2]\n");
   std::string good;
   for (int i = 0; i < 20; ++i)
     good +=
@@ -66,26 +67,26 @@ TEST(Commands, FindTheFieldsBehindWhatCannotBeRead) {
   run("steps: []\n", {lines, "--output", folder / "good", "--format", "parquet"});
   for (const std::string& input : {lines, folder / "good/kept/00000.parquet"}) {  // .parquet is decoded later
     const std::string out = folder / ("out" + input.substr(input.rfind('.')));
-    Ran ran = run("steps: []\n", {bad, worse, bad, input, "--output", out});
+    Ran ran = run_with_losses("steps: []\n", {bad, worse, last, input, "--output", out});
     EXPECT_EQ(ran.report["kept"]["records"], 20) << input;
     EXPECT_EQ(ran.report["quarantined"]["records"], 5);
     EXPECT_EQ(ran.report["fields"]["text"], "content");
     EXPECT_THAT(ran.message, HasSubstr("text: \"content\", id: \"uid\""));
     // Interrupted before the first record that can be read.
-    EXPECT_THROW(run("steps: []\n", {bad, worse, bad, input, "--output", out + "2", "--max-bad", "1"}), base::Error);
-    run("steps: []\n", {bad, worse, bad, input, "--output", out + "2", "--resume"});
+    EXPECT_THROW(run("steps: []\n", {bad, worse, last, input, "--output", out + "2", "--max-bad", "1"}), base::Error);
+    run_with_losses("steps: []\n", {bad, worse, last, input, "--output", out + "2", "--resume"});
     EXPECT_TRUE(outputs(out) == outputs(out + "2"));
     EXPECT_EQ(run("steps: []\n", {bad, input, "--output", out, "--dry-run", "100"}).report["kept"]["records"], 20);
     ScoreOptions score;
     score.steps.clear();
-    EXPECT_THAT(said(score, run_score, 1, {bad, worse, bad, input, "--output", out + ".jsonl"}),
+    EXPECT_THAT(said(score, run_score, 1, {bad, worse, last, input, "--output", out + ".jsonl"}),
                 HasSubstr("20 records scored, 5 could not be read, the first: " + bad + ":1: "));
     DuplicatesOptions duplicates;
-    EXPECT_THAT(said(duplicates, run_duplicates, 1, {bad, worse, bad, input}),
+    EXPECT_THAT(said(duplicates, run_duplicates, 1, {bad, worse, last, input}),
                 HasSubstr("10 of 20 documents are duplicates"));
     ExplainOptions explain;
     base::OptionSet(explain).read_yaml("steps: [sample]\n", "config.yaml");
-    EXPECT_EQ(said(explain, run_explain, 0, {bad, worse, bad, input, "--id", "u7"}), "");
+    EXPECT_EQ(said(explain, run_explain, 0, {bad, worse, last, input, "--id", "u7"}), "");
   }
 }
 

@@ -53,7 +53,7 @@ TEST(ReportHtml, IsSelfContainedAndEscapes) {
   statistics.clusters[3] = 1;
   Statistics::add_sample(statistics.samples, "gopher_quality: gopher_short_doc", evil, evil, evil, evil);
   Statistics::add_sample(statistics.samples, "kept", "id", "source", "A text to read.", "");
-  nlohmann::json report = make_report(options, {{evil}, {"text", "id", "", ""}, 2, 1.5}, statistics);
+  nlohmann::json report = make_report(options, {{evil}, {{"text", "id", "", ""}}, {}, {}, 2, 1.5}, statistics);
   EXPECT_EQ(statistics_from_json(to_json(statistics)).samples.size(), 2u);
   const std::string html = report_html(report);
   EXPECT_EQ(html.find("<script"), std::string::npos);

@@ -44,7 +44,7 @@ class InputFolder : public ::testing::Test {
 
 TEST_F(InputFolder, IdsAndSourcesAreUnique) {
   const Ran ran = run("steps: []\n", {folder_ / "in", "--output", folder_ / "out"});
-  const Names expected = {"a/x.jsonl:1", "b/x.jsonl:1", "b/x.txt:1", "year=2024/lang=en/z.jsonl:1",
+  const Names expected = {"a/x.jsonl:1", "b/x.jsonl:1", "b/x.txt", "year=2024/lang=en/z.jsonl:1",
                           "year=2024/lang=en/z.jsonl:2"};
   EXPECT_EQ(ids(ran.report), expected);
   EXPECT_EQ(sources(ran.report), (Names{"a/x", "b/x", "year=2024/lang=en/z"}));

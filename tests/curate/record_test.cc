@@ -186,24 +186,32 @@ TEST(RecordParser, NestedFields) {
 TEST(DetectFields, UsualNames) {
   base::Block block;
   block.bytes = "{\"url\":\"u\",\"content\":\"c\",\"n\":1}\n";
-  FieldNames names;
-  EXPECT_TRUE(detect_fields(block, {}, names));
-  EXPECT_EQ(names.text, "content");
-  EXPECT_EQ(names.id, "url");
-  EXPECT_EQ(names.source, "");
-  EXPECT_TRUE(detect_fields(block, {"n", "", "", ""}, names));
-  EXPECT_EQ(names.text, "n");
+  DetectedFields found = detect_fields(block, {});
+  EXPECT_TRUE(found.known);
+  EXPECT_EQ(found.names, (FieldNames{"content", "url", "", ""}));
+  EXPECT_EQ(found.lacks, "");
   block.bytes = "{\"a\":1,\"b\":\"x\"}\n";
-  try {
-    detect_fields(block, {}, names);
-    FAIL();
-  } catch (const base::UsageError& error) {
-    EXPECT_NE(std::string(error.what()).find("a, b"), std::string::npos) << error.what();
-  }
+  EXPECT_NE(detect_fields(block, {}).lacks.find("a, b"), std::string::npos);
   block.bytes = "no JSON\n[\"content\"]\n{\"content\":\n";
-  EXPECT_FALSE(detect_fields(block, {"", "n", "", ""}, names));
-  EXPECT_EQ(names.text, "text");
-  EXPECT_EQ(names.id, "n");
+  found = detect_fields(block, {"", "n", "", ""});
+  EXPECT_FALSE(found.known);
+  EXPECT_EQ(found.names, (FieldNames{"text", "n", "", ""}));
+  EXPECT_EQ(found.lacks, "");
+}
+
+TEST(DetectFields, NamedText) {
+  base::Block block;
+  block.bytes = "{\"content\":\"c\",\"n\":1,\"in\":{\"side\":\"x\"}}\n";
+  EXPECT_EQ(detect_fields(block, {"content", "", "", ""}).lacks, "");
+  EXPECT_EQ(detect_fields(block, {"in.side", "", "", ""}).lacks, "");
+  for (const char* wrong : {"n", "contents", "in", "in.n"})
+    EXPECT_NE(detect_fields(block, {wrong, "", "", ""}).lacks.find("content, n, in"), std::string::npos) << wrong;
+  // It may be rare: all of the block is looked at.
+  block.bytes.clear();
+  for (int i = 0; i < 500; ++i) block.bytes += "{\"id\":1}\n";
+  EXPECT_NE(detect_fields(block, {"rare", "", "", ""}).lacks, "");
+  block.bytes += "{\"rare\":\"x\"}\n";
+  EXPECT_EQ(detect_fields(block, {"rare", "", "", ""}).lacks, "");
 }
 
 }  // namespace

@@ -70,8 +70,9 @@ struct Ran {
   json report;
   std::string message;
 };
-// `search_memory`: see RunOptions.
-inline Ran run(const std::string& config, std::vector<std::string> flags, std::uint64_t search_memory = 0) {
+// `search_memory`: see RunOptions. `status`: the exit status that is expected.
+inline Ran run(const std::string& config, std::vector<std::string> flags, std::uint64_t search_memory = 0,
+               int status = 0) {
   RunOptions options;
   options.search_memory = search_memory;
   base::OptionSet set(options);
@@ -80,8 +81,13 @@ inline Ran run(const std::string& config, std::vector<std::string> flags, std::u
   set.check_required();
   std::ostringstream out, err;
   base::Context context{out, err, false, true, set.to_yaml(), "curate"};
-  EXPECT_EQ(run_pipeline(options, context), 0);
+  EXPECT_EQ(run_pipeline(options, context), status) << err.str();
   return {json::parse(out.str(), nullptr, false), err.str()};
+}
+
+// A run in which files are lost.
+inline Ran run_with_losses(const std::string& config, const std::vector<std::string>& flags) {
+  return run(config, flags, 0, 1);
 }
 
 // The report and the message of `curate report FOLDER --sweep WHAT`.

@@ -194,9 +194,11 @@ TEST(TrainScorer, CountsWhatCannotBeRead) {
   TemporaryFolder folder;
   write_corpus(folder / "corpus.jsonl");
   std::ofstream(folder / "corpus.jsonl", std::ios::app) << "{\"text\": \"cut\n[1]\n\n{\"other\": 1}\n";
-  std::uint64_t unreadable = 0;
-  EXPECT_EQ(curate::read_labelled(options_for(folder / "corpus.jsonl", folder / "model.ftz"), unreadable).size(), 540u);
-  EXPECT_EQ(unreadable, 3u) << "with the corpus' own; a record of other fields can be read";
+  const curate::LabelledRecords records =
+      curate::read_labelled(options_for(folder / "corpus.jsonl", folder / "model.ftz"));
+  EXPECT_EQ(records.texts.size(), 540u);
+  EXPECT_EQ(records.losses.size(), 0u);
+  EXPECT_EQ(records.unreadable, 3u) << "with the corpus' own; a record of other fields can be read";
 }
 
 TEST(TrainScorer, RefusesWhatTeachesNothing) {
@@ -247,8 +249,7 @@ TEST(TrainScorer, LabelsCountInEveryForm) {
   for (const auto& [good, bad] : labels) {
     std::ofstream(folder / "corpus.jsonl") << "{\"text\": \"a good one\", \"quality\": " << good << "}\n"
                                            << "{\"text\": \"a bad one\", \"quality\": " << bad << "}\n";
-    std::uint64_t unreadable = 0;
-    const auto texts = curate::read_labelled(options, unreadable);
+    const auto texts = curate::read_labelled(options).texts;
     ASSERT_EQ(texts.size(), 2u) << good;
     EXPECT_TRUE(texts[0].good);
     EXPECT_FALSE(texts[1].good);
@@ -261,8 +262,7 @@ TEST(TrainScorer, LabelsCountInEveryForm) {
                                             "\n"
                                          << R"({"meta": {"good": "False", "body": "a bad one"}})"
                                             "\n";
-  std::uint64_t unreadable = 0;
-  EXPECT_EQ(curate::read_labelled(options, unreadable).size(), 2u);
+  EXPECT_EQ(curate::read_labelled(options).texts.size(), 2u);
   options.good = {"excellent"};
   options.bad = {"poor"};
   EXPECT_THAT(error_of([&] { run(options, true); }), HasSubstr("'true' 1 times"));
@@ -279,9 +279,9 @@ TEST(TrainScorer, ReadsRecordsAsARunDoes) {
   options.where.clear();
   options.good = {"1"};
   options.bad = {"0"};
-  std::uint64_t unreadable = 0;
-  const auto texts = curate::read_labelled(options, unreadable);
-  EXPECT_EQ(unreadable, 0u);
+  const curate::LabelledRecords records = curate::read_labelled(options);
+  const auto& texts = records.texts;
+  EXPECT_EQ(records.unreadable, 0u);
   ASSERT_EQ(texts.size(), 2u);
   EXPECT_TRUE(texts[0].good);
   EXPECT_EQ(texts[0].line, "a good one");

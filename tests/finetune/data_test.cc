@@ -133,7 +133,7 @@ TEST(Data, EveryRecordIsAccountedFor) {
   EXPECT_EQ(split.examples[2].targets(), 6);
   EXPECT_EQ(split.examples[3].targets(), 4);
 
-  options.max_bad = 1;
+  options.max_bad = {1};
   EXPECT_THROW(read("truncate"), base::Error);
 }
 

@@ -203,7 +203,7 @@ TEST(Records, TheReportNamesWhatWasRefusedAndLeftOut) {
   EXPECT_THAT(text, HasSubstr("tools: the chat template cannot render tools (1)"));
   EXPECT_THAT(text, HasSubstr("date (1), name (1)"));
   EXPECT_THAT(text, Not(HasSubstr("no end token")));
-  options.max_bad = 2;
+  options.max_bad = {2};
   EXPECT_THAT(error_of([&] { finetune::read_dataset({file}, ExampleMaker(tokenizer), options); }),
               HasSubstr("label: this training has an objective for answers only (2)"));
 }
