@@ -19,7 +19,7 @@ void require_parquet();
 /// blocks: several row groups at once, within one the batches one after another, with at most 512 MB of memory for one
 /// row group, or twice max_record_bytes.
 ///
-///   bool, integers up to 64 bits, float, double  as in JSON; a number that is not finite is null
+///   bool, integers up to 64 bits, float, double  as in JSON; what is not finite is NaN, Infinity or -Infinity
 ///   string, dictionary                           a string
 ///   binary                                       base64, unless it is the text field: then text
 ///   timestamp, date, time                        ISO 8601, "2024-05-01T12:30:00.250Z"; no Z without a time zone

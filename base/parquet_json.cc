@@ -71,8 +71,26 @@ const arrow::DataType* unfit(const arrow::DataType& type) {
   }
 }
 
-bool holds_bytes(const arrow::DataType& type) {
-  return type.id() == arrow::Type::BINARY || type.id() == arrow::Type::LARGE_BINARY;
+// Adds to `path` where find_field finds `field` in objects of these members, then -1; leaves it empty when it is not
+// there.
+void find_path(const arrow::FieldVector& members, std::string_view field, std::vector<int>& path) {
+  const auto number_of = [&](std::string_view name) {
+    for (std::size_t i = 0; i < members.size(); ++i)
+      if (members[i]->name() == name) return static_cast<int>(i);
+    return -1;
+  };
+  if (const int number = number_of(field); number >= 0) {
+    path = {number, -1};
+    return;
+  }
+  for (std::size_t dot = field.rfind('.'); dot != field.npos && dot > 0; dot = field.rfind('.', dot - 1)) {
+    const int number = number_of(field.substr(0, dot));
+    if (number < 0) continue;
+    find_path(members[static_cast<std::size_t>(number)]->type()->fields(), field.substr(dot + 1), path);
+    if (path.empty()) continue;
+    path.insert(path.begin(), number);
+    return;
+  }
 }
 
 template <class Number>
@@ -80,6 +98,9 @@ void append_integer(std::string& out, Number value) {
   char digits[24];
   out.append(digits, std::to_chars(digits, digits + sizeof digits, value).ptr);
 }
+
+// What is left of a path in member `number`, null beside it.
+const int* below(const int* path, int number) { return path != nullptr && *path == number ? path + 1 : nullptr; }
 
 std::int64_t floor_divide(std::int64_t a, std::int64_t b) { return a / b - (a % b < 0 ? 1 : 0); }
 
@@ -99,7 +120,7 @@ std::string unfit_for_json(const arrow::Schema& schema) {
 
 void append_double(std::string& out, double value) {
   if (!std::isfinite(value)) {
-    out += "null";
+    out += std::isnan(value) ? "NaN" : value > 0 ? "Infinity" : "-Infinity";
     return;
   }
   const std::size_t begin = out.size();
@@ -163,8 +184,8 @@ RowWriter::RowWriter(const arrow::Schema& schema, const std::string& text_field,
     std::string key = i == 0 ? "" : ",";
     append_json_string(key, schema.field(i)->name());
     keys_.push_back(key + ":");
-    if (schema.field(i)->name() == text_field && holds_bytes(*schema.field(i)->type())) text_column_ = i;
   }
+  find_path(schema.fields(), text_field, text_path_);
 }
 
 void RowWriter::append(const arrow::RecordBatch& batch, std::int64_t row, std::string& out) {
@@ -172,25 +193,19 @@ void RowWriter::append(const arrow::RecordBatch& batch, std::int64_t row, std::s
   out += '{';
   for (int i = 0; i < batch.num_columns() && out.size() <= most_; ++i) {
     out += keys_[static_cast<std::size_t>(i)];
-    const arrow::Array& column = *batch.column(i);
-    if (i == text_column_ && !column.IsNull(row)) {
-      append_json_string(out, column.type_id() == arrow::Type::BINARY
-                                  ? static_cast<const arrow::BinaryArray&>(column).GetView(row)
-                                  : static_cast<const arrow::LargeBinaryArray&>(column).GetView(row));
-    } else {
-      append_value(column, row, out);
-    }
+    append_value(*batch.column(i), row, out, below(text_path_.empty() ? nullptr : text_path_.data(), i));
   }
   out += '}';
 }
 
-void RowWriter::append_value(const arrow::Array& array, std::int64_t i, std::string& out) {
+void RowWriter::append_value(const arrow::Array& array, std::int64_t i, std::string& out, const int* text_path) {
   if (array.IsNull(i)) {
     out += "null";
     return;
   }
   auto text = [&](std::string_view value) { append_json_string(out, value.substr(0, limit_ + 1)); };
   auto bytes = [&](std::string_view value) {
+    if (text_path != nullptr && *text_path == -1) return text(value);
     out += '"';
     out += arrow::util::base64_encode(value.substr(0, limit_ + 1));
     out += '"';
@@ -199,7 +214,7 @@ void RowWriter::append_value(const arrow::Array& array, std::int64_t i, std::str
     out += '[';
     for (std::int64_t k = 0; k < length && out.size() <= most_; ++k) {
       if (k > 0) out += ',';
-      append_value(values, begin + k, out);
+      append_value(values, begin + k, out, nullptr);
     }
     out += ']';
   };
@@ -286,12 +301,12 @@ void RowWriter::append_value(const arrow::Array& array, std::int64_t i, std::str
       if (index < 0 || index >= dictionary.dictionary()->length()) {
         out += "null";
       } else {
-        append_value(*dictionary.dictionary(), index, out);
+        append_value(*dictionary.dictionary(), index, out, text_path);
       }
       return;
     }
     case Type::EXTENSION:
-      return append_value(*static_cast<const arrow::ExtensionArray&>(array).storage(), i, out);
+      return append_value(*static_cast<const arrow::ExtensionArray&>(array).storage(), i, out, text_path);
     case Type::LIST:
     case Type::MAP: {
       const auto& lists = static_cast<const arrow::ListArray&>(array);
@@ -312,7 +327,7 @@ void RowWriter::append_value(const arrow::Array& array, std::int64_t i, std::str
         if (k > 0) out += ',';
         append_json_string(out, array.type()->field(k)->name());
         out += ':';
-        append_value(*structs.field(k), i, out);
+        append_value(*structs.field(k), i, out, below(text_path, k));
       }
       out += '}';
       return;

@@ -15,20 +15,22 @@ std::string unfit_for_json(const arrow::Schema& schema);
 /// Writes rows of one schema.
 class RowWriter {
  public:
-  /// A binary column `text_field` is text. A row that grows beyond `limit` bytes is given up early.
+  /// What is binary at `text_field` (a column, or "column.member" as find_field has it) is text. A row that grows
+  /// beyond `limit` bytes is given up early.
   RowWriter(const arrow::Schema& schema, const std::string& text_field, std::size_t limit);
   /// Appends a JSON object, no newline. Strings that are not valid UTF-8 stay so.
   void append(const arrow::RecordBatch& batch, std::int64_t row, std::string& out);
 
  private:
-  void append_value(const arrow::Array& array, std::int64_t i, std::string& out);
+  // `text_path`: what is left of text_path_ from here on, null beside it.
+  void append_value(const arrow::Array& array, std::int64_t i, std::string& out, const int* text_path);
   std::vector<std::string> keys_;  // "\"name\":" of each column, with the comma before it
-  int text_column_ = -1;           // if it is binary
+  std::vector<int> text_path_;     // the text field's column, and members inside; then -1
   std::size_t limit_;
   std::size_t most_ = 0;  // size of `out` from which on the row is too long
 };
 
-/// Appends a double so that it reads as one and has the same value; null when not finite.
+/// Appends a double so that it reads as one and has the same value: NaN, Infinity and -Infinity too, as Python does.
 void append_double(std::string& out, double value);
 /// Appends "2024-05-01" for a number of days since 1970.
 void append_date(std::string& out, std::int64_t days);

@@ -85,8 +85,7 @@ def as_json(scalar):
     if pa.types.is_binary(t) or pa.types.is_fixed_size_binary(t):
         return base64.b64encode(scalar.as_py()).decode()
     if pa.types.is_floating(t):
-        value = float(scalar.as_py())
-        return value if math.isfinite(value) else None
+        return float(scalar.as_py())
     if pa.types.is_map(t):
         return [{"key": as_json(item["key"]), "value": as_json(item["value"])} for item in scalar.values]
     if pa.types.is_list(t) or pa.types.is_large_list(t) or pa.types.is_fixed_size_list(t):
@@ -104,7 +103,7 @@ if __name__ == "__main__":
     with open(os.path.join(GOLDEN, "types.jsonl"), "w", encoding="utf-8") as out:
         for row in range(back.num_rows):
             record = {name: as_json(back.column(name)[row]) for name in back.column_names}
-            out.write(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
+            out.write(json.dumps(record, ensure_ascii=False) + "\n")  # NaN and Infinity by name
 
     generator = random.Random(5)
     words = "the of and to that have with be is river stone teaches every number letter child".split()
@@ -115,5 +114,12 @@ if __name__ == "__main__":
                    data_page_size=2000, write_page_checksum=True)
     with open(os.path.join(GOLDEN, "records.jsonl"), "w") as out:
         out.writelines(json.dumps(record) + "\n" for record in records)
+    texts = [None, "first text", "second text"]
+    nested = pa.array([None if text is None else {"body": {"text": text, "raw": text.encode()}, "x": math.nan} for text in texts],
+                      pa.struct([("body", pa.struct([("text", pa.string()), ("raw", pa.binary())])), ("x", pa.float32())]))
+    dotted = pa.array([{"raw": (text or "").encode()} for text in texts], pa.struct([("raw", pa.large_binary())]))
+    pq.write_table(pa.table({"data": nested, "data.body": dotted, "score": pa.array([math.nan, 0.5, -math.inf]),
+                             "list": pa.array([[math.nan, 1.0], [], None]), "only": pa.array([math.nan] * 3, pa.float16())}),
+                   os.path.join(GOLDEN, "nested.parquet"))
     pq.write_table(pa.Table.from_arrays([pa.array([1]), pa.array(["a"])], names=["same", "same"]), os.path.join(GOLDEN, "twice.parquet"))
     print(f"pyarrow {pa.__version__}: {table.num_columns} types, {len(records)} records")

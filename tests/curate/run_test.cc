@@ -411,6 +411,40 @@ TEST(Run, RecordsAreDeliveredAsTheyWereJudged) {
   EXPECT_NE(lines_of(folder / "null").at(1).find(R"(,"z":null})"), std::string::npos);
 }
 
+// Parquet holds NaN too: its rows are judged, carried and counted as JSON's, and texts may lie in structs, as bytes
+// too.
+TEST(Run, ParquetIsCarriedAsJsonIs) {
+  TemporaryFolder folder;
+  const std::string input = HORNBOOK_SOURCE_DIR "/tests/golden/base/nested.parquet", out = folder / "out";
+  const auto rows = [](const std::string& path) {
+    std::vector<std::string> lines;
+    base::for_each_record({path}, {}, [&](std::string_view line, const base::Place&, const std::string&) {
+      lines.emplace_back(line.substr(0, line.find(",\"hornbook\"")));
+    });
+    return lines;
+  };
+  for (const char* field : {"data.body.text", "data.body.raw"}) {
+    for (const char* nan : {"keep", "null"}) {
+      const Ran ran = run("steps: [pii]\n", {input, "--output", out, "--overwrite", "--text-field", field, "--nan", nan,
+                                             "--format", "parquet"});
+      const bool raw = field == std::string("data.body.raw");  // in another column, which is never null
+      EXPECT_EQ(ran.report["kept"]["records"], raw ? 3 : 2) << field;
+      EXPECT_EQ(ran.report["non_finite"], raw ? 3 : 2);
+      EXPECT_NE(ran.message.find("records held NaN or Infinity"), std::string::npos) << ran.message;
+      const std::vector<std::string> lines = rows(out + "/kept/00000.parquet");
+      const std::string& last = lines.back();
+      const bool keep = nan == std::string("keep");
+      EXPECT_NE(last.find(keep ? R"("score":-Infinity)" : R"("score":null)"), std::string::npos) << last;
+      EXPECT_NE(last.find(keep ? R"("x":NaN)" : R"("x":null)"), std::string::npos) << last;
+      EXPECT_EQ(last.find(R"("data.body":{"raw":"second text"})") != last.npos, raw) << last;
+      EXPECT_EQ(run("steps: [pii]\n",
+                    {out + "/kept/00000.parquet", "--output", folder / "again", "--overwrite", "--text-field", field})
+                    .report["non_finite"],
+                keep ? ran.report["non_finite"].get<int>() : 0);
+    }
+  }
+}
+
 // Records with numbers that JSON has not are read again by the commands that look at a finished run.
 TEST(Run, LenientRecordsAreReadAgain) {
   TemporaryFolder folder;
