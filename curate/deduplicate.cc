@@ -75,14 +75,15 @@ ShingledText Fingerprinter::shingled(std::string_view text) {
   std::span<const std::uint64_t> shingles;
   if (options_.shingle != "datatrove") {
     result.text = base::to_lower(text);
-    shingles = shingler_.shingles(result.text, result.words);
+    shingles = shingler_.shingles(result.text, result.places);
   } else {
-    shingles = shingles_of(text);
+    shingles_of(text);
     result.text = words_.base();
-    for (const Word& word : words_.all()) result.words.push_back({word.offset, word.offset + word.bytes});
+    std::vector<WordPlace> words;
+    for (const Word& word : words_.all()) words.push_back({word.offset, word.offset + word.bytes});
+    shingles = shingler_.shingles(word_hashes_, words, &result.places);
   }
   result.shingles.assign(shingles.begin(), shingles.end());
-  result.words_in_shingle = static_cast<std::size_t>(options_.words);
   return result;
 }
 
@@ -90,18 +91,17 @@ std::vector<std::string_view> only_in(const ShingledText& text, const ShingledTe
   const std::unordered_set<std::uint64_t> others(other.shingles.begin(), other.shingles.end());
   const std::string_view whole = text.text;
   std::vector<std::string_view> pieces;
-  std::size_t begin = 0, end = 0;  // words whose shingles are all missing: of the piece that may still grow
+  std::size_t begin = 0, end = 0;  // where all shingles are missing: the piece that may still grow
   auto close = [&] {
-    if (begin < end)
-      pieces.push_back(whole.substr(text.words[begin].begin, text.words[end - 1].end - text.words[begin].begin));
+    if (begin < end) pieces.push_back(whole.substr(begin, end - begin));
   };
   for (std::size_t i = 0; i < text.shingles.size() && pieces.size() < most; ++i) {
     if (others.count(text.shingles[i]) > 0) continue;
-    if (end <= i) {
+    if (end <= text.places[i].begin) {
       close();
-      begin = i;
+      begin = text.places[i].begin;
     }
-    end = std::min(i + text.words_in_shingle, text.words.size());
+    end = text.places[i].end;
   }
   if (pieces.size() < most) close();
   return pieces;

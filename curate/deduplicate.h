@@ -40,13 +40,11 @@ struct Fingerprint {
   std::uint64_t place = 0;  ///< where the caller finds the document again
 };
 
-/// A text as shingles see it. Shingle i is made of the words from i on, `words_in_shingle` of them or all that there
-/// are.
+/// A text as shingles see it.
 struct ShingledText {
-  std::string text;  ///< lower-cased, or what datatrove's simplify_text leaves
-  std::vector<WordPlace> words;
+  std::string text;                     ///< lower-cased, or what datatrove's simplify_text leaves
   std::vector<std::uint64_t> shingles;  ///< hashes, in text order
-  std::size_t words_in_shingle = 0;
+  std::vector<WordPlace> places;        ///< of each shingle
 };
 /// Pieces of `text` that hold the shingles which `other` does not have, in order; at most `most`.
 std::vector<std::string_view> only_in(const ShingledText& text, const ShingledText& other, std::size_t most);
@@ -60,7 +58,7 @@ class Fingerprinter {
   std::span<const std::uint64_t> last_shingles() const { return last_; }
   /// The set that verification compares.
   void shingle_set(std::string_view text, std::vector<std::uint64_t>& set);
-  /// The shingles with the words that they are made of, to show them.
+  /// The shingles with their places, to show them.
   ShingledText shingled(std::string_view text);
 
  private:

@@ -58,8 +58,9 @@ constexpr auto kAscii = [] {
   return table;
 }();
 
-// Calls word(hash, begin, end) for every word, with its place in `text`. A word's hash is that of its lower-cased code
-// points, so it does not matter which path read them. `characters`: those of scripts without spaces are words.
+// Calls word(hash, begin, end, is_character) for every word, with its place in `text`. A word's hash is that of its
+// lower-cased code points, so it does not matter which path read them. `characters`: those of scripts without spaces
+// are words.
 template <class F>
 void for_each_word(std::string_view text, bool characters, F&& word) {
   const auto* const start = reinterpret_cast<const unsigned char*>(text.data());
@@ -67,9 +68,10 @@ void for_each_word(std::string_view text, bool characters, F&& word) {
   const auto* end = p + text.size();
   const auto* first = p;  // of the word that is read
   std::uint64_t hash = 0;
-  auto close = [&](const unsigned char* behind) {
+  auto close = [&](const unsigned char* behind, bool is_character = false) {
     if (hash != 0)
-      word(base::mix64(hash), static_cast<std::size_t>(first - start), static_cast<std::size_t>(behind - start));
+      word(base::mix64(hash), static_cast<std::size_t>(first - start), static_cast<std::size_t>(behind - start),
+           is_character);
     hash = 0;
   };
   auto add = [&](char32_t c, const unsigned char* at) {
@@ -99,7 +101,7 @@ void for_each_word(std::string_view text, bool characters, F&& word) {
       if (characters) {
         close(at);
         add(point, at);
-        close(p);
+        close(p, true);
         continue;
       }
       low = base::is_word_character(point) ? point : 0;
@@ -120,37 +122,63 @@ Shingler::Shingler(int words, bool characters) : words_(words), characters_(char
   for (int i = 0; i < words; ++i) leaving_ *= kBase;
 }
 
-std::span<const std::uint64_t> Shingler::shingles(std::string_view text) {
-  auto keep = [&](std::uint64_t hash, std::size_t, std::size_t) { word_hashes_.push_back(hash); };
+void Shingler::clear() {
   word_hashes_.clear();
+  run_ends_.clear();
+  in_characters_ = false;
+}
+
+void Shingler::add(std::uint64_t hash, bool is_character) {
+  if (is_character != in_characters_ && !word_hashes_.empty()) run_ends_.push_back(word_hashes_.size());
+  in_characters_ = is_character;
+  word_hashes_.push_back(hash);
+}
+
+std::span<const std::uint64_t> Shingler::shingles(std::string_view text) {
+  clear();
+  auto keep = [&](std::uint64_t hash, std::size_t, std::size_t, bool is_character) { add(hash, is_character); };
   // Capital sigma lower-cases by its neighbours: such rare texts take the slow way.
   if (text.find("\xCE\xA3") != text.npos) {
     for_each_word(base::to_lower(text), characters_, keep);
   } else {
     for_each_word(text, characters_, keep);
   }
-  return roll();
+  return roll({}, nullptr);
 }
 
-std::span<const std::uint64_t> Shingler::shingles(std::string_view lower, std::vector<WordPlace>& words) {
-  shingle_words(lower, characters_, word_hashes_, words);
-  return roll();
+std::span<const std::uint64_t> Shingler::shingles(std::string_view lower, std::vector<WordPlace>& places) {
+  clear();
+  std::vector<WordPlace> words;
+  for_each_word(lower, characters_, [&](std::uint64_t hash, std::size_t begin, std::size_t end, bool is_character) {
+    add(hash, is_character);
+    words.push_back({begin, end});
+  });
+  return roll(words, &places);
 }
 
-std::span<const std::uint64_t> Shingler::shingles(std::span<const std::uint64_t> word_hashes) {
-  word_hashes_.clear();
-  for (std::uint64_t hash : word_hashes) word_hashes_.push_back(base::mix64(hash));
-  return roll();
+std::span<const std::uint64_t> Shingler::shingles(std::span<const std::uint64_t> word_hashes,
+                                                  std::span<const WordPlace> words, std::vector<WordPlace>* places) {
+  clear();
+  for (std::uint64_t hash : word_hashes) add(base::mix64(hash), false);
+  return roll(words, places);
 }
 
-std::span<const std::uint64_t> Shingler::roll() {
-  const std::size_t n = word_hashes_.size(), k = static_cast<std::size_t>(words_);
+std::span<const std::uint64_t> Shingler::roll(std::span<const WordPlace> words, std::vector<WordPlace>* places) {
+  const std::size_t k = static_cast<std::size_t>(words_);
+  run_ends_.push_back(word_hashes_.size());
   shingles_.clear();
-  std::uint64_t rolling = 0;
-  for (std::size_t i = 0; i < n; ++i) {
-    rolling = rolling * kBase + word_hashes_[i];
-    if (i >= k) rolling -= leaving_ * word_hashes_[i - k];
-    if (i + 1 >= k || i + 1 == n) shingles_.push_back(base::mix64(rolling));
+  if (places != nullptr) places->clear();
+  std::size_t begin = 0;
+  for (const std::size_t end : run_ends_) {
+    std::uint64_t rolling = 0;
+    for (std::size_t i = begin; i < end; ++i) {
+      rolling = rolling * kBase + word_hashes_[i];
+      if (i - begin >= k) rolling -= leaving_ * word_hashes_[i - k];
+      if (i - begin + 1 < k && i + 1 < end) continue;
+      shingles_.push_back(base::mix64(rolling));
+      if (places != nullptr) places->push_back({words[i - begin + 1 < k ? begin : i + 1 - k].begin, words[i].end});
+    }
+    begin = end;
   }
   return shingles_;
 }
@@ -159,7 +187,7 @@ void shingle_words(std::string_view lower, bool characters, std::vector<std::uin
                    std::vector<WordPlace>& places) {
   hashes.clear();
   places.clear();
-  for_each_word(lower, characters, [&](std::uint64_t hash, std::size_t begin, std::size_t end) {
+  for_each_word(lower, characters, [&](std::uint64_t hash, std::size_t begin, std::size_t end, bool) {
     hashes.push_back(hash);
     places.push_back({begin, end});
   });

@@ -19,7 +19,7 @@ inline constexpr int kBands = 14, kRows = 8, kPermutations = kBands * kRows;
 using Signature = std::array<std::uint32_t, kPermutations>;
 using BandKeys = std::array<std::uint64_t, kBands>;
 
-/// Where a word stands: its bytes are [begin, end) of the text.
+/// Where a word or a shingle stands: its bytes are [begin, end) of the text.
 struct WordPlace {
   std::size_t begin, end;
 };
@@ -28,22 +28,29 @@ struct WordPlace {
 class Shingler {
  public:
   /// Shingles of `words` consecutive words; a word is a run of Python's `\w` in the lower-cased text. With `characters`
-  /// each letter, mark or number of a script without spaces (unspaced.h) is a word of its own.
+  /// each letter, mark or number of a script without spaces (unspaced.h) is a word of its own, and no shingle holds
+  /// both: such characters in a row, whatever is no word between them, are a run, and so are the words between two.
   explicit Shingler(int words = 5, bool characters = false);
-  /// The hashes in text order, repeats included: one per position, a single one for 1 to words-1 words, none for no
-  /// word. Valid UTF-8 in; the span lives until the next call.
+  /// The hashes in text order, repeats included. Of each run one per position, a single one for 1 to words-1 words;
+  /// none for no word. Valid UTF-8 in; the span lives until the next call.
   std::span<const std::uint64_t> shingles(std::string_view text);
-  /// The same of a text that is lower-cased already (base::to_lower), and the words that the shingles are made of.
-  std::span<const std::uint64_t> shingles(std::string_view lower, std::vector<WordPlace>& words);
-  /// The same for words that were split and hashed elsewhere.
-  std::span<const std::uint64_t> shingles(std::span<const std::uint64_t> word_hashes);
+  /// The same of a text that is lower-cased already (base::to_lower), and where each shingle stands in it.
+  std::span<const std::uint64_t> shingles(std::string_view lower, std::vector<WordPlace>& places);
+  /// The same for words that were split and hashed elsewhere, and stand at `words` where `places` is wanted.
+  std::span<const std::uint64_t> shingles(std::span<const std::uint64_t> word_hashes,
+                                          std::span<const WordPlace> words = {},
+                                          std::vector<WordPlace>* places = nullptr);
 
  private:
-  std::span<const std::uint64_t> roll();
+  void clear();
+  void add(std::uint64_t hash, bool is_character);
+  std::span<const std::uint64_t> roll(std::span<const WordPlace> words, std::vector<WordPlace>* places);
   int words_;
   bool characters_;
   std::uint64_t leaving_;  // kBase^words: the weight of the word that leaves the window
   std::vector<std::uint64_t> word_hashes_, shingles_;
+  std::vector<std::size_t> run_ends_;  ///< of all runs but the one that is open, in words
+  bool in_characters_ = false;
 };
 
 /// The words of a text that is lower-cased already, as shingles are made of them: hashes and places, in order.

@@ -324,16 +324,20 @@ TEST(Deduplicate, RefusesBadOptions) {
   EXPECT_THROW(set.read_words({"--words=0"}), base::UsageError);
 }
 
-// The words of a shingle, joined.
-std::string words_of(const ShingledText& text, std::size_t shingle) {
+// The words of a shingle, joined, and how many they are.
+std::string words_of(const ShingledText& text, const ShingledText& words, std::size_t shingle, std::size_t& count) {
   std::string joined;
-  for (std::size_t i = shingle; i < std::min(shingle + text.words_in_shingle, text.words.size()); ++i)
-    joined += text.text.substr(text.words[i].begin, text.words[i].end - text.words[i].begin) + '|';
+  count = 0;
+  for (const WordPlace& word : words.places) {
+    if (word.begin < text.places[shingle].begin || word.end > text.places[shingle].end) continue;
+    joined += text.text.substr(word.begin, word.end - word.begin) + '|';
+    ++count;
+  }
   return joined;
 }
 
 class ShingledTexts : public testing::TestWithParam<const char*> {};
-INSTANTIATE_TEST_SUITE_P(Both, ShingledTexts, testing::Values("word", "datatrove"));
+INSTANTIATE_TEST_SUITE_P(All, ShingledTexts, testing::Values("word", "character", "datatrove"));
 
 // Their shingles are those that decide, and equal shingles are equal words.
 TEST_P(ShingledTexts, HaveTheWordsOfTheirShingles) {
@@ -343,21 +347,29 @@ TEST_P(ShingledTexts, HaveTheWordsOfTheirShingles) {
   Deduplicate options;
   options.shingle = GetParam();
   options.words = 3;
-  Fingerprinter fingerprinter(options);
+  Deduplicate single = options;
+  single.words = 1;
+  Fingerprinter fingerprinter(options), of_words(single);
   base::Random random(5);
   std::map<std::string, std::uint64_t> hash_of;
   std::map<std::uint64_t, std::string> words_by_hash;
   for (int round = 0; round < 1000; ++round) {
     const std::string text = random_pieces(random, pieces, random.below(20), 0.7);
     const ShingledText shingled = fingerprinter.shingled(text);
-    const std::size_t words = shingled.words.size();
-    ASSERT_EQ(shingled.shingles.size(), words == 0 ? 0 : words < 3 ? 1 : words - 2) << text;
+    const ShingledText words = of_words.shingled(text);
+    ASSERT_EQ(shingled.places.size(), shingled.shingles.size());
+    if (options.shingle != "character") {
+      const std::size_t count = words.places.size();
+      ASSERT_EQ(shingled.shingles.size(), count == 0 ? 0 : count < 3 ? 1 : count - 2) << text;
+    }
     std::vector<std::uint64_t> set, own = shingled.shingles;
     fingerprinter.shingle_set(text, set);
     make_set(own);
     ASSERT_EQ(own, set) << text;
     for (std::size_t i = 0; i < shingled.shingles.size(); ++i) {
-      const std::string joined = words_of(shingled, i);
+      std::size_t count = 0;
+      const std::string joined = words_of(shingled, words, i, count);
+      ASSERT_TRUE(count == 3 || (count > 0 && (options.shingle == "character" || words.places.size() < 3))) << text;
       ASSERT_EQ(hash_of.emplace(joined, shingled.shingles[i]).first->second, shingled.shingles[i]) << joined;
       ASSERT_EQ(words_by_hash.emplace(shingled.shingles[i], joined).first->second, joined);
     }
@@ -380,6 +392,9 @@ TEST(OnlyIn, NamesTheWordsOfTheMissingShingles) {
   EXPECT_EQ(pieces("word", "I don't pay 3.50 for IT", "I don't pay 4.50 for it"), (Pieces{"pay 3.50"}));
   EXPECT_EQ(pieces("datatrove", "I don't pay 3.50 for IT", "I don't pay 4.50 for it"), Pieces{});
   EXPECT_EQ(pieces("datatrove", "I don't pay 3.50 for ÍT!", "I don't pay for it."), (Pieces{"pay 0 for"}));
+  // In other scripts the characters, which no shingle joins with words.
+  EXPECT_EQ(pieces("character", "one 日本語 two", "one 日曜語 two"), (Pieces{"日本語"}));
+  EXPECT_EQ(pieces("character", "one 日本語 two", "one two 日本語"), (Pieces{"one", "two"}));
   // Two pieces, one at the end; at most one is asked for; the whole text when it is shorter than a shingle.
   EXPECT_EQ(pieces("word", "a x b c d e f g", "a b c d e f h"), (Pieces{"a x b", "f g"}));
   EXPECT_EQ(pieces("word", "a x b c d e f g", "a b c d e f h", 1), (Pieces{"a x b"}));

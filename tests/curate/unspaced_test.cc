@@ -94,13 +94,29 @@ std::vector<std::uint64_t> set_of(std::string_view text, const std::string& shin
   return set;
 }
 
+// The shingles of several texts.
+std::vector<std::uint64_t> united(const std::vector<std::string>& texts) {
+  std::vector<std::uint64_t> all;
+  for (const std::string& text : texts) {
+    const std::vector<std::uint64_t> set = set_of(text, "character");
+    all.insert(all.end(), set.begin(), set.end());
+  }
+  make_set(all);
+  return all;
+}
+
 TEST(Unspaced, ShinglesAreOfCharacters) {
   const Deduplicate defaults;
   EXPECT_EQ(defaults.shingle, "character");
   EXPECT_EQ(set_of("人工智能正在", "character").size(), 2u);  // of five characters
   EXPECT_EQ(set_of("人工，智能。正 在", "character"), set_of("人工智能正在", "character"));
   EXPECT_EQ(set_of("人工智能正在", "word").size(), 1u);
-  EXPECT_EQ(set_of("one two three 人工 four", "character").size(), 2u);
+  // No shingle holds characters and words: each run has its own, a short one a single one.
+  EXPECT_EQ(set_of("one two three 人工 four", "character").size(), 3u);
+  EXPECT_EQ(set_of("a b c d e 人工智能正在 f g h i j k", "character"),
+            united({"a b c d e", "人工智能正在", "f g h i j k"}));
+  EXPECT_EQ(set_of("ไม่ดี hello 世界", "character"), united({"ไม่ดี", "hello", "世界"}));
+  EXPECT_EQ(set_of("1，人工，2", "character"), united({"1", "人工", "2"}));
   // A mark of Thai, no word character, tells two texts apart.
   EXPECT_NE(set_of("ไม่ดี", "character"), set_of("ไม้ดี", "character"));
   std::string other = kChinese;
