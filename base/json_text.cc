@@ -1,8 +1,13 @@
 #include "base/json_text.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <charconv>
 #include <nlohmann/json.hpp>
+#include <set>
+
+#include "base/text.h"
 
 namespace base {
 
@@ -192,18 +197,37 @@ std::int64_t unused_prefix(std::string_view line) {
 
 }  // namespace
 
-std::vector<LooseNumber> loose_numbers(std::string_view line) {
+namespace {
+
+// NaN, Infinity, and the JSON numbers of which `is_one` is true.
+template <class F>
+std::vector<LooseNumber> numbers_that(std::string_view line, F&& is_one) {
   std::vector<LooseNumber> numbers;
   for_each_number(line, [&](std::size_t begin, std::size_t end) {
     const std::string_view token = line.substr(begin, end - begin);
     if (token == "NaN" || token == "Infinity" || token == "-Infinity") {
       numbers.push_back({begin, end, false});
-    } else if (number_end(token, 0) == token.size() && is_beyond(token)) {
+    } else if (number_end(token, 0) == token.size() && is_one(token)) {
       numbers.push_back({begin, end, true});
     }
   });
   return numbers;
 }
+
+// Does nlohmann::json write another text for this JSON number? 0.00 may become 0.0: readers ask for zero.
+bool is_rewritten(std::string_view number) {
+  if (is_beyond(number)) return true;
+  if (number.find_first_of(".eE") == number.npos) return false;
+  double value = 0;
+  std::from_chars(number.data(), number.data() + number.size(), value);
+  return value != 0 && nlohmann::json(value).dump() != number;
+}
+
+}  // namespace
+
+std::vector<LooseNumber> loose_numbers(std::string_view line) { return numbers_that(line, is_beyond); }
+
+std::vector<LooseNumber> rewritten_numbers(std::string_view line) { return numbers_that(line, is_rewritten); }
 
 void StandIns::replace(std::string_view line, const std::vector<LooseNumber>& numbers, std::string& strict) {
   originals_.clear();
@@ -245,14 +269,31 @@ std::string StandIns::restored(std::string_view json) const {
   return result.append(json, copied);
 }
 
-nlohmann::json lenient_json(std::string_view text) {
-  nlohmann::json value = nlohmann::json::parse(text, nullptr, false);
+nlohmann::json lenient_json(std::string_view text, bool* repeated_keys) {
+  using nlohmann::json;
+  if (repeated_keys != nullptr) *repeated_keys = false;
+  std::vector<std::set<std::string>> open;  // the keys of the objects around
+  const auto note_keys = [&](int, json::parse_event_t event, const json& key) {
+    if (event == json::parse_event_t::object_start) open.emplace_back();
+    if (event == json::parse_event_t::object_end) open.pop_back();
+    if (event == json::parse_event_t::key) *repeated_keys |= !open.back().insert(key.get<std::string>()).second;
+    return true;
+  };
+  const auto parse = [&](std::string_view strict) {
+    open.clear();
+    return repeated_keys == nullptr ? json::parse(strict, nullptr, false) : json::parse(strict, note_keys, false);
+  };
+  json value = parse(text);
   if (!value.is_discarded()) return value;
   const std::vector<LooseNumber> numbers = loose_numbers(text);
   if (numbers.empty()) return value;
   std::string strict;
   StandIns().replace(text, numbers, strict);
-  return nlohmann::json::parse(strict, nullptr, false);
+  return parse(strict);
+}
+
+std::string repeated_keys_note(std::uint64_t records) {
+  return fmt::format("{} record{} had a key twice: the last one counts", human_count(records), records == 1 ? "" : "s");
 }
 
 }  // namespace base

@@ -37,6 +37,8 @@ struct LooseNumber {
 };
 /// Those of a line that need not be valid JSON.
 std::vector<LooseNumber> loose_numbers(std::string_view line);
+/// Those, and the numbers that nlohmann::json would write in another way: rounded (more than 17 digits), or "1.50".
+std::vector<LooseNumber> rewritten_numbers(std::string_view line);
 
 /// A line as strict parsers take it: in place of each loose number an integer of 64 bits that stands for it and nowhere
 /// else.
@@ -57,7 +59,11 @@ class StandIns {
 };
 
 /// JSON for readers that do not write it again: where it is refused for its loose numbers, with stand-ins for them,
-/// which are numbers that no reader takes for a sensible value. Discarded when it is no JSON.
-nlohmann::json lenient_json(std::string_view text);
+/// which are numbers that no reader takes for a sensible value. Discarded when it is no JSON. Of keys that stand
+/// several times in an object the last counts: then `repeated_keys` becomes true.
+nlohmann::json lenient_json(std::string_view text, bool* repeated_keys = nullptr);
+
+/// What to say of records that had a key twice.
+std::string repeated_keys_note(std::uint64_t records);
 
 }  // namespace base

@@ -104,7 +104,7 @@ void Decontaminate::prepare() {
     throw base::UsageError(
         base::ErrorFacts{"no benchmarks", "decontaminate.against", "", "files of benchmark records", ""});
   }
-  left_out_ = 0;
+  left_out_ = repeated_keys_ = 0;
   benchmarks_.clear(), reasons_.clear(), items_.clear(), grams_.clear(), lengths_.clear();
   std::vector<std::string> files = base::expand_inputs(against);
   for (const std::string& file : base::input_names(files)) {
@@ -122,6 +122,7 @@ void Decontaminate::prepare() {
                          base::shortened(line), "a JSON object",
                          "mend it or take it out: no document would be checked against it"});
     }
+    repeated_keys_ += record.repeated_keys();
     std::function<void(simdjson::dom::element)> collect = [&](simdjson::dom::element element) {
       std::string_view text;
       if (!element.get(text)) {
@@ -167,6 +168,9 @@ std::vector<Note> Decontaminate::notes() const {
     notes.back().text =
         fmt::format("{} of {} items of the benchmarks have fewer than {} words and are left out (min_words)",
                     base::human_count(left_out_), base::human_count(left_out_ + items_.size()), min_words);
+  if (repeated_keys_ > 0)
+    notes.push_back(
+        {"repeated_keys", repeated_keys_, "of the benchmarks, " + base::repeated_keys_note(repeated_keys_)});
   return notes;
 }
 

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/json_text.h"
 #include "base/pipeline.h"
 #include "base/text.h"
 #include "curate/byte_store.h"
@@ -30,7 +31,7 @@ namespace {
 struct BlockPrints {
   std::vector<Fingerprint> prints;  // `place` counts from the beginning of `entries`
   std::string entries;              // of each document: the length of its id, the id, its shingles
-  std::uint64_t bytes = 0, refused = 0;
+  std::uint64_t bytes = 0, refused = 0, repeated_keys = 0;
   base::InputTally files;
 };
 
@@ -52,6 +53,7 @@ BlockPrints read_block(DocumentBlock documents, const std::vector<std::string>& 
   if (options.near) result.entries.reserve(result.bytes * 3 / 2);
   auto refuse = [&](const auto&...) { ++result.refused; };
   auto use = [&](Record& record, const base::Place& place) {
+    result.repeated_keys += record.repeated_keys;
     std::string made;
     if (record.id.empty()) record.id = made = made_id(names[place.file], place.line);
     Fingerprint print = worker.fingerprinter.fingerprint(record.text, record.id);
@@ -124,7 +126,7 @@ int run_duplicates(DuplicatesOptions& options, base::Context& context) {
   std::vector<std::unique_ptr<Worker>> workers;
   for (int i = 0; i < threads; ++i) workers.push_back(std::make_unique<Worker>(deduplicate));
   Gathered gathered(memory.left_beside_pipeline());
-  std::uint64_t refused = 0, bytes = 0;
+  std::uint64_t refused = 0, repeated_keys = 0, bytes = 0;
   base::InputTally tally;
   base::ordered_pipeline<DocumentBlock, BlockPrints>(
       threads, [&] { return reader.next(); },
@@ -134,6 +136,7 @@ int run_duplicates(DuplicatesOptions& options, base::Context& context) {
       },
       [&](BlockPrints result) {
         refused += result.refused;
+        repeated_keys += result.repeated_keys;
         bytes += result.bytes;
         tally.add(result.files);
         gathered.add(std::move(result));
@@ -176,6 +179,7 @@ int run_duplicates(DuplicatesOptions& options, base::Context& context) {
     fmt::print(context.err, "{} of {} documents are duplicates ({}); {} could not be read\n",
                base::human_count(dropped), base::human_count(search.documents),
                base::human_bytes(static_cast<double>(bytes)), base::human_count(refused));
+  if (!context.quiet && repeated_keys > 0) fmt::print(context.err, "{}\n", base::repeated_keys_note(repeated_keys));
   if (!context.quiet && bounded > 0) fmt::print(context.err, "{}\n", bounded_note(bounded));
   const int status = base::tell_losses(tally.losses(files, options.reading.limit == 0), context);
   return refused > 0 ? 1 : status;

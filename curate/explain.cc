@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json_record.h"
+#include "base/json_text.h"
 #include "base/records.h"
 #include "base/text.h"
 #include "curate/record.h"
@@ -68,6 +69,7 @@ class Reader {
 
 struct Found {
   std::string id, text, source, where;
+  bool repeated_keys = false;
   std::vector<std::string> also;  ///< where other records are that the same name means: the first ones
   std::uint64_t others = 0;       ///< how many there are
 };
@@ -296,7 +298,7 @@ Found find_document(const ExplainOptions& options, const std::vector<std::string
                            ? count == options.number
                            : id == options.id || where == options.id || where.ends_with("/" + options.id);
     if (is_it && !found) {
-      found = Found{id, std::string(record.text), std::string(record.source), where, {}, 0};
+      found = Found{id, std::string(record.text), std::string(record.source), where, record.repeated_keys, {}, 0};
     } else if (is_it && ++found->others <= kMostNamed) {
       found->also.push_back(where);
     }
@@ -331,6 +333,7 @@ int run_explain(ExplainOptions& options, base::Context& context) {
   const std::vector<std::string> files = reading->files(context);
   Reader reader(*reading, files);
   const Found found = find_document(options, files, reader);
+  if (found.repeated_keys && !context.quiet) fmt::print(context.err, "{}\n", base::repeated_keys_note(1));
   Document document;
   document.reset(found.text, found.id, found.source);
   json result = {{"id", found.id}, {"where", found.where}, {"steps", json::array()}, {"dropped_by", nullptr}};

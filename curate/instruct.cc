@@ -78,6 +78,7 @@ void InstructOptions::visit(base::OptionVisitor& v) {
   v("max_turns", max_turns, "drop conversations of more questions, 0 = none");
   v("min_answer", min_answer, "drop conversations with a shorter answer (bytes)");
   v("roles", roles, "what else the data call a role: NAME=ROLE, ROLE one of system, user, assistant, tool");
+  visit_nan(v, nan);
   v("limit", reading.limit, "stop after this many records, 0 = all");
   v("overwrite", overwrite, "empty the output folder of an earlier run first");
 }
@@ -205,11 +206,21 @@ void append_messages(std::string& out, std::span<const Message> messages) {
   out += ']';
 }
 
-// The record as a chat: its messages, id and source, and all its other members as they stand in it.
-std::string chat_line(const Conversation& conversation, const base::JsonRecord& record, const std::string& fallback_id,
+// Puts the numbers back that stand-ins stand for: carried members have them as they were written.
+void restore_numbers(Conversation& conversation, const base::StandIns& stand_ins) {
+  const auto restore = [&](std::vector<tokenizer::Member>& members) {
+    for (tokenizer::Member& member : members) member.json = stand_ins.restored(member.json);
+  };
+  restore(conversation.members);
+  for (Message& message : conversation.messages) restore(message.members);
+  for (Message& message : conversation.rejected) restore(message.members);
+}
+
+// The record as a chat: its messages, id and source, and all its other members as they stand in `line`.
+std::string chat_line(const Conversation& conversation, std::string_view line, const std::string& fallback_id,
                       const std::string& fallback_source) {
   std::map<std::string_view, std::string_view> raw;
-  base::for_each_member(record.line(), [&](std::string_view key, std::string_view value, std::size_t, std::size_t) {
+  base::for_each_member(line, [&](std::string_view key, std::string_view value, std::size_t, std::size_t) {
     raw[key] = value;
     return true;
   });
@@ -246,8 +257,7 @@ std::string chat_line(const Conversation& conversation, const base::JsonRecord& 
     base::append_json_string(out, member.name);
     out += ':' + value_of(member);
   }
-  out += "}\n";
-  return record.stand_ins().empty() ? out : record.stand_ins().restored(out);
+  return out + "}\n";
 }
 
 }  // namespace
@@ -264,10 +274,13 @@ int run_instruct(InstructOptions& options, base::Context& context) {
 
   base::FileWriter train(output / "train.jsonl"), validation(output / "validation.jsonl"),
       dropped(output / "dropped.jsonl");
-  std::uint64_t read = 0, trained = 0, validated = 0, dropped_count = 0, repeated_keys = 0;
+  std::uint64_t read = 0, trained = 0, validated = 0, dropped_count = 0, repeated_keys = 0, non_finite = 0;
   std::map<std::string, std::uint64_t> reasons, formats;
   std::set<std::uint64_t> seen;
-  base::JsonRecord parsed;
+  const bool nan_is_null = options.nan == "null";
+  base::JsonRecord parsed(nan_is_null);
+  base::StandIns stand_ins;
+  std::string strict;
   base::InputTally tally;
   auto drop = [&](const std::string& line, const std::string& reason) {
     ++reasons[reason];
@@ -279,7 +292,13 @@ int run_instruct(InstructOptions& options, base::Context& context) {
       [&](std::string_view line, const base::Place& place, const std::string& file) {
         ++read;
         const std::string error = parsed.parse(line);
-        json record = parse_record(error.empty() ? parsed.strict_line() : line);
+        std::string_view parsable = line;
+        stand_ins.clear();
+        if (error.empty()) {
+          stand_ins.replace(parsed.line(), base::rewritten_numbers(parsed.line()), strict);
+          parsable = strict;
+        }
+        json record = parse_record(parsable);
         if (record.is_discarded()) {
           tally.refuse(place, error, line.data()[line.size()] == '\0');  // the last line of a block, without its end
           json bad = {{"file", file},
@@ -290,6 +309,7 @@ int run_instruct(InstructOptions& options, base::Context& context) {
           return;
         }
         repeated_keys += parsed.repeated_keys();
+        non_finite += parsed.non_finite();
         Conversation conversation;
         std::string reason = read_chat(record, roles, conversation);
         if (reason.empty()) {
@@ -297,6 +317,7 @@ int run_instruct(InstructOptions& options, base::Context& context) {
         } else {
           tally.refuse(place, reason);
         }
+        if (!stand_ins.empty()) restore_numbers(conversation, stand_ins);
         if (reason.empty()) reason = judge_conversation(conversation, options);
         if (reason.empty() && options.unique) {
           const std::string key = question_key(conversation);
@@ -316,7 +337,7 @@ int run_instruct(InstructOptions& options, base::Context& context) {
         }
         ++formats[conversation.format];
         const std::string& name = names[place.file];
-        std::string chat = chat_line(conversation, parsed, made_id(name, place.line), made_source(name));
+        std::string chat = chat_line(conversation, parsed.line(), made_id(name, place.line), made_source(name));
         const std::uint64_t hash = first_question(conversation);
         const std::uint64_t choice = XXH3_64bits_withSeed(&hash, sizeof hash, options.seed);
         if (static_cast<double>(choice >> 11) * 0x1.0p-53 < options.validation_share) {
@@ -344,16 +365,23 @@ int run_instruct(InstructOptions& options, base::Context& context) {
   if (options.validation_share > 0) validation.commit();
   dropped.commit();
   const std::vector<base::FileLoss> losses = tally.losses(files, options.reading.limit == 0);
-  json report = {
-      {"read", read},       {"train", trained},   {"validation", validated}, {"dropped", dropped_count},
-      {"reasons", reasons}, {"formats", formats}, {"input", files},          {"repeated_keys", repeated_keys}};
-  report["losses"] = json::array();
+  json report = {{"read", read},
+                 {"train", trained},
+                 {"validation", validated},
+                 {"dropped", dropped_count},
+                 {"reasons", reasons},
+                 {"formats", formats},
+                 {"input", files},
+                 {"repeated_keys", repeated_keys},
+                 {"non_finite", non_finite},
+                 {"losses", json::array()}};
   for (const base::FileLoss& loss : losses) report["losses"].push_back({{"file", loss.file}, {"cause", loss.cause}});
   base::write_file(output / "report.json", dump(report, 1));
   if (!context.quiet) {
     fmt::print(context.err, "read {} = train {} + validation {} + dropped {}\n", base::human_count(read),
                base::human_count(trained), base::human_count(validated), base::human_count(dropped_count));
-    if (repeated_keys > 0) fmt::print(context.err, "{}\n", repeated_keys_note(repeated_keys));
+    for (const std::string& note : record_notes(repeated_keys, non_finite, nan_is_null))
+      fmt::print(context.err, "{}\n", note);
     for (const auto& [reason, count] : reasons)
       fmt::print(context.err, "  {:<24}{:>10}\n", reason, base::human_count(count));
     if (options.validation_share > 0 && trained + validated > 0 && (trained == 0 || validated == 0))

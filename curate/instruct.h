@@ -32,6 +32,7 @@ struct InstructOptions {
   double validation_share = 0;
   std::uint64_t seed = 1;
   std::vector<std::string> roles;
+  std::string nan = "keep";  ///< what NaN and Infinity become
   bool clean = true, unique = true, overwrite = false;
 
   void visit(base::OptionVisitor& v);

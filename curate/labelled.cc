@@ -116,6 +116,7 @@ LabelledRecords read_labelled(const TrainScorerOptions& options) {
         tally.refuse(place, error, base::is_cut_off(*block, line));
         return;
       }
+      result.repeated_keys += record.repeated_keys();
       std::string_view text;
       std::optional<std::string> label = scalar(record, options.label_field);
       simdjson::dom::element text_member;

@@ -42,6 +42,7 @@ struct LabelledText {
 struct LabelledRecords {
   std::vector<LabelledText> texts;
   std::uint64_t unreadable = 0;                       ///< what is no record
+  std::uint64_t repeated_keys = 0;                    ///< records that had a key twice
   std::map<std::string, std::uint64_t> other_labels;  ///< that are neither good nor bad; 1000 of them
   std::vector<base::FileLoss> losses;                 ///< files with no record that has both fields, or cut off
 };

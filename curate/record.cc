@@ -77,11 +77,27 @@ std::string made_source(const std::string& name) {
   return std::filesystem::path(base::without_compression_suffix(name)).replace_extension().string();
 }
 
+namespace {
+
+// Adds the paths of texts inside an object, for messages.
+void find_nested_texts(simdjson::dom::object object, const std::string& path, std::vector<std::string>& found) {
+  constexpr std::size_t kMost = 30, kLongest = 200;
+  for (auto [key, value] : object) {
+    const std::string name = path + "." + std::string(key);
+    if (found.size() == kMost || name.size() > kLongest) return;
+    simdjson::dom::object inner;
+    if (!value.get(inner)) find_nested_texts(inner, name, found);
+    if (value.is_string() && std::find(found.begin(), found.end(), name) == found.end()) found.push_back(name);
+  }
+}
+
+}  // namespace
+
 DetectedFields detect_fields(const base::Block& block, const FieldNames& wanted) {
   constexpr int kLookedAt = 100;
   base::JsonRecord record;
   std::set<std::string> strings, scalars;
-  std::vector<std::string> seen;  // for the message, in order
+  std::vector<std::string> seen, nested;  // for the message, in order
   int records = 0;
   bool has_text = false;
   base::for_each_line(block, [&](std::string_view line, const base::Place&) {
@@ -93,8 +109,9 @@ DetectedFields detect_fields(const base::Block& block, const FieldNames& wanted)
     if (records++ >= kLookedAt) return;
     for (auto [key, value] : record.object()) {
       std::string name(key);
-      if (strings.count(name) + scalars.count(name) == 0 && seen.size() < 30) seen.push_back(name);
+      if (seen.size() < 30 && std::find(seen.begin(), seen.end(), name) == seen.end()) seen.push_back(name);
       if (value.is_string()) strings.insert(name);
+      if (simdjson::dom::object inner; !value.get(inner)) find_nested_texts(inner, name, nested);
       if (!value.is_object() && !value.is_array() && !value.is_null()) scalars.insert(name);
     }
   });
@@ -109,8 +126,9 @@ DetectedFields detect_fields(const base::Block& block, const FieldNames& wanted)
   find(names.source, scalars, {"source", "dataset", "subset", "domain"});
   find(names.date, scalars, {"date", "timestamp", "created", "published", "year"});
   if (records > 0 && (wanted.text.empty() ? names.text.empty() : !has_text))
-    found.lacks = fmt::format("its fields are {}: name the one that holds the text, --text-field NAME",
-                              base::shortened(base::join(seen, ", "), 300));
+    found.lacks = fmt::format("its fields are {}{}: name the one that holds the text, --text-field NAME",
+                              base::shortened(base::join(seen, ", "), 300),
+                              nested.empty() ? "" : "; nested: " + base::shortened(base::join(nested, ", "), 300));
   if (names.text.empty()) names.text = "text";
   return found;
 }
@@ -140,13 +158,11 @@ std::optional<DocumentBlock> FieldReader::next() {
       throw base::UsageError({"no text field was found", reader_.files()[file_],
                               wanted_.text.empty() ? "" : "--text-field " + wanted_.text, "", lacks_});
     fields_ = set_of(found.names);
-    if (found.known && lacks_.empty()) {
-      if (fields_->number == sets_.size()) {
-        sets_.push_back(fields_);
-        files_of_.emplace_back(file_, 0);
-      }
-      ++files_of_[fields_->number].second;
+    if (found.known && fields_->number == sets_.size()) {
+      sets_.push_back(fields_);
+      files_of_.emplace_back(file_, 0);
     }
+    if (found.known && lacks_.empty()) ++files_of_[fields_->number].second;
   }
   documents.block = std::move(*block);
   documents.fields = fields_;
@@ -157,6 +173,7 @@ std::optional<DocumentBlock> FieldReader::next() {
 std::vector<std::string> FieldReader::notes() const {
   std::vector<std::string> notes;
   for (std::size_t i = 0; i < sets_.size(); ++i) {
+    if (files_of_[i].second == 0) continue;  // its files lack the text
     const FieldNames& names = sets_[i]->names;
     std::string files;
     if (sets_.size() > 1)
@@ -169,14 +186,14 @@ std::vector<std::string> FieldReader::notes() const {
   return notes;
 }
 
-std::string repeated_keys_note(std::uint64_t records) {
-  return fmt::format("{} record{} had a key twice: the last one counts, the others are taken out",
-                     base::human_count(records), records == 1 ? "" : "s");
-}
-
-std::string non_finite_note(std::uint64_t records, bool nan_is_null) {
-  return fmt::format("{} record{} held NaN or Infinity: {}", base::human_count(records), records == 1 ? "" : "s",
-                     nan_is_null ? "null now (--nan null)" : "kept, though not JSON (--nan null writes null)");
+std::vector<std::string> record_notes(std::uint64_t repeated_keys, std::uint64_t non_finite, bool nan_is_null) {
+  std::vector<std::string> notes;
+  if (repeated_keys > 0) notes.push_back(base::repeated_keys_note(repeated_keys) + ", the others are taken out");
+  if (non_finite > 0)
+    notes.push_back(
+        fmt::format("{} record{} held NaN or Infinity: {}", base::human_count(non_finite), non_finite == 1 ? "" : "s",
+                    nan_is_null ? "null now (--nan null)" : "kept, though not JSON (--nan null writes null)"));
+  return notes;
 }
 
 void append_json_number(std::string& out, double number) {

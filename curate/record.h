@@ -144,9 +144,8 @@ class FieldReader {
 /// Appends a number with six digits, null when not finite.
 void append_json_number(std::string& out, double number);
 
-/// What to say of records that had a key twice, and of records with NaN or Infinity.
-std::string repeated_keys_note(std::uint64_t records);
-std::string non_finite_note(std::uint64_t records, bool nan_is_null);
+/// What to say, where records are delivered, of those that had a key twice and of those with NaN or Infinity.
+std::vector<std::string> record_notes(std::uint64_t repeated_keys, std::uint64_t non_finite, bool nan_is_null);
 
 /// Appends scores and labels as members ("\"textbook\":0.8,\"language\":\"en\""), with commas between all members.
 void append_scores(std::string& out, const std::vector<std::pair<std::string, double>>& scores,

@@ -103,10 +103,7 @@ json make_report(const RunOptions& options, const RunFacts& facts, const Statist
   report["repeated_keys"] = statistics.repeated_keys;
   report["non_finite"] = statistics.non_finite;
   report["bounded"] = statistics.bounded;
-  report["record_notes"] = json::array();
-  if (statistics.repeated_keys > 0) report["record_notes"].push_back(repeated_keys_note(statistics.repeated_keys));
-  if (statistics.non_finite > 0)
-    report["record_notes"].push_back(non_finite_note(statistics.non_finite, options.nan == "null"));
+  report["record_notes"] = record_notes(statistics.repeated_keys, statistics.non_finite, options.nan == "null");
   for (const json& note : report["record_notes"]) report["notes"].push_back(note);
   if (statistics.bounded > 0) report["notes"].push_back("deduplicate: " + bounded_note(statistics.bounded));
   report["scores"] = json::object();

@@ -37,6 +37,10 @@ base::RecordOptions InputOptions::records() const {
   return options;
 }
 
+void visit_nan(base::OptionVisitor& v, std::string& nan) {
+  v.choice("nan", nan, {"keep", "null"}, "NaN and Infinity in records: carried as they stand, or null");
+}
+
 void RunOptions::visit(base::OptionVisitor& v, bool output_required) {
   reading.visit(v);
   const char* output_help = "folder for kept/, dropped/, quarantine/, report.json, report.html and run.yaml";
@@ -47,7 +51,7 @@ void RunOptions::visit(base::OptionVisitor& v, bool output_required) {
   }
   v.list("steps", steps, step_registry(), "the steps in order; 'curate steps' lists them with their options");
   v.choice("format", format, {"jsonl", "parquet"}, "of kept/; dropped/ and quarantine/ are always .jsonl.zst");
-  v.choice("nan", nan, {"keep", "null"}, "NaN and Infinity in records: carried as they stand, or null");
+  visit_nan(v, nan);
   v.choice("dropped", dropped, {"full", "reasons"},
            "what dropped/ holds of a record: all of it, or only its id, its source and why it was dropped");
   v("shard_size", shard_size, "a new file begins when its records have reached this size, uncompressed").at_least(1);

@@ -33,6 +33,9 @@ struct InputOptions {
   FieldNames fields() const { return {text_field, id_field, source_field, date_field}; }
 };
 
+/// The option `nan`, "keep" or "null", of commands that deliver records.
+void visit_nan(base::OptionVisitor& v, std::string& nan);
+
 struct RunOptions {
   InputOptions reading;
   std::string output;

@@ -30,12 +30,14 @@ void ScoreOptions::visit(base::OptionVisitor& v) {
   v.required("output", output, "file to write: .jsonl, .jsonl.zst or .jsonl.gz", base::PathKind::kOutput);
   v.list("steps", steps, step_registry(),
          "the steps whose scores are wanted; the usual ones are language and textbook");
+  visit_nan(v, nan);
   v("values", values, "also every measured value of every step, under hornbook.values");
 }
 
 namespace {
 
 struct Worker {
+  explicit Worker(bool nan_is_null) : parser(nan_is_null) {}
   RecordParser parser;
   Document document;
   std::vector<Measure> measures;
@@ -43,7 +45,7 @@ struct Worker {
 
 struct Scored {
   std::string bytes;
-  std::uint64_t records = 0, refused = 0;
+  std::uint64_t records = 0, refused = 0, repeated_keys = 0, non_finite = 0;
   std::string first_error;
   base::InputTally files;
 };
@@ -72,6 +74,8 @@ Scored score_block(DocumentBlock documents, const std::vector<std::string>& file
     if (options.values) members += (members.empty() ? "\"values\":{" : ",\"values\":{") + values + "}";
     append_record(result.bytes, record.line, documents.fields->names.text, nullptr, members);
     ++result.records;
+    result.repeated_keys += record.repeated_keys;
+    result.non_finite += record.non_finite;
   };
   for_each_document(documents, worker.parser, result.files, use, refuse);
   return result;
@@ -91,15 +95,17 @@ int run_score(ScoreOptions& options, base::Context& context) {
   std::unique_ptr<base::ByteWriter> writer = frames ? nullptr : base::open_writer(options.output);
   std::optional<base::FileWriter> file;
   if (frames) file.emplace(options.output);
-  std::uint64_t records = 0, refused = 0;
+  std::uint64_t records = 0, refused = 0, repeated_keys = 0, non_finite = 0;
   std::string first_error;
   base::InputTally tally;
   base::Progress progress(context.err, context.quiet, "curate score");
-  std::vector<Worker> workers(static_cast<std::size_t>(threads));
+  const bool nan_is_null = options.nan == "null";
+  std::vector<std::unique_ptr<Worker>> workers;
+  for (int i = 0; i < threads; ++i) workers.push_back(std::make_unique<Worker>(nan_is_null));
   base::ordered_pipeline<DocumentBlock, Scored>(
       threads, [&] { return reader.next(); },
       [&](DocumentBlock documents, int worker) {
-        Scored scored = score_block(std::move(documents), files, options, workers[static_cast<std::size_t>(worker)]);
+        Scored scored = score_block(std::move(documents), files, options, *workers[static_cast<std::size_t>(worker)]);
         if (frames) scored.bytes = base::zstd_compress(scored.bytes);
         return scored;
       },
@@ -111,6 +117,8 @@ int run_score(ScoreOptions& options, base::Context& context) {
         }
         records += scored.records;
         refused += scored.refused;
+        repeated_keys += scored.repeated_keys;
+        non_finite += scored.non_finite;
         tally.add(scored.files);
         if (first_error.empty()) first_error = scored.first_error;
         progress.update(reader.progress(), base::human_count(records) + " records");
@@ -125,8 +133,16 @@ int run_score(ScoreOptions& options, base::Context& context) {
     for (const std::string& note : reader.notes()) fmt::print(context.err, "{}\n", note);
     fmt::print(context.err, "{} records scored, {} could not be read{}\n", base::human_count(records),
                base::human_count(refused), refused > 0 ? ", the first: " + first_error : "");
+    for (const std::string& note : record_notes(repeated_keys, non_finite, nan_is_null))
+      fmt::print(context.err, "{}\n", note);
   }
-  if (context.json) context.out << nlohmann::json({{"records", records}, {"unreadable", refused}}).dump() << "\n";
+  if (context.json)
+    context.out << nlohmann::json({{"records", records},
+                                   {"unreadable", refused},
+                                   {"repeated_keys", repeated_keys},
+                                   {"non_finite", non_finite}})
+                       .dump()
+                << "\n";
   const int status = base::tell_losses(tally.losses(files, options.reading.limit == 0), context);
   return refused > 0 ? 1 : status;
 }

@@ -10,6 +10,7 @@ struct ScoreOptions {
   InputOptions reading;
   std::string output;
   std::vector<base::NamedGroup> steps;
+  std::string nan = "keep";  ///< what NaN and Infinity become
   bool values = false;
 
   ScoreOptions();  ///< starts with the steps that score: language and textbook, as far as they are there

@@ -157,6 +157,8 @@ int run(TrainScorerOptions& options, base::Context& context) {
   options.input = base::expand_inputs(options.input, context);
   LabelledRecords records = read_labelled(options);
   std::vector<LabelledText>& texts = records.texts;
+  if (!context.quiet && records.repeated_keys > 0)
+    fmt::print(context.err, "{}\n", base::repeated_keys_note(records.repeated_keys));
   std::size_t good =
       static_cast<std::size_t>(std::count_if(texts.begin(), texts.end(), [](auto& t) { return t.good; }));
   if (good == 0 || good == texts.size()) {

@@ -147,9 +147,20 @@ void add(DataReport& total, const DataReport& part) {
   total.trained_tokens += part.trained_tokens;
   total.specials_as_text += part.specials_as_text;
   total.ends += part.ends;
+  total.repeated_keys += part.repeated_keys;
   for (const auto& [name, number] : part.bad_kinds) count(total.bad_kinds, name, number);
   for (const auto& [name, number] : part.left_out) count(total.left_out, name, number);
   if (total.first_bad.empty()) total.first_bad = part.first_bad;
+}
+
+// Why a text is no JSON.
+std::string parse_error(std::string_view text) {
+  try {
+    Json::parse(text);
+    return "";
+  } catch (const Json::exception& error) {
+    return error.what();
+  }
 }
 
 }  // namespace
@@ -216,13 +227,8 @@ Example ExampleMaker::from_text(const std::string& prompt, const std::string& co
 Example ExampleMaker::make(std::string_view record, RecordNotes* notes) const {
   RecordNotes unused;
   RecordNotes& said = notes ? *notes : unused;
-  Json json;
-  try {
-    json = Json::parse(record);
-  } catch (const Json::exception& error) {
-    json = base::lenient_json(record);
-    if (json.is_discarded()) throw base::Error({"not valid JSON", "", error.what(), "", ""});
-  }
+  const Json json = base::lenient_json(record, &said.repeated_keys);
+  if (json.is_discarded()) throw base::Error({"not valid JSON", "", parse_error(record), "", ""});
   Conversation conversation;
   if (const auto problem = tokenizer::read_conversation(json, roles_, conversation)) throw base::Error(problem->facts);
   Example example;
@@ -265,8 +271,8 @@ Dataset read_dataset(const std::vector<std::string>& files, const ExampleMaker& 
     if (!item.block) return result;
     base::for_each_line(*item.block, [&](std::string_view line, const base::Place& place) {
       ++result.report.read;
+      RecordNotes notes;
       try {
-        RecordNotes notes;
         Example example = maker.make(line, &notes);
         ++result.files.of(place.file).used;
         take(std::move(example), notes, options, result);
@@ -277,6 +283,7 @@ Dataset read_dataset(const std::vector<std::string>& files, const ExampleMaker& 
         result.files.refuse(place, error.what(), base::is_cut_off(*item.block, line));
         count_bad(result.report, where(place), member.empty() ? what : member + ": " + what, error.what());
       }
+      result.report.repeated_keys += notes.repeated_keys;
     });
     return result;
   };
@@ -331,6 +338,7 @@ std::string DataReport::to_text(const DataOptions& options) const {
         human_count(specials_as_text));
   if (!left_out.empty())
     text += "; members of messages that the chat template does not write, and their records: " + counted(left_out);
+  if (repeated_keys) text += "; " + base::repeated_keys_note(repeated_keys);
   if (examples && !ends)
     text +=
         "; warning: no end token is trained, so that the model will not learn to stop (the tokenizer names none, or "

@@ -44,6 +44,7 @@ struct RecordNotes {
   bool specials_as_text = false;              ///< it writes special tokens that were read as characters
   std::size_t first_end = std::string::npos;  ///< the first end token that is trained
   std::vector<std::string> left_out;          ///< members of its messages that the chat template does not write
+  bool repeated_keys = false;                 ///< it had a key twice
 };
 
 /// Where every record went: read = used + untrained + dropped + bad.
@@ -57,6 +58,7 @@ struct DataReport {
   std::uint64_t examples = 0, tokens = 0, trained_tokens = 0;
   std::uint64_t specials_as_text = 0;              ///< used records that write special tokens as text
   std::uint64_t ends = 0;                          ///< examples in which an end token is trained
+  std::uint64_t repeated_keys = 0;                 ///< records that had a key twice, of which the last counts
   std::map<std::string, std::uint64_t> bad_kinds;  ///< what is wrong with bad records
   std::map<std::string, std::uint64_t> left_out;   ///< members of messages that no template wrote -> used records
   std::string first_bad;                           ///< "file:line: why", of the first bad record

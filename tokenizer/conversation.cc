@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "base/json_text.h"
 #include "base/text.h"
 
 namespace tokenizer {
@@ -92,18 +93,31 @@ Problem read_flag(const std::string& name, const json& value, Message& message) 
   return {};
 }
 
-// ShareGPT writes a call of a tool as the text of a turn: {"name": ..., "arguments": ...}, or a list of them.
+// ShareGPT writes a call of a tool as the text of a turn: {"name": ..., "arguments": ...}, or a list of them. It is
+// carried as it is written.
 Problem read_call(const std::string& key, Message& message) {
-  const json call = json::parse(message.content, nullptr, false);
-  json calls = json::array();
-  for (const json& one : call.is_array() ? call : json::array({call})) {
-    if (!one.is_object() || !holds(one, "name"))
-      return problem("not_a_call", key, "the call of a tool is not one", message.content,
-                     R"({"name": "...", "arguments": {...}})");
-    calls.push_back({{"type", "function"}, {"function", one}});
+  bool repeated_keys = false;
+  const json call = json::accept(message.content) ? base::lenient_json(message.content, &repeated_keys) : json();
+  bool is_call = !repeated_keys;
+  for (const json& one : call.is_array() ? call : json::array({call})) is_call &= one.is_object() && holds(one, "name");
+  if (!is_call)
+    return problem("not_a_call", key,
+                   repeated_keys ? "the call of a tool has a key twice" : "the call of a tool is not one",
+                   message.content, R"({"name": "...", "arguments": {...}})");
+  std::string calls;
+  const auto add = [&](std::string_view one) {
+    calls += calls.empty() ? "[" : ",";
+    calls += R"({"type":"function","function":)" + std::string(one) + "}";
+  };
+  if (call.is_array()) {
+    base::for_each_element(message.content, add);
+  } else {
+    add(base::trim(message.content));
   }
+  std::ranges::replace_if(
+      calls, [](char c) { return c == '\n' || c == '\r'; }, ' ');  // a record is one line
   message.content.clear();
-  message.members.push_back({"tool_calls", dumped(calls)});
+  message.members.push_back({"tool_calls", calls.empty() ? "[]" : calls + "]"});
   return {};
 }
 

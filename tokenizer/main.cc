@@ -3,6 +3,7 @@
 #include <simdjson.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <charconv>
 #include <cmath>
 #include <iostream>
@@ -83,14 +84,28 @@ void each_record(const std::vector<std::string>& files, int threads,
   base::ordered_pipeline<base::Block, std::vector<Result>>(base::thread_count(threads), source, work_block, sink_block);
 }
 
-std::string text_field(std::string_view line, const std::string& field, const std::string& where) {
+// Counts records that had a key twice; any thread.
+class RepeatedKeys {
+ public:
+  void add(bool repeated) { count_ += repeated; }
+  void say(base::Context& context) const {
+    if (count_ > 0 && !context.quiet) fmt::print(context.err, "{}\n", base::repeated_keys_note(count_));
+  }
+
+ private:
+  std::atomic<std::uint64_t> count_ = 0;
+};
+
+std::string text_field(std::string_view line, const std::string& field, const std::string& where,
+                       RepeatedKeys& repeated_keys) {
   thread_local base::JsonRecord record;
   if (const std::string error = record.parse(line); !error.empty()) throw base::Error({error, where, "", "", ""});
+  repeated_keys.add(record.repeated_keys());
   simdjson::dom::element value;
   std::string_view text;
   if (!record.find(field, value) || value.get(text))
     throw base::Error({"the record has no text", where, base::shortened(line), "a text under the key '" + field + "'",
-                       "name the key with --text-field"});
+                       "name the key with --text-field (data.text where it is nested)"});
   return std::string(text);
 }
 
@@ -122,13 +137,15 @@ int run_encode(EncodeOptions& options, base::Context& context) {
       fmt::print(context.out, "{}\n", fmt::join(encode(*model, read_all(file), options), " "));
     return 0;
   }
+  RepeatedKeys repeated_keys;
   each_record<std::string>(
       files, options.threads,
       [&](std::string_view line, const std::string& where) {
-        const std::string text = text_field(line, options.text_field, where);
+        const std::string text = text_field(line, options.text_field, where, repeated_keys);
         return fmt::format("{{\"ids\":[{}]}}\n", fmt::join(encode(*model, text, options), ","));
       },
       [&](std::string line) { context.out << line; });
+  repeated_keys.say(context);
   return 0;
 }
 
@@ -167,10 +184,13 @@ int run_decode(DecodeOptions& options, base::Context& context) {
       context.out << model->decode(ids_of_text(read_all(file), file), options.skip_special);
     return 0;
   }
+  RepeatedKeys repeated_keys;
   each_record<std::string>(
       files, options.threads,
       [&](std::string_view line, const std::string& where) {
-        const json record = base::lenient_json(line);
+        bool repeated = false;
+        const json record = base::lenient_json(line, &repeated);
+        repeated_keys.add(repeated);
         if (!record.is_object() || !record.contains("ids") || !record["ids"].is_array())
           throw base::Error({"the record has no ids", where, base::shortened(line), "{\"ids\": [1, 2, 3]}", ""});
         std::vector<std::int32_t> ids;
@@ -184,6 +204,7 @@ int run_decode(DecodeOptions& options, base::Context& context) {
         return text.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
       },
       [&](std::string line) { context.out << line; });
+  repeated_keys.say(context);
   return 0;
 }
 
@@ -224,6 +245,7 @@ int run_count(CountOptions& options, base::Context& context) {
   const auto files = options.files(context);
   const auto model = tokenizer::load(options.model);
   Counts total;
+  RepeatedKeys repeated_keys;
   const auto print = [&](const Counts& counts, const std::string& name) {
     if (context.json)
       context.out << counts.as_json(name).dump(-1, ' ', false, json::error_handler_t::replace) << "\n";
@@ -239,7 +261,7 @@ int run_count(CountOptions& options, base::Context& context) {
       each_record<Counts>(
           {file}, options.threads,
           [&](std::string_view line, const std::string& where) {
-            const std::string text = text_field(line, options.text_field, where);
+            const std::string text = text_field(line, options.text_field, where, repeated_keys);
             return Counts{1, model->encode(text, options.allow_special).size(), text.size()};
           },
           [&](Counts one) { counts.add(one); });
@@ -251,6 +273,7 @@ int run_count(CountOptions& options, base::Context& context) {
     total.add(counts);
   }
   if (files.size() > 1) print(total, "total");
+  repeated_keys.say(context);
   return 0;
 }
 
@@ -303,11 +326,14 @@ int run_chat(ChatOptions& options, base::Context& context) {
     if (!context.json) return print_marked(*model, rendered, context);
     context.out << json{{"ids", rendered.ids}, {"trained", rendered.trained}}.dump() << "\n";
   };
+  RepeatedKeys repeated_keys;
   for (const std::string& file : files) {
     // One JSON document (a conversation or its list of messages), else one record a line.
     const std::string text = read_all(file);
-    const json whole = base::lenient_json(text);
+    bool repeated = false;
+    const json whole = base::lenient_json(text, &repeated);
     if (!whole.is_discarded()) {
+      repeated_keys.add(repeated);
       show(whole, file);
       continue;
     }
@@ -316,11 +342,13 @@ int run_chat(ChatOptions& options, base::Context& context) {
       ++number;
       if (base::trim(line).empty()) continue;
       const std::string where = fmt::format("{}:{}", file, number);
-      const json record = base::lenient_json(line);
+      const json record = base::lenient_json(line, &repeated);
       if (record.is_discarded()) throw base::Error({"not valid JSON", where, base::shortened(line), "", ""});
+      repeated_keys.add(repeated);
       show(record, where);
     }
   }
+  repeated_keys.say(context);
   return 0;
 }
 

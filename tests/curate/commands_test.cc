@@ -53,6 +53,41 @@ TEST(Commands, CountWhatCannotBeRead) {
   EXPECT_THAT(message, HasSubstr("30,000 records scored, 10,003 could not be read, the first: " + file + ":2: "));
 }
 
+TEST(Commands, SayWhichRecordsHadAKeyTwiceOrNoNumber) {
+  TemporaryFolder folder;
+  std::string lines;
+  for (int i = 0; i < 3; ++i) {
+    lines += R"({"id":"a","text":"the one","text":"word number )" + std::to_string(i) +
+             R"( of some","label":0,"label":)" + std::to_string(i % 2) + "}\n";
+  }
+  lines += R"({"id":"b","text":"one without","label":1,"x":NaN,"y":[{"z":-Infinity}]})"
+           "\n";
+  const std::string file = folder.write("a.jsonl", lines);
+  const auto twice = HasSubstr("3 records had a key twice: the last one counts");
+  DuplicatesOptions duplicates;
+  EXPECT_THAT(said(duplicates, run_duplicates, 0, {file}), twice);
+  for (const char* nan : {"keep", "null"}) {
+    ScoreOptions score;
+    score.steps.clear();
+    const std::string message = said(score, run_score, 0, {file, "--output", folder / "scored.jsonl", "--nan", nan});
+    EXPECT_THAT(message, twice);
+    EXPECT_THAT(message, HasSubstr("1 record held NaN or Infinity"));
+    const std::string scored = base::read_file(folder / "scored.jsonl");
+    EXPECT_EQ(scored.find("the one"), scored.npos);
+    EXPECT_THAT(scored, HasSubstr(nan == std::string("keep") ? R"("x":NaN,"y":[{"z":-Infinity}]})"
+                                                             : R"("x":null,"y":[{"z":null}]})"));
+  }
+  ExplainOptions explain;
+  base::OptionSet(explain).read_yaml("steps: [sample]\n", "config.yaml");
+  EXPECT_THAT(said(explain, run_explain, 0, {file, "--number", "2"}), HasSubstr("1 record had a key twice"));
+  EXPECT_EQ(said(explain, run_explain, 0, {file, "--number", "4"}), "");
+  Ran ran = run("steps:\n  - decontaminate: {against: [" + file + "], min_words: 2, fields: [text]}\n",
+                {file, "--output", folder / "run"});
+  EXPECT_THAT(ran.message, HasSubstr("decontaminate: of the benchmarks, 3 records had a key twice"));
+  EXPECT_EQ(ran.report["steps"][0]["notes"]["repeated_keys"], 3);
+  EXPECT_EQ(ran.report["dropped"]["records"], 4);
+}
+
 // The fields go by the first record that can be read, however many blocks (one a file at least) hold none.
 TEST(Commands, FindTheFieldsBehindWhatCannotBeRead) {
   TemporaryFolder folder;

@@ -328,7 +328,83 @@ TEST(Instruct, NumbersStandAsTheyCameAndKeysOnce) {
                            R"("n":{"x":1e400})", R"("content":"Why?")", R"("m":{"a":2})"})
     EXPECT_NE(train.find(part), std::string::npos) << part << "\n" << train;
   EXPECT_EQ(json::parse(standard.str())["repeated_keys"], 1);
-  EXPECT_NE(err.str().find("1 record had a key twice"), std::string::npos) << err.str();
+  EXPECT_EQ(json::parse(standard.str())["non_finite"], 1);
+  for (const char* part : {"1 record had a key twice", "1 record held NaN or Infinity: kept"})
+    EXPECT_NE(err.str().find(part), std::string::npos) << err.str();
+}
+
+std::string trained(const std::string& lines, const std::string& nan, json* report = nullptr) {
+  TemporaryFolder folder;
+  InstructOptions options;
+  options.reading.input = {folder.write("in.jsonl", lines)};
+  options.output = folder / "out";
+  options.nan = nan;
+  std::ostringstream standard, err;
+  base::Context context{standard, err, true, true, "", "curate"};
+  EXPECT_EQ(run_instruct(options, context), 0);
+  if (report != nullptr) *report = json::parse(standard.str());
+  return base::read_file(folder / "out/train.jsonl");
+}
+
+TEST(Instruct, NumbersKeepTheirOwnTextAtAnyDepth) {
+  const std::string answer = R"({"role":"assistant","content":"It is me.",)";
+  const std::string question = R"({"messages":[{"role":"user","content":"Who?"},)";
+  for (const char* number : {"0.12345678901234567890123", "3.14159265358979323846264338", "1.50", "1E5", "-2.5e-3",
+                             "1.00000000000000000000001", "12345678901234567890.5", "0.1", "7"}) {
+    const std::string member = R"("p":{"a":[)" + std::string(number) + R"(,")" + number + R"("]})";
+    const std::string out = trained(question + answer + member + "}]}\n", "keep");
+    EXPECT_NE(out.find(member), std::string::npos) << out;
+    const std::string call = R"({"name":"f","arguments":{"x":)" + std::string(number) + "}}";
+    const std::string calling = trained(json({{"conversations",
+                                               {{{"from", "human"}, {"value", "Q"}},
+                                                {{"from", "function_call"}, {"value", "\n" + call + "\n"}},
+                                                {{"from", "observation"}, {"value", "4"}},
+                                                {{"from", "gpt"}, {"value", "An answer."}}}}})
+                                                .dump() +
+                                            "\n",
+                                        "keep");
+    EXPECT_NE(calling.find(R"("tool_calls":[{"type":"function","function":)" + call + "}]"), std::string::npos)
+        << calling;
+  }
+  // Zero is read as such however it is written.
+  json report;
+  EXPECT_NE(trained(question + answer + "\"weight\":0.00},{\"role\":\"user\",\"content\":\"And?\"}," + answer +
+                        "\"weight\":1.0}]}\n",
+                    "keep", &report)
+                .find("\"weight\":0.0"),
+            std::string::npos);
+  // Calls that differ in such a number are two questions.
+  std::string two;
+  for (const char* number : {"1e400", "2e400"})
+    two += R"({"messages":[{"role":"user","content":"Q"},{"role":"assistant","content":"","tool_calls":[)" +
+           std::string(number) + R"(]},{"role":"tool","content":"4"},{"role":"assistant","content":"An answer."}]})" +
+           "\n";
+  trained(two, "keep", &report);
+  EXPECT_EQ(report["train"], 2) << report;
+}
+
+TEST(Instruct, NotANumberIsNullOnRequest) {
+  const std::string line =
+      R"({"messages":[{"role":"user","content":"Who?"},{"role":"assistant","content":"It is me.","p":NaN}],"q":[-Infinity]})"
+      "\n";
+  json report;
+  EXPECT_NE(trained(line, "keep", &report).find(R"("p":NaN}],)"), std::string::npos);
+  EXPECT_EQ(report["non_finite"], 1);
+  const json record = json::parse(trained(line, "null", &report));
+  EXPECT_EQ(report["non_finite"], 1);
+  EXPECT_EQ(record["q"], json({nullptr}));
+}
+
+TEST(Instruct, ACallWithAKeyTwiceIsRefused) {
+  for (const char* call : {R"({"name":"f","name":"g"})", R"([{"name":"f","arguments":{"a":1,"a":2}}])",
+                           R"({"name":"f","x":NaN})", R"({"name":"f"},"b":2)"}) {
+    const json record = {{"conversations",
+                          {{{"from", "human"}, {"value", "Q"}},
+                           {{"from", "function_call"}, {"value", call}},
+                           {{"from", "observation"}, {"value", "4"}},
+                           {{"from", "gpt"}, {"value", "A"}}}}};
+    EXPECT_EQ(read_text(record.dump().c_str()), "not_a_call:value") << call;
+  }
 }
 
 }  // namespace

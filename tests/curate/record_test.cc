@@ -191,7 +191,13 @@ TEST(DetectFields, UsualNames) {
   EXPECT_EQ(found.names, (FieldNames{"content", "url", "", ""}));
   EXPECT_EQ(found.lacks, "");
   block.bytes = "{\"a\":1,\"b\":\"x\"}\n";
-  EXPECT_NE(detect_fields(block, {}).lacks.find("a, b"), std::string::npos);
+  EXPECT_NE(detect_fields(block, {}).lacks.find("are a, b: "), std::string::npos);
+  block.bytes = R"({"data":{"n":1,"body":{"text":"x"},"l":[{"t":"x"}]},"meta":{"url":"u"}})"
+                "\n"
+                R"({"data":{"body":{"text":"y"}}})"
+                "\n";
+  EXPECT_NE(detect_fields(block, {}).lacks.find("are data, meta; nested: data.body.text, meta.url: "),
+            std::string::npos);
   block.bytes = "no JSON\n[\"content\"]\n{\"content\":\n";
   found = detect_fields(block, {"", "n", "", ""});
   EXPECT_FALSE(found.known);

@@ -137,6 +137,25 @@ TEST(Data, EveryRecordIsAccountedFor) {
   EXPECT_THROW(read("truncate"), base::Error);
 }
 
+TEST(Data, RecordsWithAKeyTwiceAreCounted) {
+  const ByteTokenizer tokenizer;
+  const finetune::ExampleMaker maker(tokenizer);
+  TemporaryFolder folder;
+  const std::string file = folder.write("a.jsonl", R"({"prompt":"P ","completion":"lost","completion":"C"})"
+                                                   "\n"
+                                                   R"({"text":"T","n":{"a":NaN,"a":1e999}})"
+                                                   "\n"
+                                                   R"({"text":"T","n":[{"a":1},{"a":1}]})"
+                                                   "\n"
+                                                   R"({"chosen":"x","chosen":"y","rejected":"z"})"
+                                                   "\n");
+  const Dataset dataset = finetune::read_dataset({file}, maker, {});
+  EXPECT_EQ(trained_text(tokenizer, dataset.examples.at(0)), "C<|endoftext|>");
+  EXPECT_EQ(dataset.report.bad, 1u);
+  EXPECT_EQ(dataset.report.repeated_keys, 3u);
+  EXPECT_THAT(dataset.report.to_text({}), HasSubstr("3 records had a key twice: the last one counts"));
+}
+
 TEST(Data, TheSameForAnyNumberOfThreads) {
   const ByteTokenizer tokenizer;
   const finetune::ExampleMaker maker(tokenizer);

@@ -65,6 +65,31 @@ TEST_F(Program, RecordsComeBackInOrder) {
   EXPECT_THAT(bad.err, HasSubstr("--text-field"));
 }
 
+TEST_F(Program, ReadsNestedFieldsAndSaysWhereAKeyIsTwice) {
+  const std::string records =
+      file("nested.jsonl", R"({"data":{"body":{"text":"lost","text":"Hello world 12"}},"n":NaN})"
+                           "\n"
+                           R"({"data.body.text":"Hello world 12","n":1e999})"
+                           "\n");
+  const std::string field = " --text-field data.body.text" + model_;
+  const auto encoded = run("encode --json" + field + records);
+  EXPECT_EQ(encoded.out, "{\"ids\":[19556,905,216,33,34]}\n{\"ids\":[19556,905,216,33,34]}\n") << encoded.err;
+  EXPECT_EQ(encoded.err, "1 record had a key twice: the last one counts\n");
+  const auto counted = run("count --json" + field + records);
+  EXPECT_THAT(counted.out, HasSubstr("\"texts\":2,\"tokens\":10"));
+  EXPECT_THAT(counted.err, HasSubstr("1 record had a key twice"));
+  EXPECT_EQ(run("count --json --quiet" + field + records).err, "");
+  const auto decoded = run("decode --json" + model_ + file("ids.jsonl", "{\"ids\":[1],\"ids\":[19556]}\n"));
+  EXPECT_EQ(decoded.out, "{\"text\":\"Hello\"}\n");
+  EXPECT_THAT(decoded.err, HasSubstr("1 record had a key twice"));
+  const auto chat =
+      run("chat" + model_ + file("chat.jsonl", R"({"messages":[{"role":"user","content":"Q","content":"R"}]})"));
+  EXPECT_THAT(chat.err, HasSubstr("1 record had a key twice"));
+  const auto without = run("count" + model_ + records);
+  EXPECT_EQ(without.code, 1);
+  EXPECT_THAT(without.err, HasSubstr("--text-field (data.text where it is nested)"));
+}
+
 TEST_F(Program, CountsAndTells) {
   const auto counted = run("count --json" + model_ + file("a.txt", "Hello world 12") +
                            file("b.jsonl", "{\"text\": \"Hello\"}\n{\"text\": \"\"}\n"));
