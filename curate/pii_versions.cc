@@ -13,12 +13,13 @@ bool is_one_of(char c, std::string_view some) { return some.find(c) != std::stri
 
 // Words before a version or a section's number.
 constexpr std::string_view kVersionWords[] = {
-    "v",        "ver",      "vers",   "version",  "versions", "release", "releases", "rel",     "build",
-    "builds",   "revision", "rev",    "rv",       "firmware", "fw",      "kernel",   "bios",    "driver",
-    "drivers",  "patch",    "hotfix", "sdk",      "jdk",      "jre",     "java",     "openssl", "macos",
-    "ios",      "android",  "chrome", "chromium", "firefox",  "safari",  "opera",    "msie",    "webkit",
-    "gecko",    "mozilla",  "flash",  "player",   "acrobat",  "reader",  "itunes",   "clr",     "nt",
-    "versione", "versie",   "wersja", "versión",  "versão",   "версия",  "версии"};
+    "v",       "ver",      "vers",      "version",   "versions",   "release",     "releases", "rel",     "build",
+    "builds",  "revision", "rev",       "rv",        "firmware",   "fw",          "kernel",   "bios",    "driver",
+    "drivers", "patch",    "hotfix",    "sdk",       "jdk",        "jre",         "java",     "openssl", "macos",
+    "ios",     "android",  "chrome",    "chromium",  "firefox",    "safari",      "opera",    "msie",    "webkit",
+    "gecko",   "mozilla",  "flash",     "player",    "acrobat",    "reader",      "itunes",   "clr",     "nt",
+    "upgrade", "upgraded", "upgrading", "downgrade", "downgraded", "downgrading", "versione", "versie",  "wersja",
+    "versión", "versão",   "версия",    "версии"};
 constexpr std::string_view kSectionWords[] = {
     "section",    "sections",   "sec",       "sect",      "subsection", "chapter",  "chapters", "chap",
     "ch",         "clause",     "clauses",   "subclause", "article",    "articles", "art",      "paragraph",

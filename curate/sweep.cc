@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "base/json_record.h"
 #include "base/records.h"
+#include "base/suggestions.h"
 #include "base/text.h"
 #include "curate/run_options.h"
 
@@ -103,16 +104,16 @@ nlohmann::json run_sweep(const std::string& folder, const std::string& sweep, ba
     std::vector<std::string> names;
     for (const base::Option& other : set.options()) names.push_back(other.name);
     throw base::UsageError({"the run has no such option", "--sweep", label + "." + option,
-                            "an option of one of its steps",
-                            "did you mean '" + base::nearest(label + "." + option, names) + "'?"});
+                            "an option of one of its steps", base::suggest_option(label + "." + option, names)});
   }
-  const double current = std::strtod(known->get().at(0).c_str(), nullptr);
+  const std::vector<std::string> in_run = known->get();  // find_decision tries other values
   Decision decision;
   for (base::NamedGroup& step : options.steps) {
     if (step.label != label) continue;
     dynamic_cast<Step&>(*step.group).prepare();
     decision = find_decision(step, option);
   }
+  const double current = std::strtod(in_run.at(0).c_str(), nullptr);  // a threshold: one number
   values.push_back(current);
   std::sort(values.begin(), values.end());
   values.erase(std::unique(values.begin(), values.end()), values.end());

@@ -216,6 +216,8 @@ TEST(Pii, FindsAreInOrderInAnyText) {
 
 TEST(Pii, VersionsAndSectionsAreNoAddresses) {
   for (std::string text : {"Version 4.12.0.7 is out",
+                           "upgrade from 4.12.0.6 to 4.12.0.7",
+                           "downgraded to 4.12.0.7",
                            "version: 4.12.0.7",
                            "ver. 4.12.0.7",
                            "firmware-version 9.8.7.6",

@@ -1,6 +1,7 @@
 // `curate report --sweep` against runs with the other threshold.
 #include "curate/sweep.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <map>
@@ -10,6 +11,7 @@
 
 #include "base/random.h"
 #include "tests/curate/run_folder.h"
+#include "tests/error_of.h"
 #include "tests/temporary_folder.h"
 
 namespace curate {
@@ -50,6 +52,17 @@ TEST(Sweep, EqualsRunningAtTheThresholdItself) {
       EXPECT_GE(different.size(), 3u);
     }
   }
+}
+
+TEST(Sweep, RefusesWhatIsNoThreshold) {
+  TemporaryFolder folder;
+  const std::string out = folder / "out";
+  run("steps:\n  - fineweb\n", {folder.write("a.jsonl", "{\"text\":\"a\"}\n"), "--output", out, "--keep-values"});
+  auto refusal = [&](const std::string& sweep) { return error_of([&] { run_sweep(out, sweep); }); };
+  for (const char* option : {"fineweb.stop_chars", "fineweb.semantics"})  // a list without a value; a word
+    EXPECT_THAT(refusal(option + std::string("=1")), testing::HasSubstr("no measured value depends on this option"));
+  EXPECT_THAT(refusal("fineweb.short_line_thrs=1"), testing::HasSubstr("did you mean 'fineweb.short_line_thr'?"));
+  EXPECT_THAT(refusal("zz.x=1"), testing::Not(testing::HasSubstr("did you mean")));
 }
 
 // The side on which each threshold of the rules fails, and no decision of the run that it does not explain.
