@@ -38,9 +38,9 @@ def loaded(kind, files, folder):
 
 
 def plain(value):
-    """Values as they compare: NaN is null; pyarrow's pairs of a map are objects; a list of any kind is a list."""
+    """Values as they compare: NaN is "nan"; pyarrow's pairs of a map are objects; a list of any kind is a list."""
     if isinstance(value, float) and not math.isfinite(value):
-        return None
+        return str(value)
     if isinstance(value, dict):
         return {k: plain(v) for k, v in value.items()}
     if isinstance(value, tuple):
