@@ -195,10 +195,6 @@ std::int64_t unused_prefix(std::string_view line) {
   return prefix;
 }
 
-}  // namespace
-
-namespace {
-
 // NaN, Infinity, and the JSON numbers of which `is_one` is true.
 template <class F>
 std::vector<LooseNumber> numbers_that(std::string_view line, F&& is_one) {

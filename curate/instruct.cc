@@ -295,8 +295,11 @@ int run_instruct(InstructOptions& options, base::Context& context) {
         std::string_view parsable = line;
         stand_ins.clear();
         if (error.empty()) {
-          stand_ins.replace(parsed.line(), base::rewritten_numbers(parsed.line()), strict);
-          parsable = strict;
+          parsable = parsed.line();
+          if (const auto numbers = base::rewritten_numbers(parsable); !numbers.empty()) {
+            stand_ins.replace(parsable, numbers, strict);
+            parsable = strict;
+          }
         }
         json record = parse_record(parsable);
         if (record.is_discarded()) {
