@@ -21,12 +21,10 @@ namespace {
 
 using Json = nlohmann::json;
 using tokenizer::Conversation;
+using tokenizer::Holder;
+using tokenizer::Meaning;
 using tokenizer::Member;
 using tokenizer::Message;
-
-bool is_one_of(std::string_view name, std::initializer_list<std::string_view> names) {
-  return std::ranges::find(names, name) != names.end();
-}
 
 [[noreturn]] void refuse(const std::string& what, const Member& member, const std::string& expected,
                          const std::string& advice) {
@@ -43,20 +41,30 @@ bool is_verdict(const Json& value) {
   return low == "true" || low == "false";
 }
 
+// Flags of a whole record, a text's too. What else is in it is noted.
+void check_flags(const Conversation& conversation, RecordNotes& notes) {
+  for (const Member& member : conversation.members) {
+    const Meaning meaning = tokenizer::meaning_of(member.name, Holder::kRecord);
+    if (meaning != Meaning::kFlag && member.name != "id" && member.name != "source")
+      notes.unused.push_back(member.name);
+    const bool is_flag =
+        meaning == Meaning::kFlag && member.json != "1" && member.json != "1.0" && member.json != "true";
+    if (is_flag || meaning == Meaning::kPartFlag)
+      refuse("a flag of the whole record is not supported", member, "flags of its messages",
+             "leave the record out, or set the flag on its messages");
+  }
+}
+
 // Refuses by name what training on the messages alone would lose.
 void check_members(const Conversation& conversation) {
   const std::string only_answers = "this training has an objective for answers only";
   if (conversation.format == "preference")
     refuse(only_answers, {"rejected", ""}, "records with answers only", "keep the chosen answers as messages");
-  tokenizer::check_renderable(conversation.members);
+  tokenizer::check_renderable(conversation.members, Holder::kRecord);
   for (const Member& member : conversation.members) {
-    const Json value = Json::parse(member.json);
-    if (is_one_of(member.name, {"chosen", "rejected"}) ||
-        (is_one_of(member.name, {"label", "kto_tag"}) && is_verdict(value)))
+    const Meaning meaning = tokenizer::meaning_of(member.name, Holder::kRecord);
+    if (meaning == Meaning::kAnswers || (meaning == Meaning::kVerdict && is_verdict(Json::parse(member.json))))
       refuse(only_answers, member, "records with answers only", "keep the good answers as messages, without it");
-    if (is_one_of(member.name, {"weight", "train", "training", "trainable"}) && value != 1 && value != true)
-      refuse("a flag of the whole record is not supported", member, "flags of its messages",
-             "leave the record out, or set the flag on its messages");
   }
 }
 
@@ -65,10 +73,10 @@ void check_message(const Message& message, RecordNotes& notes) {
     refuse("a weight that is neither 0 nor 1 is not supported", {"weight", fmt::format("{}", message.weight)}, "0 or 1",
            "");
   for (const Member& member : message.members) {
-    if (is_one_of(member.name, {"train_detail", "training_detail"}))
+    const Meaning meaning = tokenizer::meaning_of(member.name, Holder::kMessage);
+    if (meaning == Meaning::kPartFlag)
       refuse("flags for parts of a message are not supported", member, "train: true or false", "");
-    if (!is_one_of(member.name, {"weight", "train", "training", "trainable", "loss"}))
-      notes.left_out.push_back(member.name);
+    if (meaning != Meaning::kFlag) notes.left_out.push_back(member.name);
   }
 }
 
@@ -127,6 +135,7 @@ void take(Example example, const RecordNotes& notes, const DataOptions& options,
   report.specials_as_text += notes.specials_as_text;
   report.ends += notes.first_end < (options.too_long == "truncate" ? std::min(limit, length) : length);
   for (const std::string& name : notes.left_out) count(report.left_out, name);
+  for (const std::string& name : notes.unused) count(report.unused, name);
   for (Example& piece : pieces) {
     ++report.examples;
     report.tokens += piece.ids.size();
@@ -150,6 +159,7 @@ void add(DataReport& total, const DataReport& part) {
   total.repeated_keys += part.repeated_keys;
   for (const auto& [name, number] : part.bad_kinds) count(total.bad_kinds, name, number);
   for (const auto& [name, number] : part.left_out) count(total.left_out, name, number);
+  for (const auto& [name, number] : part.unused) count(total.unused, name, number);
   if (total.first_bad.empty()) total.first_bad = part.first_bad;
 }
 
@@ -182,9 +192,9 @@ ExampleMaker::ExampleMaker(const tokenizer::Tokenizer& tokenizer, const MakerOpt
     chat_ = tokenizer::chat_template_of(tokenizer);
     end_ids_ = chat_->stop_ids();
   } catch (const base::Error& error) {
+    end_ids_ = tokenizer.end_ids();
     chat_error_ = error.what();
   }
-  if (tokenizer.eos) end_ids_.push_back(*tokenizer.eos);
 }
 
 Example ExampleMaker::from_chat(const Conversation& conversation, RecordNotes& notes) const {
@@ -217,8 +227,9 @@ Example ExampleMaker::from_text(const std::string& prompt, const std::string& co
     example.ids.insert(example.ids.begin(), *tokenizer_.bos);
     example.trained.insert(example.trained.begin(), 0);
   }
-  if (tokenizer_.eos && (example.ids.empty() || example.ids.back() != *tokenizer_.eos)) {
-    example.ids.push_back(*tokenizer_.eos);
+  const std::vector<std::int32_t> ends = tokenizer_.end_ids();
+  if (!ends.empty() && (example.ids.empty() || example.ids.back() != ends.front())) {
+    example.ids.push_back(ends.front());
     example.trained.push_back(1);
   }
   return example;
@@ -231,6 +242,7 @@ Example ExampleMaker::make(std::string_view record, RecordNotes* notes) const {
   if (json.is_discarded()) throw base::Error({"not valid JSON", "", parse_error(record), "", ""});
   Conversation conversation;
   if (const auto problem = tokenizer::read_conversation(json, roles_, conversation)) throw base::Error(problem->facts);
+  check_flags(conversation, said);
   Example example;
   if (conversation.format == "text") {
     example = from_text("", conversation.text, said);
@@ -339,6 +351,7 @@ std::string DataReport::to_text(const DataOptions& options) const {
   if (!left_out.empty())
     text += "; members of messages that the chat template does not write, and their records: " + counted(left_out);
   if (repeated_keys) text += "; " + base::repeated_keys_note(repeated_keys);
+  if (!unused.empty()) text += "; members of records that nothing here reads: " + counted(unused);
   if (examples && !ends)
     text +=
         "; warning: no end token is trained, so that the model will not learn to stop (the tokenizer names none, or "

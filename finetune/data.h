@@ -45,6 +45,7 @@ struct RecordNotes {
   std::size_t first_end = std::string::npos;  ///< the first end token that is trained
   std::vector<std::string> left_out;          ///< members of its messages that the chat template does not write
   bool repeated_keys = false;                 ///< it had a key twice
+  std::vector<std::string> unused;            ///< members of the record that nothing reads, but id and source
 };
 
 /// Where every record went: read = used + untrained + dropped + bad.
@@ -61,6 +62,7 @@ struct DataReport {
   std::uint64_t repeated_keys = 0;                 ///< records that had a key twice, of which the last counts
   std::map<std::string, std::uint64_t> bad_kinds;  ///< what is wrong with bad records
   std::map<std::string, std::uint64_t> left_out;   ///< members of messages that no template wrote -> used records
+  std::map<std::string, std::uint64_t> unused;     ///< members of records that nothing reads -> used records
   std::string first_bad;                           ///< "file:line: why", of the first bad record
   /// "read 660 records: 655 used (12 truncated to 1024 tokens), 3 without trained tokens, 2 bad; 652 examples, ..."
   std::string to_text(const DataOptions& options) const;
@@ -75,7 +77,8 @@ struct Dataset {
 ///   Conversations (tokenizer/conversation.h) go through the tokenizer's chat template: what the assistant says and its
 ///   end token is trained, but for messages that say otherwise (weight: 0, train: false);
 ///   {"prompt", "completion"} are one text, of which the completion is trained, with the token that holds its first
-///   byte; {"text"} is trained whole. Both end with the end-of-text token, as TRL has it.
+///   byte; {"text"} is trained whole. Both end with the end-of-text token, as TRL has it
+/// (or the first end token, where the model names no EOS).
 /// Refused by name is what this training would lose: preferences, labels, tools, weights between 0 and 1.
 class ExampleMaker {
  public:

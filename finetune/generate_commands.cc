@@ -94,19 +94,15 @@ std::unique_ptr<tokenizer::ChatTemplate> choose_template(const GenerateOptions& 
 }
 
 // The model's own settings where no option was given, and a line that says what is in force.
-std::vector<std::int32_t> settle_sampling(SamplingOptions& sampling, const LoadedModel& loaded,
-                                          base::Context& context) {
+void settle_sampling(SamplingOptions& sampling, const LoadedModel& loaded, base::Context& context) {
   const GenerationSettings settings = read_generation_settings(loaded.path);
   complete(sampling, settings, context.options);
-  std::vector<std::int32_t> stop_ids = settings.stop_ids;
-  if (loaded.tokenizer->eos) stop_ids.push_back(*loaded.tokenizer->eos);
   if (!context.quiet) {
     fmt::print(context.err, "sampling: {}{}\n", to_text(sampling),
                settings.source.empty() ? "" : " (" + settings.source + ")");
     if (!settings.unused.empty())
       fmt::print(context.err, "not done here of the model's settings: {}\n", base::join(settings.unused, ", "));
   }
-  return stop_ids;
 }
 
 int run_generate(GenerateOptions& options, base::Context& context) {
@@ -117,10 +113,8 @@ int run_generate(GenerateOptions& options, base::Context& context) {
   if (!chat && !options.system.empty()) throw base::UsageError("--system needs a chat template");
   if (chat && options.allow_special)
     throw base::UsageError({"a chat's messages never make special tokens", "--allow-special", "", "--raw with it", ""});
-  std::vector<std::int32_t> stop_ids = settle_sampling(options.sampling, loaded, context);
-  if (chat) {
-    for (std::int32_t id : chat->stop_ids()) stop_ids.push_back(id);
-  }
+  settle_sampling(options.sampling, loaded, context);
+  const std::vector<std::int32_t> stop_ids = chat ? chat->stop_ids() : tokenizer.end_ids();
   std::size_t tokens = 0;
   const base::Interrupt interrupt;
   auto start = std::chrono::steady_clock::now();
@@ -165,8 +159,8 @@ int run_generate(GenerateOptions& options, base::Context& context) {
 int run_chat(ChatOptions& options, base::Context& context) {
   LoadedModel loaded = load_model(options.model);
   std::unique_ptr<tokenizer::ChatTemplate> chat = tokenizer::chat_template_of(*loaded.tokenizer);
-  std::vector<std::int32_t> stop_ids = settle_sampling(options.sampling, loaded, context);
-  for (std::int32_t id : chat->stop_ids()) stop_ids.push_back(id);
+  settle_sampling(options.sampling, loaded, context);
+  const std::vector<std::int32_t> stop_ids = chat->stop_ids();
   std::vector<tokenizer::Message> messages;
   auto restart = [&] {
     messages.clear();

@@ -30,6 +30,7 @@ constexpr std::string_view kHarmless[] = {"_from_model_config",
                                           "continuous_batching_config",
                                           "decoder_start_token_id",
                                           "disable_compile",
+                                          "eos_token_id",
                                           "low_memory",
                                           "max_cache_len",
                                           "num_assistant_tokens",
@@ -84,30 +85,10 @@ void check(const GenerationSettings& settings, const fs::path& model) {
       "max_new_tokens", settings.max_tokens, [](double x) { return x >= 1; }, "1 or more");
 }
 
-void add_stop(std::vector<std::int32_t>& ids, std::int64_t id) {
-  const auto value = static_cast<std::int32_t>(id);
-  if (value >= 0 && value == id && std::find(ids.begin(), ids.end(), value) == ids.end()) ids.push_back(value);
-}
-
-// A token id or a list of them.
-void add_stops(std::vector<std::int32_t>& ids, const json& object, const char* key, const fs::path& file) {
-  if (!object.contains(key) || object[key].is_null()) return;
-  for (const json& id : object[key].is_array() ? object[key] : json::array({object[key]})) {
-    if (!id.is_number_integer())
-      throw base::Error({fmt::format("bad \"{}\"", key), file.string(), base::shortened(object[key].dump()),
-                         "a token's number, or a list of them", ""});
-    add_stop(ids, id.get<std::int64_t>());
-  }
-}
-
 GenerationSettings from_folder(const fs::path& folder) {
   GenerationSettings settings;
-  const fs::path file = folder / "generation_config.json", config = folder / "config.json";
+  const fs::path file = folder / "generation_config.json";
   json object = object_in(file);
-  add_stops(settings.stop_ids, object, "eos_token_id", file);
-  add_stops(settings.stop_ids, object_in(config), "eos_token_id", config);
-  object.erase("eos_token_id");
-
   auto take = [&](const char* key, auto& target) {
     if (!object.contains(key)) return;
     const json value = object[key];
@@ -148,10 +129,6 @@ GenerationSettings from_folder(const fs::path& folder) {
 
 GenerationSettings from_gguf(const base::GgufReader& file) {
   GenerationSettings settings;
-  for (const char* key : {"eos_token_id", "eot_token_id", "eom_token_id"}) {
-    const std::string name = std::string("tokenizer.ggml.") + key;
-    if (file.find(name)) add_stop(settings.stop_ids, file.integer(name));
-  }
   auto take = [&](const char* key, auto& target, auto read) {
     const std::string name = std::string("general.sampling.") + key;
     if (!file.find(name)) return;

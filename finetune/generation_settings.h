@@ -1,4 +1,4 @@
-// What a model says about how it wants to be sampled, and where its answers end.
+// What a model says about how it wants to be sampled.
 #pragma once
 
 #include <cstdint>
@@ -11,14 +11,12 @@
 
 namespace finetune {
 
-/// generation_config.json and config.json's eos_token_id of a Hugging Face folder; general.sampling.* and the end
-/// tokens of a GGUF.
+/// generation_config.json of a Hugging Face folder; general.sampling.* of a GGUF.
 struct GenerationSettings {
   std::string source;  ///< "generation_config.json", "GGUF metadata", or "" when it says nothing about sampling
   std::optional<double> temperature, top_p, min_p, repetition_penalty;
   std::optional<std::int64_t> top_k, no_repeat_ngram_size, max_tokens;
-  std::vector<std::int32_t> stop_ids;  ///< every token that ends an answer: models have several
-  std::vector<std::string> unused;     ///< "num_beams: 4": said, changes what comes out, and not done here
+  std::vector<std::string> unused;  ///< "num_beams: 4": said, changes what comes out, and not done here
 };
 
 /// Of a Hugging Face folder or a .gguf file. As in transformers, sampling settings count where `do_sample` is true (and

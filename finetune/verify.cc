@@ -3,10 +3,12 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 #include <fmt/ostream.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -54,6 +56,12 @@ std::vector<at::Tensor> all_logits(const Llama& model, const std::vector<std::in
   return result;
 }
 
+// As numbers: the two may have them in another order.
+std::set<std::int32_t> end_set(const tokenizer::Tokenizer& tokenizer) {
+  const std::vector<std::int32_t> ids = tokenizer.end_ids();
+  return {ids.begin(), ids.end()};
+}
+
 int run_verify(VerifyOptions& options, base::Context& context) {
   if (options.models.size() != 2)
     throw base::UsageError({"verify compares two models", "verify", base::join(options.models, " "),
@@ -64,9 +72,12 @@ int run_verify(VerifyOptions& options, base::Context& context) {
   Comparison comparison;
   std::vector<at::Tensor> expected;
   std::vector<std::int32_t> ids;
+  std::set<std::int32_t> ends;
   {
     lora::ModelFiles files(options.models[0]);
-    ids = tokenizer::load(files.path())->encode(text);
+    const auto tokenizer = tokenizer::load(files.path());
+    ids = tokenizer->encode(text);
+    ends = end_set(*tokenizer);
     if (ids.empty()) throw base::Error({"no token to compare", options.text, "", "a text", ""});
     ids.resize(std::min(ids.size(), static_cast<std::size_t>(options.max_tokens)));
     check_ids(ids, files.config());
@@ -75,7 +86,9 @@ int run_verify(VerifyOptions& options, base::Context& context) {
     expected = all_logits(model, ids);
   }  // One model in memory at a time.
   lora::ModelFiles files(options.models[1]);
-  std::vector<std::int32_t> other_ids = tokenizer::load(files.path())->encode(text);
+  const auto tokenizer = tokenizer::load(files.path());
+  std::vector<std::int32_t> other_ids = tokenizer->encode(text);
+  const std::set<std::int32_t> other_ends = end_set(*tokenizer);
   other_ids.resize(std::min(other_ids.size(), ids.size()));
   if (other_ids != ids)
     throw base::Error({"the tokenizers of the two models give different ids", options.models[1], "", "",
@@ -86,13 +99,17 @@ int run_verify(VerifyOptions& options, base::Context& context) {
   std::vector<at::Tensor> actual = all_logits(Llama(files, at::kFloat, device), ids);
   for (std::size_t i = 0; i < expected.size(); ++i) compare(expected[i], actual[i], comparison);
   if (context.json) {
-    const nlohmann::ordered_json result = {{"max_abs", comparison.max_abs}, {"max_rel", comparison.max_rel},
-                                           {"bound", comparison.bound},     {"bound_name", comparison.bound_name},
-                                           {"tokens", comparison.tokens},   {"equal", comparison.equal()}};
+    const nlohmann::ordered_json result = {{"max_abs", comparison.max_abs},   {"max_rel", comparison.max_rel},
+                                           {"bound", comparison.bound},       {"bound_name", comparison.bound_name},
+                                           {"tokens", comparison.tokens},     {"equal", comparison.equal()},
+                                           {"equal_ends", ends == other_ends}};
     context.out << result.dump() << "\n";
   } else {
     context.out << to_text(comparison) << "\n";
   }
+  if (ends != other_ends && !context.quiet)
+    fmt::print(context.err, "note: the two models do not end their answers at the same tokens: {} and {}\n",
+               fmt::join(ends, ", "), fmt::join(other_ends, ", "));
   return comparison.equal() ? 0 : 1;
 }
 

@@ -43,6 +43,9 @@ struct SpecialRoles {
   std::optional<std::int32_t> bos, eos, pad, unknown;
   bool add_bos = false, add_eos = false;
   std::string chat_template;
+  /// The end tokens that are not EOS: eot and eom of a GGUF, the lists of generation_config.json and config.json.
+  std::vector<std::int32_t> other_ends;
+  void add_end(std::int32_t id);  ///< unless it is one already
   /// SentencePiece: a text after a special token gets a dummy prefix too (`legacy` of tokenizer_config.json).
   bool prefix_after_special = false;
 };
@@ -75,8 +78,9 @@ using IdOf = std::function<std::optional<std::int32_t>(std::string_view)>;
 std::vector<AddedToken> read_added_tokens(const std::filesystem::path& folder, std::size_t size, const IdOf& id_of,
                                           const std::function<bool(std::int32_t)>& is_hole);
 /// Reads the roles and the chat template beside tokenizer.json or tokenizer.model in `folder` (tokenizer_config.json,
-/// special_tokens_map.json, chat_template.jinja; BOS and EOS that these do not name: config.json) into `roles`; `id_of`
-/// looks a token up, of `size`. Each of add_bos and add_eos is changed only where the files say so.
+/// special_tokens_map.json, chat_template.jinja; BOS and EOS that these do not name: config.json; more end tokens:
+/// generation_config.json, config.json) into `roles`; `id_of` looks a token up, of `size`. Each of add_bos and add_eos
+/// is changed only where the files say so.
 void read_folder_roles(const std::filesystem::path& folder, std::size_t size, const IdOf& id_of, SpecialRoles& roles);
 /// A folder's tokenizer.json and what stands beside it.
 BpeSpec spec_from_folder(const std::filesystem::path& folder);

@@ -114,13 +114,8 @@ BpeTokenizer::BpeTokenizer(const BpeSpec& spec)
     }
   }
   if (spec.unknown) widths_[*spec.unknown] = 0;
-  bos = spec.roles.bos;
-  eos = spec.roles.eos;
-  pad = spec.roles.pad;
-  unknown = spec.roles.unknown ? spec.roles.unknown : spec.unknown;
-  add_bos = spec.roles.add_bos;
-  add_eos = spec.roles.add_eos;
-  chat_template = spec.roles.chat_template;
+  take(spec.roles);
+  if (!unknown) unknown = spec.unknown;
   kind = "bpe";
 }
 

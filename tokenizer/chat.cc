@@ -1,5 +1,7 @@
 #include "tokenizer/chat.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 
@@ -37,19 +39,6 @@ std::int32_t special(const Tokenizer& tokenizer, const char* token) {
   return *id;
 }
 
-// Members that change what a message says: a template that does not know them would leave out a part of it.
-void check_members(const Message& message) {
-  static constexpr std::array kMeaning = {"tool_calls", "function_call", "tool_call_id", "reasoning_content",
-                                          "reasoning",  "thinking",      "thought",      "refusal",
-                                          "audio",      "image",         "images",       "video",
-                                          "videos",     "audios"};
-  for (const Member& member : message.members)
-    if (std::ranges::find(kMeaning, member.name) != kMeaning.end())
-      throw base::Error({"the chat template cannot render a member of a message", member.name,
-                         base::shortened(member.json), "role and content",
-                         "take it out, or write it into the content"});
-}
-
 class ChatMl : public ChatTemplate {
  public:
   ChatMl(const Tokenizer& tokenizer, std::string_view default_system)
@@ -67,8 +56,8 @@ class ChatMl : public ChatTemplate {
   }
 
   std::vector<std::int32_t> stop_ids() const override {
-    std::vector<std::int32_t> ids = {end_};
-    if (tokenizer_.eos && *tokenizer_.eos != end_) ids.push_back(*tokenizer_.eos);
+    std::vector<std::int32_t> ids = tokenizer_.end_ids();
+    if (std::ranges::find(ids, end_) == ids.end()) ids.push_back(end_);
     return ids;
   }
 
@@ -83,7 +72,7 @@ class ChatMl : public ChatTemplate {
     if (std::ranges::find(kRoles, message.role) == kRoles.end())
       throw base::Error({"unknown role in a conversation", "", base::shortened(message.role, 40),
                          "system, user or assistant", "say what it stands for: --roles NAME=ROLE"});
-    check_members(message);
+    check_renderable(message.members, Holder::kMessage);
     const bool trained = message.trained.value_or(message.role == "assistant");
     chat.text += kStart + message.role + "\n";
     const auto add = [&](std::string_view text, bool data) {
@@ -103,20 +92,19 @@ class ChatMl : public ChatTemplate {
 
 }  // namespace
 
-void check_renderable(const std::vector<Member>& record_members) {
-  static constexpr std::array kMeaning = {
-      "tools",  "functions", "chat_template_kwargs", "documents", "images", "image", "videos", "video",
-      "audios", "audio"};
+void check_renderable(const std::vector<Member>& members, Holder holder) {
   static constexpr std::array kNothing = {"[]", "{}", "\"\"", "\"[]\"", "\"{}\""};
-  for (const Member& member : record_members) {
-    if (std::ranges::find(kMeaning, member.name) == kMeaning.end() ||
-        std::ranges::find(kNothing, member.json) != kNothing.end())
-      continue;
-    const bool tools = member.name == "tools" || member.name == "functions";
-    throw base::Error(
-        {tools ? "the chat template cannot render tools" : "the chat template cannot render a member of the record",
-         member.name, base::shortened(member.json), "messages alone",
-         tools ? "leave such conversations out, or take a model whose template knows tools" : "take it out"});
+  for (const Member& member : members) {
+    const Meaning meaning = meaning_of(member.name, holder);
+    const bool tools = meaning == Meaning::kTools;
+    if ((!tools && meaning != Meaning::kSaid) || std::ranges::find(kNothing, member.json) != kNothing.end()) continue;
+    throw base::Error({tools ? "the chat template cannot render tools"
+                             : fmt::format("the chat template cannot render a member of {}",
+                                           holder == Holder::kMessage ? "a message" : "the record"),
+                       member.name, base::shortened(member.json),
+                       holder == Holder::kMessage ? "role and content" : "messages alone",
+                       tools ? "leave such conversations out, or take a model whose template knows tools"
+                             : "take it out, or write it into the content"});
   }
 }
 

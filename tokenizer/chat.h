@@ -32,9 +32,9 @@ struct Rendered {
 /// One encoding of the whole text. A token is trained when it holds a byte of a trained span.
 Rendered encode_chat(const Tokenizer& tokenizer, const RenderedChat& chat);
 
-/// Throws Error for a member of a record that changes what its conversation says (tools, images ...), and that no
-/// template of ours renders.
-void check_renderable(const std::vector<Member>& record_members);
+/// Throws Error for a member of a record or message that changes what is said (tools, images ...), and that no template
+/// of ours renders.
+void check_renderable(const std::vector<Member>& members, Holder holder);
 
 /// One chat format. The interface behind which a Jinja engine for all models will stand.
 ///
@@ -46,7 +46,7 @@ class ChatTemplate {
   explicit ChatTemplate(const Tokenizer& tokenizer) : tokenizer_(tokenizer) {}
   virtual ~ChatTemplate() = default;
   /// With `generation_prompt`, ends with the opening of an assistant turn. Throws Error for a role that it does not
-  /// know, and for a member of a message that it cannot render (check_members).
+  /// know, and for a member of a message that it cannot render (check_renderable).
   virtual RenderedChat render_text(const std::vector<Message>& messages, bool generation_prompt) const = 0;
   Rendered render(const std::vector<Message>& messages, bool generation_prompt) const {
     return encode_chat(tokenizer_, render_text(messages, generation_prompt));

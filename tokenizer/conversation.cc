@@ -76,11 +76,9 @@ bool says_no_input(std::string_view input) {
   return kWords.contains(low);
 }
 
-// What trainers write on a message to keep it out of the loss: weight (OpenAI), train or training (axolotl), loss
-// (ms-swift).
+// What trainers write on a message to keep it out of the loss.
 Problem read_flag(const std::string& name, const json& value, Message& message) {
-  static const std::set<std::string> kFlags = {"weight", "train", "training", "trainable", "loss"};
-  if (!kFlags.contains(name)) return {};
+  if (meaning_of(name, Holder::kMessage) != Meaning::kFlag) return {};
   if (value.is_boolean() && name != "weight") {
     message.trained = value.get<bool>() && message.trained.value_or(true);
     return {};

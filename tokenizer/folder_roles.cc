@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <limits>
 #include <map>
 #include <nlohmann/json.hpp>
 
@@ -212,6 +213,19 @@ void role_of_model(const json& config, const std::filesystem::path& file, const 
   id = static_cast<std::int32_t>(ids[0]);
 }
 
+// A model may name several: a number or a list of them.
+void read_ends(const json& config, const std::filesystem::path& file, SpecialRoles& roles) {
+  const json value = config.value("eos_token_id", json());
+  for (const json& item : value.is_array() ? value : json::array({value})) {
+    if (item.is_null()) continue;
+    if (!item.is_number_integer())
+      throw base::Error({"bad \"eos_token_id\"", file.string(), base::shortened(value.dump()),
+                         "a token's number, or a list of them", ""});
+    const auto id = item.get<std::int64_t>();
+    if (id >= 0 && id <= std::numeric_limits<std::int32_t>::max()) roles.add_end(static_cast<std::int32_t>(id));
+  }
+}
+
 }  // namespace
 
 void read_folder_roles(const std::filesystem::path& folder, std::size_t size, const IdOf& id_of, SpecialRoles& roles) {
@@ -226,6 +240,9 @@ void read_folder_roles(const std::filesystem::path& folder, std::size_t size, co
   if (!role("bos_token", roles.bos) && !files.find("bos_token").first)
     role_of_model(model, model_file, "bos_token_id", size, roles.bos);
   if (!role("eos_token", roles.eos)) role_of_model(model, model_file, "eos_token_id", size, roles.eos);
+  const std::filesystem::path generation_file = folder / "generation_config.json";
+  read_ends(read_object(generation_file), generation_file, roles);
+  read_ends(model, model_file, roles);
   role("pad_token", roles.pad);
   role("unk_token", roles.unknown);
   const auto flag = [&](const char* key, bool& value) {

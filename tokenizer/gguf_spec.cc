@@ -175,6 +175,8 @@ BpeSpec spec_from_gguf(const base::GgufReader& gguf) {
   }
   spec.roles.bos = role(gguf, "tokenizer.ggml.bos_token_id", size);
   spec.roles.eos = role(gguf, "tokenizer.ggml.eos_token_id", size);
+  for (const char* key : {"tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"})
+    if (const auto id = role(gguf, key, size)) spec.roles.add_end(*id);
   spec.roles.pad = role(gguf, "tokenizer.ggml.padding_token_id", size);
   spec.roles.unknown = role(gguf, "tokenizer.ggml.unknown_token_id", size);
   // Defaults where the key is missing, as llama.cpp has them.

@@ -45,6 +45,27 @@ BpeSpec spec_from_folder(const fs::path& folder) {
   return spec;
 }
 
+void SpecialRoles::add_end(std::int32_t id) {
+  if (id != eos && std::ranges::find(other_ends, id) == other_ends.end()) other_ends.push_back(id);
+}
+
+void Tokenizer::take(const SpecialRoles& roles) {
+  bos = roles.bos;
+  eos = roles.eos;
+  pad = roles.pad;
+  unknown = roles.unknown;
+  add_bos = roles.add_bos;
+  add_eos = roles.add_eos;
+  chat_template = roles.chat_template;
+  other_ends = roles.other_ends;
+}
+
+std::vector<std::int32_t> Tokenizer::end_ids() const {
+  std::vector<std::int32_t> ids = other_ends;
+  if (eos) ids.insert(ids.begin(), *eos);
+  return ids;
+}
+
 std::vector<std::int32_t> encode_from_start(const Tokenizer& tokenizer, std::string_view text, bool allow_special) {
   std::vector<std::int32_t> ids = tokenizer.encode(text, allow_special);
   if (tokenizer.add_bos && tokenizer.bos && (ids.empty() || ids.front() != *tokenizer.bos))

@@ -321,7 +321,7 @@ int run_chat(ChatOptions& options, base::Context& context) {
     if (conversation.format == "text" || conversation.format == "preference")
       throw base::Error({"not one conversation", where, base::shortened(record.dump(-1, ' ', true)),
                          R"({"messages": [{"role": "user", "content": "..."}, ...]})", ""});
-    tokenizer::check_renderable(conversation.members);
+    tokenizer::check_renderable(conversation.members, tokenizer::Holder::kRecord);
     const auto rendered = chat->render(conversation.messages, options.generation_prompt);
     if (!context.json) return print_marked(*model, rendered, context);
     context.out << json{{"ids", rendered.ids}, {"trained", rendered.trained}}.dump() << "\n";
@@ -365,6 +365,9 @@ int run_info(InfoOptions& options, base::Context& context) {
   };
   role("bos", model->bos);
   role("eos", model->eos);
+  info["other_ends"] = json::array();
+  for (const std::int32_t id : model->other_ends)
+    info["other_ends"].push_back({{"id", id}, {"token", id < model->size() ? model->token(id) : ""}});
   role("pad", model->pad);
   role("unknown", model->unknown);
   info["add_bos"] = model->add_bos;
@@ -386,12 +389,18 @@ int run_info(InfoOptions& options, base::Context& context) {
     context.out << info.dump() << "\n";
     return 0;
   }
-  for (const char* key :
-       {"kind", "size", "special_tokens", "bos", "eos", "pad", "unknown", "add_bos", "add_eos", "chat_template"}) {
+  for (const char* key : {"kind", "size", "special_tokens", "bos", "eos", "other_ends", "pad", "unknown", "add_bos",
+                          "add_eos", "chat_template"}) {
     const json& value = info[key];
     std::string text = value.is_string() ? value.get<std::string>() : value.dump();
     if (value.is_object()) text = fmt::format("{} {}", value["id"].get<int>(), value["token"].get<std::string>());
-    if (value.is_null()) text = "none";
+    if (value.is_array()) {
+      std::vector<std::string> tokens;
+      for (const json& end : value)
+        tokens.push_back(fmt::format("{} {}", end["id"].get<int>(), end["token"].get<std::string>()));
+      text = base::join(tokens, ", ");
+    }
+    if (value.empty()) text = "none";
     fmt::print(context.out, "{:<16}{}\n", key, text);
   }
   return 0;
@@ -427,6 +436,11 @@ int run_convert(ConvertOptions& options, base::Context& context) {
         throw base::UsageError({"the output exists", "output", (output / name).string(), "a new folder", ""});
     base::write_file(output / "tokenizer.json", vocabulary.dump(1));
     base::write_file(output / "tokenizer_config.json", config.dump(1));
+    if (!context.quiet && !tokenizer::load(options.model)->other_ends.empty())
+      fmt::print(
+          context.err,
+          "note: a tokenizer's files can name one end token, and the GGUF names more (tokenizer info); lora convert "
+          "writes them all into generation_config.json\n");
   }
   if (!context.quiet) fmt::print(context.err, "wrote {}\n", output.string());
   return 0;

@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace tokenizer {
@@ -11,6 +12,20 @@ namespace tokenizer {
 struct Member {
   std::string name, json;
 };
+
+/// What a member means for training.
+enum class Meaning {
+  kNone,      ///< nothing that is known here: a name, an id, a note
+  kFlag,      ///< whether a message is trained
+  kPartFlag,  ///< whether parts of it are
+  kSaid,      ///< a part of what is said: a template that does not know it would leave it out
+  kTools,     ///< the same, of tools
+  kAnswers,   ///< answers to be compared
+  kVerdict,   ///< whether the answer is a good one, where it says yes or no
+};
+/// The one table of all members with a meaning. A name can mean one thing in a message and another in a record.
+enum class Holder { kMessage, kRecord };
+Meaning meaning_of(std::string_view name, Holder holder);
 
 struct Message {
   std::string role;  ///< "system", "user", "assistant" or "tool"

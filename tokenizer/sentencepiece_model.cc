@@ -144,7 +144,10 @@ SentencePieceModel parse_sentencepiece_model(std::string_view bytes, const std::
     return type == kControlToken || type == kUnknownToken ? std::optional(id) : std::nullopt;
   };
   // BOS in front is LlamaTokenizer's default; sentencepiece itself adds nothing.
-  model.roles = {role(model.bos), role(model.eos), role(model.pad), role(model.unknown), false, false, ""};
+  model.roles.bos = role(model.bos);
+  model.roles.eos = role(model.eos);
+  model.roles.pad = role(model.pad);
+  model.roles.unknown = role(model.unknown);
   model.roles.add_bos = model.roles.bos.has_value();
   return model;
 }

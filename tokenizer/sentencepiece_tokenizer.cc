@@ -58,13 +58,7 @@ SentencePieceTokenizer::SentencePieceTokenizer(const std::filesystem::path& path
   std::vector<std::string> contents;
   for (const AddedToken& token : model_.added) contents.push_back(token.content);
   added_ = std::make_unique<AddedTokenFinder>(model_.added, contents);
-  unknown = model_.roles.unknown;
-  bos = model_.roles.bos;
-  eos = model_.roles.eos;
-  pad = model_.roles.pad;
-  add_bos = model_.roles.add_bos;
-  add_eos = model_.roles.add_eos;
-  chat_template = model_.roles.chat_template;
+  take(model_.roles);
   kind = "sentencepiece";
 }
 

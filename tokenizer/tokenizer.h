@@ -13,6 +13,8 @@
 
 namespace tokenizer {
 
+struct SpecialRoles;
+
 /// Thread-safe once made. Ids equal those of the peer (tokenizers, sentencepiece) with add_special_tokens=False.
 class Tokenizer {
  public:
@@ -30,10 +32,17 @@ class Tokenizer {
   virtual std::string token(std::int32_t id) const = 0;  ///< as written in the vocabulary
   virtual bool is_special(std::int32_t id) const = 0;
 
+  /// Every token that ends a text or an answer, EOS first.
+  std::vector<std::int32_t> end_ids() const;
+
   std::optional<std::int32_t> bos, eos, pad, unknown;
+  std::vector<std::int32_t> other_ends;   ///< end tokens that the model names beside EOS
   bool add_bos = false, add_eos = false;  ///< what the peer does with add_special_tokens=True
   std::string chat_template;              ///< the Jinja text, "" when there is none
   std::string kind;                       ///< "bpe" or "sentencepiece", for `info`
+
+ protected:
+  void take(const SpecialRoles& roles);
 };
 
 /// The ids of a text that a model is to read from its beginning: BOS in front where the model wants one and the text

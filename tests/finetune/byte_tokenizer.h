@@ -1,67 +1,66 @@
-// A tokenizer small enough to write expected ids by hand.
+// A tokenizer of bytes, small enough to write expected ids by hand: as a file, and made.
 #pragma once
 
-#include <algorithm>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
+#include "base/unicode.h"
 #include "finetune/data.h"
+#include "tokenizer/bpe_tokenizer.h"
 
 namespace {
 
-// A byte is a token; 256 and 257 are ChatML's marks, 258 ends a text. Small enough to write expected ids by hand.
-class ByteTokenizer : public tokenizer::Tokenizer {
+// A tokenizer.json whose 256 tokens are the bytes, written as GPT-2 writes bytes, and behind them `specials`.
+inline std::string byte_tokenizer_json(const std::vector<std::string>& specials) {
+  nlohmann::ordered_json vocabulary, added = nlohmann::json::array();
+  char32_t next = 256;
+  std::vector<std::string> spelled(256);
+  for (int byte = 0; byte < 256; ++byte) {
+    const bool visible = (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174;
+    base::append_utf8(spelled[static_cast<std::size_t>(byte)], visible ? static_cast<char32_t>(byte) : next++);
+  }
+  for (int byte = 0; byte < 256; ++byte) vocabulary[spelled[static_cast<std::size_t>(byte)]] = byte;
+  for (const std::string& token : specials) {
+    const std::size_t id = 256 + added.size();
+    vocabulary[token] = id;
+    added.push_back({{"id", id},
+                     {"content", token},
+                     {"single_word", false},
+                     {"lstrip", false},
+                     {"rstrip", false},
+                     {"normalized", false},
+                     {"special", true}});
+  }
+  const nlohmann::ordered_json byte_level = {
+      {"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", true}};
+  return nlohmann::ordered_json{{"version", "1.0"},
+                                {"added_tokens", added},
+                                {"normalizer", nullptr},
+                                {"pre_tokenizer", byte_level},
+                                {"post_processor", nullptr},
+                                {"decoder", byte_level},
+                                {"model",
+                                 {{"type", "BPE"},
+                                  {"dropout", nullptr},
+                                  {"unk_token", nullptr},
+                                  {"vocab", vocabulary},
+                                  {"merges", nlohmann::json::array()}}}}
+      .dump();
+}
+
+// A byte is a token; 256 and 257 are ChatML's marks, 258 ends a text.
+class ByteTokenizer : public tokenizer::BpeTokenizer {
  public:
-  explicit ByteTokenizer(bool chat = true) {
+  explicit ByteTokenizer(bool chat = true)
+      : BpeTokenizer(tokenizer::spec_from_tokenizer_json(
+            byte_tokenizer_json({"<|im_start|>", "<|im_end|>", "<|endoftext|>"}), "ByteTokenizer")) {
     eos = 258;
-    if (chat) {
+    if (chat)
       chat_template =
           "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' "
           "+ '\n'}}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
-    }
   }
-  std::vector<std::int32_t> encode(std::string_view text, bool parse_special) const override {
-    const tokenizer::ByteRange all{0, text.size()};
-    return encode_with_offsets(text, parse_special ? tokenizer::DataRanges() : tokenizer::DataRanges(&all, 1)).ids;
-  }
-  tokenizer::Encoding encode_with_offsets(std::string_view text, tokenizer::DataRanges data) const override {
-    tokenizer::Encoding encoding;
-    for (std::size_t i = 0; i < text.size();) {
-      std::int32_t id = static_cast<unsigned char>(text[i]);
-      std::size_t end = i + 1;
-      for (std::int32_t special = 256; special < 259; ++special) {
-        const tokenizer::ByteRange range{i, i + token(special).size()};
-        if (!text.substr(i).starts_with(token(special))) continue;
-        if (std::ranges::any_of(data, [&](const auto& part) { return part.overlaps(range); })) {
-          ++encoding.specials_as_text;
-        } else {
-          id = special;
-          end = range.end;
-        }
-      }
-      encoding.ids.push_back(id);
-      encoding.offsets.push_back({i, end});
-      i = end;
-    }
-    return encoding;
-  }
-  std::string decode(const std::vector<std::int32_t>& ids, bool) const override {
-    std::string text;
-    for (std::int32_t id : ids) text += id < 256 ? std::string(1, static_cast<char>(id)) : token(id);
-    return text;
-  }
-  std::int32_t size() const override { return 259; }
-  std::optional<std::int32_t> id_of(std::string_view token_text) const override {
-    for (std::int32_t id = 256; id < 259; ++id) {
-      if (token(id) == token_text) return id;
-    }
-    return std::nullopt;
-  }
-  std::string token(std::int32_t id) const override {
-    static const std::vector<std::string> kSpecial = {"<|im_start|>", "<|im_end|>", "<|endoftext|>"};
-    return id < 256 ? std::string(1, static_cast<char>(id)) : kSpecial[static_cast<std::size_t>(id - 256)];
-  }
-  bool is_special(std::int32_t id) const override { return id >= 256; }
 };
 
 // The tokens that are trained, as text.

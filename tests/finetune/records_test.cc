@@ -129,7 +129,7 @@ TEST(Records, FlagsKeepMessagesOutOfTheLoss) {
   EXPECT_EQ(trained("", ""), both);
   for (const char* flag : {R"("weight":0)", R"("weight":0.0)", R"("train":false)", R"("training":false)",
                            R"("loss":false)", R"("train":0)", R"("trainable":false)", R"("weight":0,"train":true)"})
-    EXPECT_EQ(trained("," + std::string(flag), ""), last) << flag;
+    EXPECT_EQ(trained(std::string(",") + flag, ""), last) << flag;
   EXPECT_EQ(trained(R"(,"weight":1,"train":true,"name":null)", R"(,"weight":1)"), both);
   EXPECT_EQ(trained("", R"(,"train":true)"), "Q<|im_end|>" + both) << "axolotl's flag trains any message";
   const auto text = [&](const char* record) { return trained_text(tokenizer, maker.make(record)); };
@@ -189,7 +189,7 @@ TEST(Records, TheReportNamesWhatWasRefusedAndLeftOut) {
       "\n"
       R"({"prompt":"P","completion":"C","tools":[1]})"
       "\n"
-      R"({"prompt":"P","completion":"C"})"
+      R"({"prompt":"P","completion":"C","id":1,"source":"s","context":"lost","weight":1})"
       "\n"
       R"({"messages":[{"role":"user","content":"Q","name":"Ann"},{"role":"assistant","content":"A","date":3,"name":"Bob"}]})"
       "\n");
@@ -202,6 +202,7 @@ TEST(Records, TheReportNamesWhatWasRefusedAndLeftOut) {
   EXPECT_THAT(text, HasSubstr("label: this training has an objective for answers only (2)"));
   EXPECT_THAT(text, HasSubstr("tools: the chat template cannot render tools (1)"));
   EXPECT_THAT(text, HasSubstr("date (1), name (1)"));
+  EXPECT_THAT(text, HasSubstr("members of records that nothing here reads: context (1)"));
   EXPECT_THAT(text, Not(HasSubstr("no end token")));
   options.max_bad = {2};
   EXPECT_THAT(error_of([&] { finetune::read_dataset({file}, ExampleMaker(tokenizer), options); }),
@@ -224,6 +225,44 @@ TEST(Records, NoTrainedEndIsSaid) {
   EXPECT_THAT(said(), HasSubstr("no end token is trained")) << "cut before it";
   options.too_long = "split";
   EXPECT_THAT(said(), Not(HasSubstr("no end token")));
+}
+
+// A model that names an end of turns beside, or instead of, EOS.
+TEST(Records, EveryEndTokenThatTheModelNamesIsAnEnd) {
+  ByteTokenizer tokenizer(false);
+  tokenizer.other_ends = {257};
+  const TemporaryFolder folder;
+  const std::string file = folder.write("a.jsonl", R"({"prompt":"P","completion":"A<|im_end|>"})");
+  finetune::DataOptions options;
+  options.max_length = 3;  // EOS is cut off
+  const auto ends = [&] {
+    return finetune::read_dataset({file}, ExampleMaker(tokenizer, {.allow_special = true, .roles = {}}), options)
+        .report.ends;
+  };
+  EXPECT_EQ(ends(), 1u);
+  tokenizer.other_ends.clear();
+  EXPECT_EQ(ends(), 0u);
+  tokenizer.other_ends = {257};
+  tokenizer.eos.reset();
+  EXPECT_EQ(ExampleMaker(tokenizer).make(R"({"text":"a"})").ids, (std::vector<std::int32_t>{'a', 257}));
+}
+
+TEST(Records, MembersOfTheRecordThatAreSaidAreRefused) {
+  const ByteTokenizer tokenizer;
+  const ExampleMaker maker(tokenizer);
+  for (const char* member : {R"("reasoning_content":"hm")", R"("tool_calls":[{}])", R"("images":["a.png"])",
+                             R"("train_detail":[{}])", R"("train":false)", R"("label":0)"})
+    EXPECT_THROW(maker.make(R"({"prompt":"P","completion":"C",)" + std::string(member) + "}"), base::Error) << member;
+  const std::string chat = R"({"messages":[{"role":"user","content":"Q"},{"role":"assistant","content":"A",)";
+  for (const char* member : {R"("reasoning_content":"hm")", R"("tools":[{}])", R"("documents":["a"])"})
+    EXPECT_THROW(maker.make(chat + member + "}]}"), base::Error) << member;
+  for (const char* member : {R"("tool_calls":[])", R"("reasoning_content":"")", R"("name":"Ann")"})
+    EXPECT_EQ(trained_text(tokenizer, maker.make(chat + member + "}]}")), "A<|im_end|>") << member;
+  for (const char* flag : {R"("weight":0)", R"("train":false)", R"("training":"no")"})
+    EXPECT_THROW(maker.make(R"({"text":"T",)" + std::string(flag) + "}"), base::Error) << flag;
+  EXPECT_EQ(trained_text(tokenizer, maker.make(R"({"text":"T","weight":1,"label":0})")), "T<|endoftext|>");
+  EXPECT_EQ(trained_text(tokenizer, maker.make(R"({"prompt":"P","completion":"C","label":"sports","loss":0.3})")),
+            "C<|endoftext|>");
 }
 
 TEST(Records, AlpacaIsJoinedAsEverywhere) {

@@ -119,19 +119,10 @@ TEST(Sampling, AWholeVocabularyIsNotSorted) {
   EXPECT_LT(each, 2 * sorted) << "a sort of pairs takes several times this";
 }
 
-finetune::GenerationSettings settings_of(const std::string& generation_config, const std::string& config = "{}") {
+finetune::GenerationSettings settings_of(const std::string& generation_config) {
   const TemporaryFolder folder;
-  base::write_file(folder.path() / "config.json", config);
   if (!generation_config.empty()) base::write_file(folder.path() / "generation_config.json", generation_config);
   return finetune::read_generation_settings(folder.path());
-}
-
-TEST(GenerationSettings, EveryEndTokenStops) {
-  EXPECT_THAT(settings_of(R"({"eos_token_id": [7, 9], "bos_token_id": 1})", R"({"eos_token_id": [9, 11]})").stop_ids,
-              ElementsAre(7, 9, 11));
-  EXPECT_THAT(settings_of("", R"({"eos_token_id": 5})").stop_ids, ElementsAre(5));
-  EXPECT_THAT(settings_of(R"({"eos_token_id": null})").stop_ids, ElementsAre());
-  EXPECT_THROW(settings_of(R"({"eos_token_id": "</s>"})"), base::Error);
 }
 
 TEST(GenerationSettings, AreThoseOfTheModelUnlessGiven) {

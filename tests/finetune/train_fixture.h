@@ -13,51 +13,20 @@
 #include "base/file.h"
 #include "base/random.h"
 #include "base/text.h"
-#include "base/unicode.h"
 #include "finetune/checkpoint.h"
 #include "finetune/metrics.h"
 #include "finetune/train.h"
+#include "tests/finetune/byte_tokenizer.h"
 #include "tests/finetune/tiny_llama.h"
 
 namespace fs = std::filesystem;
 using finetune::TrainOptions;
 
-// A tokenizer.json whose 256 tokens are the bytes, written as GPT-2 writes bytes, and an end of text: 257 ids.
-inline std::string byte_tokenizer() {
-  nlohmann::ordered_json vocabulary;
-  char32_t next = 256;
-  std::vector<std::string> spelled(256);
-  for (int byte = 0; byte < 256; ++byte) {
-    const bool visible = (byte >= 33 && byte <= 126) || (byte >= 161 && byte <= 172) || byte >= 174;
-    base::append_utf8(spelled[static_cast<std::size_t>(byte)], visible ? static_cast<char32_t>(byte) : next++);
-  }
-  for (int byte = 0; byte < 256; ++byte) vocabulary[spelled[static_cast<std::size_t>(byte)]] = byte;
-  const nlohmann::ordered_json byte_level = {
-      {"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", true}};
-  const nlohmann::ordered_json end = {
-      {"id", 256},       {"content", "<|endoftext|>"}, {"single_word", false}, {"lstrip", false},
-      {"rstrip", false}, {"normalized", false},        {"special", true}};
-  vocabulary["<|endoftext|>"] = 256;
-  return nlohmann::ordered_json{{"version", "1.0"},
-                                {"added_tokens", {end}},
-                                {"normalizer", nullptr},
-                                {"pre_tokenizer", byte_level},
-                                {"post_processor", nullptr},
-                                {"decoder", byte_level},
-                                {"model",
-                                 {{"type", "BPE"},
-                                  {"dropout", nullptr},
-                                  {"unk_token", nullptr},
-                                  {"vocab", vocabulary},
-                                  {"merges", nlohmann::json::array()}}}}
-      .dump();
-}
-
 // A model, data, and output folders, removed at the end.
 class Train : public testing::Test {
  protected:
   Train() : model_("tied", [](const std::string&, at::Tensor&) {}) {
-    base::write_file(model_.path() / "tokenizer.json", byte_tokenizer());
+    base::write_file(model_.path() / "tokenizer.json", byte_tokenizer_json({"<|endoftext|>"}));
     base::write_file(model_.path() / "tokenizer_config.json", R"({"eos_token":"<|endoftext|>"})");
     base::Random random(5);
     std::string records;

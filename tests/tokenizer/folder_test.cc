@@ -27,6 +27,7 @@ class Folder {
     }
     for (const auto& [name, value] : files) base::write_file(folder_ / name, value.dump());
   }
+  std::filesystem::path path() const { return folder_.path(); }
   std::unique_ptr<tokenizer::Tokenizer> load() const { return tokenizer::load(folder_.path()); }
   std::unique_ptr<tokenizer::Tokenizer> through_gguf() const {
     auto metadata = tokenizer::gguf_metadata_from_folder(folder_.path());
@@ -145,6 +146,39 @@ TEST(Folder, AnEndTokenIsNeverDropped) {
   EXPECT_EQ(padded.load()->size(), 32000);
   EXPECT_FALSE(padded.load()->pad);
   EXPECT_EQ(padded.through_gguf()->size(), 32000);
+}
+
+// eot and eom of a GGUF; the lists of generation_config.json and config.json, and their way into a GGUF.
+TEST(Folder, EveryEndTokenIsKnown) {
+  const std::map<std::string, json> files = {{"config.json", {{"eos_token_id", {7, 11}}}},
+                                             {"generation_config.json", {{"eos_token_id", {9, 7}}}}};
+  const Folder folder(false, files);
+  EXPECT_EQ(folder.load()->end_ids(), (Ids{7, 9, 11}));
+  const auto gguf = folder.through_gguf();
+  EXPECT_EQ(gguf->eos, 7);
+  EXPECT_EQ(gguf->end_ids(), (Ids{7, 9, 11}));
+  EXPECT_EQ(Folder(true, {{"generation_config.json", {{"eos_token_id", {2, 32, 2}}}}}).through_gguf()->end_ids(),
+            (Ids{2, 32}));
+  EXPECT_EQ(Folder(false, {{"generation_config.json", {{"eos_token_id", 5}}}}).through_gguf()->end_ids(), Ids{5})
+      << "without EOS";
+  EXPECT_EQ(Folder(false, {{"generation_config.json", {{"eos_token_id", nullptr}}}}).load()->end_ids(), Ids{});
+  EXPECT_THAT(error_of([&] {
+                Folder(true, {{"generation_config.json", {{"eos_token_id", "</s>"}}}}).load();
+              }),
+              HasSubstr("eos_token_id"));
+  // What the model has no row for never comes; a token of that name is the end of a message.
+  const json decoder = {{"32000", {{"content", "<|eom_id|>"}, {"special", true}}}};
+  const Folder tools(true, {{"config.json", {{"vocab_size", 32001}}},
+                            {"tokenizer_config.json", {{"added_tokens_decoder", decoder}}},
+                            {"generation_config.json", {{"eos_token_id", {2, 32000, 32, 40000}}}}});
+  const auto metadata = tokenizer::gguf_metadata_from_folder(tools.path());
+  const auto value = [&](const std::string& key) {
+    const auto found =
+        std::ranges::find(metadata, "tokenizer.ggml." + key, [](const auto& pair) { return pair.first; });
+    return found == metadata.end() ? -1 : std::get<std::int64_t>(found->second.value);
+  };
+  EXPECT_EQ(value("eom_token_id"), 32000);
+  EXPECT_EQ(value("eot_token_id"), 32);
 }
 
 TEST(Folder, EachFlagAlone) {
