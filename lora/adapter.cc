@@ -93,14 +93,7 @@ std::vector<std::string> target_modules(const Adapter& adapter) {
 Adapter read_adapter(const fs::path& folder) {
   const AdapterConfig config = read_adapter_config(folder);
   Adapter adapter;
-  adapter.base_model = config.base_model;
-  adapter.revision = config.revision;
-  adapter.rank = config.rank;
-  adapter.alpha = config.alpha;
-  adapter.dropout = config.dropout;
-  adapter.rslora = config.rslora;
-  adapter.start = config.start;
-
+  static_cast<AdapterSettings&>(adapter) = config;
   fs::path weights = folder / "adapter_model.safetensors";
   if (!fs::exists(weights))
     throw base::Error({"the adapter has no weights", folder.string(), "", "adapter_model.safetensors",

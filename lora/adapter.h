@@ -19,12 +19,7 @@ struct AdapterModule {
   std::vector<float> b;  ///< [out, rank]
 };
 
-struct Adapter {
-  std::string base_model, revision;  ///< base_model_name_or_path, and the commit or branch of it; "" when not said
-  std::int64_t rank = 16;
-  double alpha = 32, dropout = 0;
-  bool rslora = false;
-  Start start = Start::kNothing;       ///< other adapters are right only after plain_adapter (lora/start.h)
+struct Adapter : AdapterSettings {
   std::vector<std::string> targets;    ///< suffixes: "q_proj"
   std::vector<AdapterModule> modules;  ///< forward order
 };

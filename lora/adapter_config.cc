@@ -206,14 +206,28 @@ std::optional<std::set<std::int64_t>> layers_of(const Keys& keys) {
   return value->get<std::set<std::int64_t>>();
 }
 
+// What stands before the number of a layer; any word where the key is not used.
+std::string layers_pattern(const Keys& keys) {
+  const ordered_json* value = keys.find("layers_pattern");
+  if (!value || value->empty() || *value == "") return "[^.]*";
+  std::vector<std::string> patterns;
+  for (const ordered_json& pattern : value->is_array() ? *value : ordered_json::array({*value})) {
+    if (!pattern.is_string()) keys.wrong("layers_pattern", "a text, or a list of them");
+    patterns.push_back(pattern.get<std::string>());
+  }
+  return base::join(patterns, "|");
+}
+
 std::function<std::string(const std::string&)> exclusion(const Keys& keys) {
   return [targets = name_test(keys, "target_modules"), excluded = name_test(keys, "exclude_modules"),
-          layers = layers_of(keys)](const std::string& module) -> std::string {
+          layers = layers_of(keys), layer_of = compiled(".*\\.(?:" + layers_pattern(keys) + ")\\.(\\d+)\\..*")](
+             const std::string& module) -> std::string {
     if (targets && !(*targets)(module)) return "target_modules";
     if (excluded && (*excluded)(module)) return "exclude_modules";
+    if (!layers) return "";
     std::int64_t layer = 0;
-    static const RE2 kLayer(R"(model\.layers\.(\d+)\..*)");
-    if (layers && RE2::FullMatch(module, kLayer, &layer) && !layers->contains(layer)) return "layers_to_transform";
+    if (!RE2::FullMatch(module, *layer_of, &layer)) return "layers_pattern";
+    if (!layers->contains(layer)) return "layers_to_transform";
     return "";
   };
 }

@@ -14,13 +14,17 @@ namespace lora {
 enum class Start { kNothing, kPissa, kOlora };
 std::string_view name_of(Start start);  ///< "", "pissa", "olora"
 
-struct AdapterConfig {
+/// What an adapter says of itself as a whole.
+struct AdapterSettings {
   std::string base_model;  ///< base_model_name_or_path; "" when null
   std::string revision;    ///< the commit or branch of the base on the hub; "" when null or "main"
-  std::int64_t rank = 8;
-  double alpha = 8, dropout = 0;
+  std::int64_t rank = 16;
+  double alpha = 32, dropout = 0;
   bool rslora = false;
-  Start start = Start::kNothing;
+  Start start = Start::kNothing;  ///< other adapters are right only after plain_adapter (lora/start.h)
+};
+
+struct AdapterConfig : AdapterSettings {
   /// A number of the config for a module, rank_pattern and alpha_pattern considered as PEFT's get_pattern_key does: the
   /// first key in file order that matches the end of the module's name decides.
   std::function<double(const std::string&module)> rank_of, alpha_of;

@@ -204,6 +204,21 @@ TEST_F(AdapterFolder, RefusesTensorsThatTheConfigLeavesOut) {
   EXPECT_THAT(error_with("exclude_modules", {"down_proj"}), HasSubstr("exclude_modules"));
   EXPECT_THAT(error_with("layers_to_transform", 0), HasSubstr("layers_to_transform"));
   EXPECT_EQ(error_with("layers_to_transform", {0, 1}), "no error");
+  // layers_pattern counts beside layers_to_transform only.
+  const auto with_pattern = [&](const nlohmann::json& pattern) {
+    const fs::path file = folder_ / "adapter_config.json";
+    error_with("layers_pattern", pattern);
+    nlohmann::json config = nlohmann::json::parse(base::read_file(file));
+    config["layers_to_transform"] = {0, 1};
+    base::write_file(file, config.dump());
+    return error();
+  };
+  EXPECT_THAT(with_pattern("h"), HasSubstr("layers_pattern"));
+  EXPECT_THAT(with_pattern({"h", "blocks"}), HasSubstr("layers_pattern"));
+  EXPECT_THAT(with_pattern(5), HasSubstr("layers_pattern"));
+  for (const auto& pattern : {nlohmann::json("layers"), nlohmann::json({"h", "layers"}), nlohmann::json("")})
+    EXPECT_EQ(with_pattern(pattern), "no error") << pattern;
+  EXPECT_EQ(error_with("layers_pattern", "h"), "no error");
   auto targets =
       nlohmann::json::parse(base::read_file(fs::path(kGolden) / "plain/adapter_config.json"))["target_modules"];
   targets.push_back("c_attn");  // of another architecture
