@@ -148,13 +148,27 @@ void RandomAccessFile::read(std::uint64_t place, void* data, std::size_t size) c
   }
 }
 
-FileWriter::FileWriter(const fs::path& path) : path_(link_target(path)) {
+NewFolders::NewFolders(const fs::path& file) {
+  std::error_code error;
+  const fs::path folder = fs::absolute(file).lexically_normal().parent_path();
+  for (fs::path path = folder; !fs::exists(path, error) && path.has_relative_path(); path = path.parent_path())
+    made_.push_back(path);
+  if (!made_.empty() && !fs::create_directories(folder, error) && error)
+    throw Error({"cannot create the folder: " + error.message(), folder.string(), "", "", ""});
+}
+
+NewFolders::~NewFolders() {
+  std::error_code ignored;
+  for (const fs::path& path : made_) fs::remove(path, ignored);
+}
+
+FileWriter::FileWriter(const fs::path& path) : path_(link_target(path)), folders_(path_) {
   constexpr std::size_t kBufferBytes = 1 << 18;
   if (fs::is_directory(path_)) fail("write", path_, EISDIR);
   part_ = path_;
   if (!is_special(path_)) part_ += ".part";
   descriptor_ = ::open(part_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-  if (descriptor_ < 0) fail("create the file", part_, errno, errno == ENOENT ? "its folder does not exist" : "");
+  if (descriptor_ < 0) fail("create the file", part_, errno);
   buffer_.reserve(kBufferBytes);
 }
 
@@ -197,16 +211,21 @@ void FileWriter::commit() {
   }
 }
 
+void check_place(const fs::path& path) {
+  if (is_special(path)) return;
+  std::error_code error;
+  fs::path existing = nearest_existing(path);
+  if (fs::is_regular_file(existing, error) && fs::exists(path, error)) existing = existing.parent_path();
+  if (!fs::is_directory(existing, error)) fail("write there", path, ENOTDIR, existing.string() + " is a file");
+  if (::access(existing.c_str(), W_OK | X_OK) != 0) fail("write there", path, errno, "choose another output");
+}
+
 void check_output_folder(const fs::path& folder, bool resume, bool overwrite) {
   if (resume && overwrite) throw UsageError("--resume and --overwrite exclude each other", folder.string());
   std::error_code error;
   if (fs::exists(folder, error) && !fs::is_directory(folder))
     throw UsageError({"the output folder is a file", folder.string(), "", "a folder", ""});
-  const fs::path existing = nearest_existing(folder);
-  const int code = !fs::is_directory(existing, error)             ? ENOTDIR
-                   : ::access(existing.c_str(), W_OK | X_OK) != 0 ? errno
-                                                                  : 0;
-  if (code != 0) fail("create the output folder", folder, code, "choose another --output");
+  check_place(folder);
   if (!fs::exists(folder)) return;
   fs::directory_iterator entries(folder, error);
   if (error) throw Error({"cannot read the output folder: " + error.message(), folder.string(), "", "", ""});

@@ -51,8 +51,21 @@ class RandomAccessFile {
   std::uint64_t size_ = 0;
 };
 
+/// The folders that an output file needs, made where they are missing. Those that were made go again with this object
+/// where nothing came into them.
+class NewFolders {
+ public:
+  explicit NewFolders(const std::filesystem::path& file);
+  ~NewFolders();
+  NewFolders(const NewFolders&) = delete;
+  NewFolders& operator=(const NewFolders&) = delete;
+
+ private:
+  std::vector<std::filesystem::path> made_;  // innermost first
+};
+
 /// A file being written aside: `commit` flushes it to disk and renames `PATH.part` to `PATH`; the destructor without
-/// `commit` removes the part. Every write error (disk full) throws Error with the path.
+/// `commit` removes the part. Folders above it are made. Every write error (disk full) throws Error with the path.
 class FileWriter {
  public:
   explicit FileWriter(const std::filesystem::path& path);
@@ -66,12 +79,15 @@ class FileWriter {
 
  private:
   std::filesystem::path path_, part_;
+  NewFolders folders_;
   int descriptor_ = -1;
   std::uint64_t position_ = 0;
   std::string buffer_;
   void flush();
 };
 
+/// Throws Error when nothing can be made at `path`: what there is of the folders above it cannot be written to.
+void check_place(const std::filesystem::path& path);
 /// Throws, and touches nothing, when prepare_output_folder would: a non-empty folder is refused unless `resume` (kept)
 /// or `overwrite` (emptied; it must look like one of ours: it holds run.yaml), and so is a place where nothing can be
 /// written. A command calls this first, then checks all else that can fail, then prepares: a failed start leaves no

@@ -38,9 +38,11 @@ struct ByteSize {
 
 /// What a string option stands for, which says how it is made absolute when it came from a config file, and whether it
 /// is read or written (see base/outputs.h). kText: left alone. kPath: a file or files to read, relative to the config
-/// file ('-' and absolute paths are left alone). kOutput: to write, made absolute like kPath. kModel: a model or
-/// another thing that is read as a whole, relative to the config file if that exists, else left alone (a hub name).
-enum class PathKind { kText, kPath, kModel, kOutput };
+/// file ('-' and absolute paths are left alone). kModel: a model or another thing that is read as a whole, relative to
+/// the config file if that exists, else left alone (a hub name). The others are written, and made absolute like kPath:
+/// a file, a folder, or a model, which is a file where its name ends in .gguf and else a folder.
+enum class PathKind { kText, kPath, kModel, kOutputFile, kOutputFolder, kOutputModel };
+inline bool is_output(PathKind kind) { return kind >= PathKind::kOutputFile; }
 
 class OptionVisitor;
 

@@ -1,5 +1,6 @@
 #include "base/outputs.h"
 
+#include <fmt/format.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -106,6 +107,23 @@ void check_folder(const std::string& output, const Inputs& inputs) {
   }
 }
 
+// ".gguf" of "Model.GGUF" and of "model.gguf/".
+std::string lower_extension(const fs::path& path) {
+  std::string extension = (path.has_filename() ? path : path.parent_path()).extension().string();
+  std::transform(extension.begin(), extension.end(), extension.begin(),
+                 [](unsigned char c) { return std::tolower(c); });
+  return extension;
+}
+
+void check_kind(const Option& option, const std::string& path) {
+  if (path.empty() || path == "-") return;
+  std::string name = "--" + option.name;
+  std::replace(name.begin(), name.end(), '_', '-');
+  const bool is_folder = option.path_kind == PathKind::kOutputFolder ||
+                         (option.path_kind == PathKind::kOutputModel && !is_gguf_name(path));
+  is_folder ? check_output_is_folder(name, path) : check_output_is_file(name, path);
+}
+
 // A folder stands for itself and for what a command would read of it.
 std::vector<std::string> expanded(const std::string& path) {
   std::vector<std::string> paths = {path};
@@ -132,12 +150,43 @@ void check_outputs(const std::vector<std::string>& outputs, const std::vector<st
   }
 }
 
+bool is_gguf_name(const fs::path& path) { return lower_extension(path) == ".gguf"; }
+
+void check_output_is_folder(const std::string& option, const fs::path& path) {
+  const std::string extension = lower_extension(path);
+  for (const char* file :
+       {".gguf", ".safetensors", ".bin", ".pt", ".pth",  ".ggml",  ".onnx",   ".ftz",  ".zip",     ".tar",
+        ".tgz",  ".zst",         ".gz",  ".xz", ".bz2",  ".jsonl", ".ndjson", ".json", ".parquet", ".arrow",
+        ".csv",  ".tsv",         ".txt", ".md", ".html", ".yaml",  ".yml",    ".log"})
+    if (extension == file)
+      throw UsageError({"an output folder cannot have the name of a file", option, path.string(),
+                        fmt::format("a name that does not end in {}", file),
+                        is_gguf_name(path)
+                            ? "one .gguf of a trained run's folder is made by lora merge (with its base) or "
+                              "lora export (the adapter alone): RUN --format gguf --output " +
+                                  path.filename().string()
+                            : ""});
+  if (std::error_code error; fs::exists(path, error) && !fs::is_directory(path, error))
+    throw UsageError({"the output folder is a file", option, path.string(), "a folder", ""});
+  check_place(path);
+}
+
+void check_output_is_file(const std::string& option, const fs::path& path) {
+  std::error_code error;
+  const bool is_folder = fs::is_directory(path, error);
+  if (is_folder || !path.has_filename())
+    throw UsageError({is_folder ? "the output file is a folder" : "the output file has the name of a folder", option,
+                      path.string(), "the name of a file", ""});
+  check_place(path);
+}
+
 void check_outputs(const OptionSet& options, const std::string& config) {
   std::vector<std::string> outputs, inputs;
   for (const Option& option : options.options()) {
     if (option.path_kind == PathKind::kText) continue;
     for (const std::string& path : option.get()) {
-      if (option.path_kind == PathKind::kOutput) {
+      if (is_output(option.path_kind)) {
+        check_kind(option, path);
         outputs.push_back(path);
       } else if (option.path_kind == PathKind::kModel) {
         inputs.push_back(path);

@@ -67,7 +67,7 @@ std::string read_chat(const json& record, const tokenizer::RoleMap& roles, Conve
 void InstructOptions::visit(base::OptionVisitor& v) {
   v.positional("input", reading.input, "files or globs: .jsonl .json .csv, each also .zst or .gz; - is standard input");
   v.required("output", output, "folder for train.jsonl, validation.jsonl, dropped.jsonl and report.json",
-             base::PathKind::kOutput);
+             base::PathKind::kOutputFolder);
   v("validation_share", validation_share, "share of the conversations that go to validation.jsonl, chosen by hash")
       .at_least(0)
       .below(1);

@@ -52,7 +52,7 @@ bool chosen(std::uint64_t hash, double share) { return static_cast<double>(hash 
 
 void TrainScorerOptions::visit(base::OptionVisitor& v) {
   v.positional("input", input, "labelled records");
-  v.required("output", output, "the model to write", base::PathKind::kOutput);
+  v.required("output", output, "the model to write", base::PathKind::kOutputFile);
   v.choice("kind", kind, {"style", "fasttext"},
            "style: how a text is written, better on new sources; fasttext: a fastText file (.ftz), its words");
   v("text_field", text_field,

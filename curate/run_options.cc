@@ -45,7 +45,7 @@ void RunOptions::visit(base::OptionVisitor& v, bool output_required) {
   reading.visit(v);
   const char* output_help = "folder for kept/, dropped/, quarantine/, report.json, report.html and run.yaml";
   if (output_required) {
-    v.required("output", output, output_help, base::PathKind::kOutput);
+    v.required("output", output, output_help, base::PathKind::kOutputFolder);
   } else {
     v("output", output, output_help);  // named in a config, not written
   }

@@ -27,7 +27,7 @@ ScoreOptions::ScoreOptions() {
 
 void ScoreOptions::visit(base::OptionVisitor& v) {
   reading.visit(v);
-  v.required("output", output, "file to write: .jsonl, .jsonl.zst or .jsonl.gz", base::PathKind::kOutput);
+  v.required("output", output, "file to write: .jsonl, .jsonl.zst or .jsonl.gz", base::PathKind::kOutputFile);
   v.list("steps", steps, step_registry(),
          "the steps whose scores are wanted; the usual ones are language and textbook");
   visit_nan(v, nan);

@@ -45,20 +45,6 @@ struct TemporaryFile {
   }
 };
 
-/// The folders that an output needs. Those that were made go again, if nothing came into them.
-struct NewFolders {
-  std::vector<fs::path> made;  // innermost first
-  explicit NewFolders(const fs::path& folder) {
-    for (fs::path path = fs::absolute(folder).lexically_normal(); !fs::exists(path); path = path.parent_path())
-      made.push_back(path);
-    fs::create_directories(folder);
-  }
-  ~NewFolders() {
-    std::error_code ignored;
-    for (const fs::path& path : made) fs::remove(path, ignored);
-  }
-};
-
 struct Scored {
   std::vector<double> good, bad;
   double area() const { return area_under_curve(good, bad); }
@@ -170,7 +156,7 @@ int run(TrainScorerOptions& options, base::Context& context) {
              : "in --label-field stands besides: " + most_frequent(records.other_labels) + "; check --good and --bad"});
   }
   const fs::path output = options.output;
-  const NewFolders folders(fs::absolute(output).parent_path());
+  const base::NewFolders folders(output);
   if (!context.quiet)
     fmt::print(context.err, "train-scorer: {} good and {} bad documents{}\n", good, texts.size() - good,
                records.unreadable > 0 ? fmt::format("; {} records could not be read", records.unreadable) : "");

@@ -26,6 +26,11 @@ void check_ids(std::span<const std::int32_t> ids, const lora::ModelConfig& confi
                          "below " + std::to_string(config.vocab_size), "is the tokenizer another model's?"});
 }
 
+std::string base_of(const std::string& run_or_adapter) {
+  const std::filesystem::path folder = lora::adapter_folder(run_or_adapter);
+  return lora::base_model_of(folder, "", "--model", lora::read_adapter_config(folder));
+}
+
 lora::Adapter load_adapter(const std::string& run_or_adapter, const lora::ModelFiles& base, int threads) {
   return lora::plain_adapter(lora::read_adapter(lora::adapter_folder(run_or_adapter)), base, threads);
 }
@@ -33,14 +38,9 @@ lora::Adapter load_adapter(const std::string& run_or_adapter, const lora::ModelF
 LoadedModel load_model(const ModelOptions& options) {
   if (options.model.empty() && options.adapter.empty())
     throw base::UsageError({"no model", "--model", "", "a Hugging Face folder or a .gguf file", ""});
-  std::string name = options.model;
-  if (name.empty()) {
-    const std::filesystem::path folder = lora::adapter_folder(options.adapter);
-    name = lora::base_model_of(folder, "", "--model", lora::read_adapter(folder));
-  }
   set_threads(options.threads);
   at::Device device = choose_device(options.device);
-  lora::ModelFiles files(name);
+  lora::ModelFiles files(options.model.empty() ? base_of(options.adapter) : options.model);
   lora::Adapter adapter;
   if (!options.adapter.empty()) adapter = load_adapter(options.adapter, files, options.threads);
   LoadedModel loaded{files.path(), tokenizer::load(files.path()),

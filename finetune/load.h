@@ -34,6 +34,8 @@ LoadedModel load_model(const ModelOptions& options);
 /// "index out of range" on the CPU and end the process on CUDA.
 void check_ids(std::span<const std::int32_t> ids, const lora::ModelConfig& config);
 
+/// The base model that the adapter names, where no --model was given.
+std::string base_of(const std::string& run_or_adapter);
 /// The adapter of a folder as a plain LoRA of `base`: the folder itself, or `adapter/` in it when it is the output of a
 /// run.
 lora::Adapter load_adapter(const std::string& run_or_adapter, const lora::ModelFiles& base, int threads);

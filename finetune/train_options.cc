@@ -23,7 +23,7 @@ void TrainOptions::visit(base::OptionVisitor& v) {
   v("validation_share", validation_share, "without --validation-data: this share of the examples validates")
       .at_least(0)
       .below(1);
-  v.required("output", output, "output folder: adapter, checkpoints, metrics, report", base::PathKind::kOutput);
+  v.required("output", output, "output folder: adapter, checkpoints, metrics, report", base::PathKind::kOutputFolder);
   v("steps", steps, "optimizer steps; 0: as many as --epochs needs").at_least(0);
   v("epochs", epochs, "passes over the data, when --steps is 0").above(0);
   v("max_length", max_length, "tokens of a packed row, and the most of one example").at_least(2).unit("tokens");

@@ -21,7 +21,6 @@
 #include "finetune/load.h"
 #include "finetune/packing.h"
 #include "lora/identity.h"
-#include "lora/locate.h"
 #include "lora/model_card.h"
 
 namespace finetune {
@@ -124,9 +123,10 @@ std::string hash_of(const at::Tensor& values) {
   return fmt::format("{:016x}", hash);
 }
 
-// All that decides the bytes of the adapter (given one machine and thread count), under the names of the options.
+// All that decides the bytes of the adapter (given one machine and thread count) but the number of steps, under the
+// names of the options.
 std::map<std::string, std::string> facts_of(const TrainOptions& options, const lora::ModelFiles& files,
-                                            const Plan& plan, const TrainingData& data, at::ScalarType dtype,
+                                            const TrainingData& data, at::ScalarType dtype,
                                             const at::Tensor& first_values) {
   auto text = [](auto value) { return fmt::format("{}", value); };
   return {{"model", lora::identity_of(files)},
@@ -137,7 +137,6 @@ std::map<std::string, std::string> facts_of(const TrainOptions& options, const l
           {"validation_share", text(options.validation_share)},
           {"allow_special", text(options.reading.allow_special)},
           {"roles", base::join(options.reading.roles, ",")},
-          {"steps", text(plan.steps)},
           {"max_length", text(options.max_length)},
           {"packing", text(options.packing)},
           {"rows_per_batch", text(options.rows_per_batch)},
@@ -177,10 +176,7 @@ TrainStart prepare_training(TrainOptions& options, base::Context& context) {
   const at::ScalarType dtype = choose_dtype(options.dtype, device);
   const fs::path output = options.output;
   base::check_output_folder(output, options.resume, options.overwrite);
-  if (options.model.empty()) {
-    const fs::path folder = lora::adapter_folder(options.adapter);
-    options.model = lora::base_model_of(folder, "", "--model", lora::read_adapter(folder));
-  }
+  if (options.model.empty()) options.model = base_of(options.adapter);
   const lora::ModelFiles files(options.model);
   base::check_outputs({output}, {files.path()});  // a model by its hub name too
   if (options.max_length > files.config().context_length) {
@@ -213,14 +209,13 @@ TrainStart prepare_training(TrainOptions& options, base::Context& context) {
                              (3 * static_cast<std::uint64_t>(options.keep_checkpoints + 1) + 1),
                          options.overwrite);
 
+  std::map<std::string, std::string> facts = facts_of(options, files, data, dtype, first_values);
+  if (done) check_same_run(done->facts, facts);
   Plan plan = make_plan(options, data, done);
+  facts["steps"] = std::to_string(plan.steps);
   const std::int64_t warmup = plan.warmup;
   plan.warmup = std::min(warmup, plan.steps - 1);
-  std::map<std::string, std::string> facts = facts_of(options, files, plan, data, dtype, first_values);
-  if (done) {
-    check_same_run(done->facts, facts);
-    optimizer.restore(flat_values(done->adapter), done->first_moment, done->second_moment, done->step);
-  }
+  if (done) optimizer.restore(flat_values(done->adapter), done->first_moment, done->second_moment, done->step);
   tell_plan(plan, warmup, done, context);
   const bool is_new_plan = done && done->facts.at("steps") != facts.at("steps");
   if (!context.quiet) {

@@ -31,7 +31,7 @@ struct MergeOptions {
     v("base", base, "base model: a Hugging Face folder or a .gguf file; else the one that the adapter names",
       base::PathKind::kModel);
     v("output", output, "folder or .gguf file for the result; else merged/ in the run or beside the adapter",
-      base::PathKind::kOutput);
+      base::PathKind::kOutputModel);
     v("format", format, "hf (a Hugging Face folder) or gguf, or both; else by the name of --output: hf or .gguf");
     v.choice("dtype", dtype, {"auto", "float32", "bfloat16", "float16", "q8_0"},
              "q8_0: gguf only; auto: as the base, float16 if it is quantised, float32 if it is float64");
@@ -51,7 +51,7 @@ struct ExportOptions {
     v("base", base, "base model, whose heads a gguf adapter must know; else the one that the adapter names",
       base::PathKind::kModel);
     v("base_name", base_name, "name of the base on the hub, ORG/MODEL, which the exported adapter says of its base");
-    v("output", output, "the .gguf file or the folder; else beside the adapter", base::PathKind::kOutput);
+    v("output", output, "the .gguf file or the folder; else beside the adapter", base::PathKind::kOutputModel);
     v.choice("dtype", dtype, {"float32", "float16"}, "float16: gguf only");
     v("bake_scale", bake_scale,
       "peft only: one rank and plain alpha / r for every module, for runtimes that drop rsLoRA and patterns");
@@ -68,7 +68,7 @@ struct ConvertOptions {
   void visit(base::OptionVisitor& v) {
     v.positional("input", input, "a Hugging Face folder or a .gguf file", base::PathKind::kModel);
     v.required("output", output, "a name that ends in .gguf, or a folder for the Hugging Face form",
-               base::PathKind::kOutput);
+               base::PathKind::kOutputModel);
     v.choice("dtype", dtype, {"auto", "float32", "bfloat16", "float16", "q8_0"},
              "q8_0: gguf only; auto: as it is, float16 if it is quantised, float32 if it is float64");
     v("overwrite", overwrite, "replace an earlier result");

@@ -31,7 +31,13 @@ int run_export(ExportOptions& options, base::Context& context) {
   fs::path output = options.output;
   if (output.empty()) output = folder.parent_path() / (folder.filename().string() + (gguf ? ".gguf" : "-peft"));
   output = without_separator(output);
-  gguf ? check_gguf_name(output) : check_folder_name(output);
+  if (gguf) {
+    check_gguf_name(output);
+    check_file(output, options.overwrite);
+  } else {
+    base::check_output_is_folder("--output", output);
+    check_folder(output, options.overwrite);
+  }
   // A PEFT adapter is copied without a look at its base, unless a part of that belongs to it.
   std::optional<ModelFiles> base;
   if (gguf || adapter.start != Start::kNothing) {
@@ -44,15 +50,15 @@ int run_export(ExportOptions& options, base::Context& context) {
   std::string next;
   if (gguf) {
     MergedModel(*base, &adapter);  // throws when it does not fit, before anything is made
-    prepare_file(output, options.overwrite);
     write_gguf_adapter(adapter, *base, output, type);
     next = "llama-cli -m BASE.gguf --lora " + output.string() + "   (BASE.gguf: lora convert " + base->path().string() +
            " --output BASE.gguf)";
   } else {
-    prepare_folder(output, options.overwrite, context.run_yaml);
+    OutputFolder made(output, options.overwrite, context.run_yaml);
     if (options.bake_scale) adapter = bake_scale(std::move(adapter));
     write_adapter(adapter, output);
     write_model_card(adapter, output);
+    made.finish();
     next = "vllm serve BASE --enable-lora --max-lora-rank " + std::to_string(adapter.rank) +
            " --lora-modules mine=" + output.string();
     if (!context.quiet && !is_hub_name(adapter.base_model))

@@ -7,6 +7,7 @@
 #include "base/gguf.h"
 #include "lora/gguf_metadata.h"
 #include "lora/merge.h"
+#include "lora/write_model.h"
 
 namespace lora {
 namespace {
@@ -84,6 +85,8 @@ void write_gguf_adapter(const Adapter& adapter, const ModelFiles& base, const st
     if (std::fabs(factor - 1) > 1e-6) multiply(b, factor);
     std::int64_t heads = rope_heads(base.config(), module.name + ".weight");
     if (heads > 0) permute_rope_rows(b, module.out, module.rank, heads, true);
+    check_range(weight + ".lora_a", module.a, type, "--dtype float32");
+    check_range(weight + ".lora_b", b, type, "--dtype float32");
     writer.write(weight + ".lora_a", base::from_float(type, module.a));
     writer.write(weight + ".lora_b", base::from_float(type, b));
   }

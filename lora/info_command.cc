@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/outputs.h"
 #include "base/text.h"
 #include "lora/adapter.h"
 #include "lora/commands.h"
@@ -121,7 +122,7 @@ ordered_json model_facts(const std::string& path) {
 ordered_json facts_of(const std::string& path) {
   if (fs::exists(fs::path(path) / "adapter_config.json") || fs::exists(fs::path(path) / "adapter"))
     return adapter_facts(adapter_folder(path));
-  if (is_gguf_name(path)) {
+  if (base::is_gguf_name(path)) {
     base::GgufReader file(path);
     if (file.find("general.type") && file.text("general.type") == "adapter") return gguf_adapter_facts(file);
   }

@@ -3,10 +3,8 @@
 #include <fmt/format.h>
 #include <yaml-cpp/yaml.h>
 
-#include <algorithm>
-
 #include "base/error.h"
-#include "base/file.h"
+#include "base/outputs.h"
 #include "lora/model_files.h"
 
 namespace lora {
@@ -46,14 +44,6 @@ fs::path run_yaml_of(const fs::path& folder) {
   return "";
 }
 
-// ".gguf" of "Model.GGUF" and of "model.gguf/".
-std::string lower_extension(const fs::path& path) {
-  std::string extension = without_separator(path).extension().string();
-  std::transform(extension.begin(), extension.end(), extension.begin(),
-                 [](unsigned char c) { return std::tolower(c); });
-  return extension;
-}
-
 }  // namespace
 
 fs::path adapter_folder(const std::string& path) {
@@ -64,7 +54,7 @@ fs::path adapter_folder(const std::string& path) {
 }
 
 std::string base_model_of(const fs::path& folder, const std::string& given, const std::string& option,
-                          const Adapter& adapter) {
+                          const AdapterSettings& adapter) {
   if (!given.empty()) return given;
   const std::string& named = adapter.base_model;
   const std::string advice = fmt::format("give the base model that the adapter was trained on: {} MODEL", option);
@@ -80,7 +70,11 @@ std::string base_model_of(const fs::path& folder, const std::string& given, cons
   }
   const fs::path run_yaml = run_yaml_of(folder);
   const RunBase run = run_yaml.empty() ? RunBase() : base_in(run_yaml);
-  if (!run.model.empty() && (named.empty() || named == run.base_name || named == run.model)) return run.model;
+  if (!run.model.empty() && (named.empty() || named == run.base_name || named == run.model)) {
+    if (!find_model(run.model).empty() || is_hub_name(run.model)) return run.model;
+    throw base::UsageError(
+        {"the adapter's base model is not where its run found it", folder.string(), run.model, "", advice});
+  }
   if (named.empty())
     throw base::UsageError({"the adapter does not name its base model", folder.string(), "",
                             "base_model_name_or_path in adapter_config.json", advice});
@@ -99,37 +93,44 @@ const std::string& only_input(const std::vector<std::string>& inputs, const std:
 
 fs::path without_separator(const fs::path& path) { return path.has_filename() ? path : path.parent_path(); }
 
-bool is_gguf_name(const fs::path& path) { return lower_extension(path) == ".gguf"; }
-
-void check_folder_name(const fs::path& path) {
-  const std::string extension = lower_extension(path);
-  for (const char* file : {".gguf", ".safetensors", ".bin", ".pt", ".pth", ".ggml", ".json", ".zip"})
-    if (extension == file)
-      throw base::UsageError({"a folder cannot have the name of a file", "output", path.string(),
-                              fmt::format("a name that does not end in {}", file),
-                              is_gguf_name(path) ? "--format gguf writes one .gguf file" : ""});
-}
-
 void check_gguf_name(const fs::path& path) {
-  if (!is_gguf_name(path))
+  if (!base::is_gguf_name(path))
     throw base::UsageError({"a GGUF file needs a name that ends in .gguf", "output", path.string(), "",
                             fmt::format("--output {}.gguf", path.string())});
 }
 
-void prepare_folder(const fs::path& folder, bool overwrite, const std::string& run_yaml) {
+void check_folder(const fs::path& folder, bool overwrite) {
   if (!overwrite && fs::is_directory(folder) && !fs::is_empty(folder))
     throw base::UsageError({"the output folder is not empty", folder.string(), "", "an empty or a new folder",
                             "--overwrite empties it first; --output chooses another"});
+  base::check_output_folder(folder, false, overwrite);
+}
+
+static fs::path checked(const fs::path& folder, bool overwrite) {
+  check_folder(folder, overwrite);
+  return folder;
+}
+
+OutputFolder::OutputFolder(const fs::path& folder, bool overwrite, const std::string& run_yaml)
+    : folder_(checked(folder, overwrite)), above_(folder / "run.yaml") {
   base::prepare_output_folder(folder, false, overwrite);
   base::write_file(folder / "run.yaml", run_yaml);
 }
 
-void prepare_file(const fs::path& file, bool overwrite) {
-  if (fs::is_directory(file)) throw base::UsageError({"the output file is a folder", file.string(), "", "", ""});
+OutputFolder::~OutputFolder() {
+  if (finished_) return;
+  std::error_code ignored;
+  for (fs::directory_iterator entry(folder_, ignored), end; !ignored && entry != end; entry.increment(ignored)) {
+    std::error_code one;
+    fs::remove_all(entry->path(), one);
+  }
+}
+
+void check_file(const fs::path& file, bool overwrite) {
+  base::check_output_is_file("--output", file);
   if (fs::exists(file) && !overwrite)
     throw base::UsageError(
         {"the output file exists", file.string(), "", "", "--overwrite replaces it; --output chooses another"});
-  if (file.has_parent_path()) fs::create_directories(file.parent_path());
 }
 
 }  // namespace lora

@@ -5,7 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "lora/adapter.h"
+#include "base/file.h"
+#include "lora/adapter_config.h"
 
 namespace lora {
 
@@ -19,24 +20,35 @@ std::filesystem::path adapter_folder(const std::string& path);
 /// run.yaml says that it means the same one. `option` is the command's word for `given`, for errors. Throws UsageError
 /// when nothing says it, or when the adapter wants a revision that the name alone does not give.
 std::string base_model_of(const std::filesystem::path& folder, const std::string& given, const std::string& option,
-                          const Adapter& adapter);
+                          const AdapterSettings& adapter);
 
 /// The only word without a flag. Throws UsageError, `what` naming the thing expected.
 const std::string& only_input(const std::vector<std::string>& inputs, const std::string& what);
 
 /// `path` without a separator at its end.
 std::filesystem::path without_separator(const std::filesystem::path& path);
-/// True for a name that ends in .gguf, in any case of letters: a file, never a folder.
-bool is_gguf_name(const std::filesystem::path& path);
-/// Throws UsageError when `path` cannot be an output folder because its name is a file's: .gguf, .safetensors ...
-void check_folder_name(const std::filesystem::path& path);
 /// Throws UsageError unless `path` can be the name of a GGUF file.
 void check_gguf_name(const std::filesystem::path& path);
 
-/// Readies a folder for output. A folder with anything in it is refused unless `overwrite`, and emptied then if it
-/// looks like an earlier output. run.yaml = `run_yaml` is put into it first.
-void prepare_folder(const std::filesystem::path& folder, bool overwrite, const std::string& run_yaml);
-/// Refuses an existing file unless `overwrite`; makes its folder.
-void prepare_file(const std::filesystem::path& file, bool overwrite);
+/// Throws UsageError, and touches nothing, when the folder has anything in it, unless `overwrite` and it looks like an
+/// earlier output.
+void check_folder(const std::filesystem::path& folder, bool overwrite);
+/// A folder that a command fills. Makes or empties it after the same check, and puts run.yaml = `run_yaml` into it.
+/// Unless `finish` is called, all that came into it is removed again: a failed command leaves no half of a model.
+class OutputFolder {
+ public:
+  OutputFolder(const std::filesystem::path& folder, bool overwrite, const std::string& run_yaml);
+  ~OutputFolder();
+  OutputFolder(const OutputFolder&) = delete;
+  OutputFolder& operator=(const OutputFolder&) = delete;
+  void finish() { finished_ = true; }
+
+ private:
+  std::filesystem::path folder_;
+  base::NewFolders above_;  ///< the folder itself, and those above it, where they were missing
+  bool finished_ = false;
+};
+/// Throws UsageError when there is a folder, or a file unless `overwrite`.
+void check_file(const std::filesystem::path& file, bool overwrite);
 
 }  // namespace lora

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <chrono>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -13,6 +14,7 @@
 #include "lora/commands.h"
 #include "lora/locate.h"
 #include "lora/write_model.h"
+#include "tokenizer/tokenizer.h"
 
 namespace lora {
 namespace {
@@ -54,12 +56,11 @@ Formats formats_of(const MergeOptions& options) {
       throw base::UsageError({"unknown format", "format", format, "hf or gguf", ""});
     (format == "hf" ? formats.hf : formats.gguf) = true;
   }
-  formats.file = is_gguf_name(options.output);
+  formats.file = base::is_gguf_name(options.output);
   if (!formats.hf && !formats.gguf) (formats.file ? formats.gguf : formats.hf) = true;
   if (formats.file && formats.hf)
     throw base::UsageError({"the name of a GGUF file cannot hold a Hugging Face folder", "output", options.output,
                             "a folder's name", "or give --format gguf alone"});
-  if (!formats.file && !options.output.empty()) check_folder_name(options.output);
   return formats;
 }
 
@@ -85,6 +86,26 @@ std::string own_tokenizer_note(const fs::path& adapter, const ModelFiles& base) 
       "note: the result has the base's tokenizer and chat template; the adapter's folder has others ({}). "
       "If it was trained with them, copy them over the result's\n",
       base::join(own, ", "));
+}
+
+// check_values with a progress line.
+void check_weights(const MergedModel& model, bool gguf, WriteOptions options, base::Context& context) {
+  base::Progress progress(context.err, context.quiet, "lora: range of the weights");
+  options.progress = [&](double share) { progress.update(share, ""); };
+  check_values(model, gguf, options);
+  progress.finish();
+}
+
+// A GGUF has places for EOS and two more.
+std::string end_tokens_note(const ModelFiles& base, bool gguf) {
+  if (!gguf || base.is_gguf()) return "";
+  const auto tokenizer = tokenizer::load(base.path());
+  std::vector<std::string> ends;
+  for (const std::int32_t id : tokenizer->end_ids())
+    if (id < tokenizer->size()) ends.push_back(tokenizer->token(id));
+  if (ends.size() <= 3) return "";
+  return fmt::format("note: the model names {} end tokens ({}), and a GGUF has places for three\n", ends.size(),
+                     base::join(ends, ", "));
 }
 
 double seconds_since(std::chrono::steady_clock::time_point start) {
@@ -121,16 +142,16 @@ int run_merge(MergeOptions& options, base::Context& context) {
   const fs::path output =
       options.output.empty() ? adapter_path.parent_path() / "merged" : without_separator(options.output);
   base::check_outputs({output}, {adapter_path, base.path()});
+  formats.file ? check_file(output, options.overwrite) : check_folder(output, options.overwrite);
   base::check_free_space(output, bytes, options.overwrite);
   if (formats.gguf) check_can_write(base, type, true);
   if (formats.hf) check_can_write(base, type, false);
   adapter = made_plain(std::move(adapter), base, options.threads, context);
   const MergedModel model(base, &adapter);
-  if (formats.file) {
-    prepare_file(output, options.overwrite);
-  } else {
-    prepare_folder(output, options.overwrite, context.run_yaml);
-  }
+  if (formats.gguf) check_weights(model, true, {type, options.threads, {}, keep_types}, context);
+  if (formats.hf) check_weights(model, false, {type, options.threads, {}, keep_types}, context);
+  std::optional<OutputFolder> folder;
+  if (!formats.file) folder.emplace(output, options.overwrite, context.run_yaml);
   base::Progress progress(context.err, context.quiet, "lora: merging");
   double part = 0;
   const double parts = (formats.hf ? 1 : 0) + (formats.gguf ? 1 : 0);
@@ -145,6 +166,7 @@ int run_merge(MergeOptions& options, base::Context& context) {
     part = 1;
   }
   if (formats.hf) write_hf_folder(model, output, write);
+  if (folder) folder->finish();
   progress.finish();
 
   const double seconds = seconds_since(start);
@@ -161,10 +183,10 @@ int run_merge(MergeOptions& options, base::Context& context) {
     context.out << result.dump() << "\n";
   }
   if (!context.quiet) {
-    fmt::print(context.err, "merged {} modules of {} into {} as {}: {} in {}\n{}{}", adapter.modules.size(),
+    fmt::print(context.err, "merged {} modules of {} into {} as {}: {} in {}\n{}{}{}", adapter.modules.size(),
                adapter_path.string(), base.path().string(), type_text(base, type),
                base::human_bytes(static_cast<double>(bytes)), base::human_seconds(seconds),
-               own_tokenizer_note(adapter_path, base),
+               own_tokenizer_note(adapter_path, base), end_tokens_note(base, formats.gguf),
                next_commands(formats.hf ? output.string() : "", gguf_file.string(),
                              "lora merge " + base::shell_word(input) +
                                  (options.base.empty() ? "" : " --base " + base::shell_word(options.base)) +
@@ -178,8 +200,8 @@ int run_convert(ConvertOptions& options, base::Context& context) {
   const ModelFiles base(only_input(options.input, "one model: lora convert MODEL --output OUT"));
   const MergedModel model(base, nullptr);
   const fs::path output = without_separator(options.output);
-  const bool gguf = is_gguf_name(output);
-  if (!gguf) check_folder_name(output);
+  const bool gguf = base::is_gguf_name(output);
+  gguf ? check_file(output, options.overwrite) : check_folder(output, options.overwrite);
   const bool keep_types = options.dtype == "auto";
   const DType type = keep_types ? natural_type(base) : type_from_name(options.dtype);
   const std::uint64_t bytes = gguf ? gguf_bytes(base, type, keep_types) : hf_bytes(base, type, keep_types);
@@ -189,16 +211,17 @@ int run_convert(ConvertOptions& options, base::Context& context) {
   base::check_free_space(output, bytes, options.overwrite && !gguf);
   check_can_write(base, type, gguf);
   base::check_outputs({output}, {base.path()});
+  check_weights(model, gguf, {type, options.threads, {}, keep_types}, context);
   base::Progress progress(context.err, context.quiet, "lora: converting");
   WriteOptions write{type, options.threads,
                      [&](double share) { progress.update(share, base::human_bytes(static_cast<double>(bytes))); },
                      keep_types};
   if (gguf) {
-    prepare_file(output, options.overwrite);
     write_gguf(model, output, write);
   } else {
-    prepare_folder(output, options.overwrite, context.run_yaml);
+    OutputFolder folder(output, options.overwrite, context.run_yaml);
     write_hf_folder(model, output, write);
+    folder.finish();
   }
   progress.finish();
   const double seconds = seconds_since(start);
@@ -212,8 +235,9 @@ int run_convert(ConvertOptions& options, base::Context& context) {
     context.out << result.dump() << "\n";
   }
   if (!context.quiet)
-    fmt::print(context.err, "converted {} to {} as {}: {} in {}\n", base.path().string(), output.string(),
-               type_text(base, type), base::human_bytes(static_cast<double>(bytes)), base::human_seconds(seconds));
+    fmt::print(context.err, "converted {} to {} as {}: {} in {}\n{}", base.path().string(), output.string(),
+               type_text(base, type), base::human_bytes(static_cast<double>(bytes)), base::human_seconds(seconds),
+               end_tokens_note(base, gguf));
   return 0;
 }
 

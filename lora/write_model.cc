@@ -3,17 +3,21 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <optional>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "base/gguf.h"
+#include "base/parallel.h"
 #include "base/pipeline.h"
 #include "base/safetensors.h"
 #include "lora/gguf_metadata.h"
 #include "tokenizer/convert.h"
+#include "tokenizer/tokenizer.h"
 
 namespace lora {
 namespace {
@@ -24,7 +28,6 @@ using nlohmann::ordered_json;
 using Shape = std::vector<std::int64_t>;
 
 constexpr std::int64_t kChunkElements = std::int64_t{1} << 20;  // of one piece of work: 4 MB of float32
-constexpr float kLargestHalf = 65504;
 
 struct Target {
   bool gguf;
@@ -66,31 +69,39 @@ std::vector<Chunk> chunks_of(const ModelFiles& model) {
   return chunks;
 }
 
+// Bytes that stay the same are copied; a second rounding of quantised blocks would lose a little.
+bool keeps_bytes(const MergedModel& model, const Target& target, const std::string& name) {
+  const ModelFiles& base = model.base();
+  const base::TensorView& stored = base.view(name);
+  return !model.is_changed(name) && stored.type == target.of(stored) &&
+         (rope_heads(base.config(), name) == 0 || base.is_gguf() == target.gguf);
+}
+
+// Rows of the merged weight, all of which `type` can hold.
+std::vector<float> values_of(const MergedModel& model, const Chunk& chunk, DType type) {
+  const Shape shape = model.base().shape(*chunk.name);
+  std::vector<float> values(static_cast<std::size_t>(chunk.rows * (shape.size() == 1 ? 1 : shape[1])));
+  model.read_rows(*chunk.name, chunk.first, chunk.rows, values);
+  check_range(*chunk.name, values, type);
+  return values;
+}
+
 Piece convert(const MergedModel& model, const Target& target, const Chunk& chunk) {
   const ModelFiles& base = model.base();
   const base::TensorView& stored = base.view(*chunk.name);
   DType type = target.of(stored);
   std::int64_t heads = rope_heads(base.config(), *chunk.name);
-  std::int64_t columns = stored.shape.size() == 1 ? 1 : stored.shape[1];
-  // Bytes that stay the same are copied; a second rounding of quantised blocks would lose a little.
-  if (!model.is_changed(*chunk.name) && stored.type == type && (heads == 0 || base.is_gguf() == target.gguf)) {
+  if (keeps_bytes(model, target, *chunk.name)) {
     auto unit = static_cast<std::size_t>(stored.shape[0]);
     auto row = stored.bytes.size() / unit;
     auto bytes =
         stored.bytes.subspan(static_cast<std::size_t>(chunk.first) * row, static_cast<std::size_t>(chunk.rows) * row);
     return {chunk.name, {bytes.begin(), bytes.end()}};
   }
-  std::vector<float> values(static_cast<std::size_t>(chunk.rows * columns));
-  model.read_rows(*chunk.name, chunk.first, chunk.rows, values);
+  std::vector<float> values = values_of(model, chunk, type);
   if (heads > 0 && target.gguf)
-    permute_rope_rows(values, chunk.rows, columns, chunk.rows / base.config().head_dim, true);
-  if (type == DType::kF16) {
-    float most = 0;
-    for (float value : values) most = std::max(most, std::fabs(value));
-    if (most > kLargestHalf)
-      throw base::Error({"a weight is too large for float16", *chunk.name, fmt::format("{}", most), "at most 65504",
-                         "choose another type: --dtype bfloat16"});
-  }
+    permute_rope_rows(values, chunk.rows, static_cast<std::int64_t>(values.size()) / chunk.rows,
+                      chunk.rows / base.config().head_dim, true);
   return {chunk.name, base::from_float(type, values)};
 }
 
@@ -137,7 +148,12 @@ const char* hf_name(DType type) {
 }
 
 std::string config_text(const ModelFiles& model, DType type) {
-  if (model.is_gguf()) return config_to_json(model.config(), hf_name(type));
+  if (model.is_gguf()) {
+    ordered_json config = ordered_json::parse(config_to_json(model.config(), hf_name(type)));
+    const std::vector<std::int32_t> ends = tokenizer::load(model.path())->end_ids();
+    if (ends.size() > 1) config["eos_token_id"] = ends;
+    return config.dump(2) + "\n";
+  }
   ordered_json config = ordered_json::parse(base::read_file(model.path() / "config.json"));
   config["torch_dtype"] = config["dtype"] = hf_name(type);
   // transformers 4 does not know rope_parameters and would fall back to theta 10000.
@@ -147,11 +163,20 @@ std::string config_text(const ModelFiles& model, DType type) {
   return config.dump(2) + "\n";
 }
 
-std::string generation_config_text(const ModelConfig& config) {
+// What config.json says of it: a list of end tokens stays one.
+std::string generation_config_text(const ModelFiles& model, const std::string& config_text) {
+  const ordered_json config = ordered_json::parse(config_text);
   ordered_json generation = {{"_from_model_config", true}};
-  if (config.bos >= 0) generation["bos_token_id"] = config.bos;
-  if (config.eos >= 0) generation["eos_token_id"] = config.eos;
-  if (config.pad >= 0) generation["pad_token_id"] = config.pad;
+  auto add = [&](const char* key, std::int64_t fallback) {
+    if (config.contains(key)) {
+      if (!config[key].is_null()) generation[key] = config[key];
+    } else if (fallback >= 0) {
+      generation[key] = fallback;
+    }
+  };
+  add("bos_token_id", model.config().bos);
+  add("eos_token_id", model.config().eos);
+  add("pad_token_id", model.config().pad);
   return generation.dump(2) + "\n";
 }
 
@@ -215,6 +240,36 @@ void check_can_write(const ModelFiles& model, DType type, bool gguf) {
   tokenizer::tokenizer_config_json_from_gguf(*model.gguf());
 }
 
+void check_values(const MergedModel& model, bool gguf, const WriteOptions& options) {
+  const Target target{gguf, options.type, options.keep_types};
+  std::vector<Chunk> chunks = chunks_of(model.base());
+  auto type_of = [&](const Chunk& chunk) { return target.of(model.base().view(*chunk.name)); };
+  std::erase_if(chunks, [&](const Chunk& chunk) {
+    const DType type = type_of(chunk);
+    return (type != DType::kF16 && type != DType::kQ8_0) || keeps_bytes(model, target, *chunk.name);
+  });
+  std::atomic<std::size_t> done = 0;
+  base::parallel_for(chunks.size(), base::thread_count(options.threads), [&](std::size_t i, int worker) {
+    values_of(model, chunks[i], type_of(chunks[i]));
+    ++done;
+    if (worker == 0 && options.progress)
+      options.progress(static_cast<double>(done) / static_cast<double>(chunks.size()));
+  });
+}
+
+void check_range(const std::string& name, std::span<const float> values, DType type, const char* types) {
+  float largest = std::numeric_limits<float>::max();
+  if (type == DType::kBF16) largest = 0x1.FEp127F;
+  if (type == DType::kF16) largest = 65504;
+  if (type == DType::kQ8_0) largest = 65504.0F * 127;  // a float16 scales 127 steps
+  const auto wrong = std::ranges::find_if(values, [largest](float value) { return !(std::fabs(value) <= largest); });
+  if (wrong == values.end()) return;
+  const std::string name_of_type = type == DType::kQ8_0 ? "q8_0" : hf_name(type);
+  throw base::Error({"a weight is too large for " + name_of_type, name, fmt::format("{}", *wrong),
+                     fmt::format("at most {}", largest),
+                     fmt::format("choose another type: {}", type == DType::kBF16 ? "--dtype float32" : types)});
+}
+
 void write_hf_folder(const MergedModel& model, const fs::path& folder, const WriteOptions& options) {
   const ModelFiles& base = model.base();
   const std::string config = config_text(base, options.type);
@@ -222,7 +277,7 @@ void write_hf_folder(const MergedModel& model, const fs::path& folder, const Wri
   fs::path generation = base.path() / "generation_config.json";
   base::write_file(folder / "generation_config.json", !base.is_gguf() && fs::exists(generation)
                                                           ? base::read_file(generation)
-                                                          : generation_config_text(base.config()));
+                                                          : generation_config_text(base, config));
   std::vector<base::SafetensorsWriter::Entry> entries;
   const Target target{false, options.type, options.keep_types};
   for (const std::string& name : base.names()) entries.push_back({name, target.of(base.view(name)), base.shape(name)});

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <span>
 #include <string>
 
 #include "base/tensor.h"
@@ -27,10 +28,18 @@ std::uint64_t gguf_bytes(const ModelFiles& model, base::DType type, bool keep_ty
 /// emptied or made for a model whose tokenizer or type cannot be written.
 void check_can_write(const ModelFiles& model, base::DType type, bool gguf);
 
+/// Throws Error naming the tensor when a value of `values` is beyond what `type` holds, with the `types` to take
+/// instead.
+void check_range(const std::string& name, std::span<const float> values, base::DType type,
+                 const char* types = "--dtype bfloat16 or --dtype float32");
+/// Throws what write_gguf or write_hf_folder would of weights that are too large for their type. It computes all that
+/// are written as float16 or Q8_0, so that nothing is emptied or made for them in vain.
+void check_values(const MergedModel& model, bool gguf, const WriteOptions& options);
+
 /// Writes model.safetensors, generation_config.json, the tokenizer's files and config.json into `folder`, which must
 /// exist. config.json comes last: a folder without it is not a model, so a run that is cut off leaves none. `type` is
 /// F32, BF16 or F16. The tokenizer's files and unknown keys of config.json are copied from a Hugging Face base; of a
-/// GGUF base they are made from its metadata. Throws Error for a number too large for F16.
+/// GGUF base they are made from its metadata. Throws Error for a number too large for its type.
 void write_hf_folder(const MergedModel& model, const std::filesystem::path& folder, const WriteOptions& options);
 
 /// Writes one .gguf file. `type` is F32, F16, BF16 or Q8_0; vectors are F32 always, and a matrix whose rows are not a

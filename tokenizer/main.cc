@@ -15,6 +15,7 @@
 #include "base/inputs.h"
 #include "base/json_record.h"
 #include "base/json_text.h"
+#include "base/outputs.h"
 #include "base/pipeline.h"
 #include "base/program.h"
 #include "base/records.h"
@@ -411,7 +412,7 @@ struct ConvertOptions {
   void visit(base::OptionVisitor& v) {
     v.required("model", model, "a .gguf file, or a Hugging Face folder", base::PathKind::kModel);
     v.required("output", output, "from a .gguf: the folder to write into; from a folder: the .gguf to write",
-               base::PathKind::kOutput);
+               base::PathKind::kOutputModel);
   }
 };
 
@@ -421,7 +422,7 @@ int run_convert(ConvertOptions& options, base::Context& context) {
   if (fs::exists(output) && !fs::is_directory(output))
     throw base::UsageError({"the output exists", "output", output.string(), "a new path", "remove it first"});
   if (fs::is_directory(options.model)) {
-    if (output.extension() != ".gguf")
+    if (!base::is_gguf_name(output))
       throw base::UsageError({"a folder becomes a GGUF", "output", output.string(), "a path that ends in .gguf", ""});
     auto metadata = tokenizer::gguf_metadata_from_folder(options.model);
     metadata.insert(metadata.begin(), {"general.architecture", base::GgufValue::text("llama")});
@@ -430,6 +431,7 @@ int run_convert(ConvertOptions& options, base::Context& context) {
     const base::GgufReader gguf(options.model);
     const json vocabulary = tokenizer::tokenizer_json_from_gguf(gguf);
     const json config = tokenizer::tokenizer_config_json_from_gguf(gguf);
+    base::check_output_is_folder("--output", output);
     fs::create_directories(output);
     for (const char* name : {"tokenizer.json", "tokenizer_config.json"})
       if (fs::exists(output / name))

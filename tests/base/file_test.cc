@@ -43,7 +43,11 @@ TEST(File, ErrorsNameTheFileAndTheReason) {
   EXPECT_THAT(error_of([&] { base::read_file(folder / "none"); }), HasSubstr("none: cannot open the file: No such"));
   EXPECT_THAT(error_of([&] { base::read_file(folder.path()); }), HasSubstr("Is a directory"));
   EXPECT_THAT(error_of([&] { base::MappedFile file(folder.path()); }), HasSubstr("Is a directory"));
-  EXPECT_THAT(error_of([&] { base::FileWriter file(folder / "no/x"); }), HasSubstr("its folder does not exist"));
+  { base::FileWriter file(folder / "no/deep/x"); }
+  EXPECT_FALSE(fs::exists(folder / "no"));  // nothing came into the folders that were made
+  base::write_file(folder / "yes/deep/x", "1");
+  EXPECT_EQ(base::read_file(folder / "yes/deep/x"), "1");
+  EXPECT_THAT(error_of([&] { base::FileWriter file(folder / "yes/deep/x/y"); }), HasSubstr("Not a directory"));
   EXPECT_THAT(error_of([&] { base::FileWriter file(folder.path()); }), HasSubstr("Is a directory"));
   EXPECT_THAT(error_of([&] { base::write_file("/dev/full", "x"); }), HasSubstr("No space left"));
 }

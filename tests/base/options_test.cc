@@ -164,7 +164,7 @@ struct Numbers {
     v("window", window, "longest").at_least(2).unit("tokens");
     v("size", size, "longest line").at_least(1);
     v("weights", weights, "of the parts").above(0).at_most(1);
-    v("output", output, "where to", base::PathKind::kOutput);
+    v("output", output, "where to", base::PathKind::kOutputFolder);
     v.choice("device", device, {"auto", "cpu", "cuda"}, "where");
   }
 };

@@ -89,28 +89,68 @@ TEST_F(Outputs, TwoOutputsAreTwoFiles) {
 
 struct Options {
   std::vector<std::string> input;
-  std::string model, pairs;
+  std::string model, pairs, out_file, out_model;
   void visit(base::OptionVisitor& v) {
     v.positional("input", input, "");
     v("model", model, "", base::PathKind::kModel);
-    v("pairs", pairs, "", base::PathKind::kOutput);
+    v("pairs", pairs, "", base::PathKind::kOutputFolder);
+    v("out_file", out_file, "", base::PathKind::kOutputFile);
+    v("out_model", out_model, "", base::PathKind::kOutputModel);
   }
 };
+
+std::string error_of_words(const std::vector<std::string>& words, const std::string& config = "") {
+  Options options;
+  base::OptionSet set(options);
+  set.read_words(words);
+  return error_of([&] { base::check_outputs(set, config); });
+}
+
+TEST_F(Outputs, AFolderHasNoNameOfAFile) {
+  const std::string file = folder_.write("plain", "x");
+  for (const char* option : {"--pairs", "--out-model"}) {
+    for (const char* name : {"model.safetensors", "a.bin", "x/a.jsonl", "a.JSONL.zst", "a.parquet/", "a.tar.gz"})
+      EXPECT_THAT(error_of_words({option, folder_ / name}), HasSubstr("name of a file")) << name;
+    for (const char* name : {"merged", "llama-3.2", "a.gguf/b", "run.v1", "x.jsonl/sub", "deep/er/"})
+      EXPECT_EQ(error_of_words({option, folder_ / name}), "no error") << name;
+    EXPECT_THAT(error_of_words({option, file}), HasSubstr("the output folder is a file"));
+  }
+  EXPECT_THAT(error_of_words({"--pairs", folder_ / "x/a.gguf/"}), HasSubstr("lora merge"));
+  EXPECT_THAT(error_of_words({"--pairs", folder_ / "a.GGUF"}), HasSubstr("lora merge"));
+  EXPECT_TRUE(base::is_gguf_name("x/a.Gguf"));
+}
+
+TEST_F(Outputs, AFileHasNoNameOfAFolder) {
+  fs::create_directories(folder_ / "there.gguf");
+  fs::create_directory_symlink(folder_ / "there.gguf", folder_ / "link.gguf");
+  for (const char* option : {"--out-file", "--out-model"}) {
+    for (const char* name : {"there.gguf", "link.gguf"})
+      EXPECT_THAT(error_of_words({option, folder_ / name}), HasSubstr("the output file is a folder")) << name;
+    for (const char* name : {"new.gguf/", "new/x.gguf/"})
+      EXPECT_THAT(error_of_words({option, folder_ / name}), HasSubstr("the name of a folder")) << name;
+    for (const char* name : {"new.gguf", "missing/deep/x.gguf"})
+      EXPECT_EQ(error_of_words({option, folder_ / name}), "no error") << name;
+  }
+  EXPECT_THAT(error_of_words({"--out-file", folder_ / "missing/"}), HasSubstr("the name of a folder"));
+  EXPECT_EQ(error_of_words({"--out-file", "/dev/null"}), "no error");
+  EXPECT_EQ(error_of_words({"--out-file", "-"}), "no error");
+}
+
+TEST_F(Outputs, WhereNothingCanBeMade) {
+  const std::string file = folder_.write("plain", "x");
+  for (const char* option : {"--pairs", "--out-file", "--out-model"})
+    EXPECT_THAT(error_of_words({option, file + "/deep/new"}), HasSubstr(file + " is a file")) << option;
+}
 
 TEST_F(Outputs, AreFoundAmongTheOptions) {
   const std::string file = folder_.write("in.jsonl", "{}\n"), config = folder_.write("c.yaml", "");
   fs::create_directories(folder_ / "out");
   folder_.write("out/run.yaml", "");
   const std::string other = folder_.write("out/other.yaml", "");
-  auto check = [&](std::vector<std::string> words, const std::string& config_file = "") {
-    Options options;
-    base::OptionSet set(options);
-    set.read_words(words);
-    return error_of([&] { base::check_outputs(set, config_file); });
-  };
-  EXPECT_THAT(check({folder_ / "*.jsonl", "--pairs", file}), HasSubstr("would overwrite the input"));
-  EXPECT_THAT(check({"--model", file, "--pairs", file}), HasSubstr("would overwrite the input"));
-  EXPECT_THAT(check({"--pairs", config}, config), HasSubstr("would overwrite the input"));
+  auto check = error_of_words;
+  EXPECT_THAT(check({folder_ / "*.jsonl", "--out-file", file}, ""), HasSubstr("would overwrite the input"));
+  EXPECT_THAT(check({"--model", file, "--out-file", file}, ""), HasSubstr("would overwrite the input"));
+  EXPECT_THAT(check({"--out-file", config}, config), HasSubstr("would overwrite the input"));
   EXPECT_THAT(check({"--pairs", folder_ / "out"}, other), HasSubstr("the output folder"));
   EXPECT_EQ(check({"--pairs", folder_ / "out"}, folder_ / "out/run.yaml"), "no error");
   EXPECT_EQ(check({file, "missing.jsonl", "--pairs", folder_ / "new"}, config), "no error");

@@ -190,7 +190,8 @@ TEST(StreamErrors, AMissingFileAndAFolder) {
   TemporaryFolder folder;
   EXPECT_THAT(read_all(folder / "none.zst").error, HasSubstr("No such file"));
   EXPECT_THAT(read_all(folder.path().string()).error, HasSubstr("Is a directory"));
-  EXPECT_THROW(base::open_writer(folder / "no/such/folder.zst"), base::Error);
+  folder.write("file", "");
+  EXPECT_THROW(base::open_writer(folder / "file/is/none.zst"), base::Error);
 }
 
 TEST(StreamErrors, ADiskThatIsFull) {

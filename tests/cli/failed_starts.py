@@ -33,17 +33,32 @@ def write_adapter(folder, width):
         {"peft_type": "LORA", "r": 2, "lora_alpha": 4, "target_modules": ["q_proj"], "task_type": "CAUSAL_LM"}))
 
 
+LARGE = "model.layers.1.self_attn.o_proj.weight"
+
+
+def write_large(model, folder, value):
+    """The model with one weight of that value."""
+    shutil.copytree(model, folder)
+    data = bytearray((folder / "model.safetensors").read_bytes())
+    header, = struct.unpack("<Q", data[:8])
+    entry = json.loads(data[8:8 + header])[LARGE]
+    struct.pack_into("<f", data, 8 + header + entry["data_offsets"][0], value)
+    (folder / "model.safetensors").write_bytes(data)
+
+
 def files_of(folder):
     return {str(path): path.read_bytes() if path.is_file() else None for path in sorted(folder.rglob("*"))}
 
 
-def expect_untouched(folder, *words):
+def expect_untouched(folder, *words, said=""):
     before = files_of(folder)
     done = subprocess.run([programs / words[0]] + [str(word) for word in words[1:]], cwd=folder, capture_output=True,
                           text=True, timeout=120)
     line = " ".join(str(word) for word in words)
     if done.returncode not in (1, 2):
         wrong.append(f"{line}: exit {done.returncode}\n{done.stderr}")
+    if said not in done.stderr:
+        wrong.append(f"{line}: does not say {said!r}\n{done.stderr}")
     after = files_of(folder)
     if after != before:
         changed = sorted(path for path in before.keys() | after.keys() if before.get(path, 0) != after.get(path, 0))
@@ -59,6 +74,7 @@ with tempfile.TemporaryDirectory(prefix="hornbook_starts_") as name:
     (folder / "notes.xyz").write_text("what is this")
     (folder / "bad.yaml").write_text("steps:\n  - gopher_quality: {min_words: many}\n")
     (folder / "model.yaml").write_text("steps:\n  - textbook: {model: nowhere.model}\n")
+    (folder / "folder.yaml").write_text("steps:\n  - deduplicate: {pairs: in.jsonl/x/pairs.jsonl}\n")
     (folder / "language.yaml").write_text("steps:\n  - language: {model: nowhere.bin}\n")
     model, bare = folder / "model", folder / "bare"
     model.mkdir(), bare.mkdir()
@@ -99,6 +115,29 @@ with tempfile.TemporaryDirectory(prefix="hornbook_starts_") as name:
                       ["texts.jsonl", "--adapter", "narrow"]):
             model_words = [] if "--model" in words else ["--model", "model"]
             expect_untouched(folder, "finetune", "train", *to("train"), *model_words, "--device", "cpu", *words)
+    # A weight that the type cannot hold is found before anything is written, or what was written goes again.
+    write_large(model, folder / "large", 70000.0)
+    write_large(model, folder / "huge", 1e8)
+    write_large(model, folder / "broken", float("nan"))
+    for base, dtype, said in (("large", "float16", f"{LARGE}: a weight is too large for float16: got '70000'"),
+                              ("huge", "q8_0", f"{LARGE}: a weight is too large for q8_0: got '100000000'"),
+                              ("broken", "bfloat16", f"{LARGE}: the weights are not finite"),
+                              ("broken", "float16", f"{LARGE}: the weights are not finite")):
+        for words in (["merge", "adapter", "--base", base], ["convert", base]):
+            words += ["--dtype", dtype]
+            expect_untouched(folder, "lora", *words, "--output", "new/deep/x.gguf", said=said)
+            if dtype == "q8_0":
+                continue
+            expect_untouched(folder, "lora", *words, "--output", "new/deep", said=said)
+            if dtype == "float16":
+                expect_untouched(folder, "lora", *words, "--output", f"old-{words[0]}", "--overwrite", said=said)
+    for words in (["run", "typo.jsonl"], ["run", "in.jsonl", "--config", "folder.yaml"], ["score", "notes.xyz"],
+                  ["score", "typo.jsonl"], ["duplicates", "in.jsonl", "--pairs", "in.jsonl/x/p.jsonl"]):
+        output = [] if words[0] == "duplicates" else ["--output", "new/deep" + (".jsonl" if words[0] == "score" else "")]
+        expect_untouched(folder, "curate", *words, *output)
+    expect_untouched(folder, "curate", "run", "in.jsonl", "--output", "in.jsonl/deep/run", said="is a file")
+    expect_untouched(folder, "finetune", "train", "texts.jsonl", "--model", "model", "--output", "texts.jsonl/run",
+                     said="is a file")
     for words in (["convert", "bare"], ["export", "narrow", "--base", "model"], ["merge", "adapter", "--base", "bare"]):
         expect_untouched(folder, "lora", *words, "--output", "new/deep/x.gguf")
     for kind in ("style", "fasttext"):

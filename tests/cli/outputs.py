@@ -38,7 +38,10 @@ def prepare(folder):
     (folder / "against.yaml").write_text("steps: [decontaminate: {against: [out/bench*]}]\n")
     (folder / "model.yaml").write_text("steps: [textbook: {model: out/my.model}]\n")
     (folder / "plain.yaml").write_text("steps: []\n")
+    (folder / "folder.yaml").write_text("steps: [deduplicate: {pairs: report}]\n")
+    (folder / "missing.yaml").write_text("steps: [deduplicate: {pairs: made/by/run/pairs.jsonl}]\n")
     (folder / "report").mkdir()
+    (folder / "dir.gguf").mkdir()
     for words in ("curate run --config plain.yaml in.jsonl --output out --quiet",
                   "curate instruct chat.jsonl --output chats --quiet"):
         done = call(words, folder)
@@ -108,6 +111,26 @@ finetune train --model M --data in.jsonl --output M --overwrite
 finetune train --model M --data out/kept/00000.jsonl.zst --output out --overwrite
 finetune train --model M --data in.jsonl --validation-data out/kept/*.zst --output out --overwrite
 finetune train --model M/../M --data in.jsonl --output . --overwrite
+finetune train --model M --data in.jsonl --output X.gguf
+finetune train --model M --data in.jsonl --output new/run.safetensors/
+finetune train --model M --data in.jsonl --output plain.yaml
+curate run --config plain.yaml in.jsonl --output kept.jsonl.zst
+curate run --config plain.yaml in.jsonl --output soft.jsonl
+curate instruct chat.jsonl --output new/train.Parquet
+curate score --config plain.yaml in.jsonl --output report
+curate score --config plain.yaml in.jsonl --output new/
+curate duplicates in.jsonl --pairs report/
+curate run --config folder.yaml in.jsonl --output new
+curate train-scorer in.jsonl --output report
+lora merge run --output merged.safetensors
+lora merge run --output m.gguf/
+lora merge run --output dir.gguf --overwrite
+lora convert M --output new/model.json
+lora convert M --output dir.gguf
+lora export run --format peft --output a.gguf
+lora export run --output new/a.gguf/
+tokenizer convert --model M --output dir.gguf
+tokenizer convert --model M --output t.gguf/
 """
 
 with tempfile.TemporaryDirectory() as work:
@@ -129,10 +152,18 @@ with tempfile.TemporaryDirectory() as work:
     for words in ("lora merge run --quiet", "lora merge run --overwrite --quiet", "lora export run --quiet",
                   "lora export run --overwrite --quiet", "lora convert M --output M/model.gguf --quiet",
                   "curate run --config out/run.yaml --output out2 --quiet", "curate run --config out2/run.yaml --overwrite --quiet",
+                  "curate run --config missing.yaml in.jsonl --output out3 --quiet",
+                  "curate duplicates in.jsonl --pairs made/by/duplicates/p.jsonl --quiet",
+                  "curate score --config plain.yaml in.jsonl --output made/by/score/s.jsonl.zst --quiet",
+                  "lora export run --output made/by/export/a.gguf --quiet",
+                  "tokenizer convert --model M --output made/by/tokenizer/t.gguf --quiet",
                   "curate explain --config pairs.yaml --output out out/kept/00000.jsonl.zst --no-deduplicate.near --deduplicate.pairs p"):
         done = call(words, folder)
         if done.returncode:
             wrong.append(f"{words}: exit {done.returncode}\n{done.stderr}")
+    for path in ("run/pairs.jsonl", "duplicates/p.jsonl", "score/s.jsonl.zst", "export/a.gguf", "tokenizer/t.gguf"):
+        if not (folder / "made/by" / path).is_file():
+            wrong.append(f"{path} was not written into a folder that was missing")
     with open(folder / "in.jsonl", "a") as appended:
         done = subprocess.run([bin_folder / "curate", "duplicates", "in.jsonl"], cwd=folder, stdout=appended,
                               stderr=subprocess.PIPE, text=True)

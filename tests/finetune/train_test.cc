@@ -193,6 +193,8 @@ TEST_F(Train, ResumeRefusesAnotherRun) {
   base::write_file(model_.path() / "other.jsonl", "{\"text\":\"something else\"}\n");
   data.data = {(model_.path() / "other.jsonl").string()};
   EXPECT_THAT(error_of<base::UsageError>(data), HasSubstr("--data"));
+  data.steps = 0;  // one epoch of these is fewer steps than were done: not what is wrong
+  EXPECT_THAT(error_of<base::UsageError>(data), HasSubstr("--data"));
   TrainOptions fresh = options("first");
   EXPECT_THAT(error_of<base::UsageError>(fresh), HasSubstr("--resume"));
 }

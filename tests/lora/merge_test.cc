@@ -182,6 +182,61 @@ TEST_F(Merge, GgufAndBackGivesTheSameWeights) {
   EXPECT_EQ(half.integer("general.file_type"), 1);
 }
 
+TEST_F(Merge, EveryEndTokenIsWritten) {
+  using nlohmann::json;
+  const fs::path copy = folder_ / "base";
+  fs::copy(kGolden + "base", copy);
+  const auto set = [&](const char* file, const json& ends) {
+    json config = json::parse(base::read_file(copy / file));
+    config["eos_token_id"] = ends;
+    base::write_file(copy / file, config.dump());
+  };
+  set("generation_config.json", {2, 5});
+  lora::write_gguf(MergedModel(ModelFiles(copy.string()), nullptr), folder_ / "m.gguf", {DType::kF32, 2, {}});
+  const ModelFiles gguf((folder_ / "m.gguf").string());
+  EXPECT_EQ(gguf.gguf()->integer("tokenizer.ggml.eos_token_id"), 2);
+  EXPECT_EQ(gguf.gguf()->integer("tokenizer.ggml.eot_token_id"), 5);
+  const auto written = [&](const ModelFiles& files, const char* file) {
+    fs::remove_all(folder_ / "hf");
+    fs::create_directories(folder_ / "hf");
+    lora::write_hf_folder(MergedModel(files, nullptr), folder_ / "hf", {DType::kF32, 2, {}});
+    return json::parse(base::read_file(folder_ / "hf" / file))["eos_token_id"];
+  };
+  EXPECT_EQ(written(gguf, "generation_config.json"), json({2, 5}));
+  EXPECT_EQ(written(gguf, "config.json"), json({2, 5}));
+  // A list that only config.json has; transformers reads generation_config.json alone once it is there.
+  fs::remove(copy / "generation_config.json");
+  set("config.json", {2, 7});
+  EXPECT_EQ(written(ModelFiles(copy.string()), "generation_config.json"), json({2, 7}));
+}
+
+TEST_F(Merge, AWeightThatIsTooLargeIsNamedBeforeAnythingIsWritten) {
+  Adapter adapter = lora::read_adapter(kGolden + "plain");
+  const std::string name = adapter.modules[2].name + ".weight";
+  adapter.modules[2].scale = 1e9;
+  const MergedModel model(base_, &adapter);
+  for (const DType type : {DType::kF16, DType::kQ8_0})
+    EXPECT_THAT(error_of([&] {
+                  lora::check_values(model, true, {type, 2, {}});
+                }),
+                testing::AllOf(HasSubstr(name + ": a weight is too large for "), HasSubstr("got '"),
+                               HasSubstr("--dtype bfloat16 or --dtype float32")));
+  EXPECT_THAT(error_of([&] { lora::check_values(model, false, {DType::kF16, 2, {}}); }), HasSubstr(name));
+  lora::check_values(model, true, {DType::kBF16, 2, {}});
+  for (const DType type : {DType::kF16, DType::kQ8_0})
+    EXPECT_THAT(error_of([&] { lora::write_gguf(model, folder_ / "new/m.gguf", {type, 2, {}}); }), HasSubstr(name));
+  EXPECT_FALSE(fs::exists(folder_ / "new"));
+  const std::vector<float> huge = {1, -3.4e38F}, infinite = {1, std::numeric_limits<float>::infinity()};
+  EXPECT_THAT(error_of([&] { lora::check_range("x", huge, DType::kBF16); }), HasSubstr("too large for bfloat16"));
+  EXPECT_THROW(lora::check_range("x", infinite, DType::kF32), base::Error);
+  lora::check_range("x", huge, DType::kF32);
+  // An adapter as a GGUF has a limit too.
+  adapter.modules[2].b[0] = 1e6F;
+  EXPECT_THAT(error_of([&] { lora::write_gguf_adapter(adapter, base_, folder_ / "new/a.gguf", DType::kF16); }),
+              testing::AllOf(HasSubstr("too large for float16"), testing::Not(HasSubstr("bfloat16"))));
+  EXPECT_FALSE(fs::exists(folder_ / "new"));
+}
+
 TEST_F(Merge, GgufTypesFollowTheRules) {
   MergedModel model(base_, nullptr);
   lora::write_gguf(model, folder_ / "q8.gguf", {DType::kQ8_0, 2, {}});
