@@ -41,17 +41,20 @@ bool is_verdict(const Json& value) {
   return low == "true" || low == "false";
 }
 
-// Flags of a whole record, a text's too. What else is in it is noted.
+// Flags of a whole record. Of a text only those that keep it out: its weight may be of any kind. What else is in it is
+// noted.
 void check_flags(const Conversation& conversation, RecordNotes& notes) {
   for (const Member& member : conversation.members) {
     const Meaning meaning = tokenizer::meaning_of(member.name, Holder::kRecord);
-    if (meaning != Meaning::kFlag && member.name != "id" && member.name != "source")
-      notes.unused.push_back(member.name);
-    const bool is_flag =
-        meaning == Meaning::kFlag && member.json != "1" && member.json != "1.0" && member.json != "true";
-    if (is_flag || meaning == Meaning::kPartFlag)
+    const bool is_flag = meaning == Meaning::kFlag || meaning == Meaning::kPartFlag;
+    const auto is_any_of = [&](std::initializer_list<std::string_view> values) {
+      return std::ranges::find(values, member.json) != values.end();
+    };
+    if (is_flag && is_any_of({"1", "1.0", "true"})) continue;
+    if (is_flag && (conversation.format != "text" || is_any_of({"0", "0.0", "false"})))
       refuse("a flag of the whole record is not supported", member, "flags of its messages",
              "leave the record out, or set the flag on its messages");
+    if (member.name != "id" && member.name != "source") notes.unused.push_back(member.name);
   }
 }
 

@@ -258,7 +258,7 @@ TEST(Records, MembersOfTheRecordThatAreSaidAreRefused) {
     EXPECT_THROW(maker.make(chat + member + "}]}"), base::Error) << member;
   for (const char* member : {R"("tool_calls":[])", R"("reasoning_content":"")", R"("name":"Ann")"})
     EXPECT_EQ(trained_text(tokenizer, maker.make(chat + member + "}]}")), "A<|im_end|>") << member;
-  for (const char* flag : {R"("weight":0)", R"("train":false)", R"("training":"no")"})
+  for (const char* flag : {R"("weight":0)", R"("train":false)", R"("training":false)"})
     EXPECT_THROW(maker.make(R"({"text":"T",)" + std::string(flag) + "}"), base::Error) << flag;
   EXPECT_EQ(trained_text(tokenizer, maker.make(R"({"text":"T","weight":1,"label":0})")), "T<|endoftext|>");
   EXPECT_EQ(trained_text(tokenizer, maker.make(R"({"prompt":"P","completion":"C","label":"sports","loss":0.3})")),
