@@ -7,12 +7,17 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
 #include <iterator>
 #include <utility>
 
+#include "base/delimiter.h"
+#include "base/encoding.h"
 #include "base/error.h"
+#include "base/file_kind.h"
 #include "base/folder_fields.h"
 #include "base/inputs.h"
+#include "base/options.h"
 #include "base/parquet.h"
 #include "base/records_format.h"
 #include "base/text.h"
@@ -29,10 +34,75 @@ void check_readable(const std::string& file) {
     throw Error(std::string("cannot open the file: ") + std::strerror(errno), file);
 }
 
+// Throws when a file that begins so cannot be read as text.
+void refuse_foreign_format(std::string_view head, const std::string& path) {
+  const ForeignFormat* const format = foreign_format(head);
+  if (format == nullptr) return;
+  throw UsageError({std::string("the file is ") + format->name + ", which is not read" +
+                        (record_format(path).empty() ? "" : " under this name"),
+                    path, "", kRecordFormats, format->advice});
+}
+
+void refuse_other_than_parquet(const std::string& path) {
+  char head[4] = {};
+  std::ifstream file(path, std::ios::binary);
+  file.read(head, sizeof head);
+  const std::string_view found(head, static_cast<std::size_t>(file.gcount()));
+  if (found.size() < sizeof head || found == "PAR1" || found == "PARE") return;  // perhaps broken, or encrypted
+  throw UsageError({"the file is no Parquet file", path, shortened(found), "PAR1 as its first bytes",
+                    "give it the suffix of what it holds"});
+}
+
+// Throws when a file cannot be read for what its name says. What compressed bytes hold is looked at as well; damage is
+// found when they are read. A pipe can only be read once.
+void check_content(const std::string& path) {
+  if (!std::filesystem::is_regular_file(path)) return;
+  if (record_format(path) == "parquet") return refuse_other_than_parquet(path);
+  const auto reader = open_reader(path);
+  std::string head(kKindBytes, '\0');
+  std::size_t size = 0;
+  try {
+    for (std::size_t count = 1; count > 0 && size < head.size(); size += count)
+      count = reader->read(head.data() + size, head.size() - size);
+  } catch (const Error&) {
+  }
+  refuse_foreign_format(std::string_view(head).substr(0, size), path);
+}
+
 }  // namespace
 
-RecordInput::RecordInput(const std::string& path, std::uint32_t file, std::size_t chunk_bytes)
-    : reader_(open_reader(path)), chunk_bytes_(std::max<std::size_t>(chunk_bytes, 1)), place_{file, 0, 1} {}
+RecordInput::RecordInput(const std::string& path, std::uint32_t file, const RecordOptions& options)
+    : reader_(open_reader(path)), chunk_bytes_(std::max<std::size_t>(options.block_bytes, 1)), place_{file, 0, 1} {
+  look_ahead(std::max(kKindBytes, kEncodingBytes));
+  refuse_foreign_format(window(), path);
+  const FoundEncoding encoding = find_encoding(window(), options.text.encoding);
+  drop(encoding.mark);
+  if (!encoding.name.empty()) {
+    reader_ = decoded_reader(std::string(window()), std::move(reader_), encoding.name);
+    begin_ = end_ = place_.offset = 0;
+    at_end_ = false;
+    error_.clear();
+  }
+  // The first line end tells which ones there are; in a file without any it does not matter.
+  constexpr std::size_t kFar = 1 << 20;
+  std::size_t seen = 0;
+  while (window().find('\n', seen) == std::string_view::npos) {
+    seen = window().size();
+    if (seen < kFar && more()) continue;
+    if (window().substr(0, at_end_ ? seen : seen - 1).find('\r') != std::string_view::npos) replace('\r', '\n');
+    break;
+  }
+}
+
+void RecordInput::look_ahead(std::size_t size) {
+  while (window().size() < size && more()) {
+  }
+}
+
+void RecordInput::replace(char from, char to) {
+  std::replace(buffer_.data() + begin_, buffer_.data() + end_, from, to);
+  replaced_.emplace_back(from, to);
+}
 
 bool RecordInput::more() {
   // A window without an end in sight doubles, so that a long record costs linear time.
@@ -55,6 +125,7 @@ bool RecordInput::more() {
   } catch (const Error& error) {
     error_ = error.what();
   }
+  for (const auto& [from, to] : replaced_) std::replace(buffer_.data() + end_, buffer_.data() + end_ + count, from, to);
   end_ += count;
   at_end_ = count == 0;
   return count > 0;
@@ -85,8 +156,8 @@ void RecordFormat::add_bad(std::vector<BadBytes>& bad, BadBytes piece) {
   if (!last.error.ends_with(kMore)) last.error += kMore;
 }
 
-void RecordFormat::skip_long_line(std::vector<BadBytes>& bad, std::size_t size) {
-  BadBytes line{input_.place(), "", 0, too_long()};
+void RecordFormat::skip_line(std::vector<BadBytes>& bad, const std::string& error, std::size_t size) {
+  BadBytes line{input_.place(), "", 0, error};
   for (;; size = 1) {
     std::string_view window = input_.window();
     std::size_t end = window.find('\n', size - 1);
@@ -113,6 +184,12 @@ bool RecordFormat::add_rest(std::vector<BadBytes>& bad, const std::string& error
   return true;
 }
 
+void TextOptions::visit(OptionVisitor& v) {
+  v("encoding", encoding,
+    "of text files: auto, or a name such as utf-8, windows-1252, gb18030; UTF-16 and UTF-32 are found out");
+  v("delimiter", delimiter, "between the fields of .csv and .tsv files: auto, tab, or a character");
+}
+
 void decode_block(Block& block, std::vector<BadBytes>& bad) {
   if (!block.decode) return;
   auto decode = std::exchange(block.decode, nullptr);
@@ -121,12 +198,13 @@ void decode_block(Block& block, std::vector<BadBytes>& bad) {
 
 std::string_view record_format(std::string_view path) {
   if (path == "-") return "jsonl";
-  if (path.ends_with(".parquet")) return "parquet";
-  std::string_view name = without_compression_suffix(path);
-  if (name.ends_with(".jsonl") || name.ends_with(".ndjson")) return "jsonl";
-  for (std::string_view format : {"json", "csv", "txt"})
-    if (name.size() > format.size() && name.ends_with(format) && name[name.size() - format.size() - 1] == '.')
-      return format;
+  if (has_suffix(path, ".parquet")) return "parquet";
+  const std::string_view name = without_compression_suffix(path);
+  constexpr std::pair<std::string_view, std::string_view> kSuffixes[] = {
+      {".jsonl", "jsonl"}, {".ndjson", "jsonl"}, {".json", "json"}, {".csv", "csv"},
+      {".tsv", "tsv"},     {".tab", "tsv"},      {".txt", "txt"}};
+  for (const auto& [suffix, format] : kSuffixes)
+    if (has_suffix(name, suffix)) return format;
   return "";
 }
 
@@ -153,17 +231,13 @@ struct BlockReader::State {
       return true;
     }
     const std::string& short_name = names[next_file];
-    input = std::make_unique<RecordInput>(name, next_file, options.block_bytes);
+    input = std::make_unique<RecordInput>(name, next_file, options);
     ++next_file;
-    constexpr std::string_view kByteOrderMark = "\xEF\xBB\xBF";
-    while (input->window().size() < kByteOrderMark.size() && input->more()) {
-    }
-    if (input->window().starts_with(kByteOrderMark)) input->drop(kByteOrderMark.size());
-    std::string_view name_of_format = record_format(name);
+    const std::string_view name_of_format = record_format(name);
     auto make = name_of_format == "jsonl"  ? make_json_lines
                 : name_of_format == "json" ? make_json_array
-                : name_of_format == "csv"  ? make_comma_separated
-                                           : make_plain_text;
+                : name_of_format == "txt"  ? make_plain_text
+                                           : make_separated;
     format = make(*input, options, short_name);
     return true;
   }
@@ -225,11 +299,11 @@ struct BlockReader::State {
 BlockReader::BlockReader(std::vector<std::string> files, RecordOptions options) : state_(std::make_unique<State>()) {
   bool known = true;
   for (const std::string& file : files) {
-    const std::string_view format = record_format(file);
-    if (format.empty()) {
-      throw UsageError({"cannot tell the format of the file from its name", file, "", kRecordFormats, ""});
-    }
     check_readable(file);
+    check_content(file);
+    const std::string_view format = record_format(file);
+    if (format.empty())
+      throw UsageError({"cannot tell the format of the file from its name", file, "", kRecordFormats, ""});
     if (format == "parquet") require_parquet();
     std::error_code error;
     std::uint64_t size = file == "-" ? 0 : std::filesystem::file_size(file, error);
@@ -240,6 +314,8 @@ BlockReader::BlockReader(std::vector<std::string> files, RecordOptions options) 
   const std::string& split = options.split_text;
   if (split != "file" && split != "line" && split != "paragraph")
     throw UsageError({"not a way to split text", "split", split, "file, line or paragraph", ""});
+  check_encoding(options.text.encoding);
+  delimiter_of(options.text.delimiter);
   state_->names = input_names(files);
   state_->files = std::move(files);
   state_->options = std::move(options);

@@ -1,5 +1,5 @@
-// Records out of files: .jsonl, .json (one array), .csv, .txt, each also .zst or .gz, and "-"; .parquet with the help
-// of base/parquet.h.
+// Records out of files: .jsonl, .json, .csv, .tsv, .txt, each also .zst or .gz, and "-"; .parquet with the help of
+// base/parquet.h.
 #pragma once
 
 #include <cstdint>
@@ -12,6 +12,8 @@
 #include <vector>
 
 namespace base {
+
+class OptionVisitor;
 
 /// Where a record or a piece of bad bytes came from.
 struct Place {
@@ -53,12 +55,19 @@ class BlockSource {
   virtual std::uint64_t consumed() const = 0;
   virtual std::uint64_t total() const = 0;
 };
+/// How text files are read; the options that every command offers which reads records.
+struct TextOptions {
+  std::string encoding = "auto";   ///< of .jsonl, .json, .csv, .tsv and .txt files: see find_encoding
+  std::string delimiter = "auto";  ///< of .csv and .tsv files: see delimiter_of
+  void visit(OptionVisitor& v);
+};
 struct RecordOptions {
   std::size_t block_bytes = 1 << 20;         ///< aim for blocks of this size
   std::size_t max_record_bytes = 256 << 20;  ///< a longer line is bad bytes
   std::uint64_t limit = 0;                   ///< stop after this many records, 0 = all
   std::string split_text = "file";           ///< .txt: "file", "line" or "paragraph" is one document
   std::string text_field = "text";           ///< the key that .txt documents get
+  TextOptions text;
   /// Blocks may come undecoded: whoever works on one calls decode_block first, on any thread. The first block that
   /// holds records comes decoded all the same, and with a `limit` every one does.
   bool lazy = false;
@@ -69,28 +78,35 @@ struct RecordOptions {
 /// Makes the lines of a block that came undecoded; what could not be read goes to `bad`. Other blocks stay as they are.
 void decode_block(Block& block, std::vector<BadBytes>& bad);
 
-/// The format that a file's suffix (before .zst or .gz) names: "jsonl" (also .ndjson and "-"), "json", "csv", "txt",
-/// "parquet" (never compressed as a whole), or "" when BlockReader does not read it.
-///   jsonl  one JSON object a line; checking it is left to whoever parses the line
-///   json   one array, read element by element; or objects one after another
-///   csv    RFC 4180; the header's names become the keys of objects of strings
+/// The format that a file's suffix (before .zst or .gz, in whatever case) names: "jsonl" (also .ndjson and "-"),
+/// "json", "csv", "tsv" (also .tab), "txt", "parquet" (never compressed as a whole), or "" when BlockReader does not
+/// read it.
+///   jsonl  one JSON object a line, checking it is left to whoever parses the line; also what "json" holds
+///   json   an array, read element by element, or several; objects one after another, on lines of their own or not,
+///   also
+///          with a record separator (RFC 7464) before each
+///   csv    RFC 4180; the header's names become the keys of objects of strings; see find_delimiter
+///   tsv    the same, with tabs unless commas fit better
 ///   txt    UTF-8 text; {"text": ..., "id": "FILE"}, with split_text {"text": ..., "id": "FILE:LINE"}; see input_names
 ///   parquet  one object a row: see base/parquet.h
 std::string_view record_format(std::string_view path);
 /// All of them, for messages.
 inline constexpr const char* kRecordFormats =
-    ".parquet, .jsonl, .json, .csv or .txt, each but the first also with .zst or .gz, or - for JSONL on standard input";
+    ".parquet, .jsonl, .json, .csv, .tsv or .txt, each but the first also with .zst or .gz, or - for JSONL on standard "
+    "input";
 
 /// Reads blocks from a list of files, in order. One thread at a time calls `next`; blocks may be processed anywhere.
 class BlockReader {
  public:
-  /// Files as from expand_inputs. An unknown suffix is a UsageError, a file that cannot be opened an Error (any
-  /// .parquet file in a program built without).
+  /// Files as from expand_inputs. An unknown suffix is a UsageError, and so is a file that holds another format than
+  /// any of ours, or Parquet under another name (on a pipe, that is found when it is read); a file that cannot be
+  /// opened is an Error (any .parquet file in a program built without).
   BlockReader(std::vector<std::string> files, RecordOptions options);
   ~BlockReader();
   /// The next block, or nothing at the end of all files. Never throws for bad content: truncated or corrupt bytes go to
   /// `bad` (in order) and reading goes on behind them or with the next file. Throws Error when a file has become
-  /// unreadable since the start. A leading BOM is dropped.
+  /// unreadable since the start. A leading byte order mark is dropped. A file with \r and no \n in its first megabyte
+  /// has \r for line ends. Of a file in another encoding, places count its bytes as UTF-8.
   std::optional<Block> next(std::vector<BadBytes>& bad);
   const std::vector<std::string>& files() const;
   /// What the files are called in ids: see input_names.

@@ -4,6 +4,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/records.h"
@@ -11,16 +12,22 @@
 
 namespace base {
 
-/// The decompressed bytes of one file as a window that grows at its end and shrinks at its front.
+/// The decompressed bytes of one file, as UTF-8 and with \n for line ends, as a window that grows at its end and
+/// shrinks at its front.
 class RecordInput {
  public:
-  RecordInput(const std::string& path, std::uint32_t file, std::size_t chunk_bytes);
+  /// Throws UsageError when the file is no text.
+  RecordInput(const std::string& path, std::uint32_t file, const RecordOptions& options);
   /// The bytes read and not yet dropped; valid until more() or drop().
   std::string_view window() const { return {buffer_.data() + begin_, end_ - begin_}; }
   /// Reads more; false at the end of the input, which a decoding error also is (see error()).
   bool more();
   /// Drops `size` bytes from the front.
   void drop(std::size_t size);
+  /// Reads until the window holds `size` bytes or all.
+  void look_ahead(std::size_t size);
+  /// From here on the byte `from` reads as `to`.
+  void replace(char from, char to);
   /// Place of the window's first byte.
   Place place() const { return place_; }
   /// Why the input ended early; empty while it has not.
@@ -36,6 +43,7 @@ class RecordInput {
   bool at_end_ = false;
   Place place_;
   std::string error_;
+  std::vector<std::pair<char, char>> replaced_;
 };
 
 /// Of bad bytes, this many are kept.
@@ -69,9 +77,8 @@ class RecordFormat : public BlockSource {
   static void add_bad(std::vector<BadBytes>& bad, BadBytes piece);
   /// Adds bytes to a piece that is read bit by bit; only the first are kept.
   static void append_bad(BadBytes& piece, std::string_view bytes);
-  /// Drops `size` bytes of the window and what follows to the end of the line, however long, and records them as too
-  /// long.
-  void skip_long_line(std::vector<BadBytes>& bad, std::size_t size = 1);
+  /// Drops `size` bytes of the window and what follows to the end of the line, however long, and records them as bad.
+  void skip_line(std::vector<BadBytes>& bad, const std::string& error, std::size_t size = 1);
   std::string too_long() const { return too_long_record(options_.max_record_bytes); }
   /// Adds one line made from a record at `place`.
   static void add_line(Block& block, const Place& place, std::string_view line);
@@ -85,6 +92,6 @@ class RecordFormat : public BlockSource {
 
 using MakeRecordFormat = std::unique_ptr<RecordFormat>(RecordInput& input, const RecordOptions& options,
                                                        const std::string& file_name);
-MakeRecordFormat make_json_lines, make_json_array, make_comma_separated, make_plain_text;
+MakeRecordFormat make_json_lines, make_json_array, make_separated, make_plain_text;
 
 }  // namespace base

@@ -1,6 +1,9 @@
 #include <algorithm>
 #include <cstring>
+#include <nlohmann/json.hpp>
+#include <optional>
 
+#include "base/json_text.h"
 #include "base/records_format.h"
 
 namespace base {
@@ -23,7 +26,7 @@ class JsonLines final : public RecordFormat {
       }
       if (size == 0 || size > options_.max_record_bytes) size = short_lines(window.substr(0, size));
       if (size == 0) {
-        skip_long_line(bad);
+        skip_line(bad, too_long());
         continue;
       }
       block.bytes.reserve(size + 64);  // parsers like to read a little behind the end
@@ -56,11 +59,17 @@ class JsonLines final : public RecordFormat {
 // stack, so that nesting costs nothing. Fed piecewise.
 class ValueScanner {
  public:
+  /// `indented`: a line that begins with a brace begins the next value.
+  explicit ValueScanner(bool indented = false) : indented_(indented) {}
   /// Looks at `bytes` from `from` on. The value's end (one past its last byte) or npos when more bytes are needed.
   /// `in_array`: it ends before a ',' or ']' outside brackets; else behind the bracket that closes its first one.
   std::size_t scan(std::string_view bytes, std::size_t from, bool in_array) {
     for (std::size_t i = from; i < bytes.size(); ++i) {
       const char c = bytes[i];
+      if (c == '{' && indented_ && i > 0 && bytes[i - 1] == '\n') {
+        cut_ = true;
+        return i;
+      }
       if (in_string_) {
         if (escaped_) {
           escaped_ = false;
@@ -95,45 +104,48 @@ class ValueScanner {
     }
     return std::string_view::npos;
   }
+  /// There was a line break inside a string.
   bool broken() const { return broken_; }
+  /// The value's end is where the next one begins.
+  bool cut() const { return cut_; }
 
  private:
+  const bool indented_;
   std::size_t depth_ = 0;
-  bool in_string_ = false, escaped_ = false, broken_ = false;
+  bool in_string_ = false, escaped_ = false, broken_ = false, cut_ = false;
 };
 
-// A top-level array, element by element; or objects one after another. An element with too few closing brackets takes
-// in what follows it: there is no telling where it should have ended.
-class JsonArray final : public RecordFormat {
+// Arrays, element by element, and objects, one after another. An element with too few closing brackets takes in what
+// follows it: there is no telling where it should have ended, but in `indented` objects, none of whose inner lines
+// begins with a brace.
+class JsonValues final : public RecordFormat {
  public:
-  using RecordFormat::RecordFormat;
+  JsonValues(RecordInput& input, const RecordOptions& options, const std::string& file_name, bool indented)
+      : RecordFormat(input, options, file_name), indented_(indented) {}
   bool fill(Block& block, std::vector<BadBytes>& bad) override {
     while (wants_more(block, bad)) {
       if (!skip_blank()) {
-        add_rest(bad, state_ == State::kArray ? "the JSON array is cut off" : "");
+        add_rest(bad, in_array_ ? "the JSON array is cut off" : "");
         return false;
       }
       const char c = input_.window()[0];
-      if (state_ == State::kStart) {
+      if (!in_array_) {
         if (c == '[') {
-          state_ = State::kArray;
+          in_array_ = true;
+          error_ = "bytes after the end of the JSON array";
           input_.drop(1);
           element_expected_ = false;
-          continue;
+        } else if (c == '{') {
+          if (!error_) error_ = "not a JSON object";
+          if (!element(block, bad)) return false;
+        } else if (!error_) {
+          return drain(bad, "not a JSON array: it begins with neither '[' nor '{'");
+        } else {
+          skip_line(bad, error_);
         }
-        state_ = c == '{' ? State::kObjects : State::kDone;
-        if (state_ == State::kDone) return drain(bad, "not a JSON array: it begins with neither '[' nor '{'");
-      } else if (state_ == State::kDone) {
-        return drain(bad, "bytes after the end of the JSON array");
-      }
-      if (state_ == State::kObjects) {
-        if (c != '{') return drain(bad, "not a JSON object");
-        if (!element(block, bad)) return false;
-        continue;
-      }
-      if (c == ']') {
+      } else if (c == ']') {
         if (element_expected_) add_bad(bad, input_.place(), "]", "a JSON array ends with a comma");
-        state_ = State::kDone;
+        in_array_ = false;
         input_.drop(1);
       } else if (c == ',') {
         add_bad(bad, input_.place(), ",", "an element of the JSON array is missing");
@@ -152,8 +164,6 @@ class JsonArray final : public RecordFormat {
   }
 
  private:
-  enum class State { kStart, kArray, kObjects, kDone };
-
   // False at the end of the input.
   bool skip_blank() {
     for (;;) {
@@ -181,11 +191,11 @@ class JsonArray final : public RecordFormat {
 
   // The element at the window's front; false when the input ended inside it.
   bool element(Block& block, std::vector<BadBytes>& bad) {
-    ValueScanner scanner;
+    ValueScanner scanner(indented_ && !in_array_);
     BadBytes long_element{input_.place(), "", 0, too_long()};
     std::size_t end, seen = 0;
     for (;;) {
-      end = scanner.scan(input_.window(), seen, state_ == State::kArray);
+      end = scanner.scan(input_.window(), seen, in_array_);
       if (end != std::string_view::npos) break;
       seen = input_.window().size();
       if (seen > options_.max_record_bytes) {
@@ -195,7 +205,9 @@ class JsonArray final : public RecordFormat {
       }
       if (input_.more()) continue;
       std::string_view window = input_.window();
-      const std::string cut = input_.error().empty() ? "the JSON array is cut off" : input_.error();
+      const std::string cut = !input_.error().empty() ? input_.error()
+                              : in_array_             ? "the JSON array is cut off"
+                                                      : "the JSON object is cut off";
       if (long_element.size > 0) {
         append_bad(long_element, window);
         long_element.error += "; " + cut;
@@ -212,6 +224,8 @@ class JsonArray final : public RecordFormat {
     if (long_element.size > 0 || value.size() > options_.max_record_bytes) {
       append_bad(long_element, value);
       add_bad(bad, std::move(long_element));
+    } else if (scanner.cut()) {
+      add_bad(bad, input_.place(), value, "the JSON object is cut off");
     } else if (scanner.broken()) {
       add_bad(bad, input_.place(), value, "a line break inside a JSON string");
     } else {
@@ -224,41 +238,93 @@ class JsonArray final : public RecordFormat {
     return true;
   }
 
-  State state_ = State::kStart;
+  const bool indented_;
+  bool in_array_ = false;
+  const char* error_ = nullptr;    // of what is no value: set once there was one
   bool element_expected_ = false;  // a comma came last
   std::string line_;
 };
 
-// Many a .json file holds JSON lines: the first line is an object of its own. Such files are read by lines, so that one
-// bad line costs one line.
-bool looks_like_json_lines(RecordInput& input) {
-  constexpr std::size_t kFar = 1 << 20;
-  for (;;) {
-    std::string_view window = input.window();
-    std::size_t begin = 0;
-    while (begin < window.size() && is_blank(window[begin])) ++begin;
-    std::size_t end = window.find('\n', begin);
-    if (begin < window.size() && window[begin] != '{') return false;
-    if (begin < window.size() && end != window.npos) {
-      std::string_view line = window.substr(begin, end - begin);
-      std::size_t value = ValueScanner().scan(line, 0, false);
-      return value != line.npos && std::all_of(line.begin() + static_cast<std::ptrdiff_t>(value), line.end(), is_blank);
-    }
-    if (window.size() > kFar || !input.more()) return false;
+enum class Layout { kLines, kValues };
+
+constexpr std::size_t kFar = 1 << 20;  // nobody looks farther ahead to tell a layout
+
+std::size_t first_of_value(std::string_view text, std::size_t from = 0) {
+  return std::min(text.find_first_not_of(" \t\r\n", from), text.size());
+}
+
+// Whether a file named .jsonl that begins with '[' is an array of objects; nothing: more of it must be seen. Of
+// anything else that begins so, the lines are looked at one by one.
+std::optional<Layout> layout_of_array(std::string_view text, bool all) {
+  const std::size_t first = first_of_value(text, 1);
+  if (first == text.size()) return all ? std::optional(Layout::kValues) : std::nullopt;
+  if (text[first] == ']') return Layout::kValues;
+  if (text[first] != '{') return Layout::kLines;
+  const std::size_t end = ValueScanner().scan(text.substr(first), 0, false);
+  if (end == text.npos && !all) return std::nullopt;
+  if (end != text.npos) {
+    const std::size_t next = first_of_value(text, first + end);
+    if (next == text.size()) return all ? std::optional(Layout::kValues) : std::nullopt;
+    return text[next] == ',' || text[next] == ']' ? Layout::kValues : Layout::kLines;
   }
+  const std::size_t line_end = text.find('\n');
+  const bool cut_line = line_end > first && text.substr(std::min(line_end, text.size() - 1) + 1).starts_with('{');
+  return cut_line ? Layout::kLines : Layout::kValues;
+}
+
+// How the objects of a text that begins with '{' lie: each on a line of its own, so that one bad line costs one line,
+// or over lines or several on one. `usual` where there is no telling.
+std::optional<Layout> layout_of_objects(std::string_view text, bool all, Layout usual) {
+  ValueScanner scanner;
+  const std::size_t end = scanner.scan(text, 0, false), line_end = text.find('\n');
+  if (end != text.npos && end <= line_end) {  // the first line holds the first value: what is behind it?
+    const std::size_t next = std::min(text.find_first_not_of(" \t\r", end), text.size());
+    if (next == text.size()) return all ? std::optional(Layout::kLines) : std::nullopt;
+    return text[next] == '{' ? Layout::kValues : Layout::kLines;
+  }
+  if (!all && (end == text.npos || line_end == text.npos)) return std::nullopt;
+  if (line_end == text.npos) return usual;
+  if (end != text.npos && !lenient_json(text.substr(0, end)).is_discarded()) return Layout::kValues;
+  const std::size_t second = first_of_value(text, line_end);
+  if (second < text.size() && text[second] == '{' && text[second - 1] == '\n') return Layout::kLines;
+  const bool printed = second < text.size() && (text[second] == '"' || text[second] == '}') && !scanner.broken();
+  return printed ? Layout::kValues : usual;
+}
+
+std::optional<Layout> layout_of(std::string_view text, bool all, Layout usual) {
+  text.remove_prefix(first_of_value(text));
+  if (text.empty()) return all ? std::optional(usual) : std::nullopt;
+  if (text[0] == '{') return layout_of_objects(text, all, usual);
+  return text[0] == '[' && usual == Layout::kLines ? layout_of_array(text, all) : usual;
+}
+
+std::unique_ptr<RecordFormat> make_json(RecordInput& input, const RecordOptions& options, const std::string& file_name,
+                                        Layout usual) {
+  input.look_ahead(1);
+  constexpr char kRecordSeparator = '\x1E';  // RFC 7464: before every value
+  if (input.window().starts_with(kRecordSeparator)) input.replace(kRecordSeparator, ' ');
+  std::optional<Layout> layout = layout_of(input.window(), false, usual);
+  while (!layout) {
+    const bool all = input.window().size() >= kFar || !input.more();
+    layout = layout_of(input.window(), all, usual);
+  }
+  if (layout == Layout::kLines) return std::make_unique<JsonLines>(input, options, file_name);
+  const std::string_view text = input.window();
+  const std::size_t second = text.find('\n', first_of_value(text)) + 1;  // the second line
+  const bool indented = second > 0 && second < text.size() && (text[second] == ' ' || text[second] == '\t');
+  return std::make_unique<JsonValues>(input, options, file_name, indented);
 }
 
 }  // namespace
 
 std::unique_ptr<RecordFormat> make_json_lines(RecordInput& input, const RecordOptions& options,
                                               const std::string& file_name) {
-  return std::make_unique<JsonLines>(input, options, file_name);
+  return make_json(input, options, file_name, Layout::kLines);
 }
 
 std::unique_ptr<RecordFormat> make_json_array(RecordInput& input, const RecordOptions& options,
                                               const std::string& file_name) {
-  if (looks_like_json_lines(input)) return make_json_lines(input, options, file_name);
-  return std::make_unique<JsonArray>(input, options, file_name);
+  return make_json(input, options, file_name, Layout::kValues);
 }
 
 }  // namespace base

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <set>
 
+#include "base/delimiter.h"
 #include "base/records_format.h"
 #include "base/text.h"
 #include "base/unicode.h"
@@ -10,12 +11,26 @@ namespace {
 
 // A column costs far more memory than its one comma in the file.
 constexpr std::size_t kMostColumns = 1'000'000;
+constexpr const char* kNameEncoding = " (name another encoding with --encoding)";
 
-// RFC 4180. The first row names the keys; a row with another number of fields, a quote left open or bytes behind a
-// closing quote are bad bytes, and reading goes on with the next line.
-class CommaSeparated final : public RecordFormat {
+// RFC 4180, with whatever separates the fields. The first row names the keys; a row with another number of fields, a
+// quote left open or bytes behind a closing quote are bad bytes, and reading goes on with the next line.
+class Separated final : public RecordFormat {
  public:
-  using RecordFormat::RecordFormat;
+  Separated(RecordInput& input, const RecordOptions& options, const std::string& file_name)
+      : RecordFormat(input, options, file_name), delimiter_(delimiter_of(options.text.delimiter)) {
+    char named = 0;
+    input_.look_ahead(16);
+    input_.drop(separator_line(input_.window(), named));
+    if (delimiter_ == 0) delimiter_ = named;
+    if (delimiter_ != 0) return;
+    while (input_.window().size() < kDelimiterBytes && count_byte(input_.window(), '\n') <= kDelimiterRows) {
+      if (!input_.more()) break;
+    }
+    const bool whole = input_.window().size() < kDelimiterBytes;
+    delimiter_ = find_delimiter(input_.window().substr(0, kDelimiterBytes), whole,
+                                record_format(file_name) == "tsv" ? '\t' : ',');
+  }
   bool fill(Block& block, std::vector<BadBytes>& bad) override {
     while (wants_more(block, bad)) {
       const Place place = input_.place();
@@ -26,13 +41,13 @@ class CommaSeparated final : public RecordFormat {
         return false;
       }
       if (size > options_.max_record_bytes) {
-        skip_long_line(bad, size);  // all of it: the next line, read for itself, may be as long
+        skip_line(bad, too_long(), size);  // all of it: the next line, read for itself, may be as long
         continue;
       }
       std::string_view row = input_.window().substr(0, size);
       while (!row.empty() && (row.back() == '\n' || row.back() == '\r')) row.remove_suffix(1);
       if (!row.empty()) {
-        if (error.empty() && find_invalid_utf8(row) != row.npos) error = "not valid UTF-8";
+        if (error.empty() && find_invalid_utf8(row) != row.npos) error = std::string("not valid UTF-8") + kNameEncoding;
         if (keys_.empty()) {
           if (error.empty()) error = set_keys();
           if (!error.empty()) return drop_file(bad, error);
@@ -92,7 +107,7 @@ class CommaSeparated final : public RecordFormat {
       }
       if (c == '\n') return i + 1;
       if (state == kSkipping) continue;
-      if (c == ',') {
+      if (c == delimiter_) {
         if (++columns_ <= most + 1) {
           fields_.emplace_back();
         } else {
@@ -153,6 +168,7 @@ class CommaSeparated final : public RecordFormat {
     return line_;
   }
 
+  char delimiter_;
   std::vector<std::string> keys_;  // as JSON strings
   std::vector<std::string> fields_;
   std::size_t columns_ = 0;
@@ -220,7 +236,8 @@ class PlainText final : public RecordFormat {
     if (!whole_file && document_.ends_with('\n')) document_.pop_back();
     if (!all_blank_) {
       if (std::size_t offset = find_invalid_utf8(document_); offset != document_.npos) {
-        add_bad(bad, place_, document_, "not valid UTF-8 at byte " + std::to_string(offset) + " of the document");
+        add_bad(bad, place_, document_,
+                "not valid UTF-8 at byte " + std::to_string(offset) + " of the document" + kNameEncoding);
       } else {
         line_ = "{";
         append_json_string(line_, options_.text_field);
@@ -267,9 +284,9 @@ class PlainText final : public RecordFormat {
 
 }  // namespace
 
-std::unique_ptr<RecordFormat> make_comma_separated(RecordInput& input, const RecordOptions& options,
-                                                   const std::string& file_name) {
-  return std::make_unique<CommaSeparated>(input, options, file_name);
+std::unique_ptr<RecordFormat> make_separated(RecordInput& input, const RecordOptions& options,
+                                             const std::string& file_name) {
+  return std::make_unique<Separated>(input, options, file_name);
 }
 
 std::unique_ptr<RecordFormat> make_plain_text(RecordInput& input, const RecordOptions& options,

@@ -14,6 +14,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/file_kind.h"
 
 namespace base {
 namespace {
@@ -45,13 +46,22 @@ class RawFile {
   RawFile& operator=(const RawFile&) = delete;
 
   std::size_t read(char* data, std::size_t size) {
-    for (;;) {
-      ssize_t count = ::read(descriptor_, data, size);
-      if (count < 0 && errno == EINTR) continue;
-      if (count < 0) fail("cannot read", errno);
-      position_ += static_cast<std::uint64_t>(count);
-      return static_cast<std::size_t>(count);
+    const std::size_t ahead = std::min(size, head_.size() - head_given_);
+    std::memcpy(data, head_.data() + head_given_, ahead);
+    head_given_ += ahead;
+    const std::size_t count = ahead > 0 ? ahead : read_on(data, size);
+    position_ += count;
+    return count;
+  }
+  // The first `size` bytes, or all when the file has fewer; before the first read.
+  std::string_view head(std::size_t size) {
+    for (std::size_t count = 1; count > 0 && head_.size() < size;) {
+      const std::size_t before = head_.size();
+      head_.resize(size);
+      count = read_on(head_.data() + before, size - before);
+      head_.resize(before + count);
     }
+    return head_;
   }
   std::uint64_t position() const { return position_; }
   std::uint64_t size() const { return size_; }
@@ -59,6 +69,14 @@ class RawFile {
   std::string place(std::uint64_t offset) const { return path_ + "@" + std::to_string(offset); }
 
  private:
+  std::size_t read_on(char* data, std::size_t size) {
+    for (;;) {
+      ssize_t count = ::read(descriptor_, data, size);
+      if (count < 0 && errno == EINTR) continue;
+      if (count < 0) fail("cannot read", errno);
+      return static_cast<std::size_t>(count);
+    }
+  }
   [[noreturn]] void fail(const char* what, int code) {
     throw Error(std::string(what) + ": " + std::strerror(code), path_);
   }
@@ -69,52 +87,55 @@ class RawFile {
   std::string path_;
   int descriptor_ = -1;
   std::uint64_t position_ = 0, size_ = 0;
+  std::string head_;  // looked at before the first read
+  std::size_t head_given_ = 0;
 };
+using OpenFile = std::unique_ptr<RawFile>;
 
 class PlainReader : public ByteReader {
  public:
-  explicit PlainReader(const std::string& path) : file_(path) {}
-  std::size_t read(char* data, std::size_t size) override { return file_.read(data, size); }
-  std::uint64_t consumed() const override { return file_.position(); }
-  std::uint64_t total() const override { return file_.size(); }
+  explicit PlainReader(OpenFile file) : file_(std::move(file)) {}
+  std::size_t read(char* data, std::size_t size) override { return file_->read(data, size); }
+  std::uint64_t consumed() const override { return file_->position(); }
+  std::uint64_t total() const override { return file_->size(); }
 
  private:
-  RawFile file_;
+  OpenFile file_;
 };
 
 // What zstd and gzip share: compressed bytes in, an error that waits until everything decoded before it was handed out.
 class CompressedReader : public ByteReader {
  public:
-  explicit CompressedReader(const std::string& path) : file_(path), input_(kInputBytes) {}
+  explicit CompressedReader(OpenFile file) : file_(std::move(file)), input_(kInputBytes) {}
   std::size_t read(char* data, std::size_t size) final {
-    if (!pending_.empty()) throw Error(pending_, file_.place(consumed()));
+    if (!pending_.empty()) throw Error(pending_, file_->place(consumed()));
     if (size == 0 || finished_) return 0;
     for (;;) {
       if (begin_ == end_ && !at_end_) {
         begin_ = 0;
-        end_ = file_.read(input_.data(), input_.size());
+        end_ = file_->read(input_.data(), input_.size());
         at_end_ = end_ == 0;
       }
       std::size_t produced = decode(data, size);
       if (produced > 0) return produced;
-      if (!pending_.empty()) throw Error(pending_, file_.place(consumed()));
+      if (!pending_.empty()) throw Error(pending_, file_->place(consumed()));
       if (begin_ == end_ && at_end_) {
         finished_ = !inside_;
         if (finished_) return 0;
         pending_ = "the compressed file is cut off";
-        throw Error(pending_, file_.place(consumed()));
+        throw Error(pending_, file_->place(consumed()));
       }
     }
   }
-  std::uint64_t consumed() const final { return file_.position() - (end_ - begin_); }
-  std::uint64_t total() const final { return file_.size(); }
+  std::uint64_t consumed() const final { return file_->position() - (end_ - begin_); }
+  std::uint64_t total() const final { return file_->size(); }
 
  protected:
   /// Decodes input_[begin_, end_) into `data`, moves begin_, returns the bytes made; sets pending_ on bad input and
   /// inside_ while a frame is unfinished. May return 0 when more input is needed, and is called once more at the end.
   virtual std::size_t decode(char* data, std::size_t size) = 0;
 
-  RawFile file_;
+  OpenFile file_;
   std::vector<char> input_;
   std::size_t begin_ = 0, end_ = 0;
   bool at_end_ = false, inside_ = false, finished_ = false;
@@ -123,8 +144,8 @@ class CompressedReader : public ByteReader {
 
 class ZstdReader final : public CompressedReader {
  public:
-  explicit ZstdReader(const std::string& path) : CompressedReader(path), context_(ZSTD_createDCtx(), ZSTD_freeDCtx) {
-    if (!context_) throw Error("out of memory for zstd", path);
+  explicit ZstdReader(OpenFile file) : CompressedReader(std::move(file)), context_(ZSTD_createDCtx(), ZSTD_freeDCtx) {
+    if (!context_) throw Error("out of memory for zstd", file_->path());
     ZSTD_DCtx_setParameter(context_.get(), ZSTD_d_windowLogMax, kWindowLog);
   }
 
@@ -153,8 +174,9 @@ class ZstdReader final : public CompressedReader {
 
 class GzipReader final : public CompressedReader {
  public:
-  explicit GzipReader(const std::string& path) : CompressedReader(path) {
-    if (inflateInit2(&stream_, 15 + 16) != Z_OK) throw Error("out of memory for gzip", path);  // 16: the gzip wrapper
+  explicit GzipReader(OpenFile file) : CompressedReader(std::move(file)) {
+    if (inflateInit2(&stream_, 15 + 16) != Z_OK)
+      throw Error("out of memory for gzip", file_->path());  // 16: the gzip wrapper
   }
   ~GzipReader() override { inflateEnd(&stream_); }
 
@@ -294,9 +316,16 @@ class GzipWriter final : public ByteWriter {
 }  // namespace
 
 std::unique_ptr<ByteReader> open_reader(const std::string& path) {
-  if (path.ends_with(".zst")) return std::make_unique<ZstdReader>(path);
-  if (path.ends_with(".gz")) return std::make_unique<GzipReader>(path);
-  return std::make_unique<PlainReader>(path);
+  auto file = std::make_unique<RawFile>(path);
+  switch (compression_of(file->head(kKindBytes), path)) {
+    case Compression::kZstd:
+      return std::make_unique<ZstdReader>(std::move(file));
+    case Compression::kGzip:
+      return std::make_unique<GzipReader>(std::move(file));
+    case Compression::kNone:
+      break;
+  }
+  return std::make_unique<PlainReader>(std::move(file));
 }
 
 std::unique_ptr<ByteWriter> open_writer(const std::string& path, int level) {
@@ -322,7 +351,7 @@ std::string zstd_compress(std::string_view bytes, int level) {
 
 std::string_view without_compression_suffix(std::string_view path) {
   for (std::string_view suffix : {".zst", ".gz"})
-    if (path.ends_with(suffix)) return path.substr(0, path.size() - suffix.size());
+    if (has_suffix(path, suffix)) return path.substr(0, path.size() - suffix.size());
   return path;
 }
 

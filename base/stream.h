@@ -1,4 +1,4 @@
-// Byte streams: plain, zstd (several frames too) or gzip (several members too), by suffix; "-" is stdin.
+// Byte streams: plain, zstd (several frames too) or gzip (several members too); "-" is standard input.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +19,8 @@ class ByteReader {
   virtual std::uint64_t consumed() const = 0;
   virtual std::uint64_t total() const = 0;
 };
-/// By suffix: .zst, .gz, else plain. "-": stdin, plain. Throws Error when the file cannot be opened.
+/// zstd and gzip are told by their first bytes, whatever the file's name, on standard input too; anything else is plain
+/// (see compression_of). Throws Error when the file cannot be opened.
 std::unique_ptr<ByteReader> open_reader(const std::string& path);
 
 /// A sink that compresses by suffix and is renamed into place by `commit` (see FileWriter). Frames are independent, so
@@ -34,7 +35,7 @@ std::unique_ptr<ByteWriter> open_writer(const std::string& path, int level = 3);
 
 /// One whole zstd frame; the pieces that worker threads compress and a ByteWriter of a plain file concatenates.
 std::string zstd_compress(std::string_view bytes, int level = 3);
-/// Without the .zst or .gz suffix.
+/// Without the .zst or .gz suffix, in whatever case.
 std::string_view without_compression_suffix(std::string_view path);
 
 }  // namespace base

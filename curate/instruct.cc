@@ -65,7 +65,9 @@ std::string read_chat(const json& record, const tokenizer::RoleMap& roles, Conve
 }
 
 void InstructOptions::visit(base::OptionVisitor& v) {
-  v.positional("input", reading.input, "files or globs: .jsonl .json .csv, each also .zst or .gz; - is standard input");
+  v.positional(
+      "input", reading.input,
+      "files, folders or globs: .parquet, .jsonl .json .csv .tsv (each also .zst or .gz); - is standard input");
   v.required("output", output, "folder for train.jsonl, validation.jsonl, dropped.jsonl and report.json",
              base::PathKind::kOutputFolder);
   v("validation_share", validation_share, "share of the conversations that go to validation.jsonl, chosen by hash")
@@ -79,6 +81,7 @@ void InstructOptions::visit(base::OptionVisitor& v) {
   v("min_answer", min_answer, "drop conversations with a shorter answer (bytes)");
   v("roles", roles, "what else the data call a role: NAME=ROLE, ROLE one of system, user, assistant, tool");
   visit_nan(v, nan);
+  reading.text.visit(v);
   v("limit", reading.limit, "stop after this many records, 0 = all");
   v("overwrite", overwrite, "empty the output folder of an earlier run first");
 }

@@ -52,6 +52,7 @@ bool chosen(std::uint64_t hash, double share) { return static_cast<double>(hash 
 
 void TrainScorerOptions::visit(base::OptionVisitor& v) {
   v.positional("input", input, "labelled records");
+  text.visit(v);
   v.required("output", output, "the model to write", base::PathKind::kOutputFile);
   v.choice("kind", kind, {"style", "fasttext"},
            "style: how a text is written, better on new sources; fasttext: a fastText file (.ftz), its words");
@@ -106,7 +107,9 @@ LabelledRecords read_labelled(const TrainScorerOptions& options) {
   base::InputTally tally;
   const std::vector<std::string> files = base::expand_inputs(options.input);
   std::map<std::pair<std::string, bool>, std::set<std::pair<std::uint64_t, std::size_t>>> taken;  // places and indices
-  base::BlockReader reader(files, {});
+  base::RecordOptions reading;
+  reading.text = options.text;
+  base::BlockReader reader(files, reading);
   std::vector<base::BadBytes> bad_bytes;
   base::JsonRecord record;
   while (auto block = reader.next(bad_bytes)) {

@@ -13,6 +13,7 @@ namespace curate {
 
 struct TrainScorerOptions {
   std::vector<std::string> input;
+  base::TextOptions text;
   std::string output;
   std::string kind = "style";
   std::string text_field = "text", label_field = "quality", group_field = "source", split_field;

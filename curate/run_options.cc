@@ -11,12 +11,13 @@ namespace curate {
 void InputOptions::visit(base::OptionVisitor& v) {
   v.positional(
       "input", input,
-      "files, folders or globs: .parquet, .jsonl .json .csv .txt (each also .zst or .gz); - is standard input");
+      "files, folders or globs: .parquet, .jsonl .json .csv .tsv .txt (each also .zst or .gz); - is standard input");
   v("text_field", text_field, "the field that holds the text; found out when not given");
   v("id_field", id_field, "the field that holds the id; found out when not given, else FILE:LINE");
   v("source_field", source_field, "the field that names the source; found out when not given, else the file's name");
   v("date_field", date_field, "the field that keep: newest compares; found out when not given");
   v.choice("split", split, {"file", "line", "paragraph"}, "what one document of a .txt file is");
+  text.visit(v);
   v("limit", limit, "stop after this many records, 0 = all");
   v("max_record", max_record, "a longer line is quarantined").at_least(1);
   v("threads", threads, "threads, 0 = as many as the machine has").at_least(0);
@@ -32,6 +33,7 @@ base::RecordOptions InputOptions::records() const {
   base::RecordOptions options;
   options.limit = limit;
   options.split_text = split;
+  options.text = text;
   options.max_record_bytes = max_record.bytes;
   if (!text_field.empty()) options.text_field = text_field;
   return options;

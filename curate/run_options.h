@@ -19,6 +19,7 @@ struct InputOptions {
   std::vector<std::string> input;
   std::string text_field, id_field, source_field, date_field;
   std::string split = "file";
+  base::TextOptions text;
   std::uint64_t limit = 0;
   base::ByteSize max_record{256u << 20};
   int threads = 0;
@@ -27,7 +28,7 @@ struct InputOptions {
   /// The files that `input` names, in order; what there is to say about them goes to context.err. Throws
   /// base::UsageError when there are none.
   std::vector<std::string> files(const base::Context& context) const;
-  /// limit, split, max_record, and the key that the documents of .txt files get.
+  /// limit, split, max_record, encoding, delimiter, and the key that the documents of .txt files get.
   base::RecordOptions records() const;
   /// The fields that were named; detect_fields finds out the others.
   FieldNames fields() const { return {text_field, id_field, source_field, date_field}; }

@@ -181,6 +181,7 @@ std::string parse_error(std::string_view text) {
 void MakerOptions::visit(base::OptionVisitor& v) {
   v("allow_special", allow_special, "special tokens written out in texts, prompts and completions become tokens");
   v("roles", roles, "what else the data call a role: NAME=ROLE, ROLE one of system, user, assistant, tool");
+  text.visit(v);
 }
 
 std::int64_t Example::targets() const {
@@ -263,6 +264,7 @@ Example ExampleMaker::make(std::string_view record, RecordNotes* notes) const {
 Dataset read_dataset(const std::vector<std::string>& files, const ExampleMaker& maker, const DataOptions& options) {
   base::RecordOptions record_options;
   record_options.limit = options.limit;
+  record_options.text = options.text;
   record_options.block_bytes = 1 << 17;  // tokenizing is slow: small blocks keep every thread busy
   base::BlockReader reader(files, record_options);
   struct Item {

@@ -48,7 +48,8 @@ struct EvalOptions {
   MakerOptions reading;
   void visit(base::OptionVisitor& v) {
     model.visit(v);
-    v.positional("data", data, "records: chat, prompt and completion, or text; .jsonl, .json, .csv, .txt, also .zst");
+    v.positional("data", data,
+                 "records: chat, prompt and completion, or text; .parquet, .jsonl, .json, .csv, .tsv, .txt");
     v("max_length", max_length, "tokens of a row and of the longest example").at_least(2).unit("tokens");
     v.choice("too_long", too_long, {"truncate", "drop", "split"}, "what happens to a longer example");
     v("limit", limit, "read at most so many records, 0 = all");
@@ -63,7 +64,8 @@ int run_eval(EvalOptions& options, base::Context& context) {
   if (options.max_length > loaded.model.config().context_length)
     throw base::UsageError({"bad value", "--max-length", std::to_string(options.max_length),
                             fmt::format("at most {}, the model's context", loaded.model.config().context_length), ""});
-  DataOptions limits{options.max_length, options.too_long, options.limit, options.max_bad, options.model.threads};
+  DataOptions limits{options.max_length, options.too_long,      options.limit,
+                     options.max_bad,    options.model.threads, options.reading.text};
   ExampleMaker maker(*loaded.tokenizer, options.reading);
   Dataset dataset = read_dataset(base::expand_inputs(options.data, context), maker, limits);
   if (!context.quiet) fmt::print(context.err, "{}\n", dataset.report.to_text(limits));

@@ -26,11 +26,13 @@ struct GenerateOptions {
   SamplingOptions sampling;
   std::string prompt, prompts, system;
   bool chat = false, raw = false, allow_special = false;
+  base::TextOptions text;
   void visit(base::OptionVisitor& v) {
     model.visit(v);
     v("prompt", prompt, "the text to go on from, or the question");
     v("prompts", prompts, "a .txt file with one prompt a line, or records with a \"prompt\"; '-' for standard input",
       base::PathKind::kPath);
+    text.visit(v);
     v("chat", chat, "put the prompt into the model's chat template (the default where there is one that we know)");
     v("raw", raw, "take the prompt as it is");
     v("allow_special", allow_special, "special tokens written out in a prompt that is taken as it is become tokens");
@@ -57,6 +59,7 @@ std::vector<std::string> read_prompts(const GenerateOptions& options, base::Cont
   base::RecordOptions records;
   records.split_text = "line";
   records.text_field = "prompt";
+  records.text = options.text;
   base::BlockReader reader(base::expand_inputs({options.prompts}), records);
   std::vector<std::string> prompts;
   std::uint64_t repeated_keys = 0;

@@ -18,7 +18,7 @@ void TrainOptions::visit(base::OptionVisitor& v) {
     base::PathKind::kModel);
   v("base_name", base_name,
     "name of the base on the hub, ORG/MODEL, which the adapter says of its base instead of a path of this machine");
-  v.positional("data", data, "training records: .jsonl, .json, .csv, .txt, also .zst or .gz; globs");
+  v.positional("data", data, "training records: .parquet, .jsonl, .json, .csv, .tsv, .txt, also .zst or .gz; globs");
   v("validation_data", validation_data, "validation records, same formats", base::PathKind::kPath);
   v("validation_share", validation_share, "without --validation-data: this share of the examples validates")
       .at_least(0)

@@ -64,7 +64,8 @@ TrainingData read_data(const TrainOptions& options, const lora::ModelFiles& file
   const std::unique_ptr<tokenizer::Tokenizer> tokenizer = tokenizer::load(files.path());
   const ExampleMaker maker(*tokenizer, options.reading);
   auto read = [&](const char* title, const std::vector<std::string>& inputs, std::uint64_t limit) {
-    const DataOptions limits{options.max_length, options.too_long, limit, options.max_bad, options.threads};
+    const DataOptions limits{options.max_length, options.too_long, limit,
+                             options.max_bad,    options.threads,  options.reading.text};
     Dataset dataset = read_dataset(inputs, maker, limits);
     if (!context.quiet) fmt::print(context.err, "{}: {}\n", title, dataset.report.to_text(limits));
     for (const Example& example : dataset.examples) check_ids(example.ids, files.config());

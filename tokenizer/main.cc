@@ -62,10 +62,12 @@ std::string place_text(const std::vector<std::string>& files, const base::Place&
 // For every record of `files`, in order and on several threads: `work(record as JSON text, place)` gives what `sink`
 // gets. Bytes that are no record end the command.
 template <class Result>
-void each_record(const std::vector<std::string>& files, int threads,
+void each_record(const std::vector<std::string>& files, const base::TextOptions& text, int threads,
                  const std::function<Result(std::string_view line, const std::string& where)>& work,
                  const std::function<void(Result)>& sink) {
-  base::BlockReader reader(files, {});
+  base::RecordOptions options;
+  options.text = text;
+  base::BlockReader reader(files, options);
   std::vector<base::BadBytes> bad;
   const auto source = [&]() -> std::optional<base::Block> {
     auto block = reader.next(bad);
@@ -113,12 +115,14 @@ std::string text_field(std::string_view line, const std::string& field, const st
 struct EncodeOptions : InputOptions {
   bool special = false, allow_special = false;
   std::string text_field = "text";
+  base::TextOptions records;
   int threads = 0;
   void visit(base::OptionVisitor& v) {
     InputOptions::visit(v);
     v("allow_special", allow_special, "special tokens written out in the text become their ids");
     v("special", special, "the same, and BOS and EOS as the model wants, unless the text has them already");
     v("text_field", text_field, "with --json: the key of the text");
+    records.visit(v);
     v("threads", threads, "with --json: threads, 0 = all").at_least(0);
   }
 };
@@ -140,7 +144,7 @@ int run_encode(EncodeOptions& options, base::Context& context) {
   }
   RepeatedKeys repeated_keys;
   each_record<std::string>(
-      files, options.threads,
+      files, options.records, options.threads,
       [&](std::string_view line, const std::string& where) {
         const std::string text = text_field(line, options.text_field, where, repeated_keys);
         return fmt::format("{{\"ids\":[{}]}}\n", fmt::join(encode(*model, text, options), ","));
@@ -152,10 +156,12 @@ int run_encode(EncodeOptions& options, base::Context& context) {
 
 struct DecodeOptions : InputOptions {
   bool skip_special = false;
+  base::TextOptions records;
   int threads = 0;
   void visit(base::OptionVisitor& v) {
     InputOptions::visit(v);
     v("skip_special", skip_special, "special tokens give nothing");
+    records.visit(v);
     v("threads", threads, "with --json: threads, 0 = all").at_least(0);
   }
 };
@@ -187,7 +193,7 @@ int run_decode(DecodeOptions& options, base::Context& context) {
   }
   RepeatedKeys repeated_keys;
   each_record<std::string>(
-      files, options.threads,
+      files, options.records, options.threads,
       [&](std::string_view line, const std::string& where) {
         bool repeated = false;
         const json record = base::lenient_json(line, &repeated);
@@ -212,11 +218,14 @@ int run_decode(DecodeOptions& options, base::Context& context) {
 struct CountOptions : InputOptions {
   bool allow_special = false;
   std::string text_field = "text";
+  base::TextOptions records;
   int threads = 0;
   void visit(base::OptionVisitor& v) {
     InputOptions::visit(v);
     v("allow_special", allow_special, "special tokens written out in the text count as one");
-    v("text_field", text_field, "the key of the text in .jsonl, .json and .csv files; other files are one text");
+    v("text_field", text_field,
+      "the key of the text in files of records (.jsonl, .json, .csv, .tsv, .parquet); others are one text");
+    records.visit(v);
     v("threads", threads, "threads, 0 = all").at_least(0);
   }
 };
@@ -257,10 +266,10 @@ int run_count(CountOptions& options, base::Context& context) {
     fmt::print(context.out, "{:>14} {:>14} {:>14} {:>12}\n", "tokens", "bytes", "texts", "bytes/token");
   for (const std::string& file : files) {
     Counts counts;
-    const std::string_view name = base::without_compression_suffix(file);
-    if (name.ends_with(".jsonl") || name.ends_with(".json") || name.ends_with(".csv")) {
+    const std::string_view format = base::record_format(file);
+    if (file != "-" && !format.empty() && format != "txt") {
       each_record<Counts>(
-          {file}, options.threads,
+          {file}, options.records, options.threads,
           [&](std::string_view line, const std::string& where) {
             const std::string text = text_field(line, options.text_field, where, repeated_keys);
             return Counts{1, model->encode(text, options.allow_special).size(), text.size()};

@@ -203,7 +203,7 @@ TEST(Parquet, WhatIsNoParquetFileIsBad) {
   length.replace(length.size() - 8, 4, "\xFF\xFF\xFF\x7F");
   const std::vector<std::string> files = {
       folder.write("empty.parquet", ""),
-      folder.write("text.parquet", "{\"text\":\"no Parquet\"}\n"),
+      folder.write("text.parquet", "PAR1{\"text\":\"no Parquet\"}\n"),
       folder.write("cut.parquet", std::string_view(good).substr(0, good.size() - 1)),
       folder.write("footer.parquet", footer),
       folder.write("length.parquet", length),

@@ -107,7 +107,7 @@ TEST_F(Records, RandomLinesInRandomBlocksEqualTheNaiveSplit) {
   for (int round = 0; round < 400; ++round) {
     std::string bytes;
     for (std::uint64_t n = random.below(40); n > 0; --n) {
-      constexpr std::string_view kBytes = "\n\n\n\r\r ab{}\"";
+      constexpr std::string_view kBytes = "\n\n\n\r\r ab}\"";
       if (random.below(4) == 0) bytes += std::string(random.below(50), 'x');
       bytes += kBytes[random.below(kBytes.size())];
     }
@@ -117,6 +117,8 @@ TEST_F(Records, RandomLinesInRandomBlocksEqualTheNaiveSplit) {
     std::vector<std::string> expected, expected_bad;
     std::vector<std::uint64_t> places;
     std::uint64_t line_number = 0;
+    const std::string as_written = bytes;
+    if (bytes.find('\n') == bytes.npos) std::replace(bytes.begin(), bytes.end(), '\r', '\n');
     for (std::size_t begin = 0; begin < bytes.size();) {
       std::size_t end = std::min(bytes.find('\n', begin), bytes.size());
       std::string line = bytes.substr(begin, end - begin);
@@ -132,10 +134,10 @@ TEST_F(Records, RandomLinesInRandomBlocksEqualTheNaiveSplit) {
       }
       begin = end + 1;
     }
-    std::string file = round % 2
-                           ? folder_.write("x.jsonl", bytes)
-                           : folder_.write("x.jsonl.zst", base::zstd_compress(bytes.substr(0, bytes.size() / 2)) +
-                                                              base::zstd_compress(bytes.substr(bytes.size() / 2)));
+    std::string file =
+        round % 2 ? folder_.write("x.jsonl", as_written)
+                  : folder_.write("x.jsonl.zst", base::zstd_compress(as_written.substr(0, as_written.size() / 2)) +
+                                                     base::zstd_compress(as_written.substr(as_written.size() / 2)));
     Read result = read({file}, options);
     ASSERT_EQ(result.lines, expected) << nlohmann::json(bytes);
     for (std::size_t i = 0; i < places.size(); ++i) ASSERT_EQ(result.records[i].place.offset, places[i]);
@@ -184,7 +186,7 @@ TEST_F(Records, TruncatedAndConcatenatedFrames) {
   Read next = read({folder_ / "cut.jsonl.zst", folder_.write("next.jsonl", "{}\n")});
   EXPECT_EQ(next.lines.size(), cut.lines.size() + 1);
   EXPECT_EQ(next.records.back().place.file, 1u);
-  Read garbage = read_bytes("x.jsonl.gz", "not gzip");
+  Read garbage = read_bytes("x.jsonl.gz", "not\1gzip");
   EXPECT_THAT(garbage.lines, IsEmpty());
   ASSERT_THAT(garbage.bad, SizeIs(1));
 }
@@ -478,12 +480,13 @@ TEST_F(Records, BadBytesSayWhetherTheRestOfTheFileIsLost) {
   EXPECT_EQ(lost("x.jsonl", lines, options), "30; ");
   EXPECT_EQ(lost("x.jsonl.zst", frame.substr(0, frame.size() - 2), options), "30; 5 lost; ");
   EXPECT_EQ(lost("x.txt.zst", frame.substr(0, frame.size() - 2)), std::to_string(lines.size()) + " lost; ");
-  EXPECT_EQ(lost("x.csv.zst", frame.substr(0, frame.size() - 2)), "30; 5 lost; ");
+  EXPECT_EQ(lost("x.csv.zst", frame.substr(0, frame.size() - 2), options), "30; 5 lost; ");
   EXPECT_EQ(lost("x.json", "[{},,{}]"), "1; ");
   EXPECT_EQ(lost("x.json", "[{},{"), "1 lost; ");
   EXPECT_EQ(lost("x.json", "[{}, " + std::string(30, 'x'), options), "30 lost; ");
   EXPECT_EQ(lost("x.json", "[{},"), "0 lost; ");
-  EXPECT_EQ(lost("x.json", "[{}] x"), "1 lost; ");
+  EXPECT_EQ(lost("x.json", "[{}] x\n{}"), "1; ");
+  EXPECT_EQ(lost("x.json", "x\n[{}]"), "6 lost; ");
   EXPECT_EQ(lost("x.csv", "a,b\n1\n\xFF,2\n1,2,3"), "1; 3; 5; ");
   EXPECT_EQ(lost("x.csv", "a,b\n1,2\n1"), "1 lost; ");
   EXPECT_EQ(lost("x.csv", "a,b\n1,\"2\n3,4\n"), "8 lost; ");

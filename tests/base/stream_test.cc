@@ -130,7 +130,8 @@ TEST_P(CompressedStream, OtherBytesBehindThePieceAreAnError) {
   Result result = read_all(file(whole + "these are no frame"));
   EXPECT_EQ(result.bytes, bytes);
   EXPECT_THAT(result.error, HasSubstr("corrupt"));
-  EXPECT_THAT(read_all(file("no frame at all")).error, HasSubstr("corrupt"));
+  EXPECT_THAT(read_all(file("no\1frame")).error, HasSubstr("corrupt"));
+  EXPECT_EQ(read_all(file("no frame at all")).bytes, "no frame at all");  // a text under a wrong name
   EXPECT_EQ(read_all(file("")).error, "");
 }
 

@@ -14,7 +14,7 @@ namespace fuzz {
 
 namespace {
 
-void read_records(const std::string& path, const base::RecordOptions& options) {
+void read_records(const std::string& path, const base::RecordOptions& options) try {
   base::BlockReader reader({path}, options);
   std::vector<base::BadBytes> bad;
   std::uint64_t ordinal = 0;
@@ -32,6 +32,7 @@ void read_records(const std::string& path, const base::RecordOptions& options) {
     check(piece.bytes.size() <= 4096 && piece.bytes.size() <= piece.size, "few bad bytes are kept");
     check(!piece.error.empty(), "bad bytes have a reason");
   }
+} catch (const base::UsageError&) {  // a file of another format
 }
 
 }  // namespace
@@ -39,11 +40,13 @@ void read_records(const std::string& path, const base::RecordOptions& options) {
 void records(const std::uint8_t* data, std::size_t size) {
   if (size < 2) return;
   const char* formats[] = {".jsonl", ".json", ".csv", ".txt"};
+  const char* encodings[] = {"auto", "utf-8", "utf-16", "shift_jis"};
   const char* packings[] = {"", "", ".zst", ".gz"};
   const char* splits[] = {"file", "line", "paragraph", "line"};
   MemoryFile file(std::string(formats[data[0] & 3]) + packings[data[0] >> 2 & 3], data + 2, size - 2);
   base::RecordOptions options;
   options.split_text = splits[data[0] >> 4 & 3];
+  options.text.encoding = encodings[data[0] >> 6];
   options.block_bytes = std::size_t{1} << (data[1] & 15);
   options.max_record_bytes = std::size_t{4} << (data[1] >> 4);
   read_records(file.path(), options);

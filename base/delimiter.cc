@@ -1,0 +1,92 @@
+#include "base/delimiter.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+
+namespace base {
+namespace {
+
+// How well a delimiter fits: the share of rows with as many fields as the header; 0 when that has but one.
+double evenness(std::string_view text, bool whole, char delimiter) {
+  std::size_t rows = 0, even = 0, columns = 0, fields = 1;
+  bool quoted = false, begins = true, broken = false, blank = true;
+  auto end_row = [&] {
+    if (!blank) {
+      if (rows == 0) columns = fields;
+      even += rows == 0 || (fields == columns && !broken);
+      if (rows == 0 && broken) columns = 1;
+      ++rows;
+    }
+    fields = 1;
+    begins = blank = true;
+    broken = false;
+  };
+  for (std::size_t i = 0; i < text.size() && rows < kDelimiterRows; ++i) {
+    const char c = text[i];
+    if (c == '"' && (begins || quoted)) {
+      quoted = !quoted;
+      // Behind the closing quote: another quote, a delimiter or the end of the row.
+      const char next = i + 1 < text.size() ? text[i + 1] : '\n';
+      if (!quoted && next == '"') {
+        quoted = true;
+        ++i;
+      } else if (!quoted && next != delimiter && next != '\n' && next != '\r') {
+        broken = true;
+      }
+      begins = blank = false;
+    } else if (quoted) {
+      continue;
+    } else if (c == '\n') {
+      end_row();
+    } else if (c == delimiter) {
+      ++fields;
+      begins = true;
+      blank = false;
+    } else if (c != '\r') {
+      begins = blank = false;
+    }
+  }
+  if (whole && !quoted && rows < kDelimiterRows) end_row();
+  if (columns < 2) return 0;
+  return rows == 1 ? 1 : static_cast<double>(even - 1) / static_cast<double>(rows - 1);
+}
+
+}  // namespace
+
+char delimiter_of(const std::string& name) {
+  if (name == "auto") return 0;
+  if (name == "tab" || name == "\\t") return '\t';
+  if (name.size() == 1 && static_cast<unsigned char>(name[0]) < 128 && name != "\"" && name != "\n" && name != "\r" &&
+      name[0] != 0)
+    return name[0];
+  throw UsageError({"not a delimiter", "delimiter", name, "auto, tab, or one ASCII character but a quote", ""});
+}
+
+std::size_t separator_line(std::string_view text, char& delimiter) {
+  const bool quoted = text.starts_with("\"sep=");
+  std::string_view rest = text.substr(quoted ? 1 : 0);
+  if (!rest.starts_with("sep=") || rest.size() < 5) return 0;
+  const char named = rest[4];
+  rest.remove_prefix(5);
+  if (quoted && !rest.starts_with('"')) return 0;
+  if (quoted) rest.remove_prefix(1);
+  if (rest.starts_with('\r')) rest.remove_prefix(1);
+  if (!rest.starts_with('\n')) return 0;
+  delimiter = named;
+  return text.size() - rest.size() + 1;
+}
+
+char find_delimiter(std::string_view text, bool whole, char usual) {
+  char best = usual;
+  double best_fit = std::max(0.5, evenness(text, whole, usual));
+  for (const char delimiter : {',', ';', '\t', '|'}) {
+    const double fit = evenness(text, whole, delimiter);
+    if (fit <= best_fit) continue;
+    best = delimiter;
+    best_fit = fit;
+  }
+  return best;
+}
+
+}  // namespace base

@@ -1,0 +1,23 @@
+// What separates the fields of a .csv or .tsv file.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace base {
+
+/// The character that `name` means: itself, or a tab for "tab" and "\\t"; 0 for "auto". Anything else is a UsageError.
+char delimiter_of(const std::string& name);
+
+/// The size of a first line "sep=;" with its line end, which spreadsheets write, and the character it names; 0 if
+/// `text` begins otherwise.
+std::size_t separator_line(std::string_view text, char& delimiter);
+
+/// How many bytes find_delimiter wants to see; of a shorter file, all. It is content with its kDelimiterRows first
+/// rows.
+inline constexpr std::size_t kDelimiterBytes = 1 << 16, kDelimiterRows = 20;
+/// Whichever of , ; tab | splits the first rows of `text` into fields most evenly: `usual` unless another one does it
+/// better. `whole`: the text ends here, so that its last row counts.
+char find_delimiter(std::string_view text, bool whole, char usual);
+
+}  // namespace base
