@@ -1,14 +1,21 @@
 #include "base/delimiter.h"
 
 #include <algorithm>
+#include <cctype>
 
 #include "base/error.h"
 
 namespace base {
 namespace {
 
+constexpr std::size_t kDelimiterRows = 20;
+
+bool is_delimiter(char c) {
+  return c != 0 && static_cast<unsigned char>(c) < 128 && c != '"' && c != '\n' && c != '\r';
+}
+
 // How well a delimiter fits: the share of rows with as many fields as the header; 0 when that has but one.
-double evenness(std::string_view text, bool whole, char delimiter) {
+double evenness(std::string_view text, bool is_whole, char delimiter) {
   std::size_t rows = 0, even = 0, columns = 0, fields = 1;
   bool quoted = false, begins = true, broken = false, blank = true;
   auto end_row = [&] {
@@ -47,7 +54,7 @@ double evenness(std::string_view text, bool whole, char delimiter) {
       begins = blank = false;
     }
   }
-  if (whole && !quoted && rows < kDelimiterRows) end_row();
+  if (is_whole && !quoted && rows < kDelimiterRows) end_row();
   if (columns < 2) return 0;
   return rows == 1 ? 1 : static_cast<double>(even - 1) / static_cast<double>(rows - 1);
 }
@@ -57,9 +64,7 @@ double evenness(std::string_view text, bool whole, char delimiter) {
 char delimiter_of(const std::string& name) {
   if (name == "auto") return 0;
   if (name == "tab" || name == "\\t") return '\t';
-  if (name.size() == 1 && static_cast<unsigned char>(name[0]) < 128 && name != "\"" && name != "\n" && name != "\r" &&
-      name[0] != 0)
-    return name[0];
+  if (name.size() == 1 && is_delimiter(name[0])) return name[0];
   throw UsageError({"not a delimiter", "delimiter", name, "auto, tab, or one ASCII character but a quote", ""});
 }
 
@@ -68,6 +73,7 @@ std::size_t separator_line(std::string_view text, char& delimiter) {
   std::string_view rest = text.substr(quoted ? 1 : 0);
   if (!rest.starts_with("sep=") || rest.size() < 5) return 0;
   const char named = rest[4];
+  if (!is_delimiter(named) || std::isalnum(static_cast<unsigned char>(named))) return 0;
   rest.remove_prefix(5);
   if (quoted && !rest.starts_with('"')) return 0;
   if (quoted) rest.remove_prefix(1);
@@ -77,11 +83,11 @@ std::size_t separator_line(std::string_view text, char& delimiter) {
   return text.size() - rest.size() + 1;
 }
 
-char find_delimiter(std::string_view text, bool whole, char usual) {
+char find_delimiter(std::string_view text, bool is_whole, char usual) {
   char best = usual;
-  double best_fit = std::max(0.5, evenness(text, whole, usual));
+  double best_fit = std::max(0.5, evenness(text, is_whole, usual));
   for (const char delimiter : {',', ';', '\t', '|'}) {
-    const double fit = evenness(text, whole, delimiter);
+    const double fit = evenness(text, is_whole, delimiter);
     if (fit <= best_fit) continue;
     best = delimiter;
     best_fit = fit;

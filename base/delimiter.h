@@ -6,18 +6,17 @@
 
 namespace base {
 
-/// The character that `name` means: itself, or a tab for "tab" and "\\t"; 0 for "auto". Anything else is a UsageError.
+/// The character that `name` means: itself, or a tab for "tab" and "\t"; 0 for "auto". Anything else is a UsageError.
 char delimiter_of(const std::string& name);
 
-/// The size of a first line "sep=;" with its line end, which spreadsheets write, and the character it names; 0 if
-/// `text` begins otherwise.
+/// The size of a first line "sep=;" with its line end, which spreadsheets write, and the character it names (no letter,
+/// no digit); 0 if `text` begins otherwise.
 std::size_t separator_line(std::string_view text, char& delimiter);
 
-/// How many bytes find_delimiter wants to see; of a shorter file, all. It is content with its kDelimiterRows first
-/// rows.
-inline constexpr std::size_t kDelimiterBytes = 1 << 16, kDelimiterRows = 20;
-/// Whichever of , ; tab | splits the first rows of `text` into fields most evenly: `usual` unless another one does it
-/// better. `whole`: the text ends here, so that its last row counts.
-char find_delimiter(std::string_view text, bool whole, char usual);
+/// How many bytes find_delimiter wants to see; of a shorter file, all.
+inline constexpr std::size_t kDelimiterBytes = 1 << 16;
+/// Whichever of , ; tab | splits the first 20 rows of `text` into fields most evenly: `usual` unless another one does
+/// it better, and for more than half of them. `is_whole`: the text ends here, so that its last row counts.
+char find_delimiter(std::string_view text, bool is_whole, char usual);
 
 }  // namespace base

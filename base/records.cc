@@ -38,9 +38,7 @@ void check_readable(const std::string& file) {
 void refuse_foreign_format(std::string_view head, const std::string& path) {
   const ForeignFormat* const format = foreign_format(head);
   if (format == nullptr) return;
-  throw UsageError({std::string("the file is ") + format->name + ", which is not read" +
-                        (record_format(path).empty() ? "" : " under this name"),
-                    path, "", kRecordFormats, format->advice});
+  throw UsageError({std::string("the file is ") + format->name + ", not text", path, "", "", format->advice});
 }
 
 void refuse_other_than_parquet(const std::string& path) {

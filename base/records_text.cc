@@ -13,6 +13,17 @@ namespace {
 constexpr std::size_t kMostColumns = 1'000'000;
 constexpr const char* kNameEncoding = " (name another encoding with --encoding)";
 
+// Whether rows end with \r although there are \n in quotes.
+bool ends_rows_with_returns(std::string_view text) {
+  bool quoted = false, found = false;
+  for (const char c : text) {
+    if (c == '"') quoted = !quoted;
+    if (c == '\n' && !quoted) return false;
+    found = found || (c == '\r' && !quoted);
+  }
+  return found;
+}
+
 // RFC 4180, with whatever separates the fields. The first row names the keys; a row with another number of fields, a
 // quote left open or bytes behind a closing quote are bad bytes, and reading goes on with the next line.
 class Separated final : public RecordFormat {
@@ -20,15 +31,13 @@ class Separated final : public RecordFormat {
   Separated(RecordInput& input, const RecordOptions& options, const std::string& file_name)
       : RecordFormat(input, options, file_name), delimiter_(delimiter_of(options.text.delimiter)) {
     char named = 0;
-    input_.look_ahead(16);
+    input_.look_ahead(kDelimiterBytes);
+    if (ends_rows_with_returns(input_.window().substr(0, kDelimiterBytes))) input_.replace('\r', '\n');
     input_.drop(separator_line(input_.window(), named));
     if (delimiter_ == 0) delimiter_ = named;
     if (delimiter_ != 0) return;
-    while (input_.window().size() < kDelimiterBytes && count_byte(input_.window(), '\n') <= kDelimiterRows) {
-      if (!input_.more()) break;
-    }
-    const bool whole = input_.window().size() < kDelimiterBytes;
-    delimiter_ = find_delimiter(input_.window().substr(0, kDelimiterBytes), whole,
+    const bool is_whole = input_.window().size() < kDelimiterBytes;
+    delimiter_ = find_delimiter(input_.window().substr(0, kDelimiterBytes), is_whole,
                                 record_format(file_name) == "tsv" ? '\t' : ',');
   }
   bool fill(Block& block, std::vector<BadBytes>& bad) override {
@@ -81,6 +90,7 @@ class Separated final : public RecordFormat {
     columns_ = 1;
     at_end_ = quote_open_ = false;
     const std::size_t most = keys_.empty() ? kMostColumns : keys_.size();
+    const char delimiter = delimiter_;
     std::string_view window = input_.window();
     for (std::size_t i = 0;; ++i) {
       if (i == window.size()) {
@@ -107,7 +117,7 @@ class Separated final : public RecordFormat {
       }
       if (c == '\n') return i + 1;
       if (state == kSkipping) continue;
-      if (c == delimiter_) {
+      if (c == delimiter) {
         if (++columns_ <= most + 1) {
           fields_.emplace_back();
         } else {

@@ -231,6 +231,10 @@ TEST_F(RecordFormats, CarriageReturnsAsLineEnds) {
   EXPECT_EQ(values("x.csv", replaced(kTable, "\n", "\r")), values("plain.csv", kTable));
   EXPECT_EQ(values("x.csv", in_encoding("\xEF\xBB\xBF" + replaced(kTable, "\n", "\r"), "utf-16le")),
             values("plain.csv", kTable));
+  std::string returns = replaced(kTable, "\n", "\r");
+  returns.replace(returns.find("two\r") + 3, 1, "\n");  // in quotes
+  EXPECT_EQ(values("x.csv", returns), values("plain.csv", kTable));
+  EXPECT_THAT(read("x.csv", "a,b\r\r\n1,\"2\r3\"\n").lines, ElementsAre(HasSubstr("\"2\\r3\"")));
   RecordOptions options;
   options.split_text = "line";
   EXPECT_THAT(read("x.txt", "one\rtwo\r", options).lines, SizeIs(2));
