@@ -10,6 +10,7 @@
 #include <optional>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/inputs.h"
 #include "base/options.h"
 

@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/inputs.h"
+#include "base/json_text.h"
 #include "base/text.h"
 #include "curate/fasttext.h"
 #include "curate/train_textbook.h"

@@ -31,14 +31,14 @@ struct DataOptions {
   std::uint64_t limit = 0;       ///< read at most so many records, 0 = all
   base::Tolerance max_bad{100};  ///< more bad records than this is an error
   int threads = 0;               ///< 0 = all
-  base::TextOptions text;
+  base::TextOptions text{};
 };
 
 /// How records are read.
 struct MakerOptions {
   bool allow_special = false;      ///< special tokens written out in a text, prompt or completion are tokens
   std::vector<std::string> roles;  ///< more names of roles (tokenizer::role_map)
-  base::TextOptions text;
+  base::TextOptions text{};
   void visit(base::OptionVisitor& v);
 };
 
