@@ -105,11 +105,6 @@ void RecordInput::replace(char from, char to) {
 bool RecordInput::more() {
   // A window without an end in sight doubles, so that a long record costs linear time.
   const std::size_t wanted = std::max(chunk_bytes_, end_ - begin_);
-  if (buffer_.size() > 16 * (end_ - begin_ + wanted)) {  // a huge record was here
-    buffer_ = std::vector<char>(buffer_.data() + begin_, buffer_.data() + end_);
-    end_ -= begin_;
-    begin_ = 0;
-  }
   if (at_end_) return false;
   if (buffer_.size() - end_ < wanted && begin_ > 0) {
     std::memmove(buffer_.data(), buffer_.data() + begin_, end_ - begin_);
@@ -133,6 +128,11 @@ void RecordInput::drop(std::size_t size) {
   place_.line += count_byte(window().substr(0, size), '\n');
   place_.offset += size;
   begin_ += size;
+  if (buffer_.size() <= 16 * (end_ - begin_ + chunk_bytes_)) return;
+  // A huge record was here: its memory is wanted elsewhere while it is worked on.
+  buffer_ = std::vector<char>(buffer_.data() + begin_, buffer_.data() + end_);
+  end_ -= begin_;
+  begin_ = 0;
 }
 
 void RecordFormat::append_bad(BadBytes& piece, std::string_view bytes) {

@@ -264,6 +264,7 @@ void Run::first_stage(const StagePlan& plan) {
   state_.fields.clear();
   for (const auto& set : reader_->sets()) state_.fields.push_back(set->names);
   state_.field_notes = reader_->notes();
+  reader_.reset();  // its buffers are as large as the longest record
   check_quarantined(true);
 }
 

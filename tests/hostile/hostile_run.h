@@ -49,7 +49,8 @@ inline std::vector<json> records_of(const std::filesystem::path& folder) {
 }
 
 /// Runs `curate run` over `files` with one YAML list of steps, reads everything back, and checks that read = kept +
-/// dropped + quarantined, in the report and in the files, and that every quarantined piece says where and why.
+/// dropped + quarantined, in the report and in the files, that every quarantined piece says where and why, and that the
+/// exit status tells of lost files.
 inline Outcome run(const TemporaryFolder& folder, const std::vector<std::string>& files,
                    const std::string& steps = "steps: []\n", std::vector<std::string> flags = {}) {
   const std::string output = folder / "out";
@@ -62,9 +63,10 @@ inline Outcome run(const TemporaryFolder& folder, const std::vector<std::string>
   set.check_required();
   std::ostringstream out, err;
   base::Context context{out, err, true, true, set.to_yaml(), "curate"};
-  EXPECT_EQ(curate::run_pipeline(options, context), 0);
+  const int status = curate::run_pipeline(options, context);
   Outcome outcome;
   outcome.report = json::parse(out.str());
+  EXPECT_EQ(status, outcome.report["losses"].empty() ? 0 : 1);
   outcome.kept = records_of(output + "/kept");
   outcome.dropped = records_of(output + "/dropped");
   outcome.quarantined = records_of(output + "/quarantine");
