@@ -9,7 +9,7 @@
 #include <optional>
 #include <string>
 
-#include "lora/adapter.h"
+#include "lora/adapter/adapter.h"
 
 namespace finetune {
 

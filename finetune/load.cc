@@ -4,8 +4,8 @@
 
 #include "base/error.h"
 #include "finetune/device.h"
+#include "lora/adapter/start.h"
 #include "lora/locate.h"
-#include "lora/start.h"
 
 namespace finetune {
 

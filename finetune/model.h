@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "lora/adapter.h"
+#include "lora/adapter/adapter.h"
 #include "lora/model_config.h"
 #include "lora/model_files.h"
 

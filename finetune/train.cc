@@ -25,7 +25,7 @@
 #include "finetune/packing.h"
 #include "finetune/schedule.h"
 #include "finetune/train_start.h"
-#include "lora/model_card.h"
+#include "lora/adapter/model_card.h"
 
 namespace finetune {
 namespace {

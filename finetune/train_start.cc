@@ -20,8 +20,8 @@
 #include "finetune/device.h"
 #include "finetune/load.h"
 #include "finetune/packing.h"
+#include "lora/adapter/model_card.h"
 #include "lora/identity.h"
-#include "lora/model_card.h"
 
 namespace finetune {
 namespace {

@@ -6,7 +6,7 @@
 
 #include "base/options.h"
 #include "base/program.h"
-#include "lora/start.h"
+#include "lora/adapter/start.h"
 
 namespace lora {
 

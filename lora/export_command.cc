@@ -7,11 +7,11 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/outputs.h"
+#include "lora/adapter/gguf_adapter.h"
+#include "lora/adapter/model_card.h"
+#include "lora/adapter/write_model.h"
 #include "lora/commands.h"
-#include "lora/gguf_adapter.h"
 #include "lora/locate.h"
-#include "lora/model_card.h"
-#include "lora/write_model.h"
 
 namespace lora {
 

@@ -10,7 +10,7 @@
 #include "base/file.h"
 #include "base/outputs.h"
 #include "base/text.h"
-#include "lora/adapter.h"
+#include "lora/adapter/adapter.h"
 #include "lora/commands.h"
 #include "lora/locate.h"
 #include "lora/model_files.h"

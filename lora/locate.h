@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "base/file.h"
-#include "lora/adapter_config.h"
+#include "lora/adapter/adapter_config.h"
 
 namespace lora {
 

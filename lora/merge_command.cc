@@ -11,9 +11,9 @@
 #include "base/outputs.h"
 #include "base/progress.h"
 #include "base/text.h"
+#include "lora/adapter/write_model.h"
 #include "lora/commands.h"
 #include "lora/locate.h"
-#include "lora/write_model.h"
 #include "tokenizer/tokenizer.h"
 
 namespace lora {

@@ -16,8 +16,8 @@
 #include "finetune/generate.h"
 #include "finetune/load.h"
 #include "finetune/verify.h"
-#include "lora/merge.h"
-#include "lora/write_model.h"
+#include "lora/adapter/merge.h"
+#include "lora/adapter/write_model.h"
 #include "tests/finetune/tiny_llama.h"
 #include "tests/temporary_folder.h"
 

@@ -1,5 +1,5 @@
 // PiSSA and OLoRA adapters against the weights that PEFT merges, and what of them cannot be computed.
-#include "lora/start.h"
+#include "lora/adapter/start.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -7,8 +7,8 @@
 #include <cmath>
 
 #include "base/safetensors.h"
-#include "lora/gguf_adapter.h"
-#include "lora/write_model.h"
+#include "lora/adapter/gguf_adapter.h"
+#include "lora/adapter/write_model.h"
 #include "tests/error_of.h"
 #include "tests/temporary_folder.h"
 

@@ -1,4 +1,4 @@
-#include "lora/model_card.h"
+#include "lora/adapter/model_card.h"
 
 #include <fmt/format.h>
 

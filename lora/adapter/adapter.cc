@@ -1,4 +1,4 @@
-#include "lora/adapter.h"
+#include "lora/adapter/adapter.h"
 
 #include <fmt/format.h>
 

@@ -4,7 +4,7 @@
 #include <filesystem>
 #include <string>
 
-#include "lora/adapter.h"
+#include "lora/adapter/adapter.h"
 
 namespace lora {
 

@@ -3,7 +3,7 @@
 
 #include <functional>
 
-#include "lora/adapter.h"
+#include "lora/adapter/adapter.h"
 #include "lora/model_files.h"
 
 namespace lora {

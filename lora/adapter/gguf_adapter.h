@@ -4,7 +4,7 @@
 #include <filesystem>
 
 #include "base/tensor.h"
-#include "lora/adapter.h"
+#include "lora/adapter/adapter.h"
 #include "lora/model_files.h"
 
 namespace lora {

@@ -1,4 +1,4 @@
-#include "lora/start.h"
+#include "lora/adapter/start.h"
 
 #include <fmt/format.h>
 
@@ -10,7 +10,7 @@
 #include "base/error.h"
 #include "base/parallel.h"
 #include "base/pipeline.h"
-#include "lora/merge.h"
+#include "lora/adapter/merge.h"
 
 namespace lora {
 namespace {

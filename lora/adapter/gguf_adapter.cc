@@ -1,13 +1,13 @@
-#include "lora/gguf_adapter.h"
+#include "lora/adapter/gguf_adapter.h"
 
 #include <algorithm>
 #include <cmath>
 
 #include "base/error.h"
 #include "base/gguf.h"
+#include "lora/adapter/merge.h"
+#include "lora/adapter/write_model.h"
 #include "lora/gguf_metadata.h"
-#include "lora/merge.h"
-#include "lora/write_model.h"
 
 namespace lora {
 namespace {

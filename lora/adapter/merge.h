@@ -6,7 +6,7 @@
 #include <span>
 #include <string>
 
-#include "lora/adapter.h"
+#include "lora/adapter/adapter.h"
 #include "lora/model_files.h"
 
 namespace lora {

@@ -8,7 +8,7 @@
 #include <string>
 
 #include "base/tensor.h"
-#include "lora/merge.h"
+#include "lora/adapter/merge.h"
 
 namespace lora {
 

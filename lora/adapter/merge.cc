@@ -1,4 +1,4 @@
-#include "lora/merge.h"
+#include "lora/adapter/merge.h"
 
 #include <fmt/format.h>
 

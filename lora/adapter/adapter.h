@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "lora/adapter_config.h"
+#include "lora/adapter/adapter_config.h"
 
 namespace lora {
 
@@ -25,8 +25,8 @@ struct Adapter : AdapterSettings {
 };
 
 /// Reads a PEFT folder; rank_pattern and alpha_pattern are honoured. Throws base::Error naming what we do not compute
-/// exactly: a key of the config (lora/adapter_config.h), a tensor that is no matrix of a linear module, a module that
-/// the config does not choose.
+/// exactly: a key of the config (lora/adapter/adapter_config.h), a tensor that is no matrix of a linear module, a
+/// module that the config does not choose.
 Adapter read_adapter(const std::filesystem::path& folder);
 /// Writes the two files atomically, float32, sorted keys, readable by PEFT and vLLM. Ranks and scales of modules that
 /// differ from the adapter's go into rank_pattern and alpha_pattern. The folder is made when missing.

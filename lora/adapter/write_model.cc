@@ -1,4 +1,4 @@
-#include "lora/write_model.h"
+#include "lora/adapter/write_model.h"
 
 #include <fmt/format.h>
 

@@ -10,7 +10,7 @@
 namespace lora {
 
 /// What an adapter's initialisation did to the base model. PiSSA and OLoRA take scale * B0 A0, a part of each weight,
-/// out of the base, and the adapter's matrices are right against what is left (see lora/start.h).
+/// out of the base, and the adapter's matrices are right against what is left (see lora/adapter/start.h).
 enum class Start { kNothing, kPissa, kOlora };
 std::string_view name_of(Start start);  ///< "", "pissa", "olora"
 
@@ -21,7 +21,7 @@ struct AdapterSettings {
   std::int64_t rank = 16;
   double alpha = 32, dropout = 0;
   bool rslora = false;
-  Start start = Start::kNothing;  ///< other adapters are right only after plain_adapter (lora/start.h)
+  Start start = Start::kNothing;  ///< other adapters are right only after plain_adapter (lora/adapter/start.h)
 };
 
 struct AdapterConfig : AdapterSettings {

@@ -1,4 +1,4 @@
-#include "lora/merge.h"
+#include "lora/adapter/merge.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -10,9 +10,9 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
-#include "lora/gguf_adapter.h"
+#include "lora/adapter/gguf_adapter.h"
+#include "lora/adapter/write_model.h"
 #include "lora/gguf_metadata.h"
-#include "lora/write_model.h"
 #include "tests/error_of.h"
 #include "tests/temporary_folder.h"
 

@@ -1,4 +1,4 @@
-#include "lora/adapter_config.h"
+#include "lora/adapter/adapter_config.h"
 
 #include <fmt/format.h>
 #include <re2/re2.h>
