@@ -3,9 +3,6 @@
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/custom_function.h>
 
-#include <cmath>
-#include <numbers>
-
 #include "finetune/fused_rows.h"
 
 namespace finetune {
@@ -91,30 +88,9 @@ struct PackedAttentionFunction : torch::autograd::Function<PackedAttentionFuncti
 
 }  // namespace
 
-at::Tensor inverse_frequencies(const lora::ModelConfig& config) {
-  std::int64_t half = config.head_dim / 2;
-  at::Tensor result = at::empty({half}, at::kFloat);
-  const lora::RopeScaling& scaling = config.rope_scaling;
-  for (std::int64_t i = 0; i < half; ++i) {
-    // In float32 like the peer, which computes 1 / theta^(2i/d) with float32 tensors.
-    float frequency = 1.0f / std::pow(static_cast<float>(config.rope_theta),
-                                      static_cast<float>(2 * i) / static_cast<float>(config.head_dim));
-    if (scaling.type == "linear") frequency /= static_cast<float>(scaling.factor);
-    if (scaling.type == "llama3") {
-      // Long waves are stretched by `factor`, short ones kept, those between mixed (Llama 3.1).
-      double original = static_cast<double>(scaling.original_context);
-      double wave = 2 * std::numbers::pi / frequency;
-      if (wave > original / scaling.low_freq_factor) {
-        frequency /= static_cast<float>(scaling.factor);
-      } else if (wave >= original / scaling.high_freq_factor) {
-        double smooth =
-            (original / wave - scaling.low_freq_factor) / (scaling.high_freq_factor - scaling.low_freq_factor);
-        frequency = static_cast<float>((1 - smooth) * frequency / scaling.factor + smooth * frequency);
-      }
-    }
-    result.data_ptr<float>()[i] = frequency;
-  }
-  return result;
+at::Tensor inverse_frequencies(const lora::AttentionSpec& attention) {
+  const std::vector<float> values = lora::inverse_frequencies(attention.rope, attention.rotary_dim);
+  return at::tensor(values, at::kFloat);
 }
 
 Rotation rotation_at(const at::Tensor& positions, const at::Tensor& inverse_frequencies) {

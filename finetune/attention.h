@@ -7,13 +7,12 @@
 #include <vector>
 
 #include "finetune/elementwise.h"
-#include "lora/model_config.h"
+#include "lora/model/spec.h"
 
 namespace finetune {
 
-/// Inverse frequencies theta^(-2i/d), scaled as transformers' modeling_rope_utils does for "default", "linear" and
-/// "llama3": [head_dim / 2] float32.
-at::Tensor inverse_frequencies(const lora::ModelConfig& config);
+/// lora::inverse_frequencies of the rotated dimensions: [rotary_dim / 2] float32.
+at::Tensor inverse_frequencies(const lora::AttentionSpec& attention);
 
 /// `positions` [T]; angle = position * inverse frequency.
 Rotation rotation_at(const at::Tensor& positions, const at::Tensor& inverse_frequencies);

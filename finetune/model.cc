@@ -3,7 +3,9 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
+#include <algorithm>
 #include <cmath>
+#include <map>
 
 #include "base/error.h"
 #include "base/random.h"
@@ -11,107 +13,154 @@
 #include "finetune/elementwise.h"
 #include "finetune/linear.h"
 #include "finetune/loss.h"
+#include "lora/model/module_names.h"
 
 namespace finetune {
 namespace {
 
+// The products of a block; what reads the same input is one product.
 struct Block {
   at::Tensor attention_norm, mlp_norm;  // [hidden]
   JoinedLinear qkv, o, gate_up, down;
+  HeadShape heads;
 };
 
-// The four products of a block with the modules that each one joins.
-struct Group {
-  JoinedLinear Block::*linear;
-  const char* place;  // "self_attn" or "mlp"
-  std::vector<const char*> modules;
-};
+JoinedLinear& product_of(Block& block, lora::Role role) {
+  switch (role) {
+    case lora::Role::kQuery:
+    case lora::Role::kKey:
+    case lora::Role::kValue:
+      return block.qkv;
+    case lora::Role::kAttentionOut:
+      return block.o;
+    case lora::Role::kGate:
+    case lora::Role::kUp:
+      return block.gate_up;
+    case lora::Role::kDown:
+      return block.down;
+  }
+  throw base::Error("a linear layer without a role");
+}
 
-const std::vector<Group>& groups() {
-  static const std::vector<Group> kGroups = {{&Block::qkv, "self_attn", {"q_proj", "k_proj", "v_proj"}},
-                                             {&Block::o, "self_attn", {"o_proj"}},
-                                             {&Block::gate_up, "mlp", {"gate_proj", "up_proj"}},
-                                             {&Block::down, "mlp", {"down_proj"}}};
-  return kGroups;
+// A spec can say more than is computed here.
+void refuse_what_is_not_computed(const lora::ModelSpec& spec) {
+  auto refuse_if = [](bool wrong, const char* what) {
+    if (wrong) throw base::Error({"the model cannot be computed", "", what, "", "give a model without it"});
+  };
+  refuse_if(spec.embedding_scale != 1, "scaled embeddings");
+  refuse_if(spec.logit_softcap != 0, "capped logits");
+  refuse_if(spec.head_bias, "a head with a bias");
+  refuse_if(spec.norm.kind != lora::NormKind::kRms, "a last norm that is no RMS norm");
+  for (const lora::BlockSpec& block : spec.blocks) {
+    const lora::AttentionSpec& attention = block.attention;
+    refuse_if(block.attention_norm.kind != lora::NormKind::kRms || block.mlp_norm.kind != lora::NormKind::kRms,
+              "blocks without RMS norms before attention and MLP");
+    refuse_if(block.attention_post_norm.kind != lora::NormKind::kNone ||
+                  block.mlp_post_norm.kind != lora::NormKind::kNone || attention.qk_norm != lora::NormKind::kNone,
+              "norms behind attention or MLP, or of q and k");
+    refuse_if(block.parallel, "attention and MLP side by side");
+    refuse_if(attention.window != 0, "sliding-window attention");
+    refuse_if(attention.rotary_dim != attention.head_dim, "heads that are rotated in part");
+    refuse_if(attention.rope != spec.blocks[0].attention.rope, "blocks that rotate differently");
+    refuse_if(attention.scale != 0 || attention.softcap != 0 || attention.alibi, "scaled, capped or biased attention");
+    refuse_if(!block.mlp.gated || block.mlp.activation != lora::Activation::kSilu || block.mlp.experts != 0,
+              "an MLP that is no SwiGLU");
+    for (const lora::LinearSpec& linear : block.linears)
+      refuse_if(linear.rows != lora::Rows::kPlain, "fused linear layers");
+  }
 }
 
 }  // namespace
 
 struct Llama::State {
-  lora::ModelConfig config;
+  lora::ModelSpec spec;
   at::ScalarType dtype;
   at::Device device;
-  at::Tensor embedding, head, norm, frequencies;
+  at::Tensor embedding, head, norm;  // [vocab, hidden], [vocab, hidden], [hidden]
+  at::Tensor frequencies;            // [head_dim / 2]
   std::vector<Block> blocks;
   lora::Adapter settings;  // everything of the adapter but its modules
 
   State(const lora::ModelFiles& files, at::ScalarType dtype, at::Device device);
-  HeadShape heads() const { return {config.heads, config.kv_heads, config.head_dim}; }
+  void load_linears(const lora::ModelFiles& files, const lora::BlockSpec& spec, Block& block,
+                    std::int64_t& index) const;
+  void read_into(const lora::ModelFiles& files, const std::string& name, at::Tensor target) const;
+  at::Tensor read(const lora::ModelFiles& files, const std::string& name) const;
   template <class F>
   void for_each_linear(F f) {
     for (Block& block : blocks)
-      for (const Group& group : groups())
-        for (Linear& linear : (block.*group.linear).parts) f(linear);
+      for (JoinedLinear* product : {&block.qkv, &block.o, &block.gate_up, &block.down})
+        for (Linear& linear : product->parts) f(linear);
   }
-  // The block after its attention input has been turned into `attended` by the caller's kind of attention.
+  // x [T, hidden] -> [T, hidden]; `attention` turns q | k | v [T, (heads + 2 kv_heads) head_dim] into [T, heads
+  // head_dim].
   template <class Attention>
   at::Tensor run(const Block& block, const at::Tensor& x, std::uint64_t seed, Attention attention) const {
-    at::Tensor qkv = block.qkv.forward(rms_norm(x, block.attention_norm, config.rms_norm_eps), {}, seed);
-    at::Tensor middle = block.o.forward(attention(qkv), x, seed);
-    at::Tensor gate_up = block.gate_up.forward(rms_norm(middle, block.mlp_norm, config.rms_norm_eps), {}, seed);
+    const double eps{spec.config.rms_norm_eps};
+    at::Tensor qkv = block.qkv.forward(rms_norm(x, block.attention_norm, eps), {}, seed);
+    at::Tensor middle = block.o.forward(attention(qkv), x, seed);                                 // [T, hidden]
+    at::Tensor gate_up = block.gate_up.forward(rms_norm(middle, block.mlp_norm, eps), {}, seed);  // [T, 2 inner]
     return block.down.forward(swiglu(gate_up), middle, seed);
   }
 };
 
+void Llama::State::read_into(const lora::ModelFiles& files, const std::string& name, at::Tensor target) const {
+  at::Tensor raw = at::empty(target.sizes(), at::kFloat);
+  files.read(name, {raw.mutable_data_ptr<float>(), static_cast<std::size_t>(raw.numel())});
+  target.copy_(raw);
+}
+
+at::Tensor Llama::State::read(const lora::ModelFiles& files, const std::string& name) const {
+  at::Tensor tensor = at::empty(files.shape(name), at::TensorOptions(device).dtype(dtype));
+  read_into(files, name, tensor);
+  return tensor;
+}
+
+// Linear layers of the spec become rows of the block's products, in the spec's order.
+void Llama::State::load_linears(const lora::ModelFiles& files, const lora::BlockSpec& spec, Block& block,
+                                std::int64_t& index) const {
+  const at::TensorOptions options = at::TensorOptions(device).dtype(dtype);
+  for (const lora::LinearSpec& linear : spec.linears) {
+    Linear part;
+    part.name = linear.name;
+    part.index = index++;
+    part.in = linear.in;
+    part.out = linear.out;
+    product_of(block, linear.role).parts.push_back(std::move(part));
+  }
+  auto has_bias = [&](const Linear& part) { return files.find(part.name + ".bias") != nullptr; };
+  for (JoinedLinear* product : {&block.qkv, &block.o, &block.gate_up, &block.down}) {
+    std::int64_t rows = 0;
+    for (const Linear& part : product->parts) rows += part.out;
+    product->weight = at::empty({rows, product->parts.at(0).in}, options);
+    if (std::any_of(product->parts.begin(), product->parts.end(), has_bias)) product->bias = at::zeros({rows}, options);
+    std::int64_t row = 0;
+    for (const Linear& part : product->parts) {
+      read_into(files, part.name + ".weight", product->weight.narrow(0, row, part.out));
+      if (has_bias(part)) read_into(files, part.name + ".bias", product->bias.narrow(0, row, part.out));
+      row += part.out;
+    }
+  }
+}
+
 Llama::State::State(const lora::ModelFiles& files, at::ScalarType dtype_, at::Device device_)
-    : config(files.config()), dtype(dtype_), device(device_) {
+    : spec(files.spec()), dtype(dtype_), device(device_) {
   if (dtype != at::kFloat && dtype != at::kBFloat16)
     throw base::Error({"unknown weight type", "", at::toString(dtype), "float32 or bfloat16", ""});
+  refuse_what_is_not_computed(spec);
   settings.base_model = std::filesystem::absolute(files.path()).string();
-  auto read_into = [&](const std::string& name, at::Tensor target) {
-    at::Tensor raw = at::empty(target.sizes(), at::kFloat);
-    files.read(name, {raw.mutable_data_ptr<float>(), static_cast<std::size_t>(raw.numel())});
-    target.copy_(raw);
-  };
-  at::TensorOptions options = at::TensorOptions(device).dtype(dtype);
-  auto read = [&](const std::string& name) {
-    at::Tensor tensor = at::empty(files.shape(name), options);
-    read_into(name, tensor);
-    return tensor;
-  };
-  embedding = read("model.embed_tokens.weight");
-  head = config.tied_embeddings ? embedding : read("lm_head.weight");
-  norm = read("model.norm.weight");
-  frequencies = inverse_frequencies(config).to(device);
-  blocks.resize(static_cast<std::size_t>(config.layers));
+  embedding = read(files, spec.embedding + ".weight");
+  head = spec.config.tied_embeddings ? embedding : read(files, spec.head + ".weight");
+  norm = read(files, spec.norm.name + ".weight");
+  frequencies = inverse_frequencies(spec.blocks.at(0).attention).to(device);
   std::int64_t index = 0;
-  for (std::int64_t i = 0; i < config.layers; ++i) {
-    Block& block = blocks[static_cast<std::size_t>(i)];
-    std::string layer = "model.layers." + std::to_string(i) + ".";
-    block.attention_norm = read(layer + "input_layernorm.weight");
-    block.mlp_norm = read(layer + "post_attention_layernorm.weight");
-    for (const Group& group : groups()) {
-      JoinedLinear& joined = block.*group.linear;
-      std::int64_t rows = 0;
-      for (const char* module : group.modules) {
-        Linear linear;
-        std::string local = std::string(group.place) + "." + module;
-        linear.name = layer + local;
-        linear.index = index++;
-        std::tie(linear.out, linear.in) = lora::linear_shape(config, local);
-        rows += linear.out;
-        joined.parts.push_back(linear);
-      }
-      bool biased = std::string_view(group.place) == "mlp" ? config.mlp_bias : config.attention_bias;
-      joined.weight = at::empty({rows, joined.parts[0].in}, options);
-      if (biased) joined.bias = at::empty({rows}, options);
-      std::int64_t row = 0;
-      for (const Linear& linear : joined.parts) {
-        read_into(linear.name + ".weight", joined.weight.narrow(0, row, linear.out));
-        if (biased) read_into(linear.name + ".bias", joined.bias.narrow(0, row, linear.out));
-        row += linear.out;
-      }
-    }
+  for (const lora::BlockSpec& block_spec : spec.blocks) {
+    Block& block = blocks.emplace_back();
+    const lora::AttentionSpec& attention = block_spec.attention;
+    block.heads = {attention.heads, attention.kv_heads, attention.head_dim};
+    block.attention_norm = read(files, block_spec.attention_norm.name + ".weight");
+    block.mlp_norm = read(files, block_spec.mlp_norm.name + ".weight");
+    load_linears(files, block_spec, block, index);
   }
 }
 
@@ -121,7 +170,7 @@ Llama::~Llama() = default;
 Llama::Llama(Llama&&) noexcept = default;
 Llama& Llama::operator=(Llama&&) noexcept = default;
 
-const lora::ModelConfig& Llama::config() const { return state_->config; }
+const lora::ModelConfig& Llama::config() const { return state_->spec.config; }
 at::Device Llama::device() const { return state_->device; }
 
 void Llama::attach(const std::vector<std::string>& targets, std::int64_t rank, double alpha, double dropout,
@@ -132,9 +181,9 @@ void Llama::attach(const std::vector<std::string>& targets, std::int64_t rank, d
   adapter.alpha = alpha;
   adapter.dropout = dropout;
   adapter.rslora = rslora;
-  adapter.targets = lora::expand_targets(targets);
+  adapter.targets = lora::expand_targets(state_->spec, targets);
   state_->for_each_linear([&](const Linear& linear) {
-    std::string suffix = linear.name.substr(linear.name.rfind('.') + 1);
+    const std::string suffix = lora::suffix_of(linear.name);
     if (std::find(adapter.targets.begin(), adapter.targets.end(), suffix) == adapter.targets.end()) return;
     lora::AdapterModule module{linear.name, rank, linear.in, linear.out, 0, {}, {}};
     module.scale = alpha / (rslora ? std::sqrt(static_cast<double>(rank)) : static_cast<double>(rank));
@@ -212,10 +261,9 @@ at::Tensor Llama::hidden(const PackedRow& row, std::uint64_t dropout_seed) const
   Rotation rotation = rotation_at(at::cat(positions).to(state_->device), state_->frequencies);
   at::Tensor x = state_->embedding.index_select(0, row.ids.to(state_->device));
   for (const Block& block : state_->blocks)
-    x = state_->run(block, x, dropout_seed, [&](const at::Tensor& qkv) {
-      return packed_attention(qkv, state_->heads(), rotation, row.lengths);
-    });
-  return rms_norm(x, state_->norm, state_->config.rms_norm_eps);
+    x = state_->run(block, x, dropout_seed,
+                    [&](const at::Tensor& qkv) { return packed_attention(qkv, block.heads, rotation, row.lengths); });
+  return rms_norm(x, state_->norm, state_->spec.config.rms_norm_eps);
 }
 
 at::Tensor Llama::logits(const at::Tensor& hidden) const { return at::mm(hidden, state_->head.t()).to(at::kFloat); }
@@ -226,16 +274,16 @@ at::Tensor Llama::loss_sum(const PackedRow& row, std::uint64_t dropout_seed) con
 
 at::Tensor Llama::next_logits(const at::Tensor& ids, KvCache& cache) const {
   at::NoGradGuard no_gradient;
-  const lora::ModelConfig& config = state_->config;
+  const lora::ModelConfig& config = state_->spec.config;
   std::int64_t tokens = ids.size(0), needed = cache.tokens + tokens;
   if (cache.keys.empty()) {
     cache.keys.resize(state_->blocks.size());
     cache.values.resize(state_->blocks.size());
   }
-  auto enlarge = [&](at::Tensor& tensor) {
+  auto enlarge = [&](at::Tensor& tensor, const HeadShape& heads) {
     if (tensor.defined() && tensor.size(1) >= needed) return;
     at::Tensor larger =
-        at::empty({config.kv_heads, std::max(needed, std::min(2 * needed, config.context_length)), config.head_dim},
+        at::empty({heads.kv_heads, std::max(needed, std::min(2 * needed, config.context_length)), heads.head_dim},
                   at::TensorOptions(state_->device).dtype(state_->dtype));
     if (tensor.defined()) larger.narrow(1, 0, cache.tokens).copy_(tensor.narrow(1, 0, cache.tokens));
     tensor = larger;
@@ -244,10 +292,11 @@ at::Tensor Llama::next_logits(const at::Tensor& ids, KvCache& cache) const {
       rotation_at(at::arange(cache.tokens, needed, at::TensorOptions(state_->device)), state_->frequencies);
   at::Tensor x = state_->embedding.index_select(0, ids.to(state_->device));
   for (std::size_t i = 0; i < state_->blocks.size(); ++i) {
-    enlarge(cache.keys[i]);
-    enlarge(cache.values[i]);
-    x = state_->run(state_->blocks[i], x, 0, [&](const at::Tensor& qkv) {
-      return cached_attention(qkv, state_->heads(), rotation, cache.keys[i], cache.values[i], cache.tokens);
+    const Block& block = state_->blocks[i];
+    enlarge(cache.keys[i], block.heads);
+    enlarge(cache.values[i], block.heads);
+    x = state_->run(block, x, 0, [&](const at::Tensor& qkv) {
+      return cached_attention(qkv, block.heads, rotation, cache.keys[i], cache.values[i], cache.tokens);
     });
   }
   cache.tokens = needed;

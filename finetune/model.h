@@ -1,4 +1,5 @@
-// The LLaMA block in LibTorch, with LoRA where attached. One code path for CPU and CUDA, float32 and bfloat16.
+// A decoder as its spec says, in LibTorch, with LoRA where attached. One code path for CPU and CUDA, float32 and
+// bfloat16.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -9,8 +10,7 @@
 #include <vector>
 
 #include "lora/adapter/adapter.h"
-#include "lora/model_config.h"
-#include "lora/model_files.h"
+#include "lora/model/model_files.h"
 
 namespace finetune {
 

@@ -21,7 +21,7 @@
 #include "finetune/load.h"
 #include "finetune/packing.h"
 #include "lora/adapter/model_card.h"
-#include "lora/identity.h"
+#include "lora/model/identity.h"
 
 namespace finetune {
 namespace {
@@ -35,11 +35,11 @@ void check_options(const TrainOptions& options) {
   if (options.data.empty()) throw base::UsageError({"no training data", "--data", "", "one or more files", ""});
   if (!options.validation_data.empty() && options.validation_share > 0)
     throw base::UsageError("give --validation-data or --validation-share, not both");
-  lora::expand_targets(options.lora.targets);
 }
 
 // `adapter`, from which training goes on, decides the LoRA options; one that says otherwise is refused.
-void take_lora(TrainOptions& options, const lora::Adapter& adapter, const base::OptionSet* declared) {
+void take_lora(TrainOptions& options, const lora::Adapter& adapter, const lora::ModelSpec& spec,
+               const base::OptionSet* declared) {
   auto is_given = [&](const char* name) { return declared && declared->find(name)->given; };
   auto take = [&](const char* name, auto& option, const auto& value, auto text) {
     if (is_given(name) && option != value) {
@@ -49,7 +49,7 @@ void take_lora(TrainOptions& options, const lora::Adapter& adapter, const base::
     option = value;
   };
   auto plain = [](auto value) { return fmt::format("{}", value); };
-  options.lora.targets = lora::expand_targets(options.lora.targets);
+  options.lora.targets = lora::expand_targets(spec, options.lora.targets);
   take("lora.rank", options.lora.rank, adapter.rank, plain);
   take("lora.alpha", options.lora.alpha, adapter.alpha, plain);
   take("lora.dropout", options.lora.dropout, adapter.dropout, plain);
@@ -151,7 +151,7 @@ std::map<std::string, std::string> facts_of(const TrainOptions& options, const l
           {"lora.rank", text(options.lora.rank)},
           {"lora.alpha", text(options.lora.alpha)},
           {"lora.dropout", text(options.lora.dropout)},
-          {"lora.targets", base::join(lora::expand_targets(options.lora.targets), ",")},
+          {"lora.targets", base::join(lora::expand_targets(files.spec(), options.lora.targets), ",")},
           {"lora.rslora", text(options.lora.rslora)},
           {"dtype", dtype == at::kFloat ? "float32" : "bfloat16"},
           {"seed", text(options.seed)}};
@@ -179,7 +179,8 @@ TrainStart prepare_training(TrainOptions& options, base::Context& context) {
   base::check_output_folder(output, options.resume, options.overwrite);
   if (options.model.empty()) options.model = base_of(options.adapter);
   const lora::ModelFiles files(options.model);
-  base::check_outputs({output}, {files.path()});  // a model by its hub name too
+  lora::expand_targets(files.spec(), options.lora.targets);  // throws
+  base::check_outputs({output}, {files.path()});             // a model by its hub name too
   if (options.max_length > files.config().context_length) {
     throw base::UsageError({"rows longer than the model's context", "--max-length",
                             fmt::format("{}", options.max_length),
@@ -188,7 +189,7 @@ TrainStart prepare_training(TrainOptions& options, base::Context& context) {
   std::optional<lora::Adapter> adapter;
   if (!options.adapter.empty()) {
     adapter = load_adapter(options.adapter, files, options.threads);
-    take_lora(options, *adapter, context.options);
+    take_lora(options, *adapter, files.spec(), context.options);
   }
   std::optional<Checkpoint> checkpoint;
   if (options.resume) checkpoint = read_newest_checkpoint(output / "checkpoints");

@@ -6,7 +6,7 @@
 
 #include "base/program.h"
 #include "finetune/model.h"
-#include "lora/model_files.h"
+#include "lora/model/model_files.h"
 
 namespace finetune {
 

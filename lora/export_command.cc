@@ -12,6 +12,7 @@
 #include "lora/adapter/write_model.h"
 #include "lora/commands.h"
 #include "lora/locate.h"
+#include "lora/model/hub.h"
 
 namespace lora {
 

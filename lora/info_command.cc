@@ -2,6 +2,7 @@
 #include <fmt/ostream.h>
 
 #include <Eigen/Core>
+#include <algorithm>
 #include <cmath>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -13,7 +14,8 @@
 #include "lora/adapter/adapter.h"
 #include "lora/commands.h"
 #include "lora/locate.h"
-#include "lora/model_files.h"
+#include "lora/model/model_files.h"
+#include "lora/model/module_names.h"
 
 namespace lora {
 namespace {
@@ -43,7 +45,7 @@ ordered_json adapter_facts(const fs::path& folder) {
     parameters += module.rank * (module.in + module.out);
     double squared = squared_norm(module);
     total += squared;
-    by_target[module.name.substr(module.name.rfind('.') + 1)] += squared;
+    by_target[suffix_of(module.name)] += squared;
     ++ranks[module.rank];
     ++scales[module.scale];
   }
@@ -97,11 +99,18 @@ ordered_json model_facts(const std::string& path) {
     bytes += view.bytes.size();
     ++types[std::string(base::name_of(view.type))];
   }
-  ordered_json rope = {{"type", config.rope_scaling.type}, {"theta", config.rope_theta}};
-  if (config.rope_scaling.type != "default") rope["factor"] = config.rope_scaling.factor;
+  auto has_bias = [&](bool attention) {
+    const std::vector<LinearSpec>& linears = files.spec().blocks.at(0).linears;
+    return std::any_of(linears.begin(), linears.end(), [&](const LinearSpec& linear) {
+      return linear.bias && belongs_to_attention(linear.role) == attention;
+    });
+  };
+  const RopeSpec scaling = as_llama3(config.rope, config.head_dim);
+  ordered_json rope = {{"type", scaling.type}, {"theta", scaling.theta}};
+  if (scaling.type == "linear" || scaling.type == "llama3") rope["factor"] = scaling.factor;
   return {{"kind", files.is_gguf() ? "gguf model" : "hugging face model"},
           {"path", files.path().string()},
-          {"architecture", config.architecture},
+          {"architecture", config.model_type},
           {"parameters", parameters},
           {"bytes", bytes},
           {"tensors", types},
@@ -115,8 +124,8 @@ ordered_json model_facts(const std::string& path) {
           {"context_length", config.context_length},
           {"rope", rope},
           {"tied_embeddings", config.tied_embeddings},
-          {"attention_bias", config.attention_bias},
-          {"mlp_bias", config.mlp_bias}};
+          {"attention_bias", has_bias(true)},
+          {"mlp_bias", has_bias(false)}};
 }
 
 ordered_json facts_of(const std::string& path) {

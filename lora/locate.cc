@@ -5,7 +5,7 @@
 
 #include "base/error.h"
 #include "base/outputs.h"
-#include "lora/model_files.h"
+#include "lora/model/hub.h"
 
 namespace lora {
 namespace {

@@ -66,7 +66,7 @@ Formats formats_of(const MergeOptions& options) {
 
 // "F16 (the base is Q4_1)": what a conversion of the type did not keep is said.
 std::string type_text(const ModelFiles& base, DType type) {
-  const DType stored = base.type("model.layers.0.self_attn.q_proj.weight");
+  const DType stored = matrix_type(base);
   return stored == type ? std::string(base::name_of(type))
                         : fmt::format("{} (the base is {})", base::name_of(type), base::name_of(stored));
 }

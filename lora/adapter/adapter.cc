@@ -7,12 +7,13 @@
 #include <map>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <unordered_map>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "base/safetensors.h"
 #include "base/text.h"
-#include "lora/model_config.h"
+#include "lora/model/module_names.h"
 
 namespace lora {
 namespace {
@@ -22,20 +23,39 @@ using nlohmann::ordered_json;
 
 constexpr std::string_view kPrefix = "base_model.model.";
 
-// Orders modules as the forward pass meets them. Throws for a name that is no linear module of a layer.
-std::pair<std::int64_t, std::size_t> place_of(const std::string& module, const std::string& file) {
-  constexpr std::string_view kLayers = "model.layers.";
-  if (module.starts_with(kLayers)) {
-    std::size_t dot = module.find('.', kLayers.size());
-    std::string index = module.substr(kLayers.size(), dot - kLayers.size());
-    bool is_index = !index.empty() && index.size() < 7 && index.find_first_not_of("0123456789") == std::string::npos;
-    const auto& known = linear_modules();
-    auto found = dot == std::string::npos ? known.end() : std::find(known.begin(), known.end(), module.substr(dot + 1));
-    if (is_index && found != known.end()) return {std::stoll(index), static_cast<std::size_t>(found - known.begin())};
+// The names of a family that has all these modules as linear ones.
+const ModuleNames& names_with(const std::vector<AdapterModule>& modules, const std::string& file) {
+  const std::string* unknown = nullptr;
+  for (const ModuleNames& names : known_module_names()) {
+    const auto other = std::find_if(modules.begin(), modules.end(), [&](const AdapterModule& module) {
+      return !names.order.contains(block_name(module.name).pattern);
+    });
+    if (other == modules.end()) return names;
+    if (!unknown) unknown = &other->name;
   }
-  throw base::Error({"a module that cannot carry LoRA here", file, base::shortened(module),
-                     "model.layers.N." + base::join(linear_modules(), " or ."),
+  std::vector<std::string> expected;
+  for (const ModuleNames& names : known_module_names())
+    expected.insert(expected.end(), names.linears.begin(), names.linears.end());
+  throw base::Error({"a module that cannot carry LoRA here", file, base::shortened(*unknown),
+                     base::join(expected, " or "),
                      "adapters of embeddings and of the head are not supported; merge with PEFT first"});
+}
+
+// As the forward pass meets them; also the targets.
+void put_in_forward_order(Adapter& adapter, const ModuleNames& names) {
+  std::map<std::pair<std::int64_t, std::size_t>, AdapterModule> sorted;
+  std::set<std::pair<std::size_t, std::string>> targets;
+  for (AdapterModule& module : adapter.modules) {
+    const BlockName name = block_name(module.name);
+    const std::size_t order{names.order.at(name.pattern)};
+    targets.emplace(order, suffix_of(module.name));
+    sorted.emplace(std::pair(name.block, order), std::move(module));
+  }
+  adapter.modules.clear();
+  for (auto& [place, module] : sorted) adapter.modules.push_back(std::move(module));
+  for (const auto& [order, suffix] : targets)
+    if (std::find(adapter.targets.begin(), adapter.targets.end(), suffix) == adapter.targets.end())
+      adapter.targets.push_back(suffix);
 }
 
 std::vector<float> floats_of(const base::TensorView& tensor, const std::string& file) {
@@ -46,23 +66,29 @@ std::vector<float> floats_of(const base::TensorView& tensor, const std::string& 
   return values;
 }
 
+bool is_of_embedding_or_head(const std::string& tensor) {
+  const auto& known = known_module_names();
+  return std::any_of(known.begin(), known.end(), [&](const ModuleNames& names) {
+    return tensor.find(names.embedding) != std::string::npos || tensor.find(names.head) != std::string::npos;
+  });
+}
+
 // Any tensor that is no matrix of a plain LoRA, by name, with the likely way out.
 [[noreturn]] void refuse_tensor(const base::TensorView& tensor, const std::string& file) {
   std::string advice = "only a plain LoRA of linear modules is supported; merge it with PEFT's merge_and_unload first";
   if (tensor.name.find(".lora_A.") != std::string::npos || tensor.name.find(".lora_B.") != std::string::npos)
     advice = "save it with PEFT's model.save_pretrained, which leaves the adapter's name out of the tensors' names";
-  else if (tensor.name.find("embed_tokens") != std::string::npos || tensor.name.find("lm_head") != std::string::npos)
+  else if (is_of_embedding_or_head(tensor.name))
     advice = "the embedding or the head was trained or resized too; " + advice;
   throw base::Error({"unknown tensor in the adapter", file, base::shortened(tensor.name),
                      "base_model.model.MODULE.lora_A.weight or .lora_B.weight", advice});
 }
 
-// Every linear module that the config names must have tensors somewhere; a name of other architectures need not.
-void check_complete(const AdapterConfig& config, const std::set<std::string>& suffixes, const std::string& file) {
-  std::set<std::string> known = {"lm_head", "embed_tokens"};
-  for (const std::string& module : linear_modules()) known.insert(module.substr(module.find('.') + 1));
+// Every module that the config names must have tensors somewhere; a name of other architectures need not.
+void check_complete(const AdapterConfig& config, const std::vector<std::string>& present, const ModuleNames& names,
+                    const std::string& file) {
   for (const std::string& target : config.targets)
-    if (known.contains(target) && !suffixes.contains(target))
+    if (names.suffixes.contains(target) && std::find(present.begin(), present.end(), target) == present.end())
       throw base::Error({"adapter_config.json's \"target_modules\" names a module that has no tensor", file, target,
                          "lora_A and lora_B of every module named", "the file is not whole, or the config another's"});
 }
@@ -78,13 +104,13 @@ ordered_json number(double value) {
 
 // Suffixes ("q_proj") when each stands for all layers that have any; else full module names.
 std::vector<std::string> target_modules(const Adapter& adapter) {
-  std::set<std::string> layers, suffixes, names;
+  std::set<std::string> blocks, suffixes, names;
   for (const AdapterModule& module : adapter.modules) {
     names.insert(module.name);
-    suffixes.insert(module.name.substr(module.name.rfind('.') + 1));
-    layers.insert(module.name.substr(0, module.name.find('.', std::string_view("model.layers.").size())));
+    suffixes.insert(suffix_of(module.name));
+    blocks.emplace(block_name(module.name).prefix);
   }
-  const auto& chosen = names.size() == layers.size() * suffixes.size() ? suffixes : names;
+  const auto& chosen = names.size() == blocks.size() * suffixes.size() ? suffixes : names;
   return {chosen.begin(), chosen.end()};
 }
 
@@ -100,8 +126,8 @@ Adapter read_adapter(const fs::path& folder) {
                        fs::exists(folder / "adapter_model.bin") ? "save it with PEFT's safe_serialization=True" : ""});
   base::SafetensorsReader reader(weights);
   const std::string file = weights.string();
-  std::map<std::pair<std::int64_t, std::size_t>, AdapterModule> modules;
-  std::map<std::string, int> sides;
+  std::unordered_map<std::string, std::size_t> places;  // in adapter.modules, which are in the file's order here
+  std::vector<int> sides;                               // of each: 1 A, 2 B
   for (const base::TensorView& tensor : reader.tensors()) {
     std::string_view name = tensor.name;
     bool is_a = name.ends_with(".lora_A.weight"), is_b = name.ends_with(".lora_B.weight");
@@ -109,15 +135,19 @@ Adapter read_adapter(const fs::path& folder) {
     std::string module(name.substr(kPrefix.size(), name.size() - kPrefix.size() - 14));
     if (tensor.shape.size() != 2 || tensor.elements() == 0)
       throw base::Error({"an adapter matrix of a wrong shape", file, base::shortened(name), "rows and columns", ""});
-    AdapterModule& entry = modules[place_of(module, file)];
     if (const std::string key = config.excluded_by(module); !key.empty())
       throw base::Error({fmt::format("a tensor of a module that adapter_config.json's \"{}\" leaves out", key), file,
                          base::shortened(name), "tensors of the modules that the config chooses",
                          "PEFT would not use it; is the config another adapter's?"});
-    entry.name = module;
+    const auto [place, is_new] = places.emplace(module, adapter.modules.size());
+    if (is_new) {
+      adapter.modules.emplace_back().name = module;
+      sides.push_back(0);
+    }
+    AdapterModule& entry = adapter.modules[place->second];
     (is_a ? entry.a : entry.b) = floats_of(tensor, file);
     (is_a ? entry.in : entry.out) = tensor.shape[is_a ? 1 : 0];
-    sides[module] |= is_a ? 1 : 2;
+    sides[place->second] |= is_a ? 1 : 2;
     std::int64_t given = tensor.shape[is_a ? 0 : 1];
     double declared = config.rank_of(module);
     if (static_cast<double>(given) != declared)
@@ -125,18 +155,17 @@ Adapter read_adapter(const fs::path& folder) {
                          std::to_string(given), fmt::format("{}", declared), ""});
     entry.rank = given;
   }
-  if (modules.empty()) throw base::Error({"the adapter is empty", file, "", "", ""});
-  std::set<std::string> suffixes;
-  for (auto& [place, module] : modules) {
-    if (sides[module.name] != 3)
+  if (adapter.modules.empty()) throw base::Error({"the adapter is empty", file, "", "", ""});
+  const ModuleNames& names = names_with(adapter.modules, file);
+  for (std::size_t i = 0; i < adapter.modules.size(); ++i) {
+    AdapterModule& module = adapter.modules[i];
+    if (sides[i] != 3)
       throw base::Error({"one of lora_A and lora_B is missing", file, module.name, "both", "the file is damaged"});
-    double size = static_cast<double>(module.rank);
+    const double size{static_cast<double>(module.rank)};
     module.scale = config.alpha_of(module.name) / (adapter.rslora ? std::sqrt(size) : size);
-    suffixes.insert(module.name.substr(module.name.rfind('.') + 1));
-    adapter.modules.push_back(std::move(module));
   }
-  check_complete(config, suffixes, file);
-  adapter.targets = expand_targets({suffixes.begin(), suffixes.end()});
+  put_in_forward_order(adapter, names);
+  check_complete(config, adapter.targets, names, file);
   return adapter;
 }
 

@@ -13,7 +13,6 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/text.h"
-#include "lora/model_config.h"
 
 namespace lora {
 namespace {

@@ -7,7 +7,8 @@
 #include "base/gguf.h"
 #include "lora/adapter/merge.h"
 #include "lora/adapter/write_model.h"
-#include "lora/gguf_metadata.h"
+#include "lora/model/family.h"
+#include "lora/model/gguf_metadata.h"
 
 namespace lora {
 namespace {
@@ -59,13 +60,13 @@ void write_gguf_adapter(const Adapter& adapter, const ModelFiles& base, const st
   double alpha = common_scale(adapter) * static_cast<double>(adapter.modules.at(0).rank);
   std::vector<base::GgufWriter::Entry> entries;
   for (const AdapterModule& module : adapter.modules) {
-    std::string name = gguf_name(module.name + ".weight");
+    const std::string& name = base.tensor(module.name + ".weight").gguf;
     entries.push_back({name + ".lora_a", type, {module.rank, module.in}});
     entries.push_back({name + ".lora_b", type, {module.out, module.rank}});
   }
   std::string name = adapter.base_model.empty() ? model_name(base.path()) : model_name(adapter.base_model);
   GgufMetadata metadata = {
-      {"general.architecture", base::GgufValue::text("llama")},
+      {"general.architecture", base::GgufValue::text(family_of(base.config()).gguf)},
       {"general.type", base::GgufValue::text("adapter")},
       {"adapter.type", base::GgufValue::text("lora")},
       {"adapter.lora.alpha", base::GgufValue::f32(static_cast<float>(alpha))},
@@ -77,18 +78,17 @@ void write_gguf_adapter(const Adapter& adapter, const ModelFiles& base, const st
   };
   base::GgufWriter writer(file, metadata, std::move(entries));
   for (const AdapterModule& module : adapter.modules) {
-    std::string weight = gguf_name(module.name + ".weight");
+    const TensorSpec& tensor = base.tensor(module.name + ".weight");
     std::vector<float> b = module.b;
     // The scale that llama.cpp will apply, with alpha as the float it reads.
     double applied = static_cast<double>(static_cast<float>(alpha)) / static_cast<double>(module.rank);
     double factor = module.scale / applied;
     if (std::fabs(factor - 1) > 1e-6) multiply(b, factor);
-    std::int64_t heads = rope_heads(base.config(), module.name + ".weight");
-    if (heads > 0) permute_rope_rows(b, module.out, module.rank, heads, true);
-    check_range(weight + ".lora_a", module.a, type, "--dtype float32");
-    check_range(weight + ".lora_b", b, type, "--dtype float32");
-    writer.write(weight + ".lora_a", base::from_float(type, module.a));
-    writer.write(weight + ".lora_b", base::from_float(type, b));
+    if (tensor.interleaved_heads > 0) permute_rope_rows(b, module.out, module.rank, tensor.interleaved_heads, true);
+    check_range(tensor.gguf + ".lora_a", module.a, type, "--dtype float32");
+    check_range(tensor.gguf + ".lora_b", b, type, "--dtype float32");
+    writer.write(tensor.gguf + ".lora_a", base::from_float(type, module.a));
+    writer.write(tensor.gguf + ".lora_b", base::from_float(type, b));
   }
   writer.commit();
 }

@@ -5,7 +5,7 @@
 
 #include "base/tensor.h"
 #include "lora/adapter/adapter.h"
-#include "lora/model_files.h"
+#include "lora/model/model_files.h"
 
 namespace lora {
 

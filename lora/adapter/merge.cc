@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <Eigen/Core>
-#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -20,7 +19,7 @@ void check_fits(const Adapter& adapter, const ModelFiles& base) {
   const std::string advice = "give the base model that the adapter was trained on: --base MODEL";
   for (const AdapterModule& module : adapter.modules) {
     std::string name = module.name + ".weight";
-    if (std::find(base.names().begin(), base.names().end(), name) == base.names().end())
+    if (!base.find(name))
       throw base::Error({"the adapter has a module that the model does not have", base.path().string(), module.name,
                          "a module of the model", advice});
     if (base.shape(name) != std::vector<std::int64_t>{module.out, module.in})

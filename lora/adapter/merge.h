@@ -2,12 +2,12 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <span>
 #include <string>
+#include <unordered_map>
 
 #include "lora/adapter/adapter.h"
-#include "lora/model_files.h"
+#include "lora/model/model_files.h"
 
 namespace lora {
 
@@ -30,7 +30,7 @@ class MergedModel {
 
  private:
   const ModelFiles& base_;
-  std::map<std::string, const AdapterModule*> modules_;  // by the name of the weight
+  std::unordered_map<std::string, const AdapterModule*> modules_;  // by the name of the weight
 };
 
 }  // namespace lora

@@ -5,8 +5,8 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/text.h"
-#include "lora/gguf_metadata.h"
-#include "lora/model_files.h"
+#include "lora/model/gguf_metadata.h"
+#include "lora/model/hub.h"
 
 namespace lora {
 

@@ -4,7 +4,7 @@
 #include <functional>
 
 #include "lora/adapter/adapter.h"
-#include "lora/model_files.h"
+#include "lora/model/model_files.h"
 
 namespace lora {
 

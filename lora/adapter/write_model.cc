@@ -15,7 +15,7 @@
 #include "base/parallel.h"
 #include "base/pipeline.h"
 #include "base/safetensors.h"
-#include "lora/gguf_metadata.h"
+#include "lora/model/gguf_metadata.h"
 #include "tokenizer/convert.h"
 #include "tokenizer/tokenizer.h"
 
@@ -74,7 +74,7 @@ bool keeps_bytes(const MergedModel& model, const Target& target, const std::stri
   const ModelFiles& base = model.base();
   const base::TensorView& stored = base.view(name);
   return !model.is_changed(name) && stored.type == target.of(stored) &&
-         (rope_heads(base.config(), name) == 0 || base.is_gguf() == target.gguf);
+         (base.tensor(name).interleaved_heads == 0 || base.is_gguf() == target.gguf);
 }
 
 // Rows of the merged weight, all of which `type` can hold.
@@ -90,7 +90,7 @@ Piece convert(const MergedModel& model, const Target& target, const Chunk& chunk
   const ModelFiles& base = model.base();
   const base::TensorView& stored = base.view(*chunk.name);
   DType type = target.of(stored);
-  std::int64_t heads = rope_heads(base.config(), *chunk.name);
+  const std::int64_t heads{base.tensor(*chunk.name).interleaved_heads};
   if (keeps_bytes(model, target, *chunk.name)) {
     auto unit = static_cast<std::size_t>(stored.shape[0]);
     auto row = stored.bytes.size() / unit;
@@ -101,7 +101,7 @@ Piece convert(const MergedModel& model, const Target& target, const Chunk& chunk
   std::vector<float> values = values_of(model, chunk, type);
   if (heads > 0 && target.gguf)
     permute_rope_rows(values, chunk.rows, static_cast<std::int64_t>(values.size()) / chunk.rows,
-                      chunk.rows / base.config().head_dim, true);
+                      chunk.rows * heads / stored.shape[0], true);
   return {chunk.name, base::from_float(type, values)};
 }
 
@@ -294,21 +294,16 @@ void write_gguf(const MergedModel& model, const fs::path& file, const WriteOptio
   std::vector<base::GgufWriter::Entry> entries;
   std::vector<std::byte> factors;
   constexpr const char* kFactors = "rope_freqs.weight";
-  if (base.config().rope_scaling.type == "llama3") {
-    std::vector<float> values = rope_factors(base.config(), base.config().rope_scaling);
-    if (base.is_gguf()) {
-      const base::TensorView& stored = *base.gguf()->tensor(kFactors);
-      base::to_float(stored.type, stored.bytes, values);
-    }
-    factors = base::from_float(DType::kF32, values);
+  if (const RopeSpec& rope = base.config().rope; rope.type == "llama3" || rope.type == "factors") {
+    factors = base::from_float(DType::kF32, stretch_factors(rope, base.config().head_dim));
     entries.push_back({kFactors, DType::kF32, {base.config().head_dim / 2}});
   }
   for (const std::string& name : base.names())
-    entries.push_back({gguf_name(name), target.of(base.view(name)), base.shape(name)});
+    entries.push_back({base.tensor(name).gguf, target.of(base.view(name)), base.shape(name)});
   base::GgufWriter writer(file, gguf_metadata(base, options.type), std::move(entries));
   if (!factors.empty()) writer.write(kFactors, factors);
   stream(model, target, options, [&](const std::string& name, const std::vector<std::byte>& bytes) {
-    writer.write_part(gguf_name(name), bytes);
+    writer.write_part(base.tensor(name).gguf, bytes);
   });
   writer.commit();
 }
@@ -323,13 +318,15 @@ DType type_from_name(const std::string& name) {
   throw base::UsageError({"unknown type", "dtype", name, "float32, bfloat16, float16 or q8_0", ""});
 }
 
+DType matrix_type(const ModelFiles& model) {
+  return model.type(model.spec().blocks.at(0).linears.at(0).name + ".weight");
+}
+
 DType natural_type(DType stored) {
   if (stored == DType::kF64) return DType::kF32;
   return stored == DType::kF32 || stored == DType::kBF16 ? stored : DType::kF16;
 }
 
-DType natural_type(const ModelFiles& model) {
-  return natural_type(model.type("model.layers.0.self_attn.q_proj.weight"));
-}
+DType natural_type(const ModelFiles& model) { return natural_type(matrix_type(model)); }
 
 }  // namespace lora

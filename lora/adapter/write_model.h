@@ -50,7 +50,9 @@ void write_gguf(const MergedModel& model, const std::filesystem::path& file, con
 base::DType type_from_name(const std::string& name);
 /// The type that keeps what a tensor holds: its own, F32 of F64, F16 of a quantised one.
 base::DType natural_type(base::DType stored);
-/// That of the matrices of a model, told by its first.
+/// The type in which a model stores its matrices, told by its first.
+base::DType matrix_type(const ModelFiles& model);
+/// The natural type of that.
 base::DType natural_type(const ModelFiles& model);
 
 }  // namespace lora

@@ -8,6 +8,7 @@
 #include <map>
 #include <set>
 #include <sstream>
+#include <utility>
 
 namespace {
 
@@ -46,6 +47,22 @@ TEST(Includes, PointOneWay) {
     }
   }
   EXPECT_GT(files, 30);
+}
+
+// The rooms of lora: model < adapter < lora/*.cc.
+TEST(Includes, RoomsOfLoraPointOneWay) {
+  static const re2::RE2 kNotOfModel(R"(#include "lora/(?:adapter/|[^/"]+\.h"))"),
+      kNotOfAdapter(R"(#include "lora/[^/"]+\.h")");
+  for (const auto& [room, wrong] : {std::pair("lora/model", &kNotOfModel), std::pair("lora/adapter", &kNotOfAdapter)})
+    for (const auto& entry : fs::recursive_directory_iterator(fs::path(HORNBOOK_SOURCE_DIR) / room)) {
+      if (!entry.is_regular_file()) continue;
+      std::stringstream text;
+      text << std::ifstream(entry.path()).rdbuf();
+      EXPECT_FALSE(re2::RE2::PartialMatch(text.str(), *wrong)) << entry.path();
+    }
+  EXPECT_TRUE(re2::RE2::PartialMatch("#include \"lora/locate.h\"", kNotOfModel));
+  EXPECT_TRUE(re2::RE2::PartialMatch("#include \"lora/adapter/merge.h\"", kNotOfModel));
+  EXPECT_FALSE(re2::RE2::PartialMatch("#include \"lora/model/spec.h\"", kNotOfModel));
 }
 
 TEST(Includes, AWrongDirectionIsSeen) {

@@ -37,7 +37,7 @@ at::Tensor random_ids(std::int64_t count, std::int64_t seed) {
 }
 
 TEST(Model, ZeroBChangesNoBit) {
-  for (const std::string& name : tiny_llama::kCases)
+  for (const std::string& name : tiny_llama::cases())
     for (at::ScalarType dtype : {at::kFloat, at::kBFloat16}) {
       at::NoGradGuard no_gradient;
       Llama model = tiny_llama::load(tiny_llama::folder(name), dtype);
@@ -125,9 +125,9 @@ TEST(Model, FastAttentionEqualsAutograd) {
   std::vector<std::int64_t> lengths = {1, 30, 2, 64};
   at::manual_seed(7);
   at::Tensor positions = at::cat({at::arange(1), at::arange(30), at::arange(2), at::arange(64)});
-  lora::ModelConfig config;
-  config.head_dim = 16;
-  finetune::Rotation rotation = finetune::rotation_at(positions, finetune::inverse_frequencies(config));
+  lora::AttentionSpec attention;
+  attention.rotary_dim = 16;
+  finetune::Rotation rotation = finetune::rotation_at(positions, finetune::inverse_frequencies(attention));
   at::Tensor qkv = at::randn({97, 160}).requires_grad_(), weights = at::randn({97, 96});
   at::Tensor fast = finetune::packed_attention(qkv, shape, rotation, lengths);
   (fast * weights).sum().backward();
@@ -237,7 +237,7 @@ TEST(Model, ChunkedLossEqualsFull) {
 }
 
 TEST(Model, CacheEqualsFullForward) {
-  for (const std::string& name : tiny_llama::kCases) {
+  for (const std::string& name : tiny_llama::cases()) {
     at::NoGradGuard no_gradient;
     Llama model = with_adapter(name);
     at::Tensor ids = random_ids(50, 3);
@@ -254,7 +254,7 @@ TEST(Model, CacheEqualsFullForward) {
 }
 
 TEST(Model, Bfloat16IsNearFloat32) {
-  for (const std::string& name : tiny_llama::kCases) {
+  for (const std::string& name : tiny_llama::cases()) {
     Llama wide = with_adapter(name), narrow = with_adapter(name, 0, at::kBFloat16);
     PackedRow row = row_of(random_ids(40, 4), {17, 23});
     EXPECT_LT(relative(narrow.logits(narrow.hidden(row)).detach(), wide.logits(wide.hidden(row)).detach()), 2e-2);

@@ -15,7 +15,7 @@ using tiny_llama::relative;
 constexpr double kLogits = 1e-5, kGradients = 1e-4, kTrained = 1e-3;
 
 class TinyLlama : public testing::TestWithParam<std::string> {};
-INSTANTIATE_TEST_SUITE_P(Cases, TinyLlama, testing::ValuesIn(tiny_llama::kCases),
+INSTANTIATE_TEST_SUITE_P(Cases, TinyLlama, testing::ValuesIn(tiny_llama::cases()),
                          [](const auto& info) { return info.param; });
 
 void attach(Llama& model, const Golden& golden) {

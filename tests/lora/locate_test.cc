@@ -9,7 +9,7 @@
 #include "base/file.h"
 #include "lora/adapter/model_card.h"
 #include "lora/adapter/write_model.h"
-#include "lora/identity.h"
+#include "lora/model/identity.h"
 #include "tests/error_of.h"
 #include "tests/temporary_folder.h"
 

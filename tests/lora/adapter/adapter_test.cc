@@ -11,7 +11,7 @@
 
 #include "base/error.h"
 #include "base/safetensors.h"
-#include "lora/model_files.h"
+#include "lora/model/model_files.h"
 #include "tests/temporary_folder.h"
 
 namespace {

@@ -8,11 +8,12 @@
 #include <fstream>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "base/error.h"
 #include "lora/adapter/gguf_adapter.h"
 #include "lora/adapter/write_model.h"
-#include "lora/gguf_metadata.h"
+#include "lora/model/gguf_metadata.h"
 #include "tests/error_of.h"
 #include "tests/temporary_folder.h"
 
@@ -152,7 +153,7 @@ TEST_F(Merge, GgufAndBackGivesTheSameWeights) {
   MergedModel model(base_, nullptr);
   lora::write_gguf(model, folder_ / "base.gguf", {DType::kF32, 2, {}});
   ModelFiles gguf((folder_ / "base.gguf").string());
-  EXPECT_EQ(gguf.config().rope_scaling, base_.config().rope_scaling);
+  EXPECT_EQ(lora::as_llama3(gguf.config().rope, 16), base_.config().rope);
   for (const std::string& name : base_.names()) EXPECT_EQ(whole(gguf, name), whole(base_, name)) << name;
   // In the file itself q_proj's rows lie in another order.
   EXPECT_FALSE(std::equal(gguf.view("model.layers.0.self_attn.q_proj.weight").bytes.begin(),
@@ -237,6 +238,27 @@ TEST_F(Merge, AWeightThatIsTooLargeIsNamedBeforeAnythingIsWritten) {
   EXPECT_FALSE(fs::exists(folder_ / "new"));
 }
 
+// Of every family that has a golden model.
+TEST_F(Merge, EveryFamilyGoesThroughGguf) {
+  std::set<std::string> families;
+  for (const auto& entry : fs::directory_iterator(HORNBOOK_SOURCE_DIR "/tests/golden/finetune/tiny_llama")) {
+    const std::string name = entry.path().filename();
+    const fs::path folder = folder_ / name;
+    fs::copy(entry.path(), folder);
+    for (const char* file : {"tokenizer.json", "tokenizer_config.json"})
+      fs::copy(kGolden + "base/" + file, folder / file);
+    const ModelFiles model(folder.string());
+    lora::write_gguf(MergedModel(model, nullptr), folder / "model.gguf", {DType::kF32, 1, {}});
+    const ModelFiles gguf((folder / "model.gguf").string());
+    EXPECT_EQ(gguf.config().model_type, model.config().model_type);
+    families.insert(model.config().model_type);
+    ASSERT_EQ(gguf.names(), model.names());
+    for (const std::string& tensor : model.names())
+      EXPECT_EQ(whole(gguf, tensor), whole(model, tensor)) << name << " " << tensor;
+  }
+  EXPECT_TRUE(families.contains("llama"));
+}
+
 TEST_F(Merge, GgufTypesFollowTheRules) {
   MergedModel model(base_, nullptr);
   lora::write_gguf(model, folder_ / "q8.gguf", {DType::kQ8_0, 2, {}});
@@ -259,11 +281,12 @@ TEST_F(Merge, GgufTypesFollowTheRules) {
 TEST_F(Merge, RowsThatAreNoWholeBlocksAreHalves) {
   lora::ModelConfig config = base_.config();
   config.hidden_size = 40;
-  config.rope_scaling = {};
+  config.rope = {};
   fs::copy(base_.path(), folder_ / "narrow");
   std::ofstream(folder_ / "narrow/config.json") << lora::config_to_json(config, "float32");
   std::vector<base::SafetensorsWriter::Entry> entries;
-  for (const auto& [name, shape] : lora::expected_tensors(config)) entries.push_back({name, DType::kF32, shape});
+  for (const lora::TensorSpec& tensor : lora::tensors_of(lora::spec_of(config)))
+    entries.push_back({tensor.name, DType::kF32, tensor.shape});
   base::SafetensorsWriter writer(folder_ / "narrow/model.safetensors", entries);
   for (const auto& entry : entries) {
     std::vector<float> ones(base::byte_size(entry.type, entry.shape) / 4, 1.0f);
@@ -315,7 +338,7 @@ TEST_F(Merge, AGgufAdapterGivesTheSameDeltas) {
     EXPECT_EQ(file.tensors().size(), adapter.modules.size() * 2);
     Adapter read = adapter;
     for (lora::AdapterModule& module : read.modules) {
-      std::string weight = lora::gguf_name(module.name + ".weight");
+      const std::string& weight = base_.tensor(module.name + ".weight").gguf;
       const base::TensorView* a = file.tensor(weight + ".lora_a");
       const base::TensorView* b = file.tensor(weight + ".lora_b");
       ASSERT_TRUE(a && b);
@@ -323,7 +346,7 @@ TEST_F(Merge, AGgufAdapterGivesTheSameDeltas) {
       EXPECT_EQ(b->shape, (std::vector<std::int64_t>{module.out, module.rank}));
       base::to_float(a->type, a->bytes, module.a);
       base::to_float(b->type, b->bytes, module.b);
-      std::int64_t heads = lora::rope_heads(base_.config(), module.name + ".weight");
+      const std::int64_t heads{base_.tensor(module.name + ".weight").interleaved_heads};
       if (heads > 0) lora::permute_rope_rows(module.b, module.out, module.rank, heads, false);
       module.scale = file.number("adapter.lora.alpha") / static_cast<double>(module.rank);
     }

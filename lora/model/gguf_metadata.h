@@ -7,11 +7,9 @@
 #include <vector>
 
 #include "base/gguf.h"
-#include "lora/model_files.h"
+#include "lora/model/model_files.h"
 
 namespace lora {
-
-using GgufMetadata = std::vector<std::pair<std::string, base::GgufValue>>;
 
 /// Everything a GGUF of `model` needs. Of a GGUF base all keys are copied as they are, but the file type; of a Hugging
 /// Face folder they are made from config.json and the tokenizer's files. `type` is the type of the matrices.

@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "lora/model_files.h"
+#include "lora/model/model_files.h"
 
 namespace lora {
 

@@ -1,10 +1,11 @@
-#include "lora/gguf_metadata.h"
+#include "lora/model/gguf_metadata.h"
 
 #include <fmt/format.h>
 
 #include <cmath>
 
 #include "base/error.h"
+#include "lora/model/family.h"
 #include "tokenizer/convert.h"
 
 namespace lora {
@@ -15,9 +16,6 @@ using base::DType;
 using base::GgufValue;
 
 constexpr std::uint32_t kQuantizationVersion = 2;  // GGML_QNT_VERSION
-
-GgufValue size_value(std::int64_t value) { return GgufValue::u32(static_cast<std::uint32_t>(value)); }
-GgufValue number_value(double value) { return GgufValue::f32(static_cast<float>(value)); }
 
 GgufMetadata metadata_from_gguf(const base::GgufReader& file, DType type) {
   GgufMetadata metadata;
@@ -95,29 +93,14 @@ GgufMetadata gguf_metadata(const ModelFiles& model, DType type) {
   std::uint64_t parameters = 0;
   for (const std::string& name : model.names()) parameters += static_cast<std::uint64_t>(model.view(name).elements());
   GgufMetadata metadata = {
-      {"general.architecture", GgufValue::text("llama")},
+      {"general.architecture", GgufValue::text(family_of(config).gguf)},
       {"general.type", GgufValue::text("model")},
       {"general.name", GgufValue::text(model_name(model.path()))},
       {"general.size_label", GgufValue::text(size_label(parameters))},
       {"general.file_type", GgufValue::u32(gguf_file_type(type))},
       {"general.quantization_version", GgufValue::u32(kQuantizationVersion)},
-      {"llama.block_count", size_value(config.layers)},
-      {"llama.context_length", size_value(config.context_length)},
-      {"llama.embedding_length", size_value(config.hidden_size)},
-      {"llama.feed_forward_length", size_value(config.intermediate_size)},
-      {"llama.attention.head_count", size_value(config.heads)},
-      {"llama.attention.head_count_kv", size_value(config.kv_heads)},
-      {"llama.attention.key_length", size_value(config.head_dim)},
-      {"llama.attention.value_length", size_value(config.head_dim)},
-      {"llama.attention.layer_norm_rms_epsilon", number_value(config.rms_norm_eps)},
-      {"llama.rope.freq_base", number_value(config.rope_theta)},
-      {"llama.rope.dimension_count", size_value(config.head_dim)},
-      {"llama.vocab_size", size_value(config.vocab_size)},
   };
-  if (config.rope_scaling.type == "linear") {  // llama3 scaling is a tensor, rope_freqs.weight
-    metadata.emplace_back("llama.rope.scaling.type", GgufValue::text("linear"));
-    metadata.emplace_back("llama.rope.scaling.factor", number_value(config.rope_scaling.factor));
-  }
+  for (auto& pair : config_to_gguf(config)) metadata.push_back(std::move(pair));
   for (auto& pair : tokenizer::gguf_metadata_from_folder(model.path())) metadata.push_back(std::move(pair));
   return metadata;
 }

@@ -1,4 +1,4 @@
-#include "lora/identity.h"
+#include "lora/model/identity.h"
 
 #include <fmt/format.h>
 #include <xxhash.h>

@@ -1,0 +1,22 @@
+// Mistral without a window. Reference: transformers' modeling_mistral.py; in GGUF it is a "llama".
+#include "lora/model/families/llama.h"
+#include "lora/model/family.h"
+
+namespace lora {
+
+const Family& mistral_family() {
+  static const Family family = {"mistral", "MistralForCausalLM", "llama",
+                                [](ConfigKeys& keys, ModelConfig& config) {
+                                  llama_sizes(keys, config, {.context_length = 131072, .kv_heads = 8});
+                                  keys.vocabulary(config.vocab_size, 32000);
+                                  keys.window(config.sliding_window, 4096);
+                                  keys.tied(config.tied_embeddings);
+                                  keys.token({"bos_token_id", "bos_token_id"}, config.bos, 1);
+                                  keys.token({"eos_token_id", "eos_token_id"}, config.eos, 2);
+                                  keys.token({"pad_token_id", "padding_token_id"}, config.pad, -1);
+                                },
+                                llama_spec};
+  return family;
+}
+
+}  // namespace lora

@@ -1,0 +1,42 @@
+#include "lora/model/family.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "base/text.h"
+
+namespace lora {
+namespace {
+
+std::string names(const char* Family::*field) {
+  std::vector<std::string> names;
+  for (const Family* family : families())
+    if (std::find(names.begin(), names.end(), family->*field) == names.end()) names.emplace_back(family->*field);
+  return base::join(names, ", ");
+}
+
+}  // namespace
+
+const Family* family_of_type(std::string_view model_type) {
+  for (const Family* family : families())
+    if (family->model_type == model_type) return family;
+  return nullptr;
+}
+
+const Family* family_of_gguf(std::string_view architecture) {
+  const Family* found = nullptr;
+  for (const Family* family : families())
+    if (family->gguf == architecture && (!found || family->model_type == architecture)) found = family;
+  return found;
+}
+
+const Family& family_of(const ModelConfig& config) {
+  const Family* family = family_of_type(config.model_type);
+  if (!family) throw base::Error({"unknown family of models", "", config.model_type, family_names(), ""});
+  return *family;
+}
+
+std::string family_names() { return names(&Family::model_type); }
+std::string gguf_names() { return names(&Family::gguf); }
+
+}  // namespace lora

@@ -1,0 +1,21 @@
+// Where a model lies that is named as users name it. Tested by tests/lora/model/model_files_test.cc.
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+namespace lora {
+
+/// The folder or file that a model's name means on this machine: the path itself, or the snapshot of a hub name
+/// ("org/name") in the local Hugging Face cache (HF_HUB_CACHE, HF_HOME, ~/.cache/huggingface/hub). "" when neither is
+/// there.
+std::filesystem::path find_model(const std::string& model);
+/// The same; throws base::Error naming the download command when it is not there.
+std::filesystem::path need_model(const std::string& model);
+/// True for "org/name", whether or not it exists.
+bool is_hub_name(const std::string& model);
+/// The hub name without the ending that says how it was quantised: "org/llama-3-8b" of "org/llama-3-8b-bnb-4bit". The
+/// name itself when it has none.
+std::string unquantised_name(const std::string& model);
+
+}  // namespace lora

@@ -1,0 +1,153 @@
+#include "lora/model/model_files.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+#include <string_view>
+#include <utility>
+
+#include "base/error.h"
+#include "base/text.h"
+#include "lora/model/hub.h"
+
+namespace lora {
+namespace {
+
+namespace fs = std::filesystem;
+using Shape = std::vector<std::int64_t>;
+
+// Old Llama checkpoints carry the rotary table; it follows from the config.
+bool is_ignored(std::string_view name) { return name.ends_with(".rotary_emb.inv_freq"); }
+
+std::string text_of(const Shape& shape) { return fmt::format("[{}]", fmt::join(shape, ", ")); }
+
+}  // namespace
+
+void permute_rope_rows(std::span<float> matrix, std::int64_t rows, std::int64_t columns, std::int64_t heads,
+                       bool to_gguf) {
+  std::int64_t size = heads > 0 ? rows / heads : 0;  // rows of a head
+  if (heads < 1 || rows % heads != 0 || size % 2 != 0 || matrix.size() != static_cast<std::size_t>(rows * columns))
+    throw base::Error({"rows are not whole heads", "", fmt::format("{} rows, {} heads", rows, heads), "", ""});
+  std::vector<float> head(static_cast<std::size_t>(size * columns));
+  auto bytes = static_cast<std::size_t>(columns) * sizeof(float);
+  for (std::int64_t h = 0; h < heads; ++h) {
+    float* begin = matrix.data() + h * size * columns;
+    std::copy(begin, begin + size * columns, head.begin());
+    for (std::int64_t j = 0; j < size / 2; ++j)
+      for (std::int64_t p = 0; p < 2; ++p) {
+        std::int64_t interleaved = 2 * j + p, halves = p * (size / 2) + j;
+        std::int64_t to = to_gguf ? interleaved : halves, from = to_gguf ? halves : interleaved;
+        std::memcpy(begin + to * columns, head.data() + from * columns, bytes);
+      }
+  }
+}
+
+ModelFiles::ModelFiles(const std::string& model) : path_(need_model(model)) {
+  if (fs::is_directory(path_)) {
+    fs::path config = path_ / "config.json";
+    if (!fs::exists(config)) {
+      std::string advice;
+      for (const auto& entry : fs::directory_iterator(path_))
+        if (entry.path().extension() == ".gguf") advice = "did you mean the file " + entry.path().string() + "?";
+      if (fs::exists(path_ / "adapter_config.json"))
+        advice = "this is a LoRA adapter; give the base model, or merge it first: lora merge " + path_.string();
+      throw base::Error({"not a model folder", path_.string(), "", "config.json in it", advice});
+    }
+    spec_ = spec_of(config_from_json(base::read_file(config), config.string()));
+    safetensors_ = std::make_unique<base::SafetensorsReader>(path_);
+  } else {
+    if (path_.extension() == ".safetensors")
+      throw base::Error({"weights alone are no model", path_.string(), "", "the folder that holds config.json", ""});
+    gguf_ = std::make_unique<base::GgufReader>(path_);
+    spec_ = spec_of(config_from_gguf(*gguf_));
+  }
+  find_tensors();
+}
+
+void ModelFiles::find_tensors() {
+  std::unordered_map<std::string_view, const base::TensorView*> in_file;
+  for (const base::TensorView& view : gguf_ ? gguf_->tensors() : safetensors_->tensors()) in_file[view.name] = &view;
+  for (TensorSpec& tensor : tensors_of(spec_)) {
+    const std::string& stored_name = gguf_ ? tensor.gguf : tensor.name;
+    const auto found = in_file.find(stored_name);
+    if (found == in_file.end())
+      throw base::Error({"the model lacks a tensor", path_.string(), stored_name, text_of(tensor.shape),
+                         "the config does not belong to these weights, or the download is incomplete"});
+    const base::TensorView& view = *found->second;
+    if (view.shape != tensor.shape)
+      throw base::Error({"a tensor of another shape than the config says", path_.string() + ": " + stored_name,
+                         text_of(view.shape), text_of(tensor.shape), "the config does not belong to these weights"});
+    if (view.type > base::DType::kBF16 && view.type < base::DType::kQ4_0)
+      throw base::Error({"weights of an integer type", path_.string() + ": " + stored_name,
+                         std::string(base::name_of(view.type)), "floating-point weights", ""});
+    in_file.erase(found);
+    names_.push_back(tensor.name);
+    tensors_.emplace(names_.back(), Stored{std::move(tensor), &view});
+  }
+  for (const base::TensorView& view : gguf_ ? gguf_->tensors() : safetensors_->tensors())
+    if (in_file.contains(view.name) && !is_ignored(view.name)) refuse_tensor(view);
+}
+
+// One that the model does not have, but for what follows from the config.
+void ModelFiles::refuse_tensor(const base::TensorView& view) const {
+  if (gguf_ && view.name == "rope_freqs.weight") return;
+  // Some tools save the head of a tied model too. It must then be the embedding.
+  const std::string head = spec_.head + ".weight";
+  if (!gguf_ && view.name == head && config().tied_embeddings) {
+    const base::TensorView& embedding = safetensors_->at(spec_.embedding + ".weight");
+    if (view.type == embedding.type && view.shape == embedding.shape &&
+        std::equal(view.bytes.begin(), view.bytes.end(), embedding.bytes.begin()))
+      return;
+    throw base::Error({"config.json ties the head to the embedding, but the file has another head",
+                       path_.string() + ": " + head, "", "",
+                       "set \"tie_word_embeddings\" to false in config.json if the head was trained apart"});
+  }
+  throw base::Error({"a tensor this model does not have", path_.string(), base::shortened(view.name),
+                     "the tensors of a plain " + config().model_type + " model", ""});
+}
+
+const TensorSpec* ModelFiles::find(const std::string& name) const {
+  const auto found = tensors_.find(name);
+  return found == tensors_.end() ? nullptr : &found->second.spec;
+}
+
+const ModelFiles::Stored& ModelFiles::stored(const std::string& name) const {
+  const auto found = tensors_.find(name);
+  if (found == tensors_.end())
+    throw base::Error({"the model has no such tensor", path_.string(), base::shortened(name), "", ""});
+  return found->second;
+}
+
+const TensorSpec& ModelFiles::tensor(const std::string& name) const { return stored(name).spec; }
+const base::TensorView& ModelFiles::view(const std::string& name) const { return *stored(name).view; }
+std::vector<std::int64_t> ModelFiles::shape(const std::string& name) const { return view(name).shape; }
+base::DType ModelFiles::type(const std::string& name) const { return view(name).type; }
+
+void ModelFiles::read(const std::string& name, std::span<float> out) const {
+  const auto& [spec, view] = stored(name);
+  base::to_float(view->type, view->bytes, out);
+  if (gguf_ && spec.interleaved_heads > 0)
+    permute_rope_rows(out, view->shape[0], view->elements() / view->shape[0], spec.interleaved_heads, false);
+}
+
+void ModelFiles::read_rows(const std::string& name, std::int64_t first, std::int64_t count,
+                           std::span<float> out) const {
+  const auto& [spec, view] = stored(name);
+  if (view->shape.size() != 2 || first < 0 || count < 0 || first > view->shape[0] - count)
+    throw base::Error({"rows outside the tensor", path_.string() + ": " + name, fmt::format("{}+{}", first, count),
+                       text_of(view->shape), ""});
+  const auto row_bytes{static_cast<std::size_t>(base::byte_size(view->type, std::span(view->shape).last(1)))};
+  base::to_float(
+      view->type,
+      view->bytes.subspan(static_cast<std::size_t>(first) * row_bytes, static_cast<std::size_t>(count) * row_bytes),
+      out);
+  if (!gguf_ || spec.interleaved_heads == 0) return;
+  const std::int64_t head{view->shape[0] / spec.interleaved_heads};  // rows of one
+  if (first % head != 0 || count % head != 0)
+    throw base::Error({"rows are not whole heads", path_.string() + ": " + name, fmt::format("{}+{}", first, count),
+                       fmt::format("multiples of {}", head), ""});
+  permute_rope_rows(out, count, view->shape[1], count / head, false);
+}
+
+}  // namespace lora

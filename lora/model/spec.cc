@@ -1,0 +1,109 @@
+#include "lora/model/spec.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/error.h"
+#include "base/text.h"
+#include "lora/model/family.h"
+#include "lora/model/module_names.h"
+
+namespace lora {
+namespace {
+
+constexpr std::int64_t kMostLayers = 10'000;
+
+void add_norm(std::vector<TensorSpec>& tensors, const NormSpec& norm, std::int64_t size) {
+  if (norm.kind == NormKind::kNone) return;
+  tensors.push_back({norm.name + ".weight", norm.gguf + ".weight", {size}});
+  if (norm.kind == NormKind::kLayer) tensors.push_back({norm.name + ".bias", norm.gguf + ".bias", {size}});
+}
+
+void add_linears(std::vector<TensorSpec>& tensors, const BlockSpec& block, bool attention) {
+  for (const LinearSpec& linear : block.linears) {
+    if (belongs_to_attention(linear.role) != attention) continue;
+    tensors.push_back(
+        {linear.name + ".weight", linear.gguf + ".weight", {linear.out, linear.in}, linear.interleaved_heads});
+    if (linear.bias)
+      tensors.push_back({linear.name + ".bias", linear.gguf + ".bias", {linear.out}, linear.interleaved_heads});
+  }
+}
+
+}  // namespace
+
+std::vector<TensorSpec> tensors_of(const ModelSpec& spec) {
+  const std::int64_t hidden{spec.config.hidden_size}, vocabulary{spec.config.vocab_size};
+  std::vector<TensorSpec> tensors;
+  tensors.push_back({spec.embedding + ".weight", spec.embedding_gguf + ".weight", {vocabulary, hidden}});
+  for (const BlockSpec& block : spec.blocks) {
+    add_norm(tensors, block.attention_norm, hidden);
+    add_linears(tensors, block, true);
+    add_norm(tensors, block.attention_post_norm, hidden);
+    add_norm(tensors, block.mlp_norm, hidden);
+    add_linears(tensors, block, false);
+    add_norm(tensors, block.mlp_post_norm, hidden);
+  }
+  add_norm(tensors, spec.norm, hidden);
+  if (!spec.config.tied_embeddings)
+    tensors.push_back({spec.head + ".weight", spec.head_gguf + ".weight", {vocabulary, hidden}});
+  if (spec.head_bias) tensors.push_back({spec.head + ".bias", spec.head_gguf + ".bias", {vocabulary}});
+  return tensors;
+}
+
+void check_config(const ModelConfig& config, const std::string& file) {
+  auto fail = [&](const std::string& what, const std::string& value, const std::string& expected) {
+    throw base::Error({what, file, value, expected, ""});
+  };
+  for (std::int64_t size : {config.vocab_size, config.hidden_size, config.intermediate_size, config.layers,
+                            config.heads, config.kv_heads, config.head_dim, config.context_length})
+    if (size < 1 || size > kMostSize) fail("impossible size in the model's config", std::to_string(size), "1 to 2^31");
+  if (config.layers > kMostLayers) fail("too many layers", std::to_string(config.layers), "at most 10000");
+  if (config.heads % config.kv_heads != 0)
+    fail("attention heads do not share key heads evenly",
+         fmt::format("{} heads, {} key heads", config.heads, config.kv_heads), "a multiple");
+  if (config.head_dim % 2 != 0) fail("odd head size", std::to_string(config.head_dim), "an even size");
+  if (config.heads > kMostSize / config.head_dim) fail("impossible number of heads", std::to_string(config.heads), "");
+  if (!(config.rms_norm_eps >= 0) || !std::isfinite(config.rms_norm_eps))
+    fail("impossible rms_norm_eps", fmt::format("{}", config.rms_norm_eps), "0 or more");
+  const RopeSpec& rope = config.rope;
+  if (!(rope.theta > 0) || !std::isfinite(rope.theta))
+    fail("impossible rope_theta", fmt::format("{}", rope.theta), "above 0");
+  if (!(rope.factor > 0) || !(rope.low_freq_factor > 0) || !(rope.high_freq_factor > rope.low_freq_factor) ||
+      rope.original_context < 1)
+    fail("impossible rope scaling", fmt::format("factor {}", rope.factor), "positive factors, low below high");
+  for (float factor : rope.factors)
+    if (!(factor > 0) || !std::isfinite(factor)) fail("impossible rope factor", fmt::format("{}", factor), "above 0");
+}
+
+ModelSpec spec_of(const ModelConfig& config) { return family_of(config).spec(config); }
+
+std::vector<std::string> expand_targets(const ModelSpec& spec, const std::vector<std::string>& targets) {
+  if (targets.empty()) throw base::UsageError({"no module to train", "targets", "", "all-linear", ""});
+  std::vector<std::string> suffixes;
+  for (const BlockSpec& block : spec.blocks)
+    for (const LinearSpec& linear : block.linears)
+      if (std::string suffix = suffix_of(linear.name);
+          std::find(suffixes.begin(), suffixes.end(), suffix) == suffixes.end())
+        suffixes.push_back(std::move(suffix));
+  std::vector<bool> chosen(suffixes.size());
+  for (const std::string& target : targets) {
+    const auto found = std::find(suffixes.begin(), suffixes.end(), target);
+    if (target == "all-linear") {
+      chosen.assign(chosen.size(), true);
+    } else if (found != suffixes.end()) {
+      chosen[static_cast<std::size_t>(found - suffixes.begin())] = true;
+    } else {
+      const std::string near = base::nearest(target, suffixes);
+      throw base::UsageError({"unknown module", "targets", target, "all-linear, " + base::join(suffixes, ", "),
+                              near.empty() ? "" : "did you mean '" + near + "'?"});
+    }
+  }
+  std::vector<std::string> result;
+  for (std::size_t i = 0; i < suffixes.size(); ++i)
+    if (chosen[i]) result.push_back(suffixes[i]);
+  return result;
+}
+
+}  // namespace lora

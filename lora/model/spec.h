@@ -1,0 +1,90 @@
+// What a decoder is, as data: what `finetune` computes, what `lora` names and shapes. No Torch, no file formats.
+// Tested by tests/lora/model/spec_test.cc.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "lora/model/config.h"
+
+namespace lora {
+
+enum class NormKind { kNone, kRms, kRmsPlusOne, kLayer };
+enum class Activation { kSilu, kGelu, kGeluTanh };
+/// What a linear layer computes in its block.
+enum class Role { kQuery, kKey, kValue, kAttentionOut, kGate, kUp, kDown };
+/// Else to the MLP.
+constexpr bool belongs_to_attention(Role role) { return role < Role::kGate; }
+/// What its rows are.
+enum class Rows { kPlain, kQkv, kQkvPerKeyHead, kGateUp, kExperts };
+
+/// Names are whole, without ".weight": "model.layers.3.input_layernorm", "blk.3.attn_norm".
+struct NormSpec {
+  NormKind kind = NormKind::kNone;
+  std::string name, gguf;
+};
+
+struct LinearSpec {
+  Role role;
+  std::string name, gguf;  ///< "model.layers.3.self_attn.q_proj", "blk.3.attn_q"
+  std::int64_t out, in;
+  bool bias = false;
+  Rows rows = Rows::kPlain;
+  /// Heads whose rows a GGUF stores interleaved (see permute_rope_rows), 0: as they are.
+  std::int64_t interleaved_heads = 0;
+};
+
+struct AttentionSpec {
+  std::int64_t heads = 0, kv_heads = 0, head_dim = 0;
+  std::int64_t rotary_dim = 0;  ///< the first ones of a head are rotated; 0: none
+  std::int64_t window = 0;      ///< tokens seen, 0: all before
+  RopeSpec rope;
+  NormKind qk_norm = NormKind::kNone;
+  double scale = 0;  ///< of the products q k; 0: 1 / sqrt(head_dim)
+  double softcap = 0;
+  bool alibi = false;
+};
+
+struct MlpSpec {
+  Activation activation = Activation::kSilu;
+  bool gated = true;
+  std::int64_t experts = 0, chosen = 0;
+};
+
+struct BlockSpec {
+  NormSpec attention_norm, attention_post_norm, mlp_norm, mlp_post_norm;
+  bool parallel = false;  ///< attention and MLP read the same input
+  AttentionSpec attention;
+  MlpSpec mlp;
+  std::vector<LinearSpec> linears;  ///< forward order; q, k, v side by side, gate before up
+};
+
+struct ModelSpec {
+  ModelConfig config;
+  std::string embedding, embedding_gguf, head, head_gguf;  ///< names without ".weight"
+  NormSpec norm;                                           ///< before the head
+  std::vector<BlockSpec> blocks;
+  double embedding_scale = 1, logit_softcap = 0;
+  bool head_bias = false;
+};
+
+/// One tensor of a model on disk.
+struct TensorSpec {
+  std::string name, gguf;  ///< "model.embed_tokens.weight", "token_embd.weight"
+  std::vector<std::int64_t> shape;
+  std::int64_t interleaved_heads = 0;
+};
+/// Every tensor: embedding, blocks in forward order, last norm, head (not when tied).
+std::vector<TensorSpec> tensors_of(const ModelSpec& spec);
+
+/// Throws base::Error for numbers that cannot be a model. `file` for the message.
+void check_config(const ModelConfig& config, const std::string& file);
+/// The family's spec of this config.
+ModelSpec spec_of(const ModelConfig& config);
+
+/// Module suffixes ("q_proj", ...) in forward order, for PEFT-style targets: "all-linear", or any of the suffixes.
+/// Throws UsageError with a near name.
+std::vector<std::string> expand_targets(const ModelSpec& spec, const std::vector<std::string>& targets);
+
+}  // namespace lora

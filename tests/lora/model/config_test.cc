@@ -1,0 +1,129 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+#include "lora/model/family.h"
+#include "tests/error_of.h"
+
+namespace {
+
+using lora::ModelConfig;
+using testing::HasSubstr;
+
+std::string config_with(const std::string& changes) {
+  return R"({"model_type":"llama","vocab_size":257,"hidden_size":64,"intermediate_size":96,"num_hidden_layers":2,)"
+         R"("num_attention_heads":4,"num_key_value_heads":2)" +
+         (changes.empty() ? "" : "," + changes) + "}";
+}
+
+ModelConfig parsed(const std::string& changes) { return lora::config_from_json(config_with(changes), "config.json"); }
+
+TEST(ModelConfig, ReadsBothGenerationsOfRope) {
+  ModelConfig five = parsed(
+      R"("rope_parameters":{"rope_type":"llama3","rope_theta":500000.0,"factor":8.0,"low_freq_factor":1.0,"high_freq_factor":4.0,"original_max_position_embeddings":64})");
+  ModelConfig four = parsed(
+      R"("rope_theta":500000.0,"rope_scaling":{"type":"llama3","factor":8.0,"low_freq_factor":1.0,"high_freq_factor":4.0,"original_max_position_embeddings":64})");
+  EXPECT_EQ(five, four);
+  EXPECT_EQ(five.rope.theta, 500000);
+  EXPECT_EQ(five.rope.original_context, 64);
+  EXPECT_EQ(parsed("").rope.theta, 10000);
+  EXPECT_EQ(parsed(R"("rope_theta":1e6,"rope_scaling":null)").rope.theta, 1e6);
+  ModelConfig linear = parsed(R"("rope_scaling":{"type":"linear","factor":2})");
+  EXPECT_EQ(linear.rope.type, "linear");
+  EXPECT_EQ(linear.rope.factor, 2);
+  // Without a context of its own, llama3 scaling starts from the model's, as in transformers 5.
+  EXPECT_EQ(parsed(R"("max_position_embeddings":512,"rope_scaling":{"rope_type":"llama3","factor":8.0})")
+                .rope.original_context,
+            512);
+}
+
+TEST(ModelConfig, WritesWhatItReads) {
+  for (const char* changes :
+       {"", R"("attention_bias":true,"mlp_bias":true,"tie_word_embeddings":true,"pad_token_id":3)",
+        R"("rope_theta":5e5,"rope_scaling":{"rope_type":"llama3","factor":8.0,"original_max_position_embeddings":64})",
+        R"("rope_scaling":{"type":"linear","factor":2.5},"head_dim":32,"bos_token_id":null)"}) {
+    ModelConfig config = parsed(changes);
+    EXPECT_EQ(lora::config_from_json(lora::config_to_json(config, "bfloat16"), "written"), config) << changes;
+  }
+  std::string text = lora::config_to_json(parsed(R"("rope_theta":5e5)"), "bfloat16");
+  for (const char* part : {"\"rope_theta\": 500000.0", "\"rope_parameters\": {", "\"torch_dtype\": \"bfloat16\"",
+                           "\"dtype\": \"bfloat16\"", "\"architectures\": [\n    \"LlamaForCausalLM\""})
+    EXPECT_THAT(text, HasSubstr(part));
+}
+
+TEST(ModelConfig, DefaultsAreTransformers) {
+  ModelConfig config = parsed("");
+  EXPECT_EQ(config.head_dim, 16);
+  EXPECT_EQ(config.context_length, 2048);
+  EXPECT_EQ(config.rms_norm_eps, 1e-6);
+  EXPECT_FALSE(config.tied_embeddings);
+  EXPECT_EQ(config.bos, 1);
+  EXPECT_EQ(config.eos, 2);
+  EXPECT_EQ(config.pad, -1);
+  EXPECT_EQ(parsed(R"("eos_token_id":[128001,128009])").eos, 128001);
+  ModelConfig mistral = parsed(R"("model_type":"mistral","sliding_window":null,"attention_bias":true)");
+  EXPECT_EQ(mistral.model_type, "mistral");
+  EXPECT_FALSE(mistral.attention_bias);  // transformers' Mistral has none whatever the config says
+  EXPECT_EQ(parsed(R"("model_type":"mistral","max_position_embeddings":4096)").context_length, 4096);
+}
+
+TEST(ModelConfig, RefusesWhatIsNotComputedExactly) {
+  struct Case {
+    const char* changes;
+    const char* error;
+  };
+  for (
+      const Case& c : std::vector<Case>{
+          {R"("model_type":"mamba")", "model_type"},
+          {R"("model_type":"mistral","sliding_window":4096)", "sliding_window"},
+          {R"("model_type":"mistral")", "sliding_window"},
+          {R"("hidden_act":"gelu")", "hidden_act"},
+          {R"("rope_scaling":{"rope_type":"yarn","factor":4.0})", "rope_scaling"},
+          {R"("rope_scaling":{"rope_type":"dynamic","factor":4.0})", "rope_scaling"},
+          {R"("rope_scaling":{"rope_type":"llama3","factor":-1})", "rope scaling"},
+          {R"("partial_rotary_factor":0.5)", "partial_rotary_factor"},
+          {R"("quantization_config":{"bits":4})", "quantization_config"},
+          {R"("compression_config":{"bits":4})", "compression_config"},
+          {R"("auto_map":{"AutoModelForCausalLM":"modeling.Model"})", "auto_map"},
+          {R"("rope_scaling":{"rope_type":"longrope","short_factor":[1,1,1,1,1,1,1,1],"long_factor":[1,1,1,1,1,1,1,2]})",
+           "rope_scaling"},
+          {R"("hidden_size":-64)", "hidden_size"},
+          {R"("hidden_size":"64")", "hidden_size"},
+          {R"("hidden_size":64.5)", "hidden_size"},
+          {R"("num_hidden_layers":99999999999)", "num_hidden_layers"},
+          {R"("num_hidden_layers":999999)", "too many layers"},
+          {R"("num_key_value_heads":3)", "key heads"},
+          {R"("head_dim":15)", "odd head size"},
+          {R"("rope_theta":0)", "rope_theta"},
+          {R"("attention_bias":1)", "attention_bias"},
+      })
+    EXPECT_THAT(error_of([&] { parsed(c.changes); }), HasSubstr(c.error)) << c.changes;
+  EXPECT_THAT(error_of([] { lora::config_from_json("[1]", "f"); }), HasSubstr("not a JSON object"));
+  EXPECT_THAT(error_of([] { lora::config_from_json("{", "f"); }), HasSubstr("not a JSON object"));
+}
+
+TEST(ModelConfig, EveryFamilyIsWrittenAndReadAgain) {
+  ASSERT_GE(lora::families().size(), 2u);
+  for (const lora::Family* family : lora::families()) {
+    const std::string type = family->model_type;
+    ModelConfig config = parsed("\"model_type\":\"" + type + "\",\"sliding_window\":null");
+    EXPECT_EQ(config.model_type, type);
+    EXPECT_EQ(lora::config_from_json(lora::config_to_json(config, "float32"), "written"), config) << type;
+    EXPECT_EQ(lora::family_of_gguf(family->gguf)->gguf, std::string(family->gguf));
+    const lora::GgufMetadata keys = lora::config_to_gguf(config);
+    EXPECT_EQ(keys.front().first, std::string(family->gguf) + ".block_count");
+  }
+  EXPECT_EQ(lora::family_of_gguf("llama")->model_type, std::string("llama"));
+  EXPECT_EQ(lora::family_of_gguf("mamba"), nullptr);
+}
+
+TEST(ModelConfig, OtherRopeFactorsAreWrittenAsLongropeWithOneList) {
+  ModelConfig config = parsed("");
+  config.rope.type = "factors";
+  config.rope.factors = {1, 2, 1, 3, 5, 4, 4, 4};
+  const std::string text = lora::config_to_json(config, "float32");
+  EXPECT_THAT(text, HasSubstr("\"rope_type\": \"longrope\""));
+  EXPECT_EQ(lora::config_from_json(text, "written"), config);
+}
+
+}  // namespace
