@@ -19,7 +19,7 @@ namespace finetune {
 
 double Evaluation::perplexity() const { return std::exp(loss); }
 
-Evaluation evaluate(const Llama& model, std::span<const Example> examples, std::int64_t max_length,
+Evaluation evaluate(const Transformer& model, std::span<const Example> examples, std::int64_t max_length,
                     const std::function<void(double)>& progress) {
   at::NoGradGuard no_gradient;
   Evaluation result;

@@ -18,7 +18,7 @@ struct Evaluation {
 
 /// Over all trained tokens of `examples`, packed into rows of at most `max_length` tokens. No dropout, no autograd.
 /// `progress` gets the share done, 0..1.
-Evaluation evaluate(const Llama& model, std::span<const Example> examples, std::int64_t max_length,
+Evaluation evaluate(const Transformer& model, std::span<const Example> examples, std::int64_t max_length,
                     const std::function<void(double)>& progress = {});
 
 base::Command eval_command();

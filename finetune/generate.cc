@@ -22,7 +22,7 @@ std::int32_t choose(const at::Tensor& logits, std::span<const std::int32_t> text
 
 }  // namespace
 
-std::vector<std::int32_t> generate(const Llama& model, const std::vector<std::int32_t>& prompt,
+std::vector<std::int32_t> generate(const Transformer& model, const std::vector<std::int32_t>& prompt,
                                    const std::vector<std::int32_t>& stop_ids, const SamplingOptions& options,
                                    Session& session, const std::function<bool(std::int32_t)>& on_token) {
   if (prompt.empty()) throw base::Error("an empty prompt: there is nothing to go on from");

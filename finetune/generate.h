@@ -20,7 +20,7 @@ struct Session {
 /// Goes on after `prompt` (at least one token) until one of `stop_ids`, which is not returned, `max_tokens`, or the end
 /// of the model's context. What `session` already holds of the prompt is not computed again. `on_token` gets every
 /// token as it comes and says whether to go on. Throws base::Error when the prompt leaves no room in the context.
-std::vector<std::int32_t> generate(const Llama& model, const std::vector<std::int32_t>& prompt,
+std::vector<std::int32_t> generate(const Transformer& model, const std::vector<std::int32_t>& prompt,
                                    const std::vector<std::int32_t>& stop_ids, const SamplingOptions& options,
                                    Session& session, const std::function<bool(std::int32_t)>& on_token = {});
 

@@ -44,7 +44,7 @@ LoadedModel load_model(const ModelOptions& options) {
   lora::Adapter adapter;
   if (!options.adapter.empty()) adapter = load_adapter(options.adapter, files, options.threads);
   LoadedModel loaded{files.path(), tokenizer::load(files.path()),
-                     Llama(files, choose_dtype(options.dtype, device), device)};
+                     Transformer(files, choose_dtype(options.dtype, device), device)};
   if (!options.adapter.empty()) loaded.model.attach(adapter);
   return loaded;
 }

@@ -23,7 +23,7 @@ struct ModelOptions {
 struct LoadedModel {
   std::filesystem::path path;  ///< the folder or .gguf file of the base
   std::unique_ptr<tokenizer::Tokenizer> tokenizer;
-  Llama model;
+  Transformer model;
 };
 
 /// Loads `options.model` (or, when it is empty, the base that the adapter names) with the adapter attached, if any.

@@ -72,7 +72,7 @@ void refuse_what_is_not_computed(const lora::ModelSpec& spec) {
 
 }  // namespace
 
-struct Llama::State {
+struct Transformer::State {
   lora::ModelSpec spec;
   at::ScalarType dtype;
   at::Device device;
@@ -104,21 +104,21 @@ struct Llama::State {
   }
 };
 
-void Llama::State::read_into(const lora::ModelFiles& files, const std::string& name, at::Tensor target) const {
+void Transformer::State::read_into(const lora::ModelFiles& files, const std::string& name, at::Tensor target) const {
   at::Tensor raw = at::empty(target.sizes(), at::kFloat);
   files.read(name, {raw.mutable_data_ptr<float>(), static_cast<std::size_t>(raw.numel())});
   target.copy_(raw);
 }
 
-at::Tensor Llama::State::read(const lora::ModelFiles& files, const std::string& name) const {
+at::Tensor Transformer::State::read(const lora::ModelFiles& files, const std::string& name) const {
   at::Tensor tensor = at::empty(files.shape(name), at::TensorOptions(device).dtype(dtype));
   read_into(files, name, tensor);
   return tensor;
 }
 
 // Linear layers of the spec become rows of the block's products, in the spec's order.
-void Llama::State::load_linears(const lora::ModelFiles& files, const lora::BlockSpec& spec, Block& block,
-                                std::int64_t& index) const {
+void Transformer::State::load_linears(const lora::ModelFiles& files, const lora::BlockSpec& spec, Block& block,
+                                      std::int64_t& index) const {
   const at::TensorOptions options = at::TensorOptions(device).dtype(dtype);
   for (const lora::LinearSpec& linear : spec.linears) {
     Linear part;
@@ -143,7 +143,7 @@ void Llama::State::load_linears(const lora::ModelFiles& files, const lora::Block
   }
 }
 
-Llama::State::State(const lora::ModelFiles& files, at::ScalarType dtype_, at::Device device_)
+Transformer::State::State(const lora::ModelFiles& files, at::ScalarType dtype_, at::Device device_)
     : spec(files.spec()), dtype(dtype_), device(device_) {
   if (dtype != at::kFloat && dtype != at::kBFloat16)
     throw base::Error({"unknown weight type", "", at::toString(dtype), "float32 or bfloat16", ""});
@@ -164,17 +164,17 @@ Llama::State::State(const lora::ModelFiles& files, at::ScalarType dtype_, at::De
   }
 }
 
-Llama::Llama(const lora::ModelFiles& files, at::ScalarType dtype, at::Device device)
+Transformer::Transformer(const lora::ModelFiles& files, at::ScalarType dtype, at::Device device)
     : state_(std::make_unique<State>(files, dtype, device)) {}
-Llama::~Llama() = default;
-Llama::Llama(Llama&&) noexcept = default;
-Llama& Llama::operator=(Llama&&) noexcept = default;
+Transformer::~Transformer() = default;
+Transformer::Transformer(Transformer&&) noexcept = default;
+Transformer& Transformer::operator=(Transformer&&) noexcept = default;
 
-const lora::ModelConfig& Llama::config() const { return state_->spec.config; }
-at::Device Llama::device() const { return state_->device; }
+const lora::ModelConfig& Transformer::config() const { return state_->spec.config; }
+at::Device Transformer::device() const { return state_->device; }
 
-void Llama::attach(const std::vector<std::string>& targets, std::int64_t rank, double alpha, double dropout,
-                   bool rslora, std::uint64_t seed) {
+void Transformer::attach(const std::vector<std::string>& targets, std::int64_t rank, double alpha, double dropout,
+                         bool rslora, std::uint64_t seed) {
   lora::Adapter adapter;
   adapter.base_model = state_->settings.base_model;
   adapter.rank = rank;
@@ -197,7 +197,7 @@ void Llama::attach(const std::vector<std::string>& targets, std::int64_t rank, d
   attach(adapter);
 }
 
-void Llama::attach(const lora::Adapter& adapter) {
+void Transformer::attach(const lora::Adapter& adapter) {
   lora::check_plain(adapter);
   std::map<std::string, const lora::AdapterModule*> by_name;
   for (const lora::AdapterModule& module : adapter.modules) by_name[module.name] = &module;
@@ -232,7 +232,7 @@ void Llama::attach(const lora::Adapter& adapter) {
   state_->settings.modules.clear();
 }
 
-lora::Adapter Llama::adapter() const {
+lora::Adapter Transformer::adapter() const {
   lora::Adapter result = state_->settings;
   auto values = [](const at::Tensor& tensor) {
     at::Tensor flat = tensor.detach().to(at::kCPU).contiguous();
@@ -247,7 +247,7 @@ lora::Adapter Llama::adapter() const {
   return result;
 }
 
-std::vector<at::Tensor> Llama::parameters() const {
+std::vector<at::Tensor> Transformer::parameters() const {
   std::vector<at::Tensor> result;
   state_->for_each_linear([&](const Linear& linear) {
     if (linear.lora_a.defined()) result.insert(result.end(), {linear.lora_a, linear.lora_b});
@@ -255,7 +255,7 @@ std::vector<at::Tensor> Llama::parameters() const {
   return result;
 }
 
-at::Tensor Llama::hidden(const PackedRow& row, std::uint64_t dropout_seed) const {
+at::Tensor Transformer::hidden(const PackedRow& row, std::uint64_t dropout_seed) const {
   std::vector<at::Tensor> positions;
   for (std::int64_t length : row.lengths) positions.push_back(at::arange(length));
   Rotation rotation = rotation_at(at::cat(positions).to(state_->device), state_->frequencies);
@@ -266,13 +266,15 @@ at::Tensor Llama::hidden(const PackedRow& row, std::uint64_t dropout_seed) const
   return rms_norm(x, state_->norm, state_->spec.config.rms_norm_eps);
 }
 
-at::Tensor Llama::logits(const at::Tensor& hidden) const { return at::mm(hidden, state_->head.t()).to(at::kFloat); }
+at::Tensor Transformer::logits(const at::Tensor& hidden) const {
+  return at::mm(hidden, state_->head.t()).to(at::kFloat);
+}
 
-at::Tensor Llama::loss_sum(const PackedRow& row, std::uint64_t dropout_seed) const {
+at::Tensor Transformer::loss_sum(const PackedRow& row, std::uint64_t dropout_seed) const {
   return head_loss_sum(hidden(row, dropout_seed), state_->head, row.targets.to(state_->device));
 }
 
-at::Tensor Llama::next_logits(const at::Tensor& ids, KvCache& cache) const {
+at::Tensor Transformer::next_logits(const at::Tensor& ids, KvCache& cache) const {
   at::NoGradGuard no_gradient;
   const lora::ModelConfig& config = state_->spec.config;
   std::int64_t tokens = ids.size(0), needed = cache.tokens + tokens;

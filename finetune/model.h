@@ -29,13 +29,13 @@ struct KvCache {
   std::int64_t tokens = 0;
 };
 
-class Llama {
+class Transformer {
  public:
   /// Loads the base: float32 or bfloat16 weights on `device`.
-  Llama(const lora::ModelFiles& files, at::ScalarType dtype, at::Device device);
-  ~Llama();
-  Llama(Llama&&) noexcept;
-  Llama& operator=(Llama&&) noexcept;
+  Transformer(const lora::ModelFiles& files, at::ScalarType dtype, at::Device device);
+  ~Transformer();
+  Transformer(Transformer&&) noexcept;
+  Transformer& operator=(Transformer&&) noexcept;
   /// Attaches fresh LoRA instead of what was attached: A kaiming-uniform(a = sqrt 5), i.e. U(+-1/sqrt(in)), from `seed`
   /// and the module's place in the model; B = 0. `targets`: suffixes ("q_proj") or "all-linear".
   void attach(const std::vector<std::string>& targets, std::int64_t rank, double alpha, double dropout, bool rslora,

@@ -50,7 +50,7 @@ PackedRow row_on(at::Device device, std::span<const Example> examples, std::span
 }
 
 // Nothing when it was interrupted.
-std::optional<EvaluationMetrics> evaluate(const Llama& model, const TrainOptions& options,
+std::optional<EvaluationMetrics> evaluate(const Transformer& model, const TrainOptions& options,
                                           std::span<const Example> examples, std::int64_t step,
                                           const base::Interrupt& interrupt) {
   at::NoGradGuard no_gradient;
@@ -68,7 +68,7 @@ std::optional<EvaluationMetrics> evaluate(const Llama& model, const TrainOptions
   return metrics;
 }
 
-lora::Adapter adapter_of(const Llama& model, const TrainOptions& options) {
+lora::Adapter adapter_of(const Transformer& model, const TrainOptions& options) {
   lora::Adapter adapter = model.adapter();
   // A hub name stays a name; a path must still be right when the adapter is read from another folder.
   adapter.base_model = !options.base_name.empty()  ? options.base_name
@@ -91,7 +91,7 @@ void check_finite(double value, const char* what, std::int64_t step, const Train
 bool train(TrainStart& start, const TrainOptions& options, const base::Interrupt& interrupt, MetricsLog& log,
            base::Context& context) {
   const auto& [data, plan] = std::tie(start.data, start.plan);
-  const Llama& model = start.model;
+  const Transformer& model = start.model;
   AdamW& optimizer = start.optimizer;
   const Schedule schedule(options.schedule, plan.warmup, plan.steps);
   RowStream stream(data.training, options.max_length, options.packing, options.seed);

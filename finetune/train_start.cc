@@ -196,7 +196,7 @@ TrainStart prepare_training(TrainOptions& options, base::Context& context) {
   const Checkpoint* done = checkpoint ? &*checkpoint : nullptr;
 
   TrainingData data = read_data(options, files, context);
-  Llama model(files, dtype, device);
+  Transformer model(files, dtype, device);
   if (adapter) {
     model.attach(*adapter);
   } else {

@@ -28,7 +28,7 @@ struct Plan {
 /// A run that can begin.
 struct TrainStart {
   TrainingData data;
-  Llama model;
+  Transformer model;
   AdamW optimizer;
   at::Tensor first_values;                   ///< the adapter's before the first step of the run
   std::map<std::string, std::string> facts;  ///< see Checkpoint

@@ -42,7 +42,7 @@ struct VerifyOptions {
 constexpr std::size_t kPiece = 256;
 
 // Logits of every position of each piece, kept on the CPU.
-std::vector<at::Tensor> all_logits(const Llama& model, const std::vector<std::int32_t>& ids) {
+std::vector<at::Tensor> all_logits(const Transformer& model, const std::vector<std::int32_t>& ids) {
   at::NoGradGuard no_gradient;
   std::vector<at::Tensor> result;
   for (std::size_t first = 0; first < ids.size(); first += kPiece) {
@@ -81,7 +81,7 @@ int run_verify(VerifyOptions& options, base::Context& context) {
     if (ids.empty()) throw base::Error({"no token to compare", options.text, "", "a text", ""});
     ids.resize(std::min(ids.size(), static_cast<std::size_t>(options.max_tokens)));
     check_ids(ids, files.config());
-    Llama model(files, at::kFloat, device);
+    Transformer model(files, at::kFloat, device);
     if (!options.adapter.empty()) model.attach(load_adapter(options.adapter, files, options.threads));
     expected = all_logits(model, ids);
   }  // One model in memory at a time.
@@ -96,7 +96,7 @@ int run_verify(VerifyOptions& options, base::Context& context) {
   const Bound bound = options.bound > 0 ? Bound{options.bound, "the given bound"} : bound_of(files);
   comparison.bound = bound.value;
   comparison.bound_name = bound.name;
-  std::vector<at::Tensor> actual = all_logits(Llama(files, at::kFloat, device), ids);
+  std::vector<at::Tensor> actual = all_logits(Transformer(files, at::kFloat, device), ids);
   for (std::size_t i = 0; i < expected.size(); ++i) compare(expected[i], actual[i], comparison);
   if (context.json) {
     const nlohmann::ordered_json result = {{"max_abs", comparison.max_abs},   {"max_rel", comparison.max_rel},

@@ -172,7 +172,7 @@ TEST_F(Commands, VerifyTellsAnAdapterFromNone) {
   EXPECT_EQ(json.at("bound"), 1e-5);
   EXPECT_EQ(json.at("equal"), true);
 
-  finetune::Llama model = tiny_llama::load(model_path());
+  finetune::Transformer model = tiny_llama::load(model_path());
   model.attach({"o_proj"}, 2, 4, 0, false, 1);
   {
     at::NoGradGuard no_gradient;
@@ -190,7 +190,7 @@ TEST_F(Commands, VerifyTellsAnAdapterFromNone) {
 }
 
 TEST_F(Commands, AnAdapterNamesItsBase) {
-  finetune::Llama model = tiny_llama::load(model_path());
+  finetune::Transformer model = tiny_llama::load(model_path());
   model.attach({"q_proj"}, 2, 4, 0, false, 1);
   lora::write_adapter(model.adapter(), folder_ / "adapter");
   finetune::LoadedModel loaded = finetune::load_model({"", (folder_ / "adapter").string(), "auto", "cpu", 0});

@@ -14,7 +14,7 @@ using finetune::Session;
 const std::vector<std::int32_t> kPrompt = {1, 17, 203, 88, 5};
 
 // The most probable next token by the whole forward pass over everything so far.
-std::int32_t slow_next(const finetune::Llama& model, const std::vector<std::int32_t>& ids) {
+std::int32_t slow_next(const finetune::Transformer& model, const std::vector<std::int32_t>& ids) {
   at::NoGradGuard no_gradient;
   finetune::PackedRow row;
   row.ids = at::tensor(std::vector<std::int64_t>(ids.begin(), ids.end()));
@@ -24,7 +24,7 @@ std::int32_t slow_next(const finetune::Llama& model, const std::vector<std::int3
 }
 
 TEST(Generate, GreedyEqualsTheWholeForwardPass) {
-  finetune::Llama model = tiny_llama::load(tiny_llama::folder("llama3_rope"));
+  finetune::Transformer model = tiny_llama::load(tiny_llama::folder("llama3_rope"));
   Session session;
   SamplingOptions options;
   options.max_tokens = 30;
@@ -43,7 +43,7 @@ TEST(Generate, GreedyEqualsTheWholeForwardPass) {
 }
 
 TEST(Generate, StopsAtAStopIdAndAtTheEndOfTheContext) {
-  finetune::Llama model = tiny_llama::load(tiny_llama::folder("tied"));
+  finetune::Transformer model = tiny_llama::load(tiny_llama::folder("tied"));
   SamplingOptions options;
   options.max_tokens = 1000;
   options.temperature = 2;
@@ -59,7 +59,7 @@ TEST(Generate, StopsAtAStopIdAndAtTheEndOfTheContext) {
 }
 
 TEST(Generate, ASessionOnlySavesWork) {
-  finetune::Llama model = tiny_llama::load(tiny_llama::folder("tied"));
+  finetune::Transformer model = tiny_llama::load(tiny_llama::folder("tied"));
   SamplingOptions options;
   options.max_tokens = 10;
   Session session;
@@ -77,7 +77,7 @@ TEST(Generate, ASessionOnlySavesWork) {
 }
 
 TEST(Generate, StopsWhenItIsTold) {
-  finetune::Llama model = tiny_llama::load(tiny_llama::folder("tied"));
+  finetune::Transformer model = tiny_llama::load(tiny_llama::folder("tied"));
   Session session;
   int count = 0;
   std::vector<std::int32_t> got = generate(model, kPrompt, {}, {}, session, [&](std::int32_t) { return ++count < 3; });
@@ -85,7 +85,7 @@ TEST(Generate, StopsWhenItIsTold) {
 }
 
 TEST(Sample, SameSeedSameTokens) {
-  finetune::Llama model = tiny_llama::load(tiny_llama::folder("tied"));
+  finetune::Transformer model = tiny_llama::load(tiny_llama::folder("tied"));
   SamplingOptions options;
   options.max_tokens = 20;
   options.temperature = 1;

@@ -13,8 +13,8 @@
 
 namespace {
 
-using finetune::Llama;
 using finetune::PackedRow;
+using finetune::Transformer;
 using tiny_llama::relative;
 
 PackedRow row_of(const at::Tensor& ids, std::vector<std::int64_t> lengths) {
@@ -40,7 +40,7 @@ TEST(Model, ZeroBChangesNoBit) {
   for (const std::string& name : tiny_llama::cases())
     for (at::ScalarType dtype : {at::kFloat, at::kBFloat16}) {
       at::NoGradGuard no_gradient;
-      Llama model = tiny_llama::load(tiny_llama::folder(name), dtype);
+      Transformer model = tiny_llama::load(tiny_llama::folder(name), dtype);
       PackedRow row = row_of(random_ids(40, 1), {17, 23});
       at::Tensor base = model.logits(model.hidden(row));
       model.attach({"all-linear"}, 8, 16, 0, false, 3);
@@ -49,7 +49,7 @@ TEST(Model, ZeroBChangesNoBit) {
 }
 
 TEST(Model, FreshAdapterDependsOnSeedAndPlaceOnly) {
-  Llama model = tiny_llama::load(tiny_llama::folder("tied"));
+  Transformer model = tiny_llama::load(tiny_llama::folder("tied"));
   model.attach({"all-linear"}, 4, 8, 0, false, 3);
   lora::Adapter all = model.adapter();
   model.attach({"v_proj"}, 4, 8, 0, true, 3);
@@ -67,7 +67,7 @@ TEST(Model, FreshAdapterDependsOnSeedAndPlaceOnly) {
 }
 
 TEST(Model, AdapterThatDoesNotFitIsRefused) {
-  Llama model = tiny_llama::load(tiny_llama::folder("tied"));
+  Transformer model = tiny_llama::load(tiny_llama::folder("tied"));
   lora::Adapter adapter;
   adapter.modules.push_back(
       {"model.layers.2.self_attn.q_proj", 1, 64, 64, 1, std::vector<float>(64), std::vector<float>(64)});
@@ -78,7 +78,7 @@ TEST(Model, AdapterThatDoesNotFitIsRefused) {
 }
 
 // The gradient of every parameter, joined.
-at::Tensor gradient(const Llama& model, const std::vector<PackedRow>& rows, std::uint64_t dropout_seed = 0) {
+at::Tensor gradient(const Transformer& model, const std::vector<PackedRow>& rows, std::uint64_t dropout_seed = 0) {
   for (at::Tensor leaf : model.parameters()) leaf.mutable_grad() = at::Tensor();
   for (const PackedRow& row : rows) model.loss_sum(row, dropout_seed).backward();
   std::vector<at::Tensor> parts;
@@ -86,8 +86,8 @@ at::Tensor gradient(const Llama& model, const std::vector<PackedRow>& rows, std:
   return at::cat(parts);
 }
 
-Llama with_adapter(const std::string& name, double dropout = 0, at::ScalarType dtype = at::kFloat) {
-  Llama model = tiny_llama::load(tiny_llama::folder(name), dtype);
+Transformer with_adapter(const std::string& name, double dropout = 0, at::ScalarType dtype = at::kFloat) {
+  Transformer model = tiny_llama::load(tiny_llama::folder(name), dtype);
   model.attach({"all-linear"}, 4, 8, dropout, false, 3);
   at::NoGradGuard no_gradient;
   at::manual_seed(5);
@@ -97,7 +97,7 @@ Llama with_adapter(const std::string& name, double dropout = 0, at::ScalarType d
 }
 
 TEST(Model, PackedEqualsUnpackedInAnyOrder) {
-  Llama model = with_adapter("llama3_rope");
+  Transformer model = with_adapter("llama3_rope");
   at::Tensor ids = random_ids(60, 2);
   std::vector<at::Tensor> documents = {ids.narrow(0, 0, 25), ids.narrow(0, 25, 5), ids.narrow(0, 30, 30)};
   std::vector<PackedRow> alone;
@@ -239,7 +239,7 @@ TEST(Model, ChunkedLossEqualsFull) {
 TEST(Model, CacheEqualsFullForward) {
   for (const std::string& name : tiny_llama::cases()) {
     at::NoGradGuard no_gradient;
-    Llama model = with_adapter(name);
+    Transformer model = with_adapter(name);
     at::Tensor ids = random_ids(50, 3);
     at::Tensor full = model.logits(model.hidden(row_of(ids, {50})));
     finetune::KvCache cache;
@@ -255,7 +255,7 @@ TEST(Model, CacheEqualsFullForward) {
 
 TEST(Model, Bfloat16IsNearFloat32) {
   for (const std::string& name : tiny_llama::cases()) {
-    Llama wide = with_adapter(name), narrow = with_adapter(name, 0, at::kBFloat16);
+    Transformer wide = with_adapter(name), narrow = with_adapter(name, 0, at::kBFloat16);
     PackedRow row = row_of(random_ids(40, 4), {17, 23});
     EXPECT_LT(relative(narrow.logits(narrow.hidden(row)).detach(), wide.logits(wide.hidden(row)).detach()), 2e-2);
     EXPECT_LT(relative(gradient(narrow, {row}), gradient(wide, {row})), 4e-2) << name;
@@ -309,7 +309,7 @@ TEST(Dropout, LinearEqualsAutogradWithTheSameMask) {
 }
 
 TEST(Dropout, ATrainingForwardIsRepeatable) {
-  Llama model = with_adapter("tied", 0.2);
+  Transformer model = with_adapter("tied", 0.2);
   PackedRow row = row_of(random_ids(40, 6), {40});
   at::Tensor first = gradient(model, {row}, 11);
   EXPECT_TRUE(at::equal(first, gradient(model, {row}, 11)));

@@ -7,8 +7,8 @@
 
 namespace {
 
-using finetune::Llama;
 using finetune::PackedRow;
+using finetune::Transformer;
 using tiny_llama::Golden;
 using tiny_llama::relative;
 
@@ -18,14 +18,14 @@ class TinyLlama : public testing::TestWithParam<std::string> {};
 INSTANTIATE_TEST_SUITE_P(Cases, TinyLlama, testing::ValuesIn(tiny_llama::cases()),
                          [](const auto& info) { return info.param; });
 
-void attach(Llama& model, const Golden& golden) {
+void attach(Transformer& model, const Golden& golden) {
   model.attach({"all-linear"}, static_cast<std::int64_t>(golden.number("rank")), golden.number("alpha"), 0,
                golden.rslora(), 1);
 }
 
 TEST_P(TinyLlama, LogitsAndLoss) {
   Golden golden(GetParam());
-  Llama model = tiny_llama::load(tiny_llama::folder(GetParam()));
+  Transformer model = tiny_llama::load(tiny_llama::folder(GetParam()));
   PackedRow row = golden.row(0);
   at::NoGradGuard no_gradient;
   EXPECT_LT(relative(model.logits(model.hidden(row)), golden.at("base/logits")), kLogits);
@@ -38,7 +38,7 @@ TEST_P(TinyLlama, LogitsAndLoss) {
 
 TEST_P(TinyLlama, GradientsOfEveryTarget) {
   Golden golden(GetParam());
-  Llama model = tiny_llama::load(tiny_llama::folder(GetParam()));
+  Transformer model = tiny_llama::load(tiny_llama::folder(GetParam()));
   attach(model, golden);
   golden.set_adapter(model, "start");
   PackedRow row = golden.row(0);
@@ -59,7 +59,7 @@ TEST_P(TinyLlama, GradientsOfEveryTarget) {
 // Runs the peers' training from their A and B = 0 and compares A and B after 1 and after 20 steps.
 TEST_P(TinyLlama, TwentySteps) {
   Golden golden(GetParam());
-  Llama model = tiny_llama::load(tiny_llama::folder(GetParam()));
+  Transformer model = tiny_llama::load(tiny_llama::folder(GetParam()));
   attach(model, golden);
   golden.set_adapter(model, "zero_b");
   auto steps = static_cast<std::int64_t>(golden.number("steps"));
@@ -93,7 +93,7 @@ TEST_P(TinyLlama, TwentySteps) {
 // One detail wrong in the weights, the config or the input must show far beyond the bound.
 double logits_error(const std::filesystem::path& path, const std::string& name, bool extra_bos = false) {
   Golden golden(name);
-  Llama model = tiny_llama::load(path);
+  Transformer model = tiny_llama::load(path);
   PackedRow row = golden.row(0);
   at::NoGradGuard no_gradient;
   if (!extra_bos) return relative(model.logits(model.hidden(row)), golden.at("base/logits"));

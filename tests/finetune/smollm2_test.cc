@@ -17,7 +17,7 @@ std::string model_path() {
 
 TEST(SmolLM2, LogitsAndLossesOfTransformers) {
   ASSERT_TRUE(std::filesystem::exists(model_path())) << model_path() << " is missing: run scripts/install.sh";
-  finetune::Llama model = tiny_llama::load(model_path());
+  finetune::Transformer model = tiny_llama::load(model_path());
   auto golden = nlohmann::json::parse(base::read_file(HORNBOOK_SOURCE_DIR "/tests/golden/finetune/smollm2.json"));
   ASSERT_EQ(golden.at("texts").size(), 5u);
   at::NoGradGuard no_gradient;

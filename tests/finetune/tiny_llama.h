@@ -55,7 +55,7 @@ struct Golden {
     return row;
   }
   /// Copies the adapter of `group` ("start", "zero_b" has only A) into the attached modules, A then B of each.
-  void set_adapter(finetune::Llama& model, const std::string& group) const {
+  void set_adapter(finetune::Transformer& model, const std::string& group) const {
     at::NoGradGuard no_gradient;
     std::vector<at::Tensor> leaves = model.parameters();
     std::size_t i = 0;
@@ -64,8 +64,8 @@ struct Golden {
   }
 };
 
-inline finetune::Llama load(const std::filesystem::path& path, at::ScalarType dtype = at::kFloat) {
-  return finetune::Llama(lora::ModelFiles(path.string()), dtype, at::kCPU);
+inline finetune::Transformer load(const std::filesystem::path& path, at::ScalarType dtype = at::kFloat) {
+  return finetune::Transformer(lora::ModelFiles(path.string()), dtype, at::kCPU);
 }
 
 /// ||a - b|| / ||b||

@@ -48,7 +48,7 @@ TEST_F(Train, ValidationIsTheLossThatTheModelGives) {
   one.validation_data = one.data;
   run(one);
   // Every document alone, without the trainer's packing.
-  const finetune::Llama model = tiny_llama::load(model_.path());
+  const finetune::Transformer model = tiny_llama::load(model_.path());
   at::NoGradGuard no_gradient;
   double sum = 0;
   std::int64_t count = 0;
