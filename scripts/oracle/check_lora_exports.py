@@ -5,7 +5,7 @@
     ... --model build/data/smollm2.gguf [--adapter RUN]     the same for a real model, on ten prompts
     ... --break permutation|scale                           spoils one detail: the check must fail
 
-Without --model: tiny random Llamas (untied with biases and llama3 RoPE, tied and plain) with random adapters (plain,
+Without --model: tiny random Llamas (untied with biases and llama3 RoPE, tied and plain) and a Qwen2 with random adapters (plain,
 rsLoRA with patterns). For each: `lora merge` to a Hugging Face folder and a GGUF, also with a GGUF as the base, `lora
 export` to GGUF and to PEFT, plain and with --bake-scale, `lora convert` of the base. Then
   - transformers loads the merged folder, AutoTokenizer its tokenizer; logits equal PEFT's to 1e-5 (relative norm);
@@ -234,10 +234,13 @@ def check(lora, base, reference_base, adapter, prompts, folder, broken, results,
 def check_tiny(lora, folder, broken, results):
     prompts = ["Read it again, slowly.", "12 pages, 345 words", "naïve \n text"]
     kinds = [("untied, biases, llama3 rope", dict(tied=False, biases=True, rope="llama3")),
-             ("tied, no biases, plain rope", dict(tied=True, biases=False, rope="default"))]
+             ("tied, no biases, plain rope", dict(tied=True, biases=False, rope="default")),
+             ("Qwen2, tied, plain rope", dict(family="qwen2", tied=True, rope="default"))]
+    if broken == "permutation":  # Qwen2's rows are not permuted
+        kinds = [kind for kind in kinds if "family" not in kind[1]]
     for kind, options in kinds:
         for name, config in ADAPTERS.items():
-            print(f"tiny Llama, {kind}; adapter: {name}")
+            print(f"tiny model, {kind}; adapter: {name}")
             place = Path(tempfile.mkdtemp(dir=folder))
             words = tokenizer(320, whole_alphabet=True)
             model = llama(len(words), **options)

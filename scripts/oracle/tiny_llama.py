@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
-"""Tiny random Llamas with LoRA, computed by transformers and peft on the CPU in float32 with eager attention.
+"""Tiny random Llamas, and a model of each family that differs, with LoRA, computed by transformers and peft on the CPU
+in float32 with eager attention.
 
 Writes tests/golden/finetune/tiny_llama/CASE/: a Hugging Face folder (config.json, model.safetensors in bfloat16, so that
 it is small and still exact in float32) and golden.safetensors: rows of ids, logits, losses, gradients of A and B, and
 A and B after 1 and 20 AdamW steps.
-    build/venv/bin/python scripts/oracle/tiny_llama.py
+    build/venv/bin/python scripts/oracle/tiny_llama.py [CASE ...]
 """
 import json
 import os
+import sys
 
 import peft
 import torch
@@ -24,18 +26,19 @@ CASES = {
     "bias": dict(tie_word_embeddings=True, attention_bias=True, mlp_bias=True),
     "llama3_rope": dict(tie_word_embeddings=True, rope_parameters=LLAMA3),
     "linear_rope": dict(tie_word_embeddings=False, rope_parameters=LINEAR),
+    "qwen2": dict(family="qwen2", tie_word_embeddings=True, rope_parameters=dict(rope_type="default", rope_theta=1e6)),
 }
 RANK, ALPHA = 4, 8
 LENGTHS = [[13, 7, 20], [33], [5, 18], [2, 11, 9, 6]]  # documents of each row
 STEPS, RATE, CLIP, DECAY = 20, 1e-3, 1.0, 0.01
 
 
-def make_model(options):
-    config = transformers.LlamaConfig(hidden_size=64, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
-                                      intermediate_size=176, vocab_size=257, max_position_embeddings=128,
-                                      rms_norm_eps=1e-5, bos_token_id=1, eos_token_id=2, attn_implementation="eager",
-                                      **options)
-    model = transformers.LlamaForCausalLM(config)
+def make_model(family="llama", **options):
+    config = transformers.AutoConfig.for_model(family, hidden_size=64, num_hidden_layers=2, num_attention_heads=4,
+                                               num_key_value_heads=2, intermediate_size=176, vocab_size=257,
+                                               max_position_embeddings=128, rms_norm_eps=1e-5, bos_token_id=1,
+                                               eos_token_id=2, attn_implementation="eager", **options)
+    model = transformers.AutoModelForCausalLM.from_config(config)
     with torch.no_grad():
         for name, p in model.named_parameters():
             # Large enough that attention is far from uniform and every detail shows in the logits.
@@ -80,15 +83,18 @@ def lora_tensors(model, group, pick):
 
 def main():
     for number, (case, options) in enumerate(CASES.items()):
+        if sys.argv[1:] and case not in sys.argv[1:]:
+            continue
         torch.manual_seed(1000 + number)
         folder = os.path.join(OUT, case)
         os.makedirs(folder, exist_ok=True)
-        base = make_model(options)
+        base = make_model(**options)
         base.to(torch.bfloat16).save_pretrained(folder)
         for extra in ("generation_config.json",):
             if os.path.exists(os.path.join(folder, extra)):
                 os.remove(os.path.join(folder, extra))
-        model = transformers.LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager")
+        model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32,
+                                                                  attn_implementation="eager")
         data = rows()
         golden = {}
         for i, row in enumerate(data):

@@ -1,7 +1,7 @@
-"""A tiny random Llama and a tiny tokenizer, which the oracles of lora/ share. Not a program."""
+"""A tiny random Llama (or a family that takes its options) and a tiny tokenizer, which the oracles of lora/ share. Not a program."""
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
 TEXT = """A hornbook was a page of letters, covered by a thin sheet of horn, from which children learned to read. The
 letters came first, then the syllables, then the words: ab, eb, ib, ob, ub; ba, be, bi, bo, bu. In 1587 a child paid
@@ -26,17 +26,18 @@ def tokenizer(size, whole_alphabet):
                                    clean_up_tokenization_spaces=False)
 
 
-def llama(vocabulary, tied=False, biases=True, rope="llama3", seed=1):
+def llama(vocabulary, tied=False, biases=True, rope="llama3", seed=1, family="llama"):
     """Random weights, large enough that every part of the model changes the logits."""
     torch.manual_seed(seed)
     parameters = {"rope_type": rope, "rope_theta": 500000.0}
     if rope == "llama3":
         parameters |= {"factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
                        "original_max_position_embeddings": 64}
-    config = LlamaConfig(hidden_size=64, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2,
-                         intermediate_size=96, vocab_size=vocabulary, max_position_embeddings=512, attention_bias=biases,
-                         tie_word_embeddings=tied, rope_parameters=parameters, bos_token_id=1, eos_token_id=2)
-    made = LlamaForCausalLM(config).float().eval()
+    config = AutoConfig.for_model(family, hidden_size=64, num_hidden_layers=2, num_attention_heads=4,
+                                  num_key_value_heads=2, intermediate_size=96, vocab_size=vocabulary,
+                                  max_position_embeddings=512, attention_bias=biases, tie_word_embeddings=tied,
+                                  rope_parameters=parameters, bos_token_id=1, eos_token_id=2)
+    made = AutoModelForCausalLM.from_config(config).float().eval()
     with torch.no_grad():
         for name, parameter in made.named_parameters():
             if name.endswith("bias"):
