@@ -124,7 +124,7 @@ std::string bounded_note(std::uint64_t documents) {
          "(max_candidates: 0 compares with all)";
 }
 
-std::vector<Duplicate> find_duplicates(const DuplicateSearch& search, const Deduplicate& options, PairList* pairs,
+std::vector<Duplicate> find_duplicates(const DuplicateSearch& search, const DuplicateOptions& options, PairList* pairs,
                                        std::uint64_t* bounded) {
   std::uint64_t unwanted = 0;
   if (bounded == nullptr) bounded = &unwanted;

@@ -9,13 +9,11 @@
 
 #include "curate/minhash.h"
 #include "curate/spacy_words.h"
-#include "curate/step.h"
 
 namespace curate {
 
-/// `deduplicate` in `steps:`. It is run by the settle stage; apply keeps everything.
-class Deduplicate : public Step {
- public:
+/// What counts as a duplicate, and which of several is kept: the options of the step `deduplicate`.
+struct DuplicateOptions {
   double threshold = 0.8;
   std::string keep = "first";
   std::string shingle = "character";
@@ -25,9 +23,6 @@ class Deduplicate : public Step {
   std::vector<std::string> sources;
   std::string pairs;
   std::int64_t max_candidates = 500;
-
-  void visit(base::OptionVisitor& v) override;
-  Verdict apply(Document& document, std::vector<Measure>* measures = nullptr) const override;
 };
 
 /// What one document leaves behind for the settle stage; written to disk as it stands.
@@ -49,10 +44,10 @@ struct ShingledText {
 /// Pieces of `text` that hold the shingles which `other` does not have, in order; at most `most`.
 std::vector<std::string_view> only_in(const ShingledText& text, const ShingledText& other, std::size_t most);
 
-/// Makes fingerprints and shingle sets under one step's options. Keeps its buffers; one per thread.
+/// Makes fingerprints and shingle sets under one set of options. Keeps its buffers; one per thread.
 class Fingerprinter {
  public:
-  explicit Fingerprinter(const Deduplicate& options);
+  explicit Fingerprinter(const DuplicateOptions& options);
   Fingerprint fingerprint(std::string_view text, std::string_view id);
   /// The shingles that `fingerprint` has just hashed, in text order.
   std::span<const std::uint64_t> last_shingles() const { return last_; }
@@ -63,7 +58,7 @@ class Fingerprinter {
 
  private:
   std::span<const std::uint64_t> shingles_of(std::string_view text);
-  const Deduplicate& options_;
+  const DuplicateOptions& options_;
   Shingler shingler_;
   std::string simplified_;
   SpacyWords words_;
@@ -73,7 +68,7 @@ class Fingerprinter {
 
 /// What `keep` compares. `characters` is the length in code points, `score` the named score (NaN: none), `date` the
 /// record's date as written (ISO 8601, a year, or seconds since 1970).
-std::uint64_t preference_of(const Deduplicate& options, std::uint64_t characters, double score, std::string_view date,
+std::uint64_t preference_of(const DuplicateOptions& options, std::uint64_t characters, double score, std::string_view date,
                             std::string_view source);
 
 /// Why a document is dropped: `of` is kept and has at least the threshold's Jaccard with it (1 for the same text).

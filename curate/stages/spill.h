@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "base/file.h"
-#include "curate/deduplicate.h"
+#include "curate/fingerprint.h"
 
 namespace curate {
 

@@ -177,7 +177,7 @@ class SetCache {
 
 // In deduplicate's order of appearance: print, index in the whole, result, order or members and copies; then the
 // buckets: `of`, and either the keys of the bands that are being sorted, or what the components and kept lists take.
-std::uint64_t group_bytes(const Deduplicate& options, int threads) {
+std::uint64_t group_bytes(const DuplicateOptions& options, int threads) {
   const std::uint64_t always = sizeof(Fingerprint) + 4 + sizeof(Duplicate) + 4 + 4 + 8;
   if (!options.near) return always;
   const std::uint64_t sorted = 16 * static_cast<std::uint64_t>(std::clamp(threads, 1, kBands)), sizes = 4 * kBands / 2;
@@ -185,7 +185,7 @@ std::uint64_t group_bytes(const Deduplicate& options, int threads) {
   return always + 4 * kBands + begins + components + std::max(sorted + sizes, kept + filled);
 }
 
-std::vector<Duplicate> decide_group(std::span<const Fingerprint> prints, const Deduplicate& options, int threads,
+std::vector<Duplicate> decide_group(std::span<const Fingerprint> prints, const DuplicateOptions& options, int threads,
                                     const ShingleSets& sets, std::uint64_t set_bytes,
                                     const std::function<void(std::uint32_t, std::uint32_t, double)>& on_pair,
                                     std::uint64_t& bounded) {

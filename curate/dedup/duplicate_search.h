@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "curate/deduplicate.h"
+#include "curate/fingerprint.h"
 #include "curate/pair_list.h"
 
 namespace curate {
@@ -41,7 +41,7 @@ struct DuplicateSearch {
 /// Without `pairs` a document is compared with options.max_candidates kept ones at most (0: all): those with which it
 /// shares the least common bands, of equally common ones the most preferred. So pages of one template, which share
 /// bands without being near, take time in proportion to their number. `bounded` receives how many documents had more.
-std::vector<Duplicate> find_duplicates(const DuplicateSearch& search, const Deduplicate& options,
+std::vector<Duplicate> find_duplicates(const DuplicateSearch& search, const DuplicateOptions& options,
                                        PairList* pairs = nullptr, std::uint64_t* bounded = nullptr);
 
 /// What is said of `bounded` documents.

@@ -1,0 +1,27 @@
+#include "curate/deduplicate.h"
+
+namespace curate {
+
+void Deduplicate::visit(base::OptionVisitor& v) {
+  v("threshold", threshold, "Jaccard similarity of the shingle sets from which two documents are duplicates")
+      .above(0)
+      .at_most(1);
+  v.choice("keep", keep, {"first", "longest", "best_score", "newest", "source_order"}, "which copy is kept");
+  v.choice(
+      "shingle", shingle, {"character", "word", "datatrove"},
+      "word: words are runs of \\w of the lower-cased text; character: the same, but in scripts without spaces (Han, "
+      "kana, Thai, Lao, Khmer, Burmese) every character counts as a word; datatrove: English words of its "
+      "simplify_text");
+  v("words", words, "words (or characters) in a shingle").between(1, 100);
+  v("near", near, "also near-duplicates, not only equal texts");
+  v("score", score, "the score that keep: best_score compares");
+  v("sources", sources, "keep: source_order prefers these sources, the first most");
+  v("max_candidates", max_candidates,
+    "compare a document with so many kept ones at most, the likeliest (0: all; pairs: always all)")
+      .at_least(0);
+  v("pairs", pairs, "write every verified pair of distinct texts to this file", base::PathKind::kOutputFile);
+}
+
+Verdict Deduplicate::apply(Document&, std::vector<Measure>*) const { return {}; }
+
+}  // namespace curate

@@ -1,0 +1,16 @@
+// The step `deduplicate`.
+#pragma once
+
+#include "curate/fingerprint.h"
+#include "curate/step.h"
+
+namespace curate {
+
+/// `deduplicate` in `steps:`. It is run by the settle stage; apply keeps everything.
+class Deduplicate : public Step, public DuplicateOptions {
+ public:
+  void visit(base::OptionVisitor& v) override;
+  Verdict apply(Document& document, std::vector<Measure>* measures = nullptr) const override;
+};
+
+}  // namespace curate
