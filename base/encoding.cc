@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <utility>
 #include <vector>
 
 #include "base/error.h"
@@ -218,6 +219,25 @@ FoundEncoding find_encoding(std::string_view head, const std::string& wanted) {
 std::unique_ptr<ByteReader> decoded_reader(std::string begin, std::unique_ptr<ByteReader> rest,
                                            const std::string& encoding) {
   return std::make_unique<DecodedReader>(std::move(begin), std::move(rest), encoding);
+}
+
+std::string read_text(const std::string& path, const std::string& encoding) {
+  check_encoding(encoding);
+  std::unique_ptr<ByteReader> reader = open_reader(path);
+  std::string text;
+  std::vector<char> buffer(1 << 20);
+  const auto read_to = [&](std::size_t enough) {
+    for (std::size_t count = 1; count > 0 && text.size() < enough;)
+      text.append(buffer.data(), count = reader->read(buffer.data(), buffer.size()));
+  };
+  read_to(kEncodingBytes);
+  const FoundEncoding found = find_encoding(std::string_view(text).substr(0, kEncodingBytes), encoding);
+  text.erase(0, found.mark);
+  if (!found.name.empty()) {
+    reader = decoded_reader(std::exchange(text, {}), std::move(reader), found.name);
+  }
+  read_to(std::string::npos);
+  return text;
 }
 
 }  // namespace base

@@ -28,4 +28,8 @@ FoundEncoding find_encoding(std::string_view head, const std::string& wanted);
 std::unique_ptr<ByteReader> decoded_reader(std::string begin, std::unique_ptr<ByteReader> rest,
                                            const std::string& encoding);
 
+/// All of a file (unpacked; "-": standard input) as UTF-8, without a byte order mark. Bytes that are no UTF-8 in a file
+/// taken for it stay. Throws Error when it cannot be read to its end, UsageError as check_encoding.
+std::string read_text(const std::string& path, const std::string& encoding);
+
 }  // namespace base

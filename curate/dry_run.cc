@@ -12,8 +12,8 @@
 #include "base/file.h"
 #include "base/random.h"
 #include "base/text.h"
-#include "curate/report.h"
-#include "curate/stage.h"
+#include "curate/report/report.h"
+#include "curate/stages/stage.h"
 
 namespace curate {
 namespace {

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "base/program.h"
-#include "curate/run_options.h"
+#include "curate/stages/run_options.h"
 
 namespace curate {
 

@@ -12,10 +12,10 @@
 #include "base/json_text.h"
 #include "base/pipeline.h"
 #include "base/text.h"
-#include "curate/byte_store.h"
-#include "curate/duplicate_search.h"
-#include "curate/memory.h"
-#include "curate/record.h"
+#include "curate/dedup/byte_store.h"
+#include "curate/dedup/duplicate_search.h"
+#include "curate/records/record.h"
+#include "curate/stages/memory.h"
 
 namespace curate {
 

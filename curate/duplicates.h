@@ -2,8 +2,8 @@
 #pragma once
 
 #include "base/program.h"
-#include "curate/deduplicate.h"
-#include "curate/run_options.h"
+#include "curate/stages/run_options.h"
+#include "curate/steps/deduplicate.h"
 
 namespace curate {
 

@@ -15,7 +15,7 @@
 #include "base/json_text.h"
 #include "base/records.h"
 #include "base/text.h"
-#include "curate/record.h"
+#include "curate/records/record.h"
 
 namespace curate {
 namespace fs = std::filesystem;

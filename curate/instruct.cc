@@ -21,7 +21,7 @@
 #include "base/records.h"
 #include "base/text.h"
 #include "base/unicode.h"
-#include "curate/record.h"
+#include "curate/records/record.h"
 
 namespace curate {
 using nlohmann::json;

@@ -7,8 +7,8 @@
 #include <vector>
 
 #include "base/program.h"
-#include "curate/record.h"
-#include "curate/run_options.h"
+#include "curate/records/record.h"
+#include "curate/stages/run_options.h"
 #include "tokenizer/conversation.h"
 
 namespace curate {

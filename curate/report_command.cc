@@ -8,8 +8,8 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/outputs.h"
-#include "curate/report.h"
-#include "curate/sweep.h"
+#include "curate/report/report.h"
+#include "curate/report/sweep.h"
 
 namespace curate {
 

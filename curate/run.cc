@@ -23,13 +23,13 @@
 #include "base/stream.h"
 #include "base/text.h"
 #include "base/unicode.h"
-#include "curate/checkpoint.h"
+#include "curate/dedup/duplicate_search.h"
 #include "curate/dry_run.h"
-#include "curate/duplicate_search.h"
-#include "curate/memory.h"
-#include "curate/parquet_output.h"
-#include "curate/report.h"
-#include "curate/stage.h"
+#include "curate/records/parquet_output.h"
+#include "curate/report/report.h"
+#include "curate/stages/checkpoint.h"
+#include "curate/stages/memory.h"
+#include "curate/stages/stage.h"
 
 namespace curate {
 namespace fs = std::filesystem;

@@ -13,8 +13,8 @@
 #include "base/progress.h"
 #include "base/stream.h"
 #include "base/text.h"
-#include "curate/record.h"
-#include "curate/run_options.h"
+#include "curate/records/record.h"
+#include "curate/stages/run_options.h"
 
 namespace curate {
 

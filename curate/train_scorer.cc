@@ -16,8 +16,8 @@
 #include "base/inputs.h"
 #include "base/json_text.h"
 #include "base/text.h"
-#include "curate/fasttext.h"
-#include "curate/train_textbook.h"
+#include "curate/scorer/fasttext.h"
+#include "curate/train/train_textbook.h"
 
 namespace curate {
 namespace {

@@ -5,7 +5,7 @@
 #include <span>
 
 #include "base/program.h"
-#include "curate/labelled.h"
+#include "curate/train/labelled.h"
 
 namespace curate {
 

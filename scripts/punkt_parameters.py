@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes NLTK's Punkt parameters for English as the plain file that curate reads (curate/punkt.h):
+"""Writes NLTK's Punkt parameters for English as the plain file that curate reads (curate/text/punkt.h):
 
     punkt_parameters.py WHEEL >build/data/punkt-english.tsv
 

@@ -9,6 +9,7 @@
 #include <iostream>
 #include <nlohmann/json.hpp>
 
+#include "base/encoding.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/gguf.h"
@@ -46,14 +47,6 @@ struct InputOptions {
     return base::expand_inputs(input, context);
   }
 };
-
-std::string read_all(const std::string& file) {
-  const auto reader = base::open_reader(file);
-  std::string text;
-  std::vector<char> buffer(1 << 20);
-  while (const std::size_t size = reader->read(buffer.data(), buffer.size())) text.append(buffer.data(), size);
-  return text;
-}
 
 std::string place_text(const std::vector<std::string>& files, const base::Place& place) {
   return fmt::format("{}:{}", files[place.file], place.line);
@@ -139,7 +132,8 @@ int run_encode(EncodeOptions& options, base::Context& context) {
   const auto model = tokenizer::load(options.model);
   if (!context.json) {
     for (const std::string& file : files)
-      fmt::print(context.out, "{}\n", fmt::join(encode(*model, read_all(file), options), " "));
+      fmt::print(context.out, "{}\n",
+                 fmt::join(encode(*model, base::read_text(file, options.records.encoding), options), " "));
     return 0;
   }
   RepeatedKeys repeated_keys;
@@ -188,7 +182,8 @@ int run_decode(DecodeOptions& options, base::Context& context) {
   const auto model = tokenizer::load(options.model);
   if (!context.json) {
     for (const std::string& file : files)
-      context.out << model->decode(ids_of_text(read_all(file), file), options.skip_special);
+      context.out << model->decode(ids_of_text(base::read_text(file, options.records.encoding), file),
+                                   options.skip_special);
     return 0;
   }
   RepeatedKeys repeated_keys;
@@ -276,7 +271,7 @@ int run_count(CountOptions& options, base::Context& context) {
           },
           [&](Counts one) { counts.add(one); });
     } else {
-      const std::string text = read_all(file);
+      const std::string text = base::read_text(file, options.records.encoding);
       counts = {1, model->encode(text, options.allow_special).size(), text.size()};
     }
     print(counts, file);
@@ -339,7 +334,7 @@ int run_chat(ChatOptions& options, base::Context& context) {
   RepeatedKeys repeated_keys;
   for (const std::string& file : files) {
     // One JSON document (a conversation or its list of messages), else one record a line.
-    const std::string text = read_all(file);
+    const std::string text = base::read_text(file, "auto");
     bool repeated = false;
     const json whole = base::lenient_json(text, &repeated);
     if (!whole.is_discarded()) {

@@ -1,4 +1,4 @@
-#include "curate/byte_store.h"
+#include "curate/dedup/byte_store.h"
 
 #include <fcntl.h>
 #include <unistd.h>

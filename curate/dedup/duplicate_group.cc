@@ -1,4 +1,4 @@
-#include "curate/duplicate_group.h"
+#include "curate/dedup/duplicate_group.h"
 
 #include <algorithm>
 #include <numeric>

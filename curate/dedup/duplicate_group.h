@@ -6,8 +6,8 @@
 #include <span>
 #include <vector>
 
-#include "curate/fingerprint.h"
-#include "curate/duplicate_search.h"
+#include "curate/dedup/duplicate_search.h"
+#include "curate/dedup/fingerprint.h"
 
 namespace curate {
 

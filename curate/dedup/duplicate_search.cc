@@ -1,4 +1,4 @@
-#include "curate/duplicate_search.h"
+#include "curate/dedup/duplicate_search.h"
 
 #include <algorithm>
 #include <mutex>
@@ -8,7 +8,7 @@
 #include "base/parallel.h"
 #include "base/random.h"
 #include "base/text.h"
-#include "curate/duplicate_group.h"
+#include "curate/dedup/duplicate_group.h"
 
 namespace curate {
 namespace {

@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "curate/fingerprint.h"
-#include "curate/pair_list.h"
+#include "curate/dedup/fingerprint.h"
+#include "curate/dedup/pair_list.h"
 
 namespace curate {
 

@@ -1,4 +1,4 @@
-#include "curate/fingerprint.h"
+#include "curate/dedup/fingerprint.h"
 
 #include <xxhash.h>
 
@@ -11,7 +11,7 @@
 
 #include "base/error.h"
 #include "base/unicode.h"
-#include "curate/simplify.h"
+#include "curate/dedup/simplify.h"
 
 namespace curate {
 
@@ -122,8 +122,8 @@ std::uint64_t ordered(double value) {
 
 }  // namespace
 
-std::uint64_t preference_of(const DuplicateOptions& options, std::uint64_t characters, double score, std::string_view date,
-                            std::string_view source) {
+std::uint64_t preference_of(const DuplicateOptions& options, std::uint64_t characters, double score,
+                            std::string_view date, std::string_view source) {
   if (options.keep == "longest") return characters;
   if (options.keep == "best_score") return ordered(score);
   if (options.keep == "newest") return date_rank(date);

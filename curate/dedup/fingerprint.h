@@ -7,8 +7,8 @@
 #include <string_view>
 #include <vector>
 
-#include "curate/minhash.h"
-#include "curate/spacy_words.h"
+#include "curate/dedup/minhash.h"
+#include "curate/text/spacy_words.h"
 
 namespace curate {
 
@@ -68,8 +68,8 @@ class Fingerprinter {
 
 /// What `keep` compares. `characters` is the length in code points, `score` the named score (NaN: none), `date` the
 /// record's date as written (ISO 8601, a year, or seconds since 1970).
-std::uint64_t preference_of(const DuplicateOptions& options, std::uint64_t characters, double score, std::string_view date,
-                            std::string_view source);
+std::uint64_t preference_of(const DuplicateOptions& options, std::uint64_t characters, double score,
+                            std::string_view date, std::string_view source);
 
 /// Why a document is dropped: `of` is kept and has at least the threshold's Jaccard with it (1 for the same text).
 struct Duplicate {

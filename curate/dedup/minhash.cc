@@ -1,4 +1,4 @@
-#include "curate/minhash.h"
+#include "curate/dedup/minhash.h"
 
 #include <algorithm>
 #include <cstring>
@@ -6,7 +6,7 @@
 #include "base/error.h"
 #include "base/random.h"
 #include "base/unicode.h"
-#include "curate/unspaced.h"
+#include "curate/text/unspaced.h"
 
 namespace curate {
 namespace {

@@ -1,4 +1,4 @@
-#include "curate/pair_list.h"
+#include "curate/dedup/pair_list.h"
 
 #include <algorithm>
 #include <queue>
@@ -6,7 +6,7 @@
 
 #include "base/file.h"
 #include "base/text.h"
-#include "curate/record.h"
+#include "curate/records/record.h"
 
 namespace curate {
 namespace {

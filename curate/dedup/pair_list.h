@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "curate/byte_store.h"
+#include "curate/dedup/byte_store.h"
 
 namespace curate {
 

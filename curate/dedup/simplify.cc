@@ -1,4 +1,4 @@
-#include "curate/simplify.h"
+#include "curate/dedup/simplify.h"
 
 #include <set>
 

@@ -1,4 +1,4 @@
-#include "curate/outputs.h"
+#include "curate/records/outputs.h"
 
 #include <fcntl.h>
 #include <fmt/format.h>

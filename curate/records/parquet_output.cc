@@ -1,4 +1,4 @@
-#include "curate/parquet_output.h"
+#include "curate/records/parquet_output.h"
 
 #include <fmt/format.h>
 

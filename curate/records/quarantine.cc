@@ -1,4 +1,4 @@
-#include "curate/quarantine.h"
+#include "curate/records/quarantine.h"
 
 #include <fmt/format.h>
 

@@ -1,4 +1,4 @@
-#include "curate/record.h"
+#include "curate/records/record.h"
 
 #include <fmt/format.h>
 #include <simdjson.h>

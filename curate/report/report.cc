@@ -1,4 +1,4 @@
-#include "curate/report.h"
+#include "curate/report/report.h"
 
 #include <fmt/format.h>
 #include <fmt/ostream.h>
@@ -7,7 +7,7 @@
 
 #include "base/program.h"
 #include "base/text.h"
-#include "curate/duplicate_search.h"
+#include "curate/dedup/duplicate_search.h"
 
 namespace curate {
 using nlohmann::json;

@@ -6,9 +6,9 @@
 #include <string>
 #include <vector>
 
-#include "curate/record.h"
-#include "curate/run_options.h"
-#include "curate/statistics.h"
+#include "curate/records/record.h"
+#include "curate/stages/run_options.h"
+#include "curate/stages/statistics.h"
 
 namespace curate {
 

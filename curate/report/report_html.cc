@@ -7,7 +7,7 @@
 #include <set>
 
 #include "base/text.h"
-#include "curate/report.h"
+#include "curate/report/report.h"
 
 namespace curate {
 using nlohmann::json;

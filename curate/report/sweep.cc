@@ -1,4 +1,4 @@
-#include "curate/sweep.h"
+#include "curate/report/sweep.h"
 
 #include <fmt/format.h>
 #include <fmt/ostream.h>
@@ -13,7 +13,7 @@
 #include "base/records.h"
 #include "base/suggestions.h"
 #include "base/text.h"
-#include "curate/run_options.h"
+#include "curate/stages/run_options.h"
 
 namespace curate {
 namespace fs = std::filesystem;

@@ -1,6 +1,6 @@
 // Predicting with a fastText model. Compiled without contraction to fused multiply-add, and rows are added in the
 // library's order, so that the sums are the library's to the last bit.
-#include "curate/fasttext.h"
+#include "curate/scorer/fasttext.h"
 
 #include <algorithm>
 #include <array>
@@ -12,7 +12,7 @@
 #include <emmintrin.h>
 #endif
 
-#include "curate/words.h"
+#include "curate/text/words.h"
 
 namespace curate {
 namespace {

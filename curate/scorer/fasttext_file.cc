@@ -7,8 +7,8 @@
 
 #include "base/error.h"
 #include "base/text.h"
-#include "curate/fasttext.h"
-#include "curate/words.h"
+#include "curate/scorer/fasttext.h"
+#include "curate/text/words.h"
 
 namespace curate {
 namespace {

@@ -2,7 +2,7 @@
 // order of additions, so that every kernel gives the same bits.
 #include <cstring>
 
-#include "curate/fasttext.h"
+#include "curate/scorer/fasttext.h"
 
 namespace curate {
 namespace {

@@ -1,7 +1,7 @@
-#include "curate/scorer_text.h"
+#include "curate/scorer/scorer_text.h"
 
 #include "base/unicode.h"
-#include "curate/lines.h"
+#include "curate/text/lines.h"
 
 namespace curate {
 namespace {

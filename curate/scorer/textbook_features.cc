@@ -1,4 +1,4 @@
-#include "curate/textbook_features.h"
+#include "curate/scorer/textbook_features.h"
 
 #include <algorithm>
 #include <bit>

@@ -9,8 +9,8 @@
 #include <utility>
 #include <vector>
 
-#include "curate/textbook_statistics.h"
-#include "curate/textbook_tokens.h"
+#include "curate/scorer/textbook_statistics.h"
+#include "curate/scorer/textbook_tokens.h"
 
 namespace curate {
 

@@ -1,4 +1,4 @@
-#include "curate/textbook_model.h"
+#include "curate/scorer/textbook_model.h"
 
 #include <fmt/format.h>
 #include <xxhash.h>

@@ -21,7 +21,7 @@
 #include <utility>
 #include <vector>
 
-#include "curate/textbook_features.h"
+#include "curate/scorer/textbook_features.h"
 
 namespace curate {
 

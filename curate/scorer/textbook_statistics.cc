@@ -1,11 +1,11 @@
-#include "curate/textbook_statistics.h"
+#include "curate/scorer/textbook_statistics.h"
 
 #include <algorithm>
 #include <array>
 #include <bit>
 #include <cmath>
 
-#include "curate/textbook_sums.h"
+#include "curate/scorer/textbook_sums.h"
 
 namespace curate {
 namespace {

@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "curate/textbook_tokens.h"
+#include "curate/scorer/textbook_tokens.h"
 
 namespace curate {
 

@@ -1,4 +1,4 @@
-#include "curate/checkpoint.h"
+#include "curate/stages/checkpoint.h"
 
 #include <nlohmann/json.hpp>
 

@@ -7,9 +7,9 @@
 #include <vector>
 
 #include "base/input_tally.h"
-#include "curate/outputs.h"
-#include "curate/record.h"
-#include "curate/statistics.h"
+#include "curate/records/outputs.h"
+#include "curate/records/record.h"
+#include "curate/stages/statistics.h"
 
 namespace curate {
 

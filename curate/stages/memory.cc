@@ -1,4 +1,4 @@
-#include "curate/memory.h"
+#include "curate/stages/memory.h"
 
 #include <algorithm>
 #include <string>

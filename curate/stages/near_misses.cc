@@ -1,4 +1,4 @@
-#include "curate/near_misses.h"
+#include "curate/stages/near_misses.h"
 
 #include <fmt/format.h>
 #include <xxhash.h>

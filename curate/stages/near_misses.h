@@ -9,10 +9,10 @@
 #include <utility>
 #include <vector>
 
-#include "curate/document.h"
-#include "curate/run_options.h"
-#include "curate/statistics.h"
-#include "curate/step.h"
+#include "curate/stages/run_options.h"
+#include "curate/stages/statistics.h"
+#include "curate/steps/document.h"
+#include "curate/steps/step.h"
 
 namespace curate {
 

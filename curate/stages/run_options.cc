@@ -1,10 +1,10 @@
-#include "curate/run_options.h"
+#include "curate/stages/run_options.h"
 
 #include <fmt/ostream.h>
 
 #include "base/error.h"
 #include "base/inputs.h"
-#include "curate/memory.h"
+#include "curate/stages/memory.h"
 
 namespace curate {
 

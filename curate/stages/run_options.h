@@ -8,9 +8,9 @@
 #include "base/options.h"
 #include "base/program.h"
 #include "base/records.h"
-#include "curate/deduplicate.h"
-#include "curate/record.h"
-#include "curate/step.h"
+#include "curate/records/record.h"
+#include "curate/steps/deduplicate.h"
+#include "curate/steps/step.h"
 
 namespace curate {
 

@@ -1,4 +1,4 @@
-#include "curate/spill.h"
+#include "curate/stages/spill.h"
 
 #include <array>
 #include <cstring>

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "base/file.h"
-#include "curate/fingerprint.h"
+#include "curate/dedup/fingerprint.h"
 
 namespace curate {
 

@@ -1,4 +1,4 @@
-#include "curate/stage.h"
+#include "curate/stages/stage.h"
 
 #include <fmt/format.h>
 #include <time.h>
@@ -11,8 +11,8 @@
 #include "base/json_text.h"
 #include "base/stream.h"
 #include "base/text.h"
-#include "curate/near_misses.h"
-#include "curate/quarantine.h"
+#include "curate/records/quarantine.h"
+#include "curate/stages/near_misses.h"
 
 namespace curate {
 namespace {

@@ -9,11 +9,11 @@
 
 #include "base/input_tally.h"
 #include "base/records.h"
-#include "curate/deduplicate.h"
-#include "curate/record.h"
-#include "curate/run_options.h"
-#include "curate/spill.h"
-#include "curate/statistics.h"
+#include "curate/records/record.h"
+#include "curate/stages/run_options.h"
+#include "curate/stages/spill.h"
+#include "curate/stages/statistics.h"
+#include "curate/steps/deduplicate.h"
 
 namespace curate {
 

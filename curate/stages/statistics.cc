@@ -1,4 +1,4 @@
-#include "curate/statistics.h"
+#include "curate/stages/statistics.h"
 
 #include <xxhash.h>
 

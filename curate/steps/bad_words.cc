@@ -1,9 +1,9 @@
-#include "curate/bad_words.h"
+#include "curate/steps/bad_words.h"
 
 #include "base/error.h"
 #include "base/file.h"
 #include "base/unicode.h"
-#include "curate/lines.h"
+#include "curate/text/lines.h"
 
 namespace curate {
 

@@ -1,12 +1,12 @@
-#include "curate/c4.h"
+#include "curate/steps/c4.h"
 
 #include <algorithm>
 #include <span>
 
 #include "base/unicode.h"
-#include "curate/judge.h"
-#include "curate/lines.h"
-#include "curate/punkt.h"
+#include "curate/steps/judge.h"
+#include "curate/text/lines.h"
+#include "curate/text/punkt.h"
 
 namespace curate {
 namespace {

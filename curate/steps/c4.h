@@ -5,9 +5,9 @@
 #include <memory>
 #include <string>
 
-#include "curate/bad_words.h"
-#include "curate/semantics.h"
-#include "curate/step.h"
+#include "curate/steps/bad_words.h"
+#include "curate/steps/semantics.h"
+#include "curate/steps/step.h"
 
 namespace curate {
 

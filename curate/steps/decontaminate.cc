@@ -1,4 +1,4 @@
-#include "curate/decontaminate.h"
+#include "curate/steps/decontaminate.h"
 
 #include <fmt/format.h>
 
@@ -14,9 +14,9 @@
 #include "base/stream.h"
 #include "base/text.h"
 #include "base/unicode.h"
-#include "curate/judge.h"
-#include "curate/minhash.h"
-#include "curate/record.h"
+#include "curate/dedup/minhash.h"
+#include "curate/records/record.h"
+#include "curate/steps/judge.h"
 
 namespace curate {
 namespace {

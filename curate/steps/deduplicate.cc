@@ -1,4 +1,4 @@
-#include "curate/deduplicate.h"
+#include "curate/steps/deduplicate.h"
 
 namespace curate {
 

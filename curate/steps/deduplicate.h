@@ -1,8 +1,8 @@
 // The step `deduplicate`.
 #pragma once
 
-#include "curate/fingerprint.h"
-#include "curate/step.h"
+#include "curate/dedup/fingerprint.h"
+#include "curate/steps/step.h"
 
 namespace curate {
 

@@ -1,9 +1,9 @@
-#include "curate/document.h"
+#include "curate/steps/document.h"
 
 #include <algorithm>
 #include <utility>
 
-#include "curate/lines.h"
+#include "curate/text/lines.h"
 
 namespace curate {
 

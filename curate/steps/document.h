@@ -8,13 +8,13 @@
 #include <utility>
 #include <vector>
 
-#include "curate/counter.h"
-#include "curate/fasttext.h"
-#include "curate/nltk_words.h"
-#include "curate/sieve.h"
-#include "curate/spacy_words.h"
-#include "curate/textbook_features.h"
-#include "curate/unspaced.h"
+#include "curate/scorer/fasttext.h"
+#include "curate/scorer/textbook_features.h"
+#include "curate/text/counter.h"
+#include "curate/text/nltk_words.h"
+#include "curate/text/sieve.h"
+#include "curate/text/spacy_words.h"
+#include "curate/text/unspaced.h"
 
 namespace curate {
 

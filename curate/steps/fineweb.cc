@@ -1,4 +1,4 @@
-#include "curate/fineweb.h"
+#include "curate/steps/fineweb.h"
 
 #include <fmt/format.h>
 
@@ -6,8 +6,8 @@
 #include <map>
 
 #include "base/unicode.h"
-#include "curate/judge.h"
-#include "curate/lines.h"
+#include "curate/steps/judge.h"
+#include "curate/text/lines.h"
 
 namespace curate {
 using namespace character;

@@ -3,8 +3,8 @@
 
 #include <cstdint>
 
-#include "curate/semantics.h"
-#include "curate/step.h"
+#include "curate/steps/semantics.h"
+#include "curate/steps/step.h"
 
 namespace curate {
 

@@ -1,12 +1,12 @@
-#include "curate/gopher.h"
+#include "curate/steps/gopher.h"
 
 #include <algorithm>
 #include <string_view>
 
 #include "base/text.h"
-#include "curate/judge.h"
-#include "curate/lines.h"
-#include "curate/ngrams.h"
+#include "curate/steps/judge.h"
+#include "curate/steps/ngrams.h"
+#include "curate/text/lines.h"
 
 namespace curate {
 namespace {

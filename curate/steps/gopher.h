@@ -7,8 +7,8 @@
 #include <string_view>
 #include <vector>
 
-#include "curate/semantics.h"
-#include "curate/step.h"
+#include "curate/steps/semantics.h"
+#include "curate/steps/step.h"
 
 namespace curate {
 

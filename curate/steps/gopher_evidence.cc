@@ -4,9 +4,9 @@
 #include <algorithm>
 #include <map>
 
-#include "curate/gopher.h"
-#include "curate/lines.h"
-#include "curate/ngrams.h"
+#include "curate/steps/gopher.h"
+#include "curate/steps/ngrams.h"
+#include "curate/text/lines.h"
 
 namespace curate {
 namespace {

@@ -1,4 +1,4 @@
-#include "curate/language.h"
+#include "curate/steps/language.h"
 
 #include <fmt/format.h>
 
@@ -7,8 +7,8 @@
 
 #include "base/error.h"
 #include "base/text.h"
-#include "curate/judge.h"
-#include "curate/models.h"
+#include "curate/steps/judge.h"
+#include "curate/text/models.h"
 
 namespace curate {
 

@@ -5,8 +5,8 @@
 #include <string>
 #include <vector>
 
-#include "curate/fasttext.h"
-#include "curate/step.h"
+#include "curate/scorer/fasttext.h"
+#include "curate/steps/step.h"
 
 namespace curate {
 

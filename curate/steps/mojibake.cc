@@ -3,7 +3,7 @@
 #include <cstring>
 
 #include "base/unicode.h"
-#include "curate/unicode_step.h"
+#include "curate/steps/unicode_step.h"
 
 namespace curate {
 namespace {

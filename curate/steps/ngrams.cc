@@ -1,4 +1,4 @@
-#include "curate/ngrams.h"
+#include "curate/steps/ngrams.h"
 
 #include <algorithm>
 #include <bit>

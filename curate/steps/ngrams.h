@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "curate/document.h"
+#include "curate/steps/document.h"
 
 namespace curate {
 

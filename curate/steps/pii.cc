@@ -1,6 +1,6 @@
-#include "curate/pii.h"
+#include "curate/steps/pii.h"
 
-#include "curate/judge.h"
+#include "curate/steps/judge.h"
 
 namespace curate {
 

@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "curate/step.h"
+#include "curate/steps/step.h"
 
 namespace curate {
 

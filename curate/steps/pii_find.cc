@@ -4,8 +4,8 @@
 #include <algorithm>
 #include <cstring>
 
-#include "curate/pii.h"
-#include "curate/pii_versions.h"
+#include "curate/steps/pii.h"
+#include "curate/steps/pii_versions.h"
 
 namespace curate {
 namespace {

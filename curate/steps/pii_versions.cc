@@ -1,4 +1,4 @@
-#include "curate/pii_versions.h"
+#include "curate/steps/pii_versions.h"
 
 #include <algorithm>
 #include <iterator>

@@ -1,8 +1,8 @@
-#include "curate/sample.h"
+#include "curate/steps/sample.h"
 
 #include "base/random.h"
-#include "curate/judge.h"
-#include "curate/words.h"
+#include "curate/steps/judge.h"
+#include "curate/text/words.h"
 
 namespace curate {
 

@@ -3,7 +3,7 @@
 
 #include <cstdint>
 
-#include "curate/step.h"
+#include "curate/steps/step.h"
 
 namespace curate {
 

@@ -1,7 +1,7 @@
-#include "curate/semantics.h"
+#include "curate/steps/semantics.h"
 
-#include "curate/punkt.h"
-#include "curate/unspaced.h"
+#include "curate/text/punkt.h"
+#include "curate/text/unspaced.h"
 
 namespace curate {
 

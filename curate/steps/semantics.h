@@ -5,7 +5,7 @@
 #include <string_view>
 
 #include "base/options.h"
-#include "curate/words.h"
+#include "curate/text/words.h"
 
 namespace curate {
 

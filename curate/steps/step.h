@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "base/options.h"
-#include "curate/document.h"
+#include "curate/steps/document.h"
 
 namespace curate {
 

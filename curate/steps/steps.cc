@@ -1,16 +1,16 @@
 #include <fmt/format.h>
 
-#include "curate/c4.h"
-#include "curate/decontaminate.h"
-#include "curate/deduplicate.h"
-#include "curate/fineweb.h"
-#include "curate/gopher.h"
-#include "curate/language.h"
-#include "curate/pii.h"
-#include "curate/sample.h"
-#include "curate/step.h"
-#include "curate/textbook.h"
-#include "curate/unicode_step.h"
+#include "curate/steps/c4.h"
+#include "curate/steps/decontaminate.h"
+#include "curate/steps/deduplicate.h"
+#include "curate/steps/fineweb.h"
+#include "curate/steps/gopher.h"
+#include "curate/steps/language.h"
+#include "curate/steps/pii.h"
+#include "curate/steps/sample.h"
+#include "curate/steps/step.h"
+#include "curate/steps/textbook.h"
+#include "curate/steps/unicode_step.h"
 
 namespace curate {
 namespace {

@@ -1,4 +1,4 @@
-#include "curate/textbook.h"
+#include "curate/steps/textbook.h"
 
 #include <fmt/format.h>
 
@@ -7,10 +7,10 @@
 
 #include "base/error.h"
 #include "base/text.h"
-#include "curate/judge.h"
-#include "curate/lines.h"
-#include "curate/models.h"
-#include "curate/scorer_text.h"
+#include "curate/scorer/scorer_text.h"
+#include "curate/steps/judge.h"
+#include "curate/text/lines.h"
+#include "curate/text/models.h"
 
 namespace curate {
 

@@ -5,9 +5,9 @@
 #include <string>
 #include <vector>
 
-#include "curate/fasttext.h"
-#include "curate/step.h"
-#include "curate/textbook_model.h"
+#include "curate/scorer/fasttext.h"
+#include "curate/scorer/textbook_model.h"
+#include "curate/steps/step.h"
 
 namespace curate {
 

@@ -1,11 +1,11 @@
-#include "curate/unicode_step.h"
+#include "curate/steps/unicode_step.h"
 
 #include <algorithm>
 #include <cstring>
 
 #include "base/unicode.h"
-#include "curate/judge.h"
-#include "curate/lines.h"
+#include "curate/steps/judge.h"
+#include "curate/text/lines.h"
 
 namespace curate {
 namespace {

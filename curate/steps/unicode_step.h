@@ -5,7 +5,7 @@
 #include <string>
 #include <string_view>
 
-#include "curate/step.h"
+#include "curate/steps/step.h"
 
 namespace curate {
 

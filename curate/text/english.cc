@@ -1,4 +1,4 @@
-#include "curate/english.h"
+#include "curate/text/english.h"
 
 #include "base/unicode.h"
 
@@ -12,7 +12,7 @@ struct Range {
 struct SpecialRow {
   std::string_view text, words, sequence;
 };
-#include "curate/english_tables.inc"
+#include "curate/text/english_tables.inc"
 
 }  // namespace
 

@@ -9,7 +9,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "curate/words.h"
+#include "curate/text/words.h"
 
 namespace curate {
 

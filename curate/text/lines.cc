@@ -1,9 +1,9 @@
-#include "curate/lines.h"
+#include "curate/text/lines.h"
 
 #include <cstring>
 
 #include "base/unicode.h"
-#include "curate/english.h"
+#include "curate/text/english.h"
 
 namespace curate {
 namespace {

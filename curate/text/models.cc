@@ -1,4 +1,4 @@
-#include "curate/models.h"
+#include "curate/text/models.h"
 
 #include <cstdlib>
 #include <vector>

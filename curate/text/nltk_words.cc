@@ -1,11 +1,11 @@
-#include "curate/nltk_words.h"
+#include "curate/text/nltk_words.h"
 
 #include <array>
 #include <utility>
 
 #include "base/unicode.h"
-#include "curate/english.h"
-#include "curate/lines.h"
+#include "curate/text/english.h"
+#include "curate/text/lines.h"
 
 namespace curate {
 namespace {

@@ -5,8 +5,8 @@
 #include <string_view>
 #include <vector>
 
-#include "curate/punkt.h"
-#include "curate/words.h"
+#include "curate/text/punkt.h"
+#include "curate/text/words.h"
 
 namespace curate {
 

@@ -1,4 +1,4 @@
-#include "curate/punkt.h"
+#include "curate/text/punkt.h"
 
 #include <algorithm>
 #include <charconv>
@@ -6,8 +6,8 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/unicode.h"
-#include "curate/lines.h"
-#include "curate/models.h"
+#include "curate/text/lines.h"
+#include "curate/text/models.h"
 
 namespace curate {
 namespace {

@@ -18,8 +18,8 @@ class Punkt {
   /// (two types, TAB between them), "starter" (a type that often begins a sentence), "context" (a type, TAB, its
   /// orthographic contexts as a sum of Context). Throws base::Error with file:line.
   explicit Punkt(const std::filesystem::path& file);
-  /// Those of punkt-english.tsv on the search path (curate/models.h), read at the first call. Throws base::Error that
-  /// says which command fetches them.
+  /// Those of punkt-english.tsv on the search path (curate/text/models.h), read at the first call. Throws base::Error
+  /// that says which command fetches them.
   static const Punkt& english();
 
   /// sent_tokenize(text): the sentences, which point into `text` (valid UTF-8).

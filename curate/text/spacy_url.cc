@@ -1,9 +1,9 @@
-#include "curate/spacy_url.h"
+#include "curate/text/spacy_url.h"
 
 #include <string_view>
 
 #include "base/unicode.h"
-#include "curate/english.h"
+#include "curate/text/english.h"
 
 namespace curate {
 using namespace character;

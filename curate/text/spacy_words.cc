@@ -1,10 +1,10 @@
-#include "curate/spacy_words.h"
+#include "curate/text/spacy_words.h"
 
 #include <algorithm>
 
 #include "base/unicode.h"
-#include "curate/chunk_start.h"
-#include "curate/spacy_url.h"
+#include "curate/text/chunk_start.h"
+#include "curate/text/spacy_url.h"
 
 namespace curate {
 using namespace character;

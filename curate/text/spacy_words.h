@@ -8,8 +8,8 @@
 #include <utility>
 #include <vector>
 
-#include "curate/english.h"
-#include "curate/words.h"
+#include "curate/text/english.h"
+#include "curate/text/words.h"
 
 namespace curate {
 

@@ -1,4 +1,4 @@
-#include "curate/unspaced.h"
+#include "curate/text/unspaced.h"
 
 #include <unicode/brkiter.h>
 #include <unicode/uchar.h>
@@ -10,8 +10,8 @@
 
 #include "base/error.h"
 #include "base/unicode.h"
-#include "curate/english.h"
-#include "curate/lines.h"
+#include "curate/text/english.h"
+#include "curate/text/lines.h"
 
 namespace curate {
 namespace {

@@ -4,8 +4,8 @@
 #include <memory>
 #include <string_view>
 
-#include "curate/spacy_words.h"
-#include "curate/words.h"
+#include "curate/text/spacy_words.h"
+#include "curate/text/words.h"
 
 namespace curate {
 

@@ -1,8 +1,8 @@
-#include "curate/words.h"
+#include "curate/text/words.h"
 
 #include "base/unicode.h"
-#include "curate/english.h"
-#include "curate/lines.h"
+#include "curate/text/english.h"
+#include "curate/text/lines.h"
 
 namespace curate {
 

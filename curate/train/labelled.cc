@@ -1,4 +1,4 @@
-#include "curate/labelled.h"
+#include "curate/train/labelled.h"
 
 #include <fmt/format.h>
 
@@ -15,8 +15,8 @@
 #include "base/random.h"
 #include "base/records.h"
 #include "base/text.h"
-#include "curate/scorer_text.h"
-#include "curate/words.h"
+#include "curate/scorer/scorer_text.h"
+#include "curate/text/words.h"
 
 namespace curate {
 namespace {

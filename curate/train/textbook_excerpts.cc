@@ -1,4 +1,4 @@
-#include "curate/textbook_excerpts.h"
+#include "curate/train/textbook_excerpts.h"
 
 #include <algorithm>
 #include <vector>

@@ -1,4 +1,4 @@
-#include "curate/textbook_learners.h"
+#include "curate/train/textbook_learners.h"
 
 #include <algorithm>
 #include <cmath>

@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "curate/textbook_model.h"
+#include "curate/scorer/textbook_model.h"
 
 namespace curate {
 

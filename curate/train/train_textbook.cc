@@ -1,4 +1,4 @@
-#include "curate/train_textbook.h"
+#include "curate/train/train_textbook.h"
 
 #include <fmt/format.h>
 #include <fmt/ostream.h>
@@ -16,7 +16,7 @@
 
 #include "base/error.h"
 #include "base/random.h"
-#include "curate/textbook_excerpts.h"
+#include "curate/train/textbook_excerpts.h"
 
 namespace curate {
 namespace {

@@ -1,4 +1,5 @@
-// Training the textbook model (curate/textbook_model.h) from labelled texts, and measuring it on sources it never saw.
+// Training the textbook model (curate/scorer/textbook_model.h) from labelled texts, and measuring it on sources it
+// never saw.
 #pragma once
 
 #include <cstdint>
@@ -8,8 +9,8 @@
 #include <string>
 #include <vector>
 
-#include "curate/textbook_learners.h"
-#include "curate/textbook_model.h"
+#include "curate/scorer/textbook_model.h"
+#include "curate/train/textbook_learners.h"
 
 namespace curate {
 

@@ -16,8 +16,8 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/records.h"
-#include "curate/fasttext.h"
-#include "curate/record.h"
+#include "curate/records/record.h"
+#include "curate/scorer/fasttext.h"
 
 namespace {
 

@@ -11,7 +11,7 @@
 
 #include "base/pipeline.h"
 #include "base/records.h"
-#include "curate/record.h"
+#include "curate/records/record.h"
 
 namespace {
 

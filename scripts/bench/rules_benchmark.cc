@@ -12,10 +12,10 @@
 #include "base/error.h"
 #include "base/pipeline.h"
 #include "base/records.h"
-#include "curate/c4.h"
-#include "curate/fineweb.h"
-#include "curate/gopher.h"
-#include "curate/record.h"
+#include "curate/records/record.h"
+#include "curate/steps/c4.h"
+#include "curate/steps/fineweb.h"
+#include "curate/steps/gopher.h"
 
 namespace {
 

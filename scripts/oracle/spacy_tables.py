@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""Writes curate/english_tables.inc: the English tokenizer rules of the installed spaCy, as tables for curate/spacy_words.cc.
+"""Writes curate/text/english_tables.inc: the English tokenizer rules of the installed spaCy, as tables for curate/text/spacy_words.cc.
 
-    build/venv/bin/python scripts/oracle/spacy_tables.py > curate/english_tables.inc
+    build/venv/bin/python scripts/oracle/spacy_tables.py > curate/text/english_tables.inc
 
 Nothing is copied from spaCy's sources: its character classes are asked about every code point, and its tokenizer (with
 its special cases switched off) is asked how it would cut every special case.
@@ -22,7 +22,7 @@ nlp = spacy.blank("en")
 real = nlp.tokenizer
 plain = Tokenizer(nlp.vocab, rules=None, prefix_search=real.prefix_search, suffix_search=real.suffix_search,
                   infix_finditer=real.infix_finditer, token_match=real.token_match, url_match=real.url_match)
-assert real.token_match is None, "English had no token_match when curate/spacy_words.cc was written"
+assert real.token_match is None, "English had no token_match when curate/text/spacy_words.cc was written"
 
 
 def one(pattern):
@@ -34,7 +34,7 @@ quotes, lower, upper, alpha = cc.CONCAT_QUOTES, cc.ALPHA_LOWER, cc.ALPHA_UPPER, 
 single = lambda entries: set(re.sub(r"\\(.)", r"\1", e) for e in entries) - {""}
 hyphens = {h for h in single(cc.LIST_HYPHENS) if len(h) == 1}
 sentence_ends = set(Sentencizer.default_punct_chars)
-# Order = bit number: the enumeration character::Class of curate/english.h.
+# Order = bit number: the enumeration character::Class of curate/text/english.h.
 CLASSES = [
     ("Prefix", lambda c: real.find_prefix(c) == 1),
     ("Suffix", lambda c: real.find_suffix(c) == 1),
@@ -86,7 +86,7 @@ def wrapped(items):
 
 print(f"""// Made by scripts/oracle/spacy_tables.py from spaCy {version('spacy')} (MIT licence, Copyright ExplosionAI GmbH and
 // contributors), datatrove {version('datatrove')} (Apache-2.0) and Python {sys.version.split()[0]} (Unicode {unicodedata.unidata_version}). Do not edit.
-// Included by curate/english.cc.
+// Included by curate/text/english.cc.
 
 // First and last code point, and the classes they are in; code points that are in none are left out.
 constexpr Range kRanges[] = {{""")

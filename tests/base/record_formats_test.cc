@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/encoding.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/random.h"
@@ -405,6 +406,20 @@ TEST_F(RecordFormats, RandomBytesAreAccountedFor) {
                                                                    nlohmann::json::error_handler_t::replace);
     }
   }
+}
+
+TEST(ReadText, IsUtf8) {
+  TemporaryFolder folder;
+  const std::string text = "caf\u00e9, \u6c34 and \U0001F600\n";
+  for (const char* encoding : {"UTF-8", "UTF-16LE", "UTF-16BE", "UTF-32LE"}) {
+    const std::string marked = folder.write("marked.txt", in_encoding("\uFEFF" + text, encoding));
+    EXPECT_EQ(base::read_text(marked, "auto"), text) << encoding;
+  }
+  EXPECT_EQ(base::read_text(folder.write("a.txt", in_encoding("caf\u00e9", "windows-1252")), "latin1"), "caf\u00e9");
+  EXPECT_EQ(base::read_text(folder.write("b.txt", "\xFF\xFFx"), "auto"), "\xFF\xFFx");  // bytes, as they are
+  const std::string large = std::string(3'000'000, 'x') + text;
+  EXPECT_EQ(base::read_text(folder.write("c.txt", in_encoding(large, "UTF-16LE")), "auto"), large);
+  EXPECT_THROW(base::read_text(folder / "c.txt", "klingon"), base::UsageError);
 }
 
 }  // namespace

@@ -6,8 +6,8 @@
 
 #include "base/file.h"
 #include "curate/presets.h"
-#include "curate/report.h"
-#include "curate/run_options.h"
+#include "curate/report/report.h"
+#include "curate/stages/run_options.h"
 #include "tests/curate/run_folder.h"
 #include "tests/temporary_folder.h"
 

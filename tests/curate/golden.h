@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "base/file.h"
-#include "curate/words.h"
+#include "curate/text/words.h"
 
 /// tests/golden/curate/NAME.
 inline nlohmann::json golden(const std::string& name) {

@@ -7,8 +7,8 @@
 
 #include <filesystem>
 
-#include "curate/c4.h"
-#include "curate/run_options.h"
+#include "curate/stages/run_options.h"
+#include "curate/steps/c4.h"
 #include "tests/curate/golden.h"
 #include "tests/temporary_folder.h"
 

@@ -14,8 +14,8 @@
 #include "base/file.h"
 #include "base/random.h"
 #include "base/stream.h"
+#include "curate/report/sweep.h"
 #include "curate/run.h"
-#include "curate/sweep.h"
 
 namespace curate {
 

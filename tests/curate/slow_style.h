@@ -11,7 +11,7 @@
 
 #include "base/text.h"
 #include "base/unicode.h"
-#include "curate/textbook_model.h"
+#include "curate/scorer/textbook_model.h"
 
 namespace slow_style {
 

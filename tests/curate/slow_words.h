@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "base/unicode.h"
-#include "curate/english.h"
+#include "curate/text/english.h"
 
 namespace slow {
 

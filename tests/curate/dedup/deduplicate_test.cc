@@ -13,7 +13,7 @@
 
 #include "base/error.h"
 #include "base/random.h"
-#include "curate/duplicate_search.h"
+#include "curate/dedup/duplicate_search.h"
 #include "curate/duplicates.h"
 #include "tests/curate/random_pieces.h"
 #include "tests/error_of.h"

@@ -1,4 +1,4 @@
-#include "curate/minhash.h"
+#include "curate/dedup/minhash.h"
 
 #include <gtest/gtest.h>
 
@@ -8,8 +8,8 @@
 
 #include "base/random.h"
 #include "base/unicode.h"
-#include "curate/simplify.h"
-#include "curate/spacy_words.h"
+#include "curate/dedup/simplify.h"
+#include "curate/text/spacy_words.h"
 #include "tests/curate/golden.h"
 #include "tests/curate/random_pieces.h"
 

@@ -1,5 +1,5 @@
 // The report's page, `curate report --sweep` given more than once, and on which side of a threshold `explain` stands.
-#include "curate/report.h"
+#include "curate/report/report.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

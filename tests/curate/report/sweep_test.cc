@@ -1,5 +1,5 @@
 // `curate report --sweep` against runs with the other threshold.
-#include "curate/sweep.h"
+#include "curate/report/sweep.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

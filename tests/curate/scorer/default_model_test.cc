@@ -3,8 +3,8 @@
 
 #include <string>
 
-#include "curate/document.h"
-#include "curate/textbook.h"
+#include "curate/steps/document.h"
+#include "curate/steps/textbook.h"
 
 namespace {
 

@@ -1,5 +1,5 @@
 // Our reader of fastText models against the fastText library itself, and against hostile files.
-#include "curate/fasttext.h"
+#include "curate/scorer/fasttext.h"
 
 #include <fasttext/fasttext.h>
 #include <gmock/gmock.h>

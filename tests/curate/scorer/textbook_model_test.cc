@@ -1,5 +1,5 @@
 // The style model: equal to a slow and obvious one, hostile files refused, the same bytes for the same documents.
-#include "curate/textbook_model.h"
+#include "curate/scorer/textbook_model.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -12,8 +12,8 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/random.h"
-#include "curate/textbook_excerpts.h"
-#include "curate/train_textbook.h"
+#include "curate/train/textbook_excerpts.h"
+#include "curate/train/train_textbook.h"
 #include "tests/curate/random_pieces.h"
 #include "tests/curate/slow_style.h"
 #include "tests/temporary_folder.h"

@@ -5,11 +5,11 @@
 #include <numeric>
 
 #include "base/random.h"
-#include "curate/c4.h"
-#include "curate/fineweb.h"
-#include "curate/gopher.h"
-#include "curate/lines.h"
-#include "curate/unicode_step.h"
+#include "curate/steps/c4.h"
+#include "curate/steps/fineweb.h"
+#include "curate/steps/gopher.h"
+#include "curate/steps/unicode_step.h"
+#include "curate/text/lines.h"
 #include "tests/curate/random_pieces.h"
 
 namespace curate {

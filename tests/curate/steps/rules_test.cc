@@ -9,10 +9,10 @@
 #include <set>
 
 #include "base/random.h"
-#include "curate/c4.h"
-#include "curate/fineweb.h"
-#include "curate/gopher.h"
-#include "curate/ngrams.h"
+#include "curate/steps/c4.h"
+#include "curate/steps/fineweb.h"
+#include "curate/steps/gopher.h"
+#include "curate/steps/ngrams.h"
 #include "tests/curate/golden.h"
 #include "tests/curate/random_pieces.h"
 

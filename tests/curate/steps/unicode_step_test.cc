@@ -1,5 +1,5 @@
 // What the unicode step does with controls, separators and misread text: nothing is joined, nothing right is changed.
-#include "curate/unicode_step.h"
+#include "curate/steps/unicode_step.h"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // Sentences and words against NLTK's own (scripts/oracle/nltk_words.py).
-#include "curate/nltk_words.h"
+#include "curate/text/nltk_words.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -2,13 +2,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "curate/c4.h"
-#include "curate/decontaminate.h"
-#include "curate/deduplicate.h"
 #include "curate/duplicates.h"
 #include "curate/explain.h"
-#include "curate/gopher.h"
 #include "curate/score.h"
+#include "curate/steps/c4.h"
+#include "curate/steps/decontaminate.h"
+#include "curate/steps/deduplicate.h"
+#include "curate/steps/gopher.h"
 #include "tests/curate/random_pieces.h"
 #include "tests/curate/run_folder.h"
 #include "tests/error_of.h"

@@ -2,10 +2,10 @@
 #include <gtest/gtest.h>
 
 #include "base/random.h"
-#include "curate/chunk_start.h"
-#include "curate/document.h"
-#include "curate/lines.h"
-#include "curate/spacy_words.h"
+#include "curate/steps/document.h"
+#include "curate/text/chunk_start.h"
+#include "curate/text/lines.h"
+#include "curate/text/spacy_words.h"
 #include "tests/curate/golden.h"
 #include "tests/curate/random_pieces.h"
 #include "tests/curate/slow_words.h"
