@@ -12,6 +12,12 @@
 
 namespace base {
 using nlohmann::json;
+namespace {
+
+// A file of which at least half is refused, and so many records, is no file with a few bad ones.
+constexpr std::uint64_t kManyRefused = 25;
+
+}  // namespace
 
 void InputTally::refuse(const Place& place, std::string_view error, bool is_cut) {
   FileCount& count = of(place.file);
@@ -52,10 +58,15 @@ std::vector<FileLoss> InputTally::losses(const std::vector<std::string>& files, 
     } else if (count.used == 0) {
       cause = "it holds no record";
     } else if (!count.lost.empty()) {
-      cause = fmt::format("a part of it is lost, {}; {} records of it were used", count.lost, human_count(count.used));
+      cause = fmt::format("a part of it is lost, {}; {} of its records {} used", count.lost, human_count(count.used),
+                          count.used == 1 ? "was" : "were");
+    } else if (count.refused >= std::max(count.used, kManyRefused)) {
+      cause = fmt::format("{} of its {} records cannot be used, the first: {}", human_count(count.refused),
+                          human_count(count.refused + count.used), count.first_error);
     }
     if (cause.empty()) continue;
     if (count.used == 0 && !count.advice.empty()) cause += "; " + count.advice;
+    if (count.used == 0 && files[i] == "-") cause += "; standard input is read as JSON, one object a line";
     losses.push_back({files[i], std::move(cause), count});
   }
   return losses;

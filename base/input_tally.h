@@ -22,7 +22,7 @@ struct FileCount {
   std::string advice;                   ///< what to do where nothing could be used
 };
 
-/// A file that gave nothing, or not all that it holds.
+/// A file that gave nothing, or not all that it holds, or of which most records are refused.
 struct FileLoss {
   std::string file, cause;
   FileCount count;

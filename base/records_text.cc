@@ -25,7 +25,9 @@ bool ends_rows_with_returns(std::string_view text) {
 }
 
 // RFC 4180, with whatever separates the fields. The first row names the keys; a row with another number of fields, a
-// quote left open or bytes behind a closing quote are bad bytes, and reading goes on with the next line.
+// quote left open or bytes behind a closing quote are bad bytes, and reading goes on with the next line: a stray quote
+// costs its line, not all lines up to the next quote. Of tab-separated rows such a line is taken as it stands if it
+// fits.
 class Separated final : public RecordFormat {
  public:
   Separated(RecordInput& input, const RecordOptions& options, const std::string& file_name)
@@ -57,20 +59,25 @@ class Separated final : public RecordFormat {
       while (!row.empty() && (row.back() == '\n' || row.back() == '\r')) row.remove_suffix(1);
       if (!row.empty()) {
         if (error.empty() && find_invalid_utf8(row) != row.npos) error = std::string("not valid UTF-8") + kNameEncoding;
-        if (keys_.empty()) {
+        const bool is_header = keys_.empty();
+        const std::size_t whole = size;
+        if (is_header) {
           if (error.empty()) error = set_keys();
           if (!error.empty()) return drop_file(bad, error);
-        } else if (error.empty() && columns_ != keys_.size()) {
-          error = std::to_string(columns_) + " fields where the header has " + std::to_string(keys_.size());
-        } else if (error.empty()) {
+        } else {
+          if (error.empty() && columns_ != keys_.size()) error = wrong_columns();
+          if (!error.empty()) take_first_line(row, size, error);
+        }
+        if (!error.empty()) {
+          add_bad(bad, place, row, error, size == whole ? cut_off() : at_end_ && quote_open_);
+        } else if (!is_header) {
           std::string_view line = object();
           if (line.size() > options_.max_record_bytes) {
-            error = too_long();
+            add_bad(bad, place, row, too_long());
           } else {
             add_line(block, place, line);
           }
         }
-        if (!error.empty()) add_bad(bad, place, row, error, cut_off());
       }
       input_.drop(size);
     }
@@ -78,6 +85,26 @@ class Separated final : public RecordFormat {
   }
 
  private:
+  std::string wrong_columns() const {
+    return std::to_string(columns_) + " fields where the header has " + std::to_string(keys_.size());
+  }
+
+  // A row that is wrong becomes its first line: what follows is read for itself. With tabs, a line that fits when its
+  // quotes mean nothing is none that is wrong. Lines that are read again and again cost no more than 16 times the file.
+  void take_first_line(std::string_view& row, std::size_t& size, std::string& error) {
+    const std::size_t end = row.find('\n');
+    if (end != row.npos && read_again_ <= 16 * (input_.place().offset + (1 << 20))) {
+      read_again_ += size;
+      size = end + 1;
+      row = row.substr(0, end);
+      if (row.ends_with('\r')) row.remove_suffix(1);
+    }
+    if (delimiter_ != '\t' || row.find('\n') != row.npos || find_invalid_utf8(row) != row.npos) return;
+    fields_ = split(row, '\t');
+    columns_ = fields_.size();
+    if (columns_ == keys_.size()) error.clear();
+  }
+
   // Whether the end of the file ended the row in fields_ too early.
   bool cut_off() const { return at_end_ && (quote_open_ || columns_ < keys_.size()); }
 
@@ -183,6 +210,7 @@ class Separated final : public RecordFormat {
   std::vector<std::string> fields_;
   std::size_t columns_ = 0;
   bool at_end_ = false, quote_open_ = false;  // of the row: it has no line end, its last field no closing quote
+  std::uint64_t read_again_ = 0;              // bytes of rows of which only the first line was taken
   std::string line_;
 };
 

@@ -249,7 +249,7 @@ StageSetup Run::stage_setup(const StagePlan& plan) const {
 
 void Run::first_stage(const StagePlan& plan) {
   if (const std::vector<std::string> notes = reader_->notes(); !notes.empty() && !context_.quiet)
-    fmt::print(context_.err, "{}\n", notes[0]);
+    fmt::print(context_.err, "{}\n", base::join(notes, "\n"));
   for (std::uint64_t done = state_.blocks; done > 0; --done) read();  // by the run that was interrupted
   const StageSetup setup = stage_setup(plan);
   std::vector<std::unique_ptr<StageWorker>> workers;
@@ -424,7 +424,10 @@ int run_pipeline(RunOptions& options, base::Context& context) {
   if (options.resume && fs::exists(output / "report.json") && !fs::exists(output / ".work" / "checkpoint.json")) {
     fs::remove_all(output / ".work");  // killed while this was removed
     if (!context.quiet) fmt::print(context.err, "{} is complete already\n", options.output);
-    return base::tell_losses(losses_of(nlohmann::json::parse(base::read_file(output / "report.json"))), context);
+    const auto losses = losses_of(nlohmann::json::parse(base::read_file(output / "report.json")));
+    const int status = base::tell_losses(losses, context);
+    if (!losses.empty()) fmt::print(context.err, "so it was then; to read mended files: --overwrite\n");
+    return status;
   }
   Run run(options, context);
   if (!run.all_stages()) {

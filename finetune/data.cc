@@ -321,8 +321,8 @@ Dataset read_dataset(const std::vector<std::string>& files, const ExampleMaker& 
   const std::vector<base::FileLoss> losses = tally.losses(files, options.limit == 0);
   if (!losses.empty()) {
     std::string others = losses.size() > 1 ? fmt::format(" (and {} more files)", losses.size() - 1) : "";
-    throw base::Error(
-        {"a file of the data is lost" + others, losses[0].file, "", losses[0].cause, "mend the file, or leave it out"});
+    throw base::Error({"a file of the data is lost" + others + ": " + losses[0].cause, losses[0].file, "", "",
+                       "mend it or leave it out"});
   }
   if (dataset.examples.empty()) {
     throw base::Error({"nothing to train on: no token of any record is trained", base::join(files, ", "),

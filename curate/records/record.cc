@@ -9,6 +9,7 @@
 #include <set>
 
 #include "base/error.h"
+#include "base/folder_fields.h"
 #include "base/json_record.h"
 #include "base/json_text.h"
 #include "base/stream.h"
@@ -93,10 +94,11 @@ void find_nested_texts(simdjson::dom::object object, const std::string& path, st
 
 }  // namespace
 
-DetectedFields detect_fields(const base::Block& block, const FieldNames& wanted) {
+DetectedFields detect_fields(const base::Block& block, const FieldNames& wanted,
+                             const std::vector<std::string>& of_folders) {
   constexpr int kLookedAt = 100;
   base::JsonRecord record;
-  std::set<std::string> strings, scalars;
+  std::set<std::string> strings, empty, scalars, found_paths;
   std::vector<std::string> seen, nested;  // for the message, in order
   int records = 0;
   bool has_text = false;
@@ -107,10 +109,12 @@ DetectedFields detect_fields(const base::Block& block, const FieldNames& wanted)
     simdjson::dom::element text;
     has_text |= !wanted.text.empty() && record.find(wanted.text, text) && text.is_string();
     if (records++ >= kLookedAt) return;
+    for (const std::string* field : {&wanted.id, &wanted.source, &wanted.date})
+      if (!field->empty() && record.find(*field, text)) found_paths.insert(*field);
     for (auto [key, value] : record.object()) {
       std::string name(key);
       if (seen.size() < 30 && std::find(seen.begin(), seen.end(), name) == seen.end()) seen.push_back(name);
-      if (value.is_string()) strings.insert(name);
+      if (value.is_string()) (std::string_view(value).empty() ? empty : strings).insert(name);
       if (simdjson::dom::object inner; !value.get(inner)) find_nested_texts(inner, name, nested);
       if (!value.is_object() && !value.is_array() && !value.is_null()) scalars.insert(name);
     }
@@ -119,10 +123,15 @@ DetectedFields detect_fields(const base::Block& block, const FieldNames& wanted)
     for (const char* name : usual)
       if (field.empty() && present.count(name)) field = name;
   };
-  DetectedFields found{wanted, records > 0, ""};
+  DetectedFields found{wanted, records > 0, "", {}};
+  for (const std::string* field : {&wanted.id, &wanted.source, &wanted.date})
+    if (records > 0 && !field->empty() && !found_paths.contains(*field)) found.missing.push_back(*field);
+  std::set<std::string> ids = scalars;
+  for (const std::string& name : of_folders) strings.erase(name), ids.erase(name);
   FieldNames& names = found.names;
   find(names.text, strings, {"text", "content", "raw_content", "document", "body", "article", "markdown"});
-  find(names.id, scalars, {"id", "_id", "uid", "uuid", "doc_id", "document_id", "url"});
+  find(names.text, empty, {"text", "content", "raw_content", "document", "body", "article", "markdown"});
+  find(names.id, ids, {"id", "_id", "uid", "uuid", "doc_id", "document_id", "url"});
   find(names.source, scalars, {"source", "dataset", "subset", "domain"});
   find(names.date, scalars, {"date", "timestamp", "created", "published", "year"});
   if (records > 0 && (wanted.text.empty() ? names.text.empty() : !has_text))
@@ -151,7 +160,10 @@ std::optional<DocumentBlock> FieldReader::next() {
   }
   if (!detected_) {
     base::decode_block(*block, documents.bad);
-    const DetectedFields found = detect_fields(*block, wanted_);
+    std::vector<std::string> of_folders;
+    for (const auto& [name, value] : base::folder_fields(reader_.files()[file_])) of_folders.push_back(name);
+    const DetectedFields found = detect_fields(*block, wanted_, of_folders);
+    if (found.known && sets_.empty()) missing_ = found.missing;
     detected_ = found.known;
     lacks_ = found.lacks;
     if (!lacks_.empty() && sets_.empty())
@@ -183,6 +195,8 @@ std::vector<std::string> FieldReader::notes() const {
                                 names.id.empty() ? "FILE:LINE" : "\"" + names.id + "\"",
                                 names.source.empty() ? "the file's name" : "\"" + names.source + "\"", files));
   }
+  for (const std::string& field : missing_)
+    notes.push_back(fmt::format("\"{}\" is in none of the first records", base::shortened(field)));
   return notes;
 }
 

@@ -56,14 +56,17 @@ std::string made_source(const std::string& name);
 /// What detect_fields found.
 struct DetectedFields {
   FieldNames names;
-  bool known = false;  ///< there was a JSON object to look at
-  std::string lacks;   ///< what to do when the text field is in none of them; "" when it is there
+  bool known = false;                ///< there was a JSON object to look at
+  std::string lacks;                 ///< what to do when the text field is in none of them; "" when it is there
+  std::vector<std::string> missing;  ///< other fields that were named and are in none of the first ones
 };
 
 /// Completes `wanted` ("" = find out) from the JSON objects of a decoded block: the first name of a list of usual ones
 /// that is there. Where the block holds no JSON object, nothing in it can be read whatever the fields are called, and a
 /// later block must be asked; the text is "text" then, and where no usual name is there.
-DetectedFields detect_fields(const base::Block& block, const FieldNames& wanted);
+/// Fields that a file's folders give (`of_folders`) are neither the text nor the id unless they are wanted.
+DetectedFields detect_fields(const base::Block& block, const FieldNames& wanted,
+                             const std::vector<std::string>& of_folders = {});
 
 /// The names of the fields of some files.
 struct FieldSet {
@@ -138,6 +141,7 @@ class FieldReader {
   std::shared_ptr<const FieldSet> fields_;                         // of the file that is read
   std::uint32_t file_ = 0;
   std::string lacks_;
+  std::vector<std::string> missing_;  // of the first file
   bool detected_ = false;
 };
 

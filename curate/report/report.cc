@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <fmt/ostream.h>
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "base/program.h"
@@ -61,7 +62,8 @@ json make_report(const RunOptions& options, const RunFacts& facts, const Statist
       report["fields"] = one;
     }
   }
-  report["field_notes"] = facts.fields.size() > 1 ? json(facts.field_notes) : json::array();  // one is nothing special
+  report["field_notes"] =
+      facts.field_notes.size() > 1 ? json(facts.field_notes) : json::array();  // one is nothing special
   for (const json& note : report["field_notes"]) report["notes"].push_back(note);
   for (const char* key : {"read", "kept", "dropped", "quarantined", "input_bytes", "errors", "sources", "other_sources",
                           "languages", "lengths", "counts", "clusters", "samples", "near_misses"})
@@ -145,6 +147,16 @@ void print_summary(std::ostream& out, const json& report) {
   if (const std::string note = sources_note(report); !note.empty()) fmt::print(out, "{}\n", note);
   for (const char* notes : {"field_notes", "record_notes"})
     for (const json& note : report[notes]) fmt::print(out, "{}\n", note.get<std::string>());
+  if (const auto refused = report["quarantined"]["records"].get<std::uint64_t>(); refused > 0) {
+    std::vector<std::pair<std::uint64_t, std::string>> errors;
+    for (const auto& [error, records] : report["errors"].items()) errors.emplace_back(records, error);
+    std::sort(errors.rbegin(), errors.rend());
+    std::string most;
+    for (std::size_t i = 0; i < std::min<std::size_t>(3, errors.size()); ++i)
+      most += fmt::format("{}{} times \"{}\"", i == 0 ? "" : ", ", base::human_count(errors[i].first),
+                          base::shortened(base::trim(errors[i].second), 100));
+    fmt::print(out, "quarantined: {}{}\n", most, errors.size() > 3 ? ", ..." : "");
+  }
   if (const auto bounded = report["bounded"].get<std::uint64_t>(); bounded > 0)
     fmt::print(out, "deduplicate: {}\n", bounded_note(bounded));
   if (!report.contains("parquet")) return;

@@ -104,9 +104,11 @@ void Decontaminate::prepare() {
     throw base::UsageError(
         base::ErrorFacts{"no benchmarks", "decontaminate.against", "", "files of benchmark records", ""});
   }
-  left_out_ = repeated_keys_ = 0;
+  left_out_ = repeated_keys_ = records_without_ = 0;
   benchmarks_.clear(), reasons_.clear(), items_.clear(), grams_.clear(), lengths_.clear();
-  std::vector<std::string> files = base::expand_inputs(against);
+  base::FoundInputs inputs = base::find_inputs(against);
+  const std::vector<std::string>& files = inputs.files;
+  input_notes_ = inputs.notes;
   for (const std::string& file : base::input_names(files)) {
     std::string name = made_source(file);
     benchmarks_.push_back(name);
@@ -138,9 +140,11 @@ void Decontaminate::prepare() {
         for (auto [key, child] : members) collect(child);
       }
     };
+    const std::uint64_t before = texts[place.file];
     for (auto [key, value] : record.object()) {
       if (fields.empty() || std::find(fields.begin(), fields.end(), key) != fields.end()) collect(value);
     }
+    records_without_ += texts[place.file] == before;
   });
   const auto without = std::find(texts.begin(), texts.end(), 0u);
   if (without != texts.end()) {
@@ -168,6 +172,12 @@ std::vector<Note> Decontaminate::notes() const {
     notes.back().text =
         fmt::format("{} of {} items of the benchmarks have fewer than {} words and are left out (min_words)",
                     base::human_count(left_out_), base::human_count(left_out_ + items_.size()), min_words);
+  if (records_without_ > 0)
+    notes.push_back({"records_without_item", records_without_,
+                     fmt::format("{} records of the benchmarks hold no text{}: nothing is checked against them",
+                                 base::human_count(records_without_),
+                                 fields.empty() ? "" : " in the fields " + base::join(fields, ", "))});
+  for (const std::string& note : input_notes_) notes.push_back({"files", 1, note});
   if (repeated_keys_ > 0)
     notes.push_back(
         {"repeated_keys", repeated_keys_, "of the benchmarks, " + base::repeated_keys_note(repeated_keys_)});

@@ -45,8 +45,10 @@ class Decontaminate : public Step {
   void add_item(std::string_view text, std::uint32_t benchmark, std::uint64_t line);
   double overlap(const Item& item, const std::vector<std::uint64_t>& words, std::size_t begin) const;
 
-  std::uint64_t left_out_ = 0;       ///< items of fewer than min_words words
-  std::uint64_t repeated_keys_ = 0;  ///< records of benchmarks that had a key twice
+  std::uint64_t left_out_ = 0;            ///< items of fewer than min_words words
+  std::uint64_t repeated_keys_ = 0;       ///< records of benchmarks that had a key twice
+  std::uint64_t records_without_ = 0;     ///< records of benchmarks in which no text was taken
+  std::vector<std::string> input_notes_;  ///< what there is to say of the files
   std::vector<std::string> benchmarks_, reasons_;
   std::vector<Item> items_;
   std::vector<Gram> grams_;            ///< sorted by hash

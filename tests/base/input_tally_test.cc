@@ -36,6 +36,14 @@ TEST(InputTally, FilesThatGiveNothing) {
   EXPECT_EQ(causes(tally, files, false).find("d:"), std::string::npos) << "a limit came before it";
 }
 
+TEST(InputTally, FilesOfWhichMostIsRefused) {
+  InputTally tally;
+  tally.of(0).used = tally.of(1).used = 25;
+  for (std::uint64_t i = 1; i <= 25; ++i) tally.refuse(Place{0, i, i}, "not JSON");
+  for (std::uint64_t i = 1; i <= 24; ++i) tally.refuse(Place{1, i, i}, "not JSON");
+  EXPECT_EQ(causes(tally, {"a", "b"}), "a: 25 of its 50 records cannot be used, the first: line 1: not JSON\n");
+}
+
 TEST(InputTally, FilesThatLostTheirTail) {
   InputTally tally;
   tally.of(0).used = 3;
@@ -45,10 +53,11 @@ TEST(InputTally, FilesThatLostTheirTail) {
   bad.lost = true;
   tally.refuse(bad);
   EXPECT_EQ(causes(tally, {"a"}),
-            "a: a part of it is lost, from line 8 on: the compressed file is cut off; 3 records of it were used\n");
+            "a: a part of it is lost, from line 8 on: the compressed file is cut off; 3 of its records were used\n");
   tally.of(1).used = 1;
   tally.refuse(Place{1, 3, 2}, "not JSON", true);
-  EXPECT_THAT(causes(tally, {"a", "b"}), HasSubstr("b: a part of it is lost, its last record, line 2, is cut off; 1 "));
+  EXPECT_THAT(causes(tally, {"a", "b"}),
+              HasSubstr("b: a part of it is lost, its last record, line 2, is cut off; 1 of its records was used"));
 }
 
 // Pieces of an input add up to the whole, and a checkpoint keeps them.
@@ -62,7 +71,7 @@ TEST(InputTally, Adds) {
   whole.add(second);
   const std::string expected = causes(whole, {"a", "b"});
   EXPECT_EQ(expected,
-            "a: a part of it is lost, its last record, line 5, is cut off; 2 records of it were used\n"
+            "a: a part of it is lost, its last record, line 5, is cut off; 2 of its records were used\n"
             "b: none of its 1 record can be used, the first: line 1: bad\n");
   EXPECT_EQ(causes(InputTally::from_json(whole.to_json()), {"a", "b"}), expected);
 }

@@ -408,6 +408,27 @@ TEST_F(RecordFormats, RandomBytesAreAccountedFor) {
   }
 }
 
+// A stray quote costs its line, not all lines up to the next quote.
+TEST_F(RecordFormats, AStrayQuoteCostsItsLine) {
+  std::string csv = "n,text\n";
+  for (int i = 0; i < 1000; ++i) csv += std::to_string(i) + (i == 50 || i == 900 ? ",\"5 inch disk\n" : ",words\n");
+  const Read got = read("a.csv", csv);
+  EXPECT_EQ(got.lines.size(), 998u);
+  ASSERT_THAT(got.bad, SizeIs(2));
+  EXPECT_EQ(got.bad[0].place.line, 52u);
+  EXPECT_EQ(got.bad[0].bytes, "50,\"5 inch disk");
+  EXPECT_FALSE(got.bad[0].lost);
+  // The same with tabs, where a quote may mean nothing.
+  std::string tabs = csv;
+  std::replace(tabs.begin(), tabs.end(), ',', '\t');
+  EXPECT_THAT(read("a.tsv", tabs).lines, SizeIs(1000));
+  const Read said = read("b.tsv", "n\ttext\n1\t\"Wow\" is what she said\n2\t\"two\nlines\"\n");
+  EXPECT_THAT(said.bad, IsEmpty());
+  ASSERT_THAT(said.lines, SizeIs(2));
+  EXPECT_THAT(said.lines[0], HasSubstr(R"(\"Wow\" is what she said)"));
+  EXPECT_THAT(said.lines[1], HasSubstr(R"(two\nlines)"));
+}
+
 TEST(ReadText, IsUtf8) {
   TemporaryFolder folder;
   const std::string text = "caf\u00e9, \u6c34 and \U0001F600\n";

@@ -306,7 +306,8 @@ TEST_F(Records, CommaSeparated) {
 
 TEST_F(Records, RowsThatAreNone) {
   Read result = read_bytes("x.csv", "a,b\n1,2\n1\n1,2,3\n\"x\"y,2\n\xFF,2\n3,4\n\"open,5\n6,7\n");
-  EXPECT_THAT(result.lines, ElementsAre("{\"a\":\"1\",\"b\":\"2\"}", "{\"a\":\"3\",\"b\":\"4\"}"));
+  EXPECT_THAT(result.lines,
+              ElementsAre("{\"a\":\"1\",\"b\":\"2\"}", "{\"a\":\"3\",\"b\":\"4\"}", "{\"a\":\"6\",\"b\":\"7\"}"));
   ASSERT_THAT(result.bad, SizeIs(5));
   EXPECT_THAT(result.bad[0].error, HasSubstr("1 fields where the header has 2"));
   EXPECT_EQ(result.bad[0].place.line, 3u);
@@ -314,7 +315,7 @@ TEST_F(Records, RowsThatAreNone) {
   EXPECT_THAT(result.bad[2].error, HasSubstr("behind a closing quote"));
   EXPECT_THAT(result.bad[3].error, HasSubstr("UTF-8"));
   EXPECT_THAT(result.bad[4].error, HasSubstr("left open"));
-  EXPECT_EQ(result.bad[4].bytes, "\"open,5\n6,7");
+  EXPECT_EQ(result.bad[4].bytes, "\"open,5");
   Read twice = read_bytes("x.csv", "a,b,a\n1,2,3\n");
   EXPECT_THAT(twice.lines, IsEmpty());
   ASSERT_THAT(twice.bad, SizeIs(1));
@@ -386,10 +387,10 @@ TEST_F(Records, RowsThatAreTooLongAreReadOnce) {
   RecordOptions options;
   options.max_record_bytes = 1 << 20;
   Read result = read_bytes("x.csv", rows + "\"\n1,2\n", options);
-  ASSERT_THAT(result.bad, SizeIs(testing::AllOf(testing::Gt(2), testing::Lt(12))));
+  ASSERT_THAT(result.bad, SizeIs(testing::AllOf(testing::Gt(2), testing::Lt(1000))));
   std::uint64_t size = 0;
   for (const BadBytes& piece : result.bad) size += piece.size;
-  EXPECT_GE(size + 16, rows.size());
+  EXPECT_GE(size + 16 + result.bad.size(), rows.size());  // but for line ends
 }
 
 TEST_F(Records, RandomTablesInRandomBlocksComeBack) {
@@ -489,7 +490,7 @@ TEST_F(Records, BadBytesSayWhetherTheRestOfTheFileIsLost) {
   EXPECT_EQ(lost("x.json", "x\n[{}]"), "6 lost; ");
   EXPECT_EQ(lost("x.csv", "a,b\n1\n\xFF,2\n1,2,3"), "1; 3; 5; ");
   EXPECT_EQ(lost("x.csv", "a,b\n1,2\n1"), "1 lost; ");
-  EXPECT_EQ(lost("x.csv", "a,b\n1,\"2\n3,4\n"), "8 lost; ");
+  EXPECT_EQ(lost("x.csv", "a,b\n1,\"2\n3,4\n"), "4 lost; ");
   EXPECT_EQ(lost("x.csv", "a,a\n1,2\n"), "8 lost; ");
   std::string many = "a,b\n";
   for (int i = 0; i < 10'005; ++i) many += "1\n";

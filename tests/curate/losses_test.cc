@@ -115,6 +115,27 @@ TEST_F(Losses, FilesThatGiveNothingAreNamed) {
       0u);
 }
 
+TEST_F(Losses, FilesOfWhichMostIsRefusedAreNamed) {
+  std::string commas;
+  for (int i = 0; i < 40; ++i) commas += json({{"text", "number " + std::to_string(i)}}).dump() + ",\n";
+  const std::string file = folder_.write("a.jsonl", commas + "{\"text\":\"the last\"}\n");
+  const Ran ran = run_with_losses("steps: []\n", {file, "--output", out_});
+  EXPECT_THAT(ran.message, HasSubstr("lost: " + file + ": 40 of its 41 records cannot be used, the first: line 1: "));
+  EXPECT_THAT(ran.message, HasSubstr("quarantined: 40 times \""));
+}
+
+TEST_F(Losses, FoldersAndEmptyFieldsAreNoText) {
+  fs::create_directories(folder_ / "content=news/id=7");
+  const std::string file = folder_.write("content=news/id=7/a.jsonl", "{\"body\":\"one\"}\n{\"body\":\"two\"}\n"),
+                    other = folder_.write("b.jsonl", "{\"text\":\"\",\"content\":\"three\"}\n");
+  const Ran ran = run("steps: []\n", {file, other, "--output", out_});
+  EXPECT_EQ(ran.report["fields"]["text"], "body");
+  EXPECT_EQ(ran.report["fields"]["id"], "");
+  EXPECT_EQ(ran.report["other_fields"][0]["text"], "content");
+  EXPECT_THAT(run("steps: []\n", {file, "--output", out_, "--overwrite", "--source-field", "sauce"}).message,
+              HasSubstr("\"sauce\" is in none of the first records"));
+}
+
 TEST_F(Losses, CutFilesAreNamed) {
   const std::string whole = documents("whole.jsonl", "text", 300);
   const std::string bytes = base::read_file(whole), cut = folder_.write("cut.jsonl", bytes.substr(0, bytes.size() - 5));

@@ -22,7 +22,7 @@ TEST(Report, BarsKnowTheQuarantine) {
   for (int i = 0; i < 14; ++i) data += line(std::to_string(i), "short");
   for (int i = 0; i < 100; ++i) data += "{\"id\": broken\n";
   const std::string file = folder.write("data.jsonl", data);
-  run("steps:\n  - gopher_quality\n", {file, "--output", folder / "out"});
+  run_with_losses("steps:\n  - gopher_quality\n", {file, "--output", folder / "out"});
   const std::string page = base::read_file(folder / "out/report.html");
   EXPECT_THAT(
       page,
