@@ -129,8 +129,8 @@ DetectedFields detect_fields(const base::Block& block, const FieldNames& wanted,
   std::set<std::string> ids = scalars;
   for (const std::string& name : of_folders) strings.erase(name), ids.erase(name);
   FieldNames& names = found.names;
-  find(names.text, strings, {"text", "content", "raw_content", "document", "body", "article", "markdown"});
-  find(names.text, empty, {"text", "content", "raw_content", "document", "body", "article", "markdown"});
+  for (const std::set<std::string>* present : {&strings, &empty})  // one that holds something, if there is any
+    find(names.text, *present, {"text", "content", "raw_content", "document", "body", "article", "markdown"});
   find(names.id, ids, {"id", "_id", "uid", "uuid", "doc_id", "document_id", "url"});
   find(names.source, scalars, {"source", "dataset", "subset", "domain"});
   find(names.date, scalars, {"date", "timestamp", "created", "published", "year"});

@@ -26,6 +26,12 @@ void llama_sizes(ConfigKeys& keys, ModelConfig& config, SizeDefaults defaults) {
   keys.same("rope.dimension_count", config.head_dim, "the size of a head");
 }
 
+void llama_tokens(ConfigKeys& keys, ModelConfig& config, std::int64_t bos, std::int64_t eos) {
+  keys.token({"bos_token_id", "bos_token_id"}, config.bos, bos);
+  keys.token({"eos_token_id", "eos_token_id"}, config.eos, eos);
+  keys.token({"pad_token_id", "padding_token_id"}, config.pad, -1);
+}
+
 ModelSpec llama_spec(const ModelConfig& config) {
   const std::int64_t hidden{config.hidden_size}, inner{config.intermediate_size};
   const std::int64_t query{config.heads * config.head_dim}, key{config.kv_heads * config.head_dim};
@@ -72,9 +78,7 @@ const Family& llama_family() {
         keys.tied(config.tied_embeddings);
         keys.truth("attention_bias", config.attention_bias, false, {"blk.0.attn_q.bias", "blk.0.attn_output.bias"});
         keys.truth("mlp_bias", config.mlp_bias, false, {"blk.0.ffn_gate.bias", "blk.0.ffn_down.bias"});
-        keys.token({"bos_token_id", "bos_token_id"}, config.bos, 1);
-        keys.token({"eos_token_id", "eos_token_id"}, config.eos, 2);
-        keys.token({"pad_token_id", "padding_token_id"}, config.pad, -1);
+        llama_tokens(keys, config, 1, 2);
       },
       llama_spec};
   return family;

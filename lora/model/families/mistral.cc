@@ -11,9 +11,7 @@ const Family& mistral_family() {
                                   keys.vocabulary(config.vocab_size, 32000);
                                   keys.window(config.sliding_window, 4096);
                                   keys.tied(config.tied_embeddings);
-                                  keys.token({"bos_token_id", "bos_token_id"}, config.bos, 1);
-                                  keys.token({"eos_token_id", "eos_token_id"}, config.eos, 2);
-                                  keys.token({"pad_token_id", "padding_token_id"}, config.pad, -1);
+                                  llama_tokens(keys, config, 1, 2);
                                 },
                                 llama_spec};
   return family;

@@ -14,9 +14,7 @@ void qwen2_keys(ConfigKeys& keys, ModelConfig& config) {
   if (has_window) keys.window(config.sliding_window, 4096);
   keys.only({nullptr, "attention.sliding_window"}, 0, "no window");
   keys.tied(config.tied_embeddings);
-  keys.token({"bos_token_id", "bos_token_id"}, config.bos, -1);
-  keys.token({"eos_token_id", "eos_token_id"}, config.eos, -1);
-  keys.token({"pad_token_id", "padding_token_id"}, config.pad, -1);
+  llama_tokens(keys, config, -1, -1);
 }
 
 ModelSpec qwen2_spec(const ModelConfig& config) {
