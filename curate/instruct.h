@@ -9,15 +9,15 @@
 #include "base/program.h"
 #include "curate/records/record.h"
 #include "curate/stages/run_options.h"
-#include "tokenizer/conversation.h"
+#include "tokenizer/chat/conversation.h"
 
 namespace curate {
 
 using tokenizer::Conversation;
 using tokenizer::Message;
 
-/// Reads a conversation (tokenizer/conversation.h) that can become a chat record: perhaps a system message, then user
-/// and assistant in turn, the assistant last; tools may answer an assistant, who then goes on. Returns "", or the
+/// Reads a conversation (tokenizer/chat/conversation.h) that can become a chat record: perhaps a system message, then
+/// user and assistant in turn, the assistant last; tools may answer an assistant, who then goes on. Returns "", or the
 /// reason why there is none: "unknown_format", "bad_roles", "not_text:content", ...
 std::string read_chat(const nlohmann::json& record, const tokenizer::RoleMap& roles, Conversation& conversation);
 

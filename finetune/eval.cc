@@ -12,8 +12,8 @@
 #include "base/inputs.h"
 #include "base/progress.h"
 #include "base/text.h"
-#include "finetune/load.h"
-#include "finetune/packing.h"
+#include "finetune/data/packing.h"
+#include "finetune/model/load.h"
 
 namespace finetune {
 

@@ -5,8 +5,8 @@
 #include <span>
 
 #include "base/program.h"
-#include "finetune/data.h"
-#include "finetune/model.h"
+#include "finetune/data/data.h"
+#include "finetune/model/model.h"
 
 namespace finetune {
 

@@ -12,11 +12,11 @@
 #include "base/json_text.h"
 #include "base/records.h"
 #include "base/text.h"
-#include "finetune/generate.h"
 #include "finetune/generation_settings.h"
-#include "finetune/load.h"
-#include "tokenizer/chat.h"
-#include "tokenizer/text_stream.h"
+#include "finetune/model/generate.h"
+#include "finetune/model/load.h"
+#include "tokenizer/chat/chat.h"
+#include "tokenizer/models/text_stream.h"
 
 namespace finetune {
 namespace {

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "finetune/sampling.h"
+#include "finetune/model/sampling.h"
 
 namespace finetune {
 

@@ -1,7 +1,7 @@
 #include "base/program.h"
-#include "finetune/device.h"
 #include "finetune/eval.h"
-#include "finetune/generate.h"
+#include "finetune/kernels/device.h"
+#include "finetune/model/generate.h"
 #include "finetune/train.h"
 #include "finetune/verify.h"
 

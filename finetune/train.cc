@@ -20,11 +20,11 @@
 #include "base/progress.h"
 #include "base/random.h"
 #include "base/text.h"
-#include "finetune/checkpoint.h"
-#include "finetune/metrics.h"
-#include "finetune/packing.h"
-#include "finetune/schedule.h"
-#include "finetune/train_start.h"
+#include "finetune/data/packing.h"
+#include "finetune/train/checkpoint.h"
+#include "finetune/train/metrics.h"
+#include "finetune/train/schedule.h"
+#include "finetune/train/train_start.h"
 #include "lora/adapter/model_card.h"
 
 namespace finetune {
@@ -258,6 +258,12 @@ int run_train(TrainOptions& options, base::Context& context) {
     }
   }
   return !is_complete ? base::kInterrupted : unchanged.empty() ? 0 : 1;
+}
+
+base::Command train_command() {
+  return base::make_command<TrainOptions>(
+      "train", "LoRA training: records in, a PEFT adapter out",
+      "finetune train --model models/SmolLM2 --data chat.jsonl --validation-share 0.05 --output run", run_train);
 }
 
 }  // namespace finetune

@@ -13,8 +13,8 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/text.h"
-#include "finetune/device.h"
-#include "finetune/load.h"
+#include "finetune/kernels/device.h"
+#include "finetune/model/load.h"
 
 namespace finetune {
 namespace {

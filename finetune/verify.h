@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "base/program.h"
-#include "finetune/model.h"
+#include "finetune/model/model.h"
 #include "lora/model/model_files.h"
 
 namespace finetune {

@@ -14,7 +14,7 @@
 #include "lora/adapter/write_model.h"
 #include "lora/commands.h"
 #include "lora/locate.h"
-#include "tokenizer/tokenizer.h"
+#include "tokenizer/spec/tokenizer.h"
 
 namespace lora {
 namespace {

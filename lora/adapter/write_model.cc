@@ -16,8 +16,8 @@
 #include "base/pipeline.h"
 #include "base/safetensors.h"
 #include "lora/model/gguf_metadata.h"
-#include "tokenizer/convert.h"
-#include "tokenizer/tokenizer.h"
+#include "tokenizer/spec/tokenizer.h"
+#include "tokenizer/write/convert.h"
 
 namespace lora {
 namespace {

@@ -6,7 +6,7 @@
 
 #include "base/error.h"
 #include "lora/model/family.h"
-#include "tokenizer/convert.h"
+#include "tokenizer/write/convert.h"
 
 namespace lora {
 namespace {

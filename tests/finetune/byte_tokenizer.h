@@ -6,8 +6,9 @@
 #include <vector>
 
 #include "base/unicode.h"
-#include "finetune/data.h"
-#include "tokenizer/bpe_tokenizer.h"
+#include "finetune/data/data.h"
+#include "tokenizer/models/bpe_tokenizer.h"
+#include "tokenizer/read/readers.h"
 
 namespace {
 

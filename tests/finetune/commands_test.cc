@@ -11,10 +11,10 @@
 
 #include "base/error.h"
 #include "base/file.h"
-#include "finetune/device.h"
 #include "finetune/eval.h"
-#include "finetune/generate.h"
-#include "finetune/load.h"
+#include "finetune/kernels/device.h"
+#include "finetune/model/generate.h"
+#include "finetune/model/load.h"
 #include "finetune/verify.h"
 #include "lora/adapter/merge.h"
 #include "lora/adapter/write_model.h"

@@ -1,4 +1,4 @@
-#include "finetune/data.h"
+#include "finetune/data/data.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

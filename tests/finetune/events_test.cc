@@ -1,4 +1,4 @@
-#include "finetune/events.h"
+#include "finetune/train/events.h"
 
 #include <gtest/gtest.h>
 #include <unistd.h>

@@ -1,4 +1,4 @@
-#include "finetune/generate.h"
+#include "finetune/model/generate.h"
 
 #include <gtest/gtest.h>
 

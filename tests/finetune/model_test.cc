@@ -1,14 +1,14 @@
 // What must hold without any oracle: packing, chunks, the cache, dropout, and the faster attention against the plain
 // one.
-#include "finetune/model.h"
+#include "finetune/model/model.h"
 
 #include <gtest/gtest.h>
 
 #include "base/error.h"
-#include "finetune/attention.h"
-#include "finetune/elementwise.h"
-#include "finetune/linear.h"
-#include "finetune/loss.h"
+#include "finetune/adapt/linear.h"
+#include "finetune/kernels/attention.h"
+#include "finetune/kernels/elementwise.h"
+#include "finetune/kernels/loss.h"
 #include "tests/finetune/tiny_llama.h"
 
 namespace {

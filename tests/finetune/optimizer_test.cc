@@ -1,4 +1,4 @@
-#include "finetune/optimizer.h"
+#include "finetune/train/optimizer.h"
 
 #include <gtest/gtest.h>
 
@@ -6,7 +6,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
-#include "finetune/schedule.h"
+#include "finetune/train/schedule.h"
 
 namespace {
 

@@ -1,4 +1,4 @@
-#include "finetune/packing.h"
+#include "finetune/data/packing.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

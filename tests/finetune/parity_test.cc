@@ -1,8 +1,8 @@
 // Equal to transformers and peft on tiny random Llamas, and unequal as soon as one detail is wrong.
 #include <gtest/gtest.h>
 
-#include "finetune/optimizer.h"
-#include "finetune/schedule.h"
+#include "finetune/train/optimizer.h"
+#include "finetune/train/schedule.h"
 #include "tests/finetune/tiny_llama.h"
 
 namespace {

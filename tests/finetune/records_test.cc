@@ -8,7 +8,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/stream.h"
-#include "finetune/data.h"
+#include "finetune/data/data.h"
 #include "tests/error_of.h"
 #include "tests/finetune/byte_tokenizer.h"
 #include "tests/temporary_folder.h"

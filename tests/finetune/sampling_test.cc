@@ -1,4 +1,4 @@
-#include "finetune/sampling.h"
+#include "finetune/model/sampling.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
-#include "finetune/model.h"
+#include "finetune/model/model.h"
 #include "tests/finetune/tiny_llama.h"
 
 namespace {

@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "base/safetensors.h"
-#include "finetune/model.h"
+#include "finetune/model/model.h"
 
 namespace tiny_llama {
 

@@ -13,9 +13,9 @@
 #include "base/file.h"
 #include "base/random.h"
 #include "base/text.h"
-#include "finetune/checkpoint.h"
-#include "finetune/metrics.h"
 #include "finetune/train.h"
+#include "finetune/train/checkpoint.h"
+#include "finetune/train/metrics.h"
 #include "tests/finetune/byte_tokenizer.h"
 #include "tests/finetune/tiny_llama.h"
 

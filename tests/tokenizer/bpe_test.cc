@@ -10,7 +10,8 @@
 #include "base/random.h"
 #include "base/unicode.h"
 #include "tests/tokenizer/golden.h"
-#include "tokenizer/bpe_tokenizer.h"
+#include "tokenizer/models/bpe_tokenizer.h"
+#include "tokenizer/read/readers.h"
 
 namespace {
 

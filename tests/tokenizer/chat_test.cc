@@ -1,5 +1,5 @@
 // ChatML: the ids of transformers' apply_chat_template, its mask, and contents that try to leave their turn.
-#include "tokenizer/chat.h"
+#include "tokenizer/chat/chat.h"
 
 #include <gmock/gmock.h>
 

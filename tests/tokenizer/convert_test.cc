@@ -1,14 +1,14 @@
 // Vocabularies survive the way from GGUF to a Hugging Face folder and back. That Hugging Face and llama.cpp read the
 // results with the same ids is checked live by scripts/oracle/check_tokenizer.py.
-#include "tokenizer/convert.h"
+#include "tokenizer/write/convert.h"
 
 #include <gmock/gmock.h>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "tests/tokenizer/golden.h"
-#include "tokenizer/bpe_spec.h"
-#include "tokenizer/tokenizer.h"
+#include "tokenizer/spec/bpe_spec.h"
+#include "tokenizer/spec/tokenizer.h"
 
 namespace {
 

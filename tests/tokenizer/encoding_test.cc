@@ -1,6 +1,6 @@
 // Ids with their bytes: the offsets of tokenizers and sentencepiece, data in which special tokens are characters, and
 // whole chats as one encoding.
-#include "tokenizer/encoding.h"
+#include "tokenizer/spec/encoding.h"
 
 #include <gmock/gmock.h>
 
@@ -10,8 +10,9 @@
 #include "base/file.h"
 #include "base/unicode.h"
 #include "tests/tokenizer/golden.h"
-#include "tokenizer/bpe_tokenizer.h"
-#include "tokenizer/chat.h"
+#include "tokenizer/chat/chat.h"
+#include "tokenizer/models/bpe_tokenizer.h"
+#include "tokenizer/read/readers.h"
 
 namespace {
 

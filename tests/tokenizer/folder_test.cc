@@ -6,7 +6,7 @@
 #include "base/gguf.h"
 #include "tests/error_of.h"
 #include "tests/tokenizer/golden.h"
-#include "tokenizer/convert.h"
+#include "tokenizer/write/convert.h"
 
 namespace {
 

@@ -11,8 +11,8 @@
 
 #include "base/stream.h"
 #include "tests/temporary_folder.h"
-#include "tokenizer/characters.h"
-#include "tokenizer/tokenizer.h"
+#include "tokenizer/spec/tokenizer.h"
+#include "tokenizer/split/characters.h"
 
 namespace tokenizer_test {
 

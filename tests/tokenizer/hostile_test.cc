@@ -6,9 +6,9 @@
 #include "base/gguf.h"
 #include "base/random.h"
 #include "tests/tokenizer/golden.h"
-#include "tokenizer/bpe_spec.h"
-#include "tokenizer/bpe_tokenizer.h"
-#include "tokenizer/sentencepiece_model.h"
+#include "tokenizer/models/bpe_tokenizer.h"
+#include "tokenizer/read/readers.h"
+#include "tokenizer/read/sentencepiece_model.h"
 
 namespace {
 

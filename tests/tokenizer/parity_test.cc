@@ -4,10 +4,10 @@
 
 #include "base/gguf.h"
 #include "tests/tokenizer/golden.h"
-#include "tokenizer/bpe_spec.h"
-#include "tokenizer/bpe_tokenizer.h"
-#include "tokenizer/pre_tokenizer.h"
-#include "tokenizer/tokenizer.h"
+#include "tokenizer/models/bpe_tokenizer.h"
+#include "tokenizer/read/readers.h"
+#include "tokenizer/spec/tokenizer.h"
+#include "tokenizer/split/pre_tokenizer.h"
 
 namespace {
 

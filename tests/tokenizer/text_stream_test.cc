@@ -1,4 +1,4 @@
-#include "tokenizer/text_stream.h"
+#include "tokenizer/models/text_stream.h"
 
 #include <gtest/gtest.h>
 

@@ -1,0 +1,83 @@
+#include "finetune/data/packing.h"
+
+#include <algorithm>
+#include <map>
+#include <numeric>
+
+#include "base/random.h"
+
+namespace finetune {
+
+std::vector<RowPlan> plan_rows(std::span<const Example> examples, std::int64_t max_length, bool packing,
+                               std::uint64_t seed) {
+  base::Random random(seed);
+  std::vector<std::uint32_t> order(examples.size());
+  std::iota(order.begin(), order.end(), 0u);
+  base::shuffle(order, random);
+  std::vector<RowPlan> rows;
+  if (!packing) {
+    for (std::uint32_t document : order) rows.push_back({document});
+    return rows;
+  }
+  std::stable_sort(order.begin(), order.end(),
+                   [&](std::uint32_t a, std::uint32_t b) { return examples[a].ids.size() > examples[b].ids.size(); });
+  std::map<std::int64_t, std::vector<std::uint32_t>> rows_by_room;
+  for (std::uint32_t document : order) {
+    const auto length = static_cast<std::int64_t>(examples[document].ids.size());
+    std::int64_t room = max_length;
+    auto row = static_cast<std::uint32_t>(rows.size());
+    if (auto best = rows_by_room.lower_bound(length); best != rows_by_room.end()) {
+      room = best->first;
+      row = best->second.back();
+      best->second.pop_back();
+      if (best->second.empty()) rows_by_room.erase(best);
+    } else {
+      rows.emplace_back();
+    }
+    rows[row].push_back(document);
+    if (room > length) rows_by_room[room - length].push_back(row);
+  }
+  base::shuffle(rows, random);
+  return rows;
+}
+
+RowStream::RowStream(std::span<const Example> examples, std::int64_t max_length, bool packing, std::uint64_t seed)
+    : examples_(examples), max_length_(max_length), packing_(packing), seed_(seed) {
+  rows_ = plan_rows(examples_, max_length_, packing_, base::mix64(seed_));
+  epoch_ = 0;
+  rows_per_epoch_ = static_cast<std::int64_t>(rows_.size());
+}
+
+const RowPlan& RowStream::row(std::int64_t number) {
+  const std::int64_t epoch = number / rows_per_epoch_;
+  if (epoch != epoch_) {
+    rows_ = plan_rows(examples_, max_length_, packing_, base::mix64(seed_ + static_cast<std::uint64_t>(epoch)));
+    epoch_ = epoch;
+  }
+  return rows_[static_cast<std::size_t>(number % rows_per_epoch_)];
+}
+
+PackedRow make_row(std::span<const Example> examples, std::span<const std::uint32_t> documents) {
+  constexpr std::int64_t kNotTrained = -100;
+  PackedRow row;
+  std::int64_t total = 0;
+  for (std::uint32_t document : documents) total += static_cast<std::int64_t>(examples[document].ids.size());
+  row.ids = at::empty({total}, at::kLong);
+  row.targets = at::empty({total}, at::kLong);
+  auto* ids = row.ids.mutable_data_ptr<std::int64_t>();
+  auto* targets = row.targets.mutable_data_ptr<std::int64_t>();
+  for (std::uint32_t document : documents) {
+    const Example& example = examples[document];
+    const std::size_t length = example.ids.size();
+    for (std::size_t i = 0; i < length; ++i) {
+      const bool trained = i + 1 < length && example.trained[i + 1];
+      *ids++ = example.ids[i];
+      *targets++ = trained ? example.ids[i + 1] : kNotTrained;
+      row.trained += trained;
+    }
+    row.lengths.push_back(static_cast<std::int64_t>(length));
+  }
+  return row;
+}
+
+}  // namespace finetune

@@ -1,0 +1,72 @@
+#include "finetune/kernels/device.h"
+
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <ATen/Version.h>
+#include <ATen/cpu/Utils.h>
+#include <ATen/detail/CUDAHooksInterface.h>
+#include <dlfcn.h>
+#include <fmt/format.h>
+#include <torch/headeronly/version.h>
+
+#include <filesystem>
+
+#include "base/error.h"
+
+namespace finetune {
+namespace {
+
+// Empty when a CUDA device can be used, else why not. LibTorch asks once and for all whether CUDA is there, so its
+// CUDA library must be open before the first question; the library is found through this program's run path.
+const std::string& cuda_problem() {
+  static const std::string kProblem = [] {
+    bool has_node = false;
+    for (const char* node : {"/dev/nvidia0", "/dev/nvidiactl", "/dev/dxg"}) has_node |= std::filesystem::exists(node);
+    if (!has_node) return std::string("this machine has no NVIDIA device (/dev/nvidia0)");
+    if (!dlopen("libtorch_cuda.so", RTLD_NOW | RTLD_GLOBAL)) return std::string(dlerror());
+    if (!at::hasCUDA() || at::detail::getCUDAHooks().deviceCount() == 0)
+      return std::string("LibTorch sees no usable CUDA device: is the NVIDIA driver loaded and new enough?");
+    return std::string();
+  }();
+  return kProblem;
+}
+
+}  // namespace
+
+at::Device choose_device(const std::string& name) {
+  if (name == "cpu") return at::kCPU;
+  if (name != "cuda" && name != "auto")
+    throw base::UsageError({"unknown device", "--device", name, "cpu, cuda or auto", ""});
+  if (cuda_problem().empty()) return at::Device(at::kCUDA, 0);
+  if (name == "auto") return at::kCPU;
+  throw base::UsageError({"no CUDA device can be used", "--device", name, cuda_problem(),
+                          "use --device cpu, or install the whole wheel on a machine with a GPU: "
+                          "pip install torch==" TORCH_VERSION});
+}
+
+at::ScalarType choose_dtype(const std::string& name, at::Device device) {
+  if (name == "auto") return device.is_cuda() ? at::kBFloat16 : at::kFloat;
+  if (name == "float32") return at::kFloat;
+  if (name == "bfloat16") return at::kBFloat16;
+  throw base::UsageError({"unknown type of weights", "--dtype", name, "float32, bfloat16 or auto", ""});
+}
+
+void set_threads(int threads) {
+  if (threads > 0) at::set_num_threads(threads);
+}
+
+std::string libtorch_details() {
+  std::unordered_map<std::string, c10::IValue> units = at::cpu::get_cpu_capabilities();
+  auto has = [&](const char* unit) { return units.contains(unit) && units.at(unit).toBool(); };
+  std::string text =
+      fmt::format("LibTorch {}, CPU {}{}{}, {} threads\n", TORCH_VERSION, at::get_cpu_capability(),
+                  has("avx512_bf16") ? " + bfloat16" : "", has("amx_bf16") ? " + AMX" : "", at::get_num_threads());
+  if (cuda_problem().empty()) {
+    text += fmt::format("CUDA: {} device(s)\n", at::detail::getCUDAHooks().deviceCount());
+  } else {
+    text += fmt::format("CUDA: none, {}\n", cuda_problem());
+  }
+  return text;
+}
+
+}  // namespace finetune

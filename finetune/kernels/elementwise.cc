@@ -1,0 +1,109 @@
+#include "finetune/kernels/elementwise.h"
+
+#include <ATen/ATen.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include "finetune/kernels/fused_rows.h"
+
+namespace finetune {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+struct RmsNormFunction : torch::autograd::Function<RmsNormFunction> {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight, double eps) {
+    auto [y, inverse] = rms_norm_forward(x, weight, eps, passes_for(x));
+    context->save_for_backward({x, weight, inverse});
+    return y;
+  }
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    variable_list saved = context->get_saved_variables();
+    return {rms_norm_backward(gradients[0], saved[0], saved[1], saved[2], passes_for(saved[0])), {}, {}};
+  }
+};
+
+struct SwigluFunction : torch::autograd::Function<SwigluFunction> {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& gate_up) {
+    context->save_for_backward({gate_up});
+    return swiglu_forward(gate_up, passes_for(gate_up));
+  }
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    at::Tensor gate_up = context->get_saved_variables()[0];
+    return {swiglu_backward(gradients[0], gate_up, passes_for(gate_up))};
+  }
+};
+
+}  // namespace
+
+at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps) {
+  return RmsNormFunction::apply(x, weight, eps);
+}
+
+at::Tensor swiglu(const at::Tensor& gate_up) { return SwigluFunction::apply(gate_up); }
+
+std::tuple<at::Tensor, at::Tensor> rms_norm_forward(const at::Tensor& x, const at::Tensor& weight, double eps,
+                                                    Passes passes) {
+  if (passes == Passes::kFused) {
+    at::Tensor y = at::empty_like(x), inverse = at::empty({x.size(0), 1}, x.options().dtype(at::kFloat));
+    fused::rms_norm_forward(x, weight, static_cast<float>(eps), y, inverse);
+    return {y, inverse};
+  }
+  at::Tensor x32 = x.to(at::kFloat);
+  at::Tensor inverse = x32.square().mean(-1, true).add_(eps).rsqrt_();
+  return {(x32 * inverse).to(x.scalar_type()) * weight, inverse};
+}
+
+// With n = x r, r = 1 / rms: dx = r (g - n mean(g n)), g = dy * weight.
+at::Tensor rms_norm_backward(const at::Tensor& dy, const at::Tensor& x, const at::Tensor& weight,
+                             const at::Tensor& inverse, Passes passes) {
+  if (passes == Passes::kFused) {
+    at::Tensor dx = at::empty_like(x);
+    fused::rms_norm_backward(dy.contiguous(), x, weight, inverse, dx);
+    return dx;
+  }
+  at::Tensor normal = x.to(at::kFloat) * inverse;
+  at::Tensor g = dy.to(at::kFloat) * weight.to(at::kFloat);
+  at::Tensor mean = (g * normal).mean(-1, true);
+  return g.sub(normal.mul_(mean)).mul_(inverse).to(x.scalar_type());
+}
+
+at::Tensor swiglu_forward(const at::Tensor& gate_up, Passes passes) {
+  std::int64_t n = gate_up.size(1) / 2;
+  if (passes == Passes::kFused) {
+    at::Tensor y = at::empty({gate_up.size(0), n}, gate_up.options());
+    fused::swiglu_forward(gate_up, y);
+    return y;
+  }
+  return at::silu(gate_up.narrow(1, 0, n)).mul_(gate_up.narrow(1, n, n));
+}
+
+at::Tensor swiglu_backward(const at::Tensor& dy, const at::Tensor& gate_up, Passes passes) {
+  std::int64_t n = gate_up.size(1) / 2;
+  at::Tensor d = at::empty_like(gate_up);
+  if (passes == Passes::kFused) {
+    fused::swiglu_backward(dy.contiguous(), gate_up, d);
+    return d;
+  }
+  at::Tensor gate = gate_up.narrow(1, 0, n), up = gate_up.narrow(1, n, n);
+  d.narrow(1, 0, n).copy_(at::silu_backward(dy * up, gate));
+  d.narrow(1, n, n).copy_(at::silu(gate).mul_(dy));
+  return d;
+}
+
+at::Tensor rotate(const at::Tensor& heads, std::int64_t turned, const Rotation& rotation, bool inverse, Passes passes) {
+  if (passes == Passes::kFused) {
+    at::Tensor result = at::empty_like(heads);
+    fused::rotate(heads, turned, rotation.cosines, rotation.sines, inverse ? -1.0f : 1.0f, result);
+    return result;
+  }
+  std::int64_t half = heads.size(2) / 2;
+  at::Tensor x = heads.narrow(1, 0, turned).to(at::kFloat);
+  at::Tensor x1 = x.narrow(2, 0, half), x2 = x.narrow(2, half, half);
+  double sign = inverse ? -1 : 1;
+  at::Tensor y1 = (x1 * rotation.cosines).addcmul_(x2, rotation.sines, -sign);
+  at::Tensor y2 = (x2 * rotation.cosines).addcmul_(x1, rotation.sines, sign);
+  return at::cat({at::cat({y1, y2}, 2).to(heads.scalar_type()), heads.narrow(1, turned, heads.size(1) - turned)}, 1);
+}
+
+}  // namespace finetune

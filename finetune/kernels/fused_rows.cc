@@ -1,0 +1,201 @@
+#include "finetune/kernels/fused_rows.h"
+
+#include <ATen/Parallel.h>
+#include <c10/util/BFloat16.h>
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+
+// The row functions are compiled three times, and the loader takes the best that the processor has.
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#define FINETUNE_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#else
+#define FINETUNE_CLONES
+#endif
+#define FINETUNE_INLINE inline __attribute__((always_inline))
+
+namespace finetune::fused {
+namespace {
+
+struct Bfloat16 {
+  std::uint16_t bits;
+};
+
+FINETUNE_INLINE float load(float value) { return value; }
+FINETUNE_INLINE float load(Bfloat16 value) {
+  return std::bit_cast<float>(static_cast<std::uint32_t>(value.bits) << 16);
+}
+FINETUNE_INLINE void store(float& place, float value) { place = value; }
+FINETUNE_INLINE void store(Bfloat16& place, float value) {  // to nearest even; NaN stays NaN
+  auto bits = std::bit_cast<std::uint32_t>(value);
+  std::uint32_t rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16;
+  place.bits = static_cast<std::uint16_t>(value == value ? rounded : 0x7FC0u);
+}
+template <class T>
+FINETUNE_INLINE float rounded(float value) {
+  T place;
+  store(place, value);
+  return load(place);
+}
+
+// e^x within 2 units in the last place for |x| <= 87, clamped beyond (Cephes' polynomial).
+FINETUNE_INLINE float exponential(float x) {
+  x = std::min(87.0f, std::max(-87.0f, x));
+  constexpr float kMagic = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer
+  float n = (x * 1.44269504f + kMagic) - kMagic;
+  float r = x - n * 0.693359375f + n * 2.12194440e-4f;
+  float p = 1.9875691500e-4f;
+  p = p * r + 1.3981999507e-3f;
+  p = p * r + 8.3334519073e-3f;
+  p = p * r + 4.1665795894e-2f;
+  p = p * r + 1.6666665459e-1f;
+  p = p * r + 5.0000001201e-1f;
+  p = p * r * r + r + 1.0f;
+  return p * std::bit_cast<float>((static_cast<std::int32_t>(n) + 127) << 23);
+}
+FINETUNE_INLINE float sigmoid(float x) { return 1.0f / (1.0f + exponential(-x)); }
+
+template <class T>
+FINETUNE_INLINE void norm_row(const T* x, const T* weight, std::int64_t n, float eps, T* y, float* inverse) {
+  float sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (std::int64_t i = 0; i < n; ++i) sum += load(x[i]) * load(x[i]);
+  float r = 1.0f / std::sqrt(sum / static_cast<float>(n) + eps);
+  *inverse = r;
+#pragma omp simd
+  for (std::int64_t i = 0; i < n; ++i) store(y[i], load(weight[i]) * rounded<T>(load(x[i]) * r));
+}
+
+template <class T>
+FINETUNE_INLINE void norm_row_backward(const T* dy, const T* x, const T* weight, std::int64_t n, float r, T* dx) {
+  float sum = 0;
+#pragma omp simd reduction(+ : sum)
+  for (std::int64_t i = 0; i < n; ++i) sum += load(dy[i]) * load(weight[i]) * load(x[i]);
+  float factor = sum * r * r / static_cast<float>(n);  // mean(g n) r, of n = x r
+#pragma omp simd
+  for (std::int64_t i = 0; i < n; ++i) store(dx[i], r * (load(dy[i]) * load(weight[i]) - load(x[i]) * factor));
+}
+
+template <class T>
+FINETUNE_INLINE void swiglu_row(const T* gate, const T* up, std::int64_t n, T* y) {
+#pragma omp simd
+  for (std::int64_t i = 0; i < n; ++i) {
+    float g = load(gate[i]);
+    store(y[i], g * sigmoid(g) * load(up[i]));
+  }
+}
+
+template <class T>
+FINETUNE_INLINE void swiglu_row_backward(const T* dy, const T* gate, const T* up, std::int64_t n, T* dgate, T* dup) {
+#pragma omp simd
+  for (std::int64_t i = 0; i < n; ++i) {
+    float g = load(gate[i]), d = load(dy[i]), s = sigmoid(g);
+    store(dgate[i], d * load(up[i]) * s * (1 + g * (1 - s)));
+    store(dup[i], d * g * s);
+  }
+}
+
+template <class T>
+FINETUNE_INLINE void rotate_row(const T* x, std::int64_t turned, std::int64_t heads, std::int64_t half,
+                                const float* cosine, const float* sine, float sign, T* y) {
+  for (std::int64_t head = 0; head < turned; ++head, x += 2 * half, y += 2 * half) {
+#pragma omp simd
+    for (std::int64_t i = 0; i < half; ++i) {
+      float x1 = load(x[i]), x2 = load(x[i + half]), s = sign * sine[i];
+      store(y[i], x1 * cosine[i] - x2 * s);
+      store(y[i + half], x2 * cosine[i] + x1 * s);
+    }
+  }
+  if (x != y) std::copy(x, x + (heads - turned) * 2 * half, y);
+}
+
+// target_clones does not apply to templates: one plain function for each type and operation.
+#define FINETUNE_ROWS(T)                                                                                            \
+  FINETUNE_CLONES void norm(const T* x, const T* w, std::int64_t n, float eps, T* y, float* inverse) {              \
+    norm_row(x, w, n, eps, y, inverse);                                                                             \
+  }                                                                                                                 \
+  FINETUNE_CLONES void norm_back(const T* dy, const T* x, const T* w, std::int64_t n, float r, T* dx) {             \
+    norm_row_backward(dy, x, w, n, r, dx);                                                                          \
+  }                                                                                                                 \
+  FINETUNE_CLONES void gate(const T* g, const T* u, std::int64_t n, T* y) { swiglu_row(g, u, n, y); }               \
+  FINETUNE_CLONES void gate_back(const T* dy, const T* g, const T* u, std::int64_t n, T* dg, T* du) {               \
+    swiglu_row_backward(dy, g, u, n, dg, du);                                                                       \
+  }                                                                                                                 \
+  FINETUNE_CLONES void turn(const T* x, std::int64_t turned, std::int64_t heads, std::int64_t half, const float* c, \
+                            const float* s, float sign, T* y) {                                                     \
+    rotate_row(x, turned, heads, half, c, s, sign, y);                                                              \
+  }
+FINETUNE_ROWS(float)
+FINETUNE_ROWS(Bfloat16)
+
+// Calls f(T{}, first row, last row) for the tensor's type, on all threads.
+template <class F>
+void over_rows(const at::Tensor& x, std::int64_t rows, F f) {
+  TORCH_CHECK(x.is_contiguous() && x.is_cpu(), "fused rows need contiguous CPU memory");
+  std::int64_t grain = std::max<std::int64_t>(1, (std::int64_t{1} << 14) / std::max<std::int64_t>(1, x.numel() / rows));
+  at::parallel_for(0, rows, grain, [&](std::int64_t begin, std::int64_t end) {
+    x.scalar_type() == at::kFloat ? f(float{}, begin, end) : f(Bfloat16{}, begin, end);
+  });
+}
+template <class T>
+const T* read(const at::Tensor& tensor) {
+  return static_cast<const T*>(tensor.const_data_ptr());
+}
+template <class T>
+T* write(at::Tensor& tensor) {
+  return static_cast<T*>(tensor.mutable_data_ptr());
+}
+
+}  // namespace
+
+void rms_norm_forward(const at::Tensor& x, const at::Tensor& weight, float eps, at::Tensor& y, at::Tensor& inverse) {
+  std::int64_t n = x.size(1);
+  over_rows(x, x.size(0), [&]<class T>(T, std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i)
+      norm(read<T>(x) + i * n, read<T>(weight), n, eps, write<T>(y) + i * n, write<float>(inverse) + i);
+  });
+}
+
+void rms_norm_backward(const at::Tensor& dy, const at::Tensor& x, const at::Tensor& weight, const at::Tensor& inverse,
+                       at::Tensor& dx) {
+  std::int64_t n = x.size(1);
+  over_rows(x, x.size(0), [&]<class T>(T, std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i)
+      norm_back(read<T>(dy) + i * n, read<T>(x) + i * n, read<T>(weight), n, read<float>(inverse)[i],
+                write<T>(dx) + i * n);
+  });
+}
+
+void swiglu_forward(const at::Tensor& gate_up, at::Tensor& y) {
+  std::int64_t n = y.size(1);
+  over_rows(gate_up, y.size(0), [&]<class T>(T, std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      const T* row = read<T>(gate_up) + 2 * i * n;
+      gate(row, row + n, n, write<T>(y) + i * n);
+    }
+  });
+}
+
+void swiglu_backward(const at::Tensor& dy, const at::Tensor& gate_up, at::Tensor& d) {
+  std::int64_t n = dy.size(1);
+  over_rows(gate_up, dy.size(0), [&]<class T>(T, std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      const T* row = read<T>(gate_up) + 2 * i * n;
+      T* out = write<T>(d) + 2 * i * n;
+      gate_back(read<T>(dy) + i * n, row, row + n, n, out, out + n);
+    }
+  });
+}
+
+void rotate(const at::Tensor& heads, std::int64_t turned, const at::Tensor& cosines, const at::Tensor& sines,
+            float sign, at::Tensor& result) {
+  std::int64_t count = heads.size(1), half = heads.size(2) / 2, row = count * heads.size(2);
+  over_rows(heads, heads.size(0), [&]<class T>(T, std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i)
+      turn(read<T>(heads) + i * row, turned, count, half, read<float>(cosines) + i * half,
+           read<float>(sines) + i * half, sign, write<T>(result) + i * row);
+  });
+}
+
+}  // namespace finetune::fused

@@ -1,0 +1,52 @@
+#include "finetune/model/load.h"
+
+#include <ATen/ATen.h>
+
+#include "base/error.h"
+#include "finetune/kernels/device.h"
+#include "lora/adapter/start.h"
+#include "lora/locate.h"
+
+namespace finetune {
+
+void ModelOptions::visit(base::OptionVisitor& v) {
+  v("model", model,
+    "a Hugging Face folder, a .gguf file or a name in the local cache; without it, the base that the adapter names",
+    base::PathKind::kModel);
+  v("adapter", adapter, "an adapter folder, or the output folder of a training run", base::PathKind::kModel);
+  v.choice("dtype", dtype, {"auto", "float32", "bfloat16"}, "type of the weights: auto is bfloat16 on CUDA");
+  v.choice("device", device, {"auto", "cpu", "cuda"}, "where to compute");
+  v("threads", threads, "CPU threads, 0 = one a core").at_least(0);
+}
+
+void check_ids(std::span<const std::int32_t> ids, const lora::ModelConfig& config) {
+  for (std::int32_t id : ids)
+    if (id < 0 || id >= config.vocab_size)
+      throw base::Error({"the tokenizer gives a token that the model does not have", "", std::to_string(id),
+                         "below " + std::to_string(config.vocab_size), "is the tokenizer another model's?"});
+}
+
+std::string base_of(const std::string& run_or_adapter) {
+  const std::filesystem::path folder = lora::adapter_folder(run_or_adapter);
+  return lora::base_model_of(folder, "", "--model", lora::read_adapter_config(folder));
+}
+
+lora::Adapter load_adapter(const std::string& run_or_adapter, const lora::ModelFiles& base, int threads) {
+  return lora::plain_adapter(lora::read_adapter(lora::adapter_folder(run_or_adapter)), base, threads);
+}
+
+LoadedModel load_model(const ModelOptions& options) {
+  if (options.model.empty() && options.adapter.empty())
+    throw base::UsageError({"no model", "--model", "", "a Hugging Face folder or a .gguf file", ""});
+  set_threads(options.threads);
+  at::Device device = choose_device(options.device);
+  lora::ModelFiles files(options.model.empty() ? base_of(options.adapter) : options.model);
+  lora::Adapter adapter;
+  if (!options.adapter.empty()) adapter = load_adapter(options.adapter, files, options.threads);
+  LoadedModel loaded{files.path(), tokenizer::load(files.path()),
+                     Transformer(files, choose_dtype(options.dtype, device), device)};
+  if (!options.adapter.empty()) loaded.model.attach(adapter);
+  return loaded;
+}
+
+}  // namespace finetune

@@ -1,0 +1,43 @@
+// A model ready to be used by a command: files, tokenizer, weights, adapter.
+#pragma once
+
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "base/options.h"
+#include "finetune/model/model.h"
+#include "tokenizer/spec/tokenizer.h"
+
+namespace finetune {
+
+/// The options that every command with a ready model has.
+struct ModelOptions {
+  std::string model, adapter;
+  std::string dtype = "auto", device = "auto";
+  int threads = 0;
+  void visit(base::OptionVisitor& v);
+};
+
+struct LoadedModel {
+  std::filesystem::path path;  ///< the folder or .gguf file of the base
+  std::unique_ptr<tokenizer::Tokenizer> tokenizer;
+  Transformer model;
+};
+
+/// Loads `options.model` (or, when it is empty, the base that the adapter names) with the adapter attached, if any.
+/// Throws base::UsageError when neither is given, base::Error when something cannot be read or does not fit.
+LoadedModel load_model(const ModelOptions& options);
+
+/// Throws base::Error for an id that the model has no row for: a tokenizer of another model. LibTorch would say
+/// "index out of range" on the CPU and end the process on CUDA.
+void check_ids(std::span<const std::int32_t> ids, const lora::ModelConfig& config);
+
+/// The base model that the adapter names, where no --model was given.
+std::string base_of(const std::string& run_or_adapter);
+/// The adapter of a folder as a plain LoRA of `base`: the folder itself, or `adapter/` in it when it is the output of a
+/// run.
+lora::Adapter load_adapter(const std::string& run_or_adapter, const lora::ModelFiles& base, int threads);
+
+}  // namespace finetune

@@ -1,0 +1,168 @@
+#include "finetune/train/checkpoint.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cstring>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <vector>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/safetensors.h"
+
+namespace finetune {
+namespace {
+
+namespace fs = std::filesystem;
+
+// A rename survives a power cut only when the folder itself has reached the disk.
+void flush_folder(const fs::path& folder) {
+  const int descriptor = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY);
+  if (descriptor < 0 || ::fsync(descriptor) != 0) {
+    const std::string reason = std::strerror(errno);
+    if (descriptor >= 0) ::close(descriptor);
+    throw base::Error("cannot flush the folder to disk: " + reason, folder.string());
+  }
+  ::close(descriptor);
+}
+
+// The N of "step-N", or nothing for other names.
+std::optional<std::int64_t> step_of(const fs::path& folder) {
+  const std::string name = folder.filename().string();
+  if (!name.starts_with("step-")) return std::nullopt;
+  std::int64_t step = 0;
+  const auto [end, error] = std::from_chars(name.data() + 5, name.data() + name.size(), step);
+  if (error != std::errc() || end != name.data() + name.size()) return std::nullopt;
+  return step;
+}
+
+// Finished checkpoints, oldest first.
+std::vector<std::int64_t> steps_in(const fs::path& checkpoints) {
+  std::vector<std::int64_t> steps;
+  if (fs::is_directory(checkpoints)) {
+    for (const auto& entry : fs::directory_iterator(checkpoints)) {
+      if (auto step = step_of(entry.path())) steps.push_back(*step);
+    }
+  }
+  std::sort(steps.begin(), steps.end());
+  return steps;
+}
+
+std::span<const std::byte> bytes_of(const at::Tensor& tensor) {
+  return {static_cast<const std::byte*>(tensor.const_data_ptr()), static_cast<std::size_t>(tensor.nbytes())};
+}
+
+at::Tensor tensor_of(const base::TensorView& view) {
+  if (view.type != base::DType::kF32) throw base::Error("a tensor of the checkpoint is not float32", view.name);
+  at::Tensor tensor = at::empty(view.shape, at::kFloat);
+  std::memcpy(tensor.mutable_data_ptr(), view.bytes.data(), view.bytes.size());
+  return tensor;
+}
+
+}  // namespace
+
+void write_checkpoint(const fs::path& checkpoints, const Checkpoint& checkpoint, std::int64_t keep) {
+  const fs::path folder = checkpoints / fmt::format("step-{}", checkpoint.step);
+  const fs::path part = checkpoints / fmt::format(".step-{}.part", checkpoint.step);
+  fs::remove_all(part);
+  fs::create_directories(part);
+  lora::write_adapter(checkpoint.adapter, part);
+
+  const at::Tensor first = checkpoint.first_moment.cpu().contiguous();
+  const at::Tensor second = checkpoint.second_moment.cpu().contiguous();
+  base::SafetensorsWriter optimizer(part / "optimizer.safetensors",
+                                    {{"first_moment", base::DType::kF32, first.sizes().vec()},
+                                     {"second_moment", base::DType::kF32, second.sizes().vec()}});
+  optimizer.write("first_moment", bytes_of(first));
+  optimizer.write("second_moment", bytes_of(second));
+  optimizer.commit();
+  const nlohmann::ordered_json state = {
+      {"step", checkpoint.step}, {"rows", checkpoint.rows}, {"facts", checkpoint.facts}};
+  base::write_file(part / "state.json", state.dump(2) + "\n");
+
+  flush_folder(part);
+  fs::remove_all(folder);  // left by a run that is being repeated
+  fs::rename(part, folder);
+  flush_folder(checkpoints);
+
+  std::vector<std::int64_t> steps = steps_in(checkpoints);
+  for (std::size_t i = 0; i + static_cast<std::size_t>(std::max<std::int64_t>(1, keep)) < steps.size(); ++i) {
+    // Renamed first: a kill in the middle of the removal must not leave half a checkpoint under a good name.
+    const fs::path old = checkpoints / fmt::format("step-{}", steps[i]);
+    const fs::path doomed = checkpoints / fmt::format(".step-{}.part", steps[i]);
+    fs::remove_all(doomed);
+    fs::rename(old, doomed);
+    fs::remove_all(doomed);
+  }
+  for (const auto& entry : fs::directory_iterator(checkpoints)) {  // left by kills
+    if (entry.path().filename().string().starts_with(".step-")) fs::remove_all(entry.path());
+  }
+}
+
+std::optional<Checkpoint> read_newest_checkpoint(const fs::path& checkpoints) {
+  const std::vector<std::int64_t> steps = steps_in(checkpoints);
+  if (steps.empty()) return std::nullopt;
+  const fs::path folder = checkpoints / fmt::format("step-{}", steps.back());
+  try {
+    Checkpoint checkpoint;
+    const auto state = nlohmann::json::parse(base::read_file(folder / "state.json"));
+    state.at("step").get_to(checkpoint.step);
+    state.at("rows").get_to(checkpoint.rows);
+    state.at("facts").get_to(checkpoint.facts);
+    checkpoint.adapter = lora::read_adapter(folder);
+    const base::SafetensorsReader optimizer(folder / "optimizer.safetensors");
+    checkpoint.first_moment = tensor_of(optimizer.at("first_moment"));
+    checkpoint.second_moment = tensor_of(optimizer.at("second_moment"));
+    return checkpoint;
+  } catch (const std::exception& error) {
+    throw base::Error({fmt::format("the newest checkpoint cannot be read: {}", error.what()), folder.string(), "", "",
+                       "delete that folder: --resume then goes on from the one before it"});
+  }
+}
+
+void check_same_run(const std::map<std::string, std::string>& saved, const std::map<std::string, std::string>& now) {
+  // These explain why the examples are other ones. Where the examples are the same, they changed nothing.
+  static const std::set<std::string> kOfTheExamples = {"limit", "too_long", "validation_share", "allow_special",
+                                                       "roles"};
+  auto value = [](const std::map<std::string, std::string>& facts, const std::string& key) {
+    const auto found = facts.find(key);
+    return found == facts.end() ? "" : found->second;
+  };
+  auto refuse = [](const std::string& option, const std::string& is, const std::string& was) {
+    throw base::UsageError({"--resume would not continue the same run", "--" + option, is,
+                            was + ", as when it was started",
+                            "give the same options and data, or start over with --overwrite"});
+  };
+  std::set<std::string> keys;
+  for (const auto* facts : {&saved, &now})
+    for (const auto& [key, ignored] : *facts) keys.insert(key);
+  const bool same_examples = value(saved, "data") == value(now, "data");
+  for (const std::string& key : keys) {
+    if (key == "steps" || key == "data" || (same_examples && kOfTheExamples.contains(key))) continue;
+    if (value(saved, key) == value(now, key)) continue;
+    if (key == "adapter") refuse(key, "another one", "the same one");  // known by its values
+    std::string option = key;
+    std::replace(option.begin(), option.end(), '_', '-');
+    refuse(option, value(now, key), value(saved, key));
+  }
+  if (!same_examples) refuse("data", "other records", "the same records");
+}
+
+at::Tensor flat_values(const lora::Adapter& adapter) {
+  std::vector<at::Tensor> parts;
+  for (const lora::AdapterModule& module : adapter.modules) {
+    for (const std::vector<float>* values : {&module.a, &module.b}) {
+      at::Tensor part = at::empty({static_cast<std::int64_t>(values->size())}, at::kFloat);
+      std::memcpy(part.mutable_data_ptr(), values->data(), values->size() * sizeof(float));
+      parts.push_back(part);
+    }
+  }
+  return at::cat(parts);
+}
+
+}  // namespace finetune

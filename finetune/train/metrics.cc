@@ -1,0 +1,129 @@
+#include "finetune/train/metrics.h"
+
+#include <fmt/format.h>
+
+#include <chrono>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/text.h"
+
+namespace finetune {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr std::size_t kColumns = 79;  // of a terminal of 80, the last one free
+
+double now() { return std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count(); }
+
+// The keys of metrics.jsonl, in file order: one table for writing and reading.
+template <class F>
+void each_key(StepMetrics& m, F f) {
+  f("step", m.step);
+  f("epoch", m.epoch);
+  f("loss", m.loss);
+  f("learning_rate", m.learning_rate);
+  f("gradient_norm", m.gradient_norm);
+  f("tokens", m.tokens);
+  f("trained_tokens", m.trained_tokens);
+  f("tokens_per_second", m.tokens_per_second);
+  f("seconds", m.seconds);
+}
+template <class F>
+void each_key(EvaluationMetrics& m, F f) {
+  f("step", m.step);
+  f("validation_loss", m.loss);
+  f("validation_perplexity", m.perplexity);
+  f("validation_trained_tokens", m.trained_tokens);
+}
+
+template <class M>
+std::string to_line(M metrics) {
+  Json json;
+  each_key(metrics, [&](const char* key, auto value) { json[key] = value; });
+  return json.dump() + "\n";
+}
+
+template <class M>
+M from_json(const Json& json) {
+  M metrics;
+  each_key(metrics, [&](const char* key, auto& value) { json.at(key).get_to(value); });
+  return metrics;
+}
+
+}  // namespace
+
+MetricsLog::MetricsLog(const std::filesystem::path& folder, std::optional<std::int64_t> resume_step)
+    : path_(folder / "metrics.jsonl"), events_(folder / "events", now()) {
+  std::string kept;
+  if (resume_step && std::filesystem::exists(path_)) {
+    std::size_t number = 0;
+    for (const std::string& line : base::split(base::read_file(path_), '\n')) {
+      ++number;
+      if (line.empty()) continue;
+      const Json json = Json::parse(line, nullptr, false);
+      if (json.is_discarded()) continue;  // the kill fell into this line; only the last one can be broken
+      try {
+        if (json.at("step").get<std::int64_t>() > *resume_step) continue;
+        if (json.contains("validation_loss")) {
+          evaluations_.push_back(from_json<EvaluationMetrics>(json));
+        } else {
+          steps_.push_back(from_json<StepMetrics>(json));
+        }
+      } catch (const Json::exception& error) {
+        throw base::Error({"a line of the metrics cannot be read", fmt::format("{}:{}", path_.string(), number),
+                           base::shortened(line), error.what(), "delete the line or the file"});
+      }
+      kept += line + "\n";
+    }
+  }
+  base::write_file(path_, kept);
+  file_.open(path_, std::ios::binary | std::ios::app);
+  if (resume_step) events_.restart(*resume_step + 1, now());
+}
+
+void MetricsLog::add(const StepMetrics& metrics) {
+  write(to_line(metrics));
+  events_.scalars(metrics.step,
+                  {{"train/loss", metrics.loss},
+                   {"train/learning_rate", metrics.learning_rate},
+                   {"train/gradient_norm", metrics.gradient_norm},
+                   {"train/tokens_per_second", metrics.tokens_per_second}},
+                  now());
+  steps_.push_back(metrics);
+}
+
+void MetricsLog::add(const EvaluationMetrics& metrics) {
+  write(to_line(metrics));
+  events_.scalars(metrics.step, {{"validation/loss", metrics.loss}, {"validation/perplexity", metrics.perplexity}},
+                  now());
+  evaluations_.push_back(metrics);
+}
+
+void MetricsLog::write(const std::string& line) {
+  file_ << line;
+  if (!file_.flush()) throw base::Error("cannot write the metrics", path_.string());
+}
+
+std::string step_line(const StepMetrics& metrics, std::int64_t steps, double seconds_left) {
+  const std::string begin = fmt::format("step {}/{}  loss {:.5g}", metrics.step, steps, metrics.loss);
+  const std::string rate = fmt::format("  rate {:.1e}", metrics.learning_rate);
+  const std::string norm = fmt::format("  norm {:.3g}", metrics.gradient_norm);
+  const std::string speed = fmt::format("  {:.0f} tokens/s", metrics.tokens_per_second);
+  const std::string left = metrics.step < steps ? "  " + base::human_seconds(seconds_left) + " left" : "";
+  // metrics.jsonl has them all; here the least needed goes first.
+  for (const std::string& line :
+       {begin + rate + norm + speed + left, begin + rate + speed + left, begin + speed + left})
+    if (line.size() <= kColumns) return line;
+  return (begin + left).substr(0, kColumns);
+}
+
+std::string validation_line(const EvaluationMetrics& metrics, std::int64_t steps) {
+  return fmt::format("step {}/{}  validation loss {:.4f}  perplexity {:.5g}", metrics.step, steps, metrics.loss,
+                     metrics.perplexity)
+      .substr(0, kColumns);
+}
+
+}  // namespace finetune

@@ -1,0 +1,45 @@
+// All that `finetune train` checks and loads before it writes anything: a start that fails leaves no trace.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/program.h"
+#include "finetune/data/data.h"
+#include "finetune/model/model.h"
+#include "finetune/train/optimizer.h"
+#include "finetune/train/train_options.h"
+
+namespace finetune {
+
+struct TrainingData {
+  std::vector<Example> training, validation;
+};
+
+/// How many steps, of how many rows. A step takes accumulate x rows_per_batch rows, the last one what is left.
+struct Plan {
+  std::int64_t first_step = 0, first_row = 0;  ///< done by the run that is resumed
+  std::int64_t steps = 0, rows = 0;            ///< in all
+  std::int64_t rows_per_step = 0, warmup = 0;
+};
+
+/// A run that can begin.
+struct TrainStart {
+  TrainingData data;
+  Transformer model;
+  AdamW optimizer;
+  at::Tensor first_values;                   ///< the adapter's before the first step of the run
+  std::map<std::string, std::string> facts;  ///< see Checkpoint
+  Plan plan;
+  std::optional<std::int64_t> resume_step;
+  bool is_new_plan = false;  ///< resumed with another number of steps than it was started with
+};
+
+/// Throws base::Error, with nothing written, when the run cannot begin. Takes the LoRA options from `options.adapter`
+/// when there is one.
+TrainStart prepare_training(TrainOptions& options, base::Context& context);
+
+}  // namespace finetune

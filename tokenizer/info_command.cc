@@ -1,0 +1,77 @@
+// `tokenizer info`: what kind of tokenizer it is.
+#include <fmt/format.h>
+#include <fmt/ostream.h>
+
+#include <nlohmann/json.hpp>
+
+#include "base/text.h"
+#include "tokenizer/chat/chat.h"
+#include "tokenizer/commands.h"
+
+namespace tokenizer {
+namespace {
+
+using nlohmann::json;
+
+struct InfoOptions {
+  std::string model;
+  void visit(base::OptionVisitor& v) { v.required("model", model, kModelHelp, base::PathKind::kModel); }
+};
+
+int run_info(InfoOptions& options, base::Context& context) {
+  const auto model = load(options.model);
+  json info = {{"kind", model->kind}, {"size", model->size()}};
+  const auto role = [&](const char* name, const std::optional<std::int32_t>& id) {
+    info[name] = id ? json{{"id", *id}, {"token", model->token(*id)}} : json(nullptr);
+  };
+  role("bos", model->bos);
+  role("eos", model->eos);
+  info["other_ends"] = json::array();
+  for (const std::int32_t id : model->other_ends)
+    info["other_ends"].push_back({{"id", id}, {"token", id < model->size() ? model->token(id) : ""}});
+  role("pad", model->pad);
+  role("unknown", model->unknown);
+  info["add_bos"] = model->add_bos;
+  info["add_eos"] = model->add_eos;
+  std::size_t special = 0;
+  for (std::int32_t id = 0; id < model->size(); ++id) special += model->is_special(id);
+  info["special_tokens"] = special;
+  std::string chat = "none";
+  if (!model->chat_template.empty()) {
+    try {
+      chat_template_of(*model);
+      chat = "ChatML";
+    } catch (const base::Error&) {
+      chat = "present, not supported";
+    }
+  }
+  info["chat_template"] = chat;
+  if (context.json) {
+    context.out << info.dump() << "\n";
+    return 0;
+  }
+  for (const char* key : {"kind", "size", "special_tokens", "bos", "eos", "other_ends", "pad", "unknown", "add_bos",
+                          "add_eos", "chat_template"}) {
+    const json& value = info[key];
+    std::string text = value.is_string() ? value.get<std::string>() : value.dump();
+    if (value.is_object()) text = fmt::format("{} {}", value["id"].get<int>(), value["token"].get<std::string>());
+    if (value.is_array()) {
+      std::vector<std::string> tokens;
+      for (const json& end : value)
+        tokens.push_back(fmt::format("{} {}", end["id"].get<int>(), end["token"].get<std::string>()));
+      text = base::join(tokens, ", ");
+    }
+    if (value.empty()) text = "none";
+    fmt::print(context.out, "{:<16}{}\n", key, text);
+  }
+  return 0;
+}
+
+}  // namespace
+
+base::Command info_command() {
+  return base::make_command<InfoOptions>("info", "what kind of tokenizer it is, its size and special tokens",
+                                         "tokenizer info --model smollm2.gguf", run_info);
+}
+
+}  // namespace tokenizer

@@ -1,0 +1,310 @@
+#include "tokenizer/models/bpe_tokenizer.h"
+
+#include <fmt/format.h>
+
+#include <charconv>
+
+#include "base/error.h"
+#include "tokenizer/split/characters.h"
+#include "tokenizer/split/normalizer.h"
+#include "tokenizer/split/pre_tokenizer.h"
+
+namespace tokenizer {
+namespace {
+
+AddedTokenFinder finder(const BpeSpec& spec, bool of_normalized) {
+  std::vector<AddedToken> tokens;
+  std::vector<std::string> contents;
+  for (const AddedToken& token : spec.added) {
+    if (token.normalized != of_normalized) continue;
+    tokens.push_back(token);
+    contents.push_back(of_normalized ? normalized(spec.normalizer, token.content) : token.content);
+  }
+  return AddedTokenFinder(std::move(tokens), contents);
+}
+
+std::vector<SplitStep> splits_of(const BpeSpec& spec, const BpeModel& model) {
+  std::vector<SplitStep> splits = spec.splits;
+  // Cutting before "▁" changes no id when no merge crosses it, and lets the word cache work.
+  if (!spec.byte_level && !model.merges_across_words() && !spec.ignore_merges &&
+      (splits.empty() || splits.back() != SplitStep::kMetaspaceRuns))
+    splits.push_back(SplitStep::kMetaspaceWords);
+  return splits;
+}
+
+std::vector<ByteRange> identity(ByteRange section) {
+  std::vector<ByteRange> origins;
+  origins.reserve(section.end - section.begin);
+  for (std::size_t i = section.begin; i < section.end; ++i) origins.push_back({i, i + 1});
+  return origins;
+}
+
+// Which bytes of a normalised text come from the data.
+std::vector<ByteRange> data_in(const std::vector<ByteRange>& origins, DataRanges data) {
+  std::vector<ByteRange> ranges;
+  for (std::size_t i = 0; i < origins.size(); ++i) {
+    while (!data.empty() && data.front().end <= origins[i].begin) data = data.subspan(1);
+    if (data.empty() || !data.front().overlaps(origins[i])) continue;
+    if (!ranges.empty() && ranges.back().end == i)
+      ++ranges.back().end;
+    else
+      ranges.push_back({i, i + 1});
+  }
+  return ranges;
+}
+
+}  // namespace
+
+// Takes an idle Scratch, or makes one when all are in use, and gives it back.
+struct BpeTokenizer::Borrowed {
+  explicit Borrowed(const BpeTokenizer& owner) : owner(owner) {
+    {
+      std::lock_guard lock(owner.mutex_);
+      if (!owner.idle_.empty()) {
+        scratch = std::move(owner.idle_.back());
+        owner.idle_.pop_back();
+      }
+    }
+    if (!scratch) scratch = std::make_unique<Scratch>();
+  }
+  ~Borrowed() {
+    std::lock_guard lock(owner.mutex_);
+    owner.idle_.push_back(std::move(scratch));
+  }
+  const BpeTokenizer& owner;
+  std::unique_ptr<Scratch> scratch;
+};
+
+BpeTokenizer::BpeTokenizer(const BpeSpec& spec)
+    : model_(spec),
+      raw_added_(finder(spec, false)),
+      normalized_added_(finder(spec, true)),
+      normalizer_(spec.normalizer),
+      splits_(splits_of(spec, model_)),
+      tokens_(spec.tokens),
+      texts_(spec.tokens.size()),
+      widths_(spec.tokens.size()),
+      special_(spec.tokens.size()),
+      strip_leading_space_(spec.strip_leading_space) {
+  const auto with_blanks = [](const std::string& token) {
+    return normalized({{NormalizerStep::kReplace, std::string(kMetaspace), " "}}, token);
+  };
+  std::vector<const AddedToken*> added(tokens_.size());
+  for (const AddedToken& token : spec.added) {
+    added[token.id] = &token;
+    special_[token.id] = token.special;
+  }
+  ids_.reserve(tokens_.size());
+  for (std::size_t i = 0; i < tokens_.size(); ++i) {
+    const std::string& token = tokens_[i];
+    if (!token.empty()) ids_.emplace(token, static_cast<std::int32_t>(i));
+    widths_[i] = static_cast<std::uint32_t>(token.size());
+    if (spec.byte_level) {
+      // An added token is its own text, unless it is the symbol of a byte as well.
+      const bool is_bytes = bytes_of_token(token, texts_[i]);
+      widths_[i] = is_bytes ? static_cast<std::uint32_t>(texts_[i].size()) : 0;
+      if (!is_bytes || (added[i] && texts_[i].size() != 1)) texts_[i] = token;
+    } else if (added[i]) {
+      texts_[i] = with_blanks(added[i]->normalized ? normalized(spec.normalizer, token) : token);
+    } else if (unsigned byte = 0;
+               spec.byte_fallback && token.size() == 6 && token.starts_with("<0x") &&
+               std::from_chars(token.data() + 3, token.data() + 5, byte, 16).ptr == token.data() + 5) {
+      texts_[i] = std::string(1, static_cast<char>(byte));
+      widths_[i] = 1;
+    } else {
+      texts_[i] = with_blanks(token);
+    }
+  }
+  if (spec.unknown) widths_[*spec.unknown] = 0;
+  take(spec.roles);
+  if (!unknown) unknown = spec.unknown;
+  kind = "bpe";
+}
+
+// Where pieces go: through the cache or the model to ids and, where they are wanted, to the bytes they came from.
+class BpeTokenizer::PieceSink {
+ public:
+  PieceSink(const BpeTokenizer& owner, Scratch& scratch, std::vector<std::int32_t>& ids,
+            std::vector<ByteRange>* offsets)
+      : owner_(owner), scratch_(scratch), ids_(ids), offsets_(offsets) {}
+
+  bool wants_offsets() const { return offsets_ != nullptr; }
+
+  // Pieces from here on lie in `text`, which begins at byte `shift` of the input, or came from `origins` of it.
+  void open(std::string_view text, std::size_t shift, std::vector<ByteRange> origins) {
+    if (!offsets_) return;
+    levels_.clear();
+    levels_.push_back({text.data(), shift, std::move(origins)});
+  }
+
+  void token(const AddedToken& token, ByteRange range) {
+    ids_.push_back(token.id);
+    if (offsets_) offsets_->push_back(levels_.empty() ? range : levels_.back().source(range));
+  }
+
+  void operator()(std::string_view piece, const char* readable) {
+    const std::size_t before = ids_.size();
+    if (!scratch_.cache.find(piece, readable, ids_)) {
+      owner_.model_.encode(piece, scratch_.workspace, ids_);
+      scratch_.cache.insert(piece, readable, ids_.data() + before, ids_.size() - before);
+    }
+    if (offsets_) add_offsets(piece, before);
+  }
+
+  // A copy has its blanks written as "▁", something put in front, or both.
+  void begin_copy(std::string_view text, std::string_view copy) {
+    if (!offsets_) return;
+    const Level& above = levels_.back();
+    const auto at = static_cast<std::size_t>(text.data() - above.base);
+    Level level{copy.data(), 0, {}};
+    level.origins.reserve(copy.size());
+    const bool metaspace = copy.starts_with(kMetaspace);
+    const bool has_first = text.front() == ' ' || (metaspace && text.starts_with(kMetaspace));
+    if (!has_first && (metaspace || copy.front() == ' ')) {
+      const std::size_t begin = above.source({at, at + 1}).begin;
+      level.origins.assign(metaspace ? kMetaspace.size() : 1, {begin, begin});
+    }
+    for (std::size_t i = 0; i < text.size(); ++i) {
+      const bool replaced = text[i] == ' ' && copy[level.origins.size()] != ' ';
+      level.origins.insert(level.origins.end(), replaced ? kMetaspace.size() : 1, above.source({at + i, at + i + 1}));
+    }
+    levels_.push_back(std::move(level));
+  }
+  void end_copy() {
+    if (offsets_) levels_.pop_back();
+  }
+
+ private:
+  // A text that pieces lie in, and where its bytes came from.
+  struct Level {
+    const char* base;
+    std::size_t shift;
+    std::vector<ByteRange> origins;  // empty: byte i came from byte shift + i
+    ByteRange source(ByteRange range) const {
+      if (origins.empty()) return {shift + range.begin, shift + range.end};
+      return {origins[range.begin].begin, origins[range.end - 1].end};
+    }
+  };
+
+  void add_offsets(std::string_view piece, std::size_t before) {
+    const Level& level = levels_.back();
+    const auto at = static_cast<std::size_t>(piece.data() - level.base);
+    std::size_t end = 0;
+    bool known = true;
+    for (std::size_t i = before; i < ids_.size(); ++i) {
+      const std::size_t width = owner_.widths_[ids_[i]];
+      known &= width > 0;
+      end += width;
+    }
+    extents_.clear();
+    if (known && end == piece.size()) {
+      for (std::size_t i = before, begin = 0; i < ids_.size(); ++i) {
+        extents_.push_back({begin, begin + owner_.widths_[ids_[i]]});
+        begin = extents_.back().end;
+      }
+    } else {  // unknown characters, or bytes without a token: the model says how far each id reaches
+      again_.clear();
+      owner_.model_.encode(piece, scratch_.workspace, again_, extents_);
+    }
+    for (const ByteRange& extent : extents_) offsets_->push_back(level.source({at + extent.begin, at + extent.end}));
+  }
+
+  const BpeTokenizer& owner_;
+  Scratch& scratch_;
+  std::vector<std::int32_t>& ids_;
+  std::vector<ByteRange>* offsets_;
+  std::vector<Level> levels_;
+  std::vector<ByteRange> extents_;
+  std::vector<std::int32_t> again_;
+};
+
+std::vector<std::int32_t> BpeTokenizer::encode(std::string_view text, bool parse_special) const {
+  std::vector<std::int32_t> ids;
+  ids.reserve(text.size() / 3 + 8);
+  const ByteRange all{0, text.size()};
+  encode_text(text, parse_special ? DataRanges() : DataRanges(&all, 1), ids, nullptr);
+  return ids;
+}
+
+Encoding BpeTokenizer::encode_with_offsets(std::string_view text, DataRanges data) const {
+  Encoding encoding;
+  encoding.specials_as_text = encode_text(text, data, encoding.ids, &encoding.offsets);
+  return encoding;
+}
+
+// Returns how many special tokens were read as characters.
+std::size_t BpeTokenizer::encode_text(std::string_view text, DataRanges data, std::vector<std::int32_t>& ids,
+                                      std::vector<ByteRange>* offsets) const {
+  Borrowed borrowed(*this);
+  PieceSink sink(*this, *borrowed.scratch, ids, offsets);
+  std::size_t in_sections = 0;
+  const std::size_t raw = raw_added_.find(
+      text, data,
+      [&](std::size_t begin, std::size_t end) {
+        in_sections += encode_section(text, {begin, end}, data, sink);
+      },
+      [&](const AddedToken& token, std::size_t begin, std::size_t end) {
+        sink.open(text, 0, {});
+        sink.token(token, {begin, end});
+      });
+  return raw + in_sections;
+}
+
+std::size_t BpeTokenizer::encode_section(std::string_view text, ByteRange section, DataRanges data,
+                                         PieceSink& sink) const {
+  std::string_view part = text.substr(section.begin, section.end - section.begin);
+  std::string copy;
+  std::vector<ByteRange> origins;
+  if (!normalizer_.empty()) {
+    if (sink.wants_offsets()) origins = identity(section);
+    copy = normalized(normalizer_, std::string(part), sink.wants_offsets() ? &origins : nullptr);
+    part = copy;
+  }
+  std::vector<ByteRange> data_here;
+  if (!data.empty() && normalized_added_.has_specials())
+    data_here = sink.wants_offsets() ? data_in(origins.empty() ? identity(section) : origins, data)
+                                     : std::vector<ByteRange>{{0, part.size()}};
+  sink.open(part, section.begin, std::move(origins));
+  return normalized_added_.find(
+      part, data_here,
+      [&](std::size_t begin, std::size_t end) {
+        pre_tokenize(splits_, 0, part.substr(begin, end - begin), part.data() + part.size(),
+                     section.begin == 0 && begin == 0, sink);
+      },
+      [&](const AddedToken& token, std::size_t begin, std::size_t end) {
+        sink.token(token, {begin, end});
+      });
+}
+
+std::string BpeTokenizer::decode(const std::vector<std::int32_t>& ids, bool skip_special) const {
+  std::string text;
+  for (const std::int32_t id : ids) {
+    check(id);
+    if (!(skip_special && special_[id])) text += texts_[id];
+  }
+  if (strip_leading_space_ && text.starts_with(' ')) text.erase(0, 1);
+  return text;
+}
+
+std::optional<std::int32_t> BpeTokenizer::id_of(std::string_view token) const {
+  const auto found = ids_.find(token);
+  return found == ids_.end() ? std::nullopt : std::optional(found->second);
+}
+
+std::string BpeTokenizer::token(std::int32_t id) const {
+  check(id);
+  return tokens_[id];
+}
+
+bool BpeTokenizer::is_special(std::int32_t id) const {
+  check(id);
+  return special_[id];
+}
+
+void BpeTokenizer::check(std::int32_t id) const {
+  if (id >= 0 && id < size()) return;
+  throw base::Error({"token id out of range", "", std::to_string(id), fmt::format("0 to {}", size() - 1),
+                     "use the tokenizer that made these ids"});
+}
+
+}  // namespace tokenizer

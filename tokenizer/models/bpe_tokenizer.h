@@ -1,0 +1,60 @@
+// BPE tokenizers: byte-level (GPT-2, Llama 3, Qwen 2, SmolLM) and in plain characters with "▁" (Llama 2's
+// tokenizer.json, SentencePiece vocabularies inside a GGUF).
+#pragma once
+
+#include <memory>
+#include <mutex>
+#include <unordered_map>
+
+#include "tokenizer/models/added_tokens.h"
+#include "tokenizer/models/bpe_model.h"
+#include "tokenizer/models/word_cache.h"
+#include "tokenizer/spec/tokenizer.h"
+
+namespace tokenizer {
+
+/// Bytes that are not valid UTF-8 are kept: byte-level vocabularies give them back in decode.
+class BpeTokenizer : public Tokenizer {
+ public:
+  explicit BpeTokenizer(const BpeSpec& spec);
+
+  std::vector<std::int32_t> encode(std::string_view text, bool parse_special = false) const override;
+  Encoding encode_with_offsets(std::string_view text, DataRanges data) const override;
+  std::string decode(const std::vector<std::int32_t>& ids, bool skip_special = false) const override;
+  std::int32_t size() const override { return static_cast<std::int32_t>(tokens_.size()); }
+  std::optional<std::int32_t> id_of(std::string_view token) const override;
+  std::string token(std::int32_t id) const override;
+  bool is_special(std::int32_t id) const override;
+
+ private:
+  // What one thread needs while it encodes; kept for the next call.
+  struct Scratch {
+    WordCache cache;
+    BpeModel::Workspace workspace;
+  };
+  struct Borrowed;
+
+  class PieceSink;
+
+  // `offsets` is null where only ids are wanted; then data are all of the text or none of it.
+  std::size_t encode_text(std::string_view text, DataRanges data, std::vector<std::int32_t>& ids,
+                          std::vector<ByteRange>* offsets) const;
+  std::size_t encode_section(std::string_view text, ByteRange section, DataRanges data, PieceSink& sink) const;
+  void check(std::int32_t id) const;
+
+  BpeModel model_;
+  AddedTokenFinder raw_added_, normalized_added_;
+  std::vector<NormalizerStep> normalizer_;
+  std::vector<SplitStep> splits_;
+  std::vector<std::string> tokens_;    // as written
+  std::vector<std::string> texts_;     // what decode gives
+  std::vector<std::uint32_t> widths_;  // bytes of a piece that a token stands for; 0: not always the same
+  std::vector<bool> special_;
+  std::unordered_map<std::string_view, std::int32_t> ids_;  // views into tokens_
+  bool strip_leading_space_;
+
+  mutable std::mutex mutex_;
+  mutable std::vector<std::unique_ptr<Scratch>> idle_;
+};
+
+}  // namespace tokenizer

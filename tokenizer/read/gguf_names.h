@@ -1,0 +1,41 @@
+// The names and numbers under which GGUF stores a vocabulary, shared by its reader and its writer.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/gguf.h"
+#include "tokenizer/spec/bpe_spec.h"
+
+namespace tokenizer {
+
+/// tokenizer.ggml.token_type (llama.cpp's LLAMA_TOKEN_TYPE_*).
+enum TokenType : std::int32_t {
+  kNormalToken = 1,
+  kUnknownToken = 2,
+  kControlToken = 3,
+  kUserDefinedToken = 4,
+  kUnusedToken = 5,
+  kByteToken = 6
+};
+
+/// A value of tokenizer.ggml.pre and what it means.
+struct PreTokenizerName {
+  std::string name;
+  std::vector<SplitStep> splits;
+  bool ignore_merges;
+  bool nfc;  ///< the Hugging Face tokenizer normalises to NFC
+};
+extern const std::vector<PreTokenizerName> kPreTokenizers;
+const PreTokenizerName* find_pre_tokenizer(std::string_view name);
+
+/// One type for each token; all normal when the key is missing.
+std::vector<std::int64_t> token_types(const base::GgufReader& gguf);
+
+/// The merges that give SentencePiece's BPE: every way to cut a normal token into two normal tokens, ranked by the
+/// token's score, equal scores by an equal rank.
+std::vector<Merge> merges_of_scores(const std::vector<std::string>& tokens, const std::vector<std::int64_t>& types,
+                                    const std::vector<float>& scores);
+
+}  // namespace tokenizer

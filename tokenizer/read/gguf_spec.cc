@@ -1,0 +1,192 @@
+// GGUF metadata -> BpeSpec. Keys and token types: ggml/docs/gguf.md; splits by name: llama.cpp's src/llama-vocab.cpp.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <unordered_map>
+
+#include "base/error.h"
+#include "base/text.h"
+#include "tokenizer/read/gguf_names.h"
+#include "tokenizer/read/readers.h"
+#include "tokenizer/split/characters.h"
+#include "tokenizer/split/pre_tokenizer.h"
+
+namespace tokenizer {
+namespace {
+
+using Ids = std::unordered_map<std::string_view, std::int32_t>;
+
+[[noreturn]] void broken(const base::GgufReader& gguf, const std::string& what, const std::string& expected) {
+  throw base::Error({"the vocabulary in the GGUF is broken", gguf.path().string(), what, expected,
+                     "convert the model to GGUF again"});
+}
+
+std::optional<std::int32_t> role(const base::GgufReader& gguf, const char* key, std::size_t size) {
+  if (!gguf.find(key)) return std::nullopt;
+  const std::int64_t id = gguf.integer(key);
+  if (id == 0xFFFFFFFF || id == -1) return std::nullopt;  // how llama.cpp writes "none"
+  if (id < 0 || id >= static_cast<std::int64_t>(size))
+    broken(gguf, fmt::format("{} = {}", key, id), fmt::format("an id below {}", size));
+  return static_cast<std::int32_t>(id);
+}
+
+bool flag(const base::GgufReader& gguf, const char* key, bool fallback) {
+  return gguf.find(key) ? gguf.integer(key) != 0 : fallback;
+}
+
+// Of a token that stands there twice the later id counts, as in llama.cpp.
+Ids ids_of(const std::vector<std::string>& tokens) {
+  Ids ids;
+  ids.reserve(tokens.size());
+  for (std::size_t i = 0; i < tokens.size(); ++i)
+    if (!tokens[i].empty()) ids[tokens[i]] = static_cast<std::int32_t>(i);
+  return ids;
+}
+
+void read_byte_level(const base::GgufReader& gguf, BpeSpec& spec, const Ids& ids) {
+  spec.byte_level = true;
+  const std::string pre = gguf.find("tokenizer.ggml.pre") ? gguf.text("tokenizer.ggml.pre") : "";
+  const PreTokenizerName* known = find_pre_tokenizer(pre);
+  if (!known) {
+    std::vector<std::string> names;
+    for (const PreTokenizerName& name : kPreTokenizers) names.emplace_back(name.name);
+    throw base::Error({"this tokenizer is not supported", gguf.path().string(),
+                       fmt::format("tokenizer.ggml.pre = '{}'", base::shortened(pre, 40)), base::join(names, ", "),
+                       "give the model's Hugging Face folder instead"});
+  }
+  spec.splits = known->splits;
+  spec.ignore_merges = known->ignore_merges;
+  // llama.cpp does not normalise; the model was trained with its Hugging Face tokenizer, which does.
+  if (known->nfc) spec.normalizer.push_back({NormalizerStep::kNfc, "", ""});
+  const auto& merges = gguf.texts("tokenizer.ggml.merges");
+  spec.merges.reserve(merges.size());
+  std::string result;
+  for (std::size_t i = 0; i < merges.size(); ++i) {
+    const std::string_view merge = merges[i];
+    const std::size_t blank = merge.find(' ', 1);
+    if (blank == std::string_view::npos || blank + 1 == merge.size())
+      broken(gguf, fmt::format("merge {} '{}'", i, base::shortened(merge, 40)), "two tokens and a blank");
+    const auto find = [&](std::string_view token) {
+      const auto found = ids.find(token);
+      if (found == ids.end())
+        broken(gguf, fmt::format("merge {}: '{}' is no token", i, base::shortened(token, 40)), "tokens");
+      return found->second;
+    };
+    const std::string_view left = merge.substr(0, blank), right = merge.substr(blank + 1);
+    result.assign(left).append(right);
+    spec.merges.push_back({find(left), find(right), find(result), static_cast<std::int32_t>(i)});
+  }
+}
+
+// SentencePiece's BPE merges whatever neighbours make a token, best score first, leftmost of equals: the same as merges
+// of every way to cut a token in two, ranked by the token's score.
+void read_sentencepiece(const base::GgufReader& gguf, BpeSpec& spec) {
+  spec.byte_level = false;
+  spec.byte_fallback = true;
+  const auto& scores = gguf.numbers("tokenizer.ggml.scores");
+  if (scores.size() != spec.tokens.size())
+    broken(gguf, fmt::format("{} scores", scores.size()), fmt::format("{}", spec.tokens.size()));
+  if (!std::ranges::all_of(scores, [](double score) { return std::isfinite(score); }))
+    broken(gguf, "a score that is no number", "finite scores");
+  spec.scores.assign(scores.begin(), scores.end());
+  if (flag(gguf, "tokenizer.ggml.add_space_prefix", true)) {
+    spec.normalizer.push_back({NormalizerStep::kPrepend, "", std::string(kMetaspace)});
+    spec.strip_leading_space = true;
+  }
+  spec.normalizer.push_back({NormalizerStep::kReplace, " ", std::string(kMetaspace)});
+  spec.fuse_unknown = true;
+  spec.unknown = role(gguf, "tokenizer.ggml.unknown_token_id", spec.tokens.size());
+  spec.merges = merges_of_scores(spec.tokens, token_types(gguf), spec.scores);
+}
+
+}  // namespace
+
+std::vector<std::int64_t> token_types(const base::GgufReader& gguf) {
+  const std::size_t size = gguf.texts("tokenizer.ggml.tokens").size();
+  if (!gguf.find("tokenizer.ggml.token_type")) return std::vector<std::int64_t>(size, kNormalToken);
+  const auto& types = gguf.integers("tokenizer.ggml.token_type");
+  if (types.size() != size) broken(gguf, fmt::format("{} token types", types.size()), fmt::format("{}", size));
+  return types;
+}
+
+std::vector<Merge> merges_of_scores(const std::vector<std::string>& tokens, const std::vector<std::int64_t>& types,
+                                    const std::vector<float>& scores) {
+  Ids mergeable;
+  std::vector<std::int32_t> by_score;
+  for (std::size_t i = 0; i < tokens.size(); ++i) {
+    if (tokens[i].empty() || types[i] != kNormalToken) continue;
+    mergeable.emplace(tokens[i], static_cast<std::int32_t>(i));
+    by_score.push_back(static_cast<std::int32_t>(i));
+  }
+  std::ranges::stable_sort(by_score, [&](std::int32_t a, std::int32_t b) { return scores[a] > scores[b]; });
+  std::vector<Merge> merges;
+  std::int32_t rank = -1;
+  float last = std::numeric_limits<float>::quiet_NaN();
+  for (const std::int32_t id : by_score) {
+    const std::string_view token = tokens[id];
+    if (scores[id] != last) ++rank;
+    last = scores[id];
+    for (std::size_t cut = character_at(token, 0).size; cut < token.size(); cut += character_at(token, cut).size) {
+      const auto left = mergeable.find(token.substr(0, cut)), right = mergeable.find(token.substr(cut));
+      if (left != mergeable.end() && right != mergeable.end())
+        merges.push_back({left->second, right->second, id, rank});
+    }
+  }
+  return merges;
+}
+
+const PreTokenizerName* find_pre_tokenizer(std::string_view name) {
+  const auto found = std::ranges::find(kPreTokenizers, name, &PreTokenizerName::name);
+  return found == kPreTokenizers.end() ? nullptr : &*found;
+}
+
+const std::vector<PreTokenizerName> kPreTokenizers = {
+    {"smollm", {SplitStep::kDigits, SplitStep::kGpt2}, false, false},
+    {"gpt-2", {SplitStep::kGpt2}, false, false},
+    {"llama-bpe", {SplitStep::kLlama3}, true, false},
+    {"qwen2", {SplitStep::kQwen2}, false, true},
+};
+
+BpeSpec spec_from_gguf(const base::GgufReader& gguf) {
+  BpeSpec spec;
+  spec.tokens = gguf.texts("tokenizer.ggml.tokens");
+  const std::size_t size = spec.tokens.size();
+  const Ids ids = ids_of(spec.tokens);
+  const std::string& model = gguf.text("tokenizer.ggml.model");
+  if (model == "gpt2") {
+    read_byte_level(gguf, spec, ids);
+  } else if (model == "llama") {
+    read_sentencepiece(gguf, spec);
+  } else {
+    throw base::Error({"this tokenizer is not supported", gguf.path().string(),
+                       fmt::format("tokenizer.ggml.model = '{}'", base::shortened(model, 40)),
+                       "gpt2 (byte-level BPE) or llama (SentencePiece BPE)",
+                       "give the model's Hugging Face folder instead"});
+  }
+  const std::vector<std::int64_t> types = token_types(gguf);
+  for (std::size_t i = 0; i < size; ++i) {
+    const bool special = types[i] == kControlToken || (types[i] == kUnknownToken && !spec.byte_level);
+    if (!special && types[i] != kUserDefinedToken) continue;
+    AddedToken token;
+    token.id = static_cast<std::int32_t>(i);
+    token.content = spec.tokens[i];
+    token.special = special;
+    spec.added.push_back(token);
+  }
+  spec.roles.bos = role(gguf, "tokenizer.ggml.bos_token_id", size);
+  spec.roles.eos = role(gguf, "tokenizer.ggml.eos_token_id", size);
+  for (const char* key : {"tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"})
+    if (const auto id = role(gguf, key, size)) spec.roles.add_end(*id);
+  spec.roles.pad = role(gguf, "tokenizer.ggml.padding_token_id", size);
+  spec.roles.unknown = role(gguf, "tokenizer.ggml.unknown_token_id", size);
+  // Defaults where the key is missing, as llama.cpp has them.
+  const bool adds_bos = !spec.byte_level || gguf.text("tokenizer.ggml.pre") == "llama-bpe";
+  spec.roles.add_bos = flag(gguf, "tokenizer.ggml.add_bos_token", adds_bos) && spec.roles.bos;
+  spec.roles.add_eos = flag(gguf, "tokenizer.ggml.add_eos_token", false) && spec.roles.eos;
+  if (gguf.find("tokenizer.chat_template")) spec.roles.chat_template = gguf.text("tokenizer.chat_template");
+  return spec;
+}
+
+}  // namespace tokenizer

@@ -1,0 +1,39 @@
+// The readers of vocabularies, one file a format: what each makes is a BpeSpec.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/gguf.h"
+#include "tokenizer/spec/bpe_spec.h"
+
+namespace tokenizer {
+
+/// From the text of a tokenizer.json; `where` names it in errors. Throws Error for what is broken, and for a feature
+/// that this project does not have, by its name.
+BpeSpec spec_from_tokenizer_json(std::string_view json, const std::string& where);
+using IdOf = std::function<std::optional<std::int32_t>(std::string_view)>;
+/// The tokens that `folder` names beside its vocabulary of `size` ids, in which `id_of` looks and `is_hole` finds ids
+/// that no token has: added_tokens_decoder of
+/// tokenizer_config.json, added_tokens.json, and the special tokens that these and special_tokens_map.json name,
+/// whether they have a number or not (then the next free ones, in transformers' order). By id; tokens that are also in
+/// the vocabulary have `in_model`. Throws Error for a number that another token has.
+std::vector<AddedToken> read_added_tokens(const std::filesystem::path& folder, std::size_t size, const IdOf& id_of,
+                                          const std::function<bool(std::int32_t)>& is_hole);
+/// Reads the roles and the chat template beside tokenizer.json or tokenizer.model in `folder` (tokenizer_config.json,
+/// special_tokens_map.json, chat_template.jinja; BOS and EOS that these do not name: config.json; more end tokens:
+/// generation_config.json, config.json) into `roles`; `id_of` looks a token up, of `size`. Each of add_bos and add_eos
+/// is changed only where the files say so.
+void read_folder_roles(const std::filesystem::path& folder, std::size_t size, const IdOf& id_of, SpecialRoles& roles);
+/// A folder's tokenizer.json and what stands beside it.
+BpeSpec spec_from_folder(const std::filesystem::path& folder);
+/// From the metadata of a GGUF: tokenizer.ggml.model gpt2 (pre: smollm, gpt-2, llama-bpe, qwen2) or llama
+/// (SentencePiece BPE). Throws Error naming another kind.
+BpeSpec spec_from_gguf(const base::GgufReader& gguf);
+
+}  // namespace tokenizer

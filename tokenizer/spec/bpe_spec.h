@@ -1,0 +1,66 @@
+// A BPE tokenizer as data, whatever file it came from: what the readers make, the encoder runs and the writers write.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "tokenizer/spec/split_step.h"
+
+namespace tokenizer {
+
+/// A token found in the text before any splitting (added_tokens of tokenizer.json; control and user-defined tokens of
+/// GGUF). The flags mean what they mean in the tokenizers package.
+struct AddedToken {
+  std::int32_t id = 0;
+  std::string content;
+  bool special = false;      ///< found only with parse_special; dropped by decode with skip_special
+  bool normalized = false;   ///< looked for in the normalised text
+  bool left_strip = false;   ///< takes the white space before it
+  bool right_strip = false;  ///< takes the white space after it
+  bool single_word = false;  ///< not inside a word
+  bool in_model = false;     ///< also a token of the model itself, so that merging may give it
+};
+
+struct NormalizerStep {
+  enum Kind { kNfc, kPrepend, kReplace } kind = kNfc;
+  std::string from;  ///< kReplace: what is replaced
+  std::string text;  ///< kPrepend: what is put before a non-empty text; kReplace: what comes instead
+};
+
+/// `left` and `right`, neighbours, become `result`; lower ranks first, then from left to right.
+struct Merge {
+  std::int32_t left, right, result;
+  std::int32_t rank;
+};
+
+/// The special tokens by role, and what the peer adds with add_special_tokens=True.
+struct SpecialRoles {
+  std::optional<std::int32_t> bos, eos, pad, unknown;
+  bool add_bos = false, add_eos = false;
+  std::string chat_template;
+  /// The end tokens that are not EOS: eot and eom of a GGUF, the lists of generation_config.json and config.json.
+  std::vector<std::int32_t> other_ends;
+  void add_end(std::int32_t id);  ///< unless it is one already
+  /// SentencePiece: a text after a special token gets a dummy prefix too (`legacy` of tokenizer_config.json).
+  bool prefix_after_special = false;
+};
+
+struct BpeSpec {
+  bool byte_level = true;  ///< tokens are written in GPT-2's byte alphabet; else in plain characters with "▁"
+  std::vector<std::string> tokens;  ///< by id, added ones included; "" for an id that has no token
+  std::vector<Merge> merges;
+  std::vector<AddedToken> added;
+  std::vector<NormalizerStep> normalizer;
+  std::vector<SplitStep> splits;
+  std::optional<std::int32_t> unknown;  ///< the model's unk_token: what an unknown character becomes; else nothing
+  bool fuse_unknown = false;            ///< a run of unknown characters is one token
+  bool byte_fallback = false;           ///< an unknown character becomes its "<0x..>" tokens
+  bool ignore_merges = false;           ///< a piece that is a token is that token
+  bool strip_leading_space = false;     ///< decode drops the blank that encode put in front
+  std::vector<float> scores;            ///< of SentencePiece, by id; may be empty
+  SpecialRoles roles;
+};
+
+}  // namespace tokenizer

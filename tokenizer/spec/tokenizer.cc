@@ -1,0 +1,50 @@
+// What every tokenizer does alike, and what a spec knows of itself.
+#include "tokenizer/spec/tokenizer.h"
+
+#include <algorithm>
+
+#include "tokenizer/spec/bpe_spec.h"
+
+namespace tokenizer {
+
+std::optional<SplitStep> step_of_pattern(std::string_view pattern) {
+  if (pattern == kGpt2Pattern) return SplitStep::kGpt2;
+  if (pattern == kLlama3Pattern) return SplitStep::kLlama3;
+  if (pattern == kQwen2Pattern) return SplitStep::kQwen2;
+  return std::nullopt;
+}
+
+void SpecialRoles::add_end(std::int32_t id) {
+  if (id != eos && std::ranges::find(other_ends, id) == other_ends.end()) other_ends.push_back(id);
+}
+
+void Tokenizer::take(const SpecialRoles& roles) {
+  bos = roles.bos;
+  eos = roles.eos;
+  pad = roles.pad;
+  unknown = roles.unknown;
+  add_bos = roles.add_bos;
+  add_eos = roles.add_eos;
+  chat_template = roles.chat_template;
+  other_ends = roles.other_ends;
+}
+
+std::vector<std::int32_t> Tokenizer::end_ids() const {
+  std::vector<std::int32_t> ids = other_ends;
+  if (eos) ids.insert(ids.begin(), *eos);
+  return ids;
+}
+
+std::vector<std::int32_t> encode_from_start(const Tokenizer& tokenizer, std::string_view text, bool allow_special) {
+  std::vector<std::int32_t> ids = tokenizer.encode(text, allow_special);
+  if (tokenizer.add_bos && tokenizer.bos && (ids.empty() || ids.front() != *tokenizer.bos))
+    ids.insert(ids.begin(), *tokenizer.bos);
+  return ids;
+}
+
+std::size_t count_specials(const Tokenizer& tokenizer, std::string_view text) {
+  const ByteRange all{0, text.size()};
+  return text.empty() ? 0 : tokenizer.encode_with_offsets(text, {&all, 1}).specials_as_text;
+}
+
+}  // namespace tokenizer
