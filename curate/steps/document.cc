@@ -51,19 +51,6 @@ std::uint32_t Document::code_points(std::string_view part) {
   return ascii() ? static_cast<std::uint32_t>(part.size()) : count_code_points(part);
 }
 
-FastText::Scratch& Document::fasttext_scratch(const FastText& model) {
-  for (auto& [owner, scratch] : fasttext_scratch_) {
-    if (owner == &model) return *scratch;
-  }
-  fasttext_scratch_.emplace_back(&model, std::make_unique<FastText::Scratch>());
-  return *fasttext_scratch_.back().second;
-}
-
-StyleFeatures& Document::style_features() {
-  if (!style_features_) style_features_ = std::make_unique<StyleFeatures>();
-  return *style_features_;
-}
-
 const Words& Document::words(Splitter splitter) {
   auto split_once = [&](unsigned bit, auto& words) -> const Words& {
     if (!(cached_ & bit)) words.split(text_);

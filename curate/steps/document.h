@@ -5,11 +5,10 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <typeindex>
 #include <utility>
 #include <vector>
 
-#include "curate/scorer/fasttext.h"
-#include "curate/scorer/textbook_features.h"
 #include "curate/text/counter.h"
 #include "curate/text/nltk_words.h"
 #include "curate/text/sieve.h"
@@ -81,10 +80,16 @@ class Document {
     DictionaryWords dictionary_words;
   };
   Scratch& scratch() { return scratch_; }
-  /// A thread's own buffers for one fastText model.
-  FastText::Scratch& fasttext_scratch(const FastText& model);
-  /// A thread's own buffers for textbook models.
-  StyleFeatures& style_features();
+  /// A thread's own memory for one step: made when `owner` (the step) first asks for a T, then the same one for every
+  /// document.
+  template <class T>
+  T& slot(const void* owner) {
+    const std::type_index type(typeid(T));
+    for (const Slot& known : slots_)
+      if (known.owner == owner && known.type == type) return *static_cast<T*>(known.memory.get());
+    slots_.push_back({owner, type, std::make_shared<T>()});
+    return *static_cast<T*>(slots_.back().memory.get());
+  }
 
  private:
   std::string_view text_, id_, source_;
@@ -112,8 +117,12 @@ class Document {
   DictionaryWords dictionary_words_;
   std::vector<std::string_view> newline_parts_, lines_;
   Scratch scratch_;
-  std::vector<std::pair<const FastText*, std::unique_ptr<FastText::Scratch>>> fasttext_scratch_;
-  std::unique_ptr<StyleFeatures> style_features_;
+  struct Slot {
+    const void* owner;
+    std::type_index type;
+    std::shared_ptr<void> memory;  // shared, because that knows how to free what it holds
+  };
+  std::vector<Slot> slots_;
   std::vector<std::pair<std::string, double>> scores_;
   std::vector<std::pair<std::string, std::string>> labels_;
   std::vector<std::string_view> counts_;  ///< the scores that are counts

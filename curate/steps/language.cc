@@ -39,7 +39,7 @@ void Language::prepare() {
 
 Verdict Language::apply(Document& document, std::vector<Measure>* measures) const {
   std::span<const float> scores =
-      classifier_->predict(document.text(), document.fasttext_scratch(*classifier_), wanted_);
+      classifier_->predict(document.text(), document.slot<FastText::Scratch>(this), wanted_);
   auto best = std::max_element(scores.begin(), scores.end());
   document.set_label("language", classifier_->labels()[static_cast<std::size_t>(best - scores.begin())]);
   document.set_score("language_score", *best);
@@ -52,7 +52,7 @@ Verdict Language::apply(Document& document, std::vector<Measure>* measures) cons
 
 std::vector<Evidence> Language::evidence(Document& document, std::string_view measure) const {
   if (measure.empty()) return {};
-  std::span<const float> scores = classifier_->predict(document.text(), document.fasttext_scratch(*classifier_));
+  std::span<const float> scores = classifier_->predict(document.text(), document.slot<FastText::Scratch>(this));
   std::vector<std::size_t> order(scores.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
   std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return scores[a] > scores[b]; });

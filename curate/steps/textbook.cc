@@ -56,13 +56,13 @@ void Textbook::prepare() {
 }
 
 double Textbook::score(Document& document, std::string_view text) const {
-  if (style_) return style_->score(text, document.style_features());
+  if (style_) return style_->score(text, document.slot<StyleFeatures>(this));
   std::string& line = document.scratch().bytes;
   if (input == "scorer") {
     scorer_text(text, line);
     text = line;
   }
-  std::span<const float> scores = classifier_->predict(text, document.fasttext_scratch(*classifier_));
+  std::span<const float> scores = classifier_->predict(text, document.slot<FastText::Scratch>(this));
   double score = 0;
   for (auto [label, weight] : weights_)
     score += weight * std::min(1.0, double{scores[static_cast<std::size_t>(label)]});
