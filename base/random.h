@@ -14,6 +14,9 @@ constexpr std::uint64_t mix64(std::uint64_t x) {
   return x ^ (x >> 31);
 }
 
+/// Random bits as a number in [0, 1) with 53 bits.
+constexpr double unit(std::uint64_t bits) { return static_cast<double>(bits >> 11) * 0x1.0p-53; }
+
 /// splitmix64 as a generator; satisfies UniformRandomBitGenerator. `state` may be saved and restored.
 struct Random {
   using result_type = std::uint64_t;
@@ -27,7 +30,7 @@ struct Random {
     return value;
   }
   /// Uniform in [0, 1) with 53 bits; uniform in [0, bound).
-  double uniform() { return static_cast<double>((*this)() >> 11) * 0x1.0p-53; }
+  double uniform() { return unit((*this)()); }
   std::uint64_t below(std::uint64_t bound) {
     return static_cast<std::uint64_t>((static_cast<unsigned __int128>((*this)()) * bound) >> 64);
   }

@@ -191,6 +191,16 @@ void append_json_string(std::string& json, std::string_view text) {
   json += '"';
 }
 
+std::string most_frequent(NamedCounts counts, std::size_t most,
+                          const std::function<std::string(const std::string& name, std::uint64_t count)>& tell) {
+  std::ranges::stable_sort(counts, std::ranges::greater(), &NamedCounts::value_type::second);
+  std::vector<std::string> told;
+  for (const auto& [name, count] : std::span(counts).first(std::min(most, counts.size())))
+    told.push_back(tell(name, count));
+  if (counts.size() > most) told.emplace_back("...");
+  return join(told, ", ");
+}
+
 std::string shell_word(const std::string& word) {
   constexpr const char* kPlain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_./:+,=@%";
   if (!word.empty() && word.find_first_not_of(kPlain) == word.npos) return word;

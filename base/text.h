@@ -2,9 +2,11 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 namespace base {
@@ -28,6 +30,11 @@ std::string human_count(std::uint64_t count);
 std::string human_seconds(double seconds);
 /// At most `limit` bytes for an error message, cut at a UTF-8 boundary, control characters escaped.
 std::string shortened(std::string_view text, std::size_t limit = 80);
+/// The most frequent of some counts, each as `tell` words it: "a (3), b (2), ...", equally frequent ones in the order
+/// given; the dots stand for those beyond `most`.
+using NamedCounts = std::vector<std::pair<std::string, std::uint64_t>>;
+std::string most_frequent(NamedCounts counts, std::size_t most,
+                          const std::function<std::string(const std::string& name, std::uint64_t count)>& tell);
 /// As one word of a shell command, in quotes where it needs them.
 std::string shell_word(const std::string& word);
 /// Appends `text` (valid UTF-8) as a JSON string with its quotes; only what JSON demands is escaped.

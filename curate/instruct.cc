@@ -18,6 +18,7 @@
 #include "base/inputs.h"
 #include "base/json_record.h"
 #include "base/json_text.h"
+#include "base/random.h"
 #include "base/records.h"
 #include "base/text.h"
 #include "base/unicode.h"
@@ -346,7 +347,7 @@ int run_instruct(InstructOptions& options, base::Context& context) {
         std::string chat = chat_line(conversation, parsed.line(), made_id(name, place.line), made_source(name));
         const std::uint64_t hash = first_question(conversation);
         const std::uint64_t choice = XXH3_64bits_withSeed(&hash, sizeof hash, options.seed);
-        if (static_cast<double>(choice >> 11) * 0x1.0p-53 < options.validation_share) {
+        if (base::unit(choice) < options.validation_share) {
           ++validated;
           validation.write(chat);
         } else {

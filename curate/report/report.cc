@@ -4,6 +4,7 @@
 #include <fmt/ostream.h>
 
 #include <algorithm>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "base/program.h"
@@ -148,14 +149,11 @@ void print_summary(std::ostream& out, const json& report) {
   for (const char* notes : {"field_notes", "record_notes"})
     for (const json& note : report[notes]) fmt::print(out, "{}\n", note.get<std::string>());
   if (const auto refused = report["quarantined"]["records"].get<std::uint64_t>(); refused > 0) {
-    std::vector<std::pair<std::uint64_t, std::string>> errors;
-    for (const auto& [error, records] : report["errors"].items()) errors.emplace_back(records, error);
-    std::sort(errors.rbegin(), errors.rend());
-    std::string most;
-    for (std::size_t i = 0; i < std::min<std::size_t>(3, errors.size()); ++i)
-      most += fmt::format("{}{} times \"{}\"", i == 0 ? "" : ", ", base::human_count(errors[i].first),
-                          base::shortened(base::trim(errors[i].second), 100));
-    fmt::print(out, "quarantined: {}{}\n", most, errors.size() > 3 ? ", ..." : "");
+    const auto tell = [](const std::string& error, std::uint64_t times) {
+      return fmt::format("{} times \"{}\"", base::human_count(times), base::shortened(base::trim(error), 100));
+    };
+    const auto errors = report["errors"].get<std::map<std::string, std::uint64_t>>();
+    fmt::print(out, "quarantined: {}\n", base::most_frequent({errors.rbegin(), errors.rend()}, 3, tell));
   }
   if (const auto bounded = report["bounded"].get<std::uint64_t>(); bounded > 0)
     fmt::print(out, "deduplicate: {}\n", bounded_note(bounded));

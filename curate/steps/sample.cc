@@ -12,10 +12,8 @@ void Sample::visit(base::OptionVisitor& v) {
 }
 
 Verdict Sample::apply(Document& document, std::vector<Measure>* measures) const {
-  std::string_view name = document.id().empty() ? document.text() : document.id();
-  std::uint64_t hash =
-      base::mix64(hash_bytes(name.data(), name.size()) ^ base::mix64(static_cast<std::uint64_t>(seed)));
-  double value = static_cast<double>(hash >> 11) * 0x1.0p-53;
+  const std::string_view name = document.id().empty() ? document.text() : document.id();
+  const double value = base::unit(hash_text(name, seed));
   Judge judge(measures, document);
   judge.check("sample", value, rate, !(value < rate), Limit::kMax);
   return judge.verdict();

@@ -7,6 +7,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/random.h"
+
 namespace curate {
 
 /// What counts as a word.
@@ -49,6 +51,11 @@ inline std::uint64_t hash_bytes(const char* data, std::size_t size) {
         (static_cast<std::uint64_t>(static_cast<unsigned char>(data[size - 1])) << 16);
   }
   return multiply_fold(x ^ k2, hash ^ k1);
+}
+
+/// A hash of `text` that another seed makes another one.
+inline std::uint64_t hash_text(std::string_view text, std::int64_t seed) {
+  return base::mix64(hash_bytes(text.data(), text.size()) ^ base::mix64(static_cast<std::uint64_t>(seed)));
 }
 
 /// A fast hash of a word; equal bytes, equal hash. It is made of blocks of 16 bytes and a last one of 1 to 16 (of an

@@ -44,12 +44,6 @@ std::optional<std::string> scalar(const base::JsonRecord& record, const std::str
 
 }  // namespace
 
-std::uint64_t hash_text(std::string_view text, std::int64_t seed) {
-  return base::mix64(hash_bytes(text.data(), text.size()) ^ base::mix64(static_cast<std::uint64_t>(seed)));
-}
-
-bool chosen(std::uint64_t hash, double share) { return static_cast<double>(hash >> 11) * 0x1.0p-53 < share; }
-
 void TrainScorerOptions::visit(base::OptionVisitor& v) {
   v.positional("input", input, "labelled records");
   text.visit(v);
@@ -149,7 +143,7 @@ LabelledRecords read_labelled(const TrainScorerOptions& options) {
       if (entry.line.empty()) return;
       entry.good = is_good;
       entry.place = hash_text(entry.line, options.seed);
-      entry.test = options.split_field.empty() ? chosen(entry.place, options.held_out)
+      entry.test = options.split_field.empty() ? base::unit(entry.place) < options.held_out
                                                : scalar(record, options.split_field) == "test";
       std::set<std::pair<std::uint64_t, std::size_t>>& places = taken[{entry.group, is_good}];
       if (options.per_group == 0 || static_cast<std::int64_t>(places.size()) < options.per_group) {

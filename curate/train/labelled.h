@@ -53,9 +53,4 @@ struct LabelledRecords {
 /// it has: 2, 2.0 and "2" are the same.
 LabelledRecords read_labelled(const TrainScorerOptions& options);
 
-/// A hash of `text` that another seed makes another one.
-std::uint64_t hash_text(std::string_view text, std::int64_t seed);
-/// Whether a hash is among the `share` of them that is chosen.
-bool chosen(std::uint64_t hash, double share);
-
 }  // namespace curate

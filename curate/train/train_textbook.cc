@@ -151,25 +151,6 @@ bool both_kinds(const Chosen& documents) {
          !std::all_of(documents.begin(), documents.end(), good);
 }
 
-struct Judged {
-  double score = 0, weight = 1;
-  bool good = false;
-};
-
-/// The probability that a good document scores higher than a bad one, ties counted half. NaN without both kinds.
-double area(std::vector<Judged> judged) {
-  std::sort(judged.begin(), judged.end(), [](const Judged& a, const Judged& b) { return a.score < b.score; });
-  double wins = 0, good = 0, bad = 0;
-  for (std::size_t i = 0, j = 0; i < judged.size(); i = j) {
-    double tied_good = 0, tied_bad = 0;
-    for (; j < judged.size() && judged[j].score == judged[i].score; ++j) ++(judged[j].good ? tied_good : tied_bad);
-    wins += tied_good * (bad + tied_bad / 2);
-    good += tied_good;
-    bad += tied_bad;
-  }
-  return good * bad > 0 ? wins / (good * bad) : std::numeric_limits<double>::quiet_NaN();
-}
-
 /// Deals whole groups into folds, the largest first into the fold that has least of its majority class.
 std::vector<int> deal_groups(const Chosen& documents, int folds, std::uint64_t seed) {
   const std::vector<std::uint32_t> groups = number_groups(documents);
@@ -222,29 +203,10 @@ double length_correlation(const Chosen& documents, const std::vector<Judged>& ju
 }
 
 void measure(const std::vector<Judged>& judged, double target_precision, TextbookReport& report) {
-  struct Bin {
-    double weight = 0, score = 0, good = 0;
-    std::size_t count = 0;
-  };
-  std::array<Bin, 10> bins{};
-  double totals[2] = {};
-  for (const Judged& j : judged) {
-    Bin& bin = bins[std::min<std::size_t>(9, static_cast<std::size_t>(j.score * 10))];
-    bin.weight += j.weight;
-    bin.score += j.weight * j.score;
-    bin.good += j.good ? j.weight : 0;
-    ++bin.count;
-    totals[j.good] += j.weight;
-  }
-  for (std::size_t i = 0; i < bins.size(); ++i) {
-    if (bins[i].count == 0) continue;
-    report.calibration.push_back(
-        {static_cast<double>(i) / 10, bins[i].score / bins[i].weight, bins[i].good / bins[i].weight, bins[i].count});
-  }
+  report.calibration = calibration(judged);
   auto at = [&](double threshold) {
-    double kept[2] = {};
-    for (const Judged& j : judged) kept[j.good] += j.score >= threshold ? j.weight : 0;
-    const double good = kept[1] / totals[1], bad = kept[0] / totals[0];
+    const KeptWeight kept = kept_at(judged, threshold);
+    const double good = kept.recall(), bad = kept.bad_kept();
     return ScoreThreshold{threshold, good + bad > 0 ? good / (good + bad) : 1, good, bad};
   };
   for (int i = 1; i < 20; ++i) report.thresholds.push_back(at(i / 20.0));
@@ -311,7 +273,7 @@ TextbookModel train_textbook(std::span<const TextbookDocument> documents, const 
   const bool given = std::any_of(all.begin(), all.end(), [](const TextbookDocument* d) { return d->held_out; });
   Chosen rest;
   for (std::size_t i = 0; i < all.size(); ++i) {
-    const double place = static_cast<double>(hash_of(all[i]->text, options.seed + 2) >> 11) * 0x1.0p-53;
+    const double place = base::unit(hash_of(all[i]->text, options.seed + 2));
     if (given ? all[i]->held_out : place < options.held_out) {
       test.push_back(i);
     } else {
@@ -323,7 +285,7 @@ TextbookModel train_textbook(std::span<const TextbookDocument> documents, const 
     std::vector<Judged> judged;
     for (std::size_t i : test) judged.push_back({model.score(all[i]->text, features), 1, all[i]->good});
     report.held_out = test.size();
-    report.unseen_documents_auc = area(judged);
+    report.unseen_documents_auc = area_under_curve(judged);
   }
 
   TextbookModel model = finish(train_heads(all, options));
@@ -331,13 +293,13 @@ TextbookModel train_textbook(std::span<const TextbookDocument> documents, const 
   for (std::size_t i = 0; i < all.size(); ++i) {
     judged.push_back({model.probability(heads[i]), weights[i], all[i]->good});
   }
-  report.unseen_groups_auc = area(judged);
+  report.unseen_groups_auc = area_under_curve(judged);
   for (int f = 0; f < folds; ++f) {
     std::vector<Judged> part;
     for (std::size_t i = 0; i < all.size(); ++i) {
       if (fold[i] == f) part.push_back(judged[i]);
     }
-    report.fold_auc.push_back(area(part));
+    report.fold_auc.push_back(area_under_curve(std::move(part)));
   }
   report.length_correlation = length_correlation(all, judged);
   measure(judged, options.target_precision, report);
@@ -345,22 +307,16 @@ TextbookModel train_textbook(std::span<const TextbookDocument> documents, const 
 }
 
 nlohmann::json to_json(const TextbookReport& report) {
-  auto number = [](double value) { return std::isfinite(value) ? nlohmann::json(value) : nlohmann::json(); };
   nlohmann::json json = {
       {"good", report.good},
       {"bad", report.bad},
       {"groups", report.groups},
-      {"unseen_documents", {{"documents", report.held_out}, {"auc", number(report.unseen_documents_auc)}}},
-      {"unseen_groups", {{"auc", number(report.unseen_groups_auc)}, {"fold_auc", nlohmann::json::array()}}},
+      {"unseen_documents", {{"documents", report.held_out}, {"auc", finite_or_null(report.unseen_documents_auc)}}},
+      {"unseen_groups", {{"auc", finite_or_null(report.unseen_groups_auc)}, {"fold_auc", nlohmann::json::array()}}},
       {"length_correlation", report.length_correlation},
       {"recommended_min_score", report.recommended}};
-  for (double auc : report.fold_auc) json["unseen_groups"]["fold_auc"].push_back(number(auc));
-  for (const ScoreBin& bin : report.calibration) {
-    json["calibration"].push_back({{"from", bin.from},
-                                   {"documents", bin.documents},
-                                   {"mean_score", bin.mean_score},
-                                   {"good_share", bin.good_share}});
-  }
+  for (double auc : report.fold_auc) json["unseen_groups"]["fold_auc"].push_back(finite_or_null(auc));
+  json["calibration"] = to_json(report.calibration);
   for (const ScoreThreshold& t : report.thresholds) {
     json["thresholds"].push_back(
         {{"min_score", t.min_score}, {"precision", t.precision}, {"recall", t.recall}, {"bad_kept", t.bad_kept}});

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "curate/scorer/textbook_model.h"
+#include "curate/train/evaluation.h"
 #include "curate/train/textbook_learners.h"
 
 namespace curate {
@@ -34,11 +35,7 @@ struct TextbookDocument {
   bool held_out = false;  ///< held out for the AUC on unseen documents; with none set, chosen by hash
 };
 
-/// What one score bin, or one threshold, means on groups never seen. Both classes weigh the same.
-struct ScoreBin {
-  double from = 0, mean_score = 0, good_share = 0;
-  std::size_t documents = 0;
-};
+/// What one threshold means on groups never seen. Both classes weigh the same.
 struct ScoreThreshold {
   double min_score = 0, precision = 0, recall = 0, bad_kept = 0;
 };

@@ -103,6 +103,15 @@ TEST(Text, BytesAndPartsAreFoundInBlocksAsOneByOne) {
   EXPECT_FALSE(base::contains("h", "hornbook"));
 }
 
+TEST(Text, TheMostFrequentOfATableOfCounts) {
+  const auto tell = [](const std::string& name, std::uint64_t count) { return name + "=" + std::to_string(count); };
+  const base::NamedCounts counts = {{"a", 2}, {"b", 30}, {"c", 2}, {"d", 4}};
+  EXPECT_EQ(base::most_frequent(counts, 4, tell), "b=30, d=4, a=2, c=2");
+  EXPECT_EQ(base::most_frequent(counts, 9, tell), "b=30, d=4, a=2, c=2");
+  EXPECT_EQ(base::most_frequent(counts, 3, tell), "b=30, d=4, a=2, ...");
+  EXPECT_EQ(base::most_frequent({}, 3, tell), "");
+}
+
 TEST(Progress, TheLine) {
   EXPECT_EQ(base::progress_line("read", 0.25, "9 MB/s", 10), "read  25%  9 MB/s  30.0 s left");
   EXPECT_EQ(base::progress_line("read", -1, "9 MB/s", 10), "read  9 MB/s");

@@ -288,10 +288,4 @@ TEST(TrainScorer, ReadsRecordsAsARunDoes) {
   EXPECT_FALSE(texts[1].good);
 }
 
-TEST(TrainScorer, AreaUnderTheCurve) {
-  std::vector<double> good = {0.9, 0.8, 0.5}, bad = {0.5, 0.1};
-  EXPECT_DOUBLE_EQ(curate::area_under_curve(good, bad), 5.5 / 6);
-  EXPECT_TRUE(std::isnan(curate::area_under_curve(good, {})));
-}
-
 }  // namespace
