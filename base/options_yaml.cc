@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <yaml-cpp/yaml.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <map>
 #include <set>
@@ -48,9 +49,8 @@ std::string in_quotes(const std::string& value) {
   return emitter.c_str();
 }
 
-}  // namespace
-
-void OptionSet::read_yaml(const std::string& text, const std::string& file) {
+// The one document of a config file: a mapping.
+YAML::Node load_mapping(const std::string& text, const std::string& file) {
   std::vector<YAML::Node> documents;
   try {
     documents = YAML::LoadAll(text);
@@ -63,80 +63,106 @@ void OptionSet::read_yaml(const std::string& text, const std::string& file) {
         {"the config file holds more than one document", at(file, documents[1]), "", "one, without '---'", ""});
   if (documents.empty() || documents[0].IsNull())
     throw UsageError({"the config file holds no options", file, "", expected, "is it empty, or all comments?"});
-  const YAML::Node root = documents[0];
-  if (!root.IsMap()) throw UsageError({"not a config file", file, "", expected, ""});
+  if (!documents[0].IsMap()) throw UsageError({"not a config file", file, "", expected, ""});
+  return documents[0];
+}
 
-  auto set = [&](const std::string& name, const YAML::Node& key, const YAML::Node& value) {
-    Option& option = option_or_throw(name, at(file, key));
+}  // namespace
+
+// Sets the options of one file.
+class OptionSet::YamlReader {
+ public:
+  YamlReader(OptionSet& set, const std::string& file) : set_(set), visitor_(set.visitor_), file_(file) {}
+
+  void read(const YAML::Node& root) {
+    // The list comes first: its entries decide which options exist.
+    if (!visitor_.list_name_.empty() && root[visitor_.list_name_]) read_list(root[visitor_.list_name_]);
+    read_mapping("", root);
+  }
+
+ private:
+  void read_option(const std::string& name, const YAML::Node& key, const YAML::Node& value) {
+    Option& option = set_.option_or_throw(name, at(file_, key));
     std::vector<std::string> values;
     if (value.IsSequence()) {
-      if (!option.is_list) throw UsageError({"takes one value", at(file, value), name, "no list", ""});
+      if (!option.is_list) throw UsageError({"takes one value", at(file_, value), name, "no list", ""});
       for (const YAML::Node& item : value) {
-        if (!item.IsScalar()) throw UsageError({"a list of plain values is expected", at(file, item), name, "", ""});
-        values.push_back(absolute_path(item.Scalar(), option.path_kind, file));
+        if (!item.IsScalar()) throw UsageError({"a list of plain values is expected", at(file_, item), name, "", ""});
+        values.push_back(absolute_path(item.Scalar(), option.path_kind, file_));
       }
     } else if (value.IsScalar()) {
-      values.push_back(absolute_path(value.Scalar(), option.path_kind, file));
+      values.push_back(absolute_path(value.Scalar(), option.path_kind, file_));
     } else {
       throw UsageError(
-          {"'" + name + "' has no value", at(file, key), "", option.help, "write one, or delete the line"});
+          {"'" + name + "' has no value", at(file_, key), "", option.help, "write one, or delete the line"});
     }
-    option.assign(values, at(file, value) + ": " + name);
-  };
-  std::set<std::string> seen;  // also what is written both as `lora: {rank: 8}` and `lora.rank: 8`
-  std::function<void(const std::string&, const YAML::Node&)> walk = [&](const std::string& prefix,
-                                                                        const YAML::Node& map) {
-    for (const auto& entry : map) {
-      std::string name = prefix + entry.first.Scalar();
-      if (!seen.insert(name).second) throw UsageError({"the key stands twice", at(file, entry.first), name, "", ""});
-      if (name == visitor_.list_name_) continue;
-      if (entry.second.IsMap()) {
-        bool known = false;
-        for (const Option& option : visitor_.options_) known |= option.name.starts_with(name + ".");
-        if (!known) option_or_throw(name, at(file, entry.first));
-        walk(name + ".", entry.second);
-      } else {
-        set(name, entry.first, entry.second);
-      }
-    }
-  };
+    option.assign(values, at(file_, value) + ": " + name);
+  }
 
-  // The list comes first: its entries decide which options exist.
-  if (!visitor_.list_name_.empty() && root[visitor_.list_name_]) {
-    const YAML::Node& list = root[visitor_.list_name_];
-    if (!list.IsSequence())
-      throw UsageError(
-          {"takes a list", at(file, list), visitor_.list_name_, "'- name' or '- name: {option: value}'", ""});
-    visitor_.list_->clear();
-    std::map<std::string, int> count;
-    std::vector<std::tuple<std::string, YAML::Node, YAML::Node>> bodies;
-    for (const YAML::Node& item : list) {
-      if (!item.IsScalar() && !(item.IsMap() && item.size() == 1))
-        throw UsageError({"not an entry of " + visitor_.list_name_, at(file, item), "",
-                          "'- name' or '- name: {option: value}'", ""});
-      YAML::Node key = item.IsScalar() ? item : item.begin()->first;
-      YAML::Node body = item.IsScalar() ? YAML::Node() : YAML::Node(item.begin()->second);
-      std::string name = key.Scalar();
-      auto found = visitor_.registry_->find(name);
-      if (found == visitor_.registry_->end()) {
-        std::vector<std::string> names;
-        for (const auto& [known, make] : *visitor_.registry_) names.push_back(known);
-        throw UsageError({"unknown name in " + visitor_.list_name_, at(file, key), name, "one of " + join(names, ", "),
-                          suggest_word(name, names)});
+  void read_mapping(const std::string& prefix, const YAML::Node& map) {
+    for (const auto& entry : map) {
+      const std::string name = prefix + entry.first.Scalar();
+      if (!seen_.insert(name).second) throw UsageError({"the key stands twice", at(file_, entry.first), name, "", ""});
+      if (name == visitor_.list_name_) continue;
+      if (!entry.second.IsMap()) {
+        read_option(name, entry.first, entry.second);
+        continue;
       }
-      int number = ++count[name];
-      std::string label = number == 1 ? name : fmt::format("{}#{}", name, number);
-      visitor_.list_->push_back({name, label, found->second()});
-      bodies.emplace_back(label, key, body);
-    }
-    collect();
-    for (const auto& [label, key, body] : bodies) {
-      if (!body.IsDefined() || body.IsNull()) continue;
-      if (!body.IsMap()) throw UsageError({"takes 'option: value'", at(file, key), label, "a mapping", ""});
-      walk(label + ".", body);
+      const auto in_group = [&](const Option& option) { return option.name.starts_with(name + "."); };
+      if (std::ranges::none_of(visitor_.options_, in_group)) set_.option_or_throw(name, at(file_, entry.first));
+      read_mapping(name + ".", entry.second);
     }
   }
-  walk("", root);
+
+  void read_list(const YAML::Node& list) {
+    if (!list.IsSequence())
+      throw UsageError(
+          {"takes a list", at(file_, list), visitor_.list_name_, "'- name' or '- name: {option: value}'", ""});
+    visitor_.list_->clear();
+    std::map<std::string, int> count;
+    std::vector<Entry> entries;
+    for (const YAML::Node& item : list) entries.push_back(add_entry(item, count));
+    set_.collect();
+    for (const auto& [label, key, body] : entries) {
+      if (!body.IsDefined() || body.IsNull()) continue;
+      if (!body.IsMap()) throw UsageError({"takes 'option: value'", at(file_, key), label, "a mapping", ""});
+      read_mapping(label + ".", body);
+    }
+  }
+
+  struct Entry {
+    std::string label;
+    YAML::Node key, body;
+  };
+  // Puts what `item` names on the list; `count` has how often each name came before.
+  Entry add_entry(const YAML::Node& item, std::map<std::string, int>& count) {
+    if (!item.IsScalar() && !(item.IsMap() && item.size() == 1))
+      throw UsageError(
+          {"not an entry of " + visitor_.list_name_, at(file_, item), "", "'- name' or '- name: {option: value}'", ""});
+    const YAML::Node key = item.IsScalar() ? item : item.begin()->first;
+    const YAML::Node body = item.IsScalar() ? YAML::Node() : YAML::Node(item.begin()->second);
+    const std::string name = key.Scalar();
+    const auto found = visitor_.registry_->find(name);
+    if (found == visitor_.registry_->end()) {
+      std::vector<std::string> names;
+      for (const auto& [known, make] : *visitor_.registry_) names.push_back(known);
+      throw UsageError({"unknown name in " + visitor_.list_name_, at(file_, key), name, "one of " + join(names, ", "),
+                        suggest_word(name, names)});
+    }
+    const int number = ++count[name];
+    const std::string label = number == 1 ? name : fmt::format("{}#{}", name, number);
+    visitor_.list_->push_back({name, label, found->second()});
+    return {label, key, body};
+  }
+
+  OptionSet& set_;
+  OptionVisitor& visitor_;
+  const std::string& file_;
+  std::set<std::string> seen_;  // also what is written both as `lora: {rank: 8}` and `lora.rank: 8`
+};
+
+void OptionSet::read_yaml(const std::string& text, const std::string& file) {
+  YamlReader(*this, file).read(load_mapping(text, file));
 }
 
 std::string OptionSet::to_yaml() const {

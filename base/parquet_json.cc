@@ -198,143 +198,192 @@ void RowWriter::append(const arrow::RecordBatch& batch, std::int64_t row, std::s
   out += '}';
 }
 
-void RowWriter::append_value(const arrow::Array& array, std::int64_t i, std::string& out, const int* text_path) {
-  if (array.IsNull(i)) {
-    out += "null";
-    return;
+namespace {
+
+// Element i of an array that is known to be an `Array`.
+template <class Array>
+auto at(const arrow::Array& array, std::int64_t i) {
+  return static_cast<const Array&>(array).Value(i);
+}
+template <class Array>
+std::string_view view(const arrow::Array& array, std::int64_t i) {
+  return static_cast<const Array&>(array).GetView(i);
+}
+
+// The next two: false when the element is of another kind.
+bool append_number(const arrow::Array& array, std::int64_t i, std::string& out) {
+  using arrow::Type;
+  switch (array.type_id()) {
+    case Type::BOOL:
+      return out += at<arrow::BooleanArray>(array, i) ? "true" : "false", true;
+    case Type::UINT8:
+      return append_integer(out, at<arrow::UInt8Array>(array, i)), true;
+    case Type::INT8:
+      return append_integer(out, at<arrow::Int8Array>(array, i)), true;
+    case Type::UINT16:
+      return append_integer(out, at<arrow::UInt16Array>(array, i)), true;
+    case Type::INT16:
+      return append_integer(out, at<arrow::Int16Array>(array, i)), true;
+    case Type::UINT32:
+      return append_integer(out, at<arrow::UInt32Array>(array, i)), true;
+    case Type::INT32:
+      return append_integer(out, at<arrow::Int32Array>(array, i)), true;
+    case Type::UINT64:
+      return append_integer(out, at<arrow::UInt64Array>(array, i)), true;
+    case Type::INT64:
+      return append_integer(out, at<arrow::Int64Array>(array, i)), true;
+    case Type::DURATION:
+      return append_integer(out, at<arrow::DurationArray>(array, i)), true;
+    case Type::HALF_FLOAT:
+      return append_double(out, arrow::util::Float16::FromBits(at<arrow::HalfFloatArray>(array, i)).ToDouble()), true;
+    case Type::FLOAT:
+      return append_double(out, static_cast<double>(at<arrow::FloatArray>(array, i))), true;
+    case Type::DOUBLE:
+      return append_double(out, at<arrow::DoubleArray>(array, i)), true;
+    default:
+      return false;
   }
-  auto text = [&](std::string_view value) { append_json_string(out, value.substr(0, limit_ + 1)); };
-  auto bytes = [&](std::string_view value) {
+}
+
+template <class Array>
+void append_decimal(const arrow::Array& array, std::int64_t i, std::string& out) {
+  out += static_cast<const Array&>(array).FormatValue(i);
+}
+
+// What JSON has no number for: moments and decimals, in quotes.
+bool append_quoted(const arrow::Array& array, std::int64_t i, std::string& out) {
+  using arrow::Type;
+  const std::size_t begin = out.size();
+  const arrow::DataType& type = *array.type();
+  out += '"';
+  switch (array.type_id()) {
+    case Type::DATE32:
+      append_date(out, at<arrow::Date32Array>(array, i));
+      break;
+    case Type::DATE64:
+      append_date(out, floor_divide(at<arrow::Date64Array>(array, i), 86400000));
+      break;
+    case Type::TIMESTAMP: {
+      const auto& timestamp = static_cast<const arrow::TimestampType&>(type);
+      append_timestamp(out, at<arrow::TimestampArray>(array, i), timestamp.unit());
+      if (!timestamp.timezone().empty()) out += 'Z';
+      break;
+    }
+    case Type::TIME32:
+      append_time(out, at<arrow::Time32Array>(array, i), static_cast<const arrow::Time32Type&>(type).unit());
+      break;
+    case Type::TIME64:
+      append_time(out, at<arrow::Time64Array>(array, i), static_cast<const arrow::Time64Type&>(type).unit());
+      break;
+    case Type::DECIMAL32:
+      append_decimal<arrow::Decimal32Array>(array, i, out);
+      break;
+    case Type::DECIMAL64:
+      append_decimal<arrow::Decimal64Array>(array, i, out);
+      break;
+    case Type::DECIMAL128:
+      append_decimal<arrow::Decimal128Array>(array, i, out);
+      break;
+    case Type::DECIMAL256:
+      append_decimal<arrow::Decimal256Array>(array, i, out);
+      break;
+    default:
+      out.resize(begin);
+      return false;
+  }
+  out += '"';
+  return true;
+}
+
+}  // namespace
+
+void RowWriter::append_value(const arrow::Array& array, std::int64_t i, std::string& out, const int* text_path) {
+  const bool written = !array.IsNull(i) && (append_text(array, i, out, text_path) || append_number(array, i, out) ||
+                                            append_nested(array, i, out, text_path) || append_quoted(array, i, out));
+  if (!written) out += "null";  // other types are refused by unfit_for_json
+}
+
+bool RowWriter::append_text(const arrow::Array& array, std::int64_t i, std::string& out, const int* text_path) const {
+  const auto text = [&](std::string_view value) {
+    append_json_string(out, value.substr(0, limit_ + 1));
+    return true;
+  };
+  const auto bytes = [&](std::string_view value) {
     if (text_path != nullptr && *text_path == -1) return text(value);
     out += '"';
     out += arrow::util::base64_encode(value.substr(0, limit_ + 1));
     out += '"';
-  };
-  auto list = [&](const arrow::Array& values, std::int64_t begin, std::int64_t length) {
-    out += '[';
-    for (std::int64_t k = 0; k < length && out.size() <= most_; ++k) {
-      if (k > 0) out += ',';
-      append_value(values, begin + k, out, nullptr);
-    }
-    out += ']';
-  };
-  auto quoted = [&](auto write) {
-    out += '"';
-    write();
-    out += '"';
+    return true;
   };
   using arrow::Type;
   switch (array.type_id()) {
-    case Type::BOOL:
-      out += static_cast<const arrow::BooleanArray&>(array).Value(i) ? "true" : "false";
-      return;
-    case Type::UINT8:
-      return append_integer(out, static_cast<const arrow::UInt8Array&>(array).Value(i));
-    case Type::INT8:
-      return append_integer(out, static_cast<const arrow::Int8Array&>(array).Value(i));
-    case Type::UINT16:
-      return append_integer(out, static_cast<const arrow::UInt16Array&>(array).Value(i));
-    case Type::INT16:
-      return append_integer(out, static_cast<const arrow::Int16Array&>(array).Value(i));
-    case Type::UINT32:
-      return append_integer(out, static_cast<const arrow::UInt32Array&>(array).Value(i));
-    case Type::INT32:
-      return append_integer(out, static_cast<const arrow::Int32Array&>(array).Value(i));
-    case Type::UINT64:
-      return append_integer(out, static_cast<const arrow::UInt64Array&>(array).Value(i));
-    case Type::INT64:
-      return append_integer(out, static_cast<const arrow::Int64Array&>(array).Value(i));
-    case Type::DURATION:
-      return append_integer(out, static_cast<const arrow::DurationArray&>(array).Value(i));
-    case Type::HALF_FLOAT:
-      return append_double(
-          out, arrow::util::Float16::FromBits(static_cast<const arrow::HalfFloatArray&>(array).Value(i)).ToDouble());
-    case Type::FLOAT:
-      return append_double(out, static_cast<double>(static_cast<const arrow::FloatArray&>(array).Value(i)));
-    case Type::DOUBLE:
-      return append_double(out, static_cast<const arrow::DoubleArray&>(array).Value(i));
     case Type::STRING:
-      return text(static_cast<const arrow::StringArray&>(array).GetView(i));
+      return text(view<arrow::StringArray>(array, i));
     case Type::LARGE_STRING:
-      return text(static_cast<const arrow::LargeStringArray&>(array).GetView(i));
+      return text(view<arrow::LargeStringArray>(array, i));
     case Type::STRING_VIEW:
-      return text(static_cast<const arrow::StringViewArray&>(array).GetView(i));
+      return text(view<arrow::StringViewArray>(array, i));
     case Type::BINARY:
-      return bytes(static_cast<const arrow::BinaryArray&>(array).GetView(i));
+      return bytes(view<arrow::BinaryArray>(array, i));
     case Type::LARGE_BINARY:
-      return bytes(static_cast<const arrow::LargeBinaryArray&>(array).GetView(i));
+      return bytes(view<arrow::LargeBinaryArray>(array, i));
     case Type::BINARY_VIEW:
-      return bytes(static_cast<const arrow::BinaryViewArray&>(array).GetView(i));
+      return bytes(view<arrow::BinaryViewArray>(array, i));
     case Type::FIXED_SIZE_BINARY:
-      return bytes(static_cast<const arrow::FixedSizeBinaryArray&>(array).GetView(i));
-    case Type::DATE32:
-      return quoted([&] { append_date(out, static_cast<const arrow::Date32Array&>(array).Value(i)); });
-    case Type::DATE64:
-      return quoted(
-          [&] { append_date(out, floor_divide(static_cast<const arrow::Date64Array&>(array).Value(i), 86400000)); });
-    case Type::TIMESTAMP: {
-      const auto& type = static_cast<const arrow::TimestampType&>(*array.type());
-      return quoted([&] {
-        append_timestamp(out, static_cast<const arrow::TimestampArray&>(array).Value(i), type.unit());
-        if (!type.timezone().empty()) out += 'Z';
-      });
-    }
-    case Type::TIME32: {
-      const auto& type = static_cast<const arrow::Time32Type&>(*array.type());
-      return quoted([&] { append_time(out, static_cast<const arrow::Time32Array&>(array).Value(i), type.unit()); });
-    }
-    case Type::TIME64: {
-      const auto& type = static_cast<const arrow::Time64Type&>(*array.type());
-      return quoted([&] { append_time(out, static_cast<const arrow::Time64Array&>(array).Value(i), type.unit()); });
-    }
-    case Type::DECIMAL32:
-      return quoted([&] { out += static_cast<const arrow::Decimal32Array&>(array).FormatValue(i); });
-    case Type::DECIMAL64:
-      return quoted([&] { out += static_cast<const arrow::Decimal64Array&>(array).FormatValue(i); });
-    case Type::DECIMAL128:
-      return quoted([&] { out += static_cast<const arrow::Decimal128Array&>(array).FormatValue(i); });
-    case Type::DECIMAL256:
-      return quoted([&] { out += static_cast<const arrow::Decimal256Array&>(array).FormatValue(i); });
+      return bytes(view<arrow::FixedSizeBinaryArray>(array, i));
+    default:
+      return false;
+  }
+}
+
+bool RowWriter::append_nested(const arrow::Array& array, std::int64_t i, std::string& out, const int* text_path) {
+  const auto list = [&](const auto& lists) {
+    append_list(*lists.values(), lists.value_offset(i), lists.value_length(i), out);
+    return true;
+  };
+  using arrow::Type;
+  switch (array.type_id()) {
+    case Type::LIST:
+    case Type::MAP:
+      return list(static_cast<const arrow::ListArray&>(array));
+    case Type::LARGE_LIST:
+      return list(static_cast<const arrow::LargeListArray&>(array));
+    case Type::FIXED_SIZE_LIST:
+      return list(static_cast<const arrow::FixedSizeListArray&>(array));
+    case Type::STRUCT:
+      return append_struct(static_cast<const arrow::StructArray&>(array), i, out, text_path), true;
+    case Type::EXTENSION:
+      return append_value(*static_cast<const arrow::ExtensionArray&>(array).storage(), i, out, text_path), true;
     case Type::DICTIONARY: {
       const auto& dictionary = static_cast<const arrow::DictionaryArray&>(array);
       const std::int64_t index = dictionary.GetValueIndex(i);
-      if (index < 0 || index >= dictionary.dictionary()->length()) {
-        out += "null";
-      } else {
-        append_value(*dictionary.dictionary(), index, out, text_path);
-      }
-      return;
-    }
-    case Type::EXTENSION:
-      return append_value(*static_cast<const arrow::ExtensionArray&>(array).storage(), i, out, text_path);
-    case Type::LIST:
-    case Type::MAP: {
-      const auto& lists = static_cast<const arrow::ListArray&>(array);
-      return list(*lists.values(), lists.value_offset(i), lists.value_length(i));
-    }
-    case Type::LARGE_LIST: {
-      const auto& lists = static_cast<const arrow::LargeListArray&>(array);
-      return list(*lists.values(), lists.value_offset(i), lists.value_length(i));
-    }
-    case Type::FIXED_SIZE_LIST: {
-      const auto& lists = static_cast<const arrow::FixedSizeListArray&>(array);
-      return list(*lists.values(), lists.value_offset(i), lists.value_length(i));
-    }
-    case Type::STRUCT: {
-      const auto& structs = static_cast<const arrow::StructArray&>(array);
-      out += '{';
-      for (int k = 0; k < structs.num_fields() && out.size() <= most_; ++k) {
-        if (k > 0) out += ',';
-        append_json_string(out, array.type()->field(k)->name());
-        out += ':';
-        append_value(*structs.field(k), i, out, below(text_path, k));
-      }
-      out += '}';
-      return;
+      if (index < 0 || index >= dictionary.dictionary()->length()) return false;
+      return append_value(*dictionary.dictionary(), index, out, text_path), true;
     }
     default:
-      out += "null";  // refused by unfit_for_json
+      return false;
   }
+}
+
+void RowWriter::append_list(const arrow::Array& values, std::int64_t begin, std::int64_t length, std::string& out) {
+  out += '[';
+  for (std::int64_t k = 0; k < length && out.size() <= most_; ++k) {
+    if (k > 0) out += ',';
+    append_value(values, begin + k, out, nullptr);
+  }
+  out += ']';
+}
+
+void RowWriter::append_struct(const arrow::StructArray& structs, std::int64_t i, std::string& out,
+                              const int* text_path) {
+  out += '{';
+  for (int k = 0; k < structs.num_fields() && out.size() <= most_; ++k) {
+    if (k > 0) out += ',';
+    append_json_string(out, structs.type()->field(k)->name());
+    out += ':';
+    append_value(*structs.field(k), i, out, below(text_path, k));
+  }
+  out += '}';
 }
 
 }  // namespace base

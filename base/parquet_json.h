@@ -24,6 +24,10 @@ class RowWriter {
  private:
   // `text_path`: what is left of text_path_ from here on, null beside it.
   void append_value(const arrow::Array& array, std::int64_t i, std::string& out, const int* text_path);
+  bool append_text(const arrow::Array& array, std::int64_t i, std::string& out, const int* text_path) const;
+  bool append_nested(const arrow::Array& array, std::int64_t i, std::string& out, const int* text_path);
+  void append_list(const arrow::Array& values, std::int64_t begin, std::int64_t length, std::string& out);
+  void append_struct(const arrow::StructArray& structs, std::int64_t i, std::string& out, const int* text_path);
   std::vector<std::string> keys_;  // "\"name\":" of each column, with the comma before it
   std::vector<int> text_path_;     // the text field's column, and members inside; then -1
   std::size_t limit_;

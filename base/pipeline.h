@@ -1,6 +1,7 @@
 // A bounded, ordered parallel pipeline: one source, many workers, one sink that sees results in source order.
 #pragma once
 
+#include <algorithm>
 #include <condition_variable>
 #include <cstddef>
 #include <exception>
@@ -19,6 +20,118 @@ namespace base {
 /// Throws UsageError for a negative number.
 int thread_count(int requested);
 
+/// One run of ordered_pipeline, which says what it does.
+template <class Item, class Result>
+class OrderedPipeline {
+ public:
+  using Source = std::function<std::optional<Item>()>;
+  using Work = std::function<Result(Item, int)>;
+  using Sink = std::function<void(Result)>;
+
+  OrderedPipeline(const Source& source, const Work& work, const Sink& sink, std::size_t in_flight)
+      : source_(source), work_(work), sink_(sink), limit_(in_flight) {}
+
+  void run(int threads) {
+    {
+      std::vector<std::jthread> helpers;  // the calling thread is worker 0
+      try {
+        for (int i = 1; i < threads; ++i) helpers.emplace_back([this, i] { loop(i); });
+      } catch (const std::system_error&) {
+        // The machine gives no more threads: go on with those there are.
+      }
+      loop(0);
+    }
+    if (failure_) std::rethrow_exception(failure_);
+  }
+
+ private:
+  struct Outcome {
+    std::optional<Result> result;
+    std::exception_ptr failure;  // set when there is no result
+  };
+
+  // The next item and its number; nothing when there is no more to do. A source that throws takes a number too.
+  std::optional<Item> take(std::size_t& number, Outcome& outcome) {
+    std::lock_guard source_lock(source_mutex_);
+    {
+      std::unique_lock lock(mutex_);
+      room_.wait(lock, [&] { return finished_ || next_in_ - next_out_ < limit_; });
+      if (finished_) return std::nullopt;
+      number = next_in_;
+    }
+    std::optional<Item> item;
+    try {
+      item = source_();
+    } catch (...) {
+      outcome.failure = std::current_exception();
+    }
+    std::lock_guard lock(mutex_);
+    finished_ = finished_ || !item;
+    if (item || outcome.failure) ++next_in_;
+    return item;
+  }
+
+  // Adds an outcome and, unless another worker is at it, passes on all that are next in order.
+  void give(std::size_t number, Outcome outcome) {
+    std::unique_lock lock(mutex_);
+    if (outcome.failure) finished_ = true;
+    done_.emplace(number, std::move(outcome));
+    if (sinking_) return;
+    sinking_ = true;
+    while (!failure_ && !done_.empty() && done_.begin()->first == next_out_) {
+      Outcome ready = std::move(done_.begin()->second);
+      done_.erase(done_.begin());
+      lock.unlock();
+      if (ready.result) {
+        try {
+          sink_(std::move(*ready.result));
+        } catch (...) {
+          ready.failure = std::current_exception();
+        }
+      }
+      lock.lock();
+      ++next_out_;
+      if (ready.failure) {
+        failure_ = ready.failure;
+        finished_ = true;
+      }
+      room_.notify_all();
+    }
+    sinking_ = false;
+  }
+
+  void loop(int worker) {
+    for (;;) {
+      std::size_t number = 0;
+      Outcome outcome;
+      std::optional<Item> item = take(number, outcome);
+      if (!item && !outcome.failure) return;
+      if (item) {
+        try {
+          outcome.result.emplace(work_(std::move(*item), worker));
+        } catch (...) {
+          outcome.failure = std::current_exception();
+        }
+        item.reset();
+      }
+      give(number, std::move(outcome));
+    }
+  }
+
+  const Source& source_;
+  const Work& work_;
+  const Sink& sink_;
+  const std::size_t limit_;
+  std::mutex source_mutex_;  // taken before `mutex_`, never after it
+  std::mutex mutex_;         // guards everything below
+  std::condition_variable room_;
+  std::map<std::size_t, Outcome> done_;  // finished, not yet in the sink
+  std::size_t next_in_ = 0, next_out_ = 0;
+  bool finished_ = false;  // nothing more is taken from the source
+  bool sinking_ = false;   // one worker is emptying `done_`; the others only add to it
+  std::exception_ptr failure_;
+};
+
 /// `source()` gives items until nothing; `work(item, worker)` runs on `threads` workers (worker = 0..threads-1);
 /// `sink(result)` is called in source order, one at a time. `source` and `sink` never run concurrently with themselves.
 /// At most `in_flight` items are (0: 4 x threads; never less than threads). An exception behaves as in a serial loop
@@ -28,96 +141,9 @@ template <class Item, class Result>
 void ordered_pipeline(int threads, const std::function<std::optional<Item>()>& source,
                       const std::function<Result(Item, int)>& work, const std::function<void(Result)>& sink,
                       std::size_t in_flight = 0) {
-  struct Outcome {
-    std::optional<Result> result;
-    std::exception_ptr failure;  // set when there is no result
-  };
-  const std::size_t least = static_cast<std::size_t>(threads < 1 ? 1 : threads);
-  const std::size_t limit = in_flight == 0 ? 4 * least : in_flight < least ? least : in_flight;
-  std::mutex source_mutex;  // taken before `mutex`, never after it
-  std::mutex mutex;         // guards everything below
-  std::condition_variable room;
-  std::map<std::size_t, Outcome> done;  // finished, not yet in the sink
-  std::size_t next_in = 0, next_out = 0;
-  bool finished = false;  // nothing more is taken from the source
-  bool sinking = false;   // one worker is emptying `done`; the others only add to it
-  std::exception_ptr failure;
-
-  // The next item and its number; nothing when there is no more to do. A source that throws takes a number too.
-  auto take = [&](std::size_t& number, Outcome& outcome) -> std::optional<Item> {
-    std::lock_guard source_lock(source_mutex);
-    {
-      std::unique_lock lock(mutex);
-      room.wait(lock, [&] { return finished || next_in - next_out < limit; });
-      if (finished) return std::nullopt;
-      number = next_in;
-    }
-    std::optional<Item> item;
-    try {
-      item = source();
-    } catch (...) {
-      outcome.failure = std::current_exception();
-    }
-    std::lock_guard lock(mutex);
-    finished = finished || !item;
-    if (item || outcome.failure) ++next_in;
-    return item;
-  };
-  // Adds an outcome and, unless another worker is at it, passes on all that are next in order.
-  auto give = [&](std::size_t number, Outcome outcome) {
-    std::unique_lock lock(mutex);
-    if (outcome.failure) finished = true;
-    done.emplace(number, std::move(outcome));
-    if (sinking) return;
-    sinking = true;
-    while (!failure && !done.empty() && done.begin()->first == next_out) {
-      Outcome ready = std::move(done.begin()->second);
-      done.erase(done.begin());
-      lock.unlock();
-      if (ready.result) {
-        try {
-          sink(std::move(*ready.result));
-        } catch (...) {
-          ready.failure = std::current_exception();
-        }
-      }
-      lock.lock();
-      ++next_out;
-      if (ready.failure) {
-        failure = ready.failure;
-        finished = true;
-      }
-      room.notify_all();
-    }
-    sinking = false;
-  };
-  auto loop = [&](int worker) {
-    for (;;) {
-      std::size_t number = 0;
-      Outcome outcome;
-      std::optional<Item> item = take(number, outcome);
-      if (!item && !outcome.failure) return;
-      if (item) {
-        try {
-          outcome.result.emplace(work(std::move(*item), worker));
-        } catch (...) {
-          outcome.failure = std::current_exception();
-        }
-        item.reset();
-      }
-      give(number, std::move(outcome));
-    }
-  };
-  {
-    std::vector<std::jthread> helpers;  // the calling thread is worker 0
-    try {
-      for (int i = 1; i < threads; ++i) helpers.emplace_back(loop, i);
-    } catch (const std::system_error&) {
-      // The machine gives no more threads: go on with those there are.
-    }
-    loop(0);
-  }
-  if (failure) std::rethrow_exception(failure);
+  const auto least = static_cast<std::size_t>(std::max(1, threads));
+  OrderedPipeline<Item, Result>(source, work, sink, in_flight == 0 ? 4 * least : std::max(in_flight, least))
+      .run(threads);
 }
 
 }  // namespace base

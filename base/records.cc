@@ -336,36 +336,43 @@ double BlockReader::progress() const {
   return std::min(1.0, static_cast<double>(state_->bytes_read) / static_cast<double>(state_->total));
 }
 
-void for_each_record(const std::vector<std::string>& files, const RecordOptions& options,
-                     const std::function<void(std::string_view, const Place&, const std::string&)>& f,
-                     const std::function<void(const BadBytes&, const std::string&)>& on_bad) {
-  BlockReader reader(files, options);
+void for_each_record(BlockReader& reader, const std::function<void(const Block&, std::string_view, const Place&)>& f,
+                     const std::function<void(const BadBytes&)>& on_bad) {
   std::vector<BadBytes> bad;
   std::size_t reported = 0;
-  auto report_before = [&](const Place* place) {
+  const auto report_before = [&](const Place* place) {
     for (; reported < bad.size(); ++reported) {
-      const BadBytes& piece = bad[reported];
-      if (place &&
-          (piece.place.file > place->file || (piece.place.file == place->file && piece.place.offset > place->offset)))
-        return;
-      const std::string& file = files[piece.place.file];
-      if (!on_bad) throw Error(piece.error, file + ":" + std::to_string(piece.place.line));
-      on_bad(piece, file);
+      const Place& at = bad[reported].place;
+      if (place && (at.file > place->file || (at.file == place->file && at.offset > place->offset))) return;
+      on_bad(bad[reported]);
     }
   };
   for (bool more = true; more;) {
-    std::optional<Block> block = reader.next(bad);
+    const std::optional<Block> block = reader.next(bad);
     more = block.has_value();
     if (block) {
       for_each_line(*block, [&](std::string_view line, const Place& place) {
         report_before(&place);
-        f(line, place, files[place.file]);
+        f(*block, line, place);
       });
     }
     report_before(nullptr);
     bad.clear();
     reported = 0;
   }
+}
+
+void for_each_record(const std::vector<std::string>& files, const RecordOptions& options,
+                     const std::function<void(std::string_view, const Place&, const std::string&)>& f,
+                     const std::function<void(const BadBytes&, const std::string&)>& on_bad) {
+  BlockReader reader(files, options);
+  for_each_record(
+      reader, [&](const Block&, std::string_view line, const Place& place) { f(line, place, files[place.file]); },
+      [&](const BadBytes& bad) {
+        const std::string& file = files[bad.place.file];
+        if (!on_bad) throw Error(bad.error, file + ":" + std::to_string(bad.place.line));
+        on_bad(bad, file);
+      });
 }
 
 }  // namespace base

@@ -153,5 +153,9 @@ void for_each_line(const Block& block, F&& f) {
 void for_each_record(const std::vector<std::string>& files, const RecordOptions& options,
                      const std::function<void(std::string_view line, const Place& place, const std::string& file)>& f,
                      const std::function<void(const BadBytes& bad, const std::string& file)>& on_bad = nullptr);
+/// The same for all that is left in `reader`: `f(block, line, place)`, `line` in `block`; and `on_bad(bad)`.
+void for_each_record(BlockReader& reader,
+                     const std::function<void(const Block& block, std::string_view line, const Place& place)>& f,
+                     const std::function<void(const BadBytes& bad)>& on_bad);
 
 }  // namespace base
