@@ -14,6 +14,7 @@
 #include "base/text.h"
 #include "curate/dedup/byte_store.h"
 #include "curate/dedup/duplicate_search.h"
+#include "curate/records/field_reader.h"
 #include "curate/records/record.h"
 #include "curate/stages/memory.h"
 

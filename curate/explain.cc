@@ -15,6 +15,7 @@
 #include "base/json_text.h"
 #include "base/records.h"
 #include "base/text.h"
+#include "curate/records/field_reader.h"
 #include "curate/records/record.h"
 
 namespace curate {

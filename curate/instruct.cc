@@ -2,20 +2,19 @@
 
 #include <fmt/format.h>
 #include <fmt/ostream.h>
-#include <re2/re2.h>
 #include <xxhash.h>
 
 #include <algorithm>
 #include <filesystem>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <set>
 #include <span>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "base/input_tally.h"
-#include "base/inputs.h"
 #include "base/json_record.h"
 #include "base/json_text.h"
 #include "base/random.h"
@@ -27,43 +26,6 @@
 namespace curate {
 using nlohmann::json;
 namespace fs = std::filesystem;
-
-namespace {
-
-bool has_member(const Message& message, std::string_view name) {
-  return std::ranges::any_of(message.members, [&](const auto& member) { return member.name == name; });
-}
-
-bool is_trained(const Message& message) { return message.trained.value_or(message.role == "assistant"); }
-
-std::string check_roles(const std::vector<Message>& messages) {
-  const std::size_t first = !messages.empty() && messages[0].role == "system" ? 1 : 0;
-  if (messages.size() <= first) return "empty";
-  std::string_view before = "assistant";
-  for (std::size_t i = first; i < messages.size(); ++i) {
-    const std::string_view role = messages[i].role;
-    const bool asks = role == "user" && before == "assistant";
-    const bool answers = role == "assistant" && before != "assistant";
-    const bool tool = role == "tool" && i > first && before != "user";
-    if (!asks && !answers && !tool) return "bad_roles";
-    before = role;
-  }
-  return before == "assistant" ? "" : "no_final_answer";
-}
-
-}  // namespace
-
-std::string read_chat(const json& record, const tokenizer::RoleMap& roles, Conversation& conversation) {
-  if (const auto problem = tokenizer::read_conversation(record, roles, conversation)) return problem->reason;
-  if (conversation.format == "text") return "unknown_format";
-  if (!conversation.rejected.empty()) {
-    std::vector<Message> other(conversation.messages.begin(),
-                               conversation.messages.begin() + static_cast<std::ptrdiff_t>(conversation.prompt));
-    other.insert(other.end(), conversation.rejected.begin(), conversation.rejected.end());
-    if (std::string reason = check_roles(other); !reason.empty()) return reason + ":rejected";
-  }
-  return check_roles(conversation.messages);
-}
 
 void InstructOptions::visit(base::OptionVisitor& v) {
   v.positional(
@@ -85,90 +47,6 @@ void InstructOptions::visit(base::OptionVisitor& v) {
   reading.text.visit(v);
   v("limit", reading.limit, "stop after this many records, 0 = all");
   v("overwrite", overwrite, "empty the output folder of an earlier run first");
-}
-
-std::string judge_conversation(const Conversation& conversation, const InstructOptions& options) {
-  static const RE2 kDisclaimer(R"((?i)\bas an? (?:ai|artificial intelligence)(?: language)? (?:language )?model\b)");
-  static const RE2 kMerged(R"((?m)^#{0,3}\s*\d+\.\s*Instruction:)");
-  static const RE2 kPicture(
-      R"((?i)\b(?:attached|following|this|above|below) (?:image|picture|photo|photograph|painting|diagram)\b)");
-  static const std::set<std::string> kNothing = {"n/a",  "na",        "nan",        "none",
-                                                 "null", "no output", "<nooutput>", "no response"};
-  std::uint64_t characters = 0, questions = 0;
-  std::string_view question;
-  for (const Message& message : conversation.messages) {
-    characters += message.content.size();
-    std::string_view content = base::trim(message.content);
-    if (message.role == "user") {
-      ++questions;
-      question = content;
-      if (content.empty()) return "empty_prompt";
-      if (options.clean && RE2::PartialMatch(content, kPicture)) return "unseen_picture";
-    }
-    // An answer that is kept out of the loss may be anything, one that calls a tool empty.
-    if (message.role != "assistant" || !is_trained(message) || has_member(message, "tool_calls")) continue;
-    if (content.empty() || content == "```\n```" || content == "``````") return "empty_answer";
-    if (content.size() < options.min_answer) return "short_answer";
-    if (!options.clean) continue;
-    std::string low;
-    for (char c : content.substr(0, 40)) low += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-    if (low.ends_with('.')) low.pop_back();
-    if (kNothing.count(low)) return "no_answer";
-    if (content == question) return "echo";
-    if (RE2::PartialMatch(content, kDisclaimer)) return "disclaimer";
-    if (RE2::PartialMatch(content, kMerged)) return "merged_instructions";
-  }
-  if (options.max_characters > 0 && characters > options.max_characters) return "too_long";
-  if (options.max_turns > 0 && questions > options.max_turns) return "too_many_turns";
-  return "";
-}
-
-namespace {
-
-// White space and case do not make another question.
-void append_folded(std::string& key, const Message& message) {
-  key += message.role + ':';
-  bool blank = false;
-  for (const char c : base::trim(message.content)) {
-    if (std::isspace(static_cast<unsigned char>(c))) {
-      blank = true;
-      continue;
-    }
-    if (blank) key += ' ';
-    blank = false;
-    key += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  }
-  for (const auto& member : message.members)
-    if (member.name == "tool_calls") key += member.json;
-  key += '\n';
-}
-
-// The turns before the first answer decide between training and validation: conversations that begin alike stay
-// together.
-std::uint64_t first_question(const Conversation& conversation) {
-  std::string key;
-  for (const Message& message : conversation.messages) {
-    if (message.role == "assistant") break;
-    append_folded(key, message);
-  }
-  return XXH3_64bits(key.data(), key.size());
-}
-
-}  // namespace
-
-std::string question_key(const Conversation& conversation) {
-  std::string key;
-  for (const auto& member : conversation.members)
-    if (member.name == "label" || member.name == "kto_tag") key += member.name + member.json + '\n';
-  const auto& messages = conversation.messages;
-  std::size_t count = messages.size();
-  if (conversation.rejected.empty() && key.empty()) {
-    while (count > 0 && !is_trained(messages[count - 1])) --count;
-    count = count > 0 ? count - 1 : messages.size();
-  }
-  for (std::size_t i = 0; i < count; ++i) append_folded(key, messages[i]);
-  for (const Message& message : conversation.rejected) append_folded(key, message);
-  return key;
 }
 
 namespace {
@@ -264,138 +142,203 @@ std::string chat_line(const Conversation& conversation, std::string_view line, c
   return out + "}\n";
 }
 
-}  // namespace
+// The records of one run, sorted into its files.
+class Instruct {
+ public:
+  explicit Instruct(const InstructOptions& options)
+      : options_(options),
+        roles_(tokenizer::role_map(options.roles)),
+        output_(options.output),
+        parsed_(options.nan == "null") {}
 
-int run_instruct(InstructOptions& options, base::Context& context) {
-  const tokenizer::RoleMap roles = tokenizer::role_map(options.roles);
-  const std::vector<std::string> files = options.reading.files(context);
-  const std::vector<std::string> names = base::input_names(files);
-  const fs::path output(options.output);
-  base::check_output_folder(output, false, options.overwrite);
-  base::BlockReader(files, options.reading.records());  // refuses what it cannot read, before anything is written
-  base::prepare_output_folder(output, false, options.overwrite);
-  base::write_file(output / "run.yaml", context.run_yaml);
+  void run(base::Context& context);
+  json report(const std::vector<base::FileLoss>& losses) const;
+  void print(std::ostream& out) const;
+  std::vector<base::FileLoss> losses() const { return tally_.losses(files_, options_.reading.limit == 0); }
 
-  base::FileWriter train(output / "train.jsonl"), validation(output / "validation.jsonl"),
-      dropped(output / "dropped.jsonl");
-  std::uint64_t read = 0, trained = 0, validated = 0, dropped_count = 0, repeated_keys = 0, non_finite = 0;
-  std::map<std::string, std::uint64_t> reasons, formats;
-  std::set<std::uint64_t> seen;
-  const bool nan_is_null = options.nan == "null";
-  base::JsonRecord parsed(nan_is_null);
-  base::StandIns stand_ins;
-  std::string strict;
-  base::InputTally tally;
-  auto drop = [&](const std::string& line, const std::string& reason) {
-    ++reasons[reason];
-    ++dropped_count;
-    dropped.write(line);
-  };
+ private:
+  json parse(std::string_view line, std::string& error);
+  void take(const base::Block& block, std::string_view line, const base::Place& place);
+  std::string read(const json& record, const base::Place& place, Conversation& conversation);
+  void keep(const Conversation& conversation, const base::Place& place);
+  void drop(const std::string& line, const std::string& reason);
+  void drop_record(const json& record, const std::string& reason);
+  void drop_text(std::string_view line, const base::Place& place);
+  void drop_bytes(const base::BadBytes& bad);
+
+  const InstructOptions& options_;
+  const tokenizer::RoleMap roles_;
+  const fs::path output_;
+  std::vector<std::string> files_, names_;
+  std::optional<base::FileWriter> train_, validation_, dropped_;
+  std::uint64_t read_ = 0, trained_ = 0, validated_ = 0, dropped_count_ = 0, repeated_keys_ = 0, non_finite_ = 0;
+  std::map<std::string, std::uint64_t> reasons_, formats_;
+  std::set<std::uint64_t> seen_;  // the questions so far
+  base::JsonRecord parsed_;       // the record that is worked on
+  base::StandIns stand_ins_;
+  std::string strict_;
+  base::InputTally tally_;
+};
+
+// Not for_each_document: a record need not have a text field, and in dropped.jsonl what could not be read stands
+// between the records it lay between.
+void Instruct::run(base::Context& context) {
+  files_ = options_.reading.files(context);
+  base::check_output_folder(output_, false, options_.overwrite);
+  base::BlockReader reader(files_,
+                           options_.reading.records());  // refuses what it cannot read before anything is written
+  names_ = reader.names();
+  base::prepare_output_folder(output_, false, options_.overwrite);
+  base::write_file(output_ / "run.yaml", context.run_yaml);
+  train_.emplace(output_ / "train.jsonl");
+  validation_.emplace(output_ / "validation.jsonl");
+  dropped_.emplace(output_ / "dropped.jsonl");
   base::for_each_record(
-      files, options.reading.records(),
-      [&](std::string_view line, const base::Place& place, const std::string& file) {
-        ++read;
-        const std::string error = parsed.parse(line);
-        std::string_view parsable = line;
-        stand_ins.clear();
-        if (error.empty()) {
-          parsable = parsed.line();
-          if (const auto numbers = base::rewritten_numbers(parsable); !numbers.empty()) {
-            stand_ins.replace(parsable, numbers, strict);
-            parsable = strict;
-          }
-        }
-        json record = parse_record(parsable);
-        if (record.is_discarded()) {
-          tally.refuse(place, error, line.data()[line.size()] == '\0');  // the last line of a block, without its end
-          json bad = {{"file", file},
-                      {"line", place.line},
-                      {"text", line},
-                      {"hornbook", {{"step", "instruct"}, {"reason", "bad_json"}}}};
-          drop(dump(bad), "bad_json");
-          return;
-        }
-        repeated_keys += parsed.repeated_keys();
-        non_finite += parsed.non_finite();
-        Conversation conversation;
-        std::string reason = read_chat(record, roles, conversation);
-        if (reason.empty()) {
-          ++tally.of(place.file).used;
-        } else {
-          tally.refuse(place, reason);
-        }
-        if (!stand_ins.empty()) restore_numbers(conversation, stand_ins);
-        if (reason.empty()) reason = judge_conversation(conversation, options);
-        if (reason.empty() && options.unique) {
-          const std::string key = question_key(conversation);
-          if (!seen.insert(XXH3_64bits(key.data(), key.size())).second) reason = "duplicate_prompt";
-        }
-        if (!reason.empty()) {
-          std::string out;
-          if (record.is_object()) {
-            std::string members = "\"step\":\"instruct\",\"reason\":";
-            base::append_json_string(members, reason);
-            append_record(out, parsed.line(), "", nullptr, members);
-          } else {
-            out = dump(json({{"record", record}, {"hornbook", {{"step", "instruct"}, {"reason", reason}}}}));
-          }
-          drop(out, reason);
-          return;
-        }
-        ++formats[conversation.format];
-        const std::string& name = names[place.file];
-        std::string chat = chat_line(conversation, parsed.line(), made_id(name, place.line), made_source(name));
-        const std::uint64_t hash = first_question(conversation);
-        const std::uint64_t choice = XXH3_64bits_withSeed(&hash, sizeof hash, options.seed);
-        if (base::unit(choice) < options.validation_share) {
-          ++validated;
-          validation.write(chat);
-        } else {
-          ++trained;
-          train.write(chat);
-        }
-      },
-      [&](const base::BadBytes& bad, const std::string& file) {
-        ++read;
-        tally.refuse(bad);
-        json line = {{"file", file},
+      reader,
+      [&](const base::Block& block, std::string_view line, const base::Place& place) { take(block, line, place); },
+      [&](const base::BadBytes& bad) { drop_bytes(bad); });
+  if (read_ != trained_ + validated_ + dropped_count_)
+    throw base::Error("the books do not balance: this is a fault of the program", options_.output);
+  train_->commit();
+  if (options_.validation_share > 0) validation_->commit();
+  dropped_->commit();
+}
+
+// The record with stand-ins for the numbers that would not come out as they went in; discarded, and an error, for none.
+json Instruct::parse(std::string_view line, std::string& error) {
+  error = parsed_.parse(line);
+  stand_ins_.clear();
+  if (!error.empty()) return parse_record(line);
+  std::string_view parsable = parsed_.line();
+  if (const auto numbers = base::rewritten_numbers(parsable); !numbers.empty()) {
+    stand_ins_.replace(parsable, numbers, strict_);
+    parsable = strict_;
+  }
+  return parse_record(parsable);
+}
+
+void Instruct::take(const base::Block& block, std::string_view line, const base::Place& place) {
+  ++read_;
+  std::string error;
+  const json record = parse(line, error);
+  if (record.is_discarded()) {
+    tally_.refuse(place, error, base::is_cut_off(block, line));
+    drop_text(line, place);
+    return;
+  }
+  repeated_keys_ += parsed_.repeated_keys();
+  non_finite_ += parsed_.non_finite();
+  Conversation conversation;
+  const std::string reason = read(record, place, conversation);
+  if (reason.empty()) {
+    keep(conversation, place);
+  } else {
+    drop_record(record, reason);
+  }
+}
+
+// "", or why the record is dropped.
+std::string Instruct::read(const json& record, const base::Place& place, Conversation& conversation) {
+  std::string reason = read_chat(record, roles_, conversation);
+  if (reason.empty()) {
+    ++tally_.of(place.file).used;
+  } else {
+    tally_.refuse(place, reason);
+  }
+  if (!stand_ins_.empty()) restore_numbers(conversation, stand_ins_);
+  if (reason.empty()) reason = judge_conversation(conversation, options_);
+  if (!reason.empty() || !options_.unique) return reason;
+  const std::string key = question_key(conversation);
+  return seen_.insert(XXH3_64bits(key.data(), key.size())).second ? "" : "duplicate_prompt";
+}
+
+void Instruct::keep(const Conversation& conversation, const base::Place& place) {
+  ++formats_[conversation.format];
+  const std::string& name = names_[place.file];
+  const std::string chat = chat_line(conversation, parsed_.line(), made_id(name, place.line), made_source(name));
+  const std::uint64_t hash = opening_hash(conversation);
+  if (base::unit(XXH3_64bits_withSeed(&hash, sizeof hash, options_.seed)) < options_.validation_share) {
+    ++validated_;
+    validation_->write(chat);
+  } else {
+    ++trained_;
+    train_->write(chat);
+  }
+}
+
+void Instruct::drop(const std::string& line, const std::string& reason) {
+  ++reasons_[reason];
+  ++dropped_count_;
+  dropped_->write(line);
+}
+
+void Instruct::drop_record(const json& record, const std::string& reason) {
+  std::string out;
+  if (record.is_object()) {
+    std::string members = "\"step\":\"instruct\",\"reason\":";
+    base::append_json_string(members, reason);
+    append_record(out, parsed_.line(), "", nullptr, members);
+  } else {
+    out = dump(json({{"record", record}, {"hornbook", {{"step", "instruct"}, {"reason", reason}}}}));
+  }
+  drop(out, reason);
+}
+
+void Instruct::drop_text(std::string_view line, const base::Place& place) {
+  const json bad = {{"file", files_[place.file]},
+                    {"line", place.line},
+                    {"text", line},
+                    {"hornbook", {{"step", "instruct"}, {"reason", "bad_json"}}}};
+  drop(dump(bad), "bad_json");
+}
+
+void Instruct::drop_bytes(const base::BadBytes& bad) {
+  ++read_;
+  tally_.refuse(bad);
+  const json line = {{"file", files_[bad.place.file]},
                      {"line", bad.place.line},
                      {"offset", bad.place.offset},
                      {"error", bad.error},
                      {"text", bad.bytes},
                      {"hornbook", {{"step", "instruct"}, {"reason", "bad_bytes"}}}};
-        drop(dump(line), "bad_bytes");
-      });
-  if (read != trained + validated + dropped_count)
-    throw base::Error("the books do not balance: this is a fault of the program", options.output);
-  train.commit();
-  if (options.validation_share > 0) validation.commit();
-  dropped.commit();
-  const std::vector<base::FileLoss> losses = tally.losses(files, options.reading.limit == 0);
-  json report = {{"read", read},
-                 {"train", trained},
-                 {"validation", validated},
-                 {"dropped", dropped_count},
-                 {"reasons", reasons},
-                 {"formats", formats},
-                 {"input", files},
-                 {"repeated_keys", repeated_keys},
-                 {"non_finite", non_finite},
+  drop(dump(line), "bad_bytes");
+}
+
+json Instruct::report(const std::vector<base::FileLoss>& losses) const {
+  json report = {{"read", read_},
+                 {"train", trained_},
+                 {"validation", validated_},
+                 {"dropped", dropped_count_},
+                 {"reasons", reasons_},
+                 {"formats", formats_},
+                 {"input", files_},
+                 {"repeated_keys", repeated_keys_},
+                 {"non_finite", non_finite_},
                  {"losses", json::array()}};
   for (const base::FileLoss& loss : losses) report["losses"].push_back({{"file", loss.file}, {"cause", loss.cause}});
-  base::write_file(output / "report.json", dump(report, 1));
-  if (!context.quiet) {
-    fmt::print(context.err, "read {} = train {} + validation {} + dropped {}\n", base::human_count(read),
-               base::human_count(trained), base::human_count(validated), base::human_count(dropped_count));
-    for (const std::string& note : record_notes(repeated_keys, non_finite, nan_is_null))
-      fmt::print(context.err, "{}\n", note);
-    for (const auto& [reason, count] : reasons)
-      fmt::print(context.err, "  {:<24}{:>10}\n", reason, base::human_count(count));
-    if (options.validation_share > 0 && trained + validated > 0 && (trained == 0 || validated == 0))
-      fmt::print(context.err,
-                 "{} record was held out for validation: give more records or another --validation-share\n",
-                 validated == 0 ? "no" : "every");
-  }
+  return report;
+}
+
+void Instruct::print(std::ostream& out) const {
+  fmt::print(out, "read {} = train {} + validation {} + dropped {}\n", base::human_count(read_),
+             base::human_count(trained_), base::human_count(validated_), base::human_count(dropped_count_));
+  for (const std::string& note : record_notes(repeated_keys_, non_finite_, options_.nan == "null"))
+    fmt::print(out, "{}\n", note);
+  for (const auto& [reason, count] : reasons_) fmt::print(out, "  {:<24}{:>10}\n", reason, base::human_count(count));
+  if (options_.validation_share > 0 && trained_ + validated_ > 0 && (trained_ == 0 || validated_ == 0))
+    fmt::print(out, "{} record was held out for validation: give more records or another --validation-share\n",
+               validated_ == 0 ? "no" : "every");
+}
+
+}  // namespace
+
+int run_instruct(InstructOptions& options, base::Context& context) {
+  Instruct instruct(options);
+  instruct.run(context);
+  const std::vector<base::FileLoss> losses = instruct.losses();
+  const json report = instruct.report(losses);
+  base::write_file(fs::path(options.output) / "report.json", dump(report, 1));
+  if (!context.quiet) instruct.print(context.err);
   if (context.json) context.out << dump(report, 1);
   return base::tell_losses(losses, context);
 }

@@ -25,6 +25,10 @@ std::string read_chat(const nlohmann::json& record, const tokenizer::RoleMap& ro
 /// and white space; of a preference or a record with a label, all of it.
 std::string question_key(const Conversation& conversation);
 
+/// A hash of the turns before the first answer, which decide between training and validation: conversations that begin
+/// alike stay together.
+std::uint64_t opening_hash(const Conversation& conversation);
+
 struct InstructOptions {
   InputOptions reading;
   std::string output;

@@ -13,6 +13,7 @@
 #include "base/progress.h"
 #include "base/stream.h"
 #include "base/text.h"
+#include "curate/records/field_reader.h"
 #include "curate/records/record.h"
 #include "curate/stages/run_options.h"
 

@@ -6,10 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
-#include <set>
 
-#include "base/error.h"
-#include "base/folder_fields.h"
 #include "base/json_record.h"
 #include "base/json_text.h"
 #include "base/stream.h"
@@ -76,128 +73,6 @@ std::string made_id(const std::string& name, std::uint64_t line) { return fmt::f
 
 std::string made_source(const std::string& name) {
   return std::filesystem::path(base::without_compression_suffix(name)).replace_extension().string();
-}
-
-namespace {
-
-// Adds the paths of texts inside an object, for messages.
-void find_nested_texts(simdjson::dom::object object, const std::string& path, std::vector<std::string>& found) {
-  constexpr std::size_t kMost = 30, kLongest = 200;
-  for (auto [key, value] : object) {
-    const std::string name = path + "." + std::string(key);
-    if (found.size() == kMost || name.size() > kLongest) return;
-    simdjson::dom::object inner;
-    if (!value.get(inner)) find_nested_texts(inner, name, found);
-    if (value.is_string() && std::find(found.begin(), found.end(), name) == found.end()) found.push_back(name);
-  }
-}
-
-}  // namespace
-
-DetectedFields detect_fields(const base::Block& block, const FieldNames& wanted,
-                             const std::vector<std::string>& of_folders) {
-  constexpr int kLookedAt = 100;
-  base::JsonRecord record;
-  std::set<std::string> strings, empty, scalars, found_paths;
-  std::vector<std::string> seen, nested;  // for the message, in order
-  int records = 0;
-  bool has_text = false;
-  base::for_each_line(block, [&](std::string_view line, const base::Place&) {
-    // A text field that was named is looked for in all of the block.
-    if (records >= kLookedAt && (has_text || wanted.text.empty())) return;
-    if (!record.parse(line).empty()) return;
-    simdjson::dom::element text;
-    has_text |= !wanted.text.empty() && record.find(wanted.text, text) && text.is_string();
-    if (records++ >= kLookedAt) return;
-    for (const std::string* field : {&wanted.id, &wanted.source, &wanted.date})
-      if (!field->empty() && record.find(*field, text)) found_paths.insert(*field);
-    for (auto [key, value] : record.object()) {
-      std::string name(key);
-      if (seen.size() < 30 && std::find(seen.begin(), seen.end(), name) == seen.end()) seen.push_back(name);
-      if (value.is_string()) (std::string_view(value).empty() ? empty : strings).insert(name);
-      if (simdjson::dom::object inner; !value.get(inner)) find_nested_texts(inner, name, nested);
-      if (!value.is_object() && !value.is_array() && !value.is_null()) scalars.insert(name);
-    }
-  });
-  auto find = [](std::string& field, const std::set<std::string>& present, std::initializer_list<const char*> usual) {
-    for (const char* name : usual)
-      if (field.empty() && present.count(name)) field = name;
-  };
-  DetectedFields found{wanted, records > 0, "", {}};
-  for (const std::string* field : {&wanted.id, &wanted.source, &wanted.date})
-    if (records > 0 && !field->empty() && !found_paths.contains(*field)) found.missing.push_back(*field);
-  std::set<std::string> ids = scalars;
-  for (const std::string& name : of_folders) strings.erase(name), ids.erase(name);
-  FieldNames& names = found.names;
-  for (const std::set<std::string>* present : {&strings, &empty})  // one that holds something, if there is any
-    find(names.text, *present, {"text", "content", "raw_content", "document", "body", "article", "markdown"});
-  find(names.id, ids, {"id", "_id", "uid", "uuid", "doc_id", "document_id", "url"});
-  find(names.source, scalars, {"source", "dataset", "subset", "domain"});
-  find(names.date, scalars, {"date", "timestamp", "created", "published", "year"});
-  if (records > 0 && (wanted.text.empty() ? names.text.empty() : !has_text))
-    found.lacks = fmt::format("its fields are {}{}: name the one that holds the text, --text-field NAME",
-                              base::shortened(base::join(seen, ", "), 300),
-                              nested.empty() ? "" : "; nested: " + base::shortened(base::join(nested, ", "), 300));
-  if (names.text.empty()) names.text = "text";
-  return found;
-}
-
-std::shared_ptr<const FieldSet> FieldReader::set_of(const FieldNames& names) {
-  for (const auto& set : sets_)
-    if (set->names == names) return set;
-  return std::make_shared<FieldSet>(FieldSet{names, static_cast<std::uint32_t>(sets_.size())});
-}
-
-std::optional<DocumentBlock> FieldReader::next() {
-  DocumentBlock documents;
-  std::optional<base::Block> block = reader_.next(documents.bad);
-  if (!block && documents.bad.empty()) return std::nullopt;
-  if (!block) return documents;
-  if (!fields_ || file_ != block->file) {
-    file_ = block->file;
-    detected_ = false;
-    lacks_.clear();
-  }
-  if (!detected_) {
-    base::decode_block(*block, documents.bad);
-    std::vector<std::string> of_folders;
-    for (const auto& [name, value] : base::folder_fields(reader_.files()[file_])) of_folders.push_back(name);
-    const DetectedFields found = detect_fields(*block, wanted_, of_folders);
-    if (found.known && sets_.empty()) missing_ = found.missing;
-    detected_ = found.known;
-    lacks_ = found.lacks;
-    if (!lacks_.empty() && sets_.empty())
-      throw base::UsageError({"no text field was found", reader_.files()[file_],
-                              wanted_.text.empty() ? "" : "--text-field " + wanted_.text, "", lacks_});
-    fields_ = set_of(found.names);
-    if (found.known && fields_->number == sets_.size()) {
-      sets_.push_back(fields_);
-      files_of_.emplace_back(file_, 0);
-    }
-    if (found.known && lacks_.empty()) ++files_of_[fields_->number].second;
-  }
-  documents.block = std::move(*block);
-  documents.fields = fields_;
-  documents.lacks = lacks_;
-  return documents;
-}
-
-std::vector<std::string> FieldReader::notes() const {
-  std::vector<std::string> notes;
-  for (std::size_t i = 0; i < sets_.size(); ++i) {
-    if (files_of_[i].second == 0) continue;  // its files lack the text
-    const FieldNames& names = sets_[i]->names;
-    std::string files;
-    if (sets_.size() > 1)
-      files = fmt::format(" ({} file{}, the first: {})", base::human_count(files_of_[i].second),
-                          files_of_[i].second == 1 ? "" : "s", reader_.files()[files_of_[i].first]);
-    notes.push_back(fmt::format("text: \"{}\", id: {}, source: {}{}", names.text,
-                                names.id.empty() ? "FILE:LINE" : "\"" + names.id + "\"",
-                                names.source.empty() ? "the file's name" : "\"" + names.source + "\"", files));
-  }
-  for (const std::string& field : missing_)
-    notes.push_back(fmt::format("\"{}\" is in none of the first records", base::shortened(field)));
-  return notes;
 }
 
 std::vector<std::string> record_notes(std::uint64_t repeated_keys, std::uint64_t non_finite, bool nan_is_null) {

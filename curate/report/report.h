@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "base/input_tally.h"
 #include "curate/records/record.h"
 #include "curate/stages/run_options.h"
 #include "curate/stages/statistics.h"

@@ -9,6 +9,7 @@
 
 #include "base/input_tally.h"
 #include "base/records.h"
+#include "curate/records/field_reader.h"
 #include "curate/records/record.h"
 #include "curate/stages/run_options.h"
 #include "curate/stages/spill.h"

@@ -78,89 +78,139 @@ void TrainScorerOptions::visit(base::OptionVisitor& v) {
   v("max_rows", max_rows, "fasttext: rows that a small model keeps (0: all)").at_least(0);
 }
 
-LabelledRecords read_labelled(const TrainScorerOptions& options) {
-  auto list = [](const std::vector<std::string>& values) {  // "2,3" is two values
-    std::vector<std::string> parts;
-    for (const std::string& value : values) {
-      for (const std::string& part : base::split(value, ',')) parts.push_back(label_form(part));
-    }
-    return parts;
-  };
-  const std::vector<std::string> good = list(options.good), bad = list(options.bad);
-  std::vector<std::pair<std::string, std::string>> where;
-  for (const std::string& condition : options.where) {
-    std::size_t equals = condition.find('=');
-    if (equals == std::string::npos) {
-      throw base::UsageError(base::ErrorFacts{"not a condition", "where", condition, "FIELD=VALUE", ""});
-    }
-    where.emplace_back(condition.substr(0, equals), label_form(condition.substr(equals + 1)));
-  }
-  if (options.input.empty()) throw base::UsageError(base::ErrorFacts{"no input", "input", "", "files of records", ""});
+namespace {
 
-  LabelledRecords result;
-  base::InputTally tally;
-  const std::vector<std::string> files = base::expand_inputs(options.input);
-  std::map<std::pair<std::string, bool>, std::set<std::pair<std::uint64_t, std::size_t>>> taken;  // places and indices
-  base::RecordOptions reading;
-  reading.text = options.text;
-  base::BlockReader reader(files, reading);
-  std::vector<base::BadBytes> bad_bytes;
-  base::JsonRecord record;
-  while (auto block = reader.next(bad_bytes)) {
-    base::for_each_line(*block, [&](std::string_view line, const base::Place& place) {
-      if (const std::string error = record.parse(line); !error.empty()) {
-        ++result.unreadable;
-        tally.refuse(place, error, base::is_cut_off(*block, line));
-        return;
-      }
-      result.repeated_keys += record.repeated_keys();
-      std::string_view text;
-      std::optional<std::string> label = scalar(record, options.label_field);
-      simdjson::dom::element text_member;
-      if (!label || !record.find(options.text_field, text_member) || text_member.get(text)) {
-        tally.refuse(place, fmt::format("no text under \"{}\" or no label under \"{}\"", options.text_field,
-                                        options.label_field));
-        return;
-      }
-      ++tally.of(place.file).used;
-      for (const auto& [field, value] : where) {
-        const std::optional<std::string> is = scalar(record, field);
-        if (!is || label_form(*is) != value) return;
-      }
-      *label = label_form(*label);
-      bool is_good = std::find(good.begin(), good.end(), *label) != good.end();
-      if (!is_good && std::find(bad.begin(), bad.end(), *label) == bad.end()) {
-        if (result.other_labels.size() < 1000 || result.other_labels.count(*label) > 0) ++result.other_labels[*label];
-        return;
-      }
-      LabelledText entry;
-      entry.group = scalar(record, options.group_field).value_or("");
-      if (options.kind == "fasttext") {
-        scorer_text(text, entry.line);
-      } else {
-        entry.line = text;
-      }
-      if (entry.line.empty()) return;
-      entry.good = is_good;
-      entry.place = hash_text(entry.line, options.seed);
-      entry.test = options.split_field.empty() ? base::unit(entry.place) < options.held_out
-                                               : scalar(record, options.split_field) == "test";
-      std::set<std::pair<std::uint64_t, std::size_t>>& places = taken[{entry.group, is_good}];
-      if (options.per_group == 0 || static_cast<std::int64_t>(places.size()) < options.per_group) {
-        places.emplace(entry.place, result.texts.size());
-        result.texts.push_back(std::move(entry));
-      } else if (auto last = std::prev(places.end()); entry.place < last->first) {
-        const std::size_t slot = last->second;
-        places.erase(last);
-        places.emplace(entry.place, slot);
-        result.texts[slot] = std::move(entry);
-      }
-    });
-  }
-  for (const base::BadBytes& bad : bad_bytes) tally.refuse(bad);
-  result.unreadable += bad_bytes.size();
-  result.losses = tally.losses(files, true);
-  return result;
+std::vector<std::string> label_forms(const std::vector<std::string>& values) {  // "2,3" is two values
+  std::vector<std::string> forms;
+  for (const std::string& value : values)
+    for (const std::string& part : base::split(value, ',')) forms.push_back(label_form(part));
+  return forms;
 }
+
+std::vector<std::pair<std::string, std::string>> conditions(const std::vector<std::string>& where) {
+  std::vector<std::pair<std::string, std::string>> conditions;
+  for (const std::string& condition : where) {
+    const std::size_t equals = condition.find('=');
+    if (equals == std::string::npos)
+      throw base::UsageError(base::ErrorFacts{"not a condition", "where", condition, "FIELD=VALUE", ""});
+    conditions.emplace_back(condition.substr(0, equals), label_form(condition.substr(equals + 1)));
+  }
+  return conditions;
+}
+
+bool contains(const std::vector<std::string>& labels, const std::string& label) {
+  return std::ranges::find(labels, label) != labels.end();
+}
+
+// Gathers the records that an option struct asks for.
+class LabelReader {
+ public:
+  explicit LabelReader(const TrainScorerOptions& options)
+      : options_(options),
+        good_(label_forms(options.good)),
+        bad_(label_forms(options.bad)),
+        where_(conditions(options.where)) {}
+
+  LabelledRecords read();
+
+ private:
+  void take(const base::Block& block, std::string_view line, const base::Place& place);
+  void label(std::string_view text, const std::string& label);
+  void choose(LabelledText entry);
+  bool is_wanted() const;
+
+  const TrainScorerOptions& options_;
+  const std::vector<std::string> good_, bad_;
+  const std::vector<std::pair<std::string, std::string>> where_;
+  base::JsonRecord record_;
+  base::InputTally tally_;
+  LabelledRecords result_;
+  // Of each group and label: places and indices.
+  std::map<std::pair<std::string, bool>, std::set<std::pair<std::uint64_t, std::size_t>>> taken_;
+};
+
+// Not for_each_document: a label that is null is none, one that is "" is another label, and `where` asks for any number
+// of fields.
+LabelledRecords LabelReader::read() {
+  if (options_.input.empty()) throw base::UsageError(base::ErrorFacts{"no input", "input", "", "files of records", ""});
+  const std::vector<std::string> files = base::expand_inputs(options_.input);
+  base::RecordOptions reading;
+  reading.text = options_.text;
+  base::BlockReader reader(files, reading);
+  base::for_each_record(
+      reader,
+      [&](const base::Block& block, std::string_view line, const base::Place& place) { take(block, line, place); },
+      [&](const base::BadBytes& bad) {
+        ++result_.unreadable;
+        tally_.refuse(bad);
+      });
+  result_.losses = tally_.losses(files, true);
+  return std::move(result_);
+}
+
+void LabelReader::take(const base::Block& block, std::string_view line, const base::Place& place) {
+  if (const std::string error = record_.parse(line); !error.empty()) {
+    ++result_.unreadable;
+    tally_.refuse(place, error, base::is_cut_off(block, line));
+    return;
+  }
+  result_.repeated_keys += record_.repeated_keys();
+  std::string_view text;
+  const std::optional<std::string> label = scalar(record_, options_.label_field);
+  simdjson::dom::element text_member;
+  if (!label || !record_.find(options_.text_field, text_member) || text_member.get(text)) {
+    tally_.refuse(
+        place, fmt::format("no text under \"{}\" or no label under \"{}\"", options_.text_field, options_.label_field));
+    return;
+  }
+  ++tally_.of(place.file).used;
+  if (is_wanted()) this->label(text, label_form(*label));
+}
+
+bool LabelReader::is_wanted() const {
+  return std::ranges::all_of(where_, [&](const auto& condition) {
+    const std::optional<std::string> is = scalar(record_, condition.first);
+    return is && label_form(*is) == condition.second;
+  });
+}
+
+void LabelReader::label(std::string_view text, const std::string& label) {
+  LabelledText entry;
+  entry.good = contains(good_, label);
+  if (!entry.good && !contains(bad_, label)) {
+    auto& others = result_.other_labels;
+    if (others.size() < 1000 || others.contains(label)) ++others[label];
+    return;
+  }
+  entry.group = scalar(record_, options_.group_field).value_or("");
+  if (options_.kind == "fasttext") {
+    scorer_text(text, entry.line);
+  } else {
+    entry.line = text;
+  }
+  if (entry.line.empty()) return;
+  entry.place = hash_text(entry.line, options_.seed);
+  entry.test = options_.split_field.empty() ? base::unit(entry.place) < options_.held_out
+                                            : scalar(record_, options_.split_field) == "test";
+  choose(std::move(entry));
+}
+
+// Of a group and label those with the smallest places.
+void LabelReader::choose(LabelledText entry) {
+  std::set<std::pair<std::uint64_t, std::size_t>>& places = taken_[{entry.group, entry.good}];
+  if (options_.per_group == 0 || static_cast<std::int64_t>(places.size()) < options_.per_group) {
+    places.emplace(entry.place, result_.texts.size());
+    result_.texts.push_back(std::move(entry));
+  } else if (const auto last = std::prev(places.end()); entry.place < last->first) {
+    const std::size_t slot = last->second;
+    places.erase(last);
+    places.emplace(entry.place, slot);
+    result_.texts[slot] = std::move(entry);
+  }
+}
+
+}  // namespace
+
+LabelledRecords read_labelled(const TrainScorerOptions& options) { return LabelReader(options).read(); }
 
 }  // namespace curate

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "curate/records/field_reader.h"
 
 namespace curate {
 namespace {
