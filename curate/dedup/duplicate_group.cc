@@ -185,99 +185,137 @@ std::uint64_t group_bytes(const DuplicateOptions& options, int threads) {
   return always + 4 * kBands + begins + components + std::max(sorted + sizes, kept + filled);
 }
 
-std::vector<Duplicate> decide_group(std::span<const Fingerprint> prints, const DuplicateOptions& options, int threads,
-                                    const ShingleSets& sets, std::uint64_t set_bytes,
-                                    const std::function<void(std::uint32_t, std::uint32_t, double)>& on_pair,
-                                    std::uint64_t& bounded) {
-  const bool by_index = options.keep == "first" || options.keep == "source_order";
-  auto preferred = [&](std::uint32_t x, std::uint32_t y) {
-    const Fingerprint &a = prints[x], &b = prints[y];
-    if (a.preference != b.preference) return a.preference > b.preference;
-    if (by_index) return x < y;
-    return std::tie(a.content[0], a.content[1], a.id_hash, x) < std::tie(b.content[0], b.content[1], b.id_hash, y);
-  };
-  // The same text: the preferred copy stands for all.
-  std::vector<std::uint32_t> members(prints.size());
-  std::iota(members.begin(), members.end(), 0u);
-  std::sort(members.begin(), members.end(), [&](std::uint32_t x, std::uint32_t y) {
-    const Fingerprint &a = prints[x], &b = prints[y];
-    if (a.content[0] != b.content[0]) return a.content[0] < b.content[0];
-    if (a.content[1] != b.content[1]) return a.content[1] < b.content[1];
-    return preferred(x, y);
-  });
-  std::vector<Duplicate> result(prints.size());
-  std::vector<std::pair<std::uint32_t, std::uint32_t>> copies;  // copy, the one that stands for it
-  std::size_t distinct = 0;
-  for (std::uint32_t document : members) {
-    const std::uint32_t first = distinct == 0 ? document : members[distinct - 1];
-    if (first != document && std::ranges::equal(prints[first].content, prints[document].content)) {
-      copies.emplace_back(document, first);
-    } else {
-      members[distinct++] = document;
-    }
-  }
-  members.resize(distinct);
+namespace {
 
-  if (options.near) {
-    std::sort(members.begin(), members.end(), preferred);
-    Buckets buckets = make_buckets(prints, members, threads);
-    // Of each bucket, the members that later ones are compared with.
-    std::vector<std::uint32_t> kept(buckets.begin.back()), filled(buckets.begin.begin(), buckets.begin.end() - 1);
-    // Large components first, so that no thread is left alone with one at the end.
-    std::stable_sort(buckets.components.begin(), buckets.components.end(),
-                     [](const auto& a, const auto& b) { return a.size > b.size; });
-    struct Worker {
-      std::vector<std::span<const std::uint32_t>> lists;
-      CandidateList candidates;
-      std::vector<std::uint64_t> set, again;
-      std::uint64_t bounded = 0;
-    };
-    const std::size_t most = on_pair ? 0 : static_cast<std::size_t>(options.max_candidates);
-    std::vector<Worker> workers(static_cast<std::size_t>(std::max(1, threads)));
-    base::parallel_for(buckets.components.size(), threads, [&](std::size_t number, int worker) {
-      auto& [lists, candidates, set, again, more] = workers[static_cast<std::size_t>(worker)];
-      SetCache cache(set_bytes / workers.size());
-      const auto component =
-          std::span(buckets.members).subspan(buckets.components[number].begin, buckets.components[number].size);
-      for (std::uint32_t m : component) {  // in order of preference
-        const std::span<const std::uint32_t> of(&buckets.of[std::size_t{m} * kBands], kBands);
-        lists.clear();
-        for (std::uint32_t bucket : of)
-          if (bucket != kNoBucket)
-            lists.emplace_back(kept.data() + buckets.begin[bucket], kept.data() + filled[bucket]);
-        more += candidates.gather(lists, most);
-        sets(prints[members[m]], worker, set);
-        Duplicate& duplicate = result[members[m]];
-        double best = 0;
-        for (std::uint32_t candidate : candidates.members()) {  // the most preferred first
-          const std::vector<std::uint64_t>* other = cache.find(candidate);
-          if (other == nullptr) {
-            sets(prints[members[candidate]], worker, again);
-            cache.add(candidate, again);
-            other = &again;
-          }
-          double similarity = jaccard(*other, set, options.threshold);
-          if (similarity < 0) continue;
-          const std::uint32_t x = members[candidate], y = members[m];
-          if (on_pair) on_pair(std::min(x, y), std::max(x, y), similarity);
-          if (!result[x].dropped() && similarity > best) {
-            best = similarity;
-            duplicate = {x, false, similarity};
-          }
-        }
-        if (duplicate.dropped() && !on_pair) continue;
-        cache.add(m, set);
-        for (std::uint32_t bucket : of)
-          if (bucket != kNoBucket) kept[filled[bucket]++] = m;
+// Decides about one group: first exact copies, then stars of near ones.
+class GroupSearch {
+ public:
+  explicit GroupSearch(const DocumentGroup& group)
+      : group_(group),
+        by_index_(group.options.keep == "first" || group.options.keep == "source_order"),
+        most_(group.on_pair ? 0 : static_cast<std::size_t>(group.options.max_candidates)),
+        members_(group.prints.size()),
+        result_(group.prints.size()) {}
+
+  std::vector<Duplicate> decide(std::uint64_t& bounded) {
+    set_copies_aside();
+    if (group_.options.near) decide_near(bounded);
+    for (const auto& [copy, first] : copies_) {
+      result_[copy] = result_[first].dropped() ? result_[first] : Duplicate{first, true, 1};
+      report(copy, first, 1);
+    }
+    return std::move(result_);
+  }
+
+ private:
+  struct Worker {
+    std::vector<std::span<const std::uint32_t>> lists;
+    CandidateList candidates;
+    std::vector<std::uint64_t> set, again;
+    std::uint64_t bounded = 0;
+  };
+
+  bool preferred(std::uint32_t x, std::uint32_t y) const {
+    const Fingerprint &a = group_.prints[x], &b = group_.prints[y];
+    if (a.preference != b.preference) return a.preference > b.preference;
+    if (by_index_) return x < y;
+    return std::tie(a.content[0], a.content[1], a.id_hash, x) < std::tie(b.content[0], b.content[1], b.id_hash, y);
+  }
+
+  void report(std::uint32_t x, std::uint32_t y, double similarity) const {
+    if (group_.on_pair) group_.on_pair(std::min(x, y), std::max(x, y), similarity);
+  }
+
+  // The same text: the preferred copy stands for all. Leaves one of each text in `members_`.
+  void set_copies_aside() {
+    std::iota(members_.begin(), members_.end(), 0u);
+    std::sort(members_.begin(), members_.end(), [&](std::uint32_t x, std::uint32_t y) {
+      const Fingerprint &a = group_.prints[x], &b = group_.prints[y];
+      if (a.content[0] != b.content[0]) return a.content[0] < b.content[0];
+      if (a.content[1] != b.content[1]) return a.content[1] < b.content[1];
+      return preferred(x, y);
+    });
+    std::size_t distinct = 0;
+    for (const std::uint32_t document : members_) {
+      const std::uint32_t first = distinct == 0 ? document : members_[distinct - 1];
+      if (first != document && std::ranges::equal(group_.prints[first].content, group_.prints[document].content)) {
+        copies_.emplace_back(document, first);
+      } else {
+        members_[distinct++] = document;
       }
+    }
+    members_.resize(distinct);
+  }
+
+  void decide_near(std::uint64_t& bounded) {
+    std::sort(members_.begin(), members_.end(), [&](std::uint32_t x, std::uint32_t y) { return preferred(x, y); });
+    buckets_ = make_buckets(group_.prints, members_, group_.threads);
+    kept_.resize(buckets_.begin.back());
+    filled_.assign(buckets_.begin.begin(), buckets_.begin.end() - 1);
+    // Large components first, so that no thread is left alone with one at the end.
+    std::stable_sort(buckets_.components.begin(), buckets_.components.end(),
+                     [](const auto& a, const auto& b) { return a.size > b.size; });
+    std::vector<Worker> workers(static_cast<std::size_t>(std::max(1, group_.threads)));
+    base::parallel_for(buckets_.components.size(), group_.threads, [&](std::size_t number, int worker) {
+      SetCache cache(group_.set_bytes / workers.size());
+      const auto& component = buckets_.components[number];
+      for (const std::uint32_t m : std::span(buckets_.members).subspan(component.begin, component.size))
+        decide_member(m, worker, workers[static_cast<std::size_t>(worker)], cache);  // in order of preference
     });
     for (const Worker& worker : workers) bounded += worker.bounded;
   }
-  for (const auto& [copy, first] : copies) {
-    result[copy] = result[first].dropped() ? result[first] : Duplicate{first, true, 1};
-    if (on_pair) on_pair(std::min(copy, first), std::max(copy, first), 1);
+
+  void decide_member(std::uint32_t m, int number, Worker& worker, SetCache& cache) {
+    const std::span<const std::uint32_t> of(&buckets_.of[std::size_t{m} * kBands], kBands);
+    worker.lists.clear();
+    for (const std::uint32_t bucket : of)
+      if (bucket != kNoBucket)
+        worker.lists.emplace_back(kept_.data() + buckets_.begin[bucket], kept_.data() + filled_[bucket]);
+    worker.bounded += worker.candidates.gather(worker.lists, most_);
+    group_.sets(group_.prints[members_[m]], number, worker.set);
+    find_nearest(m, number, worker, cache);
+    if (result_[members_[m]].dropped() && !group_.on_pair) return;
+    cache.add(m, worker.set);
+    for (const std::uint32_t bucket : of)
+      if (bucket != kNoBucket) kept_[filled_[bucket]++] = m;
   }
-  return result;
+
+  // The nearest kept candidate, of equally near ones the most preferred, drops the member.
+  void find_nearest(std::uint32_t m, int number, Worker& worker, SetCache& cache) {
+    Duplicate& duplicate = result_[members_[m]];
+    double best = 0;
+    for (const std::uint32_t candidate : worker.candidates.members()) {  // the most preferred first
+      const std::vector<std::uint64_t>* other = cache.find(candidate);
+      if (other == nullptr) {
+        group_.sets(group_.prints[members_[candidate]], number, worker.again);
+        cache.add(candidate, worker.again);
+        other = &worker.again;
+      }
+      const double similarity = jaccard(*other, worker.set, group_.options.threshold);
+      if (similarity < 0) continue;
+      const std::uint32_t x = members_[candidate];
+      report(x, members_[m], similarity);
+      if (!result_[x].dropped() && similarity > best) {
+        best = similarity;
+        duplicate = {x, false, similarity};
+      }
+    }
+  }
+
+  const DocumentGroup& group_;
+  const bool by_index_;
+  const std::size_t most_;              // candidates of one member; 0: all
+  std::vector<std::uint32_t> members_;  // one of each text
+  std::vector<Duplicate> result_;
+  std::vector<std::pair<std::uint32_t, std::uint32_t>> copies_;  // copy, the one that stands for it
+  Buckets buckets_;
+  std::vector<std::uint32_t> kept_, filled_;  // of each bucket, the members that later ones are compared with
+};
+
+}  // namespace
+
+std::vector<Duplicate> decide_group(const DocumentGroup& group, std::uint64_t& bounded) {
+  return GroupSearch(group).decide(bounded);
 }
 
 }  // namespace curate

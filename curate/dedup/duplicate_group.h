@@ -15,13 +15,19 @@ namespace curate {
 /// sets not.
 std::uint64_t group_bytes(const DuplicateOptions& options, int threads);
 
-/// What find_duplicates promises, for documents that share no content and no band with any other. Indices count in
-/// `prints`. The sets that wait for a comparison take about `set_bytes`; what does not fit is asked for again.
-/// `on_pair`, unless empty, is called for every verified pair, by any thread, with the smaller index first. Adds to
-/// `bounded` the documents that were not compared with all candidates.
-std::vector<Duplicate> decide_group(
-    std::span<const Fingerprint> prints, const DuplicateOptions& options, int threads, const ShingleSets& sets,
-    std::uint64_t set_bytes, const std::function<void(std::uint32_t a, std::uint32_t b, double jaccard)>& on_pair,
-    std::uint64_t& bounded);
+/// Documents that share no content and no band with any other, and what there is to decide about them with.
+struct DocumentGroup {
+  std::span<const Fingerprint> prints;
+  const DuplicateOptions& options;
+  int threads = 1;
+  const ShingleSets& sets;
+  std::uint64_t set_bytes = 0;  ///< what the sets that wait for a comparison take about; others are asked for again
+  /// Unless empty, called for every verified pair, by any thread, with the smaller index first.
+  std::function<void(std::uint32_t a, std::uint32_t b, double jaccard)> on_pair;
+};
+
+/// What find_duplicates promises, for one group. Indices count in `prints`. Adds to `bounded` the documents that were
+/// not compared with all candidates.
+std::vector<Duplicate> decide_group(const DocumentGroup& group, std::uint64_t& bounded);
 
 }  // namespace curate

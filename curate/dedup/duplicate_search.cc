@@ -134,10 +134,12 @@ std::vector<Duplicate> find_duplicates(const DuplicateSearch& search, const Dupl
   auto rows_in = [&](std::uint64_t bytes) { return std::min<std::uint64_t>(bytes / 4 * 3 / each, kAlone / kBands); };
   auto decide = [&](std::span<const Fingerprint> prints, std::uint64_t bytes,
                     const std::function<std::uint64_t(std::uint32_t)>& index) {
-    std::function<void(std::uint32_t, std::uint32_t, double)> on_pair;
+    DocumentGroup group{prints, options, search.threads, search.sets, bytes - prints.size() * each, {}};
     if (pairs != nullptr)
-      on_pair = [&](std::uint32_t a, std::uint32_t b, double jaccard) { pairs->add({index(a), index(b), jaccard}); };
-    return decide_group(prints, options, search.threads, search.sets, bytes - prints.size() * each, on_pair, *bounded);
+      group.on_pair = [&](std::uint32_t a, std::uint32_t b, double jaccard) {
+        pairs->add({index(a), index(b), jaccard});
+      };
+    return decide_group(group, *bounded);
   };
   if (n <= rows_in(search.memory)) {
     std::vector<Fingerprint> prints(n);

@@ -19,7 +19,7 @@ void NearMisses::add(std::span<const Rule> rules, std::span<const Measure> passe
       const double margin = std::abs(measure.value - measure.threshold);
       if (!std::isfinite(margin)) continue;
       if (const std::string* group = admit(rules[r], number, measure.name, margin, hash))
-        Statistics::add_sample(samples, *group, document.id(), document.source(), text,
+        Statistics::add_sample(samples, *group, {document.id(), document.source(), text},
                                compared(measure.value, measure.threshold), margin);
     }
   }

@@ -59,6 +59,27 @@ std::uint64_t code_points(std::string_view text) {
   return count;
 }
 
+// A record whose document is set up for the rules.
+struct Sighting {
+  std::string_view line, original, date;  // original: the text before any edit of this stage
+  bool again = false;                     // an earlier stage has seen it
+};
+
+// What the rules say, and the one that stopped the document, if any.
+struct Decision {
+  Verdict verdict;
+  const Rule* stopped = nullptr;
+};
+
+// A record that goes, and why.
+struct Dropped {
+  std::string_view line;
+  DocumentView document;
+  std::string label, reason;  // of the step
+  std::string details;        // members that say why
+  std::string note;           // the same for the sample
+};
+
 // After a record of this size, a thread's buffers are made anew.
 constexpr std::size_t kHuge = 32 << 20;
 
@@ -90,12 +111,17 @@ struct StageWorker::State {
   SpillReader::Buffer buffer, other_buffer;
   bool huge = false;  ///< a record has grown the buffers beyond what is kept for the next block
 
-  void judge(std::string_view line, std::string_view original, std::string_view date, bool again, BlockResult& result);
-  void drop(std::string_view line, std::string_view id, std::string_view source, std::string_view text,
-            const std::string& label, const std::string& reason, const std::string& details, const std::string& note,
-            BlockResult& result);
+  void judge(const Sighting& seen, BlockResult& result);
+  Decision run_rules(std::string_view original, Statistics& statistics);
+  void count_scores(std::size_t first, Statistics& statistics) const;
+  std::string count_language(std::size_t first, Statistics& statistics) const;
+  void describe_scores();
+  void drop_judged(const Sighting& seen, const Decision& decision, BlockResult& result);
+  void spill(const Sighting& seen, const std::string_view* new_text, BlockResult& result);
+  void drop(const Dropped& dropped, BlockResult& result);
+  void drop_duplicate(const SpillEntry& entry, std::string_view text, const Duplicate& duplicate, BlockResult& result);
   void keep_spilled(const SpillEntry& entry, std::string_view text, BlockResult& result);
-  void count_kept(std::string_view id, std::string_view source, std::string_view text, BlockResult& result);
+  void count_kept(const DocumentView& document, BlockResult& result);
   void restore(const SpillEntry& entry);
   void note_values(const Rule& rule, const Verdict& verdict);
   void finish(BlockResult& result);
@@ -104,11 +130,8 @@ struct StageWorker::State {
 StageWorker::StageWorker(const StageSetup& setup) : state_(std::make_unique<State>(setup)) {}
 StageWorker::~StageWorker() = default;
 
-// `details` are the members that say why.
-void StageWorker::State::drop(std::string_view line, std::string_view id, std::string_view source,
-                              std::string_view text, const std::string& label, const std::string& reason,
-                              const std::string& details, const std::string& note, BlockResult& result) {
-  Statistics& statistics = result.statistics;
+void StageWorker::State::drop(const Dropped& dropped, BlockResult& result) {
+  const auto& [line, document, label, reason, details, note] = dropped;
   std::string all = "\"step\":";
   base::append_json_string(all, label);
   all += ",\"reason\":";
@@ -117,35 +140,35 @@ void StageWorker::State::drop(std::string_view line, std::string_view id, std::s
   if (!members.empty()) all += "," + members;
   std::string only_reasons;
   if (setup.only_reasons) {
-    auto member = [&](const std::string& field, const char* usual, std::string_view value) {
+    const auto member = [&](const std::string& field, const char* usual, std::string_view value) {
       only_reasons += only_reasons.empty() ? '{' : ',';
       base::append_json_string(only_reasons, field.empty() ? usual : field);
       only_reasons += ':';
       base::append_json_string(only_reasons, value);
     };
-    member(fields.names.id, "id", id);
-    member(fields.names.source, "source", source);
+    member(fields.names.id, "id", document.id);
+    member(fields.names.source, "source", document.source);
     only_reasons += '}';
-    line = only_reasons;
   }
-  append_record(result.dropped.bytes, line, fields.names.text, nullptr, all);
+  append_record(result.dropped.bytes, setup.only_reasons ? only_reasons : line, fields.names.text, nullptr, all);
   ++result.dropped.records;
-  statistics.dropped.add(text.size());
+  Statistics& statistics = result.statistics;
+  statistics.dropped.add(document.text.size());
   StepCounts& counts = statistics.steps[label];
-  counts.dropped.add(text.size());
+  counts.dropped.add(document.text.size());
   ++counts.reasons[reason];
-  ++statistics.sources[std::string(source)].dropped[label];
-  Statistics::add_sample(statistics.samples, label + ": " + reason, id, source, text, note);
+  ++statistics.sources[std::string(document.source)].dropped[label];
+  Statistics::add_sample(statistics.samples, label + ": " + reason, document, note);
 }
 
-void StageWorker::State::count_kept(std::string_view id, std::string_view source, std::string_view text,
-                                    BlockResult& result) {
+void StageWorker::State::count_kept(const DocumentView& document, BlockResult& result) {
   Statistics& statistics = result.statistics;
+  const std::size_t bytes = document.text.size();
   ++result.kept.records;
-  statistics.kept.add(text.size());
-  statistics.sources[std::string(source)].kept.add(text.size());
-  ++statistics.lengths_kept[static_cast<std::size_t>(power_bin(text.size()))];
-  Statistics::add_sample(statistics.samples, "kept", id, source, text, "");
+  statistics.kept.add(bytes);
+  statistics.sources[std::string(document.source)].kept.add(bytes);
+  ++statistics.lengths_kept[static_cast<std::size_t>(power_bin(bytes))];
+  Statistics::add_sample(statistics.samples, "kept", document, "");
 }
 
 // Moves `measures` into what --keep-values writes: "STEP.MEASURE": value, and the names of those that fail.
@@ -164,40 +187,58 @@ void StageWorker::State::note_values(const Rule& rule, const Verdict& verdict) {
   measures.clear();
 }
 
-// Runs the rules over the document that is set up in `document`, and puts its record `line`, which holds the text
-// `original`, where it belongs. `again`: an earlier stage has seen it.
-void StageWorker::State::judge(std::string_view line, std::string_view original, std::string_view date, bool again,
-                               BlockResult& result) {
+// Runs the rules over the document that is set up in `document`, and puts its record where it belongs.
+void StageWorker::State::judge(const Sighting& seen, BlockResult& result) {
   Statistics& statistics = result.statistics;
-  const std::size_t scores_before = document.scores().size(), labels_before = document.labels().size();
+  const std::size_t scores_before = seen.again ? document.scores().size() : 0;
+  const std::size_t labels_before = seen.again ? document.labels().size() : 0;
+  const Decision decision = run_rules(seen.original, statistics);
+  count_scores(scores_before, statistics);
+  const std::string language = count_language(labels_before, statistics);
+  describe_scores();
+  if (decision.stopped != nullptr) return drop_judged(seen, decision, result);
+  near_misses.add(setup.plan.rules, passed, passed_ends, document, seen.original, statistics.near_misses);
+  const bool edited = document.text() != seen.original;
+  const std::string_view new_text = edited ? document.text() : std::string_view{};
+  if (!setup.last) return spill(seen, edited ? &new_text : nullptr, result);
+  append_record(result.kept.bytes, seen.line, fields.names.text, edited ? &new_text : nullptr, members);
+  if (!language.empty()) ++statistics.languages[language].second;
+  count_kept({document.id(), document.source(), document.text()}, result);
+}
+
+Decision StageWorker::State::run_rules(std::string_view original, Statistics& statistics) {
   passed.clear();
   passed_ends.clear();
-  Verdict verdict;
-  const Rule* stopped = nullptr;
+  Decision decision;
   double start = now();
   for (const Rule& rule : setup.plan.rules) {
-    if (stopped != nullptr) {  // all values are wanted
+    if (decision.stopped != nullptr) {  // all values are wanted
       note_values(rule, rule.step->apply(document, &measures));
       continue;
     }
     StepCounts& counts = statistics.steps[rule.label];
     counts.seen.add(document.text().size());
-    const char* before = document.text().data();
-    verdict = rule.step->apply(document, setup.keep_values ? &measures : nullptr);
+    const char* const before = document.text().data();
+    decision.verdict = rule.step->apply(document, setup.keep_values ? &measures : nullptr);
     // A second edit has freed the text it read; then a new address must do.
     if (document.text().data() != before && (before != original.data() || document.text() != original))
       counts.edited.add(document.text().size());
     passed_ends.push_back(passed.size());
-    if (setup.keep_values) note_values(rule, verdict);
+    if (setup.keep_values) note_values(rule, decision.verdict);
     const double end = now();
     counts.seconds += end - start;
     start = end;
-    if (!verdict.keep) {
-      stopped = &rule;
+    if (!decision.verdict.keep) {
+      decision.stopped = &rule;
       if (!setup.keep_values) break;
     }
   }
-  for (std::size_t i = again ? scores_before : 0; i < document.scores().size(); ++i) {
+  return decision;
+}
+
+// Those from the `first` on are of this stage.
+void StageWorker::State::count_scores(std::size_t first, Statistics& statistics) const {
+  for (std::size_t i = first; i < document.scores().size(); ++i) {
     const auto& [name, value] = document.scores()[i];
     if (document.is_count(name)) {
       ++statistics.counts[name][static_cast<std::size_t>(power_bin(static_cast<std::uint64_t>(value)))];
@@ -205,53 +246,64 @@ void StageWorker::State::judge(std::string_view line, std::string_view original,
       statistics.scores[name].add(value);
     }
   }
+}
+
+// The document's language, counted where it is among the labels from the `first` on.
+std::string StageWorker::State::count_language(std::size_t first, Statistics& statistics) const {
   std::string language;
   for (std::size_t i = 0; i < document.labels().size(); ++i) {
-    if (document.labels()[i].first != "language") continue;
-    language = document.labels()[i].second;
-    if (!again || i >= labels_before) ++statistics.languages[language].first;
+    const auto& [name, value] = document.labels()[i];
+    if (name != "language") continue;
+    language = value;
+    if (i >= first) ++statistics.languages[language].first;
   }
+  return language;
+}
+
+void StageWorker::State::describe_scores() {
   members.clear();
   append_scores(members, document.scores(), document.labels());
-  if (setup.keep_values) {
-    if (!members.empty()) members += ',';
-    members += "\"values\":{" + values + "},\"fails\":[" + fails + "]";
+  if (!setup.keep_values) return;
+  if (!members.empty()) members += ',';
+  members += "\"values\":{" + values + "},\"fails\":[" + fails + "]";
+}
+
+void StageWorker::State::drop_judged(const Sighting& seen, const Decision& decision, BlockResult& result) {
+  const Verdict& verdict = decision.verdict;
+  const std::string reason(verdict.reason);
+  std::string details;
+  if (!setup.keep_values) {
+    details = ",\"values\":{";
+    base::append_json_string(details, reason);
+    details += ':';
+    append_json_number(details, verdict.value);
+    details += '}';
   }
-  if (stopped != nullptr) {
-    std::string reason(verdict.reason), details;
-    if (!setup.keep_values) {
-      details = ",\"values\":{";
-      base::append_json_string(details, reason);
-      details += ':';
-      append_json_number(details, verdict.value);
-      details += '}';
-    }
-    details += ",\"threshold\":";
-    append_json_number(details, verdict.threshold);
-    drop(line, document.id(), document.source(), original, stopped->label, reason, details,
-         compared(verdict.value, verdict.threshold), result);
-    return;
-  }
-  near_misses.add(setup.plan.rules, passed, passed_ends, document, original, statistics.near_misses);
-  const bool edited = document.text() != original;
-  const std::string_view new_text = edited ? document.text() : std::string_view{};
-  if (setup.last) {
-    append_record(result.kept.bytes, line, fields.names.text, edited ? &new_text : nullptr, members);
-    if (!language.empty()) ++statistics.languages[language].second;
-    count_kept(document.id(), document.source(), document.text(), result);
-    return;
-  }
-  start = now();
+  details += ",\"threshold\":";
+  append_json_number(details, verdict.threshold);
+  drop({seen.line,
+        {document.id(), document.source(), seen.original},
+        decision.stopped->label,
+        reason,
+        details,
+        compared(verdict.value, verdict.threshold)},
+       result);
+}
+
+// Leaves the document and its fingerprint to the next stage.
+void StageWorker::State::spill(const Sighting& seen, const std::string_view* new_text, BlockResult& result) {
+  const double start = now();
   const Deduplicate& deduplicate = *setup.plan.deduplicate;
   Fingerprint print = fingerprinter->fingerprint(document.text(), document.id());
   double score = std::numeric_limits<double>::quiet_NaN();
   for (const auto& [name, value] : document.scores())
     if (name == deduplicate.score) score = value;
-  print.preference = preference_of(deduplicate, code_points(document.text()), score, date, document.source());
-  print.place =
-      append_entry(spill_bytes, {line, document.id(), document.source(), members, new_text, edited, fields.number});
+  print.preference = preference_of(deduplicate, code_points(document.text()), score, seen.date, document.source());
+  const bool edited = new_text != nullptr;
+  print.place = append_entry(spill_bytes, {seen.line, document.id(), document.source(), members,
+                                           edited ? *new_text : std::string_view{}, edited, fields.number});
   result.prints.push_back(print);
-  StepCounts& counts = statistics.steps[setup.plan.label];
+  StepCounts& counts = result.statistics.steps[setup.plan.label];
   counts.seen.add(document.text().size());
   counts.seconds += now() - start;
 }
@@ -290,7 +342,7 @@ BlockResult StageWorker::read(DocumentBlock documents) {
     s.document.reset(record.text, record.id, record.source);
     s.values.clear();
     s.fails.clear();
-    s.judge(record.line, record.text, record.date, false, result);
+    s.judge({record.line, record.text, record.date, false}, result);
     judged += now() - judging;
   };
   auto refuse = [&](const base::Place& place, std::string_view bytes, std::uint64_t size, const std::string& error) {
@@ -337,7 +389,32 @@ void StageWorker::State::keep_spilled(const SpillEntry& entry, std::string_view 
     return true;
   });
   if (!language.empty()) ++result.statistics.languages[language].second;
-  count_kept(entry.id, entry.source, text, result);
+  count_kept({entry.id, entry.source, text}, result);
+}
+
+void StageWorker::State::drop_duplicate(const SpillEntry& entry, std::string_view text, const Duplicate& duplicate,
+                                        BlockResult& result) {
+  Fingerprint of;
+  setup.prints->read(duplicate.of, {&of, 1});
+  const SpillEntry kept = setup.spill->entry(of.place, other_buffer);
+  std::string details = ",\"duplicate_of\":";
+  base::append_json_string(details, kept.id);
+  details += ",\"jaccard\":";
+  append_json_number(details, duplicate.jaccard);
+  members = entry.members;
+  drop({entry.record,
+        {entry.id, entry.source, text},
+        setup.duplicate_label,
+        duplicate.exact ? "exact_duplicate" : "near_duplicate",
+        details,
+        fmt::format("of {}, Jaccard {:.6g}", kept.id, duplicate.jaccard)},
+       result);
+  if (duplicate.exact) return;
+  // Of the doubtful pairs, those with the lowest Jaccard, the kept document is shown too.
+  Statistics::add_sample(result.statistics.near_misses, setup.duplicate_label + ": near_duplicate",
+                         {kept.id, kept.source, spilled_text(other_buffer, kept, setup.fields, parser)},
+                         fmt::format("kept; {} was dropped, Jaccard {:.6g}", entry.id, duplicate.jaccard),
+                         duplicate.jaccard);
 }
 
 BlockResult StageWorker::reread(const SpillReader::Block& block) {
@@ -345,7 +422,7 @@ BlockResult StageWorker::reread(const SpillReader::Block& block) {
   State& s = *state_;
   BlockResult result;
   s.spill_bytes.clear();
-  SpillReader::Buffer &buffer = s.buffer, &other = s.other_buffer;
+  SpillReader::Buffer& buffer = s.buffer;
   s.setup.spill->read(block, buffer);
   for (std::uint64_t i = 0; i < block.entries; ++i) {
     SpillEntry entry = s.setup.spill->next(buffer);
@@ -357,29 +434,13 @@ BlockResult StageWorker::reread(const SpillReader::Block& block) {
     std::string error = s.parser.parse(entry.record, buffer.readable_after(entry.record), s.fields.names, record);
     if (!error.empty()) throw base::Error("the intermediate file is damaged: " + error);
     if (duplicate.dropped()) {
-      Fingerprint of;
-      s.setup.prints->read(duplicate.of, {&of, 1});
-      SpillEntry kept = s.setup.spill->entry(of.place, other);
-      std::string details = ",\"duplicate_of\":";
-      base::append_json_string(details, kept.id);
-      details += ",\"jaccard\":";
-      append_json_number(details, duplicate.jaccard);
-      s.members = entry.members;
-      s.drop(entry.record, entry.id, entry.source, record.text, s.setup.duplicate_label,
-             duplicate.exact ? "exact_duplicate" : "near_duplicate", details,
-             fmt::format("of {}, Jaccard {:.6g}", kept.id, duplicate.jaccard), result);
-      // Of the doubtful pairs, those with the lowest Jaccard, the kept document is shown too.
-      if (!duplicate.exact)
-        Statistics::add_sample(result.statistics.near_misses, s.setup.duplicate_label + ": near_duplicate", kept.id,
-                               kept.source, spilled_text(other, kept, s.setup.fields, s.parser),
-                               fmt::format("kept; {} was dropped, Jaccard {:.6g}", entry.id, duplicate.jaccard),
-                               duplicate.jaccard);
+      s.drop_duplicate(entry, record.text, duplicate, result);
     } else if (s.setup.plan.rules.empty() && s.setup.last) {
       s.keep_spilled(entry, entry.edited ? entry.text : record.text, result);
     } else {
       s.document.reset(entry.edited ? entry.text : record.text, entry.id, entry.source);
       s.restore(entry);
-      s.judge(entry.record, record.text, record.date, true, result);
+      s.judge({entry.record, record.text, record.date, true}, result);
     }
   }
   s.finish(result);

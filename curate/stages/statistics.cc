@@ -73,8 +73,9 @@ void Statistics::add_source(const std::string& name, const SourceCounts& from) {
   add_counts(other_sources.read.records > 0 && done > read ? other_sources : sources[name], from);
 }
 
-void Statistics::add_sample(Samples& samples, const std::string& group, std::string_view id, std::string_view source,
-                            std::string_view text, std::string note, double margin) {
+void Statistics::add_sample(Samples& samples, const std::string& group, const DocumentView& document, std::string note,
+                            double margin) {
+  auto [id, source, text] = document;
   std::vector<Specimen>& samples_of = samples[group];
   Specimen sample;
   sample.hash = XXH3_64bits(id.data(), id.size());

@@ -50,6 +50,11 @@ struct Specimen {
   std::uint64_t bytes = 0;
 };
 
+/// A document that is counted.
+struct DocumentView {
+  std::string_view id, source, text;
+};
+
 struct Statistics {
   Count read, kept, dropped, quarantined;
   std::uint64_t input_bytes = 0;  ///< of lines, decompressed
@@ -77,8 +82,8 @@ struct Statistics {
   Samples samples;      ///< "kept" or "STEP: REASON"
   Samples near_misses;  ///< "STEP: REASON": documents that passed the rules, and this one most narrowly
 
-  static void add_sample(Samples& samples, const std::string& group, std::string_view id, std::string_view source,
-                         std::string_view text, std::string note, double margin = 0);
+  static void add_sample(Samples& samples, const std::string& group, const DocumentView& document, std::string note,
+                         double margin = 0);
   void add(const Statistics& other);
   /// Puts all but the `most` sources with the most records among the others.
   void limit_sources(std::size_t most);

@@ -51,8 +51,8 @@ TEST(ReportHtml, IsSelfContainedAndEscapes) {
   statistics.sources[evil].kept = {1, 10};
   statistics.scores["textbook"].add(0.75);
   statistics.clusters[3] = 1;
-  Statistics::add_sample(statistics.samples, "gopher_quality: gopher_short_doc", evil, evil, evil, evil);
-  Statistics::add_sample(statistics.samples, "kept", "id", "source", "A text to read.", "");
+  Statistics::add_sample(statistics.samples, "gopher_quality: gopher_short_doc", {evil, evil, evil}, evil);
+  Statistics::add_sample(statistics.samples, "kept", {"id", "source", "A text to read."}, "");
   nlohmann::json report = make_report(options, {{evil}, {{"text", "id", "", ""}}, {}, {}, 2, 1.5}, statistics);
   EXPECT_EQ(statistics_from_json(to_json(statistics)).samples.size(), 2u);
   const std::string html = report_html(report);
@@ -67,10 +67,10 @@ TEST(Statistics, SamplesAndSums) {
   Statistics whole, left, right;
   for (int i = 0; i < 200; ++i) {
     const std::string id = "document " + std::to_string(i);
-    Statistics::add_sample(whole.samples, "kept", id, "s", "text", "");
-    Statistics::add_sample((i % 3 ? left : right).samples, "kept", id, "s", "text", "");
-    Statistics::add_sample(whole.near_misses, "a: b", id, "s", "text", "", i * 37 % 50);
-    Statistics::add_sample((i % 3 ? left : right).near_misses, "a: b", id, "s", "text", "", i * 37 % 50);
+    Statistics::add_sample(whole.samples, "kept", {id, "s", "text"}, "");
+    Statistics::add_sample((i % 3 ? left : right).samples, "kept", {id, "s", "text"}, "");
+    Statistics::add_sample(whole.near_misses, "a: b", {id, "s", "text"}, "", i * 37 % 50);
+    Statistics::add_sample((i % 3 ? left : right).near_misses, "a: b", {id, "s", "text"}, "", i * 37 % 50);
   }
   right.add(left);
   EXPECT_EQ(whole.near_misses["a: b"].front().margin, 0);
