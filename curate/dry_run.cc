@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "base/random.h"
 #include "base/text.h"
+#include "curate/records/field_reader.h"
 #include "curate/report/report.h"
 #include "curate/stages/stage.h"
 
@@ -25,50 +26,42 @@ struct Sampled {
   std::shared_ptr<const FieldSet> fields;
 };
 
-}  // namespace
-
-int run_dry(RunOptions& options, base::Context& context) {
-  const auto start = std::chrono::steady_clock::now();
-  const std::vector<std::string> files = options.reading.files(context);
-  StagePlan plan;
-  bool deduplicates = false;
-  for (const StagePlan& stage : plan_stages(options.steps)) {
-    plan.rules.insert(plan.rules.end(), stage.rules.begin(), stage.rules.end());
-    deduplicates |= stage.deduplicate != nullptr;
-  }
-  prepare_steps(options.steps, context);
-
-  // Reservoir sampling (Vitter's algorithm R).
-  FieldReader reader(files, options.reading.records(), options.reading.fields());
-  base::InputTally tally;  // of records that are not parsed, all count as used where the text field is there
-  std::vector<Sampled> sample;
-  base::Random random(1);
+// A sample of the records of an input, and how many it has.
+struct Sample {
+  std::vector<Sampled> chosen;
   std::uint64_t records = 0;
+  base::InputTally tally;  // records are not parsed: all count as used where the text field is there
+};
+
+// Reservoir sampling (Vitter's algorithm R).
+Sample sample_of(FieldReader& reader, std::uint64_t size) {
+  Sample sample;
+  base::Random random(1);
   while (std::optional<DocumentBlock> documents = reader.next()) {
-    for (const base::BadBytes& bad : documents->bad) tally.refuse(bad);
+    for (const base::BadBytes& bad : documents->bad) sample.tally.refuse(bad);
     if (!documents->fields) break;
-    base::FileCount& count = tally.of(documents->block.file);
+    base::FileCount& count = sample.tally.of(documents->block.file);
     count.advice = documents->lacks;
     base::for_each_line(documents->block, [&](std::string_view line, const base::Place& place) {
       if (documents->lacks.empty()) {
         ++count.used;
       } else {
-        tally.refuse(place, "no text field");
+        sample.tally.refuse(place, "no text field");
       }
-      const std::uint64_t number = records++;
-      if (sample.size() < options.dry_run) {
-        sample.push_back({number, std::string(line), place, documents->fields});
-      } else if (std::uint64_t slot = random.below(records); slot < sample.size()) {
-        sample[slot] = {number, std::string(line), place, documents->fields};
+      const std::uint64_t number = sample.records++;
+      if (sample.chosen.size() < size) {
+        sample.chosen.push_back({number, std::string(line), place, documents->fields});
+      } else if (const std::uint64_t slot = random.below(sample.records); slot < sample.chosen.size()) {
+        sample.chosen[slot] = {number, std::string(line), place, documents->fields};
       }
     });
   }
-  std::sort(sample.begin(), sample.end(), [](const Sampled& a, const Sampled& b) { return a.number < b.number; });
-  StageSetup setup;
-  setup.plan = plan;
-  setup.files = files;
-  setup.nan_is_null = options.nan == "null";
-  setup.names = reader.names();
+  std::ranges::sort(sample.chosen, {}, &Sampled::number);
+  return sample;
+}
+
+// Runs the rules over the sample.
+Statistics run_rules(const std::vector<Sampled>& sample, const StageSetup& setup) {
   StageWorker worker(setup);
   Statistics statistics;
   for (std::size_t i = 0; i < sample.size();) {
@@ -81,39 +74,83 @@ int run_dry(RunOptions& options, base::Context& context) {
     }
     statistics.add(worker.read(std::move(documents)).statistics);
   }
-  std::vector<FieldNames> fields;
-  for (const auto& set : reader.sets()) fields.push_back(set->names);
-  const std::vector<base::FileLoss> losses = tally.losses(files, options.reading.limit == 0);
-  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  nlohmann::json report = make_report(options, {files, fields, reader.notes(), losses, 1, seconds}, statistics);
+  return statistics;
+}
 
-  const auto n = static_cast<double>(std::max<std::size_t>(1, sample.size()));
+// What all records would give, as the sample has it.
+struct Projection {
+  std::uint64_t records = 0, sampled = 0;
+  double share = 0, low = 0, high = 0;  // kept; low and high: Wilson's interval of 95 %
+  double kept_bytes = 0, seconds = 0;
+
+  long long kept_records() const { return std::llround(share * static_cast<double>(records)); }
+};
+
+Projection project(const Statistics& statistics, const Sample& sample) {
+  Projection all{sample.records, sample.chosen.size()};
+  const auto n = static_cast<double>(std::max<std::size_t>(1, sample.chosen.size()));
+  const auto whole = static_cast<double>(sample.records);
   const double share = static_cast<double>(statistics.kept.records) / n, z = 1.96;
   const double middle = (share + z * z / (2 * n)) / (1 + z * z / n);
   const double half = z / (1 + z * z / n) * std::sqrt(share * (1 - share) / n + z * z / (4 * n * n));
-  const bool all = sample.size() == records;
-  const double low = all ? share : std::max(0.0, middle - half), high = all ? share : std::min(1.0, middle + half);
-  const auto whole = static_cast<double>(records);
+  const bool complete = all.sampled == all.records;
+  all.share = share;
+  all.low = complete ? share : std::max(0.0, middle - half);
+  all.high = complete ? share : std::min(1.0, middle + half);
+  all.kept_bytes = static_cast<double>(statistics.kept.bytes) / n * whole;
   double work = statistics.parse_seconds + statistics.write_seconds;
   for (const auto& [label, step] : statistics.steps) work += step.seconds;
-  report["projection"] = {{"records", records},
-                          {"sampled", sample.size()},
-                          {"kept_share", share},
-                          {"kept_share_low", low},
-                          {"kept_share_high", high},
-                          {"kept_records", std::llround(share * whole)},
-                          {"kept_bytes", std::llround(static_cast<double>(statistics.kept.bytes) / n * whole)},
-                          {"processor_seconds", work / n * whole},
-                          {"without_deduplicate", deduplicates}};
+  all.seconds = work / n * whole;
+  return all;
+}
+
+nlohmann::json to_json(const Projection& all, bool deduplicates) {
+  return {{"records", all.records},
+          {"sampled", all.sampled},
+          {"kept_share", all.share},
+          {"kept_share_low", all.low},
+          {"kept_share_high", all.high},
+          {"kept_records", all.kept_records()},
+          {"kept_bytes", std::llround(all.kept_bytes)},
+          {"processor_seconds", all.seconds},
+          {"without_deduplicate", deduplicates}};
+}
+
+void print(std::ostream& out, const Projection& all, bool deduplicates) {
+  fmt::print(
+      out, "of {} records {} would be kept, {:.1f}% ({:.1f} to {:.1f}%): {} of text; about {} of processor time{}\n",
+      base::human_count(all.records), base::human_count(static_cast<std::uint64_t>(all.kept_records())),
+      100 * all.share, 100 * all.low, 100 * all.high, base::human_bytes(all.kept_bytes),
+      base::human_seconds(all.seconds), deduplicates ? "; duplicates not counted, in a sample they do not meet" : "");
+}
+
+}  // namespace
+
+int run_dry(RunOptions& options, base::Context& context) {
+  const auto start = std::chrono::steady_clock::now();
+  StageSetup setup;
+  setup.files = options.reading.files(context);
+  setup.nan_is_null = options.nan == "null";
+  bool deduplicates = false;
+  for (const StagePlan& stage : plan_stages(options.steps)) {
+    setup.plan.rules.insert(setup.plan.rules.end(), stage.rules.begin(), stage.rules.end());
+    deduplicates |= stage.deduplicate != nullptr;
+  }
+  prepare_steps(options.steps, context);
+  FieldReader reader(setup.files, options.reading.records(), options.reading.fields());
+  setup.names = reader.names();
+  const Sample sample = sample_of(reader, options.dry_run);
+  const Statistics statistics = run_rules(sample.chosen, setup);
+  std::vector<FieldNames> fields;
+  for (const auto& set : reader.sets()) fields.push_back(set->names);
+  const std::vector<base::FileLoss> losses = sample.tally.losses(setup.files, options.reading.limit == 0);
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  nlohmann::json report = make_report(options, {setup.files, fields, reader.notes(), losses, 1, seconds}, statistics);
+  const Projection all = project(statistics, sample);
+  report["projection"] = to_json(all, deduplicates);
   if (!context.quiet) {
     print_summary(context.err, report);
-    fmt::print(
-        context.err,
-        "of {} records {} would be kept, {:.1f}% ({:.1f} to {:.1f}%): {} of text; about {} of processor time{}\n",
-        base::human_count(records), base::human_count(static_cast<std::uint64_t>(std::llround(share * whole))),
-        100 * share, 100 * low, 100 * high, base::human_bytes(static_cast<double>(statistics.kept.bytes) / n * whole),
-        base::human_seconds(work / n * whole),
-        deduplicates ? "; duplicates not counted, in a sample they do not meet" : "");
+    print(context.err, all, deduplicates);
   }
   if (context.json) context.out << report.dump(1, ' ', false, nlohmann::json::error_handler_t::replace) << "\n";
   return base::tell_losses(losses, context);

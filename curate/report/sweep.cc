@@ -79,50 +79,81 @@ Decision find_decision(base::NamedGroup& step, const std::string& option) {
                           "an option that is a threshold", "run again with another value to see what it does"});
 }
 
-}  // namespace
-
-nlohmann::json run_sweep(const std::string& folder, const std::string& sweep, base::Context& context) {
-  const std::size_t equals = sweep.find('='), dot = sweep.find('.');
-  if (equals == sweep.npos || dot == sweep.npos || dot > equals)
-    throw base::UsageError({"not a sweep", "--sweep", sweep, "STEP.OPTION=VALUE,VALUE,...", ""});
-  const std::string label = sweep.substr(0, dot), option = sweep.substr(dot + 1, equals - dot - 1);
+// "STEP.OPTION=VALUE,VALUE,..."
+struct Sweep {
+  std::string label, option;
   std::vector<double> values;
-  for (const std::string& value : base::split(sweep.substr(equals + 1), ',')) {
-    char* end = nullptr;
-    values.push_back(std::strtod(value.c_str(), &end));
-    if (value.empty() || *end != '\0')
-      throw base::UsageError({"not a number", "--sweep", value, "STEP.OPTION=VALUE,VALUE,...", ""});
-  }
+  std::string name() const { return label + "." + option; }
+};
 
-  RunOptions options;
-  base::OptionSet set(options);
+Sweep parse_sweep(const std::string& text) {
+  const char* form = "STEP.OPTION=VALUE,VALUE,...";
+  const std::size_t equals = text.find('='), dot = text.find('.');
+  if (equals == text.npos || dot == text.npos || dot > equals)
+    throw base::UsageError({"not a sweep", "--sweep", text, form, ""});
+  Sweep sweep{text.substr(0, dot), text.substr(dot + 1, equals - dot - 1), {}};
+  for (const std::string& value : base::split(text.substr(equals + 1), ',')) {
+    char* end = nullptr;
+    sweep.values.push_back(std::strtod(value.c_str(), &end));
+    if (value.empty() || *end != '\0') throw base::UsageError({"not a number", "--sweep", value, form, ""});
+  }
+  return sweep;
+}
+
+// The options of the run; throws when it kept no values.
+void read_options(const std::string& folder, base::OptionSet& set, const RunOptions& options) {
   const std::string file = (fs::path(folder) / "run.yaml").string();
   set.read_yaml(base::read_file(file), file);
   if (!options.keep_values) throw base::Error({"the run kept no values", folder, "", "a run with --keep-values", ""});
-  const base::Option* known = set.find(label + "." + option);
-  if (known == nullptr) {
-    std::vector<std::string> names;
-    for (const base::Option& other : set.options()) names.push_back(other.name);
-    throw base::UsageError({"the run has no such option", "--sweep", label + "." + option,
-                            "an option of one of its steps", base::suggest_option(label + "." + option, names)});
-  }
-  const std::vector<std::string> in_run = known->get();  // find_decision tries other values
-  Decision decision;
-  for (base::NamedGroup& step : options.steps) {
-    if (step.label != label) continue;
-    dynamic_cast<Step&>(*step.group).prepare();
-    decision = find_decision(step, option);
-  }
-  const double current = std::strtod(in_run.at(0).c_str(), nullptr);  // a threshold: one number
-  values.push_back(current);
-  std::sort(values.begin(), values.end());
-  values.erase(std::unique(values.begin(), values.end()), values.end());
+}
 
-  // A record is kept when it fails nothing else, and not this at the new threshold. A rule can have exceptions
-  // (line_punct_exclude_zero): where this run's decision is not what its threshold says, no other threshold changes it.
-  const std::string name = label + "." + decision.measure;
-  std::vector<std::uint64_t> kept(values.size()), bytes(values.size());
+// The option's value in the run: a threshold, one number.
+double value_in_run(base::OptionSet& set, const std::string& name) {
+  if (const base::Option* known = set.find(name)) return std::strtod(known->get().at(0).c_str(), nullptr);
+  std::vector<std::string> names;
+  for (const base::Option& other : set.options()) names.push_back(other.name);
+  throw base::UsageError({"the run has no such option", "--sweep", name, "an option of one of its steps",
+                          base::suggest_option(name, names)});
+}
+
+// What each value would keep.
+struct Swept {
+  std::vector<std::uint64_t> kept, bytes;  // one a value
   std::uint64_t records = 0, exceptions = 0;
+};
+
+// The measure's name, as records have it, its threshold in the run, and all thresholds.
+struct Thresholds {
+  std::string name;
+  Decision decision;
+  double current = 0;
+  std::vector<double> values;
+};
+
+// A record is kept when it fails nothing else, and not this at the new threshold. A rule can have exceptions
+// (line_punct_exclude_zero): where this run's decision is not what its threshold says, no other threshold changes it.
+void count_record(const base::JsonRecord& record, std::size_t size, const Thresholds& at, Swept& swept) {
+  simdjson::dom::element hornbook;
+  simdjson::dom::array fails;
+  if (record.object().at_key("hornbook").get(hornbook) || hornbook["fails"].get(fails)) return;
+  bool failed_now = false;
+  for (simdjson::dom::element failed : fails) {
+    if (failed.get_string().value() != at.name) return;
+    failed_now = true;
+  }
+  double value = 0;
+  const bool measured = !hornbook["values"].at_key(at.name).get(value);
+  const bool exception = failed_now != (measured && at.decision.fails(value, at.current));
+  swept.exceptions += exception;
+  for (std::size_t i = 0; i < at.values.size(); ++i) {
+    if (exception ? failed_now : measured && at.decision.fails(value, at.values[i])) continue;
+    ++swept.kept[i];
+    swept.bytes[i] += size;
+  }
+}
+
+Swept count_records(const std::string& folder, const Thresholds& at) {
+  Swept swept{std::vector<std::uint64_t>(at.values.size()), std::vector<std::uint64_t>(at.values.size())};
   base::JsonRecord record;
   base::RecordOptions as_written;
   as_written.folder_fields = false;
@@ -131,49 +162,58 @@ nlohmann::json run_sweep(const std::string& folder, const std::string& sweep, ba
     for (const auto& entry : fs::directory_iterator(fs::path(folder) / part)) shards.push_back(entry.path().string());
     std::sort(shards.begin(), shards.end());
     base::for_each_record(shards, as_written, [&](std::string_view line, const base::Place&, const std::string&) {
-      ++records;
-      simdjson::dom::element hornbook;
-      simdjson::dom::array fails;
-      if (!record.parse(line).empty() || record.object().at_key("hornbook").get(hornbook)) return;
-      if (hornbook["fails"].get(fails)) return;
-      bool failed_now = false;
-      for (simdjson::dom::element failed : fails) {
-        if (failed.get_string().value() != name) return;
-        failed_now = true;
-      }
-      double value = 0;
-      const bool measured = !hornbook["values"].at_key(name).get(value);
-      const bool exception = failed_now != (measured && decision.fails(value, current));
-      exceptions += exception;
-      for (std::size_t i = 0; i < values.size(); ++i) {
-        if (exception ? failed_now : measured && decision.fails(value, values[i])) continue;
-        ++kept[i];
-        bytes[i] += line.size();
-      }
+      ++swept.records;
+      if (record.parse(line).empty()) count_record(record, line.size(), at, swept);
     });
   }
-  nlohmann::json result = {{"sweep", label + "." + option},
-                           {"measure", name},
-                           {"fails", decision.fails_above ? "above" : "below"},
-                           {"current", current},
-                           {"records", records},
-                           {"exceptions", exceptions},
-                           {"values", nlohmann::json::array()}};
-  if (!context.quiet)
-    fmt::print(context.err, "{} (a document fails {} it), by the rules alone, of {} records:\n{:>14}{:>14}{:>9}\n",
-               label + "." + option, decision.fails_above ? "above" : "below", base::human_count(records), "value",
-               "kept", "share");
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    result["values"].push_back({{"value", values[i]}, {"kept", kept[i]}});
-    if (options.dropped == "full") result["values"].back()["kept_bytes"] = bytes[i];
-    if (!context.quiet)
-      fmt::print(context.err, "{:>14.6g}{:>14}{:>8.1f}%{}\n", values[i], base::human_count(kept[i]),
-                 100 * static_cast<double>(kept[i]) / static_cast<double>(std::max<std::uint64_t>(1, records)),
-                 values[i] == current ? "  <- this run" : "");
+  return swept;
+}
+
+void print(std::ostream& out, const std::string& option, const Thresholds& at, const Swept& swept) {
+  fmt::print(out, "{} (a document fails {} it), by the rules alone, of {} records:\n{:>14}{:>14}{:>9}\n", option,
+             at.decision.fails_above ? "above" : "below", base::human_count(swept.records), "value", "kept", "share");
+  const auto all = static_cast<double>(std::max<std::uint64_t>(1, swept.records));
+  for (std::size_t i = 0; i < at.values.size(); ++i)
+    fmt::print(out, "{:>14.6g}{:>14}{:>8.1f}%{}\n", at.values[i], base::human_count(swept.kept[i]),
+               100 * static_cast<double>(swept.kept[i]) / all, at.values[i] == at.current ? "  <- this run" : "");
+  if (swept.exceptions > 0)
+    fmt::print(out, "{} records are decided by an exception of the rule, whatever the threshold\n",
+               base::human_count(swept.exceptions));
+}
+
+}  // namespace
+
+nlohmann::json run_sweep(const std::string& folder, const std::string& text, base::Context& context) {
+  Sweep sweep = parse_sweep(text);
+  RunOptions options;
+  base::OptionSet set(options);
+  read_options(folder, set, options);
+  Thresholds at;
+  at.current = value_in_run(set, sweep.name());  // find_decision tries other values
+  for (base::NamedGroup& step : options.steps) {
+    if (step.label != sweep.label) continue;
+    dynamic_cast<Step&>(*step.group).prepare();
+    at.decision = find_decision(step, sweep.option);
   }
-  if (!context.quiet && exceptions > 0)
-    fmt::print(context.err, "{} records are decided by an exception of the rule, whatever the threshold\n",
-               base::human_count(exceptions));
+  at.name = sweep.label + "." + at.decision.measure;
+  at.values = std::move(sweep.values);
+  at.values.push_back(at.current);
+  std::sort(at.values.begin(), at.values.end());
+  at.values.erase(std::unique(at.values.begin(), at.values.end()), at.values.end());
+
+  const Swept swept = count_records(folder, at);
+  nlohmann::json result = {{"sweep", sweep.name()},
+                           {"measure", at.name},
+                           {"fails", at.decision.fails_above ? "above" : "below"},
+                           {"current", at.current},
+                           {"records", swept.records},
+                           {"exceptions", swept.exceptions},
+                           {"values", nlohmann::json::array()}};
+  for (std::size_t i = 0; i < at.values.size(); ++i) {
+    result["values"].push_back({{"value", at.values[i]}, {"kept", swept.kept[i]}});
+    if (options.dropped == "full") result["values"].back()["kept_bytes"] = swept.bytes[i];
+  }
+  if (!context.quiet) print(context.err, sweep.name(), at, swept);
   return result;
 }
 

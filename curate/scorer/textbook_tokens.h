@@ -115,95 +115,116 @@ inline std::uint64_t style_hash(std::string_view word) {
   return hash;
 }
 
+namespace style {
+
+inline std::uint8_t byte_at(std::string_view text, std::size_t at) { return static_cast<std::uint8_t>(text[at]); }
+
+// The next three read a token that begins at `at` and move `at` behind it.
+
+inline void read_break(std::string_view text, std::size_t& at, StyleToken& token) {
+  token.kind = StyleKind::kBreak;
+  for (; at < text.size(); ++at) {
+    const std::uint8_t c = byte_at(text, at);
+    if (c == '\n')
+      ++token.count, token.indent = 0, token.tab = false;
+    else if (kClasses[c] == kSpaceByte)
+      token.indent += c != '\r', token.tab |= c == '\t';
+    else
+      break;
+  }
+}
+
+// `wide`: what stands at `at`.
+inline void read_mark(std::string_view text, const High& wide, std::size_t& at, StyleToken& token) {
+  token.kind = StyleKind::kMark;
+  token.mark = wide.size == 1 && byte_at(text, at) < 0x80 ? byte_at(text, at) : wide.mark;
+  const std::string_view sign = text.substr(at, wide.size);
+  do {
+    ++token.count;
+    at += wide.size;
+  } while (text.substr(at, wide.size) == sign);
+}
+
+// Does a letter stand behind an apostrophe, at `at`?
+inline bool letter_follows(std::string_view text, std::size_t at) {
+  if (at >= text.size()) return false;
+  const std::uint8_t byte_class = kClasses[byte_at(text, at)];
+  return is_letter(byte_class) || (byte_class == kHighByte && high(text, at).byte_class == kLetterByte);
+}
+
+// Letters, digits and '_' in one run; an apostrophe between letters belongs to a word. `kind`: the class at `at`.
+inline void read_word(std::string_view text, std::uint8_t kind, std::size_t& at, StyleToken& token) {
+  bool digits = false, letters = false;
+  std::uint64_t hash = kHashStart;
+  std::uint8_t last = kSpaceByte;
+  token.first_capital = kind == kCapitalByte;
+  for (; at < text.size(); last = kind) {
+    const std::uint8_t c = byte_at(text, at);
+    kind = kClasses[c];
+    std::uint32_t size = 1;
+    if (kind == kLetterByte) {
+      hash = hash_byte(hash, c);
+      letters = true;
+    } else if (kind == kCapitalByte) {
+      hash = hash_byte(hash, c | 0x20);
+      letters = true;
+      token.capitals += token.capitals < 255;
+    } else if (kind == kDigitByte) {
+      digits = true;
+    } else if (kind == kUnderscoreByte) {
+      token.underscore = true;
+    } else if (kind == kHighByte || c == '\'') {
+      High next;
+      if (kind == kHighByte) next = high(text, at);
+      size = next.size;
+      if (c == '\'' || next.mark == '\'') {  // wanted only between letters, in a word
+        if (digits || token.underscore || !is_letter(last) || !letter_follows(text, at + size)) break;
+        hash = hash_byte(hash, '\'');
+        kind = kMarkByte;
+      } else if (next.byte_class == kLetterByte) {
+        for (std::uint32_t i = 0; i < size; ++i) hash = hash_byte(hash, byte_at(text, at + i));
+        letters = true;
+        kind = kLetterByte;
+      } else {
+        break;
+      }
+    } else {
+      break;
+    }
+    at += size;
+    ++token.count;
+  }
+  token.hash = hash;
+  token.kind = token.underscore || (digits && letters) ? StyleKind::kMixed
+               : digits                                ? StyleKind::kNumber
+                                                       : StyleKind::kWord;
+}
+
+}  // namespace style
+
 /// Calls `f(const StyleToken&)` for every token of the text, in order. Any bytes are accepted; one pass.
 template <class F>
 void for_each_style_token(std::string_view text, F&& f) {
-  using namespace style;
-  const std::size_t size = text.size();
-  auto byte = [&](std::size_t at) { return static_cast<std::uint8_t>(text[at]); };
   std::size_t at = 0;
-  while (at < size) {
-    std::uint8_t kind = kClasses[byte(at)];
-    High wide;
-    if (kind == kHighByte) {
-      wide = high(text, at);
+  while (at < text.size()) {
+    std::uint8_t kind = style::kClasses[style::byte_at(text, at)];
+    style::High wide;
+    if (kind == style::kHighByte) {
+      wide = style::high(text, at);
       kind = wide.byte_class;
     }
-    StyleToken token;
-    token.begin = static_cast<std::uint32_t>(at);
-    if (kind == kSpaceByte) {
+    if (kind == style::kSpaceByte) {
       at += wide.size;
       continue;
     }
-    if (kind == kLineByte) {
-      token.kind = StyleKind::kBreak;
-      for (; at < size; ++at) {
-        const std::uint8_t c = byte(at);
-        if (c == '\n')
-          ++token.count, token.indent = 0, token.tab = false;
-        else if (kClasses[c] == kSpaceByte)
-          token.indent += c != '\r', token.tab |= c == '\t';
-        else
-          break;
-      }
-    } else if (kind == kMarkByte) {
-      token.kind = StyleKind::kMark;
-      token.mark = wide.size == 1 && byte(at) < 0x80 ? byte(at) : wide.mark;
-      const std::string_view sign = text.substr(at, wide.size);
-      do {
-        ++token.count;
-        at += wide.size;
-      } while (text.substr(at, wide.size) == sign);
+    StyleToken token;
+    token.begin = static_cast<std::uint32_t>(at);
+    if (kind == style::kLineByte) {
+      style::read_break(text, at, token);
+    } else if (kind == style::kMarkByte) {
+      style::read_mark(text, wide, at, token);
     } else {
-      // Letters, digits and '_' in one run; an apostrophe between letters belongs to a word.
-      bool digits = false, letters = false;
-      std::uint64_t hash = kHashStart;
-      std::uint8_t last = kSpaceByte;
-      token.first_capital = kind == kCapitalByte;
-      for (; at < size; last = kind) {
-        const std::uint8_t c = byte(at);
-        kind = kClasses[c];
-        if (kind == kLetterByte) {
-          hash = hash_byte(hash, c);
-          letters = true;
-        } else if (kind == kCapitalByte) {
-          hash = hash_byte(hash, c | 0x20);
-          letters = true;
-          token.capitals += token.capitals < 255;
-        } else if (kind == kDigitByte) {
-          digits = true;
-        } else if (kind == kUnderscoreByte) {
-          token.underscore = true;
-        } else if (kind == kHighByte || c == '\'') {
-          High next;
-          if (kind == kHighByte) next = high(text, at);
-          if (c == '\'' || next.mark == '\'') {  // wanted only between letters, in a word
-            const std::size_t behind = at + next.size;
-            if (digits || token.underscore || !is_letter(last) || behind >= size) break;
-            const std::uint8_t after = kClasses[byte(behind)];
-            if (!is_letter(after) && !(after == kHighByte && high(text, behind).byte_class == kLetterByte)) break;
-            hash = hash_byte(hash, '\'');
-            kind = kMarkByte;
-          } else if (next.byte_class == kLetterByte) {
-            for (std::uint32_t i = 0; i < next.size; ++i) hash = hash_byte(hash, byte(at + i));
-            letters = true;
-            kind = kLetterByte;
-          } else {
-            break;
-          }
-          at += next.size;
-          ++token.count;
-          continue;
-        } else {
-          break;
-        }
-        ++at;
-        ++token.count;
-      }
-      token.hash = hash;
-      token.kind = token.underscore || (digits && letters) ? StyleKind::kMixed
-                   : digits                                ? StyleKind::kNumber
-                                                           : StyleKind::kWord;
+      style::read_word(text, kind, at, token);
     }
     token.end = static_cast<std::uint32_t>(at);
     f(static_cast<const StyleToken&>(token));

@@ -217,93 +217,117 @@ void measure(const std::vector<Judged>& judged, double target_precision, Textboo
   }
 }
 
+// In an order that does not depend on the input's.
+Chosen in_own_order(std::span<const TextbookDocument> documents, std::uint64_t seed) {
+  Chosen all;
+  for (const TextbookDocument& d : documents) all.push_back(&d);
+  const auto key = [&](const TextbookDocument* d) {
+    return std::make_tuple(hash_of(d->text, seed), std::string_view(d->text), std::string_view(d->group), d->good);
+  };
+  std::ranges::sort(all, {}, key);
+  return all;
+}
+
+// One training: its documents, dealt into folds, and what is found on the way.
+class Training {
+ public:
+  Training(std::span<const TextbookDocument> documents, const TextbookTraining& options, TextbookReport& report)
+      : options_(options), report_(report), all_(in_own_order(documents, options.seed)) {
+    report = {};
+    report.unseen_documents_auc = report.unseen_groups_auc = std::numeric_limits<double>::quiet_NaN();
+    const std::vector<std::uint32_t> groups = number_groups(all_);
+    for (const TextbookDocument* d : all_) ++(d->good ? report.good : report.bad);
+    report.groups = groups.empty() ? 0 : 1 + *std::max_element(groups.begin(), groups.end());
+    folds_ = std::min<int>(std::max(2, options.folds), static_cast<int>(report.groups));
+    fold_ = deal_groups(all_, std::max(1, folds_), options.seed);
+    weights_ = document_weights(all_, options.group_power);
+  }
+
+  TextbookModel train() {
+    score_unseen_groups();
+    std::vector<std::uint8_t> good;
+    for (const TextbookDocument* d : all_) good.push_back(d->good);
+    combination_ = combine(heads_, good, weights_);
+    measure_unseen_documents();
+    TextbookModel model = finished(train_heads(all_, options_));
+    measure_unseen_groups(model);
+    return model;
+  }
+
+ private:
+  // Every document scored by a model that never saw its group.
+  void score_unseen_groups() {
+    heads_.resize(all_.size());
+    for (int f = 0; f < folds_; ++f) {
+      Chosen rest;
+      for (std::size_t i = 0; i < all_.size(); ++i)
+        if (fold_[i] != f) rest.push_back(all_[i]);
+      if (folds_ < 2 || !both_kinds(rest))
+        throw base::Error(
+            {"the scorer cannot be measured on sources it never saw", "",
+             fmt::format("{} good and {} bad documents in {} groups", report_.good, report_.bad, report_.groups),
+             "good and bad documents in several groups",
+             "name the source of each record with --group-field, or leave it empty"});
+      const TextbookModel model = train_heads(rest, options_);
+      for (std::size_t i = 0; i < all_.size(); ++i)
+        if (fold_[i] == f) heads_[i] = model.heads(all_[i]->text, features_);
+    }
+  }
+
+  TextbookModel finished(const TextbookModel& model) const {
+    TextbookWeights w = model.weights();
+    w.gram_weight = static_cast<float>(combination_.gram_weight);
+    w.tree_weight = static_cast<float>(combination_.tree_weight);
+    w.offset = static_cast<float>(combination_.offset);
+    return TextbookModel(std::move(w));
+  }
+
+  void measure_unseen_documents() {
+    const bool given = std::any_of(all_.begin(), all_.end(), [](const TextbookDocument* d) { return d->held_out; });
+    Chosen test, rest;
+    for (const TextbookDocument* d : all_) {
+      const bool held = given ? d->held_out : base::unit(hash_of(d->text, options_.seed + 2)) < options_.held_out;
+      (held ? test : rest).push_back(d);
+    }
+    if (test.empty() || !both_kinds(rest)) return;
+    const TextbookModel model = finished(train_heads(rest, options_));
+    std::vector<Judged> judged;
+    for (const TextbookDocument* d : test) judged.push_back({model.score(d->text, features_), 1, d->good});
+    report_.held_out = test.size();
+    report_.unseen_documents_auc = area_under_curve(std::move(judged));
+  }
+
+  void measure_unseen_groups(const TextbookModel& model) {
+    std::vector<Judged> judged;
+    for (std::size_t i = 0; i < all_.size(); ++i)
+      judged.push_back({model.probability(heads_[i]), weights_[i], all_[i]->good});
+    report_.unseen_groups_auc = area_under_curve(judged);
+    for (int f = 0; f < folds_; ++f) {
+      std::vector<Judged> part;
+      for (std::size_t i = 0; i < all_.size(); ++i)
+        if (fold_[i] == f) part.push_back(judged[i]);
+      report_.fold_auc.push_back(area_under_curve(std::move(part)));
+    }
+    report_.length_correlation = length_correlation(all_, judged);
+    measure(judged, options_.target_precision, report_);
+  }
+
+  const TextbookTraining& options_;
+  TextbookReport& report_;
+  const Chosen all_;
+  int folds_ = 0;
+  std::vector<int> fold_;        // of each document
+  std::vector<double> weights_;  // of each document
+  std::vector<TextbookModel::Heads> heads_;
+  Combination combination_;
+  StyleFeatures features_;
+};
+
 }  // namespace
 
 TextbookModel train_textbook(std::span<const TextbookDocument> documents, const TextbookTraining& options,
                              TextbookReport& report) {
-  report = {};
-  report.unseen_documents_auc = report.unseen_groups_auc = std::numeric_limits<double>::quiet_NaN();
-  // An order that does not depend on the input's.
-  Chosen all;
-  for (const TextbookDocument& d : documents) all.push_back(&d);
-  std::sort(all.begin(), all.end(), [&](const TextbookDocument* a, const TextbookDocument* b) {
-    return std::make_tuple(hash_of(a->text, options.seed), std::string_view(a->text), std::string_view(a->group),
-                           a->good) < std::make_tuple(hash_of(b->text, options.seed), std::string_view(b->text),
-                                                      std::string_view(b->group), b->good);
-  });
-  const std::vector<std::uint32_t> groups = number_groups(all);
-  for (const TextbookDocument* d : all) ++(d->good ? report.good : report.bad);
-  report.groups = groups.empty() ? 0 : 1 + *std::max_element(groups.begin(), groups.end());
-  const int folds = std::min<int>(std::max(2, options.folds), static_cast<int>(report.groups));
-  std::vector<int> fold = deal_groups(all, std::max(1, folds), options.seed);
-  StyleFeatures features;
-
-  // Every document scored by a model that never saw its group.
-  std::vector<TextbookModel::Heads> heads(all.size());
-  for (int f = 0; f < folds; ++f) {
-    Chosen rest;
-    for (std::size_t i = 0; i < all.size(); ++i) {
-      if (fold[i] != f) rest.push_back(all[i]);
-    }
-    if (folds < 2 || !both_kinds(rest)) {
-      throw base::Error(
-          {"the scorer cannot be measured on sources it never saw", "",
-           fmt::format("{} good and {} bad documents in {} groups", report.good, report.bad, report.groups),
-           "good and bad documents in several groups",
-           "name the source of each record with --group-field, or leave it empty"});
-    }
-    const TextbookModel model = train_heads(rest, options);
-    for (std::size_t i = 0; i < all.size(); ++i) {
-      if (fold[i] == f) heads[i] = model.heads(all[i]->text, features);
-    }
-  }
-  const std::vector<double> weights = document_weights(all, options.group_power);
-  std::vector<std::uint8_t> good;
-  for (const TextbookDocument* d : all) good.push_back(d->good);
-  const Combination combination = combine(heads, good, weights);
-  auto finish = [&](TextbookModel model) {
-    TextbookWeights w = model.weights();
-    w.gram_weight = static_cast<float>(combination.gram_weight);
-    w.tree_weight = static_cast<float>(combination.tree_weight);
-    w.offset = static_cast<float>(combination.offset);
-    return TextbookModel(std::move(w));
-  };
-
-  std::vector<std::size_t> test;
-  const bool given = std::any_of(all.begin(), all.end(), [](const TextbookDocument* d) { return d->held_out; });
-  Chosen rest;
-  for (std::size_t i = 0; i < all.size(); ++i) {
-    const double place = base::unit(hash_of(all[i]->text, options.seed + 2));
-    if (given ? all[i]->held_out : place < options.held_out) {
-      test.push_back(i);
-    } else {
-      rest.push_back(all[i]);
-    }
-  }
-  if (!test.empty() && both_kinds(rest)) {
-    const TextbookModel model = finish(train_heads(rest, options));
-    std::vector<Judged> judged;
-    for (std::size_t i : test) judged.push_back({model.score(all[i]->text, features), 1, all[i]->good});
-    report.held_out = test.size();
-    report.unseen_documents_auc = area_under_curve(judged);
-  }
-
-  TextbookModel model = finish(train_heads(all, options));
-  std::vector<Judged> judged;
-  for (std::size_t i = 0; i < all.size(); ++i) {
-    judged.push_back({model.probability(heads[i]), weights[i], all[i]->good});
-  }
-  report.unseen_groups_auc = area_under_curve(judged);
-  for (int f = 0; f < folds; ++f) {
-    std::vector<Judged> part;
-    for (std::size_t i = 0; i < all.size(); ++i) {
-      if (fold[i] == f) part.push_back(judged[i]);
-    }
-    report.fold_auc.push_back(area_under_curve(std::move(part)));
-  }
-  report.length_correlation = length_correlation(all, judged);
-  measure(judged, options.target_precision, report);
-  return model;
+  return Training(documents, options, report).train();
 }
 
 nlohmann::json to_json(const TextbookReport& report) {
