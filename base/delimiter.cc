@@ -1,3 +1,4 @@
+// What separates the fields of a .csv or .tsv file. Tested by tests/base/record_formats_test.cc.
 #include "base/delimiter.h"
 
 #include <algorithm>

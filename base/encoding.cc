@@ -1,3 +1,4 @@
+// Text in other encodings than UTF-8, as streams of UTF-8. Tested by tests/base/record_formats_test.cc.
 #include "base/encoding.h"
 
 #include <unicode/ucnv.h>

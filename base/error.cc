@@ -1,3 +1,4 @@
+// The one exception type of the project. Tested by tests/base/error_test.cc.
 #include "base/error.h"
 
 namespace base {

@@ -1,3 +1,4 @@
+// Files: read whole or mapped, written aside and renamed, output folders. Tested by tests/base/file_test.cc.
 #include "base/file.h"
 
 #include <fcntl.h>

@@ -1,3 +1,4 @@
+// What a file is by its first bytes, whatever its name says. Tested by tests/base/record_formats_test.cc.
 #include "base/file_kind.h"
 
 #include <algorithm>

@@ -1,3 +1,5 @@
+// Folders named KEY=VALUE, as Hive and Spark lay out tables, give their files' records a field each. Tested by
+// tests/base/inputs_test.cc.
 #include "base/folder_fields.h"
 
 #include <cctype>

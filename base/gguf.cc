@@ -1,3 +1,4 @@
+// GGUF files, version 2 and 3 (format: ggml/docs/gguf.md). Tested by tests/base/gguf_test.cc.
 #include "base/gguf.h"
 
 #include <fmt/format.h>

@@ -1,3 +1,4 @@
+// Writing GGUF files. Tested by tests/base/gguf_test.cc.
 #include <fmt/format.h>
 
 #include <algorithm>

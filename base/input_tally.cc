@@ -1,3 +1,5 @@
+// What each file of an input gave: which of them gave nothing, or lost their tail. Tested by
+// tests/base/input_tally_test.cc.
 #include "base/input_tally.h"
 
 #include <fmt/format.h>

@@ -1,3 +1,4 @@
+// The files that a command reads, and what they are called. Tested by tests/base/inputs_test.cc.
 #include "base/inputs.h"
 
 #include <fmt/format.h>

@@ -1,3 +1,5 @@
+// Ctrl-C and `kill`: a long command ends what it is at, saves and leaves with kInterrupted. Tested by
+// tests/cli/signals_finetune.py.
 #include "base/interrupt.h"
 
 #include <unistd.h>

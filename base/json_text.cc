@@ -1,3 +1,5 @@
+// JSON as text, for what a parser does not tell: where a member stands, and numbers that parsers refuse. Tested by
+// tests/curate/records/record_test.cc and tests/curate/instruct_test.cc.
 #include "base/json_text.h"
 
 #include <fmt/format.h>

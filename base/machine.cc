@@ -1,3 +1,4 @@
+// What the machine, or the container, gives this process. Tested by tests/base/machine_test.cc.
 #include "base/machine.h"
 
 #include <malloc.h>

@@ -1,3 +1,5 @@
+// Options declared once: one visitor line per field gives the flag, the YAML key, the help line and the line in
+// run.yaml. Tested by tests/base/options_test.cc.
 #include "base/options.h"
 
 #include <fmt/format.h>

@@ -185,7 +185,7 @@ class OptionSet {
 
  private:
   void collect();
-  /// The words with every flag in its full spelling and its value a word of its own.
+  // The words with every flag in its full spelling and its value a word of its own.
   std::vector<std::string> canonical(const std::vector<std::string>& words);
   Option& option_or_throw(const std::string& name, const std::string& where);
   class YamlReader;

@@ -1,4 +1,4 @@
-// YAML files into options and back (yaml-cpp).
+// YAML files into options and back (yaml-cpp). Tested by tests/base/options_test.cc.
 #include <fmt/format.h>
 #include <yaml-cpp/yaml.h>
 

@@ -1,3 +1,4 @@
+// An output never destroys an input: one look at both before anything is touched. Tested by tests/base/outputs_test.cc.
 #include "base/outputs.h"
 
 #include <fmt/format.h>
@@ -41,8 +42,8 @@ std::optional<Identity> identity_of(const fs::path& path) {
 }
 
 struct Input {
-  std::string name;  ///< as given
-  fs::path place;    ///< with every link resolved
+  std::string name;  // as given
+  fs::path place;    // with every link resolved
 };
 using Inputs = std::map<Identity, Input>;
 

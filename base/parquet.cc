@@ -1,3 +1,4 @@
+// Parquet files as blocks of JSON lines, and records as Parquet files. Tested by tests/base/parquet_test.cc.
 #include "base/parquet.h"
 
 #include <dlfcn.h>

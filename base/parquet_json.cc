@@ -1,3 +1,4 @@
+// Inside base/parquet*.cc: rows of Arrow batches as JSON. Tested by tests/base/parquet_test.cc.
 #include "base/parquet_json.h"
 
 #include <arrow/util/base64.h>

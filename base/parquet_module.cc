@@ -1,3 +1,4 @@
+// What libhornbook_parquet.so offers, inside base/parquet*.cc. Tested by tests/base/parquet_test.cc.
 #include "base/parquet_module.h"
 
 #include "base/parquet_reader.h"

@@ -1,3 +1,4 @@
+// Inside base/parquet*.cc: reading. Tested by tests/base/parquet_test.cc.
 #include "base/parquet_reader.h"
 
 #include <arrow/io/file.h>

@@ -1,3 +1,4 @@
+// Inside base/parquet*.cc: writing. Tested by tests/base/parquet_test.cc.
 #include "base/parquet_writer.h"
 
 #include <arrow/api.h>

@@ -1,3 +1,5 @@
+// A bounded, ordered parallel pipeline: one source, many workers, one sink that sees results in source order. Tested by
+// tests/base/pipeline_test.cc.
 #include "base/pipeline.h"
 
 #include <sched.h>

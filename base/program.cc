@@ -1,3 +1,5 @@
+// What the four programs have in common: commands, help, version, config files, exit codes, one place that catches.
+// Tested by tests/tokenizer/program_test.cc and tests/base/input_tally_test.cc.
 #include "base/program.h"
 
 #include <fmt/format.h>

@@ -1,3 +1,5 @@
+// One progress line: on a terminal redrawn in place, elsewhere one plain line every 30 seconds. Tested by
+// tests/base/text_test.cc.
 #include "base/progress.h"
 
 #include <fmt/format.h>

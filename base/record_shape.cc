@@ -1,3 +1,5 @@
+// JSON records as columns: which type each field has over all records, and their values one record after another.
+// Tested by tests/base/record_shape_test.cc.
 #include "base/record_shape.h"
 
 #include <cstdlib>

@@ -1,3 +1,5 @@
+// Records out of files: .jsonl, .json, .csv, .tsv, .txt, each also .zst or .gz, and "-"; .parquet with the help of
+// base/parquet.h. Tested by tests/base/records_test.cc.
 #include "base/records.h"
 
 #include <unistd.h>

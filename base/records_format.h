@@ -67,22 +67,22 @@ class RecordFormat : public BlockSource {
   std::uint64_t total() const override { return input_.total(); }
 
  protected:
-  /// Whether fill goes on. It ends early behind kBadPieces, but not without a record.
+  // Whether fill goes on. It ends early behind kBadPieces, but not without a record.
   bool wants_more(const Block& block, const std::vector<BadBytes>& bad) const {
     return block.bytes.size() < options_.block_bytes && (block.bytes.empty() || bad.size() < kBadPieces);
   }
-  /// Records `bytes` (a piece of the window) as bad; `lost`: the end of the file is lost with them.
+  // Records `bytes` (a piece of the window) as bad; `lost`: the end of the file is lost with them.
   static void add_bad(std::vector<BadBytes>& bad, const Place& place, std::string_view bytes, const std::string& error,
                       bool lost = false);
   static void add_bad(std::vector<BadBytes>& bad, BadBytes piece);
-  /// Adds bytes to a piece that is read bit by bit; only the first are kept.
+  // Adds bytes to a piece that is read bit by bit; only the first are kept.
   static void append_bad(BadBytes& piece, std::string_view bytes);
-  /// Drops `size` bytes of the window and what follows to the end of the line, however long, and records them as bad.
+  // Drops `size` bytes of the window and what follows to the end of the line, however long, and records them as bad.
   void skip_line(std::vector<BadBytes>& bad, const std::string& error, std::size_t size = 1);
   std::string too_long() const { return too_long_record(options_.max_record_bytes); }
-  /// Adds one line made from a record at `place`.
+  // Adds one line made from a record at `place`.
   static void add_line(Block& block, const Place& place, std::string_view line);
-  /// At the end of the input: what is left cannot become a record. True when there was something to say.
+  // At the end of the input: what is left cannot become a record. True when there was something to say.
   bool add_rest(std::vector<BadBytes>& bad, const std::string& error_if_none);
 
   RecordInput& input_;

@@ -1,3 +1,4 @@
+// Records out of JSON files: lines, arrays, objects one after another. Tested by tests/base/records_test.cc.
 #include <algorithm>
 #include <cstring>
 #include <nlohmann/json.hpp>
@@ -59,10 +60,10 @@ class JsonLines final : public RecordFormat {
 // stack, so that nesting costs nothing. Fed piecewise.
 class ValueScanner {
  public:
-  /// `indented`: a line that begins with a brace begins the next value.
+  // `indented`: a line that begins with a brace begins the next value.
   explicit ValueScanner(bool indented = false) : indented_(indented) {}
-  /// Looks at `bytes` from `from` on. The value's end (one past its last byte) or npos when more bytes are needed.
-  /// `in_array`: it ends before a ',' or ']' outside brackets; else behind the bracket that closes its first one.
+  // Looks at `bytes` from `from` on. The value's end (one past its last byte) or npos when more bytes are needed.
+  // `in_array`: it ends before a ',' or ']' outside brackets; else behind the bracket that closes its first one.
   std::size_t scan(std::string_view bytes, std::size_t from, bool in_array) {
     for (std::size_t i = from; i < bytes.size(); ++i) {
       const char c = bytes[i];
@@ -104,9 +105,9 @@ class ValueScanner {
     }
     return std::string_view::npos;
   }
-  /// There was a line break inside a string.
+  // There was a line break inside a string.
   bool broken() const { return broken_; }
-  /// The value's end is where the next one begins.
+  // The value's end is where the next one begins.
   bool cut() const { return cut_; }
 
  private:

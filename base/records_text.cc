@@ -1,3 +1,4 @@
+// Records out of .csv, .tsv and .txt files. Tested by tests/base/record_formats_test.cc.
 #include <algorithm>
 #include <set>
 

@@ -1,3 +1,4 @@
+// Hugging Face safetensors files (format: safetensors/src/tensor.rs). Tested by tests/base/safetensors_test.cc.
 #include "base/safetensors.h"
 
 #include <fmt/format.h>

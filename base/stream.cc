@@ -1,3 +1,5 @@
+// Byte streams: plain, zstd (several frames too) or gzip (several members too); "-" is standard input. Tested by
+// tests/base/stream_test.cc.
 #include "base/stream.h"
 
 #include <fcntl.h>
@@ -131,8 +133,8 @@ class CompressedReader : public ByteReader {
   std::uint64_t total() const final { return file_->size(); }
 
  protected:
-  /// Decodes input_[begin_, end_) into `data`, moves begin_, returns the bytes made; sets pending_ on bad input and
-  /// inside_ while a frame is unfinished. May return 0 when more input is needed, and is called once more at the end.
+  // Decodes input_[begin_, end_) into `data`, moves begin_, returns the bytes made; sets pending_ on bad input and
+  // inside_ while a frame is unfinished. May return 0 when more input is needed, and is called once more at the end.
   virtual std::size_t decode(char* data, std::size_t size) = 0;
 
   OpenFile file_;

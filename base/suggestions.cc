@@ -1,3 +1,4 @@
+// "did you mean": by spelling, and by what other tools call it. Tested by tests/base/options_test.cc.
 #include "base/suggestions.h"
 
 #include <algorithm>

@@ -1,3 +1,5 @@
+// Tensors as they lie in files: a type, a shape, bytes; and the number formats in which they lie. Tested by
+// tests/base/tensor_test.cc.
 #include "base/tensor.h"
 
 #include <fmt/format.h>

@@ -1,3 +1,5 @@
+// What writing a safetensors and a GGUF file have in common: declared tensors, whose bytes come in the declared order.
+// Tested by tests/base/safetensors_test.cc and tests/base/gguf_test.cc.
 #include "base/tensor_writer.h"
 
 #include <fmt/format.h>

@@ -28,7 +28,7 @@ class TensorWriter {
   void commit();  ///< throws Error when a tensor is missing or incomplete
 
  protected:
-  /// Every tensor is padded with zeros to a multiple of `alignment` bytes.
+  // Every tensor is padded with zeros to a multiple of `alignment` bytes.
   TensorWriter(const std::filesystem::path& path, std::vector<Entry> entries, std::size_t alignment);
   const std::vector<Entry>& entries() const { return entries_; }
   void write_header(std::string_view bytes) { file_.write(bytes); }

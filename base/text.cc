@@ -1,3 +1,4 @@
+// Small helpers on strings that every folder needs. Tested by tests/base/text_test.cc.
 #include "base/text.h"
 
 #include <fmt/format.h>

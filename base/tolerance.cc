@@ -1,3 +1,4 @@
+// How many records of an input may be refused before a command gives up. Tested by tests/base/input_tally_test.cc.
 #include "base/tolerance.h"
 
 #include <fmt/format.h>

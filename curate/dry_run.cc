@@ -1,3 +1,4 @@
+// `curate run --dry-run N`: what a run would do, from a sample. Tested by tests/curate/losses_test.cc.
 #include "curate/dry_run.h"
 
 #include <fmt/format.h>

@@ -1,3 +1,4 @@
+// `curate duplicates`: the verified near-duplicates of an input, nothing else. Tested by tests/curate/commands_test.cc.
 #include "curate/duplicates.h"
 
 #include <fmt/format.h>
@@ -17,6 +18,7 @@
 #include "curate/records/field_reader.h"
 #include "curate/records/record.h"
 #include "curate/stages/memory.h"
+#include "curate/text/lines.h"
 
 namespace curate {
 
@@ -58,9 +60,7 @@ BlockPrints read_block(DocumentBlock documents, const std::vector<std::string>& 
     std::string made;
     if (record.id.empty()) record.id = made = made_id(names[place.file], place.line);
     Fingerprint print = worker.fingerprinter.fingerprint(record.text, record.id);
-    std::uint64_t characters = 0;
-    if (options.keep == "longest")
-      for (char c : record.text) characters += (static_cast<unsigned char>(c) & 0xC0) != 0x80;
+    const std::uint64_t characters = options.keep == "longest" ? count_code_points(record.text) : 0;
     print.preference = preference_of(options, characters, std::nan(""), record.date, record.source);
     print.place = result.entries.size();
     const std::uint64_t id_size = record.id.size();

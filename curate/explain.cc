@@ -1,3 +1,4 @@
+// `curate explain`: why one document is kept or dropped. Tested by tests/curate/commands_test.cc.
 #include "curate/explain.h"
 
 #include <fmt/format.h>
@@ -71,8 +72,8 @@ class Reader {
 struct Found {
   std::string id, text, source, where;
   bool repeated_keys = false;
-  std::vector<std::string> also;  ///< where other records are that the same name means: the first ones
-  std::uint64_t others = 0;       ///< how many there are
+  std::vector<std::string> also;  // where other records are that the same name means: the first ones
+  std::uint64_t others = 0;       // how many there are
 };
 
 // What a finished run wrote about the document: its hornbook member, and the folder it lies in. Null: nothing.

@@ -1,3 +1,5 @@
+// Instruction data: Alpaca, ShareGPT, OpenAI messages, prompt/completion or preferences in; chat records out. Tested by
+// tests/curate/instruct_test.cc.
 #include "curate/instruct.h"
 
 #include <fmt/format.h>

@@ -1,4 +1,4 @@
-// What instruct keeps and what it takes for the same question.
+// What instruct keeps and what it takes for the same question. Tested by tests/curate/instruct_test.cc.
 #include <fmt/format.h>
 #include <re2/re2.h>
 #include <xxhash.h>

@@ -1,3 +1,4 @@
+// The program `curate`: its commands. Tested by tests/cli/run.py.
 #include "base/program.h"
 #include "curate/duplicates.h"
 #include "curate/explain.h"

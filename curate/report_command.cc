@@ -1,3 +1,4 @@
+// `curate report`: the page again. Tested by tests/curate/report/report_test.cc.
 #include "curate/report_command.h"
 
 #include <fmt/ostream.h>

@@ -1,3 +1,4 @@
+// `curate run`: the pipeline. Tested by tests/curate/run_test.cc.
 #include "curate/run.h"
 
 #include <fmt/format.h>
@@ -42,7 +43,7 @@ double since(Clock::time_point start) { return std::chrono::duration<double>(Clo
 class Run {
  public:
   Run(RunOptions& options, base::Context& context);
-  /// False when a signal ended it before the last stage was done: the checkpoint says how far it came.
+  // False when a signal ended it before the last stage was done: the checkpoint says how far it came.
   bool all_stages();
   nlohmann::json finish();
 

@@ -1,3 +1,4 @@
+// `curate score`: scores added to records, nothing dropped. Tested by tests/curate/commands_test.cc.
 #include "curate/score.h"
 
 #include <fmt/format.h>

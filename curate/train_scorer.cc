@@ -1,3 +1,4 @@
+// `curate train-scorer`: a textbook scorer from labelled records. Tested by tests/curate/train/scorer_test.cc.
 #include "curate/train_scorer.h"
 
 #include <fasttext/fasttext.h>
@@ -27,7 +28,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// A file that goes when the object does.
+// A file that goes when the object does.
 struct TemporaryFile {
   fs::path path;
   ~TemporaryFile() {
@@ -68,7 +69,7 @@ nlohmann::json thresholds(std::span<const Judged> judged) {
   return rows;
 }
 
-/// --kind style.
+// --kind style.
 void train_style(const TrainScorerOptions& options, std::vector<LabelledText> texts, base::Context& context) {
   TextbookTraining training;
   training.held_out = options.held_out;

@@ -1,3 +1,5 @@
+// Bytes that are put aside and read again: in memory while they are few, else on disk. Tested by
+// tests/curate/dedup/byte_store_test.cc.
 #include "curate/dedup/byte_store.h"
 
 #include <fcntl.h>

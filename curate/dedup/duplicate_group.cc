@@ -1,3 +1,5 @@
+// Inside the search for duplicates: documents that fit into memory are decided together. Tested by
+// tests/curate/dedup/deduplicate_test.cc.
 #include "curate/dedup/duplicate_group.h"
 
 #include <algorithm>
@@ -115,7 +117,7 @@ Buckets make_buckets(std::span<const Fingerprint> prints, std::span<const std::u
 // whether that is not all.
 class CandidateList {
  public:
-  /// `lists`: the kept members of each bucket, ascending.
+  // `lists`: the kept members of each bucket, ascending.
   bool gather(std::vector<std::span<const std::uint32_t>>& lists, std::size_t most) {
     members_.clear();
     std::size_t total = 0;
@@ -143,7 +145,7 @@ class CandidateList {
     }
     return false;
   }
-  const std::vector<std::uint32_t>& members() const { return members_; }  ///< ascending: the most preferred first
+  const std::vector<std::uint32_t>& members() const { return members_; }  // ascending: the most preferred first
 
  private:
   std::vector<std::uint32_t> members_;

@@ -1,3 +1,4 @@
+// Which documents are dropped for which, within a budget of memory. Tested by tests/curate/dedup/deduplicate_test.cc.
 #include "curate/dedup/duplicate_search.h"
 
 #include <algorithm>
@@ -29,7 +30,7 @@ class FirstWithKey {
  public:
   static constexpr std::uint64_t kSlotBytes = 16;
   explicit FirstWithKey(std::uint64_t slots) : slots_(std::max<std::uint64_t>(slots, 64)) {}
-  /// The document that was given with `key` first: `document` itself when it is the first.
+  // The document that was given with `key` first: `document` itself when it is the first.
   std::uint32_t add(std::uint64_t key, std::uint32_t document) {
     if (used_ * 10 > slots_.size() * 9) grow();
     Slot& slot = find(key);

@@ -1,3 +1,5 @@
+// Exact and near-duplicates: what each document leaves behind, and which documents are dropped for which. Tested by
+// tests/curate/dedup/deduplicate_test.cc.
 #include "curate/dedup/fingerprint.h"
 
 #include <xxhash.h>

@@ -1,3 +1,5 @@
+// Shingles and MinHash signatures: how near-duplicates are proposed (Broder 1997; banding: Leskovec et al., ch. 3).
+// Tested by tests/curate/dedup/minhash_test.cc.
 #include "curate/dedup/minhash.h"
 
 #include <algorithm>

@@ -49,7 +49,7 @@ class Shingler {
   bool characters_;
   std::uint64_t leaving_;  // kBase^words: the weight of the word that leaves the window
   std::vector<std::uint64_t> word_hashes_, shingles_;
-  std::vector<std::size_t> run_ends_;  ///< of all runs but the one that is open, in words
+  std::vector<std::size_t> run_ends_;  // of all runs but the one that is open, in words
   bool in_characters_ = false;
 };
 

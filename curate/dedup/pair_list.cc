@@ -1,3 +1,5 @@
+// Verified pairs of duplicates: gathered in any order, given back sorted. Tested by
+// tests/curate/dedup/deduplicate_test.cc.
 #include "curate/dedup/pair_list.h"
 
 #include <algorithm>

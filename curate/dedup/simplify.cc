@@ -1,3 +1,4 @@
+// datatrove's text normalisation for near-duplicates. Tested by tests/curate/dedup/minhash_test.cc.
 #include "curate/dedup/simplify.h"
 
 #include <set>

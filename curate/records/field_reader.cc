@@ -1,3 +1,5 @@
+// Which fields of which files matter, and the one loop over the records of a block. Tested by
+// tests/curate/records/record_test.cc.
 #include "curate/records/field_reader.h"
 
 #include <fmt/format.h>

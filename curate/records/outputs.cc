@@ -1,3 +1,5 @@
+// What a run writes: files that grow by whole pieces and can be cut back to an earlier length, so that a killed run
+// goes on from its last checkpoint with the same bytes. Tested by tests/curate/run_test.cc.
 #include "curate/records/outputs.h"
 
 #include <fcntl.h>

@@ -1,3 +1,4 @@
+// The records that a run keeps, as Parquet. Tested by tests/curate/run_test.cc.
 #include "curate/records/parquet_output.h"
 
 #include <fmt/format.h>

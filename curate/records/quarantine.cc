@@ -1,3 +1,4 @@
+// What a record that could not be read leaves in the quarantine. Tested by tests/curate/run_test.cc.
 #include "curate/records/quarantine.h"
 
 #include <fmt/format.h>

@@ -1,3 +1,5 @@
+// One JSON record: read out of its line, and written again with a `hornbook` key and every other byte as it came.
+// Tested by tests/curate/records/record_test.cc.
 #include "curate/records/record.h"
 
 #include <fmt/format.h>

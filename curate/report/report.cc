@@ -1,3 +1,4 @@
+// What a run tells: report.json, the table at its end, and report.html. Tested by tests/curate/report/report_test.cc.
 #include "curate/report/report.h"
 
 #include <fmt/format.h>

@@ -1,4 +1,5 @@
 // report.html: one page without scripts or network. Bars are boxes with a width, so that the page works at any size.
+// Tested by tests/curate/report/report_test.cc and tests/curate/configs_test.cc.
 #include <fmt/format.h>
 
 #include <algorithm>

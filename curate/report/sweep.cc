@@ -1,3 +1,5 @@
+// `curate report DIR --sweep STEP.OPTION=A,B,C`: what another threshold would have done. Tested by
+// tests/curate/report/sweep_test.cc.
 #include "curate/report/sweep.h"
 
 #include <fmt/format.h>
@@ -107,9 +109,8 @@ void read_options(const std::string& folder, base::OptionSet& set, const RunOpti
   if (!options.keep_values) throw base::Error({"the run kept no values", folder, "", "a run with --keep-values", ""});
 }
 
-// The option's value in the run: a threshold, one number.
-double value_in_run(base::OptionSet& set, const std::string& name) {
-  if (const base::Option* known = set.find(name)) return std::strtod(known->get().at(0).c_str(), nullptr);
+std::vector<std::string> values_in_run(base::OptionSet& set, const std::string& name) {
+  if (const base::Option* known = set.find(name)) return known->get();
   std::vector<std::string> names;
   for (const base::Option& other : set.options()) names.push_back(other.name);
   throw base::UsageError({"the run has no such option", "--sweep", name, "an option of one of its steps",
@@ -188,14 +189,15 @@ nlohmann::json run_sweep(const std::string& folder, const std::string& text, bas
   RunOptions options;
   base::OptionSet set(options);
   read_options(folder, set, options);
+  const std::vector<std::string> in_run = values_in_run(set, sweep.name());  // find_decision tries other values
   Thresholds at;
-  at.current = value_in_run(set, sweep.name());  // find_decision tries other values
   for (base::NamedGroup& step : options.steps) {
     if (step.label != sweep.label) continue;
     dynamic_cast<Step&>(*step.group).prepare();
     at.decision = find_decision(step, sweep.option);
   }
   at.name = sweep.label + "." + at.decision.measure;
+  at.current = std::strtod(in_run.at(0).c_str(), nullptr);  // a threshold: one number
   at.values = std::move(sweep.values);
   at.values.push_back(at.current);
   std::sort(at.values.begin(), at.values.end());

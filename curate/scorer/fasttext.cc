@@ -1,5 +1,5 @@
 // Predicting with a fastText model. Compiled without contraction to fused multiply-add, and rows are added in the
-// library's order, so that the sums are the library's to the last bit.
+// library's order, so that the sums are the library's to the last bit. Tested by tests/curate/scorer/fasttext_test.cc.
 #include "curate/scorer/fasttext.h"
 
 #include <algorithm>
@@ -20,20 +20,20 @@ namespace {
 constexpr std::string_view kEndOfLine = "</s>";
 constexpr int kKnownShift = 64 - 18;
 constexpr std::size_t kKnownWords = std::size_t{1} << (64 - kKnownShift),
-                      kKnownRows = 1 << 21;      ///< remembered by one thread
-constexpr int kStartBits = 16;                   ///< the rows of 2 to the 16 starts of n-grams are remembered
-constexpr std::uint32_t kTopBits = 0x80808080u;  ///< of four bytes; 0 in ASCII
-constexpr std::size_t kLongWord = 100;           ///< bytes; not remembered
-constexpr std::size_t kRowBuffer = 1 << 15;      ///< rows that are summed at once
-constexpr std::size_t kPiece = 16;               ///< rows that are copied at once
-/// Room for what one word, or one piece of a long one, adds: at most 255 n-grams begin at a byte.
+                      kKnownRows = 1 << 21;      // remembered by one thread
+constexpr int kStartBits = 16;                   // the rows of 2 to the 16 starts of n-grams are remembered
+constexpr std::uint32_t kTopBits = 0x80808080u;  // of four bytes; 0 in ASCII
+constexpr std::size_t kLongWord = 100;           // bytes; not remembered
+constexpr std::size_t kRowBuffer = 1 << 15;      // rows that are summed at once
+constexpr std::size_t kPiece = 16;               // rows that are copied at once
+// Room for what one word, or one piece of a long one, adds: at most 255 n-grams begin at a byte.
 constexpr std::size_t kMostRows = 256 * (kLongWord + 2) + kPiece;
 
 std::uint32_t step(std::uint32_t hash, char c) {
   return (hash ^ static_cast<std::uint32_t>(static_cast<std::int32_t>(static_cast<signed char>(c)))) * 16777619u;
 }
 
-/// The file format's own hash.
+// The file format's own hash.
 std::uint32_t hash_of(std::string_view word) {
   std::uint32_t hash = 2166136261u;
   for (char c : word) hash = step(hash, c);
@@ -47,7 +47,7 @@ constexpr std::array<bool, 256> kSeparators = [] {
 }();
 bool is_separator(char c) { return kSeparators[static_cast<unsigned char>(c)]; }
 
-/// The position of the first separator behind `position`, or the end.
+// The position of the first separator behind `position`, or the end.
 std::size_t end_of_word(std::string_view text, std::size_t position) {
 #if defined(__SSE2__)
   for (; position + 16 <= text.size(); position += 16) {
@@ -65,8 +65,8 @@ std::size_t end_of_word(std::string_view text, std::size_t position) {
   return position;
 }
 
-/// How many of the lowest `bit` bits are set; with the instruction for it, or with the usual sum of pairs, nibbles and
-/// bytes.
+// How many of the lowest `bit` bits are set; with the instruction for it, or with the usual sum of pairs, nibbles and
+// bytes.
 template <bool kPopcount>
 inline __attribute__((always_inline)) std::uint32_t bits_below(std::uint64_t bits, std::uint32_t bit) {
   bits &= (std::uint64_t{1} << bit) - 1;
@@ -77,7 +77,7 @@ inline __attribute__((always_inline)) std::uint32_t bits_below(std::uint64_t bit
   return static_cast<std::uint32_t>((bits * 0x0101010101010101) >> 56);
 }
 
-/// The library's sigmoid: a table of 512 steps between -8 and 8.
+// The library's sigmoid: a table of 512 steps between -8 and 8.
 float table_sigmoid(float x) {
   static const std::vector<float> table = [] {
     std::vector<float> values;
@@ -108,15 +108,15 @@ std::int32_t FastText::find_word(std::uint64_t key) const {
   }
 }
 
-/// Where in kept_rows_ the row of a bucket stands; of a bucket that was pruned, that of the next one kept. Used when
-/// the model is read; portable, so that reading and predicting check each other.
+// Where in kept_rows_ the row of a bucket stands; of a bucket that was pruned, that of the next one kept. Used when
+// the model is read; portable, so that reading and predicting check each other.
 std::uint32_t FastText::place_of_kept(std::uint32_t bucket) const {
   const KeptBuckets& kept = kept_[bucket >> 6];
   return kept.before + bits_below<false>(kept.bits, bucket & 63);
 }
 
-/// Writes the row of a bucket; returns the end of what is written, which is `rows` when the bucket was pruned. One more
-/// value is written in any case.
+// Writes the row of a bucket; returns the end of what is written, which is `rows` when the bucket was pruned. One more
+// value is written in any case.
 template <bool kPopcount>
 inline __attribute__((always_inline)) std::int32_t* FastText::add_bucket(std::uint32_t bucket,
                                                                          std::int32_t* rows) const {
@@ -131,8 +131,8 @@ inline __attribute__((always_inline)) std::int32_t* FastText::add_bucket(std::ui
   return rows + ((kept.bits >> (bucket & 63)) & 1);
 }
 
-/// Character n-grams that begin in the bytes [begin, end) of "<word>". Writes at most maxn_ rows for each byte, and one
-/// value more.
+// Character n-grams that begin in the bytes [begin, end) of "<word>". Writes at most maxn_ rows for each byte, and one
+// value more.
 template <bool kPopcount>
 inline __attribute__((always_inline)) std::int32_t* FastText::add_n_grams(std::string_view padded, std::size_t begin,
                                                                           std::size_t end, std::int32_t* rows) const {
@@ -174,8 +174,8 @@ std::int32_t* FastText::add_new_subwords(std::string_view padded, std::size_t be
   return add_n_grams<false>(padded, begin, end, rows);
 }
 
-/// Rows of the character n-grams that begin in the bytes [begin, end) of "<word>", behind which four zero bytes follow.
-/// Writes at most maxn_ rows for each byte, and three values more.
+// Rows of the character n-grams that begin in the bytes [begin, end) of "<word>", behind which four zero bytes follow.
+// Writes at most maxn_ rows for each byte, and three values more.
 std::int32_t* FastText::add_subwords(std::string_view padded, std::size_t begin, std::size_t end, std::int32_t* rows,
                                      base::HugeVector<Scratch::Start>& starts) const {
   // Remembering only pays where the rows of buckets have to be looked up.
@@ -246,7 +246,7 @@ void FastText::learn_word(std::string_view word, std::uint64_t key, Scratch& scr
   }
 }
 
-/// Without character n-grams a word is one row, or none: nothing to remember.
+// Without character n-grams a word is one row, or none: nothing to remember.
 void FastText::add_plain_word(std::string_view word, std::uint64_t key, Scratch& scratch) const {
   std::int32_t id = find_word(key);
   if (id >= word_count_ || (id < 0 && word.starts_with("__label__"))) return;
@@ -255,7 +255,7 @@ void FastText::add_plain_word(std::string_view word, std::uint64_t key, Scratch&
   scratch.hashes.push_back(static_cast<std::int32_t>(hash_of(word)));
 }
 
-/// Not remembered, and summed piece by piece: a word can be a megabyte of base64.
+// Not remembered, and summed piece by piece: a word can be a megabyte of base64.
 void FastText::add_long_word(std::string_view word, Scratch& scratch) const {
   std::int32_t id = find_word(hash_word(word));
   if (id >= word_count_ || (id < 0 && word.starts_with("__label__"))) return;
@@ -324,7 +324,7 @@ void FastText::add_text(std::string_view text, Scratch& scratch) const {
   }
 }
 
-/// Adds the collected rows to the hidden sum, in order.
+// Adds the collected rows to the hidden sum, in order.
 void FastText::sum_rows(Scratch& scratch) const {
   std::vector<float>& hidden = scratch.hidden;
   const std::span<const std::int32_t> rows(scratch.rows.data(), scratch.row_end);

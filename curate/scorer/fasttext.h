@@ -91,11 +91,11 @@ class FastText {
   struct Matrix {
     std::int64_t rows = 0, columns = 0;
     bool quantised = false, norms = false;
-    const std::byte* values = nullptr;  ///< dense: floats, not aligned
+    const std::byte* values = nullptr;  // dense: floats, not aligned
     const std::uint8_t *codes = nullptr, *norm_codes = nullptr;
-    std::int32_t parts = 0, part_size = 0, last_size = 0;  ///< of a quantised row
+    std::int32_t parts = 0, part_size = 0, last_size = 0;  // of a quantised row
     std::vector<float> centroids, norm_centroids;
-    base::HugeVector<float> expanded;  ///< the rows as floats, when they fit the limit
+    base::HugeVector<float> expanded;  // the rows as floats, when they fit the limit
   };
   struct Node {
     std::int32_t left = -1, right = -1;
@@ -136,23 +136,23 @@ class FastText {
   Loss loss_ = Loss::kSoftmax;
   std::int32_t word_count_ = 0, label_count_ = 0;
   std::int64_t prune_size_ = -1;
-  std::uint64_t bucket_inverse_ = 0;  ///< for h % bucket without a division
+  std::uint64_t bucket_inverse_ = 0;  // for h % bucket without a division
   struct Slot {
     std::uint64_t key = 0;
     std::int32_t id = -1;
   };
-  struct KeptBuckets {  ///< which of 64 buckets were kept when the model was pruned, and how many before them
+  struct KeptBuckets {  // which of 64 buckets were kept when the model was pruned, and how many before them
     std::uint64_t bits = 0;
     std::uint32_t before = 0;
   };
-  base::HugeVector<Slot> slots_;         ///< words and labels by hash_word
-  std::vector<std::string_view> words_;  ///< words and labels, in the mapped file
+  base::HugeVector<Slot> slots_;         // words and labels by hash_word
+  std::vector<std::string_view> words_;  // words and labels, in the mapped file
   base::HugeVector<KeptBuckets> kept_;
-  base::HugeVector<std::int32_t> kept_rows_;  ///< rows of the kept buckets in order, and one more
+  base::HugeVector<std::int32_t> kept_rows_;  // rows of the kept buckets in order, and one more
   std::vector<std::string> labels_;
   std::vector<std::int64_t> label_counts_;
   Matrix input_, output_;
-  std::vector<float> output_rows_, output_norms_;  ///< the output matrix as floats
+  std::vector<float> output_rows_, output_norms_;  // the output matrix as floats
   std::vector<Node> tree_;
 };
 

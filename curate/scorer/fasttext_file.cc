@@ -1,4 +1,5 @@
-// Reading a fastText model file: nothing in it is believed before it is checked.
+// Reading a fastText model file: nothing in it is believed before it is checked. Tested by
+// tests/curate/scorer/fasttext_test.cc.
 #include <array>
 #include <atomic>
 #include <bit>
@@ -14,11 +15,11 @@ namespace curate {
 namespace {
 
 constexpr std::int32_t kMagic = 793712314, kNewest = 12;
-constexpr std::int32_t kCentroids = 256;  ///< of one part of a quantised row
+constexpr std::int32_t kCentroids = 256;  // of one part of a quantised row
 
 }  // namespace
 
-/// Takes values off the mapped file in order.
+// Takes values off the mapped file in order.
 class FastText::Reader {
  public:
   explicit Reader(const base::MappedFile& file) : file_(file), bytes_(file.bytes()) {}
@@ -29,7 +30,7 @@ class FastText::Reader {
     std::memcpy(&value, need(sizeof(T), what), sizeof(T));
     return value;
   }
-  /// `count` elements of `size` bytes.
+  // `count` elements of `size` bytes.
   const std::byte* need(std::uint64_t size, const char* what, std::uint64_t count = 1) {
     std::uint64_t left = bytes_.size() - at_;
     if (size != 0 && count > left / size) fail(std::string("the file ends within ") + what);
@@ -246,7 +247,7 @@ void FastText::expand_row(const Matrix& matrix, std::int64_t row, float* values,
   }
 }
 
-/// The Huffman tree that training built from the labels' counts; a leaf is a label.
+// The Huffman tree that training built from the labels' counts; a leaf is a label.
 void FastText::build_tree(const std::vector<std::int64_t>& counts) {
   const auto labels = static_cast<std::int32_t>(counts.size());
   tree_.resize(static_cast<std::size_t>(2 * labels - 1));

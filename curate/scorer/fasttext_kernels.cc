@@ -1,5 +1,5 @@
 // Adding rows of a matrix, for the widths of vectors that processors have. Compiled as fasttext.cc is, and in the same
-// order of additions, so that every kernel gives the same bits.
+// order of additions, so that every kernel gives the same bits. Tested by tests/curate/scorer/fasttext_test.cc.
 #include <cstring>
 
 #include "curate/scorer/fasttext.h"
@@ -9,9 +9,9 @@ namespace {
 
 typedef float Floats __attribute__((vector_size(64)));  // 16 floats; the compiler cuts it to the machine's width
 
-constexpr std::size_t kAhead = 20;  ///< rows fetched ahead of their addition
+constexpr std::size_t kAhead = 20;  // rows fetched ahead of their addition
 
-/// Adds the rows' columns [begin, begin + 16 * N) while the sums stay in registers.
+// Adds the rows' columns [begin, begin + 16 * N) while the sums stay in registers.
 template <int N>
 inline __attribute__((always_inline)) void add_block(const std::byte* matrix, std::size_t columns, std::size_t begin,
                                                      const std::int32_t* rows, std::size_t count, float* sum) {

@@ -1,3 +1,5 @@
+// What the textbook scorer sees of a document: the same for training and for scoring. Tested by
+// tests/curate/train/scorer_test.cc.
 #include "curate/scorer/scorer_text.h"
 
 #include "base/unicode.h"
@@ -6,9 +8,9 @@
 namespace curate {
 namespace {
 
-constexpr std::size_t kLong = 6000, kTaken = 2500;  ///< code points
+constexpr std::size_t kLong = 6000, kTaken = 2500;  // code points
 
-/// Byte offset of the code point that is `count` further than `position`.
+// Byte offset of the code point that is `count` further than `position`.
 std::size_t advance(std::string_view text, std::size_t position, std::size_t count) {
   while (count > 0 && position < text.size()) {
     ++position;

@@ -1,3 +1,5 @@
+// What the textbook model knows of a text: pairs of style tokens, and a page of statistics. Tested by
+// tests/curate/scorer/textbook_model_test.cc.
 #include "curate/scorer/textbook_features.h"
 
 #include <algorithm>

@@ -62,7 +62,7 @@ class StyleFeatures {
   static std::pair<std::string_view, std::string_view> sample(std::string_view text);
 
  private:
-  std::vector<std::uint16_t> counts_;  ///< of each bucket, while a text is read; 0 between texts
+  std::vector<std::uint16_t> counts_;  // of each bucket, while a text is read; 0 between texts
   std::vector<Gram> grams_;
   std::vector<float> statistics_;
   std::size_t tokens_ = 0;

@@ -1,3 +1,5 @@
+// The textbook score: one number from 0 to 1, from how a text is written. Tested by
+// tests/curate/scorer/textbook_model_test.cc.
 #include "curate/scorer/textbook_model.h"
 
 #include <fmt/format.h>
@@ -29,7 +31,7 @@ void put(std::string& bytes, const T& value) {
   bytes.append(reinterpret_cast<const char*>(&value), sizeof value);
 }
 
-/// Takes values off the bytes of a file; every size is checked before it is used.
+// Takes values off the bytes of a file; every size is checked before it is used.
 class Reader {
  public:
   Reader(std::string_view bytes, std::string path) : bytes_(bytes), path_(std::move(path)) {}

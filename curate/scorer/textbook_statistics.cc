@@ -1,3 +1,5 @@
+// A page of statistics of how a text is written: shares, means and ratios, none of which grows with its length. Tested
+// by tests/curate/scorer/textbook_model_test.cc.
 #include "curate/scorer/textbook_statistics.h"
 
 #include <algorithm>
@@ -202,7 +204,7 @@ struct Totals {
 
 struct StyleStatistics::Sums : Totals {
   Variety words{100}, codes{200};
-  Seen<4096> lines, begins;  ///< whole lines, and what lines begin with
+  Seen<4096> lines, begins;  // whole lines, and what lines begin with
 
   void clear() {
     static_cast<Totals&>(*this) = Totals{};
@@ -250,7 +252,7 @@ struct StyleStatistics::Sums : Totals {
       if (token.kind == StyleKind::kNumber) digit_bytes += size;
     }
   }
-  /// The end of a piece: a line, a paragraph and a sentence end there.
+  // The end of a piece: a line, a paragraph and a sentence end there.
   void end_piece() {
     end_run();
     end_line();

@@ -1,3 +1,5 @@
+// Where a run stands: written beside the outputs now and then, read by --resume. Tested by tests/curate/run_test.cc and
+// tests/cli/kill_resume_curate.py.
 #include "curate/stages/checkpoint.h"
 
 #include <nlohmann/json.hpp>

@@ -1,3 +1,4 @@
+// What --memory means for a command that reads documents with some threads. Tested by tests/curate/run_limits_test.cc.
 #include "curate/stages/memory.h"
 
 #include <algorithm>

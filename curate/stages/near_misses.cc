@@ -1,3 +1,4 @@
+// The documents that came nearest to a threshold without failing it. Tested by tests/curate/run_test.cc.
 #include "curate/stages/near_misses.h"
 
 #include <fmt/format.h>

@@ -29,7 +29,7 @@ class NearMisses {
   struct Group {
     std::string_view measure;
     std::string name;
-    std::vector<std::pair<double, std::uint64_t>> best;  ///< margin, hash of the id; ascending
+    std::vector<std::pair<double, std::uint64_t>> best;  // margin, hash of the id; ascending
   };
   const std::string* admit(const Rule& rule, std::size_t number, std::string_view measure, double margin,
                            std::uint64_t hash);

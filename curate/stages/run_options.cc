@@ -1,3 +1,4 @@
+// The options of `curate run`, and what they amount to: a plan of stages. Tested by tests/curate/configs_test.cc.
 #include "curate/stages/run_options.h"
 
 #include <fmt/ostream.h>

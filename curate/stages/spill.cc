@@ -1,3 +1,5 @@
+// Survivors of a stage on disk, until the settle stage knows which of them are duplicates. Tested by
+// tests/curate/run_test.cc.
 #include "curate/stages/spill.h"
 
 #include <array>

@@ -1,3 +1,5 @@
+// One stage of a run, block by block: records in; kept, dropped, quarantined or spilled ones out. Tested by
+// tests/curate/run_test.cc.
 #include "curate/stages/stage.h"
 
 #include <fmt/format.h>
@@ -28,7 +30,7 @@ double now() { return seconds_of(CLOCK_MONOTONIC); }
 // slow, so it is asked once for a block, and shared out as the seconds on the wall were.
 class BlockClock {
  public:
-  /// Turns the seconds that the block's statistics hold into processor time.
+  // Turns the seconds that the block's statistics hold into processor time.
   void settle(Statistics& statistics) const {
     const double wall = now() - wall_;
     if (wall <= 0) return;
@@ -43,7 +45,7 @@ class BlockClock {
 };
 
 constexpr std::size_t kPackBytes = 8 << 20;
-constexpr int kQuickLevel = 1;  ///< zstd level of what is not kept
+constexpr int kQuickLevel = 1;  // zstd level of what is not kept
 
 // Compresses what has gathered in the piece.
 void pack(Piece& piece, int level) {
@@ -51,12 +53,6 @@ void pack(Piece& piece, int level) {
   piece.raw += piece.bytes.size();
   piece.packed += base::zstd_compress(piece.bytes, level);
   piece.bytes.clear();
-}
-
-std::uint64_t code_points(std::string_view text) {
-  std::uint64_t count = 0;
-  for (char c : text) count += (static_cast<unsigned char>(c) & 0xC0) != 0x80;
-  return count;
 }
 
 // A record whose document is set up for the rules.
@@ -104,12 +100,12 @@ struct StageWorker::State {
   Document document;
   std::optional<Fingerprinter> fingerprinter;
   std::string members, spill_bytes, values, fails;
-  std::vector<Measure> measures, passed;  ///< passed: by all rules so far, one rule behind another
-  std::vector<std::size_t> passed_ends;   ///< one a rule
+  std::vector<Measure> measures, passed;  // passed: by all rules so far, one rule behind another
+  std::vector<std::size_t> passed_ends;   // one a rule
   NearMisses near_misses;
-  FieldSet fields;  ///< of the record that is worked on
+  FieldSet fields;  // of the record that is worked on
   SpillReader::Buffer buffer, other_buffer;
-  bool huge = false;  ///< a record has grown the buffers beyond what is kept for the next block
+  bool huge = false;  // a record has grown the buffers beyond what is kept for the next block
 
   void judge(const Sighting& seen, BlockResult& result);
   Decision run_rules(std::string_view original, Statistics& statistics);
@@ -298,7 +294,7 @@ void StageWorker::State::spill(const Sighting& seen, const std::string_view* new
   double score = std::numeric_limits<double>::quiet_NaN();
   for (const auto& [name, value] : document.scores())
     if (name == deduplicate.score) score = value;
-  print.preference = preference_of(deduplicate, code_points(document.text()), score, seen.date, document.source());
+  print.preference = preference_of(deduplicate, document.code_points(), score, seen.date, document.source());
   const bool edited = new_text != nullptr;
   print.place = append_entry(spill_bytes, {seen.line, document.id(), document.source(), members,
                                            edited ? *new_text : std::string_view{}, edited, fields.number});

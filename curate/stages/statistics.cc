@@ -1,3 +1,4 @@
+// What a run counts. Tested by tests/curate/configs_test.cc.
 #include "curate/stages/statistics.h"
 
 #include <xxhash.h>

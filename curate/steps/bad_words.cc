@@ -1,3 +1,4 @@
+// A list of words that a page must not have, as C4 uses one. Tested by tests/curate/presets_test.cc.
 #include "curate/steps/bad_words.h"
 
 #include "base/error.h"

@@ -1,3 +1,5 @@
+// C4's line rules (Raffel et al. 2020) as datatrove or tensorflow_datasets decides them. Tested by
+// tests/curate/steps/rules_test.cc and tests/curate/presets_test.cc.
 #include "curate/steps/c4.h"
 
 #include <algorithm>
@@ -19,10 +21,10 @@ constexpr Pattern kPatterns[] = {{"lorem ipsum", Phrase::kLoremIpsum}, {"javascr
                                  {"terms of use", Phrase::kPolicy},    {"privacy policy", Phrase::kPolicy},
                                  {"cookie policy", Phrase::kPolicy},   {"uses cookies", Phrase::kPolicy},
                                  {"use of cookies", Phrase::kPolicy},  {"use cookies", Phrase::kPolicy}};
-/// A part of each pattern that is rare in English, by which candidates are found, and its place in the pattern.
+// A part of each pattern that is rare in English, by which candidates are found, and its place in the pattern.
 struct Anchor {
   char bytes[3];
-  std::uint8_t at[std::size(kPatterns)];  ///< offset in each pattern; 255: not in it
+  std::uint8_t at[std::size(kPatterns)];  // offset in each pattern; 255: not in it
 };
 constexpr std::uint8_t kNo = 255;
 constexpr Anchor kAnchors[] = {{{'m', ' ', 'i'}, {4, kNo, kNo, kNo, kNo, kNo, kNo, kNo}},
@@ -52,10 +54,10 @@ void find_at(std::string_view text, std::size_t position, std::vector<std::pair<
   }
 }
 
-/// U+212A KELVIN SIGN is the one letter outside ASCII whose lower case completes a pattern.
+// U+212A KELVIN SIGN is the one letter outside ASCII whose lower case completes a pattern.
 constexpr std::string_view kKelvinSign = "\xE2\x84\xAA";
 
-/// Parts of line.split(), and the code points of the longest.
+// Parts of line.split(), and the code points of the longest.
 void count_chunks(std::string_view line, std::int64_t& chunks, std::int64_t& longest) {
   std::size_t begin = 0;
   for (std::size_t i = 0; i <= line.size();) {
@@ -145,13 +147,13 @@ namespace {
 
 // What the rules ask about one line.
 struct Line {
-  std::string_view whole;                ///< stripped, as it stands in the document
-  std::string_view text;                 ///< the same without citations, once they are removed; not stripped again
-  bool edited = false;                   ///< text is not whole
-  std::span<const Word> words;           ///< spaCy's of `whole`, after `split_again` of `text`
-  bool ends_with_space_token = false;    ///< of `text`, after `split_again`
-  std::int64_t chunks = 0, longest = 0;  ///< parts of whole.split(), and code points of the longest
-  bool phrases[3] = {};                  ///< of `text`
+  std::string_view whole;                // stripped, as it stands in the document
+  std::string_view text;                 // the same without citations, once they are removed; not stripped again
+  bool edited = false;                   // text is not whole
+  std::span<const Word> words;           // spaCy's of `whole`, after `split_again` of `text`
+  bool ends_with_space_token = false;    // of `text`, after `split_again`
+  std::int64_t chunks = 0, longest = 0;  // parts of whole.split(), and code points of the longest
+  bool phrases[3] = {};                  // of `text`
   bool has(Phrase phrase) const { return phrases[static_cast<std::size_t>(phrase)]; }
 };
 
@@ -224,7 +226,7 @@ class LineCutter {
     return sentences_.size();
   }
   bool spacy() const { return spacy_; }
-  /// Are the words of the lines those that Document::replace_text wants to be told of?
+  // Are the words of the lines those that Document::replace_text wants to be told of?
   bool counts_words() const { return words_fit_ && dictionary_ == nullptr; }
 
  private:
@@ -255,16 +257,16 @@ class LineCutter {
     for (const auto& [place, phrase] : line_phrases_) line.phrases[static_cast<std::size_t>(phrase)] = true;
   }
 
-  bool spacy_, words_fit_ = false;  ///< spaCy's tokens and sentences, with or without a dictionary
+  bool spacy_, words_fit_ = false;  // spaCy's tokens and sentences, with or without a dictionary
   DictionaryWords* dictionary_;
-  bool fold_;  ///< lower case is more than that of ASCII
+  bool fold_;  // lower case is more than that of ASCII
   std::string_view text_;
   std::span<const Word> words_;
   std::vector<std::pair<std::uint32_t, Phrase>> phrases_, line_phrases_;
   std::size_t next_word_ = 0, next_phrase_ = 0;
   SpacyWords& line_words_;
   std::vector<std::string_view>& sentences_;
-  std::string without_, folded_;  ///< what the text of the last line may point into
+  std::string without_, folded_;  // what the text of the last line may point into
 };
 
 // What becomes of a line, and why: in words, or the name of the reason for which the page is dropped.

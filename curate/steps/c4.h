@@ -32,8 +32,8 @@ class C4 : public Step {
   std::vector<Evidence> evidence(Document& document, std::string_view measure) const override;
 
  private:
-  /// `evidence` receives the lines that are dropped and why, and, under the reason's name, the line that drops the
-  /// page.
+  // `evidence` receives the lines that are dropped and why, and, under the reason's name, the line that drops the
+  // page.
   Verdict apply(Document& document, std::vector<Measure>* measures, std::vector<Evidence>* evidence) const;
 
   std::shared_ptr<const BadWords> bad_words_;

@@ -1,3 +1,5 @@
+// Finds documents that hold items of benchmarks: shared word n-grams, confirmed by aligning the whole item. Tested by
+// tests/curate/steps/cleaning_test.cc.
 #include "curate/steps/decontaminate.h"
 
 #include <fmt/format.h>
@@ -22,10 +24,10 @@ namespace curate {
 namespace {
 
 constexpr std::uint64_t kBase = 0x9E3779B97F4A7C15ull;
-/// An item is aligned within so many words around the hit.
+// An item is aligned within so many words around the hit.
 constexpr std::size_t kMostAligned = 400;
-/// An item is aligned at so many places of a document: one that quotes a few words of it for ever is not aligned for
-/// ever.
+// An item is aligned at so many places of a document: one that quotes a few words of it for ever is not aligned for
+// ever.
 constexpr std::size_t kMostPlaces = 64;
 
 std::uint64_t power(std::size_t exponent) {
@@ -40,10 +42,10 @@ std::uint64_t gram_hash(const std::uint64_t* words, std::size_t length) {
   return hash;
 }
 
-/// A shorter item counts only where it stands by itself: "the end of the war" is a part of many sentences.
+// A shorter item counts only where it stands by itself: "the end of the war" is a part of many sentences.
 constexpr std::size_t kSureWords = 8;
 
-/// Is what stands between two words, or a word and an end of the text, the end of a sentence, a line or a label?
+// Is what stands between two words, or a word and an end of the text, the end of a sentence, a line or a label?
 bool divides(std::string_view gap) {
   for (std::size_t position = 0; position < gap.size();) {
     const char32_t c = base::next_code_point(gap, position);
@@ -56,10 +58,10 @@ bool divides(std::string_view gap) {
 
 }  // namespace
 
-/// A document's words as benchmarks are compared.
+// A document's words as benchmarks are compared.
 struct Decontaminate::Text {
   explicit Text(std::string_view text) : lower(base::to_lower(text)) { shingle_words(lower, true, words, places); }
-  /// Do the words [begin, begin + length) stand by themselves?
+  // Do the words [begin, begin + length) stand by themselves?
   bool is_apart(std::size_t begin, std::size_t length) const {
     const std::string_view all = lower;
     const std::size_t end = begin + length, from = begin > 0 ? places[begin - 1].end : 0;
@@ -184,7 +186,7 @@ std::vector<Note> Decontaminate::notes() const {
   return notes;
 }
 
-/// The share of the item's words that stand in order in `words` near where the item would begin.
+// The share of the item's words that stand in order in `words` near where the item would begin.
 double Decontaminate::overlap(const Item& item, const std::vector<std::uint64_t>& words, std::size_t begin) const {
   const std::size_t size = std::min(item.words.size(), kMostAligned), slack = std::max<std::size_t>(5, size / 4);
   const std::size_t first = begin > slack ? begin - slack : 0, last = std::min(words.size(), begin + size + slack);

@@ -35,9 +35,9 @@ class Decontaminate : public Step {
   struct Item {
     std::uint32_t benchmark;
     std::uint64_t line;
-    std::vector<std::uint64_t> words;  ///< hashes
+    std::vector<std::uint64_t> words;  // hashes
   };
-  struct Gram {  ///< n (or all) words of an item
+  struct Gram {  // n (or all) words of an item
     std::uint64_t hash;
     std::uint32_t item, position;
   };
@@ -45,15 +45,15 @@ class Decontaminate : public Step {
   void add_item(std::string_view text, std::uint32_t benchmark, std::uint64_t line);
   double overlap(const Item& item, const std::vector<std::uint64_t>& words, std::size_t begin) const;
 
-  std::uint64_t left_out_ = 0;            ///< items of fewer than min_words words
-  std::uint64_t repeated_keys_ = 0;       ///< records of benchmarks that had a key twice
-  std::uint64_t records_without_ = 0;     ///< records of benchmarks in which no text was taken
-  std::vector<std::string> input_notes_;  ///< what there is to say of the files
+  std::uint64_t left_out_ = 0;            // items of fewer than min_words words
+  std::uint64_t repeated_keys_ = 0;       // records of benchmarks that had a key twice
+  std::uint64_t records_without_ = 0;     // records of benchmarks in which no text was taken
+  std::vector<std::string> input_notes_;  // what there is to say of the files
   std::vector<std::string> benchmarks_, reasons_;
   std::vector<Item> items_;
-  std::vector<Gram> grams_;            ///< sorted by hash
-  std::vector<std::uint64_t> filter_;  ///< a bit for each gram's hash
-  std::vector<std::size_t> lengths_;   ///< of grams: n, and those of shorter items
+  std::vector<Gram> grams_;            // sorted by hash
+  std::vector<std::uint64_t> filter_;  // a bit for each gram's hash
+  std::vector<std::size_t> lengths_;   // of grams: n, and those of shorter items
 };
 
 }  // namespace curate

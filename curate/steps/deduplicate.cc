@@ -1,3 +1,4 @@
+// The step `deduplicate`. Tested by tests/curate/dedup/deduplicate_test.cc.
 #include "curate/steps/deduplicate.h"
 
 namespace curate {

@@ -1,3 +1,5 @@
+// One document on its way through the steps: its text, and views of the text computed at most once per version. Tested
+// by tests/curate/steps/document_test.cc.
 #include "curate/steps/document.h"
 
 #include <algorithm>

@@ -107,7 +107,7 @@ class Document {
     kWhitespaceWords = 128,
     kDictionaryWords = 256
   };
-  unsigned cached_ = 0;  ///< which of the following are of this text
+  unsigned cached_ = 0;  // which of the following are of this text
   bool ascii_ = false;
   std::uint32_t code_points_ = 0;
   std::size_t word_count_ = 0;
@@ -125,7 +125,7 @@ class Document {
   std::vector<Slot> slots_;
   std::vector<std::pair<std::string, double>> scores_;
   std::vector<std::pair<std::string, std::string>> labels_;
-  std::vector<std::string_view> counts_;  ///< the scores that are counts
+  std::vector<std::string_view> counts_;  // the scores that are counts
 };
 
 }  // namespace curate

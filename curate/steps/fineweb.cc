@@ -1,3 +1,5 @@
+// FineWeb's own quality rules (Penedo et al. 2024) as datatrove decides them. Tested by
+// tests/curate/steps/rules_test.cc and tests/curate/presets_test.cc.
 #include "curate/steps/fineweb.h"
 
 #include <fmt/format.h>

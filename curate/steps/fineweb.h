@@ -30,7 +30,7 @@ class FineWeb : public Step {
  private:
   bool ends_well(std::string_view line) const;
   bool is_short(Document& document, std::string_view line) const;
-  static void find_lines(Document& document);  ///< those that are not blank, into the scratch parts
+  static void find_lines(Document& document);  // those that are not blank, into the scratch parts
 };
 
 }  // namespace curate

@@ -1,3 +1,6 @@
+// The rules of Gopher (Rae et al. 2021, appendix A.1) as datatrove decides them: same reasons, order and arithmetic; or
+// as the paper words them, under the same names. Tested by tests/curate/steps/rules_test.cc and
+// tests/curate/presets_test.cc.
 #include "curate/steps/gopher.h"
 
 #include <algorithm>
@@ -138,7 +141,7 @@ void GopherQuality::prepare() {
   stop_hashes_.erase(std::unique(stop_hashes_.begin(), stop_hashes_.end()), stop_hashes_.end());
 }
 
-/// Different stop words among the words, or their occurrences; stops counting at `enough` (0: never).
+// Different stop words among the words, or their occurrences; stops counting at `enough` (0: never).
 std::int64_t GopherQuality::count_stop_words(Document& document, std::int64_t enough) const {
   std::vector<std::uint32_t>& seen = document.scratch().numbers;
   seen.assign(stop_hashes_.size(), 0);

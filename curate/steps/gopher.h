@@ -35,7 +35,7 @@ class GopherRepetition : public Step {
                                                           "duplicated_9_n_grams", "duplicated_10_n_grams"};
 
  private:
-  /// Paragraphs or lines into the scratch parts.
+  // Paragraphs or lines into the scratch parts.
   void split_parts(Document& document, bool paragraphs) const;
   void check_n_grams(Document& document, double length, Judge& judge) const;
 };
@@ -63,7 +63,7 @@ class GopherQuality : public Step {
  private:
   std::int64_t count_stop_words(Document& document, std::int64_t enough) const;
   std::vector<std::uint64_t> stop_hashes_;
-  std::uint64_t stop_filter_ = 0;  ///< a bit for the top six bits of each hash
+  std::uint64_t stop_filter_ = 0;  // a bit for the top six bits of each hash
 };
 
 }  // namespace curate

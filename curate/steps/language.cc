@@ -1,3 +1,4 @@
+// The language of a document, by a fastText model such as lid.176.ftz. Tested by tests/curate/train/scorer_test.cc.
 #include "curate/steps/language.h"
 
 #include <fmt/format.h>

@@ -25,7 +25,7 @@ class Language : public Step {
 
  private:
   std::unique_ptr<FastText> classifier_;
-  std::vector<int> kept_;  ///< indices of the model's labels
+  std::vector<int> kept_;  // indices of the model's labels
   FastText::Selection wanted_;
 };
 

@@ -1,4 +1,4 @@
-// UTF-8 that was read as Windows-1252, put right.
+// UTF-8 that was read as Windows-1252, put right. Tested by tests/curate/steps/unicode_step_test.cc.
 #include <algorithm>
 #include <cstring>
 
@@ -10,7 +10,7 @@ namespace {
 
 constexpr char32_t kNoBreakSpace = 0xA0;
 
-/// The byte that Windows-1252 shows as `c` (where it defines none: the C1 control, as browsers do), or -1.
+// The byte that Windows-1252 shows as `c` (where it defines none: the C1 control, as browsers do), or -1.
 int windows_byte(char32_t c) {
   if ((c >= 0xA0 && c <= 0xFF) || (c >= 0x80 && c <= 0x9F)) return static_cast<int>(c);
   for (int byte = 0x80; c != 0 && byte < 0xA0; ++byte)
@@ -18,7 +18,7 @@ int windows_byte(char32_t c) {
   return -1;
 }
 
-/// Would a writer rather have meant this than the sequence that it was read as?
+// Would a writer rather have meant this than the sequence that it was read as?
 bool is_plausible(char32_t c) {
   return (c >= 0xA0 && c <= 0x24F && c != 0xAD) ||  // Latin letters and signs
          (c >= 0x370 && c <= 0x52F) ||              // Greek, Cyrillic
@@ -32,7 +32,7 @@ bool is_plausible(char32_t c) {
 
 bool is_one_of(unsigned char byte, std::string_view bytes) { return bytes.find(static_cast<char>(byte)) != bytes.npos; }
 
-/// The code point that ends at `end`; a blank at the beginning of the text.
+// The code point that ends at `end`; a blank at the beginning of the text.
 char32_t point_before(std::string_view text, std::size_t end) {
   if (end == 0) return ' ';
   std::size_t start = end - 1;
@@ -40,22 +40,22 @@ char32_t point_before(std::string_view text, std::size_t end) {
   return base::next_code_point(text, start);
 }
 
-/// What stands at or behind the end of a word in good typography, as the bytes of Windows-1252: ‚„…‘’“”•–—‹›™ «»
-/// ©®°²³¹.
+// What stands at or behind the end of a word in good typography, as the bytes of Windows-1252: ‚„…‘’“”•–—‹›™ «»
+// ©®°²³¹.
 constexpr std::string_view kTypographic =
     "\x82\x84\x85\x91\x92\x93\x94\x95\x96\x97\x8B\x9B\x99\xA0\xAB\xBB\xA9\xAE\xB0\xB2\xB3\xB9";
-/// Of them, those that close: … ’ ” › no-break space ».
+// Of them, those that close: … ’ ” › no-break space ».
 constexpr std::string_view kClosing = "\x85\x92\x94\x9B\xA0\xBB";
 
-/// Letters and marks that may be one character in UTF-8.
+// Letters and marks that may be one character in UTF-8.
 struct Sequence {
   std::string bytes;
-  std::size_t end = 0;  ///< of the letters and marks, in the text
-  bool spaced = false;  ///< one of them is a plain space: a no-break space that something has turned into it
+  std::size_t end = 0;  // of the letters and marks, in the text
+  bool spaced = false;  // one of them is a plain space: a no-break space that something has turned into it
   bool found() const { return end > 0; }
 };
 
-/// The sequence that begins at `begin` with the letter of a lead byte.
+// The sequence that begins at `begin` with the letter of a lead byte.
 Sequence find_sequence(std::string_view text, std::size_t begin) {
   std::size_t position = begin;
   const int lead = windows_byte(base::next_code_point(text, position));
@@ -77,8 +77,8 @@ Sequence find_sequence(std::string_view text, std::size_t begin) {
   return sequence;
 }
 
-/// May the sequence at `begin`, with no other at its side or elsewhere, be what its letters and marks say? "café »",
-/// "“MANHÔ".
+// May the sequence at `begin`, with no other at its side or elsewhere, be what its letters and marks say? "café »",
+// "“MANHÔ".
 bool may_be_meant(std::string_view text, std::size_t begin, const Sequence& sequence) {
   const std::string_view tail = std::string_view(sequence.bytes).substr(1);
   if (sequence.bytes.size() == 3 && sequence.bytes[0] != '\xE2')  // no word ends in "â€"
@@ -92,8 +92,8 @@ bool may_be_meant(std::string_view text, std::size_t begin, const Sequence& sequ
                        before == '\'' || before == 0xAB);
 }
 
-/// Was the plain space in the sequence at `begin`, with no other at its side, surely a no-break space? `others`: the
-/// text holds misread sequences. A capital neither ends a small word nor stands alone before two spaces.
+// Was the plain space in the sequence at `begin`, with no other at its side, surely a no-break space? `others`: the
+// text holds misread sequences. A capital neither ends a small word nor stands alone before two spaces.
 bool was_no_break(std::string_view text, std::size_t begin, const Sequence& sequence, bool others) {
   const char32_t before = point_before(text, begin);
   const bool small = base::is_alpha(before) && !base::is_uppercase(before);

@@ -1,3 +1,5 @@
+// Repetition of word n-grams, as Gopher's rules count it: hashes, no n-gram strings. Tested by
+// tests/curate/steps/rules_test.cc.
 #include "curate/steps/ngrams.h"
 
 #include <algorithm>
@@ -61,8 +63,8 @@ std::uint64_t TopNGrams::next() {
   return length * times_;
 }
 
-/// Sets `times_` and `position_`. Exact counts only of the n-grams whose place in the sieve has the highest count; when
-/// they turn out smaller, of all whose place has as much as the best of them.
+// Sets `times_` and `position_`. Exact counts only of the n-grams whose place in the sieve has the highest count; when
+// they turn out smaller, of all whose place has as much as the best of them.
 template <class Hash>
 void TopNGrams::count_most_frequent(std::uint32_t least, Hash hash) {
   const Sieve::Places sieve = document_.scratch().sieve.places();

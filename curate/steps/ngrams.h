@@ -44,11 +44,11 @@ class DuplicateNGrams {
   // The words one behind another: equal n-grams begin with equal bytes, so only positions whose first kWindow bytes
   // occur twice (or whose shortest n-gram is shorter than that) can begin a repeated one.
   static constexpr std::size_t kWindow = 16;
-  std::string& bytes_;                  ///< all words
-  std::vector<std::uint32_t>& starts_;  ///< where each word starts in bytes_, and the end
-  /// An n-gram that may be repeated: of its bytes [.., hashed) are hashed already.
+  std::string& bytes_;                  // all words
+  std::vector<std::uint32_t>& starts_;  // where each word starts in bytes_, and the end
+  // An n-gram that may be repeated: of its bytes [.., hashed) are hashed already.
   using Span = Document::Scratch::Span;
-  std::vector<Span>& spans_;  ///< by their first words, ascending
+  std::vector<Span>& spans_;  // by their first words, ascending
 };
 
 /// The share of the words' characters that lie in n-grams which occur more than once, each character counted once

@@ -1,3 +1,5 @@
+// Personal and secret data in a text: found by shape and, where there is one, by checksum; masked or only counted.
+// Tested by tests/curate/steps/cleaning_test.cc.
 #include "curate/steps/pii.h"
 
 #include "curate/steps/judge.h"

@@ -1,3 +1,4 @@
+// Finding personal data in a text. Tested by tests/curate/steps/cleaning_test.cc.
 #include <arpa/inet.h>
 #include <zlib.h>
 
@@ -21,12 +22,12 @@ bool equal_letters(std::string_view text, std::string_view lower) {
          std::equal(text.begin(), text.end(), lower.begin(), [](char a, char b) { return small(a) == b; });
 }
 
-/// The text with positions outside it reading as '\0'.
+// The text with positions outside it reading as '\0'.
 struct View {
   std::string_view text;
   char at(std::size_t i) const { return i < text.size() ? text[i] : '\0'; }
   char before(std::size_t i) const { return i > 0 ? text[i - 1] : '\0'; }
-  /// The end of the run from `i` on of characters that pass; looks at `most` of them at most.
+  // The end of the run from `i` on of characters that pass; looks at `most` of them at most.
   template <class Test>
   std::size_t run(std::size_t i, Test test, std::size_t most = 256) const {
     const std::size_t end = text.size() - i < most ? text.size() : i + most;
@@ -37,9 +38,9 @@ struct View {
 
 // ---- e-mail --------------------------------------------------------------------------------------------------------
 
-/// Looks the text [begin, end) with '@' at `sign` like an address, and is none? A repository ("git@host:path"), a
-/// version
-/// ("package@1.2.3-beta.rc"), a file ("icon@2x.png"), a unit of systemd ("getty@tty1.service").
+// Looks the text [begin, end) with '@' at `sign` like an address, and is none? A repository ("git@host:path"), a
+// version
+// ("package@1.2.3-beta.rc"), a file ("icon@2x.png"), a unit of systemd ("getty@tty1.service").
 bool is_no_mailbox(View view, std::size_t begin, std::size_t sign, std::size_t end) {
   static constexpr std::string_view kNoDomains[] = {
       "png",  "jpg",     "jpeg",   "gif",   "svg",    "webp",  "bmp",   "ico",  "pdf", "css",  "js",
@@ -60,7 +61,7 @@ bool is_no_mailbox(View view, std::size_t begin, std::size_t sign, std::size_t e
   return behind.find('/') != std::string_view::npos && !behind.starts_with("//");
 }
 
-/// `sign` is the position of '@'.
+// `sign` is the position of '@'.
 bool find_email(View view, std::size_t sign, PiiFind& find) {
   auto local = [](char c) { return is_digit(c) || is_letter(c) || std::strchr("._%+-", c) != nullptr; };
   std::size_t begin = sign;
@@ -113,7 +114,7 @@ bool find_ipv4(View view, std::size_t begin, bool private_ips, PiiFind& find) {
   return true;
 }
 
-/// `colon` is the first ':' of a run of hexadecimal digits and colons.
+// `colon` is the first ':' of a run of hexadecimal digits and colons.
 bool find_ipv6(View view, std::size_t colon, bool private_ips, PiiFind& find) {
   auto part = [](char c) { return is_digit(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F') || c == ':'; };
   std::size_t begin = colon;
@@ -138,7 +139,7 @@ bool find_ipv6(View view, std::size_t colon, bool private_ips, PiiFind& find) {
 
 // ---- telephone -----------------------------------------------------------------------------------------------------
 
-/// ITU country codes by their first digits; two digits where the third is not part of the code.
+// ITU country codes by their first digits; two digits where the third is not part of the code.
 bool is_country_code(std::string_view digits) {
   static constexpr std::string_view kTwo =
       " 20 27 30 31 32 33 34 36 39 40 41 43 44 45 46 47 48 49 51 52 53 54 55 56 57 58 60 61 62 63 64 65 66 81 82 84 86 "
@@ -175,7 +176,7 @@ bool find_international(View view, std::size_t plus, PiiFind& find) {
   return true;
 }
 
-/// (ddd) ddd-dddd, ddd-ddd-dddd, ddd.ddd.dddd and 1-ddd-ddd-dddd; area and exchange begin with 2 to 9.
+// (ddd) ddd-dddd, ddd-ddd-dddd, ddd.ddd.dddd and 1-ddd-ddd-dddd; area and exchange begin with 2 to 9.
 bool find_north_american(View view, std::size_t begin, PiiFind& find) {
   char previous = view.before(begin);
   if (is_word(previous) || previous == '-' || previous == '.' || previous == '+' || previous == '/') return false;
@@ -211,7 +212,7 @@ bool find_north_american(View view, std::size_t begin, PiiFind& find) {
 
 // ---- IBAN and cards ------------------------------------------------------------------------------------------------
 
-/// Country and length (SWIFT's registry).
+// Country and length (SWIFT's registry).
 constexpr std::string_view kIbanLengths =
     "AD24AE23AL28AT20AZ28BA20BE16BG22BH22BI27BR29BY28CH21CR22CY28CZ24DE22DJ27DK18DO28EE20EG29ES24FI18FK18FO18FR27GB22GE"
     "22GI23"
@@ -289,9 +290,9 @@ bool find_card(View view, std::size_t begin, PiiFind& find) {
 
 struct KeyShape {
   std::string_view prefix;
-  std::size_t least, most;  ///< characters behind the prefix
-  std::string_view extra;   ///< allowed besides letters and digits
-  bool upper = false;       ///< capitals and digits only
+  std::size_t least, most;  // characters behind the prefix
+  std::string_view extra;   // allowed besides letters and digits
+  bool upper = false;       // capitals and digits only
   bool checksum = false;
 };
 constexpr KeyShape kKeys[] = {{"AKIA", 16, 16, "", true},
@@ -339,7 +340,7 @@ bool find_key(View view, std::size_t begin, PiiFind& find) {
   return false;
 }
 
-/// "-----BEGIN ... PRIVATE KEY-----" to its END line.
+// "-----BEGIN ... PRIVATE KEY-----" to its END line.
 bool find_private_key(View view, std::size_t begin, PiiFind& find) {
   std::string_view rest = view.text.substr(begin, 20000);
   if (!rest.starts_with("-----BEGIN ")) return false;

@@ -1,3 +1,4 @@
+// Four numbers with dots that look like an IPv4 address and are none. Tested by tests/curate/steps/cleaning_test.cc.
 #include "curate/steps/pii_versions.h"
 
 #include <algorithm>
@@ -49,11 +50,11 @@ std::string lowered(std::string_view word) {
   return lower;
 }
 
-/// Reads the words of a line backwards.
+// Reads the words of a line backwards.
 class Backwards {
  public:
   Backwards(std::string_view text, std::size_t end) : text_(text), at_(end) {}
-  /// The word or dotted number before, lower-case; empty at the beginning of the line or before another character.
+  // The word or dotted number before, lower-case; empty at the beginning of the line or before another character.
   std::string next() {
     constexpr std::size_t kMost = 40;
     while (at_ > 0 && (is_one_of(text_[at_ - 1], " \t:=([\"'`,;#~<>^*_-|") || is_space_or_section())) --at_;
@@ -65,11 +66,11 @@ class Backwards {
     while (word.ends_with('.')) word.remove_suffix(1);
     return lowered(word);
   }
-  /// Was a § among what stood between the words?
+  // Was a § among what stood between the words?
   bool section() const { return section_; }
 
  private:
-  /// A byte of a letter that is not ASCII.
+  // A byte of a letter that is not ASCII.
   bool is_high(char c) const {
     return (c & 0x80) && !(at_ > 1 && (c == '\xA0' || c == '\xA7') && text_[at_ - 2] == '\xC2');
   }
@@ -92,7 +93,7 @@ bool is_number(std::string_view word) {
          std::all_of(word.begin(), word.end(), [](char c) { return is_digit(c) || c == '.'; });
 }
 
-/// "Version 4.12.0.7", "versions 4.11.0.2 and 4.12.0.7", "ProductVersion: 4.12.0.7", "§ 4.12.0.7".
+// "Version 4.12.0.7", "versions 4.11.0.2 and 4.12.0.7", "ProductVersion: 4.12.0.7", "§ 4.12.0.7".
 bool follows_its_word(std::string_view text, std::size_t begin) {
   constexpr int kMostWords = 6;
   Backwards words(text, begin);
@@ -106,7 +107,7 @@ bool follows_its_word(std::string_view text, std::size_t begin) {
   return false;
 }
 
-/// "Chrome/80.0.1.2": a product's name before a slash, which no path, address or other slash stands before.
+// "Chrome/80.0.1.2": a product's name before a slash, which no path, address or other slash stands before.
 bool follows_product(std::string_view text, std::size_t begin) {
   constexpr std::size_t kMost = 40;
   if (begin < 2 || text[begin - 1] != '/') return false;
@@ -119,7 +120,7 @@ bool follows_product(std::string_view text, std::size_t begin) {
          (start == 0 || is_one_of(text[start - 1], " \t\n([;,\"'>=|"));
 }
 
-/// Behind "Mozilla/" on one line, with no quote between.
+// Behind "Mozilla/" on one line, with no quote between.
 bool is_in_user_agent(std::string_view text, std::size_t begin) {
   constexpr std::size_t kMost = 500;
   const std::size_t from = begin > kMost ? begin - kMost : 0;
@@ -128,7 +129,7 @@ bool is_in_user_agent(std::string_view text, std::size_t begin) {
   return agent != before.npos && before.find_first_of("\"'\n", agent) == before.npos;
 }
 
-/// "foo==1.2.3.4", "foo>=1.2.3.4", "foo~>1.2.3.4": an operator of package managers. With spaces around "==" it is code.
+// "foo==1.2.3.4", "foo>=1.2.3.4", "foo~>1.2.3.4": an operator of package managers. With spaces around "==" it is code.
 bool follows_operator(std::string_view text, std::size_t begin) {
   if (begin < 3) return false;
   const std::string_view sign = text.substr(begin - 2, 2);
@@ -136,7 +137,7 @@ bool follows_operator(std::string_view text, std::size_t begin) {
          (is_letter(text[begin - 3]) || is_digit(text[begin - 3]) || is_one_of(text[begin - 3], "]_,"));
 }
 
-/// "4.12.0.7 Heading" at the beginning of a line, perhaps behind the marks of a heading.
+// "4.12.0.7 Heading" at the beginning of a line, perhaps behind the marks of a heading.
 bool begins_heading(std::string_view text, std::size_t begin, std::size_t end, int largest) {
   constexpr int kMostSections = 40;
   if (largest > kMostSections) return false;
@@ -148,7 +149,7 @@ bool begins_heading(std::string_view text, std::size_t begin, std::size_t end, i
   return end > gap && end < text.size() && ((text[end] >= 'A' && text[end] <= 'Z') || (text[end] & 0x80) != 0);
 }
 
-/// "the 4.12.0.7 release".
+// "the 4.12.0.7 release".
 bool precedes_its_word(std::string_view text, std::size_t end) {
   if (end == text.size() || text[end] != ' ') return false;
   std::size_t stop = ++end;

@@ -1,3 +1,5 @@
+// A random share of the documents, the same for any order, any sharding and any number of threads. Tested by
+// tests/curate/steps/cleaning_test.cc.
 #include "curate/steps/sample.h"
 
 #include "base/random.h"

@@ -1,3 +1,5 @@
+// Whose decisions a rule step makes, where programs that implement the same rules differ. Tested by
+// tests/curate/presets_test.cc.
 #include "curate/steps/semantics.h"
 
 #include "curate/text/punkt.h"

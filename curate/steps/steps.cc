@@ -1,3 +1,4 @@
+// All steps by name. Tested by tests/cli/run.py.
 #include <fmt/format.h>
 
 #include "curate/steps/c4.h"

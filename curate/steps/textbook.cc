@@ -1,3 +1,5 @@
+// The textbook score: how much a document reads like a textbook, from 0 to 1. Tested by
+// tests/curate/train/scorer_test.cc.
 #include "curate/steps/textbook.h"
 
 #include <fmt/format.h>

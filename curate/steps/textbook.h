@@ -30,9 +30,9 @@ class Textbook : public Step {
  private:
   double score(Document& document, std::string_view text) const;
 
-  std::unique_ptr<TextbookModel> style_;         ///< this one,
-  std::unique_ptr<FastText> classifier_;         ///< or this one
-  std::vector<std::pair<int, double>> weights_;  ///< index of a label, weight
+  std::unique_ptr<TextbookModel> style_;         // this one,
+  std::unique_ptr<FastText> classifier_;         // or this one
+  std::vector<std::pair<int, double>> weights_;  // index of a label, weight
 };
 
 }  // namespace curate

@@ -1,3 +1,5 @@
+// Mends the encoding of a text: normal form C, mojibake, control characters, line ends. Tested by
+// tests/curate/steps/unicode_step_test.cc.
 #include "curate/steps/unicode_step.h"
 
 #include <algorithm>
@@ -17,11 +19,11 @@ bool is_removed(char32_t c) {
   return (c < 0x20 && c != '\t' && c != '\n') || c == 0x7F || is_c1(c) || c == kByteOrderMark ||
          (c & 0xFFFE) == 0xFFFE || (c >= 0xFDD0 && c <= 0xFDEF);
 }
-/// Between lines (form feed, vertical tab, file, group and record separator), where no line end stands already.
+// Between lines (form feed, vertical tab, file, group and record separator), where no line end stands already.
 bool separates_lines(char32_t c) { return c == '\f' || c == '\v' || (c >= 0x1C && c <= 0x1E); }
 bool is_unicode_line_end(char32_t c) { return c == kNextLine || c == 0x2028 || c == 0x2029; }
 
-/// Bytes of a terminal's control sequence at the beginning of `text` ("ESC [ 31 m"), or 0.
+// Bytes of a terminal's control sequence at the beginning of `text` ("ESC [ 31 m"), or 0.
 std::size_t terminal_sequence(std::string_view text) {
   std::size_t i = text.starts_with("\x1B[") || text.starts_with("\xC2\x9B") ? 2 : 0;
   const std::size_t begin = i;
@@ -31,7 +33,7 @@ std::size_t terminal_sequence(std::string_view text) {
   return (text[i] >= 'A' && text[i] <= 'Z') || (text[i] >= 'a' && text[i] <= 'z') ? i + 1 : 0;
 }
 
-/// Bytes of "U+0098 article U+009C" at the beginning of `text`, or 0: libraries mark so what they do not sort by.
+// Bytes of "U+0098 article U+009C" at the beginning of `text`, or 0: libraries mark so what they do not sort by.
 std::size_t unsorted_words(std::string_view text) {
   constexpr std::size_t kMost = 40;
   if (!text.starts_with("\xC2\x98")) return 0;

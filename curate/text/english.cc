@@ -1,3 +1,5 @@
+// The English tokenizer rules of spaCy as tables: classes of code points, special cases, units. Tested by
+// tests/curate/text/words_test.cc.
 #include "curate/text/english.h"
 
 #include "base/unicode.h"

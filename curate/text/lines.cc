@@ -1,3 +1,5 @@
+// Cutting a text into lines and counting in it, with Python's meaning of line and white space. Tested by
+// tests/curate/text/words_test.cc.
 #include "curate/text/lines.h"
 
 #include <cstring>
@@ -8,7 +10,7 @@
 namespace curate {
 namespace {
 
-/// Does any byte of text satisfy the test? In blocks, so that the compiler makes vectors of it.
+// Does any byte of text satisfy the test? In blocks, so that the compiler makes vectors of it.
 template <class Test>
 bool any_byte(std::string_view text, Test test) {
   const auto* p = reinterpret_cast<const unsigned char*>(text.data());

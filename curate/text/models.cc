@@ -1,3 +1,4 @@
+// Where model files are found that the program does not carry itself. Tested by tests/curate/train/scorer_test.cc.
 #include "curate/text/models.h"
 
 #include <cstdlib>

@@ -1,3 +1,5 @@
+// A text split into words as datatrove before 0.4 does: NLTK's word_tokenize for English. Tested by
+// tests/curate/text/nltk_words_test.cc.
 #include "curate/text/nltk_words.h"
 
 #include <array>
@@ -10,7 +12,7 @@
 namespace curate {
 namespace {
 
-/// A set of ASCII characters.
+// A set of ASCII characters.
 class Characters {
  public:
   constexpr explicit Characters(std::string_view characters) {
@@ -36,8 +38,8 @@ bool word_after(std::string_view text, std::size_t position) {
   return position < text.size() && base::is_word_character(base::next_code_point(text, position));
 }
 
-/// Bytes at `position` that match `pattern` (lower-case ASCII) whatever the case, as Python's re.IGNORECASE has it:
-/// some letters outside ASCII are cases of ASCII ones. 0: no match.
+// Bytes at `position` that match `pattern` (lower-case ASCII) whatever the case, as Python's re.IGNORECASE has it:
+// some letters outside ASCII are cases of ASCII ones. 0: no match.
 std::size_t match_any_case(std::string_view text, std::size_t position, std::string_view pattern) {
   const std::size_t begin = position;
   for (char wanted : pattern) {
@@ -51,11 +53,11 @@ std::size_t match_any_case(std::string_view text, std::size_t position, std::str
   return position - begin;
 }
 
-/// The substitutions of NLTKWordTokenizer.tokenize on one sentence, each a method in the order they are applied. What a
-/// method does is Python's `re.sub(pattern, replacement, text)` for the pattern in its comment.
+// The substitutions of NLTKWordTokenizer.tokenize on one sentence, each a method in the order they are applied. What a
+// method does is Python's `re.sub(pattern, replacement, text)` for the pattern in its comment.
 class Substitutions {
  public:
-  /// `text` and `other` are buffers; the result is in `text`.
+  // `text` and `other` are buffers; the result is in `text`.
   Substitutions(std::string& text, std::string& other) : text_(text), to_(other) {
     for (char c : text) seen_[static_cast<unsigned char>(c)] = true;
   }
@@ -95,7 +97,7 @@ class Substitutions {
   void begin() { to_.clear(); }
   void done() { text_.swap(to_); }
 
-  /// `[characters]` -> ` \g<0> `
+  // `[characters]` -> ` \g<0> `
   void pad(const Characters& characters) {
     std::size_t i = 0;
     while (i < text_.size() && !characters.contains(text_[i])) ++i;
@@ -113,7 +115,7 @@ class Substitutions {
     done();
   }
 
-  /// `string` -> ` \1 `
+  // `string` -> ` \1 `
   void pad_string(std::string_view string) { replace_string(string, string); }
   void replace_string(std::string_view string, std::string_view replacement) {
     std::size_t found = text_.find(string);
@@ -131,7 +133,7 @@ class Substitutions {
     done();
   }
 
-  /// `([«“‘„]|[`]+)` -> ` \1 `
+  // `([«“‘„]|[`]+)` -> ` \1 `
   void opening_quotes() {
     begin();
     for (std::size_t i = 0; i < text_.size();) {
@@ -148,7 +150,7 @@ class Substitutions {
     done();
   }
 
-  /// `([ \(\[{<])("|'{2})` -> `\1 `` `
+  // `([ \(\[{<])("|'{2})` -> `\1 `` `
   void quotes_behind_openings() {
     begin();
     for (std::size_t i = 0; i < text_.size();) {
@@ -163,7 +165,7 @@ class Substitutions {
     done();
   }
 
-  /// `(?i)(')(?!re|ve|ll|m|t|s|d|n)(\w)\b` -> `\1 \2`
+  // `(?i)(')(?!re|ve|ll|m|t|s|d|n)(\w)\b` -> `\1 \2`
   void quoted_letters() {
     begin();
     for (std::size_t i = 0; i < text_.size(); ++i) {
@@ -179,8 +181,8 @@ class Substitutions {
     done();
   }
 
-  /// Where the last full stop is followed by nothing but `closing...` and then white space: the end of the closing
-  /// part, else npos. The full stop must not be the second of two.
+  // Where the last full stop is followed by nothing but `closing...` and then white space: the end of the closing
+  // part, else npos. The full stop must not be the second of two.
   template <class IsClosing>
   std::size_t behind_final_period(std::size_t& period, IsClosing closing_length) const {
     period = text_.rfind('.');
@@ -190,7 +192,7 @@ class Substitutions {
     return strip_left(std::string_view(text_).substr(end)).empty() ? end : std::string::npos;
   }
 
-  /// `([^\.])(\.)([\]\)}>"'»”’ ]*)\s*$` -> `\1 \2 \3 `
+  // `([^\.])(\.)([\]\)}>"'»”’ ]*)\s*$` -> `\1 \2 \3 `
   void final_period() {
     std::size_t period;
     const std::size_t end = behind_final_period(period, [this](std::size_t i) -> std::size_t {
@@ -205,7 +207,7 @@ class Substitutions {
     text_.replace(period, 1, " . ");
   }
 
-  /// `([^\.])(\.)([\]\)}>"']*)\s*$` -> `\1 \2\3 `
+  // `([^\.])(\.)([\]\)}>"']*)\s*$` -> `\1 \2\3 `
   void final_period_again() {
     std::size_t period;
     const std::size_t end = behind_final_period(
@@ -216,7 +218,7 @@ class Substitutions {
     text_.insert(period, 1, ' ');
   }
 
-  /// `([:,])([^\d])` -> ` \1 \2`, then `([:,])$` -> ` \1 `
+  // `([:,])([^\d])` -> ` \1 \2`, then `([:,])$` -> ` \1 `
   void colons_and_commas() {
     begin();
     for (std::size_t i = 0; i < text_.size();) {
@@ -244,7 +246,7 @@ class Substitutions {
     }
   }
 
-  /// `\.{2,}` -> ` \g<0> `
+  // `\.{2,}` -> ` \g<0> `
   void ellipses() {
     if (text_.find("..") == std::string::npos) return;
     begin();
@@ -259,7 +261,7 @@ class Substitutions {
     done();
   }
 
-  /// `([^'])' ` -> `\1 ' `
+  // `([^'])' ` -> `\1 ' `
   void quotes_before_blanks() {
     begin();
     for (std::size_t i = 0; i < text_.size();) {
@@ -273,18 +275,18 @@ class Substitutions {
     done();
   }
 
-  /// `([»”’])` -> ` \1 `
+  // `([»”’])` -> ` \1 `
   void closing_quotes() {
     for (std::string_view quote : {"»", "”", "’"}) pad_string(quote);
   }
 
-  /// `"` -> ` '' `
+  // `"` -> ` '' `
   void double_quotes() {
     replace_string("\"", "''");
     seen_['\''] = true;
   }
 
-  /// `([^' ])('[sS]|'[mM]|'[dD]|') ` -> `\1 \2 `
+  // `([^' ])('[sS]|'[mM]|'[dD]|') ` -> `\1 \2 `
   void short_clitics() {
     begin();
     for (std::size_t i = 0; i < text_.size(); ++i) {
@@ -300,7 +302,7 @@ class Substitutions {
     done();
   }
 
-  /// `([^' ])('ll|'LL|'re|'RE|'ve|'VE|n't|N'T) ` -> `\1 \2 `
+  // `([^' ])('ll|'LL|'re|'RE|'ve|'VE|n't|N'T) ` -> `\1 \2 `
   void long_clitics() {
     begin();
     for (std::size_t i = 0; i < text_.size(); ++i) {
@@ -319,8 +321,8 @@ class Substitutions {
     done();
   }
 
-  /// `(?i)\b(can)(not)\b` and the like -> ` \1 \2 `; one pass does for all, because what one puts in is no part of a
-  /// word.
+  // `(?i)\b(can)(not)\b` and the like -> ` \1 \2 `; one pass does for all, because what one puts in is no part of a
+  // word.
   void contractions() {
     static constexpr std::pair<std::string_view, std::string_view> kAll[] = {
         {"can", "not"}, {"d", "'ye"},  {"gim", "me"},  {"gon", "na"},
@@ -352,7 +354,7 @@ class Substitutions {
     done();
   }
 
-  /// `(?i) ('t)(is)\b` -> ` \1 \2 `
+  // `(?i) ('t)(is)\b` -> ` \1 \2 `
   void leading_contraction(std::string_view verb) {
     std::size_t copied = 0;
     begin();
@@ -379,7 +381,7 @@ class Substitutions {
   std::array<bool, 256> seen_{};
 };
 
-/// datatrove 0.2's PUNCTUATION. Later versions add the terminal punctuation of all scripts.
+// datatrove 0.2's PUNCTUATION. Later versions add the terminal punctuation of all scripts.
 bool is_symbol(char32_t c, std::uint32_t classes) {
   if (!(classes & character::kSymbol)) return false;
   if (!(classes & character::kTerminal) || c < 0xA0) return true;
@@ -404,7 +406,7 @@ void NltkWords::add_sentence(std::string_view sentence) {
   add_words(begin);
 }
 
-/// The words of the last sentence: str.split().
+// The words of the last sentence: str.split().
 void NltkWords::add_words(std::size_t begin) {
   const English& english = English::get();
   const std::string_view text = result_;

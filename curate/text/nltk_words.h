@@ -23,8 +23,8 @@ class NltkWords : public Words {
   void add_words(std::size_t begin);
 
   std::vector<std::string_view> sentences_;
-  std::string from_, to_;  ///< before and after a substitution
-  std::string result_;     ///< all sentences after all substitutions
+  std::string from_, to_;  // before and after a substitution
+  std::string result_;     // all sentences after all substitutions
 };
 
 }  // namespace curate

@@ -1,3 +1,5 @@
+// NLTK's sentence splitter for English: Punkt (Kiss and Strunk 2006) with the parameters NLTK ships. Tested by
+// tests/curate/text/nltk_words_test.cc.
 #include "curate/text/punkt.h"
 
 #include <algorithm>
@@ -16,11 +18,11 @@ constexpr std::string_view kNumber = "##number##";
 
 bool one_of(char c, std::string_view set) { return set.find(c) != std::string_view::npos; }
 bool is_sentence_end(char c) { return c == '.' || c == '?' || c == '!'; }
-/// NLTK's _re_non_word_chars: what cannot stand inside a word.
+// NLTK's _re_non_word_chars: what cannot stand inside a word.
 bool is_outside_words(char c) { return one_of(c, ")\";}]*:@'({[?!"); }
 
-/// Bytes of a run of dashes or full stops, or of full stops with white space between them, that starts at `position`;
-/// 0 when there is none (_re_multi_char_punct).
+// Bytes of a run of dashes or full stops, or of full stops with white space between them, that starts at `position`;
+// 0 when there is none (_re_multi_char_punct).
 std::size_t multiple_punctuation(std::string_view line, std::size_t position) {
   const char c = line[position];
   if (c != '-' && c != '.') return 0;
@@ -46,7 +48,7 @@ bool ends_word(std::string_view line, std::size_t position) {
   return boundary(position) || (line[position] == ',' && boundary(position + 1));
 }
 
-/// f(token) for each token of a line (_word_tokenizer_re).
+// f(token) for each token of a line (_word_tokenizer_re).
 template <class F>
 void for_each_token(std::string_view line, F f) {
   for (std::size_t position = 0; position < line.size();) {
@@ -66,7 +68,7 @@ void for_each_token(std::string_view line, F f) {
   }
 }
 
-/// ^-?[.,]?\d[\d,.-]*\.?$
+// ^-?[.,]?\d[\d,.-]*\.?$
 bool is_number(std::string_view type) {
   std::size_t position = 0;
   if (position < type.size() && type[position] == '-') ++position;
@@ -81,7 +83,7 @@ bool is_number(std::string_view type) {
 
 }  // namespace
 
-/// A token with its type (lower case; numbers are all one type) and what is known of it (PunktToken).
+// A token with its type (lower case; numbers are all one type) and what is known of it (PunktToken).
 struct Punkt::Token {
   explicit Token(std::string_view token) : text(token) {
     type = base::to_lower(token);
@@ -100,7 +102,7 @@ struct Punkt::Token {
 
   std::string_view text;
   std::string type;
-  char32_t first;  ///< first code point
+  char32_t first;  // first code point
   bool is_initial;
   bool ends_sentence = false, is_abbreviation = false, is_ellipsis = false;
 };
@@ -161,7 +163,7 @@ int Punkt::context(std::string_view type) const {
   return found == contexts_.end() ? 0 : found->second;
 }
 
-/// What a token's own type says (_first_pass_annotation).
+// What a token's own type says (_first_pass_annotation).
 void Punkt::judge_alone(Token& token) const {
   const std::string_view text = token.text;
   if (text.size() == 1 && is_sentence_end(text[0])) {
@@ -177,7 +179,7 @@ void Punkt::judge_alone(Token& token) const {
   }
 }
 
-/// What the token behind it adds (_second_pass_annotation).
+// What the token behind it adds (_second_pass_annotation).
 void Punkt::judge_pair(Token& token, const Token& next) const {
   if (!token.text.ends_with('.')) return;
   const std::string_view type = token.type_without_period(), next_type = next.type_in_context();
@@ -207,7 +209,7 @@ void Punkt::judge_pair(Token& token, const Token& next) const {
   }
 }
 
-/// The orthographic heuristic: does the case of this word tell? (_ortho_heuristic)
+// The orthographic heuristic: does the case of this word tell? (_ortho_heuristic)
 Punkt::Answer Punkt::begins_sentence(const Token& token) const {
   if (token.text.size() == 1 && one_of(token.text[0], ";:,.!?")) return Answer::kNo;
   const int contexts = context(token.type_in_context());
@@ -216,7 +218,7 @@ Punkt::Answer Punkt::begins_sentence(const Token& token) const {
   return Answer::kUnknown;
 }
 
-/// Does a sentence end in `context` before its last token? (text_contains_sentbreak)
+// Does a sentence end in `context` before its last token? (text_contains_sentbreak)
 bool Punkt::has_break(std::string_view context, std::vector<Token>& tokens) const {
   tokens.clear();
   while (true) {
@@ -238,10 +240,10 @@ bool Punkt::has_break(std::string_view context, std::vector<Token>& tokens) cons
 void Punkt::split(std::string_view text, std::vector<std::string_view>& sentences) const {
   // A place where a sentence may end: a . ? or ! before punctuation, or before white space and another word.
   struct Candidate {
-    std::size_t word = 0;         ///< where the word before it begins
-    std::size_t mark = 0;         ///< the . ? or !
-    std::size_t context_end = 0;  ///< behind what follows
-    std::size_t next = 0;         ///< where the next sentence would begin
+    std::size_t word = 0;         // where the word before it begins
+    std::size_t mark = 0;         // the . ? or !
+    std::size_t context_end = 0;  // behind what follows
+    std::size_t next = 0;         // where the next sentence would begin
   };
   std::vector<Token> tokens;
   std::vector<std::pair<std::size_t, std::size_t>> slices;

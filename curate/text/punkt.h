@@ -39,7 +39,7 @@ class Punkt {
 
  private:
   struct Token;
-  /// What `_ortho_heuristic` answers: does this token begin a sentence?
+  // What `_ortho_heuristic` answers: does this token begin a sentence?
   enum class Answer { kYes, kNo, kUnknown };
 
   bool has_break(std::string_view context, std::vector<Token>& tokens) const;
@@ -49,7 +49,7 @@ class Punkt {
   bool is_abbreviation(std::string_view type) const { return abbreviations_.contains(type); }
   int context(std::string_view type) const;
 
-  std::string bytes_;  ///< the file: the sets point into it
+  std::string bytes_;  // the file: the sets point into it
   std::unordered_set<std::string_view> abbreviations_, collocations_, starters_;
   std::unordered_map<std::string_view, int> contexts_;
 };

@@ -1,3 +1,4 @@
+// What spaCy's tokenizer leaves in one piece because it is a URL. Tested by tests/curate/text/words_test.cc.
 #include "curate/text/spacy_url.h"
 
 #include <string_view>
@@ -39,8 +40,8 @@ class Url {
 
   static constexpr std::uint32_t kLongestLabel = 64;
 
-  /// Host, port and path from `start` to the end. The host ends at the first of : / ? # because it cannot hold them.
-  /// Gives up at the first label that is too long: a chunk can hold an @ at every other place.
+  // Host, port and path from `start` to the end. The host ends at the first of : / ? # because it cannot hold them.
+  // Gives up at the first label that is too long: a chunk can hold an @ at every other place.
   bool is_host(std::uint32_t start) const {
     std::uint32_t end = start, labels = 0, label = start;
     bool address = true, host = true;
@@ -84,7 +85,7 @@ class Url {
     return true;
   }
 
-  /// A dotted address that is neither private nor a network's own; `parts` are the starts of its four numbers.
+  // A dotted address that is neither private nor a network's own; `parts` are the starts of its four numbers.
   bool is_address(const std::uint32_t* parts, std::uint32_t end) const {
     std::uint32_t length[4];
     for (int p = 0; p < 4; ++p) {

@@ -1,3 +1,5 @@
+// A text split into words as datatrove >= 0.4 does for English: the tokens of spaCy's blank("en"), white space dropped.
+// Tested by tests/curate/text/words_test.cc.
 #include "curate/text/spacy_words.h"
 
 #include <algorithm>
@@ -10,7 +12,7 @@ namespace curate {
 using namespace character;
 namespace {
 
-/// Bytes of the white-space code point at `p`, or 0.
+// Bytes of the white-space code point at `p`, or 0.
 inline std::uint32_t unicode_space(const unsigned char* p, const unsigned char* end) {
   switch (*p) {
     case 0xC2:
@@ -30,7 +32,7 @@ inline std::uint32_t unicode_space(const unsigned char* p, const unsigned char* 
 
 }  // namespace
 
-/// A chunk between white space while it is cut: code points [first_, last_) are left.
+// A chunk between white space while it is cut: code points [first_, last_) are left.
 class SpacyWords::Chunk {
  public:
   Chunk(SpacyWords& words, std::uint32_t begin, std::uint32_t end, bool ascii)
@@ -103,8 +105,8 @@ class SpacyWords::Chunk {
                hash_word(words_.base_.data() + begin, bytes, words_.base_.data() + words_.base_.size()));
   }
 
-  /// Takes prefixes and suffixes off, round after round (spaCy's _split_affixes). Prefixes are added to the words at
-  /// once.
+  // Takes prefixes and suffixes off, round after round (spaCy's _split_affixes). Prefixes are added to the words at
+  // once.
   void cut_ends(std::vector<std::pair<std::uint32_t, std::uint32_t>>& suffixes) {
     while (first_ < last_) {
       if (special(first_, last_)) return;
@@ -142,7 +144,7 @@ class SpacyWords::Chunk {
     return 0;
   }
 
-  /// Of [first, last_): what stands before `first` is not seen.
+  // Of [first, last_): what stands before `first` is not seen.
   std::uint32_t suffix_length(std::uint32_t first) const {
     if (first >= last_) return 0;
     std::uint32_t end = last_ - 1;
@@ -267,7 +269,7 @@ void SpacyWords::add_special(const SpecialCase& special, std::uint32_t begin) {
   }
 }
 
-/// Where the white space that begins at `position` ends.
+// Where the white space that begins at `position` ends.
 std::uint32_t SpacyWords::skip_space(std::uint32_t position) const {
   const auto* bytes = reinterpret_cast<const unsigned char*>(base_.data());
   const auto size = static_cast<std::uint32_t>(base_.size());

@@ -32,9 +32,9 @@ class SpacyWords : public Words {
   void second_pass();
 
   const English& english_ = English::get();
-  std::string without_;  ///< base_ when "IS_ALPHA" was deleted
+  std::string without_;  // base_ when "IS_ALPHA" was deleted
   std::vector<Word> merged_;
-  std::uint32_t space_flags_ = 0;  ///< for the next word that is added
+  std::uint32_t space_flags_ = 0;  // for the next word that is added
   bool ends_with_space_token_ = false;
   // The chunk that is being cut: classes, code points and byte offsets (one more than code points).
   std::vector<std::uint32_t> classes_, code_points_, offsets_;

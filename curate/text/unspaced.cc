@@ -1,3 +1,5 @@
+// Scripts that are written without spaces between words: Han, kana, Thai, Lao, Khmer, Burmese. Tested by
+// tests/curate/text/unspaced_test.cc.
 #include "curate/text/unspaced.h"
 
 #include <unicode/brkiter.h>
@@ -57,7 +59,7 @@ class DictionaryWords::Dictionary {
     iterator_.reset(icu::BreakIterator::createWordInstance(icu::Locale::getRoot(), status));
     if (U_FAILURE(status)) throw base::Error(std::string("ICU finds no words: ") + u_errorName(status));
   }
-  /// Calls end(offset) for every boundary behind the beginning of `text`.
+  // Calls end(offset) for every boundary behind the beginning of `text`.
   template <class F>
   void cut(std::string_view text, F&& end) {
     UErrorCode status = U_ZERO_ERROR;

@@ -26,7 +26,7 @@ class DictionaryWords : public Words {
   class Dictionary;
   void cut(const Word& word);
   SpacyWords spacy_;
-  std::unique_ptr<Dictionary> dictionary_;  ///< loaded with the first text that needs it
+  std::unique_ptr<Dictionary> dictionary_;  // loaded with the first text that needs it
 };
 
 }  // namespace curate

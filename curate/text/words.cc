@@ -1,3 +1,5 @@
+// The words of a text, whichever splitter found them: spacy_words.h, nltk_words.h, or white space. Tested by
+// tests/curate/text/words_test.cc.
 #include "curate/text/words.h"
 
 #include "base/unicode.h"

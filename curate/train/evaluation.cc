@@ -1,3 +1,5 @@
+// How well scores tell good documents from bad ones: what every kind of scorer is measured with. Tested by
+// tests/curate/train/evaluation_test.cc.
 #include "curate/train/evaluation.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// The labelled records that a scorer learns from. Tested by tests/curate/train/scorer_test.cc.
 #include "curate/train/labelled.h"
 
 #include <fmt/format.h>
@@ -21,7 +22,7 @@
 namespace curate {
 namespace {
 
-/// One form for a label however it is written: 2, 2.0, "2" and " 2.0" are "2"; "True" and true are "true".
+// One form for a label however it is written: 2, 2.0, "2" and " 2.0" are "2"; "True" and true are "true".
 std::string label_form(std::string_view text) {
   std::string label(base::trim(text));
   if (label.find_first_not_of("0123456789+-.eE") == label.npos && label.find_first_of("0123456789") != label.npos) {
@@ -34,7 +35,7 @@ std::string label_form(std::string_view text) {
   return label;
 }
 
-/// A scalar as text; nothing for null, arrays and objects.
+// A scalar as text; nothing for null, arrays and objects.
 std::optional<std::string> scalar(const base::JsonRecord& record, const std::string& key) {
   simdjson::dom::element element;
   std::string scratch;

@@ -1,3 +1,5 @@
+// Variants of training texts, so that the textbook model judges neither their length nor where their lines break, and
+// tells sentences from the same words in any order. Tested by tests/curate/scorer/textbook_model_test.cc.
 #include "curate/train/textbook_excerpts.h"
 
 #include <algorithm>

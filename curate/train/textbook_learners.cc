@@ -1,3 +1,4 @@
+// How the two heads of the textbook model learn. Tested by tests/curate/scorer/textbook_model_test.cc.
 #include "curate/train/textbook_learners.h"
 
 #include <algorithm>
@@ -78,7 +79,7 @@ struct Sums {
   }
 };
 
-/// Ascending thresholds between which the values are about equally frequent.
+// Ascending thresholds between which the values are about equally frequent.
 std::vector<float> quantile_cuts(std::vector<float> values) {
   std::sort(values.begin(), values.end());
   std::vector<float> cuts;

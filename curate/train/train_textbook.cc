@@ -1,3 +1,5 @@
+// Training the textbook model (curate/scorer/textbook_model.h) from labelled texts, and measuring it on sources it
+// never saw. Tested by tests/curate/scorer/textbook_model_test.cc.
 #include "curate/train/train_textbook.h"
 
 #include <fmt/format.h>
@@ -23,14 +25,14 @@ namespace {
 
 using Chosen = std::vector<const TextbookDocument*>;
 
-constexpr double kExcerptShare = 0.4;    ///< of a document's weight, that its excerpt has
-constexpr double kNonsenseShare = 0.05;  ///< of a good document's weight, that its scrambled excerpt has among the bad
+constexpr double kExcerptShare = 0.4;    // of a document's weight, that its excerpt has
+constexpr double kNonsenseShare = 0.05;  // of a good document's weight, that its scrambled excerpt has among the bad
 
 std::uint64_t hash_of(std::string_view text, std::uint64_t seed) {
   return base::mix64(XXH3_64bits(text.data(), text.size()) ^ base::mix64(seed));
 }
 
-/// Group number of each document; a document without a group is one of its own.
+// Group number of each document; a document without a group is one of its own.
 std::vector<std::uint32_t> number_groups(const Chosen& documents) {
   std::map<std::string_view, std::uint32_t> numbers;
   std::vector<std::uint32_t> groups;
@@ -47,8 +49,8 @@ std::vector<std::uint32_t> number_groups(const Chosen& documents) {
   return groups;
 }
 
-/// The words found in most groups, then in most documents, then alphabetically: words of English rather than of a
-/// topic. Only ASCII letters and apostrophes.
+// The words found in most groups, then in most documents, then alphabetically: words of English rather than of a
+// topic. Only ASCII letters and apostrophes.
 std::vector<std::string> general_words(const Chosen& documents, std::size_t most) {
   struct Found {
     std::string word;
@@ -92,7 +94,7 @@ std::vector<std::string> general_words(const Chosen& documents, std::size_t most
   return words;
 }
 
-/// A document of a group and class of n counts n^-power; both classes count the same; the mean is 1.
+// A document of a group and class of n counts n^-power; both classes count the same; the mean is 1.
 std::vector<double> document_weights(const Chosen& documents, double power) {
   const std::vector<std::uint32_t> groups = number_groups(documents);
   std::map<std::pair<std::uint32_t, bool>, double> sizes;
@@ -109,7 +111,7 @@ std::vector<double> document_weights(const Chosen& documents, double power) {
   return weights;
 }
 
-/// Both heads learned from the documents; not yet weighed against each other.
+// Both heads learned from the documents; not yet weighed against each other.
 TextbookModel train_heads(const Chosen& documents, const TextbookTraining& options) {
   TextbookWeights learned;
   learned.words = general_words(documents, static_cast<std::size_t>(std::max(0, options.words)));
@@ -151,7 +153,7 @@ bool both_kinds(const Chosen& documents) {
          !std::all_of(documents.begin(), documents.end(), good);
 }
 
-/// Deals whole groups into folds, the largest first into the fold that has least of its majority class.
+// Deals whole groups into folds, the largest first into the fold that has least of its majority class.
 std::vector<int> deal_groups(const Chosen& documents, int folds, std::uint64_t seed) {
   const std::vector<std::uint32_t> groups = number_groups(documents);
   struct Group {
@@ -186,7 +188,7 @@ std::vector<int> deal_groups(const Chosen& documents, int folds, std::uint64_t s
   return result;
 }
 
-/// Correlation of score and log of the text's length within each class, the mean of both.
+// Correlation of score and log of the text's length within each class, the mean of both.
 double length_correlation(const Chosen& documents, const std::vector<Judged>& judged) {
   double result = 0;
   for (bool good : {false, true}) {
