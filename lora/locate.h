@@ -45,7 +45,7 @@ class OutputFolder {
 
  private:
   std::filesystem::path folder_;
-  base::NewFolders above_;  ///< the folder itself, and those above it, where they were missing
+  base::NewFolders above_;  // the folder itself, and those above it, where they were missing
   bool finished_ = false;
 };
 /// Throws UsageError when there is a folder, or a file unless `overwrite`.

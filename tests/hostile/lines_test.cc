@@ -8,7 +8,7 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::SizeIs;
 
-/// One bad line and what is said of it.
+// One bad line and what is said of it.
 struct Bad {
   std::string line, error;
 };

@@ -13,7 +13,7 @@ using testing::HasSubstr;
 
 class HostileModels : public testing::Test {
  protected:
-  /// Runs with the bytes as model of `step`; what it says.
+  // Runs with the bytes as model of `step`; what it says.
   std::string attempt(const std::string& step, const std::string& bytes) {
     const std::string model = folder_.write("hostile.model", bytes);
     std::filesystem::remove_all(folder_ / "out");
@@ -28,7 +28,7 @@ class HostileModels : public testing::Test {
     }
     return said;
   }
-  /// Cuts and changes; counts what was refused and what was used.
+  // Cuts and changes; counts what was refused and what was used.
   void attempt_changes(const std::string& step, const std::string& bytes, std::size_t head) {
     base::Random random(17);
     int refused = 0, used = 0;

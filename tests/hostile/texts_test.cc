@@ -19,7 +19,7 @@ std::string times(std::string_view part, std::size_t bytes) {
   return text;
 }
 
-/// Every step. With `lenient` thresholds no rule drops anything, so that deduplicate is reached.
+// Every step. With `lenient` thresholds no rule drops anything, so that deduplicate is reached.
 std::string all_steps(const TemporaryFolder& folder, int subwords, bool lenient) {
   const std::string model =
       small_fasttext::train(folder.path(), "labels", fasttext::loss_name::softmax, subwords, 1, false).string();

@@ -73,7 +73,7 @@ class JsonReader {
   std::string type_of(const object& o, const std::string& what) const {
     return std::string(text(member(o, "type"), "type of the " + what));
   }
-  /// The parts of a Sequence (under `list`), or the thing itself; none for null.
+  // The parts of a Sequence (under `list`), or the thing itself; none for null.
   std::vector<object> parts(const element& e, std::string_view list, const std::string& what) const {
     if (e.is_null()) return {};
     const object one = as_object(e, what);

@@ -57,7 +57,7 @@ const std::vector<std::string>& sample_texts() {
   return kTexts;
 }
 
-/// The largest difference over all labels and texts.
+// The largest difference over all labels and texts.
 double worst_difference(const fs::path& path, std::size_t expand_limit = FastText::kExpandLimit) {
   fasttext::FastText library;
   library.loadModel(path.string());

@@ -28,8 +28,8 @@ using testing::HasSubstr;
 
 const std::vector<std::string> kWords = {"the", "of", "and", "to", "you", "because", "it", "don't", "naïve"};
 
-/// Text of everything the tokens know: words, capitals, numbers, identifiers, marks in runs, breaks, indents, beyond
-/// ASCII.
+// Text of everything the tokens know: words, capitals, numbers, identifiers, marks in runs, breaks, indents, beyond
+// ASCII.
 std::string random_text(base::Random& random, std::size_t pieces) {
   static const std::vector<std::string> kPieces = {
       "the",     "The", "of",     "running", "Nation", "GNU",  "A",       "I",       "camelCase", "don't", "don’t",
@@ -42,7 +42,7 @@ std::string random_text(base::Random& random, std::size_t pieces) {
   return random_pieces(random, kPieces, pieces, 2 / 3.0);
 }
 
-/// A model with random weights, whose trees look at every statistic.
+// A model with random weights, whose trees look at every statistic.
 TextbookWeights random_weights(base::Random& random) {
   TextbookWeights weights;
   weights.note = "random";
@@ -148,7 +148,7 @@ std::string error_of(const fs::path& path) {
   return "no error";
 }
 
-/// The bytes with a checksum that fits them again.
+// The bytes with a checksum that fits them again.
 std::string sealed(std::string bytes) {
   const std::uint64_t hash = XXH3_64bits(bytes.data(), bytes.size() - 8);
   std::memcpy(bytes.data() + bytes.size() - 8, &hash, 8);

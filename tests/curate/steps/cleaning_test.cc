@@ -38,7 +38,7 @@ std::string repaired(std::string text) {
   return text;
 }
 
-/// What reading the UTF-8 bytes of `text` as Windows-1252 makes of it.
+// What reading the UTF-8 bytes of `text` as Windows-1252 makes of it.
 std::string misread(std::string_view text) {
   static constexpr char32_t kHigh[32] = {0x20AC, 0x81,   0x201A, 0x0192, 0x201E, 0x2026, 0x2020, 0x2021,
                                          0x02C6, 0x2030, 0x0160, 0x2039, 0x0152, 0x8D,   0x017D, 0x8F,

@@ -37,7 +37,7 @@ Sums sums_of(const std::vector<Evidence>& evidence) {
   return sums;
 }
 
-/// Calls f(measure, evidence, text, document) for all measures of a step on random texts.
+// Calls f(measure, evidence, text, document) for all measures of a step on random texts.
 template <class S, class F>
 void each_measure(S step, F f) {
   step.prepare();

@@ -27,7 +27,7 @@ const nlohmann::json& golden_rules() {
   return kRules;
 }
 
-/// Decisions and values that differ from the golden file's, over all its texts.
+// Decisions and values that differ from the golden file's, over all its texts.
 int differences(const std::string& name, curate::Step& step) {
   step.prepare();
   Document document;
@@ -68,7 +68,7 @@ TEST(Rules, DecideAsDatatrove) {
   EXPECT_EQ(differences("fineweb", fineweb), 0);
 }
 
-/// A step with one threshold moved must not agree any more.
+// A step with one threshold moved must not agree any more.
 template <class S, class F>
 void expect_that_it_can_fail(const std::string& name, F change) {
   S step;

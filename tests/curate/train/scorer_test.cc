@@ -90,7 +90,7 @@ TEST(ScorerText, OneLineOfTokens) {
   EXPECT_EQ(line, std::string(2500, 'b'));
 }
 
-/// Textbook sentences and log lines of several sources.
+// Textbook sentences and log lines of several sources.
 void write_corpus(const fs::path& path) {
   base::Random random(5);
   const std::vector<std::string> good = {"therefore", "we", "explain", "the",   "idea",
