@@ -7,6 +7,7 @@
 #include "base/options.h"
 #include "base/program.h"
 #include "lora/adapter/start.h"
+#include "tokenizer/chat/template_source.h"
 
 namespace lora {
 
@@ -24,6 +25,7 @@ int run_info(InfoOptions& options, base::Context& context);
 struct MergeOptions {
   std::vector<std::string> input, format;
   std::string base, output, dtype = "auto";
+  tokenizer::TemplateOptions chat;
   bool overwrite = false;
   int threads = 0;
   void visit(base::OptionVisitor& v) {
@@ -35,6 +37,7 @@ struct MergeOptions {
     v("format", format, "hf (a Hugging Face folder) or gguf, or both; else by the name of --output: hf or .gguf");
     v.choice("dtype", dtype, {"auto", "float32", "bfloat16", "float16", "q8_0"},
              "q8_0: gguf only; auto: as the base, float16 if it is quantised, float32 if it is float64");
+    chat.visit(v);
     v("overwrite", overwrite, "replace an earlier result");
     v("threads", threads, "threads; 0: all there are").at_least(0);
   }

@@ -11,10 +11,12 @@
 #include "base/outputs.h"
 #include "base/progress.h"
 #include "base/text.h"
+#include "lora/adapter/chat_format.h"
 #include "lora/adapter/write_model.h"
 #include "lora/commands.h"
 #include "lora/locate.h"
 #include "tokenizer/spec/tokenizer.h"
+#include "tokenizer/write/convert.h"
 
 namespace lora {
 namespace {
@@ -71,20 +73,23 @@ std::string type_text(const ModelFiles& base, DType type) {
                         : fmt::format("{} (the base is {})", base::name_of(type), base::name_of(stored));
 }
 
-// An adapter saved with a tokenizer or a chat template other than the base's was perhaps trained with it.
+// A vocabulary of its own in the adapter's folder: perhaps it was trained with that. Its chat template is taken over.
 std::string own_tokenizer_note(const fs::path& adapter, const ModelFiles& base) {
+  const auto is_made_here = [&](const char* name) {  // what training writes beside an adapter of a GGUF base
+    return base.is_gguf() && std::string_view(name) == "tokenizer.json" &&
+           base::read_file(adapter / name) == tokenizer::tokenizer_json_from_gguf(*base.gguf()).dump() + "\n";
+  };
   std::vector<std::string> own;
-  for (const char* name : {"tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json",
-                           "added_tokens.json", "chat_template.jinja"}) {
+  for (const char* name : {"tokenizer.json", "tokenizer.model", "added_tokens.json"}) {
     const fs::path theirs = base.path() / name;
-    if (fs::exists(adapter / name) &&
+    if (fs::exists(adapter / name) && !is_made_here(name) &&
         (base.is_gguf() || !fs::exists(theirs) || base::read_file(theirs) != base::read_file(adapter / name)))
       own.push_back(name);
   }
   if (own.empty()) return "";
   return fmt::format(
-      "note: the result has the base's tokenizer and chat template; the adapter's folder has others ({}). "
-      "If it was trained with them, copy them over the result's\n",
+      "note: the result has the base's vocabulary; the adapter's folder has another ({}). "
+      "If it was trained with that, copy it over the result's\n",
       base::join(own, ", "));
 }
 
@@ -148,6 +153,7 @@ int run_merge(MergeOptions& options, base::Context& context) {
   if (formats.hf) check_can_write(base, type, false);
   adapter = made_plain(std::move(adapter), base, options.threads, context);
   const MergedModel model(base, &adapter);
+  const auto tokenizer = changed_tokenizer_of(base, adapter_path, options.chat.chat_template);
   if (formats.gguf) check_weights(model, true, {type, options.threads, {}, keep_types}, context);
   if (formats.hf) check_weights(model, false, {type, options.threads, {}, keep_types}, context);
   std::optional<OutputFolder> folder;
@@ -158,7 +164,7 @@ int run_merge(MergeOptions& options, base::Context& context) {
   WriteOptions write{
       type, options.threads,
       [&](double share) { progress.update((part + share) / parts, base::human_bytes(static_cast<double>(bytes))); },
-      keep_types};
+      keep_types, tokenizer.get()};
   fs::path gguf_file;
   if (formats.gguf) {
     gguf_file = formats.file ? output : output / gguf_file_name(type);

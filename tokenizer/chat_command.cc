@@ -17,14 +17,18 @@
 namespace tokenizer {
 namespace {
 
-using nlohmann::json;
+using json = nlohmann::ordered_json;
 
 struct ChatOptions : InputOptions {
   bool generation_prompt = false;
+  TemplateOptions chat;
+  TrainOnOptions train_on;
   std::vector<std::string> roles;
   void visit(base::OptionVisitor& v) {
     InputOptions::visit(v);
+    chat.visit(v);
     v("generation_prompt", generation_prompt, "end with the opening of an assistant turn");
+    train_on.visit(v);
     v("roles", roles, "what else the data call a role: NAME=ROLE, ROLE one of system, user, assistant, tool");
   }
 };
@@ -46,15 +50,63 @@ void print_marked(const Tokenizer& model, const Rendered& rendered, base::Contex
   if (!context.quiet) fmt::print(context.err, "{} tokens, {} of them trained\n", rendered.ids.size(), trained);
 }
 
-int run_chat(ChatOptions& options, base::Context& context) {
-  const auto files = options.files(context);
-  const auto model = load(options.model);
-  const auto chat = chat_template_of(*model);
-  const auto roles = role_map(options.roles);
-  const auto show = [&](const json& record, const std::string& where) {
+// What a person would not see in the ids: each a line.
+std::vector<std::string> warnings_of(const Tokenizer& model, const RenderedChat& chat, const Rendered& rendered,
+                                     const std::vector<Message>& messages) {
+  std::vector<std::string> warnings;
+  const auto& ids = rendered.ids;
+  if (model.bos && ids.size() > 1 && ids[0] == *model.bos && ids[1] == *model.bos)
+    warnings.push_back(fmt::format("the text begins with {} twice", model.token(*model.bos)));
+  if (model.add_bos && model.bos && !ids.empty() && ids[0] != *model.bos)
+    warnings.push_back(
+        fmt::format("the model's texts begin with {}, and the template writes none", model.token(*model.bos)));
+  for (const std::size_t i : chat.dropped)
+    warnings.push_back(fmt::format("the template leaves out message {} ({})", i + 1, messages[i].role));
+  for (const std::size_t i : chat.without_end)
+    warnings.push_back(fmt::format("message {} ends without an end token: the model will not learn to stop", i + 1));
+  for (const std::string& name : chat.left_out)
+    warnings.push_back(fmt::format("the template leaves out the member '{}'", name));
+  if (rendered.specials_as_text > 0)
+    warnings.push_back(
+        fmt::format("{} special tokens that messages write out are read as characters", rendered.specials_as_text));
+  return warnings;
+}
+
+// One record after the other, as text or JSON.
+class Shower {
+ public:
+  Shower(const ChatOptions& options, base::Context& context)
+      : options_(options),
+        context_(context),
+        model_(load(options.model)),
+        chat_(chat_template_of(*model_, options.chat.chat_template)),
+        roles_(role_map(options.roles)) {
+    if (!chat_->missing_tokens().empty() && !context.quiet)
+      fmt::print(context.err, "note: {} writes {}, which the tokenizer has no token for: plain characters\n",
+                 chat_->source().name, base::join(chat_->missing_tokens(), ", "));
+  }
+
+  void show(const json& record, const std::string& where) {
+    const Conversation conversation = read(record, where);
+    const RenderedChat text = chat_->render_text(conversation.messages, options_.generation_prompt,
+                                                 conversation.members, options_.train_on.value());
+    const Rendered rendered = encode_chat(*model_, text);
+    const auto warnings = warnings_of(*model_, text, rendered, conversation.messages);
+    if (context_.json) {
+      json line = {{"ids", rendered.ids}, {"trained", rendered.trained}};
+      if (!warnings.empty()) line["warnings"] = warnings;
+      context_.out << line.dump(-1, ' ', false, json::error_handler_t::replace) << "\n";
+      return;
+    }
+    print_marked(*model_, rendered, context_);
+    for (const std::string& warning : warnings) fmt::print(context_.err, "warning: {}: {}\n", where, warning);
+  }
+
+ private:
+  Conversation read(const json& record, const std::string& where) const {
     Conversation conversation;
     const auto problem =
-        read_conversation(record.is_array() ? json{{"messages", record}} : record, roles, conversation);
+        read_conversation(record.is_array() ? json{{"messages", record}} : record, roles_, conversation);
     if (problem) {
       base::ErrorFacts facts = problem->facts;
       facts.where = facts.where.empty() ? where : where + ": " + facts.where;
@@ -63,20 +115,28 @@ int run_chat(ChatOptions& options, base::Context& context) {
     if (conversation.format == "text" || conversation.format == "preference")
       throw base::Error({"not one conversation", where, base::shortened(record.dump(-1, ' ', true)),
                          R"({"messages": [{"role": "user", "content": "..."}, ...]})", ""});
-    check_renderable(conversation.members, Holder::kRecord);
-    const auto rendered = chat->render(conversation.messages, options.generation_prompt);
-    if (!context.json) return print_marked(*model, rendered, context);
-    context.out << json{{"ids", rendered.ids}, {"trained", rendered.trained}}.dump() << "\n";
-  };
+    return conversation;
+  }
+
+  const ChatOptions& options_;
+  base::Context& context_;
+  std::unique_ptr<Tokenizer> model_;
+  std::unique_ptr<ChatTemplate> chat_;
+  RoleMap roles_;
+};
+
+int run_chat(ChatOptions& options, base::Context& context) {
+  const auto files = options.files(context);
+  Shower shower(options, context);
   RepeatedKeys repeated_keys;
   for (const std::string& file : files) {
     // One JSON document (a conversation or its list of messages), else one record a line.
     const std::string text = base::read_text(file, "auto");
     bool repeated = false;
-    const json whole = base::lenient_json(text, &repeated);
+    const json whole = base::lenient_ordered_json(text, &repeated);
     if (!whole.is_discarded()) {
       repeated_keys.add(repeated);
-      show(whole, file);
+      shower.show(whole, file);
       continue;
     }
     std::size_t number = 0;
@@ -84,10 +144,10 @@ int run_chat(ChatOptions& options, base::Context& context) {
       ++number;
       if (base::trim(line).empty()) continue;
       const std::string where = fmt::format("{}:{}", file, number);
-      const json record = base::lenient_json(line, &repeated);
+      const json record = base::lenient_ordered_json(line, &repeated);
       if (record.is_discarded()) throw base::Error({"not valid JSON", where, base::shortened(line), "", ""});
       repeated_keys.add(repeated);
-      show(record, where);
+      shower.show(record, where);
     }
   }
   repeated_keys.say(context);

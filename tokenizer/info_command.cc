@@ -18,6 +18,23 @@ struct InfoOptions {
   void visit(base::OptionVisitor& v) { v.required("model", model, kModelHelp, base::PathKind::kModel); }
 };
 
+// What the chat template is, in a line.
+std::string template_text(const Tokenizer& model) {
+  if (base::trim(model.chat_template).empty()) return "none (choose one with --chat-template)";
+  try {
+    const auto chat = chat_template_of(model);
+    const TurnShape& shape = chat->shape();
+    std::string text = fmt::format("opens an answer with {}, ends it with {}", json(shape.prompt).dump(),
+                                   shape.end ? model.token(*shape.end) : "no token");
+    if (shape.marks) text += "; marks what is generated";
+    if (model.chat_template.find("tools") != std::string::npos) text += "; knows tools";
+    if (!chat->missing_tokens().empty()) text += "; missing tokens: " + base::join(chat->missing_tokens(), ", ");
+    return text;
+  } catch (const base::Error& error) {
+    return fmt::format("cannot be used: {}", error.what());
+  }
+}
+
 int run_info(InfoOptions& options, base::Context& context) {
   const auto model = load(options.model);
   json info = {{"kind", model->kind}, {"size", model->size()}};
@@ -36,16 +53,7 @@ int run_info(InfoOptions& options, base::Context& context) {
   std::size_t special = 0;
   for (std::int32_t id = 0; id < model->size(); ++id) special += model->is_special(id);
   info["special_tokens"] = special;
-  std::string chat = "none";
-  if (!model->chat_template.empty()) {
-    try {
-      chat_template_of(*model);
-      chat = "ChatML";
-    } catch (const base::Error&) {
-      chat = "present, not supported";
-    }
-  }
-  info["chat_template"] = chat;
+  info["chat_template"] = template_text(*model);
   if (context.json) {
     context.out << info.dump() << "\n";
     return 0;

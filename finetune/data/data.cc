@@ -19,7 +19,7 @@
 namespace finetune {
 namespace {
 
-using Json = nlohmann::json;
+using Json = nlohmann::ordered_json;
 using tokenizer::Conversation;
 using tokenizer::Holder;
 using tokenizer::Meaning;
@@ -242,7 +242,7 @@ Example ExampleMaker::from_text(const std::string& prompt, const std::string& co
 Example ExampleMaker::make(std::string_view record, RecordNotes* notes) const {
   RecordNotes unused;
   RecordNotes& said = notes ? *notes : unused;
-  const Json json = base::lenient_json(record, &said.repeated_keys);
+  const Json json = base::lenient_ordered_json(record, &said.repeated_keys);
   if (json.is_discarded()) throw base::Error({"not valid JSON", "", parse_error(record), "", ""});
   Conversation conversation;
   if (const auto problem = tokenizer::read_conversation(json, roles_, conversation)) throw base::Error(problem->facts);

@@ -15,6 +15,7 @@
 #include "base/parallel.h"
 #include "base/pipeline.h"
 #include "base/safetensors.h"
+#include "lora/adapter/chat_format.h"
 #include "lora/model/gguf_metadata.h"
 #include "tokenizer/spec/tokenizer.h"
 #include "tokenizer/write/convert.h"
@@ -195,29 +196,20 @@ bool is_copied(const fs::path& file) {
 
 // The tokenizer's files, chat templates, licences: all that lies beside the weights. Text only, so a limit on the size
 // keeps an unknown format of weights out.
-void copy_other_files(const fs::path& from, const fs::path& to) {
+void copy_other_files(const fs::path& from, const fs::path& to, const std::vector<std::string>& names) {
+  const auto is_named = [&](const fs::path& file) {
+    return names.empty() || std::ranges::find(names, file.filename().string()) != names.end();
+  };
   constexpr std::uintmax_t kMost = std::uintmax_t{256} << 20;
   for (const auto& entry : fs::directory_iterator(from))
-    if (entry.is_regular_file() && is_copied(entry.path()) && entry.file_size() <= kMost)
+    if (entry.is_regular_file() && is_copied(entry.path()) && is_named(entry.path()) && entry.file_size() <= kMost)
       base::write_file(to / entry.path().filename(), base::read_file(entry.path()));
   const fs::path templates = from / "additional_chat_templates";
-  if (!fs::is_directory(templates)) return;
+  if (!names.empty() || !fs::is_directory(templates)) return;
   fs::create_directories(to / templates.filename());
   for (const auto& entry : fs::directory_iterator(templates))
     if (entry.is_regular_file())
       base::write_file(to / templates.filename() / entry.path().filename(), base::read_file(entry.path()));
-}
-
-void write_tokenizer(const ModelFiles& model, const fs::path& folder) {
-  if (!model.is_gguf()) return copy_other_files(model.path(), folder);
-  // Ids are the same however the JSON is laid out; a compact vocabulary of 50,000 lines is a third smaller.
-  base::write_file(folder / "tokenizer.json", tokenizer::tokenizer_json_from_gguf(*model.gguf()).dump() + "\n");
-  nlohmann::json config = tokenizer::tokenizer_config_json_from_gguf(*model.gguf());
-  base::write_file(folder / "tokenizer_config.json", config.dump(2) + "\n");
-  nlohmann::json special = nlohmann::json::object();
-  for (const char* key : {"bos_token", "eos_token", "pad_token", "unk_token"})
-    if (config.contains(key) && !config[key].is_null()) special[key] = config[key];
-  base::write_file(folder / "special_tokens_map.json", special.dump(2) + "\n");
 }
 
 }  // namespace
@@ -270,6 +262,18 @@ void check_range(const std::string& name, std::span<const float> values, DType t
                      fmt::format("choose another type: {}", type == DType::kBF16 ? "--dtype float32" : types)});
 }
 
+void write_tokenizer(const ModelFiles& model, const fs::path& folder, const std::vector<std::string>& names) {
+  if (!model.is_gguf()) return copy_other_files(model.path(), folder, names);
+  // Ids are the same however the JSON is laid out; a compact vocabulary of 50,000 lines is a third smaller.
+  base::write_file(folder / "tokenizer.json", tokenizer::tokenizer_json_from_gguf(*model.gguf()).dump() + "\n");
+  nlohmann::json config = tokenizer::tokenizer_config_json_from_gguf(*model.gguf());
+  base::write_file(folder / "tokenizer_config.json", config.dump(2) + "\n");
+  nlohmann::json special = nlohmann::json::object();
+  for (const char* key : {"bos_token", "eos_token", "pad_token", "unk_token"})
+    if (config.contains(key) && !config[key].is_null()) special[key] = config[key];
+  base::write_file(folder / "special_tokens_map.json", special.dump(2) + "\n");
+}
+
 void write_hf_folder(const MergedModel& model, const fs::path& folder, const WriteOptions& options) {
   const ModelFiles& base = model.base();
   const std::string config = config_text(base, options.type);
@@ -278,6 +282,7 @@ void write_hf_folder(const MergedModel& model, const fs::path& folder, const Wri
   base::write_file(folder / "generation_config.json", !base.is_gguf() && fs::exists(generation)
                                                           ? base::read_file(generation)
                                                           : generation_config_text(base, config));
+  if (options.tokenizer != nullptr) use_chat_format(*options.tokenizer, folder);
   std::vector<base::SafetensorsWriter::Entry> entries;
   const Target target{false, options.type, options.keep_types};
   for (const std::string& name : base.names()) entries.push_back({name, target.of(base.view(name)), base.shape(name)});
@@ -300,7 +305,9 @@ void write_gguf(const MergedModel& model, const fs::path& file, const WriteOptio
   }
   for (const std::string& name : base.names())
     entries.push_back({base.tensor(name).gguf, target.of(base.view(name)), base.shape(name)});
-  base::GgufWriter writer(file, gguf_metadata(base, options.type), std::move(entries));
+  GgufMetadata metadata = gguf_metadata(base, options.type);
+  if (options.tokenizer != nullptr) use_chat_format(*options.tokenizer, metadata);
+  base::GgufWriter writer(file, metadata, std::move(entries));
   if (!factors.empty()) writer.write(kFactors, factors);
   stream(model, target, options, [&](const std::string& name, const std::vector<std::byte>& bytes) {
     writer.write_part(base.tensor(name).gguf, bytes);

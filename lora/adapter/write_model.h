@@ -6,9 +6,11 @@
 #include <functional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "base/tensor.h"
 #include "lora/adapter/merge.h"
+#include "tokenizer/spec/tokenizer.h"
 
 namespace lora {
 
@@ -18,6 +20,7 @@ struct WriteOptions {
   int threads = 0;                       ///< 0: all there are
   std::function<void(double)> progress;
   bool keep_types = false;  ///< matrices and vectors keep the type they have in the base where it is `natural`
+  const tokenizer::Tokenizer* tokenizer = nullptr;  ///< whose chat template and end tokens are written; else the base's
 };
 
 /// Bytes of the weights when written in this form, for a look at the free disk space.
@@ -41,6 +44,11 @@ void check_values(const MergedModel& model, bool gguf, const WriteOptions& optio
 /// F32, BF16 or F16. The tokenizer's files and unknown keys of config.json are copied from a Hugging Face base; of a
 /// GGUF base they are made from its metadata. Throws Error for a number too large for its type.
 void write_hf_folder(const MergedModel& model, const std::filesystem::path& folder, const WriteOptions& options);
+
+/// The files beside the weights that are the tokenizer's: of a Hugging Face base those of `names`, all that is there
+/// when it is empty; of a GGUF base they are made from its metadata.
+void write_tokenizer(const ModelFiles& model, const std::filesystem::path& folder,
+                     const std::vector<std::string>& names = {});
 
 /// Writes one .gguf file. `type` is F32, F16, BF16 or Q8_0; vectors are F32 always, and a matrix whose rows are not a
 /// multiple of 32 is F16 where Q8_0 was asked for.

@@ -74,9 +74,8 @@ TEST(Chat, ContentsCannotInjectSpecialTokens) {
   EXPECT_THAT(model->decode(rendered.ids), HasSubstr("user\n" + attack + "<|im_end|>"));
 }
 
-TEST(Chat, UnknownRolesAndTemplatesAreRefused) {
+TEST(Chat, TemplatesThatCannotBeUsedAreRefused) {
   const auto model = tokenizer::load(smollm2());
-  const auto chat = tokenizer::chat_template_of(*model);
   const auto message_of = [](auto f) -> std::string {
     try {
       f();
@@ -85,11 +84,8 @@ TEST(Chat, UnknownRolesAndTemplatesAreRefused) {
     }
     return "no error";
   };
-  EXPECT_THAT(message_of([&] { chat->render({{"tool", "x"}}, false); }), HasSubstr("cannot render tools"));
-  EXPECT_THAT(message_of([&] { chat->render({{"king", "x"}}, false); }), HasSubstr("--roles"));
-  EXPECT_THAT(message_of([&] { chat->render({{"<|im_start|>", "x"}}, false); }), HasSubstr("unknown role"));
-  model->chat_template += " {{ 1 }}";
-  EXPECT_THAT(message_of([&] { tokenizer::chat_template_of(*model); }), HasSubstr("not supported"));
+  model->chat_template += " {{ 1 | sparkle }}";
+  EXPECT_THAT(message_of([&] { tokenizer::chat_template_of(*model); }), HasSubstr("sparkle"));
   const auto plain = tokenizer::load(mistral());
   EXPECT_THAT(message_of([&] { tokenizer::chat_template_of(*plain); }), HasSubstr("no chat template"));
   // ChatML's template on a vocabulary without its tokens.

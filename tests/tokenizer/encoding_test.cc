@@ -180,19 +180,16 @@ TEST(Encoding, ChatsOfSentencePieceEqualTransformers) {
   }
 }
 
-// Spans of the rendered text say who wrote each byte.
-TEST(Encoding, ARenderedChatKnowsItsSpans) {
+// The rendered text says who wrote each byte.
+TEST(Encoding, ARenderedChatKnowsWhatIsData) {
   const auto model = tokenizer::load(smollm2());
   const auto chat = tokenizer::chat_template_of(*model)->render_text(
       {{"user", "Hi"}, {"assistant", "No", false}, {"user", ""}, {"assistant", "Yes"}}, false);
   std::string said, trained;
-  for (const auto& span : chat.spans) {
-    if (span.data) said += chat.text.substr(span.begin, span.end - span.begin) + "|";
-    if (span.trained) trained += chat.text.substr(span.begin, span.end - span.begin);
-  }
+  for (const auto& [begin, end] : chat.data) said += chat.text.substr(begin, end - begin) + "|";
+  for (const auto& [begin, end] : chat.trained) trained += chat.text.substr(begin, end - begin);
   EXPECT_EQ(said, "Hi|No|Yes|");
   EXPECT_EQ(trained, "Yes<|im_end|>");
-  EXPECT_EQ(chat.spans.back().message, 3u);
 }
 
 TEST(Encoding, OffsetsEqualSentencePiece) {

@@ -98,7 +98,7 @@ TEST_F(Program, CountsAndTells) {
   EXPECT_THAT(counted.out, HasSubstr(R"({"bytes":19,"bytes_per_token":3.167,"file":"total","texts":3,"tokens":6})"));
   const auto info = run("info --json" + model_);
   EXPECT_THAT(info.out, HasSubstr(R"("size":49152)"));
-  EXPECT_THAT(info.out, HasSubstr(R"("chat_template":"ChatML")"));
+  EXPECT_THAT(info.out, HasSubstr(R"(ends it with <|im_end|>)"));
   EXPECT_EQ(run("info --model " + (folder_ / "none")).code, 1);
   EXPECT_EQ(run("encode" + model_).code, 2);
 }

@@ -1,9 +1,12 @@
+// Renders conversations with a model's chat template and encodes them.
 #include "tokenizer/chat/chat.h"
 
 #include <fmt/format.h>
+#include <re2/re2.h>
 
 #include <algorithm>
 #include <array>
+#include <map>
 
 #include "base/error.h"
 #include "base/text.h"
@@ -11,132 +14,210 @@
 namespace tokenizer {
 namespace {
 
-// The templates that ChatMl renders, as the models write them, and the system message that they add of themselves.
-struct KnownTemplate {
-  std::string_view jinja;
-  std::string_view default_system;  // empty: none
-};
-constexpr std::array kKnownTemplates = {
-    KnownTemplate{
-        // SmolLM2 Instruct
-        "{% for message in messages %}{% if loop.first and messages[0]['role'] != 'system' %}{{ "
-        "'<|im_start|>system\nYou are a helpful AI assistant named SmolLM, trained by Hugging Face<|im_end|>\n' }}{% "
-        "endif %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + '\n'}}{% endfor %}{% "
-        "if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}",
-        "You are a helpful AI assistant named SmolLM, trained by Hugging Face"},
-    KnownTemplate{
-        // ChatML as transformers' setup_chat_format and many fine-tunes write it
-        "{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n' + message['content'] + '<|im_end|>' + "
-        "'\n'}}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}",
-        ""},
-};
+using jinja::Json;
+using jinja::Span;
 
-std::int32_t special(const Tokenizer& tokenizer, const char* token) {
-  const auto id = tokenizer.id_of(token);
-  if (!id || !tokenizer.is_special(*id))
-    throw base::Error({"the chat template does not fit the tokenizer", "", token, "a special token of that name",
-                       "take template and tokenizer from the same model"});
-  return *id;
+// Members of a record that the template gets as variables, as in transformers.
+constexpr std::array<std::string_view, 2> kVariables = {"tools", "documents"};
+constexpr std::string_view kKeywords = "chat_template_kwargs";
+
+bool says_nothing(const Member& member) {
+  static constexpr std::array kNothing = {"[]", "{}", "\"\"", "\"[]\"", "\"{}\"", "null"};
+  return std::ranges::find(kNothing, member.json) != kNothing.end();
 }
 
-class ChatMl : public ChatTemplate {
- public:
-  ChatMl(const Tokenizer& tokenizer, std::string_view default_system)
-      : ChatTemplate(tokenizer), default_system_(default_system), end_(special(tokenizer, kEnd)) {
-    special(tokenizer, kStart);
+bool is_said(const Member& member, Holder holder) {
+  const Meaning meaning = meaning_of(member.name, holder);
+  return (meaning == Meaning::kTools || meaning == Meaning::kSaid) && !says_nothing(member);
+}
+
+bool is_flag(const Member& member) {
+  const Meaning meaning = meaning_of(member.name, Holder::kMessage);
+  return meaning == Meaning::kFlag || meaning == Meaning::kPartFlag;
+}
+
+// Data sets keep tools as JSON or as a text of JSON.
+Json value_of(const Member& member) {
+  Json value = Json::parse(member.json);
+  if (!value.is_string() || meaning_of(member.name, Holder::kRecord) != Meaning::kTools) return value;
+  Json inner = Json::parse(value.get_ref<const std::string&>(), nullptr, false);
+  return inner.is_array() || inner.is_object() ? inner : value;
+}
+
+Json json_of(const std::vector<Message>& messages) {
+  Json list = Json::array();
+  for (const Message& message : messages) {
+    Json one = {{"role", message.role}, {"content", message.has_content ? Json(message.content) : Json(nullptr)}};
+    for (const Member& member : message.members)
+      if (!is_flag(member)) one[member.name] = Json::parse(member.json);
+    list.push_back(std::move(one));
   }
+  return list;
+}
 
-  RenderedChat render_text(const std::vector<Message>& messages, bool generation_prompt) const override {
-    RenderedChat chat;
-    if (!default_system_.empty() && !messages.empty() && messages[0].role != "system")
-      chat.text = std::string(kStart) + "system\n" + default_system_ + kEnd + "\n";
-    for (std::size_t i = 0; i < messages.size(); ++i) add_message(messages[i], i, chat);
-    if (generation_prompt) chat.text += std::string(kStart) + "assistant\n";
-    return chat;
+// What nothing is a special token in. The name of a role is not: it is one of four, and templates make tokens of it
+// ("<|" + role + "|>").
+std::vector<ByteRange> data_of(const jinja::Rendered& chat) {
+  static constexpr std::array<std::string_view, 4> kRoles = {"system", "user", "assistant", "tool"};
+  std::vector<ByteRange> data;
+  for (const Span& span : chat.spans) {
+    if (!span.data) continue;
+    const std::string_view text = std::string_view(chat.text).substr(span.begin, span.end - span.begin);
+    const bool is_role = span.member != Span::kNone && chat.members[span.member] == "role";
+    if (is_role && std::ranges::find(kRoles, text) != kRoles.end()) continue;
+    if (!data.empty() && data.back().end == span.begin)
+      data.back().end = span.end;
+    else
+      data.push_back({span.begin, span.end});
   }
+  return data;
+}
 
-  std::vector<std::int32_t> stop_ids() const override {
-    std::vector<std::int32_t> ids = tokenizer_.end_ids();
-    if (std::ranges::find(ids, end_) == ids.end()) ids.push_back(end_);
-    return ids;
+// What of the messages was not written: whole messages, and members that were not.
+void note_left_out(const jinja::Rendered& chat, const std::vector<Message>& messages, RenderedChat& result) {
+  std::vector<bool> written(messages.size());
+  std::vector<std::pair<std::int32_t, std::string_view>> members;
+  for (const Span& span : chat.spans) {
+    if (span.origin == Span::kNone) continue;
+    const std::string_view name = span.member == Span::kNone ? "" : std::string_view(chat.members[span.member]);
+    if (name != "role") written[span.origin] = true;
+    if (name != "role" && name != "content") members.emplace_back(span.origin, name);
   }
-
- private:
-  static constexpr const char *kStart = "<|im_start|>", *kEnd = "<|im_end|>";
-
-  static void add_message(const Message& message, std::size_t index, RenderedChat& chat) {
-    static constexpr std::array<std::string_view, 3> kRoles = {"system", "user", "assistant"};
-    if (message.role == "tool")
-      throw base::Error({"the chat template cannot render tools", "role", "tool", "system, user or assistant",
-                         "leave such conversations out, or take a model whose template knows tools"});
-    if (std::ranges::find(kRoles, message.role) == kRoles.end())
-      throw base::Error({"unknown role in a conversation", "", base::shortened(message.role, 40),
-                         "system, user or assistant", "say what it stands for: --roles NAME=ROLE"});
-    check_renderable(message.members, Holder::kMessage);
-    const bool trained = message.trained.value_or(message.role == "assistant");
-    chat.text += kStart + message.role + "\n";
-    const auto add = [&](std::string_view text, bool data) {
-      if (!text.empty()) chat.spans.push_back({chat.text.size(), chat.text.size() + text.size(), index, data, trained});
-      chat.text += text;
-    };
-    add(message.content, true);
-    // The end token is trained: the model must learn to stop. The line end after it is not: nothing ever asks for it,
-    // generation has ended.
-    add(kEnd, false);
-    chat.text += '\n';
+  std::ranges::sort(members);
+  for (std::size_t i = 0; i < messages.size(); ++i) {
+    if (!written[i] && !messages[i].content.empty()) result.dropped.push_back(i);
+    for (const Member& member : messages[i].members) {
+      const std::pair<std::int32_t, std::string_view> key(static_cast<std::int32_t>(i), member.name);
+      if (!is_flag(member) && !says_nothing(member) && !std::ranges::binary_search(members, key))
+        result.left_out.push_back(member.name);
+    }
   }
-
-  std::string default_system_;
-  std::int32_t end_;
-};
+  std::ranges::sort(result.left_out);
+  result.left_out.erase(std::ranges::unique(result.left_out).begin(), result.left_out.end());
+}
 
 }  // namespace
 
-void check_renderable(const std::vector<Member>& members, Holder holder) {
-  static constexpr std::array kNothing = {"[]", "{}", "\"\"", "\"[]\"", "\"{}\""};
+ChatTemplate::ChatTemplate(const Tokenizer& tokenizer, TemplateSource source)
+    : tokenizer_(tokenizer), source_(std::move(source)), template_(source_.jinja, source_.name) {
+  const auto add = [&](const char* name, const std::optional<std::int32_t>& id) {
+    if (id) settings_.emplace_back(name, tokenizer.token(*id));
+  };
+  add("bos_token", tokenizer.bos);
+  add("eos_token", tokenizer.eos);
+  add("pad_token", tokenizer.pad);
+  add("unk_token", tokenizer.unknown);
+  const auto render = [&](const std::vector<Message>& messages, bool generation_prompt) {
+    return run(messages, generation_prompt, {});
+  };
+  shape_ = shape_of(render, template_.marks_generation(), tokenizer);
+  find_missing_tokens();
+  const std::string tail(base::trim(shape_.tail));
+  if (!shape_.end && tail.starts_with('<') && tail.ends_with('>'))
+    throw base::Error({"the chat template does not fit the tokenizer: what ends a turn is none of its special tokens",
+                       source_.name, tail, "a special token of that name",
+                       "take template and tokenizer from the same model, or a template that ends answers with the "
+                       "end-of-text token: --chat-template zephyr, vicuna or alpaca"});
+}
+
+void ChatTemplate::find_missing_tokens() {
+  static const re2::RE2 kTokenLike(R"((<\|[^|<>\s]{1,40}\|>|<(?:start|end)_of_turn>))");
+  const jinja::Rendered chat = run({{"user", "question"}, {"assistant", "answer"}}, true, {});
+  std::string found;
+  re2::StringPiece rest(chat.text);
+  while (re2::RE2::FindAndConsume(&rest, kTokenLike, &found))
+    if (!tokenizer_.id_of(found) && std::ranges::find(missing_, found) == missing_.end()) missing_.push_back(found);
+}
+
+jinja::Rendered ChatTemplate::run(const std::vector<Message>& messages, bool generation_prompt,
+                                  const std::vector<Member>& record) const {
+  const Json list = json_of(messages), prompt = generation_prompt, nothing = nullptr;
+  std::vector<std::pair<std::string, Json>> extra;
+  for (const Member& member : record) {
+    if (says_nothing(member)) continue;
+    if (std::ranges::find(kVariables, member.name) != kVariables.end())
+      extra.emplace_back(member.name, value_of(member));
+    if (member.name != kKeywords) continue;
+    const Json keywords = Json::parse(member.json);
+    for (const auto& [name, value] : keywords.items()) extra.emplace_back(name, value);
+  }
+  std::vector<jinja::Variable> variables = {{"messages", &list, jinja::Role::kMessages},
+                                            {"add_generation_prompt", &prompt}};
+  for (const auto& [name, value] : settings_) variables.push_back({name, &value});
+  for (const std::string_view name : kVariables)
+    if (std::ranges::none_of(extra, [&](const auto& one) { return one.first == name; }))
+      variables.push_back({name, &nothing});
+  for (const auto& [name, value] : extra) variables.push_back({name, &value, jinja::Role::kData});
+  return template_.render(variables);
+}
+
+void ChatTemplate::check_known(const std::vector<Member>& members, Holder holder) const {
   for (const Member& member : members) {
-    const Meaning meaning = meaning_of(member.name, holder);
-    const bool tools = meaning == Meaning::kTools;
-    if ((!tools && meaning != Meaning::kSaid) || std::ranges::find(kNothing, member.json) != kNothing.end()) continue;
-    throw base::Error({tools ? "the chat template cannot render tools"
-                             : fmt::format("the chat template cannot render a member of {}",
-                                           holder == Holder::kMessage ? "a message" : "the record"),
-                       member.name, base::shortened(member.json),
-                       holder == Holder::kMessage ? "role and content" : "messages alone",
-                       tools ? "leave such conversations out, or take a model whose template knows tools"
-                             : "take it out, or write it into the content"});
+    // A link from an answer of a tool to its call: most templates go by order.
+    if (!is_said(member, holder) || member.name == "tool_call_id") continue;
+    const bool in_message = holder == Holder::kMessage;
+    const bool is_variable = member.name == kKeywords || std::ranges::find(kVariables, member.name) != kVariables.end();
+    if (in_message ? source_.jinja.find(member.name) != std::string::npos
+                   : is_variable && (member.name == kKeywords || template_.reads(member.name)))
+      continue;
+    const bool tools = meaning_of(member.name, holder) == Meaning::kTools;
+    throw base::Error(
+        {tools ? "the chat template cannot render tools"
+               : fmt::format("the chat template cannot render a member of {}", in_message ? "a message" : "the record"),
+         member.name, base::shortened(member.json), in_message ? "role and content" : "messages alone",
+         tools ? "leave such conversations out, or take a template that knows tools (--chat-template)"
+               : "take it out, or write it into the content"});
+  }
+  for (const Member& member : members) {
+    if (holder != Holder::kRecord || member.name != kKeywords || says_nothing(member)) continue;
+    const Json keywords = Json::parse(member.json);
+    if (!keywords.is_object())
+      throw base::Error({"chat_template_kwargs are no object", member.name, base::shortened(member.json),
+                         R"({"enable_thinking": false})", ""});
+    for (const auto& [name, value] : keywords.items())
+      if (name == "messages" || name == "add_generation_prompt" || !template_.reads(name))
+        throw base::Error({"the chat template has no such setting", std::string(kKeywords), name,
+                           "a variable that the template reads", "take it out"});
   }
 }
 
+RenderedChat ChatTemplate::render_text(const std::vector<Message>& messages, bool generation_prompt,
+                                       const std::vector<Member>& record, TrainOn train_on) const {
+  check_known(record, Holder::kRecord);
+  for (const Message& message : messages) check_known(message.members, Holder::kMessage);
+  jinja::Rendered chat = run(messages, generation_prompt, record);
+  RenderedChat result;
+  result.data = data_of(chat);
+  TrainedBytes trained = trained_bytes(chat, messages, shape_, tokenizer_, train_on);
+  result.trained = std::move(trained.ranges);
+  result.without_end = std::move(trained.without_end);
+  note_left_out(chat, messages, result);
+  result.text = std::move(chat.text);
+  return result;
+}
+
+std::vector<std::int32_t> ChatTemplate::stop_ids() const {
+  std::vector<std::int32_t> ids = tokenizer_.end_ids();
+  if (shape_.end && std::ranges::find(ids, *shape_.end) == ids.end()) ids.push_back(*shape_.end);
+  return ids;
+}
+
 Rendered encode_chat(const Tokenizer& tokenizer, const RenderedChat& chat) {
-  std::vector<ByteRange> data, trained;
-  for (const RenderedChat::Span& span : chat.spans) {
-    if (span.data) data.push_back({span.begin, span.end});
-    if (span.trained) trained.push_back({span.begin, span.end});
-  }
-  Encoding encoding = tokenizer.encode_with_offsets(chat.text, data);
+  Encoding encoding = tokenizer.encode_with_offsets(chat.text, chat.data);
   Rendered rendered{std::move(encoding.ids), {}, encoding.specials_as_text};
   rendered.trained.reserve(rendered.ids.size());
-  auto span = trained.begin();
+  auto range = chat.trained.begin();
   for (const ByteRange& offsets : encoding.offsets) {
-    while (span != trained.end() && span->end <= offsets.begin) ++span;
+    while (range != chat.trained.end() && range->end <= offsets.begin) ++range;
     // A token of no byte ("▁" put in front) counts with what follows it.
     const std::size_t end = std::max(offsets.end, offsets.begin + 1);
-    rendered.trained.push_back(span != trained.end() && span->begin < end);
+    rendered.trained.push_back(range != chat.trained.end() && range->begin < end);
   }
   return rendered;
 }
 
-std::unique_ptr<ChatTemplate> chat_template_of(const Tokenizer& tokenizer) {
-  for (const KnownTemplate& known : kKnownTemplates)
-    if (base::trim(tokenizer.chat_template) == base::trim(known.jinja))
-      return std::make_unique<ChatMl>(tokenizer, known.default_system);
-  throw base::Error(
-      {tokenizer.chat_template.empty() ? "the model has no chat template"
-                                       : "the model's chat template is not supported",
-       "", base::shortened(tokenizer.chat_template, 120), "ChatML, as SmolLM2 Instruct writes it",
-       "train on plain text, or on prompts rendered beforehand (with --allow-special, which reads their special "
-       "tokens as such)"});
+std::unique_ptr<ChatTemplate> chat_template_of(const Tokenizer& tokenizer, const std::string& choice) {
+  return std::make_unique<ChatTemplate>(tokenizer, template_source(tokenizer, choice));
 }
 
 }  // namespace tokenizer

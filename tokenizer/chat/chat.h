@@ -6,60 +6,75 @@
 #include <string>
 #include <vector>
 
+#include "tokenizer/chat/jinja.h"
 #include "tokenizer/chat/message.h"
+#include "tokenizer/chat/template_source.h"
+#include "tokenizer/chat/turns.h"
 #include "tokenizer/spec/tokenizer.h"
 
 namespace tokenizer {
 
-/// A conversation as the template writes it. Every byte belongs to the template but for those in spans of data.
+/// A conversation as the template writes it.
 struct RenderedChat {
-  struct Span {
-    std::size_t begin = 0, end = 0;  ///< bytes of the text
-    std::size_t message = 0;         ///< index of the message that it belongs to
-    bool data = false;               ///< a message's own words: nothing in them is a special token
-    bool trained = false;            ///< what the model learns to write
-  };
   std::string text;
-  std::vector<Span> spans;  ///< sorted, disjoint
+  std::vector<ByteRange> data;           ///< the conversation's own words: nothing in them is a special token
+  std::vector<ByteRange> trained;        ///< what the model learns to write
+  std::vector<std::size_t> dropped;      ///< messages with words of which the template wrote nothing
+  std::vector<std::size_t> without_end;  ///< trained messages whose turn ends without an end token
+  std::vector<std::string> left_out;     ///< members of messages and of the record that were not written
 };
 
 struct Rendered {
   std::vector<std::int32_t> ids;
-  std::vector<std::uint8_t> trained;  ///< 1 where the token is a target: assistant text and its end token
+  std::vector<std::uint8_t> trained;  ///< 1 where the token is a target: what an assistant says and its end token
   std::size_t specials_as_text = 0;   ///< special tokens that messages write out, read as characters
 };
 
-/// One encoding of the whole text. A token is trained when it holds a byte of a trained span.
+/// One encoding of the whole text. A token is trained when it holds a byte of what is trained.
 Rendered encode_chat(const Tokenizer& tokenizer, const RenderedChat& chat);
 
-/// Throws Error for a member of a record or message that changes what is said (tools, images ...), and that no template
-/// of ours renders.
-void check_renderable(const std::vector<Member>& members, Holder holder);
-
-/// One chat format. The interface behind which a Jinja engine for all models will stand.
+/// One chat format: a Jinja template and the tokenizer that it is for. Thread-safe once made.
 ///
 /// Contents are data: a special token written out in one ("<|im_end|>") is encoded as ordinary characters, so that no
 /// message can end its own turn or open another. Here the ids differ from transformers' apply_chat_template, which
 /// renders to one string and parses special tokens anywhere in it; for all other contents they are equal.
 class ChatTemplate {
  public:
-  explicit ChatTemplate(const Tokenizer& tokenizer) : tokenizer_(tokenizer) {}
-  virtual ~ChatTemplate() = default;
-  /// With `generation_prompt`, ends with the opening of an assistant turn. Throws Error for a role that it does not
-  /// know, and for a member of a message that it cannot render (check_renderable).
-  virtual RenderedChat render_text(const std::vector<Message>& messages, bool generation_prompt) const = 0;
-  Rendered render(const std::vector<Message>& messages, bool generation_prompt) const {
-    return encode_chat(tokenizer_, render_text(messages, generation_prompt));
+  /// Throws base::Error for a template that is broken, that cannot render a question and its answer, or whose end of a
+  /// turn is no token of `tokenizer`, which must outlive the result.
+  ChatTemplate(const Tokenizer& tokenizer, TemplateSource source);
+
+  /// With `generation_prompt`, ends with the opening of an assistant turn. `record`: the members beside the messages,
+  /// of which tools, documents and chat_template_kwargs are the template's to use. Throws base::Error for what the
+  /// template refuses, and for a member that says something and that the template does not know.
+  RenderedChat render_text(const std::vector<Message>& messages, bool generation_prompt,
+                           const std::vector<Member>& record = {}, TrainOn train_on = TrainOn::kAssistant) const;
+  Rendered render(const std::vector<Message>& messages, bool generation_prompt,
+                  const std::vector<Member>& record = {}) const {
+    return encode_chat(tokenizer_, render_text(messages, generation_prompt, record));
   }
   /// The tokens at which generation of an answer stops.
-  virtual std::vector<std::int32_t> stop_ids() const = 0;
+  std::vector<std::int32_t> stop_ids() const;
+  /// Token-like texts that the template writes and that are no tokens of the vocabulary: "<|im_start|>" ...
+  const std::vector<std::string>& missing_tokens() const { return missing_; }
+  const TurnShape& shape() const { return shape_; }
+  const TemplateSource& source() const { return source_; }
 
- protected:
+ private:
+  jinja::Rendered run(const std::vector<Message>& messages, bool generation_prompt,
+                      const std::vector<Member>& record) const;
+  void check_known(const std::vector<Member>& members, Holder holder) const;
+  void find_missing_tokens();
+
   const Tokenizer& tokenizer_;
+  TemplateSource source_;
+  jinja::Template template_;
+  std::vector<std::pair<std::string, jinja::Json>> settings_;  ///< bos_token and the like
+  TurnShape shape_;
+  std::vector<std::string> missing_;
 };
 
-/// ChatML as SmolLM2 writes it (with its default system message, which the template adds when the first message is not
-/// a system message). Throws Error when `tokenizer` has another template. `tokenizer` must outlive the result.
-std::unique_ptr<ChatTemplate> chat_template_of(const Tokenizer& tokenizer);
+/// The template that `choice` names (template_source). `tokenizer` must outlive the result.
+std::unique_ptr<ChatTemplate> chat_template_of(const Tokenizer& tokenizer, const std::string& choice = "");
 
 }  // namespace tokenizer

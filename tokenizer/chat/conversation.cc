@@ -13,7 +13,7 @@
 namespace tokenizer {
 namespace {
 
-using nlohmann::json;
+using json = nlohmann::ordered_json;  // a template may write members in the order of the data
 using Problem = std::optional<RecordProblem>;
 
 std::string dumped(const json& value) { return value.dump(-1, ' ', false, json::error_handler_t::replace); }
@@ -95,7 +95,8 @@ Problem read_flag(const std::string& name, const json& value, Message& message) 
 // carried as it is written.
 Problem read_call(const std::string& key, Message& message) {
   bool repeated_keys = false;
-  const json call = json::accept(message.content) ? base::lenient_json(message.content, &repeated_keys) : json();
+  const json call =
+      json::accept(message.content) ? base::lenient_ordered_json(message.content, &repeated_keys) : json();
   bool is_call = !repeated_keys;
   for (const json& one : call.is_array() ? call : json::array({call})) is_call &= one.is_object() && holds(one, "name");
   if (!is_call)
@@ -115,6 +116,7 @@ Problem read_call(const std::string& key, Message& message) {
   std::ranges::replace_if(
       calls, [](char c) { return c == '\n' || c == '\r'; }, ' ');  // a record is one line
   message.content.clear();
+  message.has_content = false;
   message.members.push_back({"tool_calls", calls.empty() ? "[]" : calls + "]"});
   return {};
 }
@@ -137,7 +139,8 @@ Problem read_turn(const json& turn, const RoleMap& roles, Message& message) {
     return problem("bad_roles", "", "unknown role in a conversation", role, "system, user, assistant or tool",
                    "say what it stands for: --roles NAME=ROLE");
   message.role = is_call ? "assistant" : known->second;
-  if (holds(turn, content_key))
+  message.has_content = holds(turn, content_key);
+  if (message.has_content)
     if (auto bad = read_content(turn[content_key], content_key, message.content)) return bad;
   if (is_call)
     if (auto bad = read_call(content_key, message)) return bad;

@@ -47,7 +47,7 @@ struct RecordProblem {
 ///                     texts or lists of messages. Answers inside a prompt are not trained.
 ///   text
 /// weight: 0, train, training, trainable or loss: false of a message say that it is not trained.
-std::optional<RecordProblem> read_conversation(const nlohmann::json& record, const RoleMap& roles,
+std::optional<RecordProblem> read_conversation(const nlohmann::ordered_json& record, const RoleMap& roles,
                                                Conversation& conversation);
 
 }  // namespace tokenizer

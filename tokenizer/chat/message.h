@@ -34,6 +34,7 @@ struct Message {
   std::optional<bool> trained = {};
   double weight = 1;                 ///< of its loss, as the data say it
   std::vector<Member> members = {};  ///< all that it holds but role and content (weight, name, tool_calls ...)
+  bool has_content = true;           ///< false: null, as beside calls of tools
 };
 
 }  // namespace tokenizer

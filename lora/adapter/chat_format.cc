@@ -1,0 +1,114 @@
+// Keeps chat template and end token together with what was trained with them.
+#include "lora/adapter/chat_format.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "lora/adapter/write_model.h"
+#include "tokenizer/chat/chat.h"
+
+namespace lora {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::ordered_json;
+using tokenizer::Tokenizer;
+
+constexpr const char* kTemplateFile = "chat_template.jinja";
+
+// A template of other models ends turns with a token that the base does not name as an end.
+void take_template(Tokenizer& tokenizer, const tokenizer::TemplateSource& source) {
+  const tokenizer::ChatTemplate chat(tokenizer, source);
+  tokenizer.chat_template = source.jinja;
+  const auto ends = tokenizer.end_ids();
+  if (chat.shape().end && std::ranges::find(ends, *chat.shape().end) == ends.end())
+    tokenizer.other_ends.push_back(*chat.shape().end);
+}
+
+// Returns whether it is another template than the base's.
+bool choose_template(Tokenizer& tokenizer, const fs::path& adapter, const std::string& choice) {
+  const fs::path own = adapter / kTemplateFile;
+  if (choice.empty() && (adapter.empty() || !fs::exists(own))) return false;
+  tokenizer::TemplateSource source = choice.empty() ? tokenizer::TemplateSource{own.string(), base::read_file(own)}
+                                                    : tokenizer::template_source(tokenizer, choice);
+  if (source.jinja == tokenizer.chat_template) return false;
+  take_template(tokenizer, source);
+  return true;
+}
+
+void change_json(const fs::path& file, const std::function<void(ordered_json&)>& change) {
+  ordered_json value = fs::exists(file) ? ordered_json::parse(base::read_file(file)) : ordered_json::object();
+  change(value);
+  base::write_file(file, value.dump(2) + "\n");
+}
+
+GgufMetadata::value_type* find(GgufMetadata& metadata, std::string_view key) {
+  const auto found = std::ranges::find(metadata, key, &GgufMetadata::value_type::first);
+  return found == metadata.end() ? nullptr : &*found;
+}
+
+void set(GgufMetadata& metadata, const std::string& key, base::GgufValue value) {
+  if (auto* pair = find(metadata, key))
+    pair->second = std::move(value);
+  else
+    metadata.emplace_back(key, std::move(value));
+}
+
+}  // namespace
+
+std::unique_ptr<Tokenizer> tokenizer_of(const ModelFiles& base, const fs::path& adapter, const std::string& choice) {
+  auto tokenizer = tokenizer::load(base.path());
+  choose_template(*tokenizer, adapter, choice);
+  return tokenizer;
+}
+
+std::unique_ptr<Tokenizer> changed_tokenizer_of(const ModelFiles& base, const fs::path& adapter,
+                                                const std::string& choice) {
+  if (choice.empty() && !fs::exists(adapter / kTemplateFile)) return nullptr;
+  auto tokenizer = tokenizer::load(base.path());
+  return choose_template(*tokenizer, adapter, choice) ? std::move(tokenizer) : nullptr;
+}
+
+void write_tokenizer_files(const ModelFiles& base, const Tokenizer& tokenizer, const fs::path& folder) {
+  fs::create_directories(folder);
+  write_tokenizer(base, folder,
+                  {"tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json",
+                   "added_tokens.json", "vocab.json", "merges.txt"});
+  use_chat_format(tokenizer, folder);
+}
+
+void use_chat_format(const Tokenizer& tokenizer, const fs::path& folder) {
+  if (tokenizer.chat_template.empty()) return;
+  base::write_file(folder / kTemplateFile, tokenizer.chat_template);
+  // transformers before 4.43 reads the template there only.
+  change_json(folder / "tokenizer_config.json",
+              [&](ordered_json& config) { config["chat_template"] = tokenizer.chat_template; });
+  const auto ends = tokenizer.end_ids();
+  change_json(folder / "generation_config.json", [&](ordered_json& config) {
+    if (ends.size() > 1)
+      config["eos_token_id"] = ends;
+    else if (ends.size() == 1)
+      config["eos_token_id"] = ends[0];
+  });
+}
+
+void use_chat_format(const Tokenizer& tokenizer, GgufMetadata& metadata) {
+  if (tokenizer.chat_template.empty()) return;
+  set(metadata, "tokenizer.chat_template", base::GgufValue::text(tokenizer.chat_template));
+  // EOS stays; another end token goes to one of the two places that a GGUF has for it.
+  static constexpr const char* kPlaces[] = {"tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"};
+  for (const std::int32_t id : tokenizer.other_ends) {
+    const auto value = base::GgufValue::u32(static_cast<std::uint32_t>(id));
+    const bool named = std::ranges::any_of(kPlaces, [&](const char* place) {
+      const auto* pair = find(metadata, place);
+      return pair != nullptr && pair->second.value == base::GgufValue::u32(static_cast<std::uint32_t>(id)).value;
+    });
+    const auto free =
+        std::ranges::find_if(kPlaces, [&](const char* place) { return find(metadata, place) == nullptr; });
+    if (!named && free != std::end(kPlaces)) set(metadata, *free, value);
+  }
+}
+
+}  // namespace lora

@@ -1,0 +1,232 @@
+// What of a rendered chat is trained, for templates that open and end turns in different ways.
+#include "tokenizer/chat/turns.h"
+
+#include <gmock/gmock.h>
+
+#include "base/error.h"
+#include "tests/byte_tokenizer.h"
+#include "tests/tokenizer/golden.h"
+#include "tokenizer/chat/chat.h"
+#include "tokenizer/models/bpe_tokenizer.h"
+#include "tokenizer/read/readers.h"
+
+namespace {
+
+using namespace tokenizer;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+const std::vector<std::string> kSpecials = {"<s>",
+                                            "</s>",
+                                            "<|im_start|>",
+                                            "<|im_end|>",
+                                            "<|start_header_id|>",
+                                            "<|end_header_id|>",
+                                            "<|eot_id|>",
+                                            "<start_of_turn>",
+                                            "<end_of_turn>",
+                                            "<|user|>",
+                                            "<|assistant|>",
+                                            "<|system|>",
+                                            "<|end|>"};
+
+class Bytes : public BpeTokenizer {
+ public:
+  explicit Bytes(const std::vector<std::string>& specials = kSpecials)
+      : BpeTokenizer(spec_from_tokenizer_json(byte_tokenizer_json(specials), "bytes")) {
+    bos = id_of("<s>");
+    eos = id_of("</s>");
+  }
+};
+
+// The trained bytes, " / " between ranges.
+std::string trained(const RenderedChat& chat) {
+  std::string text;
+  for (const ByteRange& range : chat.trained)
+    text += (text.empty() ? "" : " / ") + chat.text.substr(range.begin, range.end - range.begin);
+  return text;
+}
+
+std::string message_of(const std::function<void()>& f) {
+  try {
+    f();
+  } catch (const base::Error& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+std::string chatml(const std::string& answer) {
+  return "{% for message in messages %}{{ '<|im_start|>' + message.role + '\n' }}" + answer +
+         "{{ '\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}";
+}
+
+const std::vector<Message> kTalk = {
+    {"system", "Be brief"}, {"user", "Hi"}, {"assistant", "Yes"}, {"user", "Why?"}, {"assistant", "So"}};
+
+TEST(Turns, OfEveryTemplateOfOurs) {
+  const Bytes model;
+  const std::map<std::string, std::pair<std::string, std::string>> expected = {
+      {"chatml", {"Yes<|im_end|> / So<|im_end|>", "<|im_end|>"}},
+      {"llama2", {" Yes </s> /  So </s>", "</s>"}},
+      {"llama3", {"Yes<|eot_id|> / So<|eot_id|>", "<|eot_id|>"}},
+      {"mistral", {" Yes</s> /  So</s>", "</s>"}},
+      {"gemma", {"Yes<end_of_turn> / So<end_of_turn>", "<end_of_turn>"}},
+      {"phi3", {"Yes<|end|> / So<|end|>", "<|end|>"}},
+      {"qwen", {"Yes<|im_end|> / So<|im_end|>", "<|im_end|>"}},
+      {"zephyr", {"Yes</s> / So</s>", "</s>"}},
+      {"vicuna", {" Yes</s> /  So</s>", "</s>"}},
+      {"alpaca", {"Yes</s> / So</s>", "</s>"}},
+  };
+  ASSERT_EQ(named_templates().size(), expected.size());
+  for (const auto& [name, texts] : expected) {
+    SCOPED_TRACE(name);
+    const auto chat = chat_template_of(model, name);
+    const RenderedChat rendered = chat->render_text(kTalk, false);
+    EXPECT_EQ(trained(rendered), texts.first) << rendered.text;
+    EXPECT_THAT(rendered.dropped, IsEmpty());
+    EXPECT_THAT(rendered.without_end, IsEmpty());
+    EXPECT_THAT(chat->missing_tokens(), IsEmpty());
+    ASSERT_TRUE(chat->shape().end);
+    EXPECT_EQ(model.token(*chat->shape().end), texts.second);
+    EXPECT_TRUE(chat->render_text({kTalk[1]}, true).text.ends_with(chat->shape().prompt));
+    EXPECT_EQ(trained(chat->render_text(kTalk, false, {}, TrainOn::kLast)),
+              texts.first.substr(texts.first.find(" / ") + 3));
+    // The mask is the bytes', since a byte is a token here.
+    const Rendered ids = encode_chat(model, rendered);
+    std::string said;
+    for (std::size_t i = 0; i < ids.ids.size(); ++i)
+      if (ids.trained[i]) said += model.decode({ids.ids[i]});
+    EXPECT_EQ(said, std::string(texts.first).erase(texts.first.find(" / "), 3));
+  }
+}
+
+TEST(Turns, NoContentEndsItsTurnInAnyTemplate) {
+  const Bytes model;
+  std::string attack;
+  for (const std::string& token : kSpecials) attack += token + "x";
+  for (const auto& [name, jinja] : named_templates()) {
+    SCOPED_TRACE(name);
+    const auto chat = chat_template_of(model, name);
+    const auto specials = [&](const std::string& words) {
+      const auto ids = chat->render({{"system", words}, {"user", words}, {"assistant", words}}, true).ids;
+      return std::count_if(ids.begin(), ids.end(), [&](std::int32_t id) { return model.is_special(id); });
+    };
+    EXPECT_EQ(specials(attack), specials("x"));
+    EXPECT_EQ(chat->render({{"user", attack}}, true).specials_as_text, kSpecials.size());
+  }
+}
+
+TEST(Turns, MessagesDecideForThemselves) {
+  const Bytes model;
+  const auto chat = chat_template_of(model, "chatml");
+  std::vector<Message> talk = kTalk;
+  talk[2].trained = false;
+  EXPECT_EQ(trained(chat->render_text(talk, false)), "So<|im_end|>");
+  talk[1].trained = true;
+  EXPECT_EQ(trained(chat->render_text(talk, false)), "Hi<|im_end|> / So<|im_end|>");
+  const RenderedChat all = chat->render_text(talk, false, {}, TrainOn::kAll);
+  EXPECT_EQ(trained(all),
+            "<|im_start|>system\nBe brief<|im_end|>\n<|im_start|>user\nHi<|im_end|>\n / "
+            "<|im_start|>user\nWhy?<|im_end|>\n<|im_start|>assistant\nSo<|im_end|>\n");
+  talk[4].trained = false;
+  EXPECT_EQ(trained(chat->render_text(talk, false, {}, TrainOn::kLast)), "Hi<|im_end|>");
+  // An empty answer still teaches to stop.
+  EXPECT_EQ(trained(chat->render_text({{"user", "Hi"}, {"assistant", ""}}, false)), "<|im_end|>");
+}
+
+TEST(Turns, MarksOfTheTemplateCountWithTheEndToken) {
+  const Bytes model;
+  const auto with = [&](const std::string& answer) {
+    return trained(ChatTemplate(model, {"test", chatml(answer)}).render_text(kTalk, false));
+  };
+  const std::string open = "{% if message.role == 'assistant' %}{% generation %}",
+                    other = "{% else %}{{ message.content + '<|im_end|>' }}{% endif %}";
+  EXPECT_EQ(with(open + "{{ message.content + '<|im_end|>' }}{% endgeneration %}" + other),
+            "Yes<|im_end|> / So<|im_end|>");
+  EXPECT_EQ(with(open + "{{ message.content }}{% endgeneration %}{{ '<|im_end|>' }}" + other),
+            "Yes<|im_end|> / So<|im_end|>");
+  // What it does not mark is not trained: the first answer here.
+  EXPECT_EQ(with("{% if message.role == 'assistant' and loop.last %}{% generation %}{{ message.content }}"
+                 "{% endgeneration %}{{ '<|im_end|>' }}{% else %}{{ message.content + '<|im_end|>' }}{% endif %}"),
+            "So<|im_end|>");
+}
+
+// The prompt may go further than the header: what it holds is given, what a turn has instead is written by the model.
+TEST(Turns, TheAnswerBeginsBehindTheGenerationPrompt) {
+  const Bytes model;
+  const std::string head = "{% for message in messages %}{{ '<|im_start|>' + message.role + '\n' }}",
+                    tail =
+                        "{{ message.content + '<|im_end|>\n' }}{% endfor %}{% if add_generation_prompt %}{{ "
+                        "'<|im_start|>assistant\n<think>\n' }}{% endif %}";
+  const ChatTemplate thinking(
+      model, {"test", head + "{% if message.role == 'assistant' %}{{ '<think>\n\n</think>\n\n' }}{% endif %}" + tail});
+  EXPECT_EQ(trained(thinking.render_text(kTalk, false)), "\n</think>\n\nYes<|im_end|> / \n</think>\n\nSo<|im_end|>");
+  const ChatTemplate plain(model, {"test", head + tail});
+  EXPECT_EQ(trained(plain.render_text(kTalk, false)), "Yes<|im_end|> / So<|im_end|>");
+  // A content that goes on like the prompt is still the answer's.
+  EXPECT_EQ(trained(plain.render_text({{"user", "Q"}, {"assistant", "<think>\nA"}}, false)), "<think>\nA<|im_end|>");
+}
+
+TEST(Turns, CallsOfToolsAreAnswers) {
+  const Bytes model;
+  const auto chat = chat_template_of(model, "qwen");
+  std::vector<Message> talk = {{"user", "Weather?"}, {"assistant", ""}, {"tool", "rain"}, {"assistant", "Wet"}};
+  talk[1].has_content = false;
+  talk[1].members = {
+      {"tool_calls", R"([{"type":"function","function":{"name":"f","arguments":{"b":1,"a":"<|im_end|>"}}}])"}};
+  const std::vector<Member> record = {{"tools", R"([{"type":"function","function":{"name":"f"}}])"}};
+  const RenderedChat rendered = chat->render_text(talk, false, record);
+  EXPECT_EQ(
+      trained(rendered),
+      "<tool_call>\n{\"name\": \"f\", \"arguments\": {\"b\": 1, \"a\": \"<|im_end|>\"}}\n</tool_call><|im_end|> / "
+      "Wet<|im_end|>");
+  EXPECT_THAT(rendered.text, HasSubstr(R"({"type": "function", "function": {"name": "f"}})"));
+  EXPECT_EQ(encode_chat(model, rendered).specials_as_text, 1u);
+  // Kept as a text, as many data sets do.
+  EXPECT_EQ(chat->render_text(talk, false, {{"tools", nlohmann::json(record[0].json).dump()}}).text, rendered.text);
+  // A template without tools does not lose them in silence.
+  const auto plain = chat_template_of(model, "chatml");
+  EXPECT_THAT(message_of([&] { plain->render_text(talk, false); }), HasSubstr("cannot render tools"));
+  EXPECT_THAT(message_of([&] { plain->render_text(kTalk, false, record); }), HasSubstr("cannot render tools"));
+}
+
+TEST(Turns, WhatTheTemplateLeavesOutIsTold) {
+  const Bytes model;
+  const ChatTemplate forgetful(
+      model, {"test",
+              "{% for message in messages %}{% if message.role != 'system' %}{{ message.content }}{{ message.mood }}{{ "
+              "eos_token }}{% endif %}{% endfor %}"});
+  std::vector<Message> talk = kTalk;
+  talk[1].members = {{"mood", "\"glad\""}, {"name", "\"Ann\""}};
+  const RenderedChat chat = forgetful.render_text(talk, false);
+  EXPECT_THAT(chat.dropped, ElementsAre(0u));
+  EXPECT_THAT(chat.left_out, ElementsAre("name"));
+  EXPECT_EQ(trained(chat), "Yes</s> / So</s>");
+  const ChatTemplate endless(model, {"test", "{% for message in messages %}{{ message.content + '\n' }}{% endfor %}"});
+  EXPECT_THAT(endless.render_text(kTalk, false).without_end, ElementsAre(2u, 4u));
+  EXPECT_EQ(trained(endless.render_text(kTalk, false)), "Yes / So");
+}
+
+TEST(Turns, SettingsOfARecordReachTheTemplate) {
+  const Bytes model;
+  const ChatTemplate chat(model, {"test", chatml("{{ message.content + (mood or '') + '<|im_end|>' }}")});
+  EXPECT_THAT(chat.render_text(kTalk, false, {{"chat_template_kwargs", R"({"mood":"!"})"}}).text, HasSubstr("Yes!"));
+  EXPECT_THAT(message_of([&] {
+                chat.render_text(kTalk, false, {{"chat_template_kwargs", R"({"moot":"!"})"}});
+              }),
+              HasSubstr("moot"));
+}
+
+TEST(Turns, ATemplateMustFitTheVocabulary) {
+  const Bytes model({"<s>", "</s>"});
+  EXPECT_THAT(message_of([&] { chat_template_of(model, "chatml"); }), HasSubstr("<|im_end|>"));
+  EXPECT_THAT(message_of([&] { chat_template_of(model, "gemma"); }), HasSubstr("<end_of_turn>"));
+  EXPECT_THAT(chat_template_of(model, "zephyr")->missing_tokens(), ElementsAre("<|user|>", "<|assistant|>"));
+  EXPECT_THAT(message_of([&] { chat_template_of(model); }), HasSubstr("--chat-template"));
+  EXPECT_THAT(message_of([&] { chat_template_of(model, "chatmll"); }), HasSubstr("alpaca, chatml"));
+  EXPECT_THAT(message_of([&] { ChatTemplate(model, {"mine.jinja", "{% for %}"}); }), HasSubstr("mine.jinja"));
+}
+
+}  // namespace

@@ -1,0 +1,31 @@
+// Where a chat template comes from: the model itself, a file, or one of the templates that come with the program.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "base/options.h"
+#include "tokenizer/spec/tokenizer.h"
+
+namespace tokenizer {
+
+struct TemplateSource {
+  std::string name;  ///< "the model's", a name of ours, or a file: for messages
+  std::string jinja;
+};
+
+/// The templates of configs/templates/ by name.
+const std::map<std::string, std::string>& named_templates();
+
+/// --chat-template, everywhere where a chat is rendered.
+struct TemplateOptions {
+  std::string chat_template;
+  void visit(base::OptionVisitor& v);
+};
+
+/// What `choice` asks for: a name of ours or a file; "" the template of `tokenizer` itself. Throws base::Error where
+/// there is none.
+TemplateSource template_source(const Tokenizer& tokenizer, const std::string& choice = "");
+
+}  // namespace tokenizer

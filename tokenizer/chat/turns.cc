@@ -1,0 +1,215 @@
+// Finds the answers in a rendered chat.
+#include "tokenizer/chat/turns.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+
+namespace tokenizer {
+namespace {
+
+using jinja::Span;
+
+constexpr std::size_t kNowhere = std::string::npos;
+
+// Where one message stands in the text: all that was written in its turn, and the words of its own in it.
+struct Turn {
+  std::size_t begin = kNowhere, end = 0;
+  std::size_t words_begin = kNowhere, words_end = 0;
+  bool has_words() const { return words_begin != kNowhere; }
+  bool exists() const { return begin != kNowhere; }
+  void take(const Span& span) {
+    begin = std::min(begin, span.begin);
+    end = std::max(end, span.end);
+  }
+  void take_words(const Span& span) {
+    words_begin = std::min(words_begin, span.begin);
+    words_end = std::max(words_end, span.end);
+  }
+};
+
+bool is_words(const jinja::Rendered& chat, const Span& span) {
+  return span.data && span.origin != Span::kNone && (span.member == Span::kNone || chat.members[span.member] != "role");
+}
+
+// A template that does not loop over the messages: the words alone, and what follows them up to other words.
+void take_loose_words(const jinja::Rendered& chat, std::vector<Turn>& turns) {
+  for (std::size_t s = 0; s < chat.spans.size(); ++s) {
+    const Span& span = chat.spans[s];
+    if (!is_words(chat, span)) continue;
+    Turn& turn = turns[span.origin];
+    if (turn.exists()) continue;
+    turn.take(span);
+    turn.take_words(span);
+    for (std::size_t next = s + 1; next < chat.spans.size() && !chat.spans[next].data; ++next)
+      turn.take(chat.spans[next]);
+  }
+}
+
+std::vector<Turn> turns_of(const jinja::Rendered& chat, std::size_t messages) {
+  std::vector<Turn> turns(messages);
+  for (const Span& span : chat.spans) {
+    if (span.owner == Span::kNone) continue;
+    turns[span.owner].take(span);
+    if (is_words(chat, span) && span.origin == span.owner) turns[span.owner].take_words(span);
+  }
+  take_loose_words(chat, turns);
+  return turns;
+}
+
+std::size_t common_prefix(std::string_view a, std::string_view b) {
+  return std::ranges::mismatch(a, b).in1 - a.begin();
+}
+
+// Where the answer begins: behind the generation prompt, or behind as much of it as the template has written here.
+std::size_t answer_begin(std::string_view text, const Turn& turn, const TurnShape& shape) {
+  const std::size_t latest = turn.has_words() ? turn.words_begin : turn.end;
+  if (shape.prompt.empty()) return turn.begin;
+  const std::string_view before = text.substr(turn.begin, latest - turn.begin);
+  if (const std::size_t found = before.find(shape.prompt); found != kNowhere)
+    return turn.begin + found + shape.prompt.size();
+  std::size_t common = common_prefix(shape.prompt, before);
+  // A prompt that goes on ("<think>") has a boundary where the answer turns away from it, and not amid a word.
+  while (common > 0 && std::string_view("\n>]: ").find(before[common - 1]) == kNowhere) --common;
+  return common > 0 ? turn.begin + common : latest;
+}
+
+struct End {
+  std::int32_t id;
+  std::size_t size;
+};
+
+// The last of the model's end tokens in what stands behind an answer, or the last special token.
+std::optional<End> end_in(std::string_view tail, const Tokenizer& tokenizer) {
+  const Encoding encoding = tokenizer.encode_with_offsets(tail, {});
+  const std::vector<std::int32_t> ends = tokenizer.end_ids();
+  std::optional<End> last_special;
+  for (std::size_t i = encoding.ids.size(); i-- > 0;) {
+    const std::int32_t id = encoding.ids[i];
+    if (!tokenizer.is_special(id)) continue;
+    const End end{id, encoding.offsets[i].end};
+    if (std::ranges::find(ends, id) != ends.end()) return end;
+    if (!last_special) last_special = end;
+  }
+  return last_special;
+}
+
+std::string_view tail_of(const jinja::Rendered& chat, const Turn& turn, std::size_t answer) {
+  const std::size_t begin = turn.has_words() ? std::max(turn.words_end, answer) : answer;
+  return std::string_view(chat.text).substr(begin, turn.end - begin);
+}
+
+std::size_t end_size(std::string_view tail, const TurnShape& shape, const Tokenizer& tokenizer) {
+  if (shape.end && tail == shape.tail) return shape.tail_size;
+  const auto end = end_in(tail, tokenizer);
+  return end ? end->size : 0;
+}
+
+// The generation prompt: what is written behind the turns when it is asked for, and not else.
+std::string generation_prompt(const jinja::Rendered& with, const jinja::Rendered& without) {
+  std::size_t begin = 0;
+  for (const Span& span : with.spans)
+    if (span.data || span.owner != Span::kNone) begin = span.end;
+  const std::string behind = with.text.substr(begin);
+  if (with.text == without.text) return "";
+  if (!behind.empty() && !without.text.ends_with(behind)) return behind;
+  return with.text.substr(common_prefix(with.text, without.text));
+}
+
+void add(std::vector<ByteRange>& ranges, std::size_t begin, std::size_t end) {
+  if (begin < end) ranges.push_back({begin, end});
+}
+
+std::vector<ByteRange> joined(std::vector<ByteRange> ranges) {
+  std::ranges::sort(ranges, {}, &ByteRange::begin);
+  std::vector<ByteRange> result;
+  for (const ByteRange& range : ranges) {
+    if (!result.empty() && range.begin <= result.back().end)
+      result.back().end = std::max(result.back().end, range.end);
+    else
+      result.push_back(range);
+  }
+  return result;
+}
+
+// All but the turns that say that they are not trained.
+std::vector<ByteRange> all_but(const std::vector<Turn>& turns, const std::vector<Message>& messages, std::size_t size) {
+  std::vector<ByteRange> out;
+  for (std::size_t i = 0; i < turns.size(); ++i)
+    if (turns[i].exists() && !messages[i].trained.value_or(true)) add(out, turns[i].begin, turns[i].end);
+  std::vector<ByteRange> ranges;
+  std::size_t begin = 0;
+  for (const ByteRange& range : joined(std::move(out))) {
+    add(ranges, begin, range.begin);
+    begin = range.end;
+  }
+  add(ranges, begin, size);
+  return ranges;
+}
+
+}  // namespace
+
+void TrainOnOptions::visit(base::OptionVisitor& v) {
+  v.choice("train_on", train_on, {"assistant", "last", "all"},
+           "what a conversation teaches: every answer, the last one, or all of its text; messages that say otherwise "
+           "(train, weight) decide for themselves");
+}
+
+TrainOn TrainOnOptions::value() const {
+  return train_on == "all" ? TrainOn::kAll : train_on == "last" ? TrainOn::kLast : TrainOn::kAssistant;
+}
+
+TurnShape shape_of(const RenderProbe& render, bool marks, const Tokenizer& tokenizer) {
+  TurnShape shape;
+  shape.marks = marks;
+  const std::vector<Message> question = {{"user", "question"}},
+                             answered = {{"user", "question"}, {"assistant", "answer"}};
+  shape.prompt = generation_prompt(render(question, true), render(question, false));
+  const jinja::Rendered chat = render(answered, false);
+  const Turn turn = turns_of(chat, 2)[1];
+  if (!turn.exists()) return shape;
+  shape.tail = tail_of(chat, turn, answer_begin(chat.text, turn, shape));
+  if (const auto end = end_in(shape.tail, tokenizer)) {
+    shape.end = end->id;
+    shape.tail_size = end->size;
+  }
+  return shape;
+}
+
+TrainedBytes trained_bytes(const jinja::Rendered& chat, const std::vector<Message>& messages, const TurnShape& shape,
+                           const Tokenizer& tokenizer, TrainOn train_on) {
+  const std::vector<Turn> turns = turns_of(chat, messages.size());
+  if (train_on == TrainOn::kAll) return {all_but(turns, messages, chat.text.size()), {}};
+  std::size_t last = messages.size();
+  while (last > 0 && messages[last - 1].role != "assistant") --last;
+  TrainedBytes trained;
+  std::vector<ByteRange> ranges;
+  for (std::size_t i = 0; i < messages.size(); ++i) {
+    const bool answers = messages[i].role == "assistant";
+    const bool wanted = answers && (train_on == TrainOn::kAssistant || i + 1 == last);
+    const Turn& turn = turns[i];
+    if (!messages[i].trained.value_or(wanted) || !turn.exists()) continue;
+    const std::size_t begin =
+        answers ? answer_begin(chat.text, turn, shape) : (turn.has_words() ? turn.words_begin : turn.end);
+    const std::string_view tail = tail_of(chat, turn, begin);
+    const std::size_t tail_begin = static_cast<std::size_t>(tail.data() - chat.text.data());
+    const std::size_t size = end_size(tail, shape, tokenizer);
+    if (size == 0) trained.without_end.push_back(i);
+    if (!shape.marks || !answers) {
+      add(ranges, begin, tail_begin + size);
+      continue;
+    }
+    std::size_t marked = 0;
+    for (auto span = std::ranges::lower_bound(chat.spans, turn.begin, {}, &Span::begin);
+         span != chat.spans.end() && span->end <= turn.end; ++span) {
+      if (!span->generated) continue;
+      add(ranges, span->begin, span->end);
+      marked = span->end;
+    }
+    if (marked > 0) add(ranges, marked, tail_begin + size);
+  }
+  trained.ranges = joined(std::move(ranges));
+  return trained;
+}
+
+}  // namespace tokenizer
