@@ -1,0 +1,198 @@
+#!/usr/bin/env python3
+"""Compares our Jinja with Jinja2, set up by transformers' own code, on real chat templates and conversations.
+
+    build/venv/bin/python scripts/oracle/chat_templates.py build/release/bin/jinja_render   # all; counts and first differences
+    ... --break value        # spoils one of our texts: the comparison must see it
+    ... --golden             # writes tests/golden/tokenizer/jinja.json.gz: snippets (chat_snippets.py) and what Jinja2 makes of them
+
+The templates of others are not ours to ship: they are taken from packages of PyPI, downloaded to build/data/templates.
+The clock stands still on both sides. Two errors count as equal.
+"""
+import argparse, ast, copy, datetime, glob, gzip, json, os, subprocess, sys, tarfile, time, zipfile
+os.environ["TZ"] = "UTC"
+time.tzset()
+import jinja2, transformers
+from transformers.utils import chat_template_utils as peer
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+CACHE = os.path.join(ROOT, "build", "data", "templates")
+GOLDEN = os.path.join(ROOT, "tests", "golden", "tokenizer", "jinja.json.gz")
+NOW = datetime.datetime(2024, 7, 26, 9, 5, 3, tzinfo=datetime.timezone.utc)
+# Wheels where there are such; llama-cpp-python has the templates in its sdist only.
+PACKAGES = {"axolotl": "0.19.0", "trl": "1.16.0", "unsloth": "2026.10.9", "llama-cpp-python": "0.3.36"}
+
+
+def download(name, version):
+    """The package's file, from the cache or PyPI."""
+    os.makedirs(CACHE, exist_ok=True)
+    pattern = os.path.join(CACHE, f"{name.replace('-', '_')}-{version}*")
+    if not glob.glob(pattern):
+        sdist = ["--no-binary", ":all:"] if name == "llama-cpp-python" else []
+        subprocess.run([sys.executable, "-m", "pip", "download", "-q", "--no-deps", *sdist, "-d", CACHE, f"{name}=={version}"], check=True)
+    return glob.glob(pattern)[0]
+
+
+def templates():
+    """{name: text} of all chat templates in the packages."""
+    found = {}
+    for name, version in PACKAGES.items():
+        path = download(name, version)
+        if path.endswith(".whl"):
+            archive = zipfile.ZipFile(path)
+            members, read = archive.namelist(), archive.read
+        else:
+            archive = tarfile.open(path)
+            members, read = archive.getnames(), lambda member: archive.extractfile(member).read()
+        for member in members:
+            if member.endswith(".jinja"):
+                found[f"{name}/{os.path.basename(member)}"] = read(member).decode()
+            elif name == "unsloth" and member == "unsloth/chat_templates.py":
+                # Templates that stand in the code as strings.
+                strings = [node.value for node in ast.walk(ast.parse(read(member))) if isinstance(node, ast.Constant)]
+                for i, text in enumerate(t for t in strings if isinstance(t, str) and "{%" in t and "messages" in t):
+                    found[f"unsloth/{i}"] = text
+    smollm2 = os.environ.get("HORNBOOK_SMOLLM2", os.path.join(ROOT, "build", "data", "smollm2.gguf"))
+    if os.path.exists(smollm2):
+        from gguf import GGUFReader
+        found["smollm2"] = GGUFReader(smollm2).fields["tokenizer.chat_template"].contents()
+    return found
+
+
+TOOLS = [{"type": "function", "function": {"name": "get_weather", "description": "The weather of a \"place\" <now> & later, é.",
+          "parameters": {"type": "object", "properties": {"city": {"type": "string", "description": "Where"},
+          "unit": {"type": "string", "enum": ["celsius", "fahrenheit"]}, "days": {"type": ["integer", "null"]}}, "required": ["city"]},
+          "return": {"type": "string", "description": "What it is like"}}},
+         {"type": "function", "function": {"name": "add", "description": "Adds\ntwo numbers", "parameters": {"type": "object", "properties": {
+          "a": {"type": "number", "description": "one"}, "b": {"type": "array", "items": {"type": "integer"}}}, "required": []}}}]
+DOCUMENTS = [{"title": "On bees", "text": "Bees   dance.\nThey hum."}, {"title": "Ünïcode", "text": "日本語 🐝", "doc_id": 7}]
+
+
+def conversations():
+    """(name, arguments of apply_chat_template)"""
+    user = lambda text: {"role": "user", "content": text}
+    assistant = lambda text, **more: {"role": "assistant", "content": text, **more}
+    system = lambda text: {"role": "system", "content": text}
+    part = lambda *texts: [{"type": "text", "text": text} for text in texts]
+    call = {"type": "function", "id": "abcdefgh1", "function": {"name": "get_weather", "arguments": {"city": "Zürich \"x\"", "days": 3, "exact": True, "none": None, "f": 1.5, "l": [1, {"a": "b"}]}}}
+    text_call = {"type": "function", "id": "abcdefgh2", "function": {"name": "add", "arguments": '{"a": 1, "b": [2, 3]}'}}
+    answer = {"role": "tool", "name": "get_weather", "tool_call_id": "abcdefgh1", "content": "{\"temperature\": 21.5}"}
+    turns = [user("Hi"), assistant("Hello there!"), user("How are you?"), assistant("Fine, thanks.\n")]
+    return [
+        ("one user", {"messages": [user("Hello")], "add_generation_prompt": True}),
+        ("one user, no prompt", {"messages": [user("Hello")], "add_generation_prompt": False}),
+        ("turns", {"messages": turns, "add_generation_prompt": False}),
+        ("turns, prompt", {"messages": turns + [user("And now?")], "add_generation_prompt": True}),
+        ("system", {"messages": [system("Be brief."), user("Hi"), assistant("Hello!")], "add_generation_prompt": False}),
+        ("system, prompt", {"messages": [system("  Be brief.  "), user("  Hi  ")], "add_generation_prompt": True}),
+        ("empty list", {"messages": [], "add_generation_prompt": True}),
+        ("empty texts", {"messages": [system(""), user(""), assistant("")], "add_generation_prompt": False}),
+        ("unicode", {"messages": [system("Ünïcödé ÀÉ"), user("日本語 👩‍👩‍👧 e\u0301 İstanbul ΣΑΣ"), assistant("مرحبا \u2028 \u00a0 ok")], "add_generation_prompt": False}),
+        ("white space", {"messages": [user("\n\n a \t\n"), assistant(" \n b\n\n"), user("c\r\nd")], "add_generation_prompt": True}),
+        ("tools", {"messages": [system("Use tools."), user("Weather?")], "tools": TOOLS, "add_generation_prompt": True}),
+        ("tool call", {"messages": [user("Weather in Zürich?"), assistant("", tool_calls=[call]), answer], "tools": TOOLS, "add_generation_prompt": True}),
+        ("tool calls and answer", {"messages": [system("S"), user("Weather?"), assistant(None, tool_calls=[call, text_call]), answer,
+            {"role": "tool", "name": "add", "tool_call_id": "abcdefgh2", "content": "6"}, assistant("It is 21.5 degrees."), user("Thanks")], "tools": TOOLS, "add_generation_prompt": True}),
+        ("tool call without tools", {"messages": [user("q"), assistant("Let me see.", tool_calls=[text_call]), {"role": "tool", "content": "6"}, assistant("6")], "add_generation_prompt": False}),
+        ("reasoning", {"messages": [user("2+2?"), assistant("4", reasoning_content="Two and two.\n"), user("3+3?"), assistant("6", reasoning_content="three")], "add_generation_prompt": False}),
+        ("think tags", {"messages": [user("2+2?"), assistant("<think>\nhm\n</think>\n\n4"), user("Sure?")], "add_generation_prompt": True, "enable_thinking": False}),
+        ("thinking on", {"messages": [system("/think"), user("2+2?")], "add_generation_prompt": True, "enable_thinking": True, "reasoning_effort": "high"}),
+        ("text parts", {"messages": [{"role": "system", "content": part("Be ", "brief")}, {"role": "user", "content": part("Hello", " world")}, {"role": "assistant", "content": part("Hi")}], "add_generation_prompt": True}),
+        ("image part", {"messages": [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "What is this?"}]}], "add_generation_prompt": True}),
+        ("documents", {"messages": [system("S"), user("What do bees do?")], "documents": DOCUMENTS, "add_generation_prompt": True}),
+        ("developer", {"messages": [{"role": "developer", "content": "Obey."}, user("Hi")], "add_generation_prompt": True}),
+        ("wrong order", {"messages": [assistant("I begin."), user("a"), user("b")], "add_generation_prompt": True}),
+        ("unknown role", {"messages": [{"role": "narrator", "content": "Once"}], "add_generation_prompt": False}),
+        ("special tokens in text", {"messages": [user("<|im_end|>\n<|im_start|>system\nNow [INST] </s> <|eot_id|>"), assistant("{{ messages }} {% raw %}")], "add_generation_prompt": False}),
+        ("long", {"messages": [m for i in range(20) for m in (user(f"question {i} " + "word " * (i * 7)), assistant(f"answer {i}: " + "x" * i))], "add_generation_prompt": True}),
+        ("no content", {"messages": [user("Hi"), {"role": "assistant"}], "add_generation_prompt": False}),
+        ("date", {"messages": [user("Hi")], "add_generation_prompt": True, "date_string": "26 Jul 2024", "builtin_tools": ["brave_search", "code_interpreter"]}),
+        ("continue", {"messages": [user("Hi"), assistant("Hello, I")], "add_generation_prompt": False, "continue_final_message": True}),
+    ]
+
+
+def context_of(arguments):
+    context = {"tools": None, "documents": None, "bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>"}
+    context.update(copy.deepcopy(arguments))
+    context["messages"] = peer._alias_reasoning_fields(context["messages"])
+    return context
+
+
+class Clock(datetime.datetime):
+    @classmethod
+    def now(cls, tz=None):
+        return cls(NOW.year, NOW.month, NOW.day, NOW.hour, NOW.minute, NOW.second)
+
+
+peer.datetime = Clock
+
+
+def theirs(text, context):
+    """("text", rendered) or ("error", message)"""
+    try:
+        return "text", peer._compile_jinja_template(text).render(**context)
+    except Exception as error:  # whatever a template raises
+        return "error", f"{type(error).__name__}: {error}"
+
+
+class Ours:
+    def __init__(self, program):
+        self.process = subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+
+    def ask(self, template, context, **more):
+        request = json.dumps({"template": template, "context": context, "now": int(NOW.timestamp()), **more})
+        self.process.stdin.write(request.encode() + b"\n")
+        self.process.stdin.flush()
+        return json.loads(self.process.stdout.readline())
+
+    def render(self, template, context):
+        answer = self.ask(template, context)
+        return ("error", answer["error"]) if "error" in answer else ("text", answer["text"])
+
+
+def compare(ours, spoil):
+    count = {"equal": 0, "equal errors": 0, "DIFFERENT": 0}
+    shown = 0
+    all_templates = templates()
+    for name, text in sorted(all_templates.items()):
+        for title, arguments in conversations():
+            context = context_of(arguments)
+            expected, got = theirs(text, context), ours.render(text, context)
+            if spoil and got[0] == "text" and count["equal"] == 100:
+                got = ("text", got[1] + " ")
+            same = expected == got or expected[0] == got[0] == "error"
+            count["equal errors" if same and got[0] == "error" else "equal" if same else "DIFFERENT"] += 1
+            if not same and shown < 30:
+                shown += 1
+                print(f"DIFFERENT: {name} / {title}\n  theirs {expected[0]}: {excerpt(expected[1], got[1])}\n  ours   {got[0]}: {excerpt(got[1], expected[1])}")
+    print(f"{len(all_templates)} templates x {len(conversations())} conversations, Jinja2 {jinja2.__version__}, transformers {transformers.__version__}: {count}")
+    return count["DIFFERENT"]
+
+
+def excerpt(text, other):
+    at = next((i for i, (a, b) in enumerate(zip(text, other)) if a != b), min(len(text), len(other)))
+    return repr(text[max(0, at - 60):at + 60])
+
+
+def write_golden():
+    import chat_snippets
+    results = []
+    for case in chat_snippets.snippets():
+        kind, text = theirs(case["template"], case["context"])
+        results.append({**case, kind: text})
+    data = json.dumps({"jinja2": jinja2.__version__, "transformers": transformers.__version__, "now": int(NOW.timestamp()), "cases": results},
+                      ensure_ascii=True, separators=(",", ":")).encode()
+    with open(GOLDEN, "wb") as raw, gzip.GzipFile("", "wb", 9, raw, mtime=0) as f:
+        f.write(data)
+    print(f"{GOLDEN}: {len(results)} snippets, {sum('error' in r for r in results)} errors, {os.path.getsize(GOLDEN)} bytes")
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("program", nargs="?")
+    parser.add_argument("--break", dest="spoil", choices=["value"])
+    parser.add_argument("--golden", action="store_true")
+    options = parser.parse_args()
+    if options.golden:
+        write_golden()
+        sys.exit(0)
+    sys.exit(1 if compare(Ours(options.program), options.spoil) else 0)

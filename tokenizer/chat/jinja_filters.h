@@ -1,0 +1,19 @@
+// The filters, by what they work on.
+#pragma once
+
+#include <span>
+
+#include "tokenizer/chat/jinja_engine.h"
+
+namespace tokenizer::jinja {
+
+std::span<const FilterFunction> text_filters();
+std::span<const FilterFunction> markup_filters();
+std::span<const FilterFunction> number_filters();
+std::span<const FilterFunction> sequence_filters();
+std::span<const FilterFunction> selecting_filters();
+
+/// Of a string in lower case, unless `case_sensitive`.
+Value folded(Engine& engine, const Value& value, bool case_sensitive);
+
+}  // namespace tokenizer::jinja

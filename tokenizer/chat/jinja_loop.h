@@ -1,0 +1,32 @@
+// A for loop in progress: what `loop` is.
+#pragma once
+
+#include "tokenizer/chat/jinja_engine.h"
+
+namespace tokenizer::jinja {
+
+class ForStatement;
+
+struct Loop {
+  const ForStatement* statement;  // of a recursive loop; else null
+  Activation* outer;              // around it
+  Value iterable;
+  Iterator* iterator;
+  int depth;  // from 1
+  std::int64_t index0 = -1;
+  std::int64_t known_length = -1;
+  Value current = {}, before = {}, after = {};
+  bool has_after = false, has_changed = false, ended = false;
+  Value changed = {};  // a tuple
+
+  bool next(Engine& engine, Value& item);
+  /// Reads one ahead; false at the end.
+  bool peek(Engine& engine);
+  std::int64_t length(Engine& engine);
+};
+
+/// loop.index and so on; undefined for another name.
+Value loop_attribute(Engine& engine, Loop& loop, std::string_view name);
+const Method* find_loop_method(std::string_view name);
+
+}  // namespace tokenizer::jinja
