@@ -33,7 +33,7 @@ struct GenerateOptions {
     v("prompts", prompts, "a .txt file with one prompt a line, or records with a \"prompt\"; '-' for standard input",
       base::PathKind::kPath);
     text.visit(v);
-    v("chat", chat, "put the prompt into the model's chat template (the default where there is one that we know)");
+    v("chat", chat, "put the prompt into the model's chat template (the default where there is one)");
     v("raw", raw, "take the prompt as it is");
     v("allow_special", allow_special, "special tokens written out in a prompt that is taken as it is become tokens");
     v("system", system, "system message, with the chat template");
@@ -86,9 +86,10 @@ std::vector<std::string> read_prompts(const GenerateOptions& options, base::Cont
 // nullptr: prompts are taken as they are.
 std::unique_ptr<tokenizer::ChatTemplate> choose_template(const GenerateOptions& options,
                                                          const tokenizer::Tokenizer& tokenizer) {
-  if (options.chat && options.raw) throw base::UsageError("--chat and --raw exclude each other");
+  if (options.raw && (options.chat || !options.model.chat.chat_template.empty()))
+    throw base::UsageError("--raw takes the prompt as it is: leave out --chat and --chat-template");
   if (options.raw) return nullptr;
-  if (options.chat) return tokenizer::chat_template_of(tokenizer);
+  if (options.chat || !options.model.chat.chat_template.empty()) return tokenizer::chat_template_of(tokenizer);
   try {
     return tokenizer::chat_template_of(tokenizer);
   } catch (const base::Error&) {

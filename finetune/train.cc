@@ -25,6 +25,7 @@
 #include "finetune/train/metrics.h"
 #include "finetune/train/schedule.h"
 #include "finetune/train/train_start.h"
+#include "lora/adapter/chat_format.h"
 #include "lora/adapter/model_card.h"
 
 namespace finetune {
@@ -111,10 +112,10 @@ bool train(TrainStart& start, const TrainOptions& options, const base::Interrupt
     return true;
   };
   auto save = [&] {
-    write_checkpoint(
-        fs::path(options.output) / "checkpoints",
-        {done, done_rows, adapter_of(model, options), optimizer.first_moment(), optimizer.second_moment(), start.facts},
-        options.keep_checkpoints);
+    write_checkpoint(fs::path(options.output) / "checkpoints",
+                     {done, done_rows, adapter_of(model, options), optimizer.first_moment(), optimizer.second_moment(),
+                      start.facts, start.tokenizer->chat_template},
+                     options.keep_checkpoints);
     saved = done;
   };
   // Before the first step, or what an interrupted run left out behind its last one.
@@ -221,6 +222,8 @@ int run_train(TrainOptions& options, base::Context& context) {
   if (is_complete) {
     const lora::Adapter adapter = adapter_of(start.model, options);
     lora::write_adapter(adapter, output / "adapter");
+    if (!start.tokenizer->chat_template.empty())
+      lora::write_tokenizer_files(*start.files, *start.tokenizer, output / "adapter");
     lora::write_model_card(adapter, output / "adapter");
   }
 

@@ -54,7 +54,8 @@ void check_flags(const Conversation& conversation, RecordNotes& notes) {
     if (is_flag && (conversation.format != "text" || is_any_of({"0", "0.0", "false"})))
       refuse("a flag of the whole record is not supported", member, "flags of its messages",
              "leave the record out, or set the flag on its messages");
-    if (member.name != "id" && member.name != "source") notes.unused.push_back(member.name);
+    const bool is_said = meaning == Meaning::kSaid || meaning == Meaning::kTools;  // written, or refused
+    if (!is_said && member.name != "id" && member.name != "source") notes.unused.push_back(member.name);
   }
 }
 
@@ -63,15 +64,17 @@ void check_members(const Conversation& conversation) {
   const std::string only_answers = "this training has an objective for answers only";
   if (conversation.format == "preference")
     refuse(only_answers, {"rejected", ""}, "records with answers only", "keep the chosen answers as messages");
-  tokenizer::check_renderable(conversation.members, Holder::kRecord);
   for (const Member& member : conversation.members) {
+    if (conversation.plain && tokenizer::is_said(member, Holder::kRecord))
+      refuse("a prompt and its completion are one text, in which this has no place", member, "prompt and completion",
+             "give messages, and a chat template that writes it");
     const Meaning meaning = tokenizer::meaning_of(member.name, Holder::kRecord);
     if (meaning == Meaning::kAnswers || (meaning == Meaning::kVerdict && is_verdict(Json::parse(member.json))))
       refuse(only_answers, member, "records with answers only", "keep the good answers as messages, without it");
   }
 }
 
-void check_message(const Message& message, RecordNotes& notes) {
+void check_message(const Message& message) {
   if (message.weight != 0 && message.weight != 1)
     refuse("a weight that is neither 0 nor 1 is not supported", {"weight", fmt::format("{}", message.weight)}, "0 or 1",
            "");
@@ -79,7 +82,6 @@ void check_message(const Message& message, RecordNotes& notes) {
     const Meaning meaning = tokenizer::meaning_of(member.name, Holder::kMessage);
     if (meaning == Meaning::kPartFlag)
       refuse("flags for parts of a message are not supported", member, "train: true or false", "");
-    if (meaning != Meaning::kFlag) notes.left_out.push_back(member.name);
   }
 }
 
@@ -136,6 +138,7 @@ void take(Example example, const RecordNotes& notes, const DataOptions& options,
   ++(pieces.empty() ? report.untrained : report.used);
   if (pieces.empty()) return;
   report.specials_as_text += notes.specials_as_text;
+  report.drops_messages += notes.drops_messages;
   report.ends += notes.first_end < (options.too_long == "truncate" ? std::min(limit, length) : length);
   for (const std::string& name : notes.left_out) count(report.left_out, name);
   for (const std::string& name : notes.unused) count(report.unused, name);
@@ -158,6 +161,7 @@ void add(DataReport& total, const DataReport& part) {
   total.tokens += part.tokens;
   total.trained_tokens += part.trained_tokens;
   total.specials_as_text += part.specials_as_text;
+  total.drops_messages += part.drops_messages;
   total.ends += part.ends;
   total.repeated_keys += part.repeated_keys;
   for (const auto& [name, number] : part.bad_kinds) count(total.bad_kinds, name, number);
@@ -181,6 +185,7 @@ std::string parse_error(std::string_view text) {
 void MakerOptions::visit(base::OptionVisitor& v) {
   v("allow_special", allow_special, "special tokens written out in texts, prompts and completions become tokens");
   v("roles", roles, "what else the data call a role: NAME=ROLE, ROLE one of system, user, assistant, tool");
+  train_on.visit(v);
   text.visit(v);
 }
 
@@ -191,7 +196,10 @@ std::int64_t Example::targets() const {
 }
 
 ExampleMaker::ExampleMaker(const tokenizer::Tokenizer& tokenizer, const MakerOptions& options)
-    : tokenizer_(tokenizer), allow_special_(options.allow_special), roles_(tokenizer::role_map(options.roles)) {
+    : tokenizer_(tokenizer),
+      allow_special_(options.allow_special),
+      roles_(tokenizer::role_map(options.roles)),
+      train_on_(options.train_on.value()) {
   try {
     chat_ = tokenizer::chat_template_of(tokenizer);
     end_ids_ = chat_->stop_ids();
@@ -203,14 +211,16 @@ ExampleMaker::ExampleMaker(const tokenizer::Tokenizer& tokenizer, const MakerOpt
 
 Example ExampleMaker::from_chat(const Conversation& conversation, RecordNotes& notes) const {
   check_members(conversation);
-  for (const Message& message : conversation.messages) check_message(message, notes);
-  std::ranges::sort(notes.left_out);
-  notes.left_out.erase(std::ranges::unique(notes.left_out).begin(), notes.left_out.end());
+  for (const Message& message : conversation.messages) check_message(message);
   if (!chat_) {
-    throw base::UsageError({"the data has conversations, but the model's chat template cannot be used: " + chat_error_,
-                            "--data", "", "", "give {\"prompt\", \"completion\"} or {\"text\"} records"});
+    throw base::UsageError(
+        {"the data has conversations, but the model's chat template cannot be used: " + chat_error_, "--data", "", "",
+         "choose a template with --chat-template, or give {\"prompt\", \"completion\"} or {\"text\"} records"});
   }
-  tokenizer::Rendered rendered = chat_->render(conversation.messages, false);
+  tokenizer::RenderedChat chat = chat_->render_text(conversation.messages, false, conversation.members, train_on_);
+  tokenizer::Rendered rendered = tokenizer::encode_chat(tokenizer_, chat);
+  notes.left_out = std::move(chat.left_out);
+  notes.drops_messages = !chat.dropped.empty();
   notes.specials_as_text = rendered.specials_as_text > 0;
   return {std::move(rendered.ids), std::move(rendered.trained)};
 }
@@ -353,6 +363,9 @@ std::string DataReport::to_text(const DataOptions& options) const {
         "; {} of the used records write special tokens as text, read as characters (--allow-special makes tokens "
         "of those in texts, prompts and completions)",
         human_count(specials_as_text));
+  if (drops_messages)
+    text +=
+        fmt::format("; of {} of the used records the chat template leaves out a message", human_count(drops_messages));
   if (!left_out.empty())
     text += "; members of messages that the chat template does not write, and their records: " + counted(left_out);
   if (repeated_keys) text += "; " + base::repeated_keys_note(repeated_keys);

@@ -38,6 +38,7 @@ struct DataOptions {
 struct MakerOptions {
   bool allow_special = false;      ///< special tokens written out in a text, prompt or completion are tokens
   std::vector<std::string> roles;  ///< more names of roles (tokenizer::role_map)
+  tokenizer::TrainOnOptions train_on{};
   base::TextOptions text{};
   void visit(base::OptionVisitor& v);
 };
@@ -47,6 +48,7 @@ struct RecordNotes {
   bool specials_as_text = false;              ///< it writes special tokens that were read as characters
   std::size_t first_end = std::string::npos;  ///< the first end token that is trained
   std::vector<std::string> left_out;          ///< members of its messages that the chat template does not write
+  bool drops_messages = false;                ///< the chat template writes nothing of a message that has words
   bool repeated_keys = false;                 ///< it had a key twice
   std::vector<std::string> unused;            ///< members of the record that nothing reads, but id and source
 };
@@ -61,6 +63,7 @@ struct DataReport {
   std::uint64_t too_long = 0;   ///< longer than max_length, whatever was done about it
   std::uint64_t examples = 0, tokens = 0, trained_tokens = 0;
   std::uint64_t specials_as_text = 0;              ///< used records that write special tokens as text
+  std::uint64_t drops_messages = 0;                ///< used records of which the template leaves out a message
   std::uint64_t ends = 0;                          ///< examples in which an end token is trained
   std::uint64_t repeated_keys = 0;                 ///< records that had a key twice, of which the last counts
   std::map<std::string, std::uint64_t> bad_kinds;  ///< what is wrong with bad records
@@ -82,7 +85,8 @@ struct Dataset {
 ///   {"prompt", "completion"} are one text, of which the completion is trained, with the token that holds its first
 ///   byte; {"text"} is trained whole. Both end with the end-of-text token, as TRL has it
 /// (or the first end token, where the model names no EOS).
-/// Refused by name is what this training would lose: preferences, labels, tools, weights between 0 and 1.
+/// Refused by name is what this training would lose: preferences, labels, weights between 0 and 1, tools and other
+/// members that say something and that the template does not know.
 class ExampleMaker {
  public:
   /// Throws UsageError for bad roles.
@@ -97,6 +101,7 @@ class ExampleMaker {
   const tokenizer::Tokenizer& tokenizer_;
   bool allow_special_;
   tokenizer::RoleMap roles_;
+  tokenizer::TrainOn train_on_;
   std::unique_ptr<tokenizer::ChatTemplate> chat_;
   std::string chat_error_;  // why there is no template
   std::vector<std::int32_t> end_ids_;

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "finetune/kernels/device.h"
+#include "lora/adapter/chat_format.h"
 #include "lora/adapter/start.h"
 #include "lora/locate.h"
 
@@ -17,6 +18,7 @@ void ModelOptions::visit(base::OptionVisitor& v) {
   v.choice("dtype", dtype, {"auto", "float32", "bfloat16"}, "type of the weights: auto is bfloat16 on CUDA");
   v.choice("device", device, {"auto", "cpu", "cuda"}, "where to compute");
   v("threads", threads, "CPU threads, 0 = one a core").at_least(0);
+  chat.visit(v);
 }
 
 void check_ids(std::span<const std::int32_t> ids, const lora::ModelConfig& config) {
@@ -43,7 +45,8 @@ LoadedModel load_model(const ModelOptions& options) {
   lora::ModelFiles files(options.model.empty() ? base_of(options.adapter) : options.model);
   lora::Adapter adapter;
   if (!options.adapter.empty()) adapter = load_adapter(options.adapter, files, options.threads);
-  LoadedModel loaded{files.path(), tokenizer::load(files.path()),
+  const std::filesystem::path folder = options.adapter.empty() ? "" : lora::adapter_folder(options.adapter);
+  LoadedModel loaded{files.path(), lora::tokenizer_of(files, folder, options.chat.chat_template),
                      Transformer(files, choose_dtype(options.dtype, device), device)};
   if (!options.adapter.empty()) loaded.model.attach(adapter);
   return loaded;

@@ -8,6 +8,7 @@
 
 #include "base/options.h"
 #include "finetune/model/model.h"
+#include "tokenizer/chat/template_source.h"
 #include "tokenizer/spec/tokenizer.h"
 
 namespace finetune {
@@ -17,6 +18,7 @@ struct ModelOptions {
   std::string model, adapter;
   std::string dtype = "auto", device = "auto";
   int threads = 0;
+  tokenizer::TemplateOptions chat{};
   void visit(base::OptionVisitor& v);
 };
 

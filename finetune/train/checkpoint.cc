@@ -72,6 +72,7 @@ void write_checkpoint(const fs::path& checkpoints, const Checkpoint& checkpoint,
   fs::remove_all(part);
   fs::create_directories(part);
   lora::write_adapter(checkpoint.adapter, part);
+  if (!checkpoint.chat_template.empty()) base::write_file(part / "chat_template.jinja", checkpoint.chat_template);
 
   const at::Tensor first = checkpoint.first_moment.cpu().contiguous();
   const at::Tensor second = checkpoint.second_moment.cpu().contiguous();
@@ -128,7 +129,7 @@ std::optional<Checkpoint> read_newest_checkpoint(const fs::path& checkpoints) {
 void check_same_run(const std::map<std::string, std::string>& saved, const std::map<std::string, std::string>& now) {
   // These explain why the examples are other ones. Where the examples are the same, they changed nothing.
   static const std::set<std::string> kOfTheExamples = {"limit", "too_long", "validation_share", "allow_special",
-                                                       "roles"};
+                                                       "roles", "train_on", "chat_template"};
   auto value = [](const std::map<std::string, std::string>& facts, const std::string& key) {
     const auto found = facts.find(key);
     return found == facts.end() ? "" : found->second;

@@ -21,6 +21,7 @@ struct Checkpoint {
   lora::Adapter adapter;                     ///< adapter_config.json, adapter_model.safetensors: usable as it stands
   at::Tensor first_moment, second_moment;    ///< optimizer.safetensors: [N] float32, AdamW's flat order
   std::map<std::string, std::string> facts;  ///< state.json: options and data that a resumed run must share
+  std::string chat_template = {};            ///< chat_template.jinja: what a merge of it needs
 };
 
 /// Writes `checkpoints`/step-N so that it is there whole or not at all (written aside, flushed, renamed), then removes

@@ -52,6 +52,7 @@ void TrainOptions::visit(base::OptionVisitor& v) {
   v("validation_limit", validation_limit, "read at most this many records of --validation-data; 0: all");
   v("max_bad", max_bad, "more bad records, or a larger share of them (1%), is an error");
   reading.visit(v);
+  chat.visit(v);
   v("resume", resume, "go on from the newest checkpoint of --output; more --steps or --epochs make the run longer");
   v("overwrite", overwrite, "empty --output first");
 }

@@ -43,6 +43,7 @@ struct TrainOptions {
   std::uint64_t limit = 0, validation_limit = 0;
   base::Tolerance max_bad{100};
   MakerOptions reading;
+  tokenizer::TemplateOptions chat{};
   bool resume = false, overwrite = false;
   void visit(base::OptionVisitor& v);
 };

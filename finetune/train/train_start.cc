@@ -20,7 +20,9 @@
 #include "finetune/kernels/device.h"
 #include "finetune/model/load.h"
 #include "finetune/train/checkpoint.h"
+#include "lora/adapter/chat_format.h"
 #include "lora/adapter/model_card.h"
+#include "lora/locate.h"
 #include "lora/model/identity.h"
 
 namespace finetune {
@@ -58,11 +60,11 @@ void take_lora(TrainOptions& options, const lora::Adapter& adapter, const lora::
        [](const std::vector<std::string>& names) { return base::join(names, ", "); });
 }
 
-TrainingData read_data(const TrainOptions& options, const lora::ModelFiles& files, base::Context& context) {
+TrainingData read_data(const TrainOptions& options, const lora::ModelFiles& files,
+                       const tokenizer::Tokenizer& tokenizer, base::Context& context) {
   const std::vector<std::string> training_files = base::expand_inputs(options.data, context),
                                  validation_files = base::expand_inputs(options.validation_data, context);
-  const std::unique_ptr<tokenizer::Tokenizer> tokenizer = tokenizer::load(files.path());
-  const ExampleMaker maker(*tokenizer, options.reading);
+  const ExampleMaker maker(tokenizer, options.reading);
   auto read = [&](const char* title, const std::vector<std::string>& inputs, std::uint64_t limit) {
     const DataOptions limits{options.max_length, options.too_long, limit,
                              options.max_bad,    options.threads,  options.reading.text};
@@ -138,6 +140,8 @@ std::map<std::string, std::string> facts_of(const TrainOptions& options, const l
           {"validation_share", text(options.validation_share)},
           {"allow_special", text(options.reading.allow_special)},
           {"roles", base::join(options.reading.roles, ",")},
+          {"train_on", options.reading.train_on.train_on},
+          {"chat_template", options.chat.chat_template},
           {"max_length", text(options.max_length)},
           {"packing", text(options.packing)},
           {"rows_per_batch", text(options.rows_per_batch)},
@@ -168,6 +172,19 @@ void tell_plan(const Plan& plan, std::int64_t warmup, const Checkpoint* checkpoi
              plan.steps, checkpoint->facts.at("steps"), plan.first_step + 1);
 }
 
+// A template made for other models may write tokens that this one does not have.
+void tell_template(const tokenizer::Tokenizer& tokenizer, base::Context& context) {
+  if (context.quiet || tokenizer.chat_template.empty()) return;
+  try {
+    const auto chat = tokenizer::chat_template_of(tokenizer);
+    if (!chat->missing_tokens().empty())
+      fmt::print(context.err,
+                 "note: the chat template writes {}, for which the tokenizer has no token: plain characters\n",
+                 base::join(chat->missing_tokens(), ", "));
+  } catch (const base::Error&) {  // said when a conversation needs it
+  }
+}
+
 }  // namespace
 
 TrainStart prepare_training(TrainOptions& options, base::Context& context) {
@@ -178,25 +195,28 @@ TrainStart prepare_training(TrainOptions& options, base::Context& context) {
   const fs::path output = options.output;
   base::check_output_folder(output, options.resume, options.overwrite);
   if (options.model.empty()) options.model = base_of(options.adapter);
-  const lora::ModelFiles files(options.model);
-  lora::expand_targets(files.spec(), options.lora.targets);  // throws
-  base::check_outputs({output}, {files.path()});             // a model by its hub name too
-  if (options.max_length > files.config().context_length) {
+  auto files = std::make_unique<lora::ModelFiles>(options.model);
+  lora::expand_targets(files->spec(), options.lora.targets);  // throws
+  base::check_outputs({output}, {files->path()});             // a model by its hub name too
+  if (options.max_length > files->config().context_length) {
     throw base::UsageError({"rows longer than the model's context", "--max-length",
                             fmt::format("{}", options.max_length),
-                            fmt::format("at most {}", files.config().context_length), ""});
+                            fmt::format("at most {}", files->config().context_length), ""});
   }
   std::optional<lora::Adapter> adapter;
   if (!options.adapter.empty()) {
-    adapter = load_adapter(options.adapter, files, options.threads);
-    take_lora(options, *adapter, files.spec(), context.options);
+    adapter = load_adapter(options.adapter, *files, options.threads);
+    take_lora(options, *adapter, files->spec(), context.options);
   }
   std::optional<Checkpoint> checkpoint;
   if (options.resume) checkpoint = read_newest_checkpoint(output / "checkpoints");
   const Checkpoint* done = checkpoint ? &*checkpoint : nullptr;
 
-  TrainingData data = read_data(options, files, context);
-  Transformer model(files, dtype, device);
+  const fs::path adapter_folder = options.adapter.empty() ? fs::path() : lora::adapter_folder(options.adapter);
+  auto tokenizer = lora::tokenizer_of(*files, adapter_folder, options.chat.chat_template);
+  tell_template(*tokenizer, context);
+  TrainingData data = read_data(options, *files, *tokenizer, context);
+  Transformer model(*files, dtype, device);
   if (adapter) {
     model.attach(*adapter);
   } else {
@@ -211,7 +231,7 @@ TrainStart prepare_training(TrainOptions& options, base::Context& context) {
                              (3 * static_cast<std::uint64_t>(options.keep_checkpoints + 1) + 1),
                          options.overwrite);
 
-  std::map<std::string, std::string> facts = facts_of(options, files, data, dtype, first_values);
+  std::map<std::string, std::string> facts = facts_of(options, *files, data, dtype, first_values);
   if (done) check_same_run(done->facts, facts);
   Plan plan = make_plan(options, data, done);
   facts["steps"] = std::to_string(plan.steps);
@@ -233,7 +253,9 @@ TrainStart prepare_training(TrainOptions& options, base::Context& context) {
           std::move(facts),
           plan,
           done ? std::optional(done->step) : std::nullopt,
-          is_new_plan};
+          is_new_plan,
+          std::move(files),
+          std::move(tokenizer)};
 }
 
 }  // namespace finetune

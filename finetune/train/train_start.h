@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -35,7 +36,9 @@ struct TrainStart {
   std::map<std::string, std::string> facts;  ///< see Checkpoint
   Plan plan;
   std::optional<std::int64_t> resume_step;
-  bool is_new_plan = false;  ///< resumed with another number of steps than it was started with
+  bool is_new_plan = false;                         ///< resumed with another number of steps than it was started with
+  std::unique_ptr<lora::ModelFiles> files;          ///< the base's
+  std::unique_ptr<tokenizer::Tokenizer> tokenizer;  ///< with the chat template that is trained
 };
 
 /// Throws base::Error, with nothing written, when the run cannot begin. Takes the LoRA options from `options.adapter`

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "finetune/model/load.h"
 #include "tests/error_of.h"
 #include "tests/finetune/train_fixture.h"
 
@@ -289,6 +290,34 @@ TEST_F(Train, CheckpointsArePrunedAndDamageIsSaid) {
   EXPECT_THAT(error_of<base::Error>(often), HasSubstr("delete that folder"));
   fs::remove_all(checkpoints / "step-6");
   EXPECT_THAT(run(often), HasSubstr("going on after step 5"));
+}
+
+TEST_F(Train, AChosenChatTemplateStaysWithTheAdapter) {
+  base::write_file(
+      model_.path() / "chats.jsonl",
+      "{\"messages\":[{\"role\":\"user\",\"content\":\"Hi\"},{\"role\":\"assistant\",\"content\":\"Yes\"}]}\n");
+  TrainOptions options = this->options("chats");
+  options.data = {(model_.path() / "chats.jsonl").string()};
+  EXPECT_THAT(error_of<base::UsageError>(options), HasSubstr("--chat-template"));  // the base has none
+  options.chat.chat_template = "chatml";
+  EXPECT_THAT(error_of<base::Error>(options), HasSubstr("<|im_end|>"));  // its marks are no tokens here
+  EXPECT_FALSE(fs::exists(options.output));
+  options.chat.chat_template = "zephyr";
+  run(options);
+  const std::string zephyr = tokenizer::named_templates().at("zephyr");
+  const fs::path output = options.output;
+  for (const char* folder : {"adapter", "checkpoints/step-6"})
+    EXPECT_EQ(base::read_file(output / folder / "chat_template.jinja"), zephyr) << folder;
+  EXPECT_TRUE(fs::exists(output / "adapter/tokenizer.json"));
+  const finetune::LoadedModel loaded = finetune::load_model({options.model, options.output, "float32", "cpu", 1});
+  EXPECT_EQ(loaded.tokenizer->chat_template, zephyr);
+  // Going on from it needs no option.
+  TrainOptions next = options;
+  next.chat.chat_template.clear();
+  next.adapter = options.output;
+  next.output = (model_.path() / "next").string();
+  run(next);
+  EXPECT_EQ(base::read_file(fs::path(next.output) / "adapter/chat_template.jinja"), zephyr);
 }
 
 }  // namespace

@@ -26,11 +26,6 @@ bool says_nothing(const Member& member) {
   return std::ranges::find(kNothing, member.json) != kNothing.end();
 }
 
-bool is_said(const Member& member, Holder holder) {
-  const Meaning meaning = meaning_of(member.name, holder);
-  return (meaning == Meaning::kTools || meaning == Meaning::kSaid) && !says_nothing(member);
-}
-
 bool is_flag(const Member& member) {
   const Meaning meaning = meaning_of(member.name, Holder::kMessage);
   return meaning == Meaning::kFlag || meaning == Meaning::kPartFlag;
@@ -97,6 +92,11 @@ void note_left_out(const jinja::Rendered& chat, const std::vector<Message>& mess
 }
 
 }  // namespace
+
+bool is_said(const Member& member, Holder holder) {
+  const Meaning meaning = meaning_of(member.name, holder);
+  return (meaning == Meaning::kTools || meaning == Meaning::kSaid) && !says_nothing(member);
+}
 
 ChatTemplate::ChatTemplate(const Tokenizer& tokenizer, TemplateSource source)
     : tokenizer_(tokenizer), source_(std::move(source)), template_(source_.jinja, source_.name) {

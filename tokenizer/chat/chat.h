@@ -30,6 +30,9 @@ struct Rendered {
   std::size_t specials_as_text = 0;   ///< special tokens that messages write out, read as characters
 };
 
+/// Is it a part of what is said (tools, images, thoughts ...), and not empty?
+bool is_said(const Member& member, Holder holder);
+
 /// One encoding of the whole text. A token is trained when it holds a byte of what is trained.
 Rendered encode_chat(const Tokenizer& tokenizer, const RenderedChat& chat);
 
