@@ -25,6 +25,8 @@ class BpeTokenizer : public Tokenizer {
   std::optional<std::int32_t> id_of(std::string_view token) const override;
   std::string token(std::int32_t id) const override;
   bool is_special(std::int32_t id) const override;
+  /// encode with parse_special, behind what `ids` holds.
+  void append(std::string_view text, std::vector<std::int32_t>& ids) const { encode_text(text, {}, ids, nullptr); }
 
  private:
   // What one thread needs while it encodes; kept for the next call.

@@ -3,10 +3,14 @@
 #include <fmt/format.h>
 #include <sentencepiece_processor.h>
 
+#include <algorithm>
 #include <charconv>
+#include <cmath>
+#include <span>
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/unicode.h"
 #include "tokenizer/models/added_tokens.h"
 #include "tokenizer/read/gguf_names.h"
 #include "tokenizer/split/pre_tokenizer.h"
@@ -39,6 +43,37 @@ void spread_bytes(std::vector<ByteRange>& offsets, std::size_t last) {
     offsets[i] = {character.begin + i - first, character.begin + i - first + 1};
 }
 
+// A model whose ids our own BPE gives: merges by score, blanks as "▁" and no other change of the text.
+bool is_plain_bpe(const SentencePieceModel& model) {
+  if (model.model_type != SentencePieceModel::kBpe || model.has_character_map || model.remove_extra_whitespaces ||
+      !model.escape_whitespaces)
+    return false;
+  const auto own = std::span(model.pieces).first(model.own_pieces);
+  return std::ranges::none_of(own, [](const SentencePieceModel::Piece& piece) {
+    return piece.type == kUserDefinedToken || piece.type == kUnusedToken || std::isnan(piece.score);
+  });
+}
+
+BpeSpec spec_of(const SentencePieceModel& model, bool prefix) {
+  BpeSpec spec;
+  std::vector<std::int64_t> types;
+  for (std::size_t i = 0; i < model.own_pieces; ++i) {
+    const SentencePieceModel::Piece& piece = model.pieces[i];
+    const bool in_model = piece.type == kNormalToken || piece.type == kByteToken;
+    spec.tokens.push_back(in_model ? piece.text : "");
+    spec.scores.push_back(piece.score);
+    types.push_back(piece.type);
+  }
+  spec.byte_level = false;
+  spec.byte_fallback = model.byte_fallback;
+  spec.fuse_unknown = true;
+  spec.unknown = model.unknown;
+  if (prefix) spec.normalizer.push_back({NormalizerStep::kPrepend, "", std::string(kMetaspace)});
+  spec.normalizer.push_back({NormalizerStep::kReplace, " ", std::string(kMetaspace)});
+  spec.merges = merges_of_scores(spec.tokens, types, spec.scores);
+  return spec;
+}
+
 }  // namespace
 
 SentencePieceTokenizer::SentencePieceTokenizer(const std::filesystem::path& path, bool in_folder)
@@ -59,6 +94,10 @@ SentencePieceTokenizer::SentencePieceTokenizer(const std::filesystem::path& path
   std::vector<std::string> contents;
   for (const AddedToken& token : model_.added) contents.push_back(token.content);
   added_ = std::make_unique<AddedTokenFinder>(model_.added, contents);
+  if (is_plain_bpe(model_)) {
+    own_ = std::make_unique<BpeTokenizer>(spec_of(model_, model_.add_dummy_prefix));
+    if (!without_prefix_.empty()) own_unprefixed_ = std::make_unique<BpeTokenizer>(spec_of(model_, false));
+  }
   take(model_.roles);
   kind = "sentencepiece";
 }
@@ -74,14 +113,15 @@ const sentencepiece::SentencePieceProcessor& SentencePieceTokenizer::processor_f
   return *unprefixed_;
 }
 
-// `part(processor, text, begin)` encodes a text between added tokens.
-template <class Part>
-std::size_t SentencePieceTokenizer::encode_parts(std::string_view text, DataRanges data, std::vector<std::int32_t>& ids,
-                                                 std::vector<ByteRange>* offsets, Part part) const {
+// `part(encoder, text, begin)` encodes a text between added tokens, with what `encoder_for(first)` gives.
+template <class Encoder, class Part>
+std::size_t SentencePieceTokenizer::encode_parts(std::string_view text, DataRanges data, const Encoder& encoder_for,
+                                                 std::vector<std::int32_t>& ids, std::vector<ByteRange>* offsets,
+                                                 Part part) const {
   return added_->find(
       text, data,
       [&](std::size_t begin, std::size_t end) {
-        part(processor_for(begin == 0), text.substr(begin, end - begin), begin);
+        part(encoder_for(begin == 0), text.substr(begin, end - begin), begin);
       },
       [&](const AddedToken& token, std::size_t begin, std::size_t end) {
         ids.push_back(token.id);
@@ -91,30 +131,51 @@ std::size_t SentencePieceTokenizer::encode_parts(std::string_view text, DataRang
 
 std::vector<std::int32_t> SentencePieceTokenizer::encode(std::string_view text, bool parse_special) const {
   std::vector<std::int32_t> ids;
-  std::vector<int> part_ids;
   const ByteRange all{0, text.size()};
-  encode_parts(text, parse_special ? DataRanges() : DataRanges(&all, 1), ids, nullptr,
-               [&](const auto& processor, std::string_view part, std::size_t) {
-                 check(processor.Encode(view(part), &part_ids));
-                 ids.insert(ids.end(), part_ids.begin(), part_ids.end());
-               });
+  const DataRanges data = parse_special ? DataRanges() : DataRanges(&all, 1);
+  if (own_ && base::find_invalid_utf8(text) == std::string_view::npos) {
+    encode_parts(
+        text, data, [this](bool first) -> auto& { return first || !own_unprefixed_ ? *own_ : *own_unprefixed_; }, ids,
+        nullptr, [&](const BpeTokenizer& own, std::string_view part, std::size_t) { own.append(part, ids); });
+    return ids;
+  }
+  std::vector<int> part_ids;
+  encode_parts(
+      text, data, [this](bool first) -> auto& { return processor_for(first); }, ids, nullptr,
+      [&](const auto& processor, std::string_view part, std::size_t) {
+        check(processor.Encode(view(part), &part_ids));
+        ids.insert(ids.end(), part_ids.begin(), part_ids.end());
+      });
   return ids;
 }
 
 Encoding SentencePieceTokenizer::encode_with_offsets(std::string_view text, DataRanges data) const {
   Encoding encoding;
-  encoding.specials_as_text = encode_parts(text, data, encoding.ids, &encoding.offsets,
-                                           [&](const auto& processor, std::string_view part, std::size_t begin) {
-                                             sentencepiece::ImmutableSentencePieceText pieces;
-                                             check(processor.Encode(view(part), pieces.mutable_proto()));
-                                             for (const auto& piece : pieces.pieces()) {
-                                               const auto id = static_cast<std::int32_t>(piece.id());
-                                               encoding.ids.push_back(id);
-                                               encoding.offsets.push_back({begin + piece.begin(), begin + piece.end()});
-                                               if (model_.pieces[id].type == kByteToken && piece.begin() < piece.end())
-                                                 spread_bytes(encoding.offsets, encoding.offsets.size() - 1);
-                                             }
-                                           });
+  if (own_ && base::find_invalid_utf8(text) == std::string_view::npos) {
+    encoding.specials_as_text = encode_parts(
+        text, data, [this](bool first) -> auto& { return first || !own_unprefixed_ ? *own_ : *own_unprefixed_; },
+        encoding.ids, &encoding.offsets,
+        [&](const BpeTokenizer& own, std::string_view part, std::size_t begin) {
+          const Encoding inner = own.encode_with_offsets(part, {});
+          encoding.ids.insert(encoding.ids.end(), inner.ids.begin(), inner.ids.end());
+          for (const ByteRange& range : inner.offsets)
+            encoding.offsets.push_back({begin + range.begin, begin + range.end});
+        });
+    return encoding;
+  }
+  encoding.specials_as_text = encode_parts(
+      text, data, [this](bool first) -> auto& { return processor_for(first); }, encoding.ids, &encoding.offsets,
+      [&](const auto& processor, std::string_view part, std::size_t begin) {
+        sentencepiece::ImmutableSentencePieceText pieces;
+        check(processor.Encode(view(part), pieces.mutable_proto()));
+        for (const auto& piece : pieces.pieces()) {
+          const auto id = static_cast<std::int32_t>(piece.id());
+          encoding.ids.push_back(id);
+          encoding.offsets.push_back({begin + piece.begin(), begin + piece.end()});
+          if (model_.pieces[id].type == kByteToken && piece.begin() < piece.end())
+            spread_bytes(encoding.offsets, encoding.offsets.size() - 1);
+        }
+      });
   return encoding;
 }
 

@@ -1,4 +1,4 @@
-// SentencePiece .model files, encoded by libsentencepiece.
+// SentencePiece .model files: plain BPE models are encoded by our own BPE, all others by libsentencepiece.
 #pragma once
 
 #include <memory>
@@ -7,6 +7,7 @@
 #include <unordered_map>
 
 #include "tokenizer/models/added_tokens.h"
+#include "tokenizer/models/bpe_tokenizer.h"
 #include "tokenizer/read/sentencepiece_model.h"
 #include "tokenizer/spec/tokenizer.h"
 
@@ -37,9 +38,9 @@ class SentencePieceTokenizer : public Tokenizer {
 
  private:
   const SentencePieceModel::Piece& piece(std::int32_t id) const;
-  template <class Part>
-  std::size_t encode_parts(std::string_view text, DataRanges data, std::vector<std::int32_t>& ids,
-                           std::vector<ByteRange>* offsets, Part part) const;
+  template <class Encoder, class Part>
+  std::size_t encode_parts(std::string_view text, DataRanges data, const Encoder& encoder_for,
+                           std::vector<std::int32_t>& ids, std::vector<ByteRange>* offsets, Part part) const;
   const sentencepiece::SentencePieceProcessor& processor_for(bool first) const;
 
   SentencePieceModel model_;
@@ -47,6 +48,7 @@ class SentencePieceTokenizer : public Tokenizer {
   std::unique_ptr<sentencepiece::SentencePieceProcessor> processor_;
   mutable std::unique_ptr<sentencepiece::SentencePieceProcessor> unprefixed_;  // made when it is first needed
   mutable std::once_flag unprefixed_once_;
+  std::unique_ptr<BpeTokenizer> own_, own_unprefixed_;      // of a plain BPE model
   std::unordered_map<std::string_view, std::int32_t> ids_;  // views into model_.pieces
   std::unique_ptr<AddedTokenFinder> added_;
 };
