@@ -77,6 +77,7 @@ struct BpeTokenizer::Borrowed {
 
 BpeTokenizer::BpeTokenizer(const BpeSpec& spec)
     : model_(spec),
+      cuts_(spec),
       raw_added_(finder(spec, false)),
       normalized_added_(finder(spec, true)),
       normalizer_(spec.normalizer),
@@ -143,6 +144,15 @@ class BpeTokenizer::PieceSink {
   }
 
   void operator()(std::string_view piece, const char* readable) {
+    if (!owner_.cuts_.any()) return encode(piece, readable);
+    while (!piece.empty()) {
+      const std::size_t size = owner_.cuts_.first_part(piece);
+      encode(piece.substr(0, size), readable);
+      piece.remove_prefix(size);
+    }
+  }
+
+  void encode(std::string_view piece, const char* readable) {
     const std::size_t before = ids_.size();
     if (!scratch_.cache.find(piece, readable, ids_)) {
       owner_.model_.encode(piece, scratch_.workspace, ids_);

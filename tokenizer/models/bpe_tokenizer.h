@@ -8,6 +8,7 @@
 
 #include "tokenizer/models/added_tokens.h"
 #include "tokenizer/models/bpe_model.h"
+#include "tokenizer/models/cuts.h"
 #include "tokenizer/models/word_cache.h"
 #include "tokenizer/spec/tokenizer.h"
 
@@ -45,6 +46,7 @@ class BpeTokenizer : public Tokenizer {
   void check(std::int32_t id) const;
 
   BpeModel model_;
+  Cuts cuts_;
   AddedTokenFinder raw_added_, normalized_added_;
   std::vector<NormalizerStep> normalizer_;
   std::vector<SplitStep> splits_;

@@ -60,7 +60,9 @@ TEST_F(ChatFormat, AFolderGetsTemplateAndEnds) {
   const lora::MergedModel model(files, nullptr);
   const fs::path written = folder_.path() / "written";
   fs::create_directories(written);
-  lora::write_hf_folder(model, written, {.tokenizer = chosen.get()});
+  lora::WriteOptions options;
+  options.tokenizer = chosen.get();
+  lora::write_hf_folder(model, written, options);
   EXPECT_EQ(base::read_file(written / "chat_template.jinja"), chosen->chat_template);
   const auto json = [&](const char* name) { return nlohmann::json::parse(base::read_file(written / name)); };
   EXPECT_EQ(json("tokenizer_config.json")["chat_template"], chosen->chat_template);
