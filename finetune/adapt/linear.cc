@@ -1,3 +1,4 @@
+// LoRA as one autograd function over joined rows. Tested by tests/finetune/model_test.cc.
 #include "finetune/adapt/linear.h"
 
 #include <ATen/ATen.h>
@@ -21,15 +22,8 @@ struct LoraFunction : torch::autograd::Function<LoraFunction> {
   // `adapters` holds A and B of every attached part, in order. `layer` is a plain pointer: see JoinedLinear::forward.
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const std::optional<at::Tensor>& residual,
                             at::TensorList adapters, const JoinedLinear* layer, std::uint64_t seed) {
-    at::Tensor y;
-    if (residual) {
-      y = at::addmm(*residual, x, layer->weight.t());
-      if (layer->bias.defined()) y.add_(layer->bias);
-    } else if (layer->bias.defined()) {
-      y = at::addmm(layer->bias, x, layer->weight.t());
-    } else {
-      y = at::mm(x, layer->weight.t());
-    }
+    at::Tensor y = layer->weight->apply(x, residual ? *residual : layer->bias);
+    if (residual && layer->bias.defined()) y.add_(layer->bias);
     variable_list saved = {x};
     std::int64_t row = 0;
     std::size_t next = 0;
@@ -57,7 +51,7 @@ struct LoraFunction : torch::autograd::Function<LoraFunction> {
     auto seed = static_cast<std::uint64_t>(context->saved_data["seed"].toInt());
     variable_list saved = context->get_saved_variables();
     at::Tensor x = saved[0], dy = gradients[0].contiguous(), dx;
-    if (context->needs_input_grad(0)) dx = at::mm(dy, layer->weight);
+    if (context->needs_input_grad(0)) dx = layer->weight->apply_transposed(dy);
     variable_list adapters;
     std::int64_t row = 0;
     std::size_t next = 1;

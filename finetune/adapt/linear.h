@@ -1,11 +1,15 @@
 // Linear layers with LoRA: frozen weights, trained A and B, and no work for gradients that nobody needs.
+// Tested by tests/finetune/model_test.cc.
 #pragma once
 
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <vector>
+
+#include "finetune/weights/frozen_matrix.h"
 
 namespace finetune {
 
@@ -19,11 +23,11 @@ struct Linear {
 };
 
 /// Linear layers that read the same input (q, k, v; gate, up; or one alone), computed as one product with their rows
-/// joined. Frozen weights in float32 or bfloat16; A and B are rounded to that type where they are used.
+/// joined. A and B are rounded to the type of x where they are used.
 struct JoinedLinear {
-  at::Tensor weight;          ///< [sum of out, in]
-  at::Tensor bias;            ///< [sum of out] or undefined
-  std::vector<Linear> parts;  ///< in the order of the rows
+  std::shared_ptr<const FrozenMatrix> weight;  ///< [sum of out, in]
+  at::Tensor bias;                             ///< [sum of out] or undefined
+  std::vector<Linear> parts;                   ///< in the order of the rows
 
   /// x [T, in] -> [T, sum of out], plus `residual` of that shape when it is defined. Differentiable in x, residual, A
   /// and B; the layer must outlive the graph. `dropout_seed` picks the masks, 0 = no dropout.

@@ -12,7 +12,8 @@
 #include "finetune/adapt/linear.h"
 #include "finetune/kernels/attention.h"
 #include "finetune/kernels/elementwise.h"
-#include "finetune/kernels/loss.h"
+#include "finetune/model/loss.h"
+#include "finetune/weights/load_weights.h"
 #include "lora/model/module_names.h"
 
 namespace finetune {
@@ -76,16 +77,16 @@ struct Transformer::State {
   lora::ModelSpec spec;
   at::ScalarType dtype;
   at::Device device;
-  at::Tensor embedding, head, norm;  // [vocab, hidden], [vocab, hidden], [hidden]
-  at::Tensor frequencies;            // [head_dim / 2]
+  std::shared_ptr<const FrozenMatrix> embedding, head;  // [vocab, hidden]; one and the same when tied
+  at::Tensor norm;                                      // [hidden]
+  at::Tensor frequencies;                               // [head_dim / 2]
   std::vector<Block> blocks;
   lora::Adapter settings;  // everything of the adapter but its modules
 
   State(const lora::ModelFiles& files, at::ScalarType dtype, at::Device device);
   void load_linears(const lora::ModelFiles& files, const lora::BlockSpec& spec, Block& block,
                     std::int64_t& index) const;
-  void read_into(const lora::ModelFiles& files, const std::string& name, at::Tensor target) const;
-  at::Tensor read(const lora::ModelFiles& files, const std::string& name) const;
+  at::TensorOptions options() const { return at::TensorOptions(device).dtype(dtype); }
   template <class F>
   void for_each_linear(F f) {
     for (Block& block : blocks)
@@ -104,22 +105,9 @@ struct Transformer::State {
   }
 };
 
-void Transformer::State::read_into(const lora::ModelFiles& files, const std::string& name, at::Tensor target) const {
-  at::Tensor raw = at::empty(target.sizes(), at::kFloat);
-  files.read(name, {raw.mutable_data_ptr<float>(), static_cast<std::size_t>(raw.numel())});
-  target.copy_(raw);
-}
-
-at::Tensor Transformer::State::read(const lora::ModelFiles& files, const std::string& name) const {
-  at::Tensor tensor = at::empty(files.shape(name), at::TensorOptions(device).dtype(dtype));
-  read_into(files, name, tensor);
-  return tensor;
-}
-
 // Linear layers of the spec become rows of the block's products, in the spec's order.
 void Transformer::State::load_linears(const lora::ModelFiles& files, const lora::BlockSpec& spec, Block& block,
                                       std::int64_t& index) const {
-  const at::TensorOptions options = at::TensorOptions(device).dtype(dtype);
   for (const lora::LinearSpec& linear : spec.linears) {
     Linear part;
     part.name = linear.name;
@@ -130,16 +118,15 @@ void Transformer::State::load_linears(const lora::ModelFiles& files, const lora:
   }
   auto has_bias = [&](const Linear& part) { return files.find(part.name + ".bias") != nullptr; };
   for (JoinedLinear* product : {&block.qkv, &block.o, &block.gate_up, &block.down}) {
-    std::int64_t rows = 0;
-    for (const Linear& part : product->parts) rows += part.out;
-    product->weight = at::empty({rows, product->parts.at(0).in}, options);
-    if (std::any_of(product->parts.begin(), product->parts.end(), has_bias)) product->bias = at::zeros({rows}, options);
-    std::int64_t row = 0;
+    std::vector<std::string> names;
+    std::vector<at::Tensor> biases;
     for (const Linear& part : product->parts) {
-      read_into(files, part.name + ".weight", product->weight.narrow(0, row, part.out));
-      if (has_bias(part)) read_into(files, part.name + ".bias", product->bias.narrow(0, row, part.out));
-      row += part.out;
+      names.push_back(part.name + ".weight");
+      biases.push_back(has_bias(part) ? load_tensor(files, part.name + ".bias", options())
+                                      : at::zeros({part.out}, options()));
     }
+    product->weight = load_matrix(files, names, options());
+    if (std::any_of(product->parts.begin(), product->parts.end(), has_bias)) product->bias = at::cat(biases);
   }
 }
 
@@ -149,17 +136,17 @@ Transformer::State::State(const lora::ModelFiles& files, at::ScalarType dtype_, 
     throw base::Error({"unknown weight type", "", at::toString(dtype), "float32 or bfloat16", ""});
   refuse_what_is_not_computed(spec);
   settings.base_model = std::filesystem::absolute(files.path()).string();
-  embedding = read(files, spec.embedding + ".weight");
-  head = spec.config.tied_embeddings ? embedding : read(files, spec.head + ".weight");
-  norm = read(files, spec.norm.name + ".weight");
+  embedding = load_matrix(files, {spec.embedding + ".weight"}, options());
+  head = spec.config.tied_embeddings ? embedding : load_matrix(files, {spec.head + ".weight"}, options());
+  norm = load_tensor(files, spec.norm.name + ".weight", options());
   frequencies = inverse_frequencies(spec.blocks.at(0).attention).to(device);
   std::int64_t index = 0;
   for (const lora::BlockSpec& block_spec : spec.blocks) {
     Block& block = blocks.emplace_back();
     const lora::AttentionSpec& attention = block_spec.attention;
     block.heads = {attention.heads, attention.kv_heads, attention.head_dim};
-    block.attention_norm = read(files, block_spec.attention_norm.name + ".weight");
-    block.mlp_norm = read(files, block_spec.mlp_norm.name + ".weight");
+    block.attention_norm = load_tensor(files, block_spec.attention_norm.name + ".weight", options());
+    block.mlp_norm = load_tensor(files, block_spec.mlp_norm.name + ".weight", options());
     load_linears(files, block_spec, block, index);
   }
 }
@@ -259,19 +246,17 @@ at::Tensor Transformer::hidden(const PackedRow& row, std::uint64_t dropout_seed)
   std::vector<at::Tensor> positions;
   for (std::int64_t length : row.lengths) positions.push_back(at::arange(length));
   Rotation rotation = rotation_at(at::cat(positions).to(state_->device), state_->frequencies);
-  at::Tensor x = state_->embedding.index_select(0, row.ids.to(state_->device));
+  at::Tensor x = state_->embedding->rows(row.ids.to(state_->device));
   for (const Block& block : state_->blocks)
     x = state_->run(block, x, dropout_seed,
                     [&](const at::Tensor& qkv) { return packed_attention(qkv, block.heads, rotation, row.lengths); });
   return rms_norm(x, state_->norm, state_->spec.config.rms_norm_eps);
 }
 
-at::Tensor Transformer::logits(const at::Tensor& hidden) const {
-  return at::mm(hidden, state_->head.t()).to(at::kFloat);
-}
+at::Tensor Transformer::logits(const at::Tensor& hidden) const { return state_->head->apply(hidden).to(at::kFloat); }
 
 at::Tensor Transformer::loss_sum(const PackedRow& row, std::uint64_t dropout_seed) const {
-  return head_loss_sum(hidden(row, dropout_seed), state_->head, row.targets.to(state_->device));
+  return head_loss_sum(hidden(row, dropout_seed), *state_->head, row.targets.to(state_->device));
 }
 
 at::Tensor Transformer::next_logits(const at::Tensor& ids, KvCache& cache) const {
@@ -286,13 +271,13 @@ at::Tensor Transformer::next_logits(const at::Tensor& ids, KvCache& cache) const
     if (tensor.defined() && tensor.size(1) >= needed) return;
     at::Tensor larger =
         at::empty({heads.kv_heads, std::max(needed, std::min(2 * needed, config.context_length)), heads.head_dim},
-                  at::TensorOptions(state_->device).dtype(state_->dtype));
+                  state_->options());
     if (tensor.defined()) larger.narrow(1, 0, cache.tokens).copy_(tensor.narrow(1, 0, cache.tokens));
     tensor = larger;
   };
   Rotation rotation =
       rotation_at(at::arange(cache.tokens, needed, at::TensorOptions(state_->device)), state_->frequencies);
-  at::Tensor x = state_->embedding.index_select(0, ids.to(state_->device));
+  at::Tensor x = state_->embedding->rows(ids.to(state_->device));
   for (std::size_t i = 0; i < state_->blocks.size(); ++i) {
     const Block& block = state_->blocks[i];
     enlarge(cache.keys[i], block.heads);

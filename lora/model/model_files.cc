@@ -1,3 +1,4 @@
+// Opens a model of either format and finds its tensors. Tested by tests/lora/model/model_files_test.cc.
 #include "lora/model/model_files.h"
 
 #include <fmt/format.h>
@@ -26,19 +27,27 @@ std::string text_of(const Shape& shape) { return fmt::format("[{}]", fmt::join(s
 
 void permute_rope_rows(std::span<float> matrix, std::int64_t rows, std::int64_t columns, std::int64_t heads,
                        bool to_gguf) {
-  std::int64_t size = heads > 0 ? rows / heads : 0;  // rows of a head
-  if (heads < 1 || rows % heads != 0 || size % 2 != 0 || matrix.size() != static_cast<std::size_t>(rows * columns))
+  if (matrix.size() != static_cast<std::size_t>(rows * columns))
+    throw base::Error({"not a matrix of that size", "", fmt::format("{} elements", matrix.size()),
+                       fmt::format("{} x {}", rows, columns), ""});
+  permute_rope_rows(std::as_writable_bytes(matrix), rows, heads, to_gguf);
+}
+
+void permute_rope_rows(std::span<std::byte> blocks, std::int64_t rows, std::int64_t heads, bool to_gguf) {
+  const std::int64_t size{heads > 0 ? rows / heads : 0};  // rows of a head
+  if (heads < 1 || rows % heads != 0 || size % 2 != 0)
     throw base::Error({"rows are not whole heads", "", fmt::format("{} rows, {} heads", rows, heads), "", ""});
-  std::vector<float> head(static_cast<std::size_t>(size * columns));
-  auto bytes = static_cast<std::size_t>(columns) * sizeof(float);
+  const std::size_t row{blocks.size() / static_cast<std::size_t>(rows)};
+  std::vector<std::byte> head(static_cast<std::size_t>(size) * row);
   for (std::int64_t h = 0; h < heads; ++h) {
-    float* begin = matrix.data() + h * size * columns;
-    std::copy(begin, begin + size * columns, head.begin());
+    std::byte* begin = blocks.data() + static_cast<std::size_t>(h) * head.size();
+    std::copy_n(begin, head.size(), head.begin());
     for (std::int64_t j = 0; j < size / 2; ++j)
       for (std::int64_t p = 0; p < 2; ++p) {
-        std::int64_t interleaved = 2 * j + p, halves = p * (size / 2) + j;
-        std::int64_t to = to_gguf ? interleaved : halves, from = to_gguf ? halves : interleaved;
-        std::memcpy(begin + to * columns, head.data() + from * columns, bytes);
+        const std::int64_t interleaved{2 * j + p}, halves{p * (size / 2) + j};
+        const auto to = static_cast<std::size_t>(to_gguf ? interleaved : halves),
+                   from = static_cast<std::size_t>(to_gguf ? halves : interleaved);
+        std::memcpy(begin + to * row, head.data() + from * row, row);
       }
   }
 }
@@ -121,6 +130,10 @@ const ModelFiles::Stored& ModelFiles::stored(const std::string& name) const {
 
 const TensorSpec& ModelFiles::tensor(const std::string& name) const { return stored(name).spec; }
 const base::TensorView& ModelFiles::view(const std::string& name) const { return *stored(name).view; }
+StoredBlocks ModelFiles::blocks(const std::string& name) const {
+  const auto& [spec, view] = stored(name);
+  return {view->type, view->shape, view->bytes, gguf_ ? spec.interleaved_heads : 0};
+}
 std::vector<std::int64_t> ModelFiles::shape(const std::string& name) const { return view(name).shape; }
 base::DType ModelFiles::type(const std::string& name) const { return view(name).type; }
 

@@ -2,6 +2,7 @@
 // Tested by tests/lora/model/model_files_test.cc.
 #pragma once
 
+#include <cstddef>
 #include <filesystem>
 #include <memory>
 #include <span>
@@ -14,6 +15,15 @@
 #include "lora/model/spec.h"
 
 namespace lora {
+
+/// The blocks of a tensor as they stand in the file.
+struct StoredBlocks {
+  base::DType type;
+  std::vector<std::int64_t> shape;
+  std::span<const std::byte> bytes;  ///< as long as the file is open; every row is whole blocks
+  /// Heads whose rows are interleaved here (permute_rope_rows puts them back), 0: rows in Hugging Face's order.
+  std::int64_t interleaved_heads = 0;
+};
 
 /// Opens what find_model finds: a Hugging Face folder or a .gguf file. Throws base::Error naming the download command
 /// when it is not there. Checks that exactly the expected tensors with the expected shapes are present.
@@ -40,6 +50,8 @@ class ModelFiles {
   void read_rows(const std::string& name, std::int64_t first, std::int64_t count, std::span<float> out) const;
   /// The tensor as it lies in the file: its bytes, and in a GGUF its row order.
   const base::TensorView& view(const std::string& name) const;
+  /// The same for who keeps blocks as they are: what must be known to use them.
+  StoredBlocks blocks(const std::string& name) const;
 
  private:
   struct Stored {
@@ -62,5 +74,7 @@ class ModelFiles {
 /// Rows of `matrix` [rows, columns] with `heads` heads; `to_gguf` false is the inverse.
 void permute_rope_rows(std::span<float> matrix, std::int64_t rows, std::int64_t columns, std::int64_t heads,
                        bool to_gguf);
+/// The same for rows of blocks of any type.
+void permute_rope_rows(std::span<std::byte> blocks, std::int64_t rows, std::int64_t heads, bool to_gguf);
 
 }  // namespace lora

@@ -8,7 +8,7 @@
 #include "finetune/adapt/linear.h"
 #include "finetune/kernels/attention.h"
 #include "finetune/kernels/elementwise.h"
-#include "finetune/kernels/loss.h"
+#include "finetune/model/loss.h"
 #include "tests/finetune/tiny_llama.h"
 
 namespace {
@@ -227,13 +227,14 @@ TEST(Model, ChunkedLossEqualsFull) {
   at::Tensor expected = hidden.grad();
   for (std::int64_t chunk : {1, 7, 33, 64}) {
     hidden.mutable_grad() = at::Tensor();
-    at::Tensor loss = finetune::head_loss_sum(hidden, head, targets, chunk);
+    at::Tensor loss = finetune::head_loss_sum(hidden, finetune::DenseMatrix(head), targets, chunk);
     (loss * 3).backward();
     EXPECT_NEAR(loss.item<double>(), full.item<double>(), 1e-5 * full.item<double>());
     EXPECT_LT(relative(hidden.grad(), expected * 3), 1e-6) << chunk;
   }
   targets.fill_(-100);
-  EXPECT_EQ(finetune::head_loss_sum(hidden, head, targets).item<double>(), 0) << "nothing is trained";
+  EXPECT_EQ(finetune::head_loss_sum(hidden, finetune::DenseMatrix(head), targets).item<double>(), 0)
+      << "nothing is trained";
 }
 
 TEST(Model, CacheEqualsFullForward) {
@@ -281,7 +282,8 @@ TEST(Dropout, MaskIsItsSeedsAndHasTheRightShare) {
 TEST(Dropout, LinearEqualsAutogradWithTheSameMask) {
   at::manual_seed(10);
   finetune::JoinedLinear joined;
-  joined.weight = at::randn({7, 12});
+  const at::Tensor weight = at::randn({7, 12});
+  joined.weight = std::make_shared<finetune::DenseMatrix>(weight);
   joined.bias = at::randn({7});
   joined.parts = {{"q", 3, 12, 4, at::randn({2, 12}).requires_grad_(), at::randn({4, 2}).requires_grad_(), 1.5, 0.3},
                   {"k", 4, 12, 3, at::randn({2, 12}).requires_grad_(), at::randn({3, 2}).requires_grad_(), 0.5, 0.3}};
@@ -302,7 +304,7 @@ TEST(Dropout, LinearEqualsAutogradWithTheSameMask) {
     at::Tensor mask = finetune::dropout_mask(99, part.index, 0.3, x.sizes(), x.options().requires_grad(false));
     parts.push_back((x * mask).mm(part.lora_a.t()).mm(part.lora_b.t()) * part.scale);
   }
-  at::Tensor plain = residual + x.mm(joined.weight.t()) + joined.bias + at::cat(parts, 1);
+  at::Tensor plain = residual + x.mm(weight.t()) + joined.bias + at::cat(parts, 1);
   EXPECT_LT(relative(ours.detach(), plain.detach()), 1e-6);
   std::vector<at::Tensor> got = gradients(ours), expected = gradients(plain);
   for (std::size_t i = 0; i < leaves.size(); ++i) EXPECT_LT(relative(got[i], expected[i]), 1e-6) << i;

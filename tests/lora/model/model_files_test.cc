@@ -4,12 +4,14 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cmath>
 #include <fstream>
 #include <numeric>
 
 #include "base/error.h"
 #include "base/random.h"
+#include "lora/adapter/write_model.h"
 #include "tests/error_of.h"
 #include "tests/temporary_folder.h"
 
@@ -83,6 +85,37 @@ TEST(ModelFiles, ReadsSmolLM2FromItsGguf) {
   std::vector<float> weights(576 * 576);
   files.read("model.layers.0.self_attn.q_proj.weight", weights);
   for (float value : weights) ASSERT_TRUE(std::isfinite(value));
+}
+
+// Rows of q come out in the file's order; put back as blocks they are the floats that read() gives.
+TEST(ModelFiles, HandsOutBlocksAsTheyStand) {
+  const TemporaryFolder folder;
+  const fs::path file = folder.path() / "q8.gguf";
+  const lora::ModelFiles base(kGolden + "base");
+  lora::write_gguf(lora::MergedModel(base, nullptr), file, {base::DType::kQ8_0, 1, {}});
+  const lora::ModelFiles files(file.string());
+  const base::GgufReader raw(file);
+  for (const std::string& name : files.names()) {
+    const lora::StoredBlocks blocks = files.blocks(name);
+    const base::TensorView& stored = *raw.tensor(files.tensor(name).gguf);
+    EXPECT_EQ(blocks.type, stored.type) << name;
+    EXPECT_EQ(blocks.shape, stored.shape) << name;
+    EXPECT_TRUE(std::ranges::equal(blocks.bytes, stored.bytes)) << name;
+  }
+  const std::string q = "model.layers.1.self_attn.q_proj.weight", v = "model.layers.1.self_attn.v_proj.weight";
+  EXPECT_EQ(files.blocks(v).interleaved_heads, 0);
+  EXPECT_EQ(base.blocks(q).interleaved_heads, 0) << "a Hugging Face folder's rows are in order";
+  const lora::StoredBlocks blocks = files.blocks(q);
+  ASSERT_EQ(blocks.type, base::DType::kQ8_0);
+  ASSERT_EQ(blocks.interleaved_heads, files.config().heads);
+  std::vector<std::byte> rows(blocks.bytes.begin(), blocks.bytes.end());
+  std::vector<float> expected(static_cast<std::size_t>(blocks.shape[0] * blocks.shape[1])), values(expected.size());
+  files.read(q, expected);
+  base::to_float(blocks.type, rows, values);
+  EXPECT_NE(values, expected);
+  lora::permute_rope_rows(rows, blocks.shape[0], blocks.interleaved_heads, false);
+  base::to_float(blocks.type, rows, values);
+  EXPECT_EQ(values, expected);
 }
 
 class Folder : public testing::Test {

@@ -1,7 +1,10 @@
 // The head and the loss together, so that the logits of all positions never exist at once.
+// Tested by tests/finetune/model_test.cc.
 #pragma once
 
 #include <ATen/core/Tensor.h>
+
+#include "finetune/weights/frozen_matrix.h"
 
 namespace finetune {
 
@@ -9,7 +12,7 @@ namespace finetune {
 /// `head` [vocab, n] frozen, targets [T] int64 with -100 = none. Rows without a target are left out before the
 /// product, the others go through in chunks of `chunk_rows`; the gradient of `hidden` is computed in the same pass
 /// while a chunk's logits are there, so that the backward pass only scales it. Logits and softmax are in float32.
-at::Tensor head_loss_sum(const at::Tensor& hidden, const at::Tensor& head, const at::Tensor& targets,
+at::Tensor head_loss_sum(const at::Tensor& hidden, const FrozenMatrix& head, const at::Tensor& targets,
                          std::int64_t chunk_rows = 256);
 
 }  // namespace finetune

@@ -1,0 +1,16 @@
+// Dense frozen matrices. Tested by tests/finetune/weights_test.cc.
+#include "finetune/weights/frozen_matrix.h"
+
+#include <ATen/ATen.h>
+
+namespace finetune {
+
+at::Tensor DenseMatrix::apply(const at::Tensor& x, const at::Tensor& added) const {
+  return added.defined() ? at::addmm(added, x, weight_.t()) : at::mm(x, weight_.t());
+}
+
+at::Tensor DenseMatrix::apply_transposed(const at::Tensor& dy) const { return at::mm(dy, weight_); }
+
+at::Tensor DenseMatrix::rows(const at::Tensor& numbers) const { return weight_.index_select(0, numbers); }
+
+}  // namespace finetune

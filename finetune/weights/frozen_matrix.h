@@ -1,0 +1,34 @@
+// A matrix of the base model, which training reads and never changes: all that LoRA, the embedding and the head know
+// of it. Tested by tests/finetune/weights_test.cc.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+namespace finetune {
+
+/// W [out, in] in whatever form it is kept. No autograd: the gradient of x is apply_transposed.
+class FrozenMatrix {
+ public:
+  virtual ~FrozenMatrix() = default;
+  /// x W^T + `added`: [T, in] -> [T, out]. `added` is [out] or [T, out]; undefined: nothing.
+  virtual at::Tensor apply(const at::Tensor& x, const at::Tensor& added = {}) const = 0;
+  /// dy W: [T, out] -> [T, in].
+  virtual at::Tensor apply_transposed(const at::Tensor& dy) const = 0;
+  /// Rows of W by their `numbers` [n] int64: [n, in].
+  virtual at::Tensor rows(const at::Tensor& numbers) const = 0;
+};
+
+/// Kept as it is computed with: float32 or bfloat16.
+class DenseMatrix final : public FrozenMatrix {
+ public:
+  /// `weight` [out, in].
+  explicit DenseMatrix(at::Tensor weight) : weight_(std::move(weight)) {}
+  at::Tensor apply(const at::Tensor& x, const at::Tensor& added = {}) const override;
+  at::Tensor apply_transposed(const at::Tensor& dy) const override;
+  at::Tensor rows(const at::Tensor& numbers) const override;
+
+ private:
+  at::Tensor weight_;
+};
+
+}  // namespace finetune

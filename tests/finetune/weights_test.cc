@@ -1,0 +1,32 @@
+// What frozen matrices promise, and that matrices of a file are joined in order.
+#include <gtest/gtest.h>
+
+#include "finetune/weights/load_weights.h"
+#include "tests/finetune/tiny_llama.h"
+
+namespace {
+
+using tiny_llama::relative;
+
+TEST(FrozenMatrix, DenseAppliesAddsAndPicksRows) {
+  at::manual_seed(3);
+  const at::Tensor w = at::randn({5, 8}), x = at::randn({7, 8}), row = at::randn({5}), all = at::randn({7, 5});
+  const finetune::DenseMatrix matrix(w);
+  EXPECT_LT(relative(matrix.apply(x), x.matmul(w.t())), 1e-6);
+  EXPECT_LT(relative(matrix.apply(x, row), x.matmul(w.t()) + row), 1e-6);
+  EXPECT_LT(relative(matrix.apply(x, all), x.matmul(w.t()) + all), 1e-6);
+  EXPECT_LT(relative(matrix.apply_transposed(all), all.matmul(w)), 1e-6);
+  const at::Tensor numbers = at::tensor(std::vector<std::int64_t>{4, 0, 4});
+  EXPECT_TRUE(at::equal(matrix.rows(numbers), at::stack({w[4], w[0], w[4]})));
+}
+
+TEST(FrozenMatrix, MatricesOfAFileAreJoinedInOrder) {
+  const lora::ModelFiles files(tiny_llama::folder("tied").string());
+  const at::TensorOptions options = at::TensorOptions(at::kFloat);
+  const std::string q = "model.layers.1.self_attn.q_proj.weight", k = "model.layers.1.self_attn.k_proj.weight";
+  const at::Tensor joined = finetune::load_matrix(files, {q, k}, options)->apply(at::eye(64)).t();  // W itself
+  EXPECT_TRUE(
+      at::equal(joined, at::cat({finetune::load_tensor(files, q, options), finetune::load_tensor(files, k, options)})));
+}
+
+}  // namespace
