@@ -1,4 +1,5 @@
 // Rotary positions and causal attention with grouped queries, over packed documents or a cache.
+// Tested by tests/finetune/model_test.cc and spec_test.cc.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -11,30 +12,33 @@
 
 namespace finetune {
 
-/// lora::inverse_frequencies of the rotated dimensions: [rotary_dim / 2] float32.
+/// lora::inverse_frequencies of the rotated dimensions: [rotary_dim / 2] float32; [0] where none is.
 at::Tensor inverse_frequencies(const lora::AttentionSpec& attention);
 
-/// `positions` [T]; angle = position * inverse frequency.
+/// `positions` [T]; angle = position * inverse frequency. None of no frequencies.
 Rotation rotation_at(const at::Tensor& positions, const at::Tensor& inverse_frequencies);
 
-/// Number of heads and their size. A joined row is q | k | v: heads + 2 kv_heads heads.
-struct HeadShape {
+/// Number of heads and their size, and what becomes of the products q k. A joined row is q | k | v: heads + 2 kv_heads
+/// heads.
+struct AttentionShape {
   std::int64_t heads = 0, kv_heads = 0, head_dim = 0;
+  double scale = 0;    ///< 0: 1 / sqrt(head_dim)
+  double softcap = 0;  ///< softcap * tanh(product / softcap); 0: as they are
 };
 
 /// qkv [T, (heads + 2 kv_heads) head_dim] before rotation -> [T, heads head_dim]. Each of the documents of `lengths`
 /// sees itself only, causally. Query head h reads key head h / (heads / kv_heads). Differentiable.
-at::Tensor packed_attention(const at::Tensor& qkv, const HeadShape& shape, const Rotation& rotation,
+at::Tensor packed_attention(const at::Tensor& qkv, const AttentionShape& shape, const Rotation& rotation,
                             const std::vector<std::int64_t>& lengths);
 
 /// The same by LibTorch's own autograd, on any device: what packed_attention uses where it has no faster way, and
 /// what tests compare the faster way with.
-at::Tensor packed_attention_by_autograd(const at::Tensor& qkv, const HeadShape& shape, const Rotation& rotation,
+at::Tensor packed_attention_by_autograd(const at::Tensor& qkv, const AttentionShape& shape, const Rotation& rotation,
                                         const std::vector<std::int64_t>& lengths);
 
 /// Appends the keys and values of n new tokens to a cache of `past` tokens and attends to all of them.
 /// `keys` and `values` [kv_heads, capacity >= past + n, head_dim] are written. No autograd.
-at::Tensor cached_attention(const at::Tensor& qkv, const HeadShape& shape, const Rotation& rotation, at::Tensor& keys,
-                            at::Tensor& values, std::int64_t past);
+at::Tensor cached_attention(const at::Tensor& qkv, const AttentionShape& shape, const Rotation& rotation,
+                            at::Tensor& keys, at::Tensor& values, std::int64_t past);
 
 }  // namespace finetune

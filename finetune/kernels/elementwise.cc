@@ -1,3 +1,4 @@
+// Each operation in ATen's passes and in one of our own, and its gradient. Tested by tests/finetune/model_test.cc.
 #include "finetune/kernels/elementwise.h"
 
 #include <ATen/ATen.h>
@@ -92,18 +93,21 @@ at::Tensor swiglu_backward(const at::Tensor& dy, const at::Tensor& gate_up, Pass
 }
 
 at::Tensor rotate(const at::Tensor& heads, std::int64_t turned, const Rotation& rotation, bool inverse, Passes passes) {
-  if (passes == Passes::kFused) {
+  const std::int64_t turned_dim{rotated_dim(rotation)}, rest{heads.size(2) - turned_dim}, half{turned_dim / 2};
+  if (turned_dim == 0) return heads;
+  if (passes == Passes::kFused && rest == 0) {
     at::Tensor result = at::empty_like(heads);
     fused::rotate(heads, turned, rotation.cosines, rotation.sines, inverse ? -1.0f : 1.0f, result);
     return result;
   }
-  std::int64_t half = heads.size(2) / 2;
-  at::Tensor x = heads.narrow(1, 0, turned).to(at::kFloat);
+  at::Tensor x = heads.narrow(1, 0, turned).narrow(2, 0, turned_dim).to(at::kFloat);
   at::Tensor x1 = x.narrow(2, 0, half), x2 = x.narrow(2, half, half);
   double sign = inverse ? -1 : 1;
   at::Tensor y1 = (x1 * rotation.cosines).addcmul_(x2, rotation.sines, -sign);
   at::Tensor y2 = (x2 * rotation.cosines).addcmul_(x1, rotation.sines, sign);
-  return at::cat({at::cat({y1, y2}, 2).to(heads.scalar_type()), heads.narrow(1, turned, heads.size(1) - turned)}, 1);
+  at::Tensor result = at::cat({y1, y2}, 2).to(heads.scalar_type());
+  if (rest > 0) result = at::cat({result, heads.narrow(1, 0, turned).narrow(2, turned_dim, rest)}, 2);
+  return at::cat({result, heads.narrow(1, turned, heads.size(1) - turned)}, 1);
 }
 
 }  // namespace finetune

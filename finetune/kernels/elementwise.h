@@ -1,4 +1,5 @@
 // The block's operations between matrix products, as autograd functions that save as little as they can.
+// Tested by tests/finetune/model_test.cc.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -14,10 +15,12 @@ at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps);
 /// silu(gate) * up for joined [T, 2 n] = gate | up -> [T, n].
 at::Tensor swiglu(const at::Tensor& gate_up);
 
-/// Cosines and sines of a row of tokens, [T, 1, head_dim / 2] each, in float32.
+/// Cosines and sines of a row of tokens, [T, 1, rotated dimensions / 2] each, in float32.
 struct Rotation {
   at::Tensor cosines, sines;
 };
+/// The first dimensions of a head that it turns.
+inline std::int64_t rotated_dim(const Rotation& rotation) { return 2 * rotation.cosines.size(2); }
 
 /// The passes behind them, without autograd. Each is written twice: in ATen's operations, which run on any device, and
 /// as one pass of our own over CPU memory. Both compute in float32; tests hold them together.
@@ -32,7 +35,8 @@ at::Tensor rms_norm_backward(const at::Tensor& dy, const at::Tensor& x, const at
 at::Tensor swiglu_forward(const at::Tensor& gate_up, Passes passes);
 at::Tensor swiglu_backward(const at::Tensor& dy, const at::Tensor& gate_up, Passes passes);
 /// heads [T, n, head_dim]: the first `turned` heads rotated, half-split as in Hugging Face's layout:
-/// (x1, x2) -> (x1 cos - x2 sin, x2 cos + x1 sin), the others as they are. `inverse` turns the other way.
+/// (x1, x2) -> (x1 cos - x2 sin, x2 cos + x1 sin), the others as they are, and so are dimensions behind those that
+/// `rotation` turns (ATen's form alone). `inverse` turns the other way.
 at::Tensor rotate(const at::Tensor& heads, std::int64_t turned, const Rotation& rotation, bool inverse, Passes passes);
 
 }  // namespace finetune

@@ -1,18 +1,29 @@
 // The head and the loss together, so that the logits of all positions never exist at once.
-// Tested by tests/finetune/model_test.cc.
+// Tested by tests/finetune/model_test.cc and spec_test.cc.
 #pragma once
 
 #include <ATen/core/Tensor.h>
+
+#include <memory>
 
 #include "finetune/weights/frozen_matrix.h"
 
 namespace finetune {
 
-/// Sum over the positions with a target of -log softmax(hidden W^T)[target], as a float32 scalar. hidden [T, n],
-/// `head` [vocab, n] frozen, targets [T] int64 with -100 = none. Rows without a target are left out before the
+/// What makes logits of hidden states.
+struct Head {
+  std::shared_ptr<const FrozenMatrix> matrix;  ///< [vocab, n]
+  at::Tensor bias;                             ///< [vocab] or undefined
+  double softcap = 0;                          ///< logits are softcap * tanh(logit / softcap); 0: as they are
+  /// [rows, n] -> [rows, vocab]: in the type of `hidden`, in float32 where they are capped.
+  at::Tensor logits(const at::Tensor& hidden) const;
+};
+
+/// Sum over the positions with a target of -log softmax(logits)[target], as a float32 scalar. hidden [T, n],
+/// targets [T] int64 with -100 = none. Rows without a target are left out before the
 /// product, the others go through in chunks of `chunk_rows`; the gradient of `hidden` is computed in the same pass
 /// while a chunk's logits are there, so that the backward pass only scales it. Logits and softmax are in float32.
-at::Tensor head_loss_sum(const at::Tensor& hidden, const FrozenMatrix& head, const at::Tensor& targets,
+at::Tensor head_loss_sum(const at::Tensor& hidden, const Head& head, const at::Tensor& targets,
                          std::int64_t chunk_rows = 256);
 
 }  // namespace finetune

@@ -74,6 +74,11 @@ ModelFiles::ModelFiles(const std::string& model) : path_(need_model(model)) {
   find_tensors();
 }
 
+ModelFiles::ModelFiles(const fs::path& folder, ModelSpec spec)
+    : path_(folder), spec_(std::move(spec)), safetensors_(std::make_unique<base::SafetensorsReader>(folder)) {
+  find_tensors();
+}
+
 void ModelFiles::find_tensors() {
   std::unordered_map<std::string_view, const base::TensorView*> in_file;
   for (const base::TensorView& view : gguf_ ? gguf_->tensors() : safetensors_->tensors()) in_file[view.name] = &view;

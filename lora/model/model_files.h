@@ -30,6 +30,8 @@ struct StoredBlocks {
 class ModelFiles {
  public:
   explicit ModelFiles(const std::string& model);
+  /// A folder of safetensors whose spec is told instead of read.
+  ModelFiles(const std::filesystem::path& folder, ModelSpec spec);
   const ModelSpec& spec() const { return spec_; }
   const ModelConfig& config() const { return spec_.config; }
   /// Where the model really lies: the folder or the .gguf file; give it to tokenizer::load.

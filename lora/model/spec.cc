@@ -1,3 +1,4 @@
+// Specs and what follows from them. Tested by tests/lora/model/spec_test.cc.
 #include "lora/model/spec.h"
 
 #include <fmt/format.h>
@@ -21,6 +22,10 @@ void add_norm(std::vector<TensorSpec>& tensors, const NormSpec& norm, std::int64
   if (norm.kind == NormKind::kLayer) tensors.push_back({norm.name + ".bias", norm.gguf + ".bias", {size}});
 }
 
+std::int64_t normed_size(const AttentionSpec& attention, std::int64_t heads) {
+  return attention.qk_norms_join_heads ? heads * attention.head_dim : attention.head_dim;
+}
+
 void add_linears(std::vector<TensorSpec>& tensors, const BlockSpec& block, bool attention) {
   for (const LinearSpec& linear : block.linears) {
     if (belongs_to_attention(linear.role) != attention) continue;
@@ -40,6 +45,8 @@ std::vector<TensorSpec> tensors_of(const ModelSpec& spec) {
   for (const BlockSpec& block : spec.blocks) {
     add_norm(tensors, block.attention_norm, hidden);
     add_linears(tensors, block, true);
+    add_norm(tensors, block.attention.q_norm, normed_size(block.attention, block.attention.heads));
+    add_norm(tensors, block.attention.k_norm, normed_size(block.attention, block.attention.kv_heads));
     add_norm(tensors, block.attention_post_norm, hidden);
     add_norm(tensors, block.mlp_norm, hidden);
     add_linears(tensors, block, false);

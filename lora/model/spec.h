@@ -11,7 +11,7 @@
 namespace lora {
 
 enum class NormKind { kNone, kRms, kRmsPlusOne, kLayer };
-enum class Activation { kSilu, kGelu, kGeluTanh };
+enum class Activation { kSilu, kGelu, kGeluTanh, kRelu };  // kGeluTanh: also called gelu_new
 /// What a linear layer computes in its block.
 enum class Role { kQuery, kKey, kValue, kAttentionOut, kGate, kUp, kDown };
 /// Else to the MLP.
@@ -40,9 +40,11 @@ struct AttentionSpec {
   std::int64_t rotary_dim = 0;  ///< the first ones of a head are rotated; 0: none
   std::int64_t window = 0;      ///< tokens seen, 0: all before
   RopeSpec rope;
-  NormKind qk_norm = NormKind::kNone;
-  double scale = 0;  ///< of the products q k; 0: 1 / sqrt(head_dim)
-  double softcap = 0;
+  /// Of q and k before rotation, of each head or (OLMo 2) of all heads of a token together.
+  NormSpec q_norm, k_norm;
+  bool qk_norms_join_heads = false;
+  double scale = 0;    ///< of the products q k; 0: 1 / sqrt(head_dim)
+  double softcap = 0;  ///< products are softcap * tanh(product / softcap); 0: as they are
   bool alibi = false;
 };
 
@@ -54,10 +56,11 @@ struct MlpSpec {
 
 struct BlockSpec {
   NormSpec attention_norm, attention_post_norm, mlp_norm, mlp_post_norm;
-  bool parallel = false;  ///< attention and MLP read the same input
+  /// Attention and MLP both read the block's input; an MLP without a norm of its own reads attention's.
+  bool parallel = false;
   AttentionSpec attention;
   MlpSpec mlp;
-  std::vector<LinearSpec> linears;  ///< forward order; q, k, v side by side, gate before up
+  std::vector<LinearSpec> linears;  ///< forward order; q, k, v side by side, gate (if any) before up
 };
 
 struct ModelSpec {
@@ -65,7 +68,8 @@ struct ModelSpec {
   std::string embedding, embedding_gguf, head, head_gguf;  ///< names without ".weight"
   NormSpec norm;                                           ///< before the head
   std::vector<BlockSpec> blocks;
-  double embedding_scale = 1, logit_softcap = 0;
+  double embedding_scale = 1;  ///< of what the embedding gives, rounded to its type
+  double logit_softcap = 0;    ///< as AttentionSpec::softcap
   bool head_bias = false;
 };
 

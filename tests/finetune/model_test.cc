@@ -121,7 +121,7 @@ TEST(Model, PackedEqualsUnpackedInAnyOrder) {
 }
 
 TEST(Model, FastAttentionEqualsAutograd) {
-  finetune::HeadShape shape{6, 2, 16};
+  finetune::AttentionShape shape{6, 2, 16};
   std::vector<std::int64_t> lengths = {1, 30, 2, 64};
   at::manual_seed(7);
   at::Tensor positions = at::cat({at::arange(1), at::arange(30), at::arange(2), at::arange(64)});
@@ -227,13 +227,16 @@ TEST(Model, ChunkedLossEqualsFull) {
   at::Tensor expected = hidden.grad();
   for (std::int64_t chunk : {1, 7, 33, 64}) {
     hidden.mutable_grad() = at::Tensor();
-    at::Tensor loss = finetune::head_loss_sum(hidden, finetune::DenseMatrix(head), targets, chunk);
+    at::Tensor loss =
+        finetune::head_loss_sum(hidden, {std::make_shared<finetune::DenseMatrix>(head), {}, 0}, targets, chunk);
     (loss * 3).backward();
     EXPECT_NEAR(loss.item<double>(), full.item<double>(), 1e-5 * full.item<double>());
     EXPECT_LT(relative(hidden.grad(), expected * 3), 1e-6) << chunk;
   }
   targets.fill_(-100);
-  EXPECT_EQ(finetune::head_loss_sum(hidden, finetune::DenseMatrix(head), targets).item<double>(), 0)
+  EXPECT_EQ(
+      finetune::head_loss_sum(hidden, {std::make_shared<finetune::DenseMatrix>(head), {}, 0}, targets).item<double>(),
+      0)
       << "nothing is trained";
 }
 

@@ -1,0 +1,126 @@
+// One block of a decoder. Tested by tests/finetune/spec_test.cc and parity_test.cc.
+#include "finetune/model/block.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "finetune/kernels/activation.h"
+#include "finetune/weights/load_weights.h"
+
+namespace finetune {
+namespace {
+
+void refuse_if(bool wrong, const char* what) {
+  if (wrong) throw base::Error({"the model cannot be computed", "", what, "", "give a model without it"});
+}
+
+// The norm of q or k in `heads` heads [T, heads head_dim]: of each head, or of them all together.
+at::Tensor normed(const at::Tensor& x, const Norm& norm) {
+  return norm(x.reshape({-1, norm.weight.size(0)}).contiguous()).view(x.sizes());
+}
+
+// residual + norm(product(x)), with the sum inside the product where there is no norm.
+at::Tensor added(const JoinedLinear& product, const at::Tensor& x, const Norm& norm, const at::Tensor& residual,
+                 std::uint64_t seed) {
+  if (!norm) return product.forward(x, residual, seed);
+  return residual + norm(product.forward(x, {}, seed));
+}
+
+}  // namespace
+
+void check_computable(const lora::ModelSpec& spec) {
+  for (const lora::BlockSpec& block : spec.blocks) {
+    refuse_if(block.attention.window != 0, "sliding-window attention");
+    refuse_if(block.attention.alibi, "ALiBi: attention biased by distance");
+    refuse_if(block.mlp.experts != 0, "an MLP of experts");
+    for (const lora::LinearSpec& linear : block.linears)
+      refuse_if(linear.rows != lora::Rows::kPlain, "fused linear layers");
+  }
+}
+
+Norm load_norm(const lora::ModelFiles& files, const lora::NormSpec& spec, const at::TensorOptions& options) {
+  Norm norm;
+  norm.kind = spec.kind;
+  norm.eps = files.config().rms_norm_eps;
+  if (!norm) return norm;
+  const bool plus_one{spec.kind == lora::NormKind::kRmsPlusOne};
+  norm.weight = load_tensor(files, spec.name + ".weight", options);
+  if (plus_one) norm.weight = norm.weight.to(at::kFloat).add_(1);
+  if (spec.kind == lora::NormKind::kLayer) norm.bias = load_tensor(files, spec.name + ".bias", options);
+  return norm;
+}
+
+Block::Block(const lora::ModelFiles& files, const lora::BlockSpec& spec, const at::TensorOptions& options,
+             std::int64_t& index)
+    : attention_norm_(load_norm(files, spec.attention_norm, options)),
+      attention_post_norm_(load_norm(files, spec.attention_post_norm, options)),
+      mlp_norm_(load_norm(files, spec.mlp_norm, options)),
+      mlp_post_norm_(load_norm(files, spec.mlp_post_norm, options)),
+      q_norm_(load_norm(files, spec.attention.q_norm, options)),
+      k_norm_(load_norm(files, spec.attention.k_norm, options)),
+      shape_{spec.attention.heads, spec.attention.kv_heads, spec.attention.head_dim, spec.attention.scale,
+             spec.attention.softcap},
+      mlp_(spec.mlp),
+      parallel_(spec.parallel) {
+  for (const lora::LinearSpec& linear : spec.linears) {
+    Linear part;
+    part.name = linear.name;
+    part.index = index++;
+    part.in = linear.in;
+    part.out = linear.out;
+    product_of(linear.role).parts.push_back(std::move(part));
+  }
+  for (JoinedLinear* product : {&attention_in_, &attention_out_, &mlp_in_, &mlp_out_}) load(files, *product, options);
+}
+
+JoinedLinear& Block::product_of(lora::Role role) {
+  switch (role) {
+    case lora::Role::kQuery:
+    case lora::Role::kKey:
+    case lora::Role::kValue:
+      return attention_in_;
+    case lora::Role::kAttentionOut:
+      return attention_out_;
+    case lora::Role::kGate:
+    case lora::Role::kUp:
+      return mlp_in_;
+    case lora::Role::kDown:
+      return mlp_out_;
+  }
+  throw base::Error("a linear layer without a role");
+}
+
+void Block::load(const lora::ModelFiles& files, JoinedLinear& product, const at::TensorOptions& options) const {
+  const auto has_bias = [&](const Linear& part) { return files.find(part.name + ".bias") != nullptr; };
+  std::vector<std::string> names;
+  std::vector<at::Tensor> biases;
+  for (const Linear& part : product.parts) {
+    names.push_back(part.name + ".weight");
+    biases.push_back(has_bias(part) ? load_tensor(files, part.name + ".bias", options)
+                                    : at::zeros({part.out}, options));
+  }
+  product.weight = load_matrix(files, names, options);
+  if (std::ranges::any_of(product.parts, has_bias)) product.bias = at::cat(biases);
+}
+
+at::Tensor Block::with_normed_heads(const at::Tensor& qkv) const {
+  if (!q_norm_ && !k_norm_) return qkv;
+  const std::int64_t query{shape_.heads * shape_.head_dim}, key{shape_.kv_heads * shape_.head_dim};
+  at::Tensor q = qkv.narrow(1, 0, query), k = qkv.narrow(1, query, key);
+  if (q_norm_) q = normed(q, q_norm_);
+  if (k_norm_) k = normed(k, k_norm_);
+  return at::cat({q, k, qkv.narrow(1, query + key, key)}, 1);
+}
+
+at::Tensor Block::forward(const at::Tensor& x, std::uint64_t seed, const Attend& attend) const {
+  const at::Tensor read = attention_norm_(x);                                                    // [T, hidden]
+  const at::Tensor qkv = with_normed_heads(attention_in_.forward(read, {}, seed));               // [T, q | k | v]
+  const at::Tensor middle = added(attention_out_, attend(qkv), attention_post_norm_, x, seed);   // [T, hidden]
+  const at::Tensor mlp_read = !parallel_ ? mlp_norm_(middle) : mlp_norm_ ? mlp_norm_(x) : read;  // [T, hidden]
+  const at::Tensor inner = activate(mlp_in_.forward(mlp_read, {}, seed), mlp_);                  // [T, inner]
+  return added(mlp_out_, inner, mlp_post_norm_, middle, seed);                                   // [T, hidden]
+}
+
+}  // namespace finetune
