@@ -1,5 +1,6 @@
 // One example through training: record -> chat template -> ids and mask -> packed row -> model -> loss over the trained
 // tokens -> backward into A and B only -> clip, rate, AdamW -> one line a human reads, one JSON line a script reads.
+// Tested by tests/finetune/train_test.cc.
 #include "finetune/train.h"
 
 #include <ATen/ATen.h>
@@ -22,7 +23,9 @@
 #include "base/text.h"
 #include "finetune/data/packing.h"
 #include "finetune/train/checkpoint.h"
+#include "finetune/train/group.h"
 #include "finetune/train/metrics.h"
+#include "finetune/train/objective.h"
 #include "finetune/train/schedule.h"
 #include "finetune/train/train_start.h"
 #include "lora/adapter/chat_format.h"
@@ -50,21 +53,59 @@ PackedRow row_on(at::Device device, std::span<const Example> examples, std::span
   return row;
 }
 
+// Rows [first, last), cut into batches that fit the model.
+std::vector<PackedRow> batches_of(RowStream& stream, std::span<const Example> examples, at::Device device,
+                                  std::int64_t first, std::int64_t last, std::int64_t rows_per_batch) {
+  std::vector<PackedRow> batches;
+  for (std::int64_t begin = first; begin < last; begin += rows_per_batch) {
+    RowPlan documents;
+    for (std::int64_t row = begin; row < std::min(begin + rows_per_batch, last); ++row) {
+      const RowPlan& next = stream.row(row);
+      documents.insert(documents.end(), next.begin(), next.end());
+    }
+    batches.push_back(row_on(device, examples, documents));
+  }
+  return batches;
+}
+
+// What the loss of a step is divided by, over all processes.
+double normaliser_of(const Objective& objective, std::span<const PackedRow> batches, const Group& group) {
+  double own = 0;
+  for (const PackedRow& batch : batches) own += objective.normaliser(batch);
+  const at::Tensor sum = at::full({}, own, at::kDouble);
+  group.all_reduce(sum);
+  return sum.item<double>();
+}
+
+// Forward and backward; returns the loss. Every trained token of the step weighs the same, whatever batch it is in.
+at::Tensor add_gradients(const Objective& objective, const Transformer& model, std::span<const PackedRow> batches,
+                         double normaliser, std::uint64_t seed, std::int64_t step) {
+  at::Tensor loss = at::zeros({}, at::TensorOptions(model.device()).dtype(at::kDouble));
+  for (std::size_t i = 0; i < batches.size(); ++i) {
+    const std::uint64_t masks = dropout_seed(seed, step, static_cast<std::int64_t>(i));
+    const at::Tensor share = objective.loss_sum(model, batches[i], masks) / normaliser;
+    share.backward();
+    loss += share.detach();
+  }
+  return loss;
+}
+
 // Nothing when it was interrupted.
-std::optional<EvaluationMetrics> evaluate(const Transformer& model, const TrainOptions& options,
-                                          std::span<const Example> examples, std::int64_t step,
-                                          const base::Interrupt& interrupt) {
+std::optional<EvaluationMetrics> evaluate(const Transformer& model, const Objective& objective,
+                                          const TrainOptions& options, std::span<const Example> examples,
+                                          std::int64_t step, const base::Interrupt& interrupt) {
   at::NoGradGuard no_gradient;
   EvaluationMetrics metrics;
   metrics.step = step;
-  double sum = 0;
+  double sum = 0, normaliser = 0;
   for (const RowPlan& documents : plan_rows(examples, options.max_length, options.packing, 0)) {
     if (interrupt.requested()) return std::nullopt;
     const PackedRow row = row_on(model.device(), examples, documents);
-    sum += model.loss_sum(row).item<double>();
+    sum += objective.loss_sum(model, row, 0).item<double>();
     metrics.trained_tokens += row.trained;
+    normaliser += objective.normaliser(row);
   }
-  metrics.loss = sum / static_cast<double>(metrics.trained_tokens);
+  metrics.loss = sum / normaliser;
   metrics.perplexity = std::exp(metrics.loss);
   return metrics;
 }
@@ -94,6 +135,8 @@ bool train(TrainStart& start, const TrainOptions& options, const base::Interrupt
   const auto& [data, plan] = std::tie(start.data, start.plan);
   const Transformer& model = start.model;
   AdamW& optimizer = start.optimizer;
+  const AnswerObjective objective;
+  const OneProcess group;
   const Schedule schedule(options.schedule, plan.warmup, plan.steps);
   RowStream stream(data.training, options.max_length, options.packing, options.seed);
   base::Progress progress(context.err, context.quiet, "");
@@ -104,7 +147,7 @@ bool train(TrainStart& start, const TrainOptions& options, const base::Interrupt
   auto due = [&](std::int64_t every) { return done == plan.steps || (every > 0 && done % every == 0); };
   auto validate = [&] {
     if (data.validation.empty()) return true;
-    const auto metrics = evaluate(model, options, data.validation, done, interrupt);
+    const auto metrics = evaluate(model, objective, options, data.validation, done, interrupt);
     if (!metrics) return false;
     log.add(*metrics);
     progress.finish();
@@ -123,32 +166,20 @@ bool train(TrainStart& start, const TrainOptions& options, const base::Interrupt
   bool is_complete = has_validated || (done > 0 && !due(options.eval_every)) || validate();
 
   for (std::int64_t step = done; step < plan.steps && !interrupt.requested(); ++step) {
-    // The rows of this step, cut into batches that fit the model.
     const auto step_start = std::chrono::steady_clock::now();
     const std::int64_t first_row = done_rows;
     const std::int64_t last_row = std::min(first_row + plan.rows_per_step, plan.rows);
     StepMetrics metrics;
-    std::vector<PackedRow> batches;
-    for (std::int64_t begin = first_row; begin < last_row; begin += options.rows_per_batch) {
-      RowPlan documents;
-      for (std::int64_t row = begin; row < std::min(begin + options.rows_per_batch, last_row); ++row) {
-        const RowPlan& next = stream.row(row);
-        documents.insert(documents.end(), next.begin(), next.end());
-      }
-      batches.push_back(row_on(model.device(), data.training, documents));
-      metrics.tokens += batches.back().ids.numel();
-      metrics.trained_tokens += batches.back().trained;
+    const std::vector<PackedRow> batches =
+        batches_of(stream, data.training, model.device(), first_row, last_row, options.rows_per_batch);
+    for (const PackedRow& batch : batches) {
+      metrics.tokens += batch.ids.numel();
+      metrics.trained_tokens += batch.trained;
     }
 
-    // Forward and backward. Every trained token of the step weighs the same, whatever batch it is in.
     optimizer.zero_gradients();
-    at::Tensor loss = at::zeros({}, at::TensorOptions(model.device()).dtype(at::kDouble));
-    for (std::size_t i = 0; i < batches.size(); ++i) {
-      const std::uint64_t masks = dropout_seed(options.seed, step, static_cast<std::int64_t>(i));
-      const at::Tensor share = model.loss_sum(batches[i], masks) / static_cast<double>(metrics.trained_tokens);
-      share.backward();
-      loss += share.detach();
-    }
+    const at::Tensor loss =
+        add_gradients(objective, model, batches, normaliser_of(objective, batches, group), options.seed, step);
 
     // Update, unless something broke.
     metrics.gradient_norm = optimizer.clip(options.clip).item<double>();

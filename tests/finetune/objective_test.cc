@@ -1,0 +1,33 @@
+// What a step's loss is divided by, and what one process alone sums.
+#include "finetune/train/objective.h"
+
+#include <gtest/gtest.h>
+
+#include "finetune/train/group.h"
+#include "tests/finetune/tiny_llama.h"
+
+namespace {
+
+TEST(Objective, OfAnswersIsTheModelsLossAndItsTrainedTokens) {
+  const tiny_llama::Golden golden("tied");
+  finetune::Transformer model = tiny_llama::load(tiny_llama::folder("tied"));
+  model.attach({"all-linear"}, 4, 8, 0.2, false, 3);
+  const finetune::PackedRow row = golden.row(0);
+  const finetune::AnswerObjective objective;
+  at::NoGradGuard no_gradient;
+  EXPECT_EQ(objective.loss_sum(model, row, 7).item<float>(), model.loss_sum(row, 7).item<float>());
+  EXPECT_EQ(objective.normaliser(row), static_cast<double>(row.targets.ge(0).sum().item<std::int64_t>()));
+  EXPECT_LT(tiny_llama::relative(objective.loss_sum(model, row, 0) / objective.normaliser(row), golden.at("base/loss")),
+            1e-5);
+}
+
+TEST(Group, OneProcessIsItsOwnSum) {
+  const finetune::OneProcess group;
+  EXPECT_EQ(group.rank(), 0);
+  EXPECT_EQ(group.size(), 1);
+  const at::Tensor values = at::arange(5), before = values.clone();
+  group.all_reduce(values);
+  EXPECT_TRUE(at::equal(values, before));
+}
+
+}  // namespace
