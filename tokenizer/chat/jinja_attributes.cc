@@ -73,7 +73,9 @@ Value own_attribute(Engine& engine, const Value& value, std::string_view name) {
       if (const Value* found = value.dict->find(name)) return *found;
       break;
     case Type::kLoop:
-      return loop_attribute(engine, *value.loop, name);
+      if (const LoopAttribute which = find_loop_attribute(name); which != LoopAttribute::kNone)
+        return loop_attribute(engine, *value.loop, which);
+      break;
     case Type::kMacro:
       return macro_attribute(engine, *value.closure->macro, name);
     case Type::kCycler:

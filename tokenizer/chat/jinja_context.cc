@@ -9,15 +9,15 @@ namespace tokenizer::jinja {
 Value ContextBuilder::convert(const Variable& variable) {
   variable_ = variable.name;
   if (variable.role == Role::kMessages && variable.value->is_array()) return messages(*variable.value);
-  return value(*variable.value,
-               variable.role == Role::kSetting ? nullptr : engine_.add_origin(-1, member(variable.name)));
+  return value(*variable.value, variable.role == Role::kSetting ? nullptr : source(-1, member(variable.name)));
 }
 
 Value ContextBuilder::messages(const Json& list) {
+  if (list.size() > Origin::kMostMessages) throw base::Error("too many messages", std::string(variable_));
   Value* items = engine_.arena.array<Value>(list.size());
   std::int32_t index = 0;
   for (const Json& item : list) {
-    items[index] = item.is_object() ? message(item, index) : value(item, engine_.add_origin(index, -1));
+    items[index] = item.is_object() ? message(item, index) : value(item, source(index, -1));
     ++index;
   }
   return Value::sequence_of(Type::kList, items, list.size());
@@ -28,8 +28,8 @@ Value ContextBuilder::message(const Json& object, std::int32_t index) {
   dict->message = index;
   dict->reserve(engine_, object.size());
   for (const auto& [name, json] : object.get_ref<const Json::object_t&>()) {
-    const Source* source = engine_.add_origin(index, member(name));
-    dict->add(engine_, string(name, source), value(json, source));
+    const Source* where = source(index, member(name));
+    dict->add(engine_, Value::string_of(name, where), value(json, where));
   }
   return Value::dict_of(dict);
 }
@@ -71,8 +71,7 @@ Value ContextBuilder::value(const Json& json, const Source* source) {
 }
 
 Value ContextBuilder::string(const std::string& text, const Source* source) {
-  if (text.size() > Arena::kLimit || base::find_invalid_utf8(text) != std::string::npos)
-    throw base::Error("a text is no UTF-8, or too long for a chat template", std::string(variable_));
+  check(text);
   return Value::string_of(text, source);
 }
 
@@ -84,9 +83,22 @@ Value ContextBuilder::dict(const Json& object, const Source* source) {
   return Value::dict_of(dict, source);
 }
 
+void ContextBuilder::check(std::string_view text) const {
+  if (text.size() < 64 && is_ascii(text)) return;
+  if (text.size() > Arena::kLimit || base::find_invalid_utf8(text) != std::string_view::npos)
+    throw base::Error("a text is no UTF-8, or too long for a chat template", std::string(variable_));
+}
+
+const Source* ContextBuilder::source(std::int32_t message, std::int32_t member) {
+  return engine_.arena.make<Source>(Origin{message, member}.tag());
+}
+
 std::int32_t ContextBuilder::member(std::string_view name) {
   for (std::size_t i = 0; i < members_.size(); ++i)
     if (members_[i] == name) return static_cast<std::int32_t>(i);
+  check(name);
+  // So many that nobody tells them apart: the last number stands for all others.
+  if (members_.size() == Origin::kMostMembers) return Origin::kMostMembers - 1;
   members_.emplace_back(name);
   return static_cast<std::int32_t>(members_.size() - 1);
 }

@@ -19,6 +19,8 @@ class ContextBuilder {
   Value message(const Json& object, std::int32_t index);
   Value value(const Json& json, const Source* source);
   Value string(const std::string& text, const Source* source);
+  void check(std::string_view text) const;
+  const Source* source(std::int32_t message, std::int32_t member);
   Value dict(const Json& object, const Source* source);
   std::int32_t member(std::string_view name);
 

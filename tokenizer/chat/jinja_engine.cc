@@ -10,13 +10,8 @@
 
 namespace tokenizer::jinja {
 
-Engine::Engine(Arena& memory, std::vector<Origin>& origins, std::vector<const Source*>& sources,
-               const std::string& name, const Options& given)
-    : arena(memory), options(given), name_(name), origins_(origins), sources_(sources) {
-  stack_ = static_cast<const char*>(__builtin_frame_address(0));
-  origins_.push_back({});  // the template itself
-  sources_.push_back(nullptr);
-}
+Engine::Engine(Arena& memory, const std::string& name, const Options& given)
+    : arena(memory), options(given), name_(name), stack_(static_cast<const char*>(__builtin_frame_address(0))) {}
 
 void Engine::fail(std::string what, std::string_view value, std::string expected, std::string advice) const {
   throw base::Error({std::move(what), fmt::format("{}:{}", name_, line), base::shortened(value), std::move(expected),
@@ -60,14 +55,6 @@ Value Engine::copy(std::string_view text, const Source* source, std::uint8_t det
   return Value::string_of({place, text.size()}, source, detail);
 }
 
-const Source* Engine::add_origin(std::int32_t message, std::int32_t member) {
-  Source* source = arena.make<Source>();
-  source->tag = static_cast<Tag>(origins_.size() << 1);
-  origins_.push_back({message, member});
-  sources_.push_back(source);
-  return source;
-}
-
 Value Engine::to_string(const Value& value) {
   if (value.is_string()) return value;
   if (value.is_undefined()) return Value::string_of("");
@@ -83,40 +70,41 @@ Value Engine::string_of(const Buffer& buffer, std::uint8_t detail) {
     const Run& run = buffer.runs[0];
     if (run.tag == 0 && run.owner < 0) return Value::string_of(text, nullptr, detail);
     // Whose words they are says more than whose turn it was.
-    if (run.tag > 1 && (run.tag & 1) == 0) return Value::string_of(text, sources_[run.tag >> 1], detail);
+    if (run.tag > 1 && (run.tag & 1) == 0) return Value::string_of(text, arena.make<Source>(run.tag), detail);
   }
   Source* source = arena.make<Source>(Source{0, buffer.count, buffer.data, buffer.runs, nullptr});
   return Value::string_of(text, source, detail);
 }
 
-Value Engine::concatenate(const Value& left, const Value& right) {
+Value Engine::concatenate(std::span<const Value> strings) {
   static constexpr std::size_t kGrowing = 256;
-  if (right.size == 0) return left;
-  if (left.size == 0) return right;
-  const auto append = [&](Buffer& buffer, const Value& string) {
-    for_each_run(string.string(), string.source, [&](std::string_view part, Tag tag, std::int32_t written) {
-      buffer.append(arena, part, tag, written < 0 ? owner : written);
-    });
-  };
-  Buffer* buffer = left.source ? left.source->buffer : nullptr;
+  std::size_t rest = 0;
+  for (const Value& string : strings.subspan(1)) rest += string.size;
+  const Value& first = strings[0];
+  if (rest == 0) return first;
+  Buffer* buffer = first.source ? first.source->buffer : nullptr;
   // A string that grows piece by piece grows in place: its buffer has room, and nothing stands behind it yet.
-  const bool in_place = buffer && left.text + left.size == buffer->data + buffer->size && left.text == buffer->data &&
-                        buffer->has_room(right.size);
+  const bool in_place = buffer && first.text == buffer->data && first.size == buffer->size && buffer->has_room(rest);
+  Buffer small;
   if (!in_place) {
-    const std::size_t total = std::size_t{left.size} + right.size;
-    if (total < kGrowing) {
-      TextBuilder text(*this, total);
-      text.append(left);
-      text.append(right);
-      return text.finish();
-    }
-    buffer = arena.make<Buffer>();
-    buffer->grow(arena, total * 2);
-    append(*buffer, left);
+    const std::size_t total = first.size + rest;
+    const bool grows = total >= kGrowing;
+    buffer = grows ? arena.make<Buffer>() : &small;
+    buffer->grow(arena, grows ? total * 2 : total);
   }
-  append(*buffer, right);
-  Source* source = arena.make<Source>(Source{0, buffer->count, buffer->data, buffer->runs, buffer});
-  return Value::string_of({buffer->data, buffer->size}, source);
+  for (const Value& string : strings.subspan(in_place ? 1 : 0))
+    for_each_run(string.string(), string.source, [&](std::string_view part, Tag tag, std::int32_t written) {
+      buffer->append(arena, part, tag, written < 0 ? owner : written);
+    });
+  if (buffer == &small) return string_of(small);
+  return Value::string_of({buffer->data, buffer->size},
+                          arena.make<Source>(0u, buffer->count, buffer->data, buffer->runs, buffer));
+}
+
+Value Engine::concatenate(const Value& left, const Value& right) {
+  if (left.size == 0) return right;
+  const Value both[] = {left, right};
+  return concatenate(both);
 }
 
 void TextBuilder::repeat(char c, std::size_t count, const Source* source) {

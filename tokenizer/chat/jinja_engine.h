@@ -64,19 +64,12 @@ class Iterator {
   ~Iterator() = default;
 };
 
-/// Where data came from.
-struct Origin {
-  std::int32_t message;
-  std::int32_t member;
-};
-
 class Engine {
  public:
   static constexpr std::uint64_t kSteps = 20'000'000;
   static constexpr std::size_t kStackBytes = std::size_t{1} << 20;
 
-  Engine(Arena& arena, std::vector<Origin>& origins, std::vector<const Source*>& sources, const std::string& name,
-         const Options& options);
+  Engine(Arena& arena, const std::string& name, const Options& options);
 
   // Bounds and errors.
   [[noreturn]] void fail(std::string what, std::string_view value = {}, std::string expected = {},
@@ -99,12 +92,10 @@ class Engine {
 
   // Text.
   Value copy(std::string_view text, const Source* source = nullptr, std::uint8_t detail = 0);
-  /// A new place that text comes from.
-  const Source* add_origin(std::int32_t message, std::int32_t member);
-  const std::vector<Origin>& origins() const { return origins_; }
   /// str(value), with its provenance.
   Value to_string(const Value& value);
   Value concatenate(const Value& left, const Value& right);
+  Value concatenate(std::span<const Value> strings);
   /// The string of all that `buffer` holds.
   Value string_of(const Buffer& buffer, std::uint8_t detail = 0);
 
@@ -127,8 +118,6 @@ class Engine {
   const std::string& name_;
   std::uint64_t steps_ = kSteps;
   const char* stack_;
-  std::vector<Origin>& origins_;
-  std::vector<const Source*>& sources_;  // of each origin
 };
 
 /// Builds a string from pieces, keeping where each came from.

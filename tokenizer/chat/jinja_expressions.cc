@@ -2,7 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
+#include <cstddef>
 
 #include "tokenizer/chat/jinja_syntax.h"
 
@@ -12,10 +12,16 @@ namespace {
 
 constexpr std::size_t kFewOperands = 8;
 
+// Room for some values that are not made before they are needed.
+struct Few {
+  alignas(Value) std::byte bytes[kFewOperands * sizeof(Value)];
+};
+
 // The values of `operands`, in `few` where they fit.
-std::span<const Value> evaluated(Engine& engine, const Expressions& operands, std::array<Value, kFewOperands>& few) {
-  Value* values = operands.size() <= kFewOperands ? few.data() : engine.arena.array<Value>(operands.size());
-  for (std::size_t i = 0; i < operands.size(); ++i) values[i] = operands[i]->evaluate(engine);
+std::span<Value> evaluated(Engine& engine, const Expressions& operands, Few& few) {
+  Value* values = operands.size() <= kFewOperands ? reinterpret_cast<Value*>(few.bytes)
+                                                  : engine.arena.array<Value>(operands.size());
+  for (std::size_t i = 0; i < operands.size(); ++i) new (values + i) Value(operands[i]->evaluate(engine));
   return {values, operands.size()};
 }
 
@@ -25,30 +31,27 @@ bool all_plain_strings(std::span<const Value> values) {
 
 }  // namespace
 
-Value SumExpression::combine(Engine& engine, std::span<const Value> values) const {
+Value SumExpression::combine(Engine& engine, std::span<Value> values) const {
   engine.line = line;
   engine.charge(values.size());
-  if (text) {
-    Value sum = engine.to_string(values[0]);
-    sum.detail = 0;
-    for (const Value& value : values.subspan(1)) sum = engine.concatenate(sum, engine.to_string(value));
-    return sum;
-  }
+  if (text)
+    for (Value& value : values) {
+      value = engine.to_string(value);
+      value.detail = 0;
+    }
+  if (all_plain_strings(values)) return engine.concatenate(values);
   Value sum = values[0];
-  for (const Value& value : values.subspan(1))
-    sum = sum.is_string() && value.is_string() && sum.detail == 0 && value.detail == 0
-              ? engine.concatenate(sum, value)
-              : operate(engine, Operator::kAdd, sum, value);
+  for (const Value& value : values.subspan(1)) sum = operate(engine, Operator::kAdd, sum, value);
   return sum;
 }
 
 Value SumExpression::evaluate(Engine& engine) const {
-  std::array<Value, kFewOperands> few;
+  Few few;
   return combine(engine, evaluated(engine, operands, few));
 }
 
 void SumExpression::emit(Engine& engine) const {
-  std::array<Value, kFewOperands> few;
+  Few few;
   const auto values = evaluated(engine, operands, few);
   if (!text && !all_plain_strings(values)) return engine.print(combine(engine, values));
   engine.charge(values.size());
@@ -125,7 +128,11 @@ Value AttributeExpression::of(Engine& engine, const Value& value) const {
     if (const Value* found = value.dict->find(name)) return *found;
     return Value::undefined(Missing::kAttribute, name, value.type);
   }
-  if (!method) return jinja::attribute(engine, value, name);
+  if (!method) {
+    if (value.is(Type::kLoop) && loop_attribute != LoopAttribute::kNone)
+      return jinja::loop_attribute(engine, *value.loop, loop_attribute);
+    return jinja::attribute(engine, value, name);
+  }
   Value bound = Value::of_type(Type::kMethod);
   bound.method = engine.arena.make<BoundMethod>(method, value);
   return bound;
@@ -133,10 +140,10 @@ Value AttributeExpression::of(Engine& engine, const Value& value) const {
 
 Value SubscriptExpression::evaluate(Engine& engine) const {
   const Value value = object->evaluate(engine);
-  const Value at = value_of(engine, *index);
   engine.charge();
-  if (value.is(Type::kDict) && at.is_string())
-    if (const Value* found = value.dict->find(at.string())) return *found;
+  if (key && value.is(Type::kDict))
+    if (const Value* found = value.dict->find(key->value.string())) return *found;
+  const Value at = value_of(engine, *index);
   return subscript(engine, value, at);
 }
 

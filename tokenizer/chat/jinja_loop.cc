@@ -1,6 +1,7 @@
 // A for loop in progress.
 #include "tokenizer/chat/jinja_loop.h"
 
+#include <algorithm>
 #include <array>
 
 namespace tokenizer::jinja {
@@ -38,21 +39,42 @@ std::int64_t Loop::length(Engine& engine) {
   return known_length;
 }
 
-Value loop_attribute(Engine& engine, Loop& loop, std::string_view name) {
-  if (name == "first") return Value::boolean_of(loop.index0 == 0);
-  if (name == "last") return Value::boolean_of(!loop.peek(engine));
-  if (name == "index0") return Value::integer_of(loop.index0);
-  if (name == "index") return Value::integer_of(loop.index0 + 1);
-  if (name == "length") return Value::integer_of(loop.length(engine));
-  if (name == "revindex0") return Value::integer_of(loop.length(engine) - loop.index0 - 1);
-  if (name == "revindex") return Value::integer_of(loop.length(engine) - loop.index0);
-  if (name == "depth") return Value::integer_of(loop.depth);
-  if (name == "depth0") return Value::integer_of(loop.depth - 1);
-  if (name == "previtem")
-    return loop.index0 == 0 ? Value::undefined(Missing::kHint, "there is no previous item") : loop.before;
-  if (name == "nextitem")
-    return loop.peek(engine) ? loop.after : Value::undefined(Missing::kHint, "there is no next item");
-  return Value::undefined(Missing::kAttribute, name, Type::kLoop);
+LoopAttribute find_loop_attribute(std::string_view name) {
+  static constexpr std::array<std::string_view, 12> kNames = {"",       "first",  "last",     "index",
+                                                              "index0", "length", "revindex", "revindex0",
+                                                              "depth",  "depth0", "previtem", "nextitem"};
+  const auto found = std::ranges::find(kNames, name);
+  return found == kNames.end() ? LoopAttribute::kNone : static_cast<LoopAttribute>(found - kNames.begin());
+}
+
+Value loop_attribute(Engine& engine, Loop& loop, LoopAttribute which) {
+  switch (which) {
+    case LoopAttribute::kFirst:
+      return Value::boolean_of(loop.index0 == 0);
+    case LoopAttribute::kLast:
+      return Value::boolean_of(!loop.peek(engine));
+    case LoopAttribute::kIndex:
+      return Value::integer_of(loop.index0 + 1);
+    case LoopAttribute::kIndex0:
+      return Value::integer_of(loop.index0);
+    case LoopAttribute::kLength:
+      return Value::integer_of(loop.length(engine));
+    case LoopAttribute::kRevindex:
+      return Value::integer_of(loop.length(engine) - loop.index0);
+    case LoopAttribute::kRevindex0:
+      return Value::integer_of(loop.length(engine) - loop.index0 - 1);
+    case LoopAttribute::kDepth:
+      return Value::integer_of(loop.depth);
+    case LoopAttribute::kDepth0:
+      return Value::integer_of(loop.depth - 1);
+    case LoopAttribute::kPrevitem:
+      return loop.index0 == 0 ? Value::undefined(Missing::kHint, "there is no previous item") : loop.before;
+    case LoopAttribute::kNextitem:
+      return loop.peek(engine) ? loop.after : Value::undefined(Missing::kHint, "there is no next item");
+    case LoopAttribute::kNone:
+      break;
+  }
+  return {};
 }
 
 namespace {

@@ -25,8 +25,23 @@ struct Loop {
   std::int64_t length(Engine& engine);
 };
 
-/// loop.index and so on; undefined for another name.
-Value loop_attribute(Engine& engine, Loop& loop, std::string_view name);
+/// loop.index and so on, found once by name.
+enum class LoopAttribute : std::uint8_t {
+  kNone,
+  kFirst,
+  kLast,
+  kIndex,
+  kIndex0,
+  kLength,
+  kRevindex,
+  kRevindex0,
+  kDepth,
+  kDepth0,
+  kPrevitem,
+  kNextitem,
+};
+LoopAttribute find_loop_attribute(std::string_view name);
+Value loop_attribute(Engine& engine, Loop& loop, LoopAttribute which);
 const Method* find_loop_method(std::string_view name);
 
 }  // namespace tokenizer::jinja

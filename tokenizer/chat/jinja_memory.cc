@@ -41,14 +41,11 @@ void Buffer::grow(Arena& arena, std::size_t more) {
   capacity = static_cast<std::uint32_t>(wanted);
 }
 
-void Buffer::add_run(Arena& arena, Run run) {
-  if (count == run_capacity) {
-    run_capacity = std::max<std::uint32_t>(4, run_capacity * 2);
-    Run* place = arena.array<Run>(run_capacity);
-    std::copy(runs, runs + count, place);
-    runs = place;
-  }
-  runs[count++] = run;
+void Buffer::grow_runs(Arena& arena) {
+  run_capacity = std::max<std::uint32_t>(4, run_capacity * 2);
+  Run* place = arena.array<Run>(run_capacity);
+  std::copy(runs, runs + count, place);
+  runs = place;
 }
 
 }  // namespace tokenizer::jinja

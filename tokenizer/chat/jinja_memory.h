@@ -53,9 +53,19 @@ class Arena {
   std::size_t total_ = 0;
 };
 
-/// Where text came from, as a number: 0 is the template. Bit 0: written within {% generation %}; the rest is the index
-/// of an origin (see Engine::origins), 0 for none.
+/// Where text came from, as a number: 0 is the template. Bit 0: written within {% generation %}; the rest is 0 or the
+/// number of an Origin.
 using Tag = std::uint32_t;
+
+/// Where data came from: message and member of it, or (message -1) a variable.
+struct Origin {
+  static constexpr std::int32_t kMostMessages = (1 << 23) - 2, kMostMembers = 254;
+  std::int32_t message = -1, member = -1;
+  Tag tag() const { return static_cast<Tag>(message + 1) << 9 | static_cast<Tag>(member + 1) << 1; }
+  static Origin of(Tag tag) {
+    return {static_cast<std::int32_t>(tag >> 9) - 1, static_cast<std::int32_t>(tag >> 1 & 0xFF) - 1};
+  }
+};
 
 /// Characters of one tag, up to byte `end`, written in the turn of message `owner` (-1: none).
 struct Run {
@@ -67,6 +77,25 @@ struct Run {
 /// Where the characters of a string came from. Of one origin (no runs), it says so of any part, whatever its address.
 /// Otherwise the runs belong to the bytes from `base` on, and a part of the string is found among them by its address:
 /// cutting a string costs nothing. A string without a Source is the template's.
+/// memcpy, quicker for the short texts that templates are made of.
+inline void copy_text(char* to, std::string_view text) {
+  const std::size_t size = text.size();
+  const char* from = text.data();
+  if (size > 16) {
+    std::memcpy(to, from, size);
+  } else if (size >= 8) {
+    std::uint64_t first, last;
+    std::memcpy(&first, from, 8), std::memcpy(&last, from + size - 8, 8);
+    std::memcpy(to, &first, 8), std::memcpy(to + size - 8, &last, 8);
+  } else if (size >= 4) {
+    std::uint32_t first, last;
+    std::memcpy(&first, from, 4), std::memcpy(&last, from + size - 4, 4);
+    std::memcpy(to, &first, 4), std::memcpy(to + size - 4, &last, 4);
+  } else {
+    for (std::size_t i = 0; i < size; ++i) to[i] = from[i];
+  }
+}
+
 struct Buffer;
 struct Source {
   Tag tag = 0;
@@ -86,19 +115,26 @@ struct Buffer {
 
   void append(Arena& arena, std::string_view text, Tag tag, std::int32_t owner) {
     if (text.size() > capacity - size) grow(arena, text.size());
-    std::memcpy(data + size, text.data(), text.size());
+    copy_text(data + size, text);
     size += static_cast<std::uint32_t>(text.size());
     if (count > 0 && runs[count - 1].tag == tag && runs[count - 1].owner == owner)
       runs[count - 1].end = size;
     else if (!text.empty())
-      add_run(arena, {size, tag, owner});
+      add_run(arena, tag, owner);
   }
   /// Room for `more` bytes, so that strings before stay where they are when it is there already.
   bool has_room(std::size_t more) const { return more <= capacity - size; }
   void grow(Arena& arena, std::size_t more);
 
  private:
-  void add_run(Arena& arena, Run run);
+  void add_run(Arena& arena, Tag tag, std::int32_t owner) {
+    if (count == run_capacity) grow_runs(arena);
+    Run& run = runs[count++];
+    run.end = size;
+    run.tag = tag;
+    run.owner = owner;
+  }
+  void grow_runs(Arena& arena);
 };
 
 /// Calls f(text, tag, owner) for each run of `text`.

@@ -339,6 +339,7 @@ Expression* Parser::parse_attribute(Expression* object) {
   attribute->object = object;
   attribute->name = expect_any_name();
   attribute->string_method = find_method(Type::kString, attribute->name);
+  attribute->loop_attribute = find_loop_attribute(attribute->name);
   attribute->special = is_unsafe(Type::kDict, attribute->name);
   attribute->dict_method = find_method(Type::kDict, attribute->name);
   return finished(attribute);
@@ -361,6 +362,8 @@ Expression* Parser::parse_index(Expression* object) {
   SubscriptExpression* subscript = make<SubscriptExpression>(line);
   subscript->object = object;
   subscript->index = first;
+  subscript->key = dynamic_cast<const ConstantExpression*>(first);
+  if (subscript->key && !subscript->key->value.is_string()) subscript->key = nullptr;
   if (is_operator(",")) {
     SequenceExpression* tuple = make<SequenceExpression>(line);
     tuple->type = Type::kTuple;

@@ -65,42 +65,27 @@ void Program::fill_globals(Engine& engine, const std::vector<Variable>& variable
 
 namespace {
 
-struct Scratch {
-  Arena arena;
-  std::vector<Origin> origins;
-  std::vector<const Source*> sources;
-};
-
 // The runs of the output as spans.
-void add_spans(const Buffer& buffer, const std::vector<Origin>& origins, std::vector<Span>& spans) {
-  spans.clear();
-  spans.reserve(buffer.count);
+void add_spans(const Buffer& buffer, std::vector<Span>& spans) {
+  spans.resize(buffer.count);
   std::size_t begin = 0;
+  Span* span = spans.data();
   for (const Run& run : std::span(buffer.runs, buffer.count)) {
-    Span span{begin, run.end, run.owner};
-    span.generated = run.tag & 1;
-    if (run.tag > 1) {
-      const Origin& origin = origins[run.tag >> 1];
-      span.origin = origin.message;
-      span.member = origin.member;
-      span.data = true;
-    }
+    const Origin origin = Origin::of(run.tag);
+    *span++ = {begin, run.end, run.owner, origin.message, origin.member, run.tag > 1, (run.tag & 1) != 0};
     begin = run.end;
-    spans.push_back(span);
   }
 }
 
 }  // namespace
 
 void Program::render(const std::vector<Variable>& variables, const Options& options, Rendered& rendered) const {
-  static thread_local Scratch scratch;
+  static thread_local Arena arena;
   struct Reset {
-    ~Reset() { scratch.arena.reset(); }
+    ~Reset() { arena.reset(); }
   } reset;
   rendered.members.clear();
-  scratch.origins.clear();
-  scratch.sources.clear();
-  Engine engine(scratch.arena, scratch.origins, scratch.sources, name, options);
+  Engine engine(arena, name, options);
   fill_globals(engine, variables, rendered);
   Activation activation{engine.arena.array<Value>(slots), nullptr};
   engine.activation = &activation;
@@ -110,7 +95,7 @@ void Program::render(const std::vector<Variable>& variables, const Options& opti
   enter(engine, initializations);
   execute(engine, body);
   rendered.text.assign(output.data, output.size);
-  add_spans(output, engine.origins(), rendered.spans);
+  add_spans(output, rendered.spans);
 }
 
 Template::Template(std::string text, std::string name)

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "tokenizer/chat/jinja_engine.h"
+#include "tokenizer/chat/jinja_loop.h"
 
 namespace tokenizer::jinja {
 
@@ -75,7 +76,7 @@ struct SumExpression : Expression {
   bool text = false;
 
  private:
-  Value combine(Engine& engine, std::span<const Value> values) const;
+  Value combine(Engine& engine, std::span<Value> values) const;
 };
 
 struct OperatorExpression : Expression {
@@ -150,6 +151,7 @@ struct AttributeExpression : Expression {
   Expression* object;
   std::string_view name;
   const Method *string_method = nullptr, *dict_method = nullptr;
+  LoopAttribute loop_attribute = LoopAttribute::kNone;
   bool special = false;  // not a member of a dict at once: "update", "__class__"
 };
 
@@ -157,6 +159,7 @@ struct SubscriptExpression : Expression {
   Value evaluate(Engine& engine) const override;
   void each_child(const ExpressionVisitor& visit) override { visit(*object), visit(*index); }
   Expression *object, *index;
+  const ConstantExpression* key = nullptr;  // the index, when it is a string that stands there
 };
 
 struct SliceExpression : Expression {

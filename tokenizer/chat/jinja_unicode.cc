@@ -7,6 +7,7 @@
 #include <unicode/ustring.h>
 
 #include "base/unicode.h"
+#include "tokenizer/chat/jinja_value.h"
 
 namespace tokenizer::jinja {
 
@@ -94,6 +95,20 @@ std::string mapped(std::string_view text, Append append) {
   return result;
 }
 
+char upper(char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 32) : c; }
+char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
+// map(c, whether a letter stands before it)
+template <class Map>
+std::string ascii_mapped(std::string_view text, Map map) {
+  std::string result(text);
+  bool in_word = false;
+  for (char& c : result) {
+    c = map(c, in_word);
+    in_word = upper(c) != lower(c);
+  }
+  return result;
+}
+
 }  // namespace
 
 std::string_view strip_left(std::string_view text) { return strip_left_if(text, space); }
@@ -106,13 +121,18 @@ std::string_view strip_right(std::string_view text, std::string_view characters)
 }
 
 std::string upper_case(std::string_view text) {
+  if (is_ascii(text)) return ascii_mapped(text, [](char c, bool) { return upper(c); });
   return mapped(text, [](std::string& result, char32_t c, std::size_t, std::size_t) { append_upper(result, c); });
 }
-std::string lower_case(std::string_view text) { return base::to_lower(text); }
+std::string lower_case(std::string_view text) {
+  if (is_ascii(text)) return ascii_mapped(text, [](char c, bool) { return lower(c); });
+  return base::to_lower(text);
+}
 
 std::string capitalized(std::string_view text) {
   std::string result;
   if (text.empty()) return result;
+  if (is_ascii(text)) return upper(text[0]) + ascii_mapped(text.substr(1), [](char c, bool) { return lower(c); });
   std::size_t at = 0;
   append_title(result, base::next_code_point(text, at));
   const std::string lower = base::to_lower(text);
@@ -121,6 +141,7 @@ std::string capitalized(std::string_view text) {
 }
 
 std::string title_case(std::string_view text) {
+  if (is_ascii(text)) return ascii_mapped(text, [](char c, bool in_word) { return in_word ? lower(c) : upper(c); });
   bool in_word = false;
   LowerCase lower(text);
   return mapped(text, [&](std::string& result, char32_t c, std::size_t begin, std::size_t end) {

@@ -20,7 +20,7 @@ std::string_view type_name(const Value& value) {
   return kNames[static_cast<std::size_t>(value.type)];
 }
 
-bool truth(const Value& value) {
+bool truth_of_other(const Value& value) {
   switch (value.type) {
     case Type::kUndefined:
     case Type::kNone:
@@ -198,12 +198,7 @@ constexpr std::uint32_t kScanned = 8;  // entries that are scanned rather than h
 
 }  // namespace
 
-Value* Dict::find(std::string_view key) const {
-  if (!table) {
-    for (Entry& entry : items())
-      if (entry.key.is_string() && entry.key.string() == key) return &entry.value;
-    return nullptr;
-  }
+Value* Dict::find_in_table(std::string_view key) const {
   for (std::size_t at = std::hash<std::string_view>()(key);; ++at) {
     const std::uint32_t found = table[at & mask];
     if (found == 0) return nullptr;
@@ -264,18 +259,6 @@ void Dict::rehash(Engine& engine) {
   table = engine.arena.array<std::uint32_t>(std::size_t{mask} + 1);
   std::fill(table, table + mask + 1, 0);
   for (std::uint32_t i = 0; i < size; ++i) put(i);
-}
-
-bool is_ascii(std::string_view text) {
-  std::size_t i = 0;
-  for (; i + 8 <= text.size(); i += 8) {
-    std::uint64_t word;
-    std::memcpy(&word, text.data() + i, 8);
-    if (word & 0x8080808080808080ull) return false;
-  }
-  for (; i < text.size(); ++i)
-    if (static_cast<unsigned char>(text[i]) >= 0x80) return false;
-  return true;
 }
 
 std::size_t code_points(std::string_view text) {

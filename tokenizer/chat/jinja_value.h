@@ -47,14 +47,22 @@ enum class Missing : std::uint8_t { kVariable, kAttribute, kElement, kHint, kUns
 enum class ViewKind : std::uint8_t { kKeys, kValues, kItems };
 enum : std::uint8_t { kMarkup = 1, kGroup = 1 };  // Value::detail of a string that was escaped; of groupby's tuples
 
+/// Three words, written and copied as such: a copy that reads in one piece what was just written in two or more waits
+/// until it has reached the cache, which took a third of the time of rendering.
 struct Value {
-  Type type = Type::kUndefined;
-  std::uint8_t detail = 0;  // a string's kMarkup, a view's ViewKind, a tuple's kGroup, an undefined value's Missing
-  Type of = Type::kNone;    // of an undefined attribute: the type that lacks it
-  std::uint32_t size = 0;   // bytes of a string or name, items of a list or tuple
   union {
+    std::uint64_t head;
+    struct {
+      Type type;
+      std::uint8_t detail;  // a string's kMarkup, a view's ViewKind, a tuple's kGroup, an undefined value's Missing
+      Type of;              // of an undefined attribute: the type that lacks it
+      std::uint8_t unused;
+      std::uint32_t size;  // bytes of a string or name, items of a list or tuple
+    };
+  };
+  union {
+    std::int64_t integer;
     bool boolean;
-    std::int64_t integer = 0;
     double real;
     const char* text;    // also of an undefined value: the name that was looked up
     const Value* items;  // of a list or tuple
@@ -70,11 +78,22 @@ struct Value {
   };
   const Source* source = nullptr;  // where a string, number or container came from
 
-  Value() : integer(0) {}
+  Value() : head(static_cast<std::uint64_t>(Type::kNone) << 16), integer(0) {}
+  explicit Value(Type is, std::size_t count = 0, std::uint8_t more = 0, Type lacks = Type::kNone)
+      : head(static_cast<std::uint64_t>(is) | static_cast<std::uint64_t>(more) << 8 |
+             static_cast<std::uint64_t>(lacks) << 16 | static_cast<std::uint64_t>(count) << 32),
+        integer(0) {}
+  Value(const Value& other) : head(other.head), integer(other.integer), source(other.source) {}
+  Value& operator=(const Value& other) {
+    head = other.head;
+    integer = other.integer;
+    source = other.source;
+    return *this;
+  }
   static Value none() { return of_type(Type::kNone); }
   static Value boolean_of(bool value) {
     Value result = of_type(Type::kBool);
-    result.boolean = value;
+    result.integer = value;
     return result;
   }
   static Value integer_of(std::int64_t value) {
@@ -88,16 +107,13 @@ struct Value {
     return result;
   }
   static Value string_of(std::string_view text, const Source* source = nullptr, std::uint8_t detail = 0) {
-    Value result = of_type(Type::kString);
-    result.detail = detail;
-    result.size = static_cast<std::uint32_t>(text.size());
+    Value result(Type::kString, text.size(), detail);
     result.text = text.data();
     result.source = source;
     return result;
   }
   static Value sequence_of(Type type, const Value* items, std::size_t count, const Source* source = nullptr) {
-    Value result = of_type(type);
-    result.size = static_cast<std::uint32_t>(count);
+    Value result(type, count);
     result.items = items;
     result.source = source;
     return result;
@@ -109,18 +125,11 @@ struct Value {
     return result;
   }
   static Value undefined(Missing why, std::string_view name, Type of = Type::kNone) {
-    Value result;
-    result.detail = static_cast<std::uint8_t>(why);
-    result.of = of;
-    result.size = static_cast<std::uint32_t>(name.size());
+    Value result(Type::kUndefined, name.size(), static_cast<std::uint8_t>(why), of);
     result.text = name.data();
     return result;
   }
-  static Value of_type(Type type) {
-    Value result;
-    result.type = type;
-    return result;
-  }
+  static Value of_type(Type type) { return Value(type); }
 
   bool is(Type wanted) const { return type == wanted; }
   bool is_undefined() const { return type == Type::kUndefined; }
@@ -150,7 +159,12 @@ struct Dict {
 
   Value* find(Engine& engine, const Value& key) const;
   /// Of a string, without a Value made of it.
-  Value* find(std::string_view key) const;
+  Value* find(std::string_view key) const {
+    if (table) return find_in_table(key);
+    for (std::uint32_t i = 0; i < size; ++i)
+      if (entries[i].key.is_string() && entries[i].key.string() == key) return &entries[i].value;
+    return nullptr;
+  }
   void set(Engine& engine, const Value& key, const Value& value);
   void reserve(Engine& engine, std::size_t count);
   /// Of a key that is known to be new.
@@ -158,6 +172,7 @@ struct Dict {
   std::span<Entry> items() const { return {entries, size}; }
 
  private:
+  Value* find_in_table(std::string_view key) const;
   void rehash(Engine& engine);
 };
 
@@ -169,7 +184,12 @@ struct Range {
 
 /// Python's type name, as its messages write it.
 std::string_view type_name(const Value& value);
-bool truth(const Value& value);
+bool truth_of_other(const Value& value);
+inline bool truth(const Value& value) {
+  if (value.is(Type::kBool)) return value.boolean;
+  if (value.is_string() || value.is_sequence()) return value.size > 0;
+  return truth_of_other(value);
+}
 bool equal(Engine& engine, const Value& left, const Value& right);
 /// Python's order: negative, 0, positive. Throws Error for what has no order (NaN is unordered: `*unordered`).
 int compare(Engine& engine, const Value& left, const Value& right, bool* unordered);
@@ -182,6 +202,16 @@ std::size_t hash(Engine& engine, const Value& value);
 std::size_t code_points(std::string_view text);
 /// Byte offset of the code point `index`; the end when there are fewer.
 std::size_t byte_offset(std::string_view text, std::size_t index);
-bool is_ascii(std::string_view text);
+inline bool is_ascii(std::string_view text) {
+  std::size_t i = 0;
+  for (; i + 8 <= text.size(); i += 8) {
+    std::uint64_t word;
+    std::memcpy(&word, text.data() + i, 8);
+    if (word & 0x8080808080808080ull) return false;
+  }
+  for (; i < text.size(); ++i)
+    if (static_cast<unsigned char>(text[i]) >= 0x80) return false;
+  return true;
+}
 
 }  // namespace tokenizer::jinja
