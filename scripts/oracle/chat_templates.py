@@ -158,7 +158,7 @@ def compare(ours, spoil):
             context = context_of(arguments)
             expected, got = theirs(text, context), ours.render(text, context)
             if spoil and got[0] == "text" and count["equal"] == 100:
-                got = ("text", got[1] + " ")
+                got, spoil = ("text", got[1] + " "), None
             same = expected == got or expected[0] == got[0] == "error"
             count["equal errors" if same and got[0] == "error" else "equal" if same else "DIFFERENT"] += 1
             if not same and shown < 30:
@@ -178,8 +178,9 @@ def write_golden():
     results = []
     for case in chat_snippets.snippets():
         kind, text = theirs(case["template"], case["context"])
-        results.append({**case, kind: text})
-    data = json.dumps({"jinja2": jinja2.__version__, "transformers": transformers.__version__, "now": int(NOW.timestamp()), "cases": results},
+        results.append({"template": case["template"], kind: text})
+    data = json.dumps({"jinja2": jinja2.__version__, "transformers": transformers.__version__, "now": int(NOW.timestamp()),
+                       "context": chat_snippets.CONTEXT, "cases": results},
                       ensure_ascii=True, separators=(",", ":")).encode()
     with open(GOLDEN, "wb") as raw, gzip.GzipFile("", "wb", 9, raw, mtime=0) as f:
         f.write(data)

@@ -9,6 +9,7 @@
 #include "base/stream.h"
 #include "base/unicode.h"
 #include "tests/fuzz/memory_file.h"
+#include "tokenizer/chat/jinja.h"
 
 namespace fuzz {
 
@@ -111,6 +112,41 @@ void tensors(const std::uint8_t* data, std::size_t size) {
   }
   static volatile unsigned sink = 0;
   sink = sink + sum;  // so that the reads are not dropped
+}
+
+void chat_template(const std::uint8_t* data, std::size_t size) {
+  using namespace tokenizer::jinja;
+  static const Json kContexts[] = {
+      Json::parse(
+          R"([{"role":"system","content":" S\n"},{"role":"user","content":"\u00fc <b>","n":[1,2.5,null,true]}])"),
+      Json::parse(
+          R"([{"role":"assistant","content":[{"type":"text","text":"a b"}],"tool_calls":[{"f":{"a":"x","b":{}}}]}])"),
+      Json::array(), Json("text")};
+  if (size < 1) return;
+  const std::string text(reinterpret_cast<const char*>(data + 1), size - 1);
+  try {
+    const Template compiled(text);
+    const Json bos("<s>"), numbers({3, 1, 2});
+    const Json& messages = kContexts[data[0] & 3];
+    const Rendered rendered = compiled.render({{"messages", &messages, Role::kMessages},
+                                               {"bos_token", &bos},
+                                               {"tools", &messages, Role::kData},
+                                               {"x", &numbers}});
+    check(base::find_invalid_utf8(rendered.text) == std::string::npos, "a rendered text is UTF-8");
+    std::size_t end = 0;
+    for (const Span& span : rendered.spans) {
+      check(span.begin == end && span.end > end, "spans follow each other");
+      check(span.origin < static_cast<int>(messages.size()) && span.owner < static_cast<int>(messages.size()),
+            "a span is of a message that is there");
+      check(span.member < static_cast<int>(rendered.members.size()), "a span names a member that is there");
+      check(span.data || span.origin == Span::kNone, "what the template wrote is nobody's words");
+      end = span.end;
+    }
+    check(end == rendered.text.size(), "spans cover the text");
+  } catch (const base::Error& error) {
+    check(std::string_view(error.what()).find("chat template") != std::string_view::npos,
+          "an error names the template");
+  }
 }
 
 void unicode(const std::uint8_t* data, std::size_t size) {

@@ -18,6 +18,9 @@ void tensors(const std::uint8_t* data, std::size_t size);
 /// UTF-8 checks, lower-casing and normal forms of any bytes.
 void unicode(const std::uint8_t* data, std::size_t size);
 
+/// The first byte chooses what is given to it; the rest is a chat template, which is rendered.
+void chat_template(const std::uint8_t* data, std::size_t size);
+
 // Of curate (curate_entries.cc):
 
 /// The first byte chooses whether quantised rows are expanded; the rest is a fastText model, which then classifies.

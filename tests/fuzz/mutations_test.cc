@@ -136,6 +136,22 @@ TEST(Fuzz, TextRules) {
   run(fuzz::text_rules, seeds, 0, 6000);
 }
 
+TEST(Fuzz, ChatTemplates) {
+  run(fuzz::chat_template,
+      {"{% for m in messages %}{{ m.role|upper ~ m['content']|trim }}{% if not loop.last %}, {% endif %}{% endfor %}",
+       "{%- macro f(a, b=2) -%}{{ a }}{{ b|tojson(indent=1) }}{{ caller() if caller }}{% endmacro %}{{ f(messages, "
+       "b=x) }}",
+       "{% set ns = namespace(a='') %}{% for k, v in messages[0].items() %}{% set ns.a = ns.a + k[::-1] ~ v %}{% "
+       "endfor %}{{ ns.a[1:-2] }}",
+       "{{ x|sort|join('-') }}{{ '%s %5.2f|{:>4}' % (messages, 1.5) }}{{ '{:>4}{!r}'.format(1, 'a') }}{{ "
+       "messages|tojson }}",
+       "{% filter indent(2) %}a\n{{ messages|map(attribute='content')|select('string')|list }}{% endfilter %}{# c #}{% "
+       "raw %}{{{% endraw %}",
+       "{% generation %}{{ x|groupby(0)|first }}{{ x.0 + 1 // 2 ** 3 % -4 }}{% endgeneration %}{{ "
+       "bos_token.title().split('s', 1) }}"},
+      1, 20000);
+}
+
 TEST(Fuzz, Unicode) {
   std::vector<std::string> seeds = texts();
   seeds.emplace_back("\xCE\x91\xCE\xA3 \xC4\xB0 e\xCC\x81 \xED\x95\x9C \xEF\xAC\x83");

@@ -39,18 +39,20 @@ Value copy_list(Engine& engine, const Value& self, const Arguments& arguments) {
 Value count(Engine& engine, const Value& self, const Arguments& arguments) {
   const Parameters given(engine, "count", arguments, {"value"}, 1);
   std::int64_t times = 0;
-  for (const Value& item : self.list()) times += identical(item, given[0]) || equal(engine, item, given[0]);
+  const Value list = to_list(engine, self);
+  for (const Value& item : list.list()) times += identical(item, given[0]) || equal(engine, item, given[0]);
   return Value::integer_of(times);
 }
 
 Value index(Engine& engine, const Value& self, const Arguments& arguments) {
   const Parameters given(engine, "index", arguments, {"value", "start", "stop"}, 1);
+  const Value list = to_list(engine, self);
   const auto bound = [&](std::size_t at, std::int64_t otherwise) {
     const std::int64_t value = given.integer(at, otherwise);
-    return value < 0 ? std::max<std::int64_t>(0, value + self.size) : std::min<std::int64_t>(value, self.size);
+    return value < 0 ? std::max<std::int64_t>(0, value + list.size) : std::min<std::int64_t>(value, list.size);
   };
-  for (std::int64_t i = bound(1, 0); i < bound(2, self.size); ++i)
-    if (identical(self.items[i], given[0]) || equal(engine, self.items[i], given[0])) return Value::integer_of(i);
+  for (std::int64_t i = bound(1, 0); i < bound(2, list.size); ++i)
+    if (identical(list.items[i], given[0]) || equal(engine, list.items[i], given[0])) return Value::integer_of(i);
   engine.fail("the value is not in the list");
 }
 
@@ -80,6 +82,7 @@ std::span<const Method> methods_of(Type type) {
     case Type::kList:
       return kList;
     case Type::kTuple:
+    case Type::kRange:
       return kTuple;
     case Type::kInt:
     case Type::kBool:

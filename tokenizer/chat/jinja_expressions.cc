@@ -105,7 +105,8 @@ void ConditionalExpression::emit(Engine& engine) const {
 }
 
 Value SequenceExpression::evaluate(Engine& engine) const {
-  Value* values = engine.arena.array<Value>(items.size());
+  // Of an empty list too there is a place, so that no two are the same.
+  Value* values = engine.arena.array<Value>(std::max<std::size_t>(1, items.size()));
   for (std::size_t i = 0; i < items.size(); ++i) values[i] = items[i]->evaluate(engine);
   return Value::sequence_of(type, values, items.size());
 }
@@ -227,11 +228,15 @@ Value CallExpression::evaluate(Engine& engine, const Value* caller) const {
 }
 
 void CallExpression::emit(Engine& engine, const Value* caller) const {
-  if (attribute) return engine.print(evaluate(engine, caller));
+  const auto print = [&](const Value& value) {
+    if (caller && !value.is_string()) engine.fail("what a call block calls gives no text", type_name(value));
+    engine.print(value);
+  };
+  if (attribute) return print(evaluate(engine, caller));
   const Value function = callee->evaluate(engine);
   const ArgumentValues values(engine, arguments, line, caller);
   engine.charge();
-  if (!function.is(Type::kMacro)) return engine.print(engine.call(function, values));
+  if (!function.is(Type::kMacro)) return print(engine.call(function, values));
   // What a macro writes goes straight to the output.
   engine.check_stack();
   function.closure->macro->run(engine, *function.closure, values);

@@ -8,9 +8,6 @@
 
 namespace tokenizer::jinja {
 
-namespace {
-
-// A copy that outlives the call.
 Arguments kept(Engine& engine, const Arguments& arguments) {
   Value* positional = engine.arena.array<Value>(arguments.positional.size());
   std::ranges::copy(arguments.positional, positional);
@@ -18,6 +15,8 @@ Arguments kept(Engine& engine, const Arguments& arguments) {
   std::ranges::copy(arguments.named, named);
   return {{positional, arguments.positional.size()}, {named, arguments.named.size()}};
 }
+
+namespace {
 
 Value iterator_of(Iterator* iterator) {
   Value value = Value::of_type(Type::kIterator);
@@ -165,7 +164,29 @@ constexpr std::array kFilters = {FilterFunction{"items", members},
                                  FilterFunction{"select", select<true, false>},
                                  FilterFunction{"selectattr", select<true, true>}};
 
+class Deferred final : public Iterator {
+ public:
+  using Filter = Value (*)(Engine&, const Value&, const Arguments&);
+  Deferred(Filter filter, const Value& input, const Arguments& arguments)
+      : filter_(filter), input_(input), arguments_(arguments) {}
+  bool next(Engine& engine, Value& item) override {
+    if (!items_) items_ = iterate(engine, filter_(engine, input_, arguments_));
+    return items_->next(engine, item);
+  }
+
+ private:
+  Filter filter_;
+  Value input_;
+  Arguments arguments_;
+  Iterator* items_ = nullptr;
+};
+
 }  // namespace
+
+Value deferred(Engine& engine, Value (*filter)(Engine&, const Value&, const Arguments&), const Value& input,
+               const Arguments& arguments) {
+  return iterator_of(engine.arena.make<Deferred>(filter, input, kept(engine, arguments)));
+}
 
 std::span<const FilterFunction> selecting_filters() { return kFilters; }
 

@@ -170,7 +170,7 @@ Value unique(Engine& engine, const Value& input, const Arguments& arguments) {
     seen->add(engine, key, Value::none());
     items.add(item);
   });
-  return iterator_over(engine, items.items());
+  return items.finish();
 }
 
 Value batch(Engine& engine, const Value& input, const Arguments& arguments) {
@@ -184,14 +184,14 @@ Value batch(Engine& engine, const Value& input, const Arguments& arguments) {
     }
     current.add(item);
   });
-  if (current.size() == 0) return iterator_over(engine, batches.items());
+  if (current.size() == 0) return batches.finish();
   if (given.given(1))
     while (static_cast<std::int64_t>(current.size()) < size) {
       engine.charge();
       current.add(given[1]);
     }
   batches.add(current.finish());
-  return iterator_over(engine, batches.items());
+  return batches.finish();
 }
 
 Value slices(Engine& engine, const Value& input, const Arguments& arguments) {
@@ -211,15 +211,22 @@ Value slices(Engine& engine, const Value& input, const Arguments& arguments) {
     all.add(part.finish());
     begin = end;
   }
-  return iterator_over(engine, all.items());
+  return all.finish();
 }
 
-constexpr std::array kFilters = {
-    FilterFunction{"batch", batch},        FilterFunction{"count", count},      FilterFunction{"dictsort", sort_dict},
-    FilterFunction{"first", first},        FilterFunction{"groupby", group_by}, FilterFunction{"last", last},
-    FilterFunction{"length", count},       FilterFunction{"list", make_list},   FilterFunction{"max", extreme<true>},
-    FilterFunction{"min", extreme<false>}, FilterFunction{"reverse", reverse},  FilterFunction{"slice", slices},
-    FilterFunction{"sort", sort},          FilterFunction{"sum", sum},          FilterFunction{"unique", unique}};
+template <Value (*filter)(Engine&, const Value&, const Arguments&)>
+Value later(Engine& engine, const Value& input, const Arguments& arguments) {
+  return deferred(engine, filter, input, arguments);
+}
+
+constexpr std::array kFilters = {FilterFunction{"batch", later<batch>},  FilterFunction{"count", count},
+                                 FilterFunction{"dictsort", sort_dict},  FilterFunction{"first", first},
+                                 FilterFunction{"groupby", group_by},    FilterFunction{"last", last},
+                                 FilterFunction{"length", count},        FilterFunction{"list", make_list},
+                                 FilterFunction{"max", extreme<true>},   FilterFunction{"min", extreme<false>},
+                                 FilterFunction{"reverse", reverse},     FilterFunction{"slice", later<slices>},
+                                 FilterFunction{"sort", sort},           FilterFunction{"sum", sum},
+                                 FilterFunction{"unique", later<unique>}};
 
 }  // namespace
 

@@ -153,9 +153,9 @@ Value truncate(Engine& engine, const Value& input, const Arguments& arguments) {
   const std::int64_t size = given.integer(0, 255), leeway = given.given(3) ? given.integer(3) : 5;
   const Value end = given.value_or(2, Value::string_of("..."));
   const std::int64_t kept = size - length(end);
-  if (!input.is_string() || !end.is_string()) engine.fail("truncate needs texts", type_name(input));
   if (kept < 0 || leeway < 0) engine.fail("truncate has no room for its end", std::to_string(size));
-  if (length(input) <= size + leeway) return input;
+  if (length(input) >= 0 && length(input) <= size + leeway) return input;
+  if (!input.is_string() || !end.is_string()) engine.fail("truncate needs texts", type_name(input));
   Text text = input.string().substr(0, byte_offset(input.string(), static_cast<std::size_t>(kept)));
   if (!given.truth_of(1)) text = text.substr(0, text.rfind(' '));
   return engine.concatenate(part_of(input, text), end);

@@ -219,7 +219,7 @@ Value subscript(Engine& engine, const Value& value, const Value& index) {
 namespace {
 
 struct Bounds {
-  std::int64_t start, step, count;
+  std::int64_t start, stop, step, count;
 };
 
 // As Python's slice.indices().
@@ -238,7 +238,7 @@ Bounds bounds_of(Engine& engine, std::int64_t size, const Value& start, const Va
   const std::int64_t from = clamped(start, by > 0 ? 0 : size - 1), to = clamped(stop, by > 0 ? size : -1);
   const std::int64_t wide = by > 0 ? to - from : from - to;
   const auto width = by == INT64_MIN ? std::uint64_t{1} << 63 : static_cast<std::uint64_t>(by > 0 ? by : -by);
-  return {from, by, wide <= 0 ? 0 : static_cast<std::int64_t>((static_cast<std::uint64_t>(wide) - 1) / width) + 1};
+  return {from, to, by, wide <= 0 ? 0 : static_cast<std::int64_t>((static_cast<std::uint64_t>(wide) - 1) / width) + 1};
 }
 
 Value slice_string(Engine& engine, const Value& value, const Bounds& bounds) {
@@ -275,8 +275,8 @@ Value slice(Engine& engine, const Value& value, const Value& start, const Value&
   if (value.is(Type::kRange)) {
     const Range& range = *value.range;
     Value result = Value::of_type(Type::kRange);
-    result.range = engine.arena.make<Range>(range.at(bounds.start), range.at(bounds.start + bounds.step * bounds.count),
-                                            range.step * bounds.step, bounds.count);
+    result.range =
+        engine.arena.make<Range>(range.at(bounds.start), range.at(bounds.stop), range.step * bounds.step, bounds.count);
     return result;
   }
   if (bounds.step == 1)

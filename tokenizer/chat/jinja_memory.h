@@ -137,10 +137,25 @@ struct Buffer {
   void grow_runs(Arena& arena);
 };
 
-/// Calls f(text, tag, owner) for each run of `text`.
+/// Does `text` lie within what the runs of `source` tell of?
+inline bool covers(const Source& source, std::string_view text) {
+  const auto begin = reinterpret_cast<std::uintptr_t>(text.data()),
+             base = reinterpret_cast<std::uintptr_t>(source.base);
+  return begin >= base && begin + text.size() <= base + source.runs[source.count - 1].end;
+}
+/// What text made of a string counts as, its quotes when it is quoted: data, where some of the string is.
+inline Tag tag_of_all(const Source& source) {
+  if (source.count == 0) return source.tag;
+  for (const Run& run : std::span(source.runs, source.count))
+    if (run.tag > 1) return run.tag;
+  return source.runs[0].tag;
+}
+
+/// Calls f(text, tag, owner) for each run of `text`: a part of the string of `source`, or text made of it.
 template <class F>
 void for_each_run(std::string_view text, const Source* source, F f) {
   if (!source || source->count == 0) return f(text, source ? source->tag : 0, -1);
+  if (!covers(*source, text)) return f(text, tag_of_all(*source), -1);
   const auto begin = static_cast<std::uint32_t>(text.data() - source->base);
   const auto end = static_cast<std::uint32_t>(begin + text.size());
   const std::span runs(source->runs, source->count);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 #include "tokenizer/chat/jinja_engine.h"
 
@@ -108,19 +109,31 @@ Value join_lists(Engine& engine, const Value& left, const Value& right) {
   return Value::sequence_of(left.type, items, count);
 }
 
+// A string of one origin, or none, as often as is wanted.
+Value repeat_bytes(Engine& engine, const Value& string, std::size_t total) {
+  engine.charge_bytes(total);
+  char* place = engine.arena.array<char>(total);
+  std::memcpy(place, string.text, std::min<std::size_t>(string.size, total));
+  for (std::size_t done = string.size; done < total; done *= 2)
+    std::memcpy(place + done, place, std::min(done, total - done));
+  return Value::string_of({place, total}, string.source, string.detail);
+}
+
 Value repeat(Engine& engine, const Value& value, std::int64_t times) {
   const auto count = static_cast<std::uint64_t>(std::max<std::int64_t>(times, 0));
   if (value.size > 0 && count > Arena::kLimit / value.size)
     engine.fail("a repetition is too large", std::to_string(times));
+  const std::size_t total = value.size * count;
   if (value.is_string()) {
-    TextBuilder text(engine, value.size * count);
-    for (std::uint64_t i = 0; i < count && value.size > 0; ++i) {
-      engine.charge();
+    if (total == 0) return Value::string_of("", nullptr, value.detail);
+    if (!value.source || value.source->count == 0) return repeat_bytes(engine, value, total);
+    TextBuilder text(engine, total);
+    for (std::uint64_t i = 0; i < count; ++i) {
+      engine.charge(1 + value.size / 32);
       text.append(value);
     }
     return text.finish(value.detail);
   }
-  const std::size_t total = value.size * count;
   engine.charge(total / 4);
   Value* items = engine.arena.array<Value>(total);
   for (std::size_t i = 0; i < total; ++i) items[i] = value.items[i % value.size];

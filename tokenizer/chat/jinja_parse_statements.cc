@@ -155,10 +155,19 @@ Statement* Parser::parse_set() {
   return set;
 }
 
+namespace {
+
+bool names_loop(const Target& target) {
+  return target.name == "loop" || std::ranges::any_of(target.several, names_loop);
+}
+
+}  // namespace
+
 Statement* Parser::parse_for() {
   const int line = next().line;
   ForStatement* loop = make<ForStatement>(line);
   loop->target = loop->test_target = parse_target(false, "in");
+  if (names_loop(loop->target)) fail("loop cannot be assigned to in a loop", line, {}, "choose another name");
   expect_name("in");
   loop->iterable = parse_tuple(false, "recursive");
   if (skip_name("if")) loop->test = parse_expression();
@@ -261,6 +270,7 @@ Statement* Parser::parse_with() {
 Statement* Parser::parse_block() {
   BlockStatement* block = make<BlockStatement>(next().line);
   const std::string_view name = expect_any_name();
+  if (!blocks_.insert(name).second) fail("two blocks have one name", block->line, name);
   if (is_name("scoped") || is_name("required"))
     fail(fmt::format("a block that is {} is not supported: a chat template is one file", current().text), block->line);
   const int loops = std::exchange(loops_, 0);

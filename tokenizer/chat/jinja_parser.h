@@ -1,6 +1,7 @@
 // From tokens to the syntax tree, rule for rule as jinja2.parser has them.
 #pragma once
 
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -111,6 +112,7 @@ class Parser {
   std::vector<const ForStatement*> loop_stack_;  // the same
   std::vector<ForStatement*> open_loops_;        // all around this place
   std::vector<MacroStatement*> open_macros_;
+  std::set<std::string_view> blocks_;
 };
 
 class Parser::Nesting {

@@ -108,7 +108,9 @@ Flow FilterBlockStatement::execute(Engine& engine) const {
     result = capture.finish();
   }
   engine.line = line;
-  engine.print(apply_chain(engine, *filter, result));
+  result = apply_chain(engine, *filter, result);
+  if (!result.is_string()) engine.fail("the filter of a block gives no text", type_name(result));
+  engine.print(result);
   return Flow::kNormal;
 }
 
@@ -175,9 +177,8 @@ Flow ForStatement::run(Engine& engine, const Value& items, int depth, Activation
     loop_state->iterable.iterator = loop_state->iterator;
   }
   const std::int32_t owner = engine.owner;
-  bool none = true;
+  bool none = true;  // as Jinja2 counts it: no turn has come to its end
   for (Value item; loop_state->next(engine, item);) {
-    none = false;
     engine.charge();
     engine.line = line;
     const std::int32_t message = message_of(item);
@@ -189,7 +190,9 @@ Flow ForStatement::run(Engine& engine, const Value& items, int depth, Activation
     }
     assign(engine, target, item);
     enter(engine, initializations);
-    if (jinja::execute(engine, body) == Flow::kBreak) break;
+    const Flow flow = jinja::execute(engine, body);
+    if (flow == Flow::kBreak) break;
+    none &= flow != Flow::kNormal;
   }
   engine.owner = owner;
   if (!none) return Flow::kNormal;

@@ -20,11 +20,8 @@ Value with_text(Engine& engine, const Value& string, std::string_view text) {
   if (!source || source->count == 0) return engine.copy(text, source, string.detail);
   if (text.size() != string.size) {
     // Lengths have changed, so each character's place is lost: all of it counts as of the first data in it.
-    Tag tag = 0;
-    for_each_run(string.string(), source,
-                 [&](std::string_view, Tag other, std::int32_t) { tag = tag > 1 ? tag : other; });
     Buffer buffer;
-    buffer.append(engine.arena, text, tag, engine.owner);
+    buffer.append(engine.arena, text, tag_of_all(*source), engine.owner);
     return engine.string_of(buffer, string.detail);
   }
   Buffer buffer;
@@ -99,7 +96,7 @@ Value split_space(Engine& engine, const Value& self, std::int64_t limit) {
   while (!rest.empty()) {
     engine.charge();
     if (limit >= 0 && static_cast<std::int64_t>(parts.size()) == limit) {
-      parts.add(part_of(self, strip_right(rest)));
+      parts.add(part_of(self, rest));
       break;
     }
     std::size_t end = 0;
@@ -117,7 +114,7 @@ Value rsplit_space(Engine& engine, const Value& self, std::int64_t limit) {
   while (!rest.empty()) {
     engine.charge();
     if (limit >= 0 && static_cast<std::int64_t>(parts.size()) == limit) {
-      parts.add(part_of(self, strip_left(rest)));
+      parts.add(part_of(self, rest));
       break;
     }
     std::size_t begin = rest.size();

@@ -73,10 +73,12 @@ bool compares(Engine& engine, const Value& value, const Arguments& arguments) {
 
 bool is_filter(Engine& engine, const Value& value, const Arguments& arguments) {
   const Parameters none(engine, "filter", arguments, {});
+  hash(engine, value);  // refuses what cannot be looked up
   return value.is_string() && find_filter(value.string());
 }
 bool is_test(Engine& engine, const Value& value, const Arguments& arguments) {
   const Parameters none(engine, "test", arguments, {});
+  hash(engine, value);
   return value.is_string() && find_test(value.string());
 }
 
