@@ -11,7 +11,7 @@
 #include <string>
 
 #include "base/error.h"
-#include "tokenizer/chat/jinja.h"
+#include "tokenizer/jinja/jinja.h"
 
 namespace {
 

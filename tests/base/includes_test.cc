@@ -56,7 +56,7 @@ TEST(Includes, PointOneWay) {
 const std::map<std::string, std::vector<std::set<std::string>>> kRooms = {
     {"curate", {{"records", "text"}, {"scorer", "dedup"}, {"steps"}, {"train"}, {"stages"}, {"report"}, {""}}},
     {"lora", {{"model"}, {"adapter"}, {""}}},
-    {"tokenizer", {{"spec"}, {"split"}, {"read"}, {"models"}, {"chat"}, {"write"}, {""}}},
+    {"tokenizer", {{"spec"}, {"split"}, {"read"}, {"models", "jinja"}, {"chat"}, {"write"}, {""}}},
     {"finetune", {{"kernels"}, {"weights"}, {"adapt"}, {"model"}, {"data"}, {"train"}, {""}}},
 };
 

@@ -9,7 +9,7 @@
 #include "base/stream.h"
 #include "base/unicode.h"
 #include "tests/fuzz/memory_file.h"
-#include "tokenizer/chat/jinja.h"
+#include "tokenizer/jinja/jinja.h"
 
 namespace fuzz {
 

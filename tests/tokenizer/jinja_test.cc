@@ -1,6 +1,6 @@
 // The Jinja interpreter: what Jinja2 makes of each construct, where each character of the output came from, and the
 // bounds that hold for templates that nobody has read.
-#include "tokenizer/chat/jinja.h"
+#include "tokenizer/jinja/jinja.h"
 
 #include <gmock/gmock.h>
 

@@ -6,10 +6,10 @@
 #include <string>
 #include <vector>
 
-#include "tokenizer/chat/jinja.h"
 #include "tokenizer/chat/message.h"
 #include "tokenizer/chat/template_source.h"
 #include "tokenizer/chat/turns.h"
+#include "tokenizer/jinja/jinja.h"
 #include "tokenizer/spec/tokenizer.h"
 
 namespace tokenizer {

@@ -13,8 +13,8 @@
 #include <vector>
 
 #include "base/options.h"
-#include "tokenizer/chat/jinja.h"
 #include "tokenizer/chat/message.h"
+#include "tokenizer/jinja/jinja.h"
 #include "tokenizer/spec/tokenizer.h"
 
 namespace tokenizer {

@@ -29,6 +29,9 @@ class ChatFormat : public testing::Test {
     base::write_file(base() / "tokenizer.json", byte_tokenizer_json({"</s>", "<|im_start|>", "<|im_end|>"}));
     base::write_file(base() / "tokenizer_config.json", R"({"eos_token":"</s>"})");
     base::write_file(base() / "generation_config.json", R"({"eos_token_id":256,"top_k":5})");
+    auto config = nlohmann::json::parse(base::read_file(base() / "config.json"));
+    config["eos_token_id"] = 256;
+    base::write_file(base() / "config.json", config.dump());
     fs::create_directories(adapter());
   }
   fs::path base() const { return folder_.path() / "base"; }
