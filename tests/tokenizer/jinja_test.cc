@@ -235,6 +235,8 @@ TEST(JinjaBounds, ATemplateThatNobodyReadEndsSoon) {
       "{% set x = range(99999) | list %}{% for i in x %}{{ i in x }}{% endfor %}",
       "{% set x = range(99999) | list %}{% for i in x %}{% set y = x | sort %}{% endfor %}",
       "{% set x = range(99999) | list %}{% for i in x %}{% set y = x + x %}{% endfor %}",
+      "{% set x = 'é' * 5000000 %}{% for i in range(99) %}{% set y = x | upper %}{% endfor %}",
+      "{% set x = 'ß' * 5000000 %}{% for i in range(99) %}{% set y = x.title() %}{% endfor %}",
       "{{ '%1000000000d' % 1 }}",
       "{{ '{:1000000000}'.format(1) }}",
       "{{ 'x'.center(1000000000) }}",

@@ -66,7 +66,7 @@ class Iterator {
 
 class Engine {
  public:
-  static constexpr std::uint64_t kSteps = 20'000'000;
+  static constexpr std::uint64_t kSteps = 10'000'000;
   static constexpr std::size_t kStackBytes = std::size_t{1} << 20;
 
   Engine(Arena& arena, const std::string& name, const Options& options);

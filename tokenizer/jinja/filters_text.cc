@@ -19,7 +19,7 @@ template <std::string (*change)(Text)>
 Value changed(Engine& engine, const Value& input, const Arguments& arguments) {
   const Parameters none(engine, "the filter", arguments, {});
   const Value text = engine.to_string(input);
-  engine.charge_bytes(text.size);
+  engine.charge(text.size / (is_ascii(text.string()) ? 32 : 2));
   return with_text(engine, text, change(text.string()));
 }
 

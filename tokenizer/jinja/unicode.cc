@@ -5,6 +5,9 @@
 #include <unicode/uchar.h>
 #include <unicode/unistr.h>
 #include <unicode/ustring.h>
+#include <unicode/utf16.h>
+
+#include <unordered_map>
 
 #include "base/unicode.h"
 #include "tokenizer/jinja/value.h"
@@ -59,12 +62,31 @@ void append_upper(std::string& text, char32_t c) {
     text += static_cast<char>(c >= 'a' && c <= 'z' ? c - 32 : c);
     return;
   }
-  icu::UnicodeString one(static_cast<UChar32>(c));
-  one.toUpper(icu::Locale::getRoot()).toUTF8String(text);
+  UChar from[2], to[8];
+  std::int32_t size = 0;
+  U16_APPEND_UNSAFE(from, size, c);
+  UErrorCode error = U_ZERO_ERROR;
+  const std::int32_t upper_size = u_strToUpper(to, 8, from, size, "", &error);
+  for (std::int32_t at = 0; at < upper_size;) {
+    UChar32 upper = 0;
+    U16_NEXT(to, at, upper_size, upper);
+    base::append_utf8(text, static_cast<char32_t>(upper));
+  }
 }
+// Few characters have a title case of several ("Ss"): these are asked for once, which takes ICU long.
 void append_title(std::string& text, char32_t c) {
-  icu::UnicodeString one(static_cast<UChar32>(c));
-  one.toTitle(nullptr, icu::Locale::getRoot()).toUTF8String(text);
+  std::string upper;
+  append_upper(upper, c);
+  std::size_t first = 0;
+  if (base::next_code_point(upper, first), first == upper.size()) {
+    base::append_utf8(text, static_cast<char32_t>(u_totitle(static_cast<UChar32>(c))));
+    return;
+  }
+  static thread_local std::unordered_map<char32_t, std::string> known;
+  std::string& title = known[c];
+  if (title.empty())
+    icu::UnicodeString(static_cast<UChar32>(c)).toTitle(nullptr, icu::Locale::getRoot()).toUTF8String(title);
+  text += title;
 }
 // The lower case of a text, asked for character by character: a final sigma depends on its neighbours.
 class LowerCase {
