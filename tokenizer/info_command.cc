@@ -37,7 +37,7 @@ std::string template_text(const Tokenizer& model) {
 
 int run_info(InfoOptions& options, base::Context& context) {
   const auto model = load(options.model);
-  json info = {{"kind", model->kind}, {"size", model->size()}};
+  json info = {{"kind", model->kind}, {"origin", model->origin}, {"size", model->size()}};
   const auto role = [&](const char* name, const std::optional<std::int32_t>& id) {
     info[name] = id ? json{{"id", *id}, {"token", model->token(*id)}} : json(nullptr);
   };
@@ -58,8 +58,8 @@ int run_info(InfoOptions& options, base::Context& context) {
     context.out << info.dump() << "\n";
     return 0;
   }
-  for (const char* key : {"kind", "size", "special_tokens", "bos", "eos", "other_ends", "pad", "unknown", "add_bos",
-                          "add_eos", "chat_template"}) {
+  for (const char* key : {"kind", "origin", "size", "special_tokens", "bos", "eos", "other_ends", "pad", "unknown",
+                          "add_bos", "add_eos", "chat_template"}) {
     const json& value = info[key];
     std::string text = value.is_string() ? value.get<std::string>() : value.dump();
     if (value.is_object()) text = fmt::format("{} {}", value["id"].get<int>(), value["token"].get<std::string>());

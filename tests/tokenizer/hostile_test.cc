@@ -60,16 +60,10 @@ TEST(TokenizerJson, UnsupportedFeaturesAreNamed) {
       {"/model/dropout", 0.1, "dropout"},
       {"/model/continuing_subword_prefix", "##", "continuing_subword_prefix"},
       {"/model/end_of_word_suffix", "</w>", "end_of_word_suffix"},
-      {"/normalizer", {{"type", "NFKC"}}, "NFKC"},
-      {"/normalizer", {{"type", "Lowercase"}}, "Lowercase"},
-      {"/normalizer", {{"type", "Replace"}, {"pattern", {{"Regex", "a+"}}}, {"content", ""}}, "regular expression"},
-      {"/pre_tokenizer", {{"type", "Whitespace"}}, "Whitespace"},
-      {"/pre_tokenizer", {{"type", "Punctuation"}}, "Punctuation"},
-      {"/pre_tokenizer", {{"type", "Split"}, {"pattern", {{"Regex", "\\w+"}}}, {"behavior", "Isolated"}}, "\\w+"},
-      {"/pre_tokenizer", {{"type", "Split"}, {"pattern", {{"String", " "}}}, {"behavior", "Isolated"}}, "plain text"},
-      {"/pre_tokenizer",
-       {{"type", "Split"}, {"pattern", {{"Regex", tokenizer::kGpt2Pattern}}}, {"behavior", "MergedWithNext"}},
-       "MergedWithNext"},
+      {"/normalizer", {{"type", "Precompiled"}, {"precompiled_charsmap", "AAAA"}}, "normalizer Precompiled"},
+      {"/normalizer", {{"type", "StripAccents"}}, "StripAccents"},
+      {"/pre_tokenizer", {{"type", "UnicodeScripts"}}, "UnicodeScripts"},
+      {"/pre_tokenizer", {{"type", "Punctuation"}, {"behavior", "Other"}}, "behavior Other"},
       {"/pre_tokenizer", {{"type", "Metaspace"}, {"replacement", "_"}}, "Metaspace"},
       {"/decoder", {{"type", "WordPiece"}}, "decoder WordPiece"},
       {"/post_processor", {{"type", "BertProcessing"}}, "BertProcessing"},
@@ -210,8 +204,8 @@ TEST(GgufVocabulary, BrokenOnesAreRefused) {
   EXPECT_EQ(refused("none", std::nullopt), "no error");
   EXPECT_THAT(refused("tokenizer.ggml.model", GgufValue::text("bert")), HasSubstr("'bert'"));
   EXPECT_THAT(refused("tokenizer.ggml.model", std::nullopt), HasSubstr("tokenizer.ggml.model"));
-  EXPECT_THAT(refused("tokenizer.ggml.pre", GgufValue::text("falcon")),
-              AllOf(HasSubstr("falcon"), HasSubstr("smollm")));
+  EXPECT_THAT(refused("tokenizer.ggml.pre", GgufValue::text("superbpe")),
+              AllOf(HasSubstr("superbpe"), HasSubstr("smollm")));
   EXPECT_THAT(refused("tokenizer.ggml.pre", std::nullopt), HasSubstr("tokenizer.ggml.pre"));
   EXPECT_THAT(refused("tokenizer.ggml.tokens", std::nullopt), HasSubstr("tokenizer.ggml.tokens"));
   EXPECT_THAT(refused("tokenizer.ggml.tokens", GgufValue::i32s({1})), HasSubstr("tokenizer.ggml.tokens"));
@@ -232,7 +226,7 @@ TEST(Load, SaysWhatItLookedFor) {
     }
     return "no error";
   };
-  EXPECT_THAT(message(folder.path()), HasSubstr("tokenizer.json or tokenizer.model"));
+  EXPECT_THAT(message(folder.path()), HasSubstr("tokenizer.json, tokenizer.model, tekken.json or one .tiktoken file"));
   EXPECT_THAT(message(folder / "none"), HasSubstr("no tokenizer there"));
   base::write_file(folder / "x.bin", "x");
   EXPECT_THAT(message(folder / "x.bin"), HasSubstr(".bin"));

@@ -5,17 +5,6 @@
 #include "tokenizer/split/characters.h"
 
 namespace tokenizer {
-namespace {
-
-// Start of the last character of a non-empty text.
-std::size_t last_character(std::string_view text) {
-  std::size_t i = text.size() - 1;
-  for (int steps = 0; steps < 3 && i > 0 && (static_cast<unsigned char>(text[i]) & 0xC0) == 0x80; ++steps) --i;
-  return i + character_at(text, i).size == text.size() ? i : text.size() - 1;
-}
-
-}  // namespace
-
 AddedTokenFinder::AddedTokenFinder(std::vector<AddedToken> tokens, const std::vector<std::string>& contents)
     : tokens_(std::move(tokens)), nodes_(1) {
   for (std::size_t i = 0; i < tokens_.size(); ++i) {
@@ -76,12 +65,12 @@ AddedTokenFinder::Match AddedTokenFinder::match_at(std::string_view text, std::s
 bool AddedTokenFinder::stretch(const AddedToken& token, std::string_view text, std::size_t done, std::size_t& begin,
                                std::size_t& end) {
   if (token.single_word) {
-    if (begin > 0 && is_word(character_at(text, last_character(text.substr(0, begin))).code)) return false;
+    if (begin > 0 && is_word(character_at(text, character_before(text, begin)).code)) return false;
     if (end < text.size() && is_word(character_at(text, end).code)) return false;
   }
   if (token.left_strip) {
     while (begin > done) {
-      const std::size_t before = last_character(text.substr(0, begin));
+      const std::size_t before = character_before(text, begin);
       if (character_at(text, before).type != CharacterClass::kSpace || before < done) break;
       begin = before;
     }

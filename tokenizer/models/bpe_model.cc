@@ -31,6 +31,7 @@ MergeTable::MergeTable(const std::vector<Merge>& merges) {
 
 BpeModel::BpeModel(const BpeSpec& spec)
     : merges_(spec.merges),
+      whole_(spec.ignore_merges ? spec.tokens.size() : 0),
       unknown_(spec.unknown.value_or(-1)),
       byte_level_(spec.byte_level),
       fuse_unknown_(spec.fuse_unknown),
@@ -41,6 +42,14 @@ BpeModel::BpeModel(const BpeSpec& spec)
   // Tokens that only stand in the list of added ones are no part of the model; special ones never come out of text.
   std::vector<bool> absent(spec.tokens.size());
   for (const AddedToken& token : spec.added) absent[token.id] = token.special || !token.in_model;
+  std::size_t total = 0;
+  for (const std::string& token : spec.tokens) total += token.size();
+  whole_texts_.reserve(ignore_merges_ ? total : 0);  // and so it never moves
+  const auto add_whole = [&](std::string_view text, std::int32_t id) {
+    if (!ignore_merges_) return;
+    whole_texts_ += text;
+    whole_.insert(std::string_view(whole_texts_).substr(whole_texts_.size() - text.size()), id);
+  };
   std::string bytes;
   for (std::size_t i = 0; i < spec.tokens.size(); ++i) {
     const std::string& token = spec.tokens[i];
@@ -49,7 +58,7 @@ BpeModel::BpeModel(const BpeSpec& spec)
     if (byte_level_) {
       if (!bytes_of_token(token, bytes)) continue;
       if (bytes.size() == 1) byte_ids_[static_cast<unsigned char>(bytes[0])] = id;
-      if (ignore_merges_) whole_.emplace(bytes, id);
+      add_whole(bytes, id);
       continue;
     }
     if (character_at(token, 0).size == token.size()) {
@@ -58,7 +67,7 @@ BpeModel::BpeModel(const BpeSpec& spec)
       else
         character_.emplace(token, id);
     }
-    if (ignore_merges_) whole_.emplace(token, id);
+    add_whole(token, id);
   }
   if (byte_level_) return;
   if (byte_fallback_) {
@@ -93,9 +102,8 @@ void BpeModel::encode(std::string_view piece, Workspace& workspace, std::vector<
 template <bool kExtents>
 void BpeModel::encode_piece(std::string_view piece, Workspace& workspace, std::vector<std::int32_t>& ids) const {
   if (ignore_merges_) {
-    const auto found = whole_.find(std::string(piece));
-    if (found != whole_.end()) {
-      ids.push_back(found->second);
+    if (const std::int32_t id = whole_.find(piece); id != TokenTable::kNone) {
+      ids.push_back(id);
       if constexpr (kExtents) workspace.extents.assign(1, {0, piece.size()});
       return;
     }

@@ -10,6 +10,7 @@
 
 #include "tokenizer/spec/bpe_spec.h"
 #include "tokenizer/spec/encoding.h"
+#include "tokenizer/spec/token_table.h"
 
 namespace tokenizer {
 
@@ -92,7 +93,8 @@ class BpeModel {
   std::array<std::int32_t, 256> byte_ids_;   // byte level: the id of each byte; else: of its "<0x..>" token; -1: none
   std::array<std::int32_t, 128> ascii_ids_;  // plain: one-character tokens, -1: none
   std::unordered_map<std::string, std::int32_t> character_;  // plain: the others
-  std::unordered_map<std::string, std::int32_t> whole_;      // ignore_merges: a piece's bytes -> id
+  std::string whole_texts_;                                  // ignore_merges: the bytes of all tokens
+  TokenTable whole_;                                         // views into them
   std::int32_t unknown_ = -1;
   bool byte_level_, fuse_unknown_, byte_fallback_, ignore_merges_;
   bool merges_across_words_ = false;

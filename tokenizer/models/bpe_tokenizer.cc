@@ -12,13 +12,13 @@
 namespace tokenizer {
 namespace {
 
-AddedTokenFinder finder(const BpeSpec& spec, bool of_normalized) {
+AddedTokenFinder finder(const BpeSpec& spec, const Normalizer& normalizer, bool of_normalized) {
   std::vector<AddedToken> tokens;
   std::vector<std::string> contents;
   for (const AddedToken& token : spec.added) {
     if (token.normalized != of_normalized) continue;
     tokens.push_back(token);
-    contents.push_back(of_normalized ? normalized(spec.normalizer, token.content) : token.content);
+    contents.push_back(of_normalized ? normalizer.run(token.content) : token.content);
   }
   return AddedTokenFinder(std::move(tokens), contents);
 }
@@ -27,8 +27,8 @@ std::vector<SplitStep> splits_of(const BpeSpec& spec, const BpeModel& model) {
   std::vector<SplitStep> splits = spec.splits;
   // Cutting before "▁" changes no id when no merge crosses it, and lets the word cache work.
   if (!spec.byte_level && !model.merges_across_words() && !spec.ignore_merges &&
-      (splits.empty() || splits.back() != SplitStep::kMetaspaceRuns))
-    splits.push_back(SplitStep::kMetaspaceWords);
+      (splits.empty() || splits.back().kind != SplitStep::kMetaspaceRuns))
+    splits.emplace_back(SplitStep::kMetaspaceWords);
   return splits;
 }
 
@@ -78,27 +78,26 @@ struct BpeTokenizer::Borrowed {
 BpeTokenizer::BpeTokenizer(const BpeSpec& spec)
     : model_(spec),
       cuts_(spec),
-      raw_added_(finder(spec, false)),
-      normalized_added_(finder(spec, true)),
       normalizer_(spec.normalizer),
-      splits_(splits_of(spec, model_)),
+      raw_added_(finder(spec, normalizer_, false)),
+      normalized_added_(finder(spec, normalizer_, true)),
+      pre_tokenizer_(splits_of(spec, model_)),
       tokens_(spec.tokens),
       texts_(spec.tokens.size()),
       widths_(spec.tokens.size()),
       special_(spec.tokens.size()),
+      ids_(spec.tokens.size()),
       strip_leading_space_(spec.strip_leading_space) {
-  const auto with_blanks = [](const std::string& token) {
-    return normalized({{NormalizerStep::kReplace, std::string(kMetaspace), " "}}, token);
-  };
+  const Normalizer blanks({{NormalizerStep::kReplace, std::string(kMetaspace), " "}});
+  const auto with_blanks = [&](const std::string& token) { return blanks.run(token); };
   std::vector<const AddedToken*> added(tokens_.size());
   for (const AddedToken& token : spec.added) {
     added[token.id] = &token;
     special_[token.id] = token.special;
   }
-  ids_.reserve(tokens_.size());
   for (std::size_t i = 0; i < tokens_.size(); ++i) {
     const std::string& token = tokens_[i];
-    if (!token.empty()) ids_.emplace(token, static_cast<std::int32_t>(i));
+    if (!token.empty()) ids_.insert(token, static_cast<std::int32_t>(i));
     widths_[i] = static_cast<std::uint32_t>(token.size());
     if (spec.byte_level) {
       // An added token is its own text, unless it is the symbol of a byte as well.
@@ -106,7 +105,7 @@ BpeTokenizer::BpeTokenizer(const BpeSpec& spec)
       widths_[i] = is_bytes ? static_cast<std::uint32_t>(texts_[i].size()) : 0;
       if (!is_bytes || (added[i] && texts_[i].size() != 1)) texts_[i] = token;
     } else if (added[i]) {
-      texts_[i] = with_blanks(added[i]->normalized ? normalized(spec.normalizer, token) : token);
+      texts_[i] = with_blanks(added[i]->normalized ? normalizer_.run(token) : token);
     } else if (unsigned byte = 0;
                spec.byte_fallback && token.size() == 6 && token.starts_with("<0x") &&
                std::from_chars(token.data() + 3, token.data() + 5, byte, 16).ptr == token.data() + 5) {
@@ -120,6 +119,7 @@ BpeTokenizer::BpeTokenizer(const BpeSpec& spec)
   take(spec.roles);
   if (!unknown) unknown = spec.unknown;
   kind = "bpe";
+  origin = spec.origin;
 }
 
 // Where pieces go: through the cache or the model to ids and, where they are wanted, to the bytes they came from.
@@ -267,7 +267,7 @@ std::size_t BpeTokenizer::encode_section(std::string_view text, ByteRange sectio
   std::vector<ByteRange> origins;
   if (!normalizer_.empty()) {
     if (sink.wants_offsets()) origins = identity(section);
-    copy = normalized(normalizer_, std::string(part), sink.wants_offsets() ? &origins : nullptr);
+    copy = normalizer_.run(std::string(part), sink.wants_offsets() ? &origins : nullptr);
     part = copy;
   }
   std::vector<ByteRange> data_here;
@@ -278,8 +278,8 @@ std::size_t BpeTokenizer::encode_section(std::string_view text, ByteRange sectio
   return normalized_added_.find(
       part, data_here,
       [&](std::size_t begin, std::size_t end) {
-        pre_tokenize(splits_, 0, part.substr(begin, end - begin), part.data() + part.size(),
-                     section.begin == 0 && begin == 0, sink);
+        pre_tokenizer_.run(part.substr(begin, end - begin), part.data() + part.size(), section.begin == 0 && begin == 0,
+                           sink);
       },
       [&](const AddedToken& token, std::size_t begin, std::size_t end) {
         sink.token(token, {begin, end});
@@ -297,8 +297,8 @@ std::string BpeTokenizer::decode(const std::vector<std::int32_t>& ids, bool skip
 }
 
 std::optional<std::int32_t> BpeTokenizer::id_of(std::string_view token) const {
-  const auto found = ids_.find(token);
-  return found == ids_.end() ? std::nullopt : std::optional(found->second);
+  const std::int32_t id = ids_.find(token);
+  return id == TokenTable::kNone ? std::nullopt : std::optional(id);
 }
 
 std::string BpeTokenizer::token(std::int32_t id) const {

@@ -4,13 +4,15 @@
 
 #include <memory>
 #include <mutex>
-#include <unordered_map>
 
 #include "tokenizer/models/added_tokens.h"
 #include "tokenizer/models/bpe_model.h"
 #include "tokenizer/models/cuts.h"
 #include "tokenizer/models/word_cache.h"
+#include "tokenizer/spec/token_table.h"
 #include "tokenizer/spec/tokenizer.h"
+#include "tokenizer/split/normalizer.h"
+#include "tokenizer/split/pre_tokenizer.h"
 
 namespace tokenizer {
 
@@ -47,14 +49,14 @@ class BpeTokenizer : public Tokenizer {
 
   BpeModel model_;
   Cuts cuts_;
+  Normalizer normalizer_;
   AddedTokenFinder raw_added_, normalized_added_;
-  std::vector<NormalizerStep> normalizer_;
-  std::vector<SplitStep> splits_;
+  PreTokenizer pre_tokenizer_;
   std::vector<std::string> tokens_;    // as written
   std::vector<std::string> texts_;     // what decode gives
   std::vector<std::uint32_t> widths_;  // bytes of a piece that a token stands for; 0: not always the same
   std::vector<bool> special_;
-  std::unordered_map<std::string_view, std::int32_t> ids_;  // views into tokens_
+  TokenTable ids_;  // views into tokens_
   bool strip_leading_space_;
 
   mutable std::mutex mutex_;

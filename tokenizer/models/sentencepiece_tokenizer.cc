@@ -100,6 +100,7 @@ SentencePieceTokenizer::SentencePieceTokenizer(const std::filesystem::path& path
   }
   take(model_.roles);
   kind = "sentencepiece";
+  origin = model_.model_type == SentencePieceModel::kBpe ? "SentencePiece BPE" : "SentencePiece unigram";
 }
 
 SentencePieceTokenizer::~SentencePieceTokenizer() = default;

@@ -1,15 +1,93 @@
-// A folder's tokenizer.json together with what stands beside it.
+// Which file of a folder holds the vocabulary, of which kind a file is, and what stands beside it.
+#include <fmt/format.h>
+
 #include <algorithm>
+#include <fstream>
+#include <nlohmann/json.hpp>
 #include <unordered_map>
 
+#include "base/error.h"
 #include "base/file.h"
+#include "base/text.h"
 #include "tokenizer/read/readers.h"
 
 namespace tokenizer {
 
-BpeSpec spec_from_folder(const std::filesystem::path& folder) {
-  const std::filesystem::path file = folder / "tokenizer.json";
-  BpeSpec spec = spec_from_tokenizer_json(base::read_file(file), file.string());
+namespace fs = std::filesystem;
+namespace {
+
+constexpr const char* kKinds =
+    "a Hugging Face folder, a tokenizer.json, a tekken.json, a .model, a .tiktoken or a .gguf";
+
+bool is_tekken(std::string_view json) { return base::contains(json, "\"default_num_special_tokens\""); }
+
+}  // namespace
+
+VocabularyKind kind_of_vocabulary(const fs::path& file) {
+  if (!fs::exists(file)) throw base::Error({"no tokenizer there", file.string(), "", kKinds, "check the path"});
+  std::string beginning(4096, '\0');
+  std::ifstream stream(file, std::ios::binary);
+  stream.read(beginning.data(), static_cast<std::streamsize>(beginning.size()));
+  beginning.resize(static_cast<std::size_t>(stream.gcount()));
+  const std::string suffix = file.extension().string();
+  if (beginning.starts_with("GGUF") || suffix == ".gguf") return VocabularyKind::kGguf;
+  if (looks_like_ranks(beginning) || suffix == ".tiktoken") return VocabularyKind::kRanks;
+  if (suffix == ".json" || base::trim(beginning).starts_with('{'))
+    return is_tekken(base::read_file(file)) ? VocabularyKind::kTekken : VocabularyKind::kTokenizerJson;
+  // A message that begins with its first piece.
+  if (suffix == ".model" || beginning.starts_with('\n')) return VocabularyKind::kSentencePiece;
+  throw base::Error({"cannot tell what kind of tokenizer this is", file.string(), suffix, kKinds, ""});
+}
+
+fs::path vocabulary_file(const fs::path& folder) {
+  for (const char* name : {"tokenizer.json", "tokenizer.model", "tekken.json"})
+    if (fs::exists(folder / name)) return folder / name;
+  std::vector<fs::path> ranks;
+  for (const auto& entry : fs::directory_iterator(folder))
+    if (entry.path().extension() == ".tiktoken") ranks.push_back(entry.path());
+  if (ranks.size() == 1) return ranks[0];
+  throw base::Error({"no tokenizer in the folder", folder.string(),
+                     ranks.empty() ? "" : fmt::format("{} .tiktoken files", ranks.size()),
+                     "tokenizer.json, tokenizer.model, tekken.json or one .tiktoken file",
+                     "download the tokenizer's files into it as well"});
+}
+
+BpeSpec spec_from_file(const fs::path& file) {
+  switch (kind_of_vocabulary(file)) {
+    case VocabularyKind::kGguf:
+      return spec_from_gguf(base::GgufReader(file));
+    case VocabularyKind::kRanks:
+      return spec_from_ranks(file);
+    case VocabularyKind::kTekken:
+      return spec_from_tekken(base::read_file(file), file.string());
+    case VocabularyKind::kTokenizerJson:
+      return spec_from_tokenizer_json(base::read_file(file), file.string());
+    case VocabularyKind::kSentencePiece:
+      break;
+  }
+  throw base::Error({"a SentencePiece model where merges were expected", file.string(), "", "", ""});
+}
+
+namespace {
+
+// The special tokens that we know a file of ranks to have give way to those that its folder lists.
+void give_way(const fs::path& folder, BpeSpec& spec) {
+  const fs::path file = folder / "tokenizer_config.json";
+  if (!fs::exists(file)) return;
+  const auto config = nlohmann::json::parse(base::read_file(file), nullptr, false);
+  if (!config.is_object() || !config.contains("added_tokens_decoder") || config["added_tokens_decoder"].empty()) return;
+  for (const AddedToken& token : spec.added) spec.tokens[token.id].clear();
+  while (!spec.tokens.empty() && spec.tokens.back().empty()) spec.tokens.pop_back();
+  spec.added.clear();
+  spec.roles = {};
+}
+
+}  // namespace
+
+BpeSpec spec_from_folder(const fs::path& folder) {
+  const fs::path file = vocabulary_file(folder);
+  BpeSpec spec = spec_from_file(file);
+  if (kind_of_vocabulary(file) == VocabularyKind::kRanks) give_way(folder, spec);
   std::unordered_map<std::string, std::int32_t> ids;
   ids.reserve(spec.tokens.size());
   for (std::size_t i = 0; i < spec.tokens.size(); ++i)

@@ -24,8 +24,9 @@ enum TokenType : std::int32_t {
 struct PreTokenizerName {
   std::string name;
   std::vector<SplitStep> splits;
-  bool ignore_merges;
-  bool nfc;  ///< the Hugging Face tokenizer normalises to NFC
+  bool ignore_merges = false;
+  bool add_bos = false;  ///< where the file does not say
+  bool nfc = false;      ///< the Hugging Face tokenizer normalises to NFC
 };
 extern const std::vector<PreTokenizerName> kPreTokenizers;
 const PreTokenizerName* find_pre_tokenizer(std::string_view name);

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "tokenizer/read/gguf_names.h"
+#include "tokenizer/read/ranks.h"
 #include "tokenizer/read/readers.h"
 #include "tokenizer/split/characters.h"
 #include "tokenizer/split/pre_tokenizer.h"
@@ -45,21 +46,7 @@ Ids ids_of(const std::vector<std::string>& tokens) {
   return ids;
 }
 
-void read_byte_level(const base::GgufReader& gguf, BpeSpec& spec, const Ids& ids) {
-  spec.byte_level = true;
-  const std::string pre = gguf.find("tokenizer.ggml.pre") ? gguf.text("tokenizer.ggml.pre") : "";
-  const PreTokenizerName* known = find_pre_tokenizer(pre);
-  if (!known) {
-    std::vector<std::string> names;
-    for (const PreTokenizerName& name : kPreTokenizers) names.emplace_back(name.name);
-    throw base::Error({"this tokenizer is not supported", gguf.path().string(),
-                       fmt::format("tokenizer.ggml.pre = '{}'", base::shortened(pre, 40)), base::join(names, ", "),
-                       "give the model's Hugging Face folder instead"});
-  }
-  spec.splits = known->splits;
-  spec.ignore_merges = known->ignore_merges;
-  // llama.cpp does not normalise; the model was trained with its Hugging Face tokenizer, which does.
-  if (known->nfc) spec.normalizer.push_back({NormalizerStep::kNfc, "", ""});
+void read_merges(const base::GgufReader& gguf, BpeSpec& spec, const Ids& ids) {
   const auto& merges = gguf.texts("tokenizer.ggml.merges");
   spec.merges.reserve(merges.size());
   std::string result;
@@ -78,6 +65,34 @@ void read_byte_level(const base::GgufReader& gguf, BpeSpec& spec, const Ids& ids
     result.assign(left).append(right);
     spec.merges.push_back({find(left), find(right), find(result), static_cast<std::int32_t>(i)});
   }
+}
+
+void read_byte_level(const base::GgufReader& gguf, BpeSpec& spec, const Ids& ids) {
+  spec.byte_level = true;
+  const std::string pre = gguf.find("tokenizer.ggml.pre") ? gguf.text("tokenizer.ggml.pre") : "";
+  const PreTokenizerName* known = find_pre_tokenizer(pre);
+  if (!known) {
+    std::vector<std::string> names;
+    for (const PreTokenizerName& name : kPreTokenizers) names.emplace_back(name.name);
+    throw base::Error({"this tokenizer is not supported", gguf.path().string(),
+                       fmt::format("tokenizer.ggml.pre = '{}'", base::shortened(pre, 40)), base::join(names, ", "),
+                       "give the model's Hugging Face folder instead"});
+  }
+  spec.splits = known->splits;
+  spec.ignore_merges = known->ignore_merges;
+  // llama.cpp does not normalise; the model was trained with its Hugging Face tokenizer, which does.
+  if (known->nfc) spec.normalizer.push_back({NormalizerStep::kNfc, "", ""});
+  read_merges(gguf, spec, ids);
+}
+// Gemma 4: merges of plain characters, of which runs of line ends are pieces of their own.
+void read_plain_merges(const base::GgufReader& gguf, BpeSpec& spec, const Ids& ids) {
+  spec.byte_level = false;
+  spec.byte_fallback = true;
+  spec.normalizer.push_back({NormalizerStep::kReplace, " ", std::string(kMetaspace)});
+  spec.splits = {step_of_pattern("[^\\n]+|[\\n]+", Dialect::kRust)};
+  spec.unknown = role(gguf, "tokenizer.ggml.unknown_token_id", spec.tokens.size());
+  spec.fuse_unknown = true;
+  read_merges(gguf, spec, ids);
 }
 
 // SentencePiece's BPE merges whatever neighbours make a token, best score first, leftmost of equals: the same as merges
@@ -113,41 +128,25 @@ std::vector<std::int64_t> token_types(const base::GgufReader& gguf) {
 
 std::vector<Merge> merges_of_scores(const std::vector<std::string>& tokens, const std::vector<std::int64_t>& types,
                                     const std::vector<float>& scores) {
-  Ids mergeable;
-  std::vector<std::int32_t> by_score;
+  std::vector<std::string_view> mergeable(tokens.size());
+  std::vector<std::int32_t> by_score, ranks(tokens.size());
   for (std::size_t i = 0; i < tokens.size(); ++i) {
     if (tokens[i].empty() || types[i] != kNormalToken) continue;
-    mergeable.emplace(tokens[i], static_cast<std::int32_t>(i));
+    mergeable[i] = tokens[i];
     by_score.push_back(static_cast<std::int32_t>(i));
   }
   std::ranges::stable_sort(by_score, [&](std::int32_t a, std::int32_t b) { return scores[a] > scores[b]; });
-  std::vector<Merge> merges;
   std::int32_t rank = -1;
   float last = std::numeric_limits<float>::quiet_NaN();
   for (const std::int32_t id : by_score) {
-    const std::string_view token = tokens[id];
     if (scores[id] != last) ++rank;
     last = scores[id];
-    for (std::size_t cut = character_at(token, 0).size; cut < token.size(); cut += character_at(token, cut).size) {
-      const auto left = mergeable.find(token.substr(0, cut)), right = mergeable.find(token.substr(cut));
-      if (left != mergeable.end() && right != mergeable.end())
-        merges.push_back({left->second, right->second, id, rank});
-    }
+    ranks[id] = rank;
   }
+  std::vector<Merge> merges = merges_of_cuts(mergeable, ranks);
+  std::ranges::stable_sort(merges, {}, &Merge::rank);
   return merges;
 }
-
-const PreTokenizerName* find_pre_tokenizer(std::string_view name) {
-  const auto found = std::ranges::find(kPreTokenizers, name, &PreTokenizerName::name);
-  return found == kPreTokenizers.end() ? nullptr : &*found;
-}
-
-const std::vector<PreTokenizerName> kPreTokenizers = {
-    {"smollm", {SplitStep::kDigits, SplitStep::kGpt2}, false, false},
-    {"gpt-2", {SplitStep::kGpt2}, false, false},
-    {"llama-bpe", {SplitStep::kLlama3}, true, false},
-    {"qwen2", {SplitStep::kQwen2}, false, true},
-};
 
 BpeSpec spec_from_gguf(const base::GgufReader& gguf) {
   BpeSpec spec;
@@ -159,12 +158,15 @@ BpeSpec spec_from_gguf(const base::GgufReader& gguf) {
     read_byte_level(gguf, spec, ids);
   } else if (model == "llama") {
     read_sentencepiece(gguf, spec);
+  } else if (model == "gemma4") {
+    read_plain_merges(gguf, spec, ids);
   } else {
     throw base::Error({"this tokenizer is not supported", gguf.path().string(),
                        fmt::format("tokenizer.ggml.model = '{}'", base::shortened(model, 40)),
-                       "gpt2 (byte-level BPE) or llama (SentencePiece BPE)",
+                       "gpt2 (byte-level BPE), llama (SentencePiece BPE) or gemma4",
                        "give the model's Hugging Face folder instead"});
   }
+  spec.origin = "GGUF: " + model + (spec.byte_level ? ", " + gguf.text("tokenizer.ggml.pre") : "");
   const std::vector<std::int64_t> types = token_types(gguf);
   for (std::size_t i = 0; i < size; ++i) {
     const bool special = types[i] == kControlToken || (types[i] == kUnknownToken && !spec.byte_level);
@@ -182,7 +184,8 @@ BpeSpec spec_from_gguf(const base::GgufReader& gguf) {
   spec.roles.pad = role(gguf, "tokenizer.ggml.padding_token_id", size);
   spec.roles.unknown = role(gguf, "tokenizer.ggml.unknown_token_id", size);
   // Defaults where the key is missing, as llama.cpp has them.
-  const bool adds_bos = !spec.byte_level || gguf.text("tokenizer.ggml.pre") == "llama-bpe";
+  const PreTokenizerName* pre = spec.byte_level ? find_pre_tokenizer(gguf.text("tokenizer.ggml.pre")) : nullptr;
+  const bool adds_bos = !spec.byte_level || (pre && pre->add_bos);
   spec.roles.add_bos = flag(gguf, "tokenizer.ggml.add_bos_token", adds_bos) && spec.roles.bos;
   spec.roles.add_eos = flag(gguf, "tokenizer.ggml.add_eos_token", false) && spec.roles.eos;
   if (gguf.find("tokenizer.chat_template")) spec.roles.chat_template = gguf.text("tokenizer.chat_template");

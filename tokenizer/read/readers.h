@@ -30,7 +30,22 @@ std::vector<AddedToken> read_added_tokens(const std::filesystem::path& folder, s
 /// generation_config.json, config.json) into `roles`; `id_of` looks a token up, of `size`. Each of add_bos and add_eos
 /// is changed only where the files say so.
 void read_folder_roles(const std::filesystem::path& folder, std::size_t size, const IdOf& id_of, SpecialRoles& roles);
-/// A folder's tokenizer.json and what stands beside it.
+/// Whether a file of token ranks (tiktoken) begins so.
+bool looks_like_ranks(std::string_view beginning);
+/// From a file of token ranks. Its pattern and special tokens are those of the model that it is known to belong to, or
+/// stand beside it (pat_str in tokenizer_config.json). Throws Error where neither holds, and for what is broken.
+BpeSpec spec_from_ranks(const std::filesystem::path& file);
+/// From the text of a tekken.json.
+BpeSpec spec_from_tekken(std::string_view json, const std::string& where);
+
+enum class VocabularyKind { kTokenizerJson, kTekken, kRanks, kSentencePiece, kGguf };
+/// What `file` is, by its content, and where that tells nothing by its name. Throws Error for a file that is neither.
+VocabularyKind kind_of_vocabulary(const std::filesystem::path& file);
+/// The file in `folder` that holds the vocabulary. Throws Error when there is none.
+std::filesystem::path vocabulary_file(const std::filesystem::path& folder);
+/// From a file of any kind but SentencePiece's.
+BpeSpec spec_from_file(const std::filesystem::path& file);
+/// The same from a folder's vocabulary_file, with what stands beside it.
 BpeSpec spec_from_folder(const std::filesystem::path& folder);
 /// From the metadata of a GGUF: tokenizer.ggml.model gpt2 (pre: smollm, gpt-2, llama-bpe, qwen2) or llama
 /// (SentencePiece BPE). Throws Error naming another kind.

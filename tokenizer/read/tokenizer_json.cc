@@ -3,6 +3,7 @@
 #include <simdjson.h>
 
 #include <algorithm>
+#include <map>
 #include <unordered_map>
 
 #include "base/error.h"
@@ -16,6 +17,18 @@ namespace {
 using simdjson::dom::array;
 using simdjson::dom::element;
 using simdjson::dom::object;
+
+// ASCII's, and \p{P} of Unicode 8, which the Punctuation of the tokenizers package goes by.
+constexpr const char* kPunctuation =
+    R"([!-/:-@\[-`{-~\x{166D}\x{111C9}[\p{P}&&[^)"
+    R"(\x{61D}\x{9FD}\x{A76}\x{C77}\x{C84}\x{1B4E}-\x{1B4F}\x{1B7D}-\x{1B7F}\x{2E43}-\x{2E4F})"
+    R"(\x{2E52}-\x{2E5D}\x{10D6E}\x{10EAD}\x{10F55}-\x{10F59}\x{10F86}-\x{10F89})"
+    R"(\x{113D4}-\x{113D5}\x{113D7}-\x{113D8}\x{1144B}-\x{1144F}\x{1145A}-\x{1145B}\x{1145D})"
+    R"(\x{11660}-\x{1166C}\x{116B9}\x{1183B}\x{11944}-\x{11946}\x{119E2}\x{11A3F}-\x{11A46})"
+    R"(\x{11A9A}-\x{11A9C}\x{11A9E}-\x{11AA2}\x{11B00}-\x{11B09}\x{11BE1}\x{11C41}-\x{11C45})"
+    R"(\x{11C70}-\x{11C71}\x{11EF7}-\x{11EF8}\x{11F43}-\x{11F4F}\x{11FFF}\x{12FF1}-\x{12FF2})"
+    R"(\x{16D6D}-\x{16D6F}\x{16E97}-\x{16E9A}\x{16FE2}\x{1E5FF}\x{1E95E}-\x{1E95F})"
+    R"(]]])";
 
 class JsonReader {
  public:
@@ -36,6 +49,7 @@ class JsonReader {
     read_decoder(member(root_, "decoder"));
     read_post_processor(member(root_, "post_processor"));
     read_merges();
+    spec_.origin = "tokenizer.json";
     return std::move(spec_);
   }
 
@@ -201,26 +215,35 @@ class JsonReader {
   }
 
   void read_normalizer(const element& e) {
+    static const std::map<std::string, NormalizerStep::Kind> kPlain = {{"NFC", NormalizerStep::kNfc},
+                                                                       {"NFD", NormalizerStep::kNfd},
+                                                                       {"NFKC", NormalizerStep::kNfkc},
+                                                                       {"NFKD", NormalizerStep::kNfkd},
+                                                                       {"Lowercase", NormalizerStep::kLowercase}};
     for (const object& part : parts(e, "normalizers", "normalizer")) {
       const std::string type = type_of(part, "normalizer");
-      NormalizerStep step;
-      if (type == "NFC") {
-        step.kind = NormalizerStep::kNfc;
+      const auto add = [&](NormalizerStep::Kind kind, std::string_view from = "", std::string_view text = "") {
+        spec_.normalizer.push_back({kind, std::string(from), std::string(text)});
+      };
+      if (const auto plain = kPlain.find(type); plain != kPlain.end()) {
+        add(plain->second);
+      } else if (type == "Strip") {
+        if (flag(part, "strip_left", true)) add(NormalizerStep::kStripLeft);
+        if (flag(part, "strip_right", true)) add(NormalizerStep::kStripRight);
       } else if (type == "Prepend") {
-        step.kind = NormalizerStep::kPrepend;
-        step.text = text(member(part, "prepend"), "normalizer.prepend");
+        add(NormalizerStep::kPrepend, "", text(member(part, "prepend"), "normalizer.prepend"));
       } else if (type == "Replace") {
-        step.kind = NormalizerStep::kReplace;
-        element plain;
-        if (as_object(member(part, "pattern"), "normalizer.pattern").at_key("String").get(plain))
-          unsupported("a normalizer Replace with a regular expression", "a plain text");
-        step.from = text(plain, "normalizer.pattern");
-        step.text = text(member(part, "content"), "normalizer.content");
-        if (step.from.empty()) broken("normalizer Replace of nothing", "a text to replace");
+        element from;
+        const object kinds = as_object(member(part, "pattern"), "normalizer.pattern");
+        const bool plain_text = kinds.at_key("String").get(from) == simdjson::SUCCESS;
+        if (!plain_text && kinds.at_key("Regex").get(from)) broken("normalizer.pattern", "Regex or String");
+        const std::string_view what = text(from, "normalizer.pattern");
+        if (what.empty()) broken("normalizer Replace of nothing", "a text to replace");
+        add(plain_text ? NormalizerStep::kReplace : NormalizerStep::kReplacePattern, what,
+            text(member(part, "content"), "normalizer.content"));
       } else {
-        unsupported("normalizer " + type, "NFC, Prepend, Replace or none");
+        unsupported("normalizer " + type, "NFC, NFD, NFKC, NFKD, Lowercase, Strip, Prepend, Replace or none");
       }
-      spec_.normalizer.push_back(step);
     }
   }
 
@@ -239,27 +262,73 @@ class JsonReader {
       } else if (type == "Metaspace") {
         read_metaspace(part);
       } else {
-        unsupported("pre_tokenizer " + type, "ByteLevel, Digits, Split, Metaspace or a Sequence of them");
+        read_word_splitter(part, type);
       }
+    }
+  }
+  // Those that the tokenizers package writes by hand, as the patterns that they are.
+  void read_word_splitter(const object& part, const std::string& type) {
+    const auto add = [&](const char* pattern, SplitStep::Behavior how, bool invert = false) {
+      spec_.splits.emplace_back(pattern, Dialect::kRust, how, invert);
+    };
+    if (type == "Whitespace") {
+      add(R"(\w+|[^\w\s]+)", SplitStep::kRemoved, true);
+    } else if (type == "WhitespaceSplit") {
+      add(R"(\s)", SplitStep::kRemoved);
+    } else if (type == "Punctuation") {
+      add(kPunctuation, behavior(part));
+    } else if (type == "BertPreTokenizer") {
+      add(R"(\s)", SplitStep::kRemoved);
+      add(kPunctuation, SplitStep::kIsolated);
+    } else if (type == "CharDelimiterSplit") {
+      add(escaped(text(member(part, "delimiter"), "pre_tokenizer.delimiter")).c_str(), SplitStep::kRemoved);
+    } else {
+      unsupported("pre_tokenizer " + type,
+                  "ByteLevel, Split, Digits, Whitespace, WhitespaceSplit, Punctuation, Metaspace, BertPreTokenizer, "
+                  "CharDelimiterSplit or a Sequence of them");
     }
   }
 
   void read_split(const object& part) {
     element pattern;
-    if (as_object(member(part, "pattern"), "pre_tokenizer.pattern").at_key("Regex").get(pattern))
-      unsupported("pre_tokenizer Split by a plain text", "a known regular expression");
+    const object kinds = as_object(member(part, "pattern"), "pre_tokenizer.pattern");
+    const bool plain = kinds.at_key("Regex").get(pattern) != simdjson::SUCCESS;
+    if (plain && kinds.at_key("String").get(pattern)) broken("pre_tokenizer.pattern", "Regex or String");
     const std::string_view regex = text(pattern, "pre_tokenizer.pattern");
-    const auto step = step_of_pattern(regex);
-    if (!step)
-      unsupported("pre_tokenizer Split by the pattern " + base::shortened(regex, 200),
-                  "the pattern of GPT-2, Llama 3 or Qwen 2");
-    // Every character is part of some match of these patterns, so "what matches, alone" and "what is removed is what
-    // does not match" are the same.
-    const std::string behavior(text(member(part, "behavior"), "pre_tokenizer.behavior"));
+    const SplitStep::Behavior how = behavior(part);
     const bool invert = flag(part, "invert", false);
-    if (!(behavior == "Isolated" || (behavior == "Removed" && invert)))
-      unsupported(fmt::format("pre_tokenizer Split with behavior {}, invert {}", behavior, invert), "Isolated");
-    spec_.splits.push_back(*step);
+    SplitStep step =
+        plain ? SplitStep(escaped(regex), Dialect::kOniguruma) : step_of_pattern(regex, Dialect::kOniguruma);
+    // Every character is part of some match of the patterns that have a kind of their own, so that "what matches,
+    // alone" and "what is removed is what does not match" are the same, but for DeepSeek's.
+    const bool isolates =
+        how == SplitStep::kIsolated || (how == SplitStep::kRemoved && invert && step.kind != SplitStep::kDeepSeek3);
+    if (!isolates || step.kind == SplitStep::kPattern)
+      step = SplitStep(pattern_of_step(step), Dialect::kOniguruma, how, invert);
+    spec_.splits.push_back(std::move(step));
+  }
+  static std::string escaped(std::string_view text) {
+    std::string pattern;
+    for (const char c : text) {
+      if (std::string_view("\\^$.|?*+()[]{}").find(c) != std::string_view::npos) pattern += '\\';
+      pattern += c;
+    }
+    return pattern;
+  }
+
+  SplitStep::Behavior behavior(const object& part) const {
+    static const std::map<std::string_view, SplitStep::Behavior> kNames = {
+        {"Isolated", SplitStep::kIsolated},
+        {"Removed", SplitStep::kRemoved},
+        {"MergedWithPrevious", SplitStep::kMergedWithPrevious},
+        {"MergedWithNext", SplitStep::kMergedWithNext},
+        {"Contiguous", SplitStep::kContiguous}};
+    const std::string_view name = text(member(part, "behavior"), "pre_tokenizer.behavior");
+    const auto found = kNames.find(name);
+    if (found == kNames.end())
+      unsupported("pre_tokenizer with behavior " + std::string(name),
+                  "Isolated, Removed, MergedWithPrevious, MergedWithNext or Contiguous");
+    return found->second;
   }
 
   void read_metaspace(const object& part) {

@@ -24,9 +24,11 @@ struct AddedToken {
 };
 
 struct NormalizerStep {
-  enum Kind { kNfc, kPrepend, kReplace } kind = kNfc;
-  std::string from;  ///< kReplace: what is replaced
-  std::string text;  ///< kPrepend: what is put before a non-empty text; kReplace: what comes instead
+  enum Kind { kNfc, kNfd, kNfkc, kNfkd, kLowercase, kStripLeft, kStripRight, kPrepend, kReplace, kReplacePattern };
+  Kind kind = kNfc;
+  std::string from;       ///< kReplace: what is replaced; kReplacePattern: its regular expression
+  std::string text;       ///< kPrepend: what is put before a non-empty text; kReplace..: what comes instead
+  bool unicode_9 = true;  ///< forms: as the tokenizers package knows them; else by the installed Unicode
 };
 
 /// `left` and `right`, neighbours, become `result`; lower ranks first, then from left to right.
@@ -61,6 +63,7 @@ struct BpeSpec {
   bool strip_leading_space = false;     ///< decode drops the blank that encode put in front
   std::vector<float> scores;            ///< of SentencePiece, by id; may be empty
   SpecialRoles roles;
+  std::string origin;  ///< what kind of file it was, for people
 };
 
 }  // namespace tokenizer

@@ -7,13 +7,6 @@
 
 namespace tokenizer {
 
-std::optional<SplitStep> step_of_pattern(std::string_view pattern) {
-  if (pattern == kGpt2Pattern) return SplitStep::kGpt2;
-  if (pattern == kLlama3Pattern) return SplitStep::kLlama3;
-  if (pattern == kQwen2Pattern) return SplitStep::kQwen2;
-  return std::nullopt;
-}
-
 void SpecialRoles::add_end(std::int32_t id) {
   if (id != eos && std::ranges::find(other_ends, id) == other_ends.end()) other_ends.push_back(id);
 }

@@ -40,6 +40,7 @@ class Tokenizer {
   bool add_bos = false, add_eos = false;  ///< what the peer does with add_special_tokens=True
   std::string chat_template;              ///< the Jinja text, "" when there is none
   std::string kind;                       ///< "bpe" or "sentencepiece", for `info`
+  std::string origin;                     ///< what kind of file it was, for `info`
 
  protected:
   void take(const SpecialRoles& roles);
@@ -52,8 +53,8 @@ std::vector<std::int32_t> encode_from_start(const Tokenizer& tokenizer, std::str
 /// How many special tokens `text` writes out.
 std::size_t count_specials(const Tokenizer& tokenizer, std::string_view text);
 
-/// From a Hugging Face folder (tokenizer.json, or tokenizer.model), a tokenizer.json, a .model or a .gguf file.
-/// Throws Error saying which files were looked for.
+/// From a Hugging Face folder, or a file: tokenizer.json, SentencePiece's .model, tiktoken's ranks (whatever the name:
+/// .model, .tiktoken), tekken.json, a GGUF. Throws Error saying which files were looked for.
 std::unique_ptr<Tokenizer> load(const std::filesystem::path& path);
 
 }  // namespace tokenizer

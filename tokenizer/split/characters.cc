@@ -2,57 +2,67 @@
 
 #include <unicode/uchar.h>
 
+#include <algorithm>
 #include <array>
 #include <memory>
 
 #include "base/unicode.h"
+#include "tokenizer/split/categories.h"
 
 namespace tokenizer {
 namespace {
 
-// Letters and numbers of Unicode 15.1 and 16, which tokenizers 0.23 knows and Debian's ICU 72 does not yet.
-struct Range {
-  char32_t first, last;
-  CharacterClass type;
-};
-constexpr Range kNewer[] = {{0x1C89, 0x1C8A, CharacterClass::kLetter},   {0xA7CB, 0xA7CD, CharacterClass::kLetter},
-                            {0xA7DA, 0xA7DC, CharacterClass::kLetter},   {0x105C0, 0x105F3, CharacterClass::kLetter},
-                            {0x10D40, 0x10D49, CharacterClass::kNumber}, {0x10D4A, 0x10D65, CharacterClass::kLetter},
-                            {0x10D6F, 0x10D85, CharacterClass::kLetter}, {0x10EC2, 0x10EC4, CharacterClass::kLetter},
-                            {0x11380, 0x11389, CharacterClass::kLetter}, {0x1138B, 0x1138B, CharacterClass::kLetter},
-                            {0x1138E, 0x1138E, CharacterClass::kLetter}, {0x11390, 0x113B5, CharacterClass::kLetter},
-                            {0x113B7, 0x113B7, CharacterClass::kLetter}, {0x113D1, 0x113D1, CharacterClass::kLetter},
-                            {0x113D3, 0x113D3, CharacterClass::kLetter}, {0x116D0, 0x116E3, CharacterClass::kNumber},
-                            {0x11BC0, 0x11BE0, CharacterClass::kLetter}, {0x11BF0, 0x11BF9, CharacterClass::kNumber},
-                            {0x13460, 0x143FA, CharacterClass::kLetter}, {0x16100, 0x1611D, CharacterClass::kLetter},
-                            {0x16130, 0x16139, CharacterClass::kNumber}, {0x16D40, 0x16D6C, CharacterClass::kLetter},
-                            {0x16D70, 0x16D79, CharacterClass::kNumber}, {0x18CFF, 0x18CFF, CharacterClass::kLetter},
-                            {0x1CCF0, 0x1CCF9, CharacterClass::kNumber}, {0x1E5D0, 0x1E5ED, CharacterClass::kLetter},
-                            {0x1E5F0, 0x1E5F0, CharacterClass::kLetter}, {0x1E5F1, 0x1E5FA, CharacterClass::kNumber},
-                            {0x2EBF0, 0x2EE5D, CharacterClass::kLetter}};
-
-CharacterClass classify(char32_t code) {
-  const auto c = static_cast<UChar32>(code);
-  if (u_isUWhiteSpace(c)) return CharacterClass::kSpace;
-  const std::uint32_t category = U_MASK(u_charType(c));
-  if (category == U_GC_CN_MASK)
-    for (const Range& range : kNewer)
-      if (code >= range.first && code <= range.last) return range.type;
+CharacterClass classify(char32_t code, std::uint32_t category) {
+  constexpr std::uint32_t kMayBeSpace = U_GC_Z_MASK | U_GC_CC_MASK;
+  if ((category & kMayBeSpace) && u_isUWhiteSpace(static_cast<UChar32>(code))) return CharacterClass::kSpace;
   if (category & U_GC_L_MASK) return CharacterClass::kLetter;
   if (category & U_GC_N_MASK) return CharacterClass::kNumber;
   return CharacterClass::kOther;
 }
+CharacterClass classify(char32_t code) { return classify(code, U_MASK(category_of(code))); }
 
-// The basic plane as a table (64 kB, 0.5 ms to fill); ICU answers for the rest.
-const std::array<CharacterClass, 0x10000>& basic_plane() {
-  static const auto table = [] {
-    auto filled = std::make_unique<std::array<CharacterClass, 0x10000>>();
-    for (char32_t c = 0; c < 0x10000; ++c) (*filled)[c] = classify(c);
-    return filled;
-  }();
-  return *table;
+std::uint8_t traits_of_category(std::uint32_t category) {
+  unsigned traits = 0;
+  if (category & (U_GC_LU_MASK | U_GC_LT_MASK | U_GC_LM_MASK | U_GC_LO_MASK | U_GC_M_MASK)) traits |= kUpperLike;
+  if (category & (U_GC_LL_MASK | U_GC_LM_MASK | U_GC_LO_MASK | U_GC_M_MASK)) traits |= kLowerLike;
+  if (category & U_GC_L_MASK) traits |= kLetterTrait;
+  if (category & U_GC_M_MASK) traits |= kMarkTrait;
+  if (category & (U_GC_P_MASK | U_GC_S_MASK)) traits |= kPunctuationTrait;
+  return static_cast<std::uint8_t>(traits);
 }
-const std::array<CharacterClass, 0x10000>& kBasicPlane = basic_plane();
+
+// The basic plane as tables (128 kB, filled at the start of the program); ICU answers for the rest.
+struct BasicPlane {
+  std::array<CharacterClass, 0x10000> classes;
+  std::array<std::uint8_t, 0x10000> traits;
+  BasicPlane() {
+    u_enumCharTypes(
+        [](const void* self, UChar32 first, UChar32 limit, UCharCategory category) -> UBool {
+          const auto to = static_cast<BasicPlane*>(const_cast<void*>(self));
+          if (first < 0x10000) to->fill(first, std::min<char32_t>(limit, 0x10000) - 1, category);
+          return first < 0x10000;
+        },
+        this);
+    newer_categories(
+        [](void* self, char32_t first, char32_t last, std::uint8_t category) {
+          if (last < 0x10000) static_cast<BasicPlane*>(self)->fill(first, last, category);
+        },
+        this);
+  }
+  void fill(char32_t first, char32_t last, std::uint8_t category) {
+    const std::uint32_t mask = U_MASK(category);
+    for (char32_t c = first; c <= last; ++c) {
+      classes[c] = classify(c, mask);
+      traits[c] = traits_of_category(mask);
+    }
+  }
+};
+const BasicPlane& basic_plane() {
+  static const auto tables = std::make_unique<const BasicPlane>();
+  return *tables;
+}
+const std::array<CharacterClass, 0x10000>& kBasicPlane = basic_plane().classes;
+const std::array<std::uint8_t, 0x10000>& kBasicTraits = basic_plane().traits;
 
 // GPT-2's bytes_to_unicode: printable Latin-1 stands for itself, the 68 others for U+0100 onwards in order.
 bool stands_for_itself(unsigned byte) {
@@ -79,6 +89,10 @@ const ByteAlphabet& alphabet() {
 
 }  // namespace
 
+std::uint8_t traits_of(char32_t code) {
+  return code < 0x10000 ? kBasicTraits[code] : code == kInvalid ? 0 : traits_of_category(U_MASK(category_of(code)));
+}
+
 CharacterClass class_of(char32_t code) { return code < 0x10000 ? kBasicPlane[code] : classify(code); }
 
 Character wide_character_at(std::string_view text, std::size_t position) {
@@ -101,10 +115,17 @@ Character wide_character_at(std::string_view text, std::size_t position) {
   return {kInvalid, CharacterClass::kOther, 1};
 }
 
+std::size_t character_before(std::string_view text, std::size_t position) {
+  std::size_t i = position - 1;
+  for (int steps = 0; steps < 3 && i > 0 && (static_cast<unsigned char>(text[i]) & 0xC0) == 0x80; ++steps) --i;
+  return i + character_at(text.substr(0, position), i).size == position ? i : position - 1;
+}
+
 bool is_word(char32_t code) {
   if (code == kInvalid) return false;
   const auto c = static_cast<UChar32>(code);
-  return u_isUAlphabetic(c) || (U_MASK(u_charType(c)) & (U_GC_M_MASK | U_GC_ND_MASK | U_GC_PC_MASK)) ||
+  return u_isUAlphabetic(c) ||
+         (U_MASK(category_of(code)) & (U_GC_L_MASK | U_GC_M_MASK | U_GC_ND_MASK | U_GC_PC_MASK)) ||
          u_hasBinaryProperty(c, UCHAR_JOIN_CONTROL);
 }
 

@@ -22,6 +22,17 @@ struct Character {
 
 inline constexpr char32_t kInvalid = 0xFFFFFFFF;
 
+/// What the newer patterns ask of a character; several may hold.
+enum Trait : std::uint8_t {
+  kUpperLike = 1,         ///< [\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]
+  kLowerLike = 2,         ///< [\p{Ll}\p{Lm}\p{Lo}\p{M}]
+  kLetterTrait = 4,       ///< \p{L}
+  kMarkTrait = 8,         ///< \p{M}
+  kPunctuationTrait = 16  ///< [\p{P}\p{S}]
+};
+/// The traits of a code point; none of kInvalid.
+std::uint8_t traits_of(char32_t code);
+
 /// Class of a Unicode code point.
 CharacterClass class_of(char32_t code);
 
@@ -46,6 +57,9 @@ inline Character character_at(std::string_view text, std::size_t position) {
   if (first < 0x80) return {first, kAscii[first], 1};
   return wide_character_at(text, position);
 }
+
+/// Where the character that ends at `position`, > 0, begins.
+std::size_t character_before(std::string_view text, std::size_t position);
 
 /// `\w` of Rust's regex crate: Alphabetic, M, Nd, Pc and Join_Control.
 bool is_word(char32_t code);

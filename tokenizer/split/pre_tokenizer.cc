@@ -1,106 +1,56 @@
 #include "tokenizer/split/pre_tokenizer.h"
 
 namespace tokenizer {
+
+PreTokenizer::PreTokenizer(std::vector<SplitStep> steps) : steps_(std::move(steps)) {
+  for (const SplitStep& step : steps_)
+    patterns_.push_back(step.kind == SplitStep::kPattern ? std::make_unique<const Pattern>(step.pattern, step.dialect)
+                                                         : nullptr);
+}
+
 namespace {
 
-using enum CharacterClass;
+struct Span {
+  ByteRange range;
+  bool is_match;
+};
 
-// The end of the run of `type` that begins at `position`.
-std::size_t run_end(std::string_view text, std::size_t position, CharacterClass type) {
-  while (position < text.size()) {
-    const Character c = character_at(text, position);
-    if (c.type != type) break;
-    position += c.size;
+// Matches and what is between them, in order, all of the text. A match of nothing cuts, too.
+std::vector<Span> matches(const Pattern& pattern, std::string_view text) {
+  std::vector<Span> spans;
+  Pattern::Workspace workspace;
+  std::size_t done = 0, from = 0;
+  while (const auto match = pattern.find(text, from, workspace)) {
+    if (done < match->begin) spans.push_back({{done, match->begin}, false});
+    spans.push_back({*match, true});
+    done = from = match->end;
+    if (match->begin < match->end) continue;
+    if (from == text.size()) break;
+    from += character_at(text, from).size;
   }
-  return position;
+  if (done < text.size()) spans.push_back({{done, text.size()}, false});
+  return spans;
 }
-
-// \s+(?!\S)|\s+ : white space up to the end of the text, or all but its last character, or that one.
-std::size_t space_end(std::string_view text, std::size_t position) {
-  std::size_t before_last = position, end = position;
-  while (end < text.size()) {
-    const Character c = character_at(text, end);
-    if (c.type != kSpace) break;
-    before_last = end;
-    end += c.size;
-  }
-  return end == text.size() || before_last == position ? end : before_last;
-}
-
-// 's|'t|'re|'ve|'m|'ll|'d after an apostrophe; the position itself when there is none.
-std::size_t contraction_end(std::string_view text, std::size_t position, bool any_case) {
-  const std::string_view rest = text.substr(position + 1, 2);
-  const auto lower = [&](std::size_t i) {
-    return any_case && rest[i] >= 'A' && rest[i] <= 'Z' ? static_cast<char>(rest[i] + 32) : rest[i];
-  };
-  if (rest.empty()) return position;
-  switch (lower(0)) {
-    case 's':
-    case 't':
-    case 'm':
-    case 'd':
-      return position + 2;
-    case 'r':
-    case 'v':
-      return rest.size() == 2 && lower(1) == 'e' ? position + 3 : position;
-    case 'l':
-      return rest.size() == 2 && lower(1) == 'l' ? position + 3 : position;
-    case '\xC5':  // U+017F, the long s, is an s without regard to case
-      return any_case && rest == "\xC5\xBF" ? position + 3 : position;
-    default:
-      return position;
-  }
-}
-
-bool is_newline(char32_t code) { return code == '\r' || code == '\n'; }
 
 }  // namespace
 
-std::size_t piece_end_gpt2(std::string_view text, std::size_t position) {
-  Character c = character_at(text, position);
-  if (c.code == '\'') {
-    const std::size_t end = contraction_end(text, position, false);
-    if (end != position) return end;
+std::vector<ByteRange> pattern_pieces(const Pattern& pattern, const SplitStep& step, std::string_view text) {
+  std::vector<ByteRange> pieces;
+  bool after_match = false;
+  for (const Span& span : matches(pattern, text)) {
+    const bool match = span.is_match != step.invert, first = pieces.empty();
+    const bool joins = step.behavior == SplitStep::kMergedWithPrevious ? match && !after_match
+                       : step.behavior == SplitStep::kMergedWithNext   ? !match && after_match
+                       : step.behavior == SplitStep::kContiguous       ? match == after_match
+                                                                       : false;
+    if (joins && !first)
+      pieces.back().end = span.range.end;
+    else if (!(match && step.behavior == SplitStep::kRemoved))
+      pieces.push_back(span.range);
+    after_match = match;
   }
-  std::size_t i = position;
-  if (c.code == ' ' && i + 1 < text.size()) c = character_at(text, ++i);
-  if (c.type == kSpace) return space_end(text, position);
-  return run_end(text, i + c.size, c.type);
-}
-
-std::size_t piece_end_llama3(std::string_view text, std::size_t position, int digits) {
-  const Character c = character_at(text, position);
-  const std::size_t after = position + c.size;
-  if (c.code == '\'') {
-    const std::size_t end = contraction_end(text, position, true);
-    if (end != position) return end;
-  }
-  if (c.type == kLetter) return run_end(text, after, kLetter);
-  if (c.type == kNumber) {
-    std::size_t end = after;
-    for (int taken = 1; taken < digits && end < text.size(); ++taken) {
-      const Character digit = character_at(text, end);
-      if (digit.type != kNumber) break;
-      end += digit.size;
-    }
-    return end;
-  }
-  const Character following = after < text.size() ? character_at(text, after) : Character{kInvalid, kSpace, 0};
-  if (!is_newline(c.code) && following.type == kLetter) return run_end(text, after, kLetter);
-  if (c.type == kOther || (c.code == ' ' && following.type == kOther)) {
-    std::size_t end = run_end(text, after, kOther);
-    while (end < text.size() && is_newline(static_cast<unsigned char>(text[end]))) ++end;
-    return end;
-  }
-  // \s*[\r\n]+ : white space up to its last line end.
-  std::size_t last_newline = position;
-  for (std::size_t i = position; i < text.size();) {
-    const Character space = character_at(text, i);
-    if (space.type != kSpace) break;
-    i += space.size;
-    if (is_newline(space.code)) last_newline = i;
-  }
-  return last_newline != position ? last_newline : space_end(text, position);
+  std::erase_if(pieces, [](const ByteRange& piece) { return piece.begin == piece.end; });
+  return pieces;
 }
 
 }  // namespace tokenizer

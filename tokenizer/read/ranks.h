@@ -1,0 +1,44 @@
+// Vocabularies that are lists of byte strings, each with its rank (tiktoken, tekken): merging makes whatever neighbours
+// form a token, lowest rank first.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "tokenizer/spec/bpe_spec.h"
+
+namespace tokenizer {
+
+/// Appends the bytes that `text` writes in base 64. False, and `bytes` as it was, when it is none.
+bool append_base64(std::string_view text, std::string& bytes);
+
+/// Every way to cut a text of `texts` in two others, ranked by `ranks` of the whole. `texts[i]` is "" for an id that
+/// takes no part.
+std::vector<Merge> merges_of_cuts(const std::vector<std::string_view>& texts, const std::vector<std::int32_t>& ranks);
+
+/// Tokens (as bytes, "" for a hole) of which rank `i` has the id `first_id + i`.
+BpeSpec spec_of_ranks(const std::vector<std::string>& tokens, std::int32_t first_id);
+/// Adds a token that is found in the text before any splitting; special.
+void add_special(BpeSpec& spec, std::int32_t id, const std::string& content);
+/// The id of a special token of `spec`.
+std::optional<std::int32_t> special_id(const BpeSpec& spec, std::string_view content);
+
+/// What a file of ranks does not say itself: its pattern and its special tokens, for the files that models come with.
+struct KnownRanks {
+  std::string name = {};       ///< "Llama 3"
+  std::string file_stem = {};  ///< of the file's usual name, "" for one that says nothing
+  std::uint64_t fingerprint = 0;
+  SplitStep split = SplitStep::kGpt2;
+  bool nfc = false;
+  std::vector<std::pair<std::int32_t, std::string>> specials = {};
+  std::string bos = {}, eos = {}, pad = {};
+  std::vector<std::string> other_ends = {};
+};
+const std::vector<KnownRanks>& known_ranks();
+/// A hash of all tokens and their ranks.
+std::uint64_t fingerprint_of_ranks(const std::vector<std::string>& tokens);
+
+}  // namespace tokenizer

@@ -1,0 +1,157 @@
+// Mistral's tekken.json -> BpeSpec: special tokens first, then the ranks of all others.
+#include <fmt/format.h>
+#include <simdjson.h>
+
+#include <algorithm>
+#include <charconv>
+
+#include "base/error.h"
+#include "base/text.h"
+#include "tokenizer/read/ranks.h"
+#include "tokenizer/read/readers.h"
+#include "tokenizer/spec/token_table.h"
+
+namespace tokenizer {
+namespace {
+
+using simdjson::dom::array;
+using simdjson::dom::element;
+using simdjson::dom::object;
+
+// What files up to version 7 leave to the reader (mistral-common).
+constexpr const char* kOldSpecials[] = {"<unk>",
+                                        "<s>",
+                                        "</s>",
+                                        "[INST]",
+                                        "[/INST]",
+                                        "[AVAILABLE_TOOLS]",
+                                        "[/AVAILABLE_TOOLS]",
+                                        "[TOOL_RESULTS]",
+                                        "[/TOOL_RESULTS]",
+                                        "[TOOL_CALLS]",
+                                        "[IMG]",
+                                        "<pad>",
+                                        "[IMG_BREAK]",
+                                        "[IMG_END]",
+                                        "[PREFIX]",
+                                        "[MIDDLE]",
+                                        "[SUFFIX]",
+                                        "[SYSTEM_PROMPT]",
+                                        "[/SYSTEM_PROMPT]",
+                                        "[TOOL_CONTENT]"};
+
+class TekkenReader {
+ public:
+  TekkenReader(const element& root, const std::string& where) : where_(where) {
+    if (root.get(root_)) broken("the file", "an object");
+  }
+
+  BpeSpec read() {
+    object config;
+    if (root_.at_key("config").get(config)) broken("config", "an object");
+    const std::int64_t specials = number(config, "default_num_special_tokens");
+    const std::int64_t size = number(config, "default_vocab_size");
+    if (specials > size) broken(fmt::format("{} special tokens of {}", specials, size), "fewer than all tokens");
+    std::string_view pattern, version;
+    if (config.at_key("pattern").get(pattern)) broken("config.pattern", "a regular expression");
+    if (config.at_key("version").get(version)) broken("config.version", "a version such as v3");
+    const std::vector<std::string> contents = special_tokens(static_cast<std::size_t>(specials), version);
+    BpeSpec spec =
+        spec_of_ranks(tokens(static_cast<std::size_t>(size - specials)), static_cast<std::int32_t>(specials));
+    for (std::size_t i = 0; i < contents.size(); ++i) add_special(spec, static_cast<std::int32_t>(i), contents[i]);
+    spec.splits = {step_of_pattern(pattern, Dialect::kRust)};
+    spec.roles.bos = special_id(spec, "<s>");
+    spec.roles.eos = special_id(spec, "</s>");
+    spec.roles.pad = special_id(spec, "<pad>");
+    spec.roles.unknown = special_id(spec, "<unk>");
+    spec.roles.add_bos = spec.roles.bos.has_value();
+    spec.origin = fmt::format("tekken.json {}", version);
+    return spec;
+  }
+
+ private:
+  [[noreturn]] void broken(const std::string& what, const std::string& expected) const {
+    throw base::Error({"tekken.json is broken", where_, what, expected, "get the file again from its source"});
+  }
+  std::int64_t number(const object& parent, std::string_view key) const {
+    constexpr std::int64_t kMost = 1 << 24;  // a far id would be memory for nothing
+    std::int64_t value;
+    if (parent.at_key(key).get(value) || value < 0 || value > kMost)
+      broken(std::string(key), fmt::format("a number from 0 to {}", kMost));
+    return value;
+  }
+
+  std::vector<std::string> special_tokens(std::size_t count, std::string_view version) const {
+    std::vector<std::string> contents;
+    element list;
+    if (root_.at_key("special_tokens").get(list) || list.is_null()) {
+      int digits = 0;
+      if (!version.starts_with('v') ||
+          std::from_chars(version.data() + 1, version.data() + version.size(), digits).ec != std::errc() || digits > 7)
+        broken(fmt::format("no special_tokens, version {}", base::shortened(version, 20)),
+               "a list special_tokens, or version v7 or older");
+      contents.assign(std::begin(kOldSpecials), std::end(kOldSpecials));
+    } else {
+      array items;
+      if (list.get(items)) broken("special_tokens", "a list");
+      for (const element item : items) {
+        object token;
+        std::string_view content;
+        std::uint64_t rank;
+        if (item.get(token) || token.at_key("token_str").get(content) || token.at_key("rank").get(rank) ||
+            rank != contents.size() || content.empty())
+          broken(fmt::format("special_tokens[{}]", contents.size()), "a token_str and its place as rank");
+        contents.emplace_back(content);
+      }
+    }
+    if (contents.size() > count)
+      broken(fmt::format("{} special tokens", contents.size()),
+             fmt::format("at most default_num_special_tokens, {}", count));
+    while (contents.size() < count) contents.push_back(fmt::format("<SPECIAL_{}>", contents.size()));
+    return contents;
+  }
+
+  // The first `count`: files hold more than the model has rows for.
+  std::vector<std::string> tokens(std::size_t count) const {
+    array vocabulary;
+    if (root_.at_key("vocab").get(vocabulary)) broken("vocab", "a list");
+    if (vocabulary.size() < count)
+      broken(fmt::format("{} tokens in vocab", vocabulary.size()),
+             fmt::format("at least {}: default_vocab_size without the special tokens", count));
+    std::vector<std::string> all;
+    all.reserve(count);  // and so `seen` may look into it
+    TokenTable seen(count);
+    for (const element item : vocabulary) {
+      if (all.size() == count) break;
+      const std::string place = fmt::format("vocab[{}]", all.size());
+      object token;
+      std::string_view text;
+      std::uint64_t rank;
+      if (item.get(token) || token.at_key("token_bytes").get(text) || token.at_key("rank").get(rank))
+        broken(place, "an object with rank and token_bytes");
+      if (rank != all.size()) broken(fmt::format("{}: rank {}", place, rank), "its place in the list");
+      std::string& bytes = all.emplace_back();
+      if (!append_base64(text, bytes) || bytes.empty()) broken(place, "token_bytes in base 64");
+      if (const std::int32_t id = seen.insert(bytes, static_cast<std::int32_t>(rank));
+          id != static_cast<std::int32_t>(rank))
+        broken(fmt::format("{} is vocab[{}] again", place, id), "each token once");
+    }
+    return all;
+  }
+
+  const std::string& where_;
+  object root_;
+};
+
+}  // namespace
+
+BpeSpec spec_from_tekken(std::string_view json, const std::string& where) {
+  simdjson::dom::parser parser;
+  const simdjson::padded_string padded(json);
+  element root;
+  if (const auto error = parser.parse(padded).get(root))
+    throw base::Error({"tekken.json is not valid JSON", where, simdjson::error_message(error), "", ""});
+  return TekkenReader(root, where).read();
+}
+
+}  // namespace tokenizer
