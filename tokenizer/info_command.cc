@@ -14,8 +14,8 @@ namespace {
 using nlohmann::json;
 
 struct InfoOptions {
-  std::string model;
-  void visit(base::OptionVisitor& v) { v.required("model", model, kModelHelp, base::PathKind::kModel); }
+  std::vector<std::string> model;
+  void visit(base::OptionVisitor& v) { v.positional("model", model, kModelHelp, base::PathKind::kModel); }
 };
 
 // What the chat template is, in a line.
@@ -36,7 +36,10 @@ std::string template_text(const Tokenizer& model) {
 }
 
 int run_info(InfoOptions& options, base::Context& context) {
-  const auto model = load(options.model);
+  if (options.model.size() != 1)
+    throw base::UsageError({"one tokenizer, please", "", fmt::format("{} of them", options.model.size()), kModelHelp,
+                            "tokenizer info PATH"});
+  const auto model = load(options.model[0]);
   json info = {{"kind", model->kind}, {"origin", model->origin}, {"size", model->size()}};
   const auto role = [&](const char* name, const std::optional<std::int32_t>& id) {
     info[name] = id ? json{{"id", *id}, {"token", model->token(*id)}} : json(nullptr);
@@ -79,7 +82,7 @@ int run_info(InfoOptions& options, base::Context& context) {
 
 base::Command info_command() {
   return base::make_command<InfoOptions>("info", "what kind of tokenizer it is, its size and special tokens",
-                                         "tokenizer info --model smollm2.gguf", run_info);
+                                         "tokenizer info smollm2.gguf", run_info);
 }
 
 }  // namespace tokenizer

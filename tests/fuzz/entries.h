@@ -20,6 +20,12 @@ void unicode(const std::uint8_t* data, std::size_t size);
 
 /// The first byte chooses what is given to it; the rest is a chat template, which is rendered.
 void chat_template(const std::uint8_t* data, std::size_t size);
+// Of tokenizer (tokenizer_entries.cc):
+
+/// The first byte chooses the suffix; the rest is a file with a vocabulary, which then encodes and decodes.
+void vocabulary(const std::uint8_t* data, std::size_t size);
+/// The first byte chooses the dialect; the rest is a regular expression, and the text that it is looked for in.
+void pattern(const std::uint8_t* data, std::size_t size);
 
 // Of curate (curate_entries.cc):
 

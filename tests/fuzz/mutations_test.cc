@@ -103,6 +103,27 @@ TEST(Fuzz, Tensors) {
       1, 4000);
 }
 
+TEST(Fuzz, Vocabularies) {
+  const std::string json = R"({"added_tokens": [{"id": 4, "content": "<s>", "special": true}],
+    "normalizer": {"type": "Sequence", "normalizers": [{"type": "NFC"}, {"type": "Replace", "pattern": {"Regex": "x+"}, "content": "a"}]},
+    "pre_tokenizer": {"type": "Sequence", "pretokenizers": [{"type": "Split", "pattern": {"Regex": " ?a+|\\s+(?!\\S)|[^a]"}, "behavior": "Isolated", "invert": false},
+      {"type": "ByteLevel", "add_prefix_space": false, "use_regex": false}]}, "decoder": {"type": "ByteLevel"},
+    "model": {"type": "BPE", "vocab": {"a": 0, "b": 1, "ab": 2, "\u0120": 3}, "merges": ["a b"]}})";
+  const std::string tekken =
+      R"({"config": {"pattern": "[^b]+|b", "default_vocab_size": 5, "default_num_special_tokens": 3, "version": "v11"},
+    "vocab": [{"rank": 0, "token_bytes": "YQ=="}, {"rank": 1, "token_bytes": "Yg=="}], "special_tokens": [{"rank": 0, "token_str": "<s>"}]})";
+  run(fuzz::vocabulary,
+      {json, tekken, "YQ== 0\nYg== 1\nYWI= 2\n", base::read_file(HORNBOOK_SOURCE_DIR "/tests/golden/base/small.gguf")},
+      1, 4000);
+}
+
+TEST(Fuzz, Patterns) {
+  run(fuzz::pattern,
+      {R"((?i:'s|'t)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}{1,3}+|\s+(?!\S)|\s++$)",
+       R"((?:ab|a)*?c|[a-z&&[^b]]{2,}|\b.\B|(?>a+)^)"},
+      1, 4000);
+}
+
 TEST(Fuzz, FastTextModels) {
   using fasttext::loss_name;
   TemporaryFolder folder;

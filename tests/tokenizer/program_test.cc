@@ -100,6 +100,10 @@ TEST_F(Program, CountsAndTells) {
   EXPECT_THAT(info.out, HasSubstr(R"("size":49152)"));
   EXPECT_THAT(info.out, HasSubstr(R"(ends it with <|im_end|>)"));
   EXPECT_EQ(run("info --model " + (folder_ / "none")).code, 1);
+  const auto by_place = run("info " + smollm2().string());
+  EXPECT_EQ(by_place.out, run("info" + model_).out);
+  EXPECT_THAT(by_place.out, HasSubstr("GGUF: gpt2, smollm"));
+  EXPECT_THAT(run("info a b").err, HasSubstr("one tokenizer, please"));
   EXPECT_EQ(run("encode" + model_).code, 2);
 }
 
