@@ -19,7 +19,8 @@ base::Command chat_command();
 base::Command convert_command();
 base::Command info_command();
 
-inline constexpr const char* kModelHelp = "a Hugging Face folder, a tokenizer.json, tekken.json, .model, .tiktoken or .gguf file";
+inline constexpr const char* kModelHelp =
+    "a Hugging Face folder, a tokenizer.json, tekken.json, .model, .tiktoken or .gguf file";
 
 struct InputOptions {
   std::string model;

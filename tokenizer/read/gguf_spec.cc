@@ -4,20 +4,18 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <unordered_map>
 
 #include "base/error.h"
 #include "base/text.h"
 #include "tokenizer/read/gguf_names.h"
 #include "tokenizer/read/ranks.h"
 #include "tokenizer/read/readers.h"
+#include "tokenizer/spec/token_table.h"
 #include "tokenizer/split/characters.h"
 #include "tokenizer/split/pre_tokenizer.h"
 
 namespace tokenizer {
 namespace {
-
-using Ids = std::unordered_map<std::string_view, std::int32_t>;
 
 [[noreturn]] void broken(const base::GgufReader& gguf, const std::string& what, const std::string& expected) {
   throw base::Error({"the vocabulary in the GGUF is broken", gguf.path().string(), what, expected,
@@ -38,15 +36,14 @@ bool flag(const base::GgufReader& gguf, const char* key, bool fallback) {
 }
 
 // Of a token that stands there twice the later id counts, as in llama.cpp.
-Ids ids_of(const std::vector<std::string>& tokens) {
-  Ids ids;
-  ids.reserve(tokens.size());
-  for (std::size_t i = 0; i < tokens.size(); ++i)
-    if (!tokens[i].empty()) ids[tokens[i]] = static_cast<std::int32_t>(i);
+TokenTable ids_of(const std::vector<std::string>& tokens) {
+  TokenTable ids(tokens.size());
+  for (std::size_t i = tokens.size(); i-- > 0;)
+    if (!tokens[i].empty()) ids.insert(tokens[i], static_cast<std::int32_t>(i));
   return ids;
 }
 
-void read_merges(const base::GgufReader& gguf, BpeSpec& spec, const Ids& ids) {
+void read_merges(const base::GgufReader& gguf, BpeSpec& spec, const TokenTable& ids) {
   const auto& merges = gguf.texts("tokenizer.ggml.merges");
   spec.merges.reserve(merges.size());
   std::string result;
@@ -56,10 +53,10 @@ void read_merges(const base::GgufReader& gguf, BpeSpec& spec, const Ids& ids) {
     if (blank == std::string_view::npos || blank + 1 == merge.size())
       broken(gguf, fmt::format("merge {} '{}'", i, base::shortened(merge, 40)), "two tokens and a blank");
     const auto find = [&](std::string_view token) {
-      const auto found = ids.find(token);
-      if (found == ids.end())
+      const std::int32_t found = ids.find(token);
+      if (found == TokenTable::kNone)
         broken(gguf, fmt::format("merge {}: '{}' is no token", i, base::shortened(token, 40)), "tokens");
-      return found->second;
+      return found;
     };
     const std::string_view left = merge.substr(0, blank), right = merge.substr(blank + 1);
     result.assign(left).append(right);
@@ -67,7 +64,7 @@ void read_merges(const base::GgufReader& gguf, BpeSpec& spec, const Ids& ids) {
   }
 }
 
-void read_byte_level(const base::GgufReader& gguf, BpeSpec& spec, const Ids& ids) {
+void read_byte_level(const base::GgufReader& gguf, BpeSpec& spec, const TokenTable& ids) {
   spec.byte_level = true;
   const std::string pre = gguf.find("tokenizer.ggml.pre") ? gguf.text("tokenizer.ggml.pre") : "";
   const PreTokenizerName* known = find_pre_tokenizer(pre);
@@ -85,7 +82,7 @@ void read_byte_level(const base::GgufReader& gguf, BpeSpec& spec, const Ids& ids
   read_merges(gguf, spec, ids);
 }
 // Gemma 4: merges of plain characters, of which runs of line ends are pieces of their own.
-void read_plain_merges(const base::GgufReader& gguf, BpeSpec& spec, const Ids& ids) {
+void read_plain_merges(const base::GgufReader& gguf, BpeSpec& spec, const TokenTable& ids) {
   spec.byte_level = false;
   spec.byte_fallback = true;
   spec.normalizer.push_back({NormalizerStep::kReplace, " ", std::string(kMetaspace)});
@@ -152,7 +149,7 @@ BpeSpec spec_from_gguf(const base::GgufReader& gguf) {
   BpeSpec spec;
   spec.tokens = gguf.texts("tokenizer.ggml.tokens");
   const std::size_t size = spec.tokens.size();
-  const Ids ids = ids_of(spec.tokens);
+  const TokenTable ids = ids_of(spec.tokens);
   const std::string& model = gguf.text("tokenizer.ggml.model");
   if (model == "gpt2") {
     read_byte_level(gguf, spec, ids);

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "tokenizer/read/readers.h"
+#include "tokenizer/spec/token_table.h"
 #include "tokenizer/split/pre_tokenizer.h"
 
 namespace tokenizer {
@@ -134,20 +135,21 @@ class JsonReader {
     spec_.byte_fallback = flag(model_, "byte_fallback", false);
     spec_.ignore_merges = flag(model_, "ignore_merges", false);
     const object vocabulary = as_object(member(model_, "vocab"), "model.vocab");
-    vocabulary_.reserve(vocabulary.size());
+    vocabulary_ = TokenTable(vocabulary.size());
     most_ids_ = 2 * static_cast<std::int64_t>(vocabulary.size()) + 100000;
     for (const auto& [token, value] : vocabulary) {
       if (token.empty()) broken("an empty token in model.vocab", "a text");
       const std::int32_t number = id(value, token);
-      if (!vocabulary_.emplace(token, number).second)
+      if (vocabulary_.find(token) != TokenTable::kNone)
         broken(fmt::format("the token '{}' twice in model.vocab", base::shortened(token, 40)), "each token once");
+      vocabulary_.insert(token, number);
       put(number, token);
     }
     const element unknown = member(model_, "unk_token");
     if (!unknown.is_null()) {
-      const auto found = vocabulary_.find(text(unknown, "model.unk_token"));
-      if (found == vocabulary_.end()) broken("model.unk_token is not in model.vocab", "one of the tokens");
-      spec_.unknown = found->second;
+      const std::int32_t found = vocabulary_.find(text(unknown, "model.unk_token"));
+      if (found == TokenTable::kNone) broken("model.unk_token is not in model.vocab", "one of the tokens");
+      spec_.unknown = found;
     }
   }
 
@@ -171,11 +173,11 @@ class JsonReader {
       }
       result.assign(left).append(right);
       const auto find = [&](std::string_view token) {
-        const auto found = vocabulary_.find(token);
-        if (found == vocabulary_.end())
+        const std::int32_t found = vocabulary_.find(token);
+        if (found == TokenTable::kNone)
           broken(fmt::format("merge {}: '{}' is not in model.vocab", spec_.merges.size(), base::shortened(token, 40)),
                  "tokens of the vocabulary");
-        return found->second;
+        return found;
       };
       spec_.merges.push_back({find(left), find(right), find(result), static_cast<std::int32_t>(spec_.merges.size())});
     }
@@ -199,12 +201,12 @@ class JsonReader {
       token.left_strip = flag(o, "lstrip", false);
       token.right_strip = flag(o, "rstrip", false);
       token.single_word = flag(o, "single_word", false);
-      const auto known = vocabulary_.find(content);
-      if (known != vocabulary_.end() && known->second != token.id)
+      const std::int32_t known = vocabulary_.find(content);
+      if (known != TokenTable::kNone && known != token.id)
         broken(fmt::format("added token '{}' has id {} and id {} in model.vocab", base::shortened(content, 40),
-                           token.id, known->second),
+                           token.id, known),
                "one id");
-      token.in_model = known != vocabulary_.end();
+      token.in_model = known != TokenTable::kNone;
       put(token.id, content);
       const auto [place, fresh] = seen.emplace(content, spec_.added.size());
       if (fresh)
@@ -407,7 +409,7 @@ class JsonReader {
   simdjson::dom::parser parser_;
   object root_, model_;
   BpeSpec spec_;
-  std::unordered_map<std::string_view, std::int32_t> vocabulary_;
+  TokenTable vocabulary_;
   std::int64_t most_ids_ = 0;  // a far id would be memory for nothing
   bool saw_byte_level_ = false;
 };
