@@ -156,7 +156,7 @@ TEST(Records, WhatTrainingWouldLoseIsRefusedByName) {
        {R"("tools":[{"type":"function"}])", R"("functions":"[1]")", R"("label":false)", R"("label":"True")",
         R"("label":1)", R"("kto_tag":true)", R"("rejected":"x")", R"("chat_template_kwargs":{"a":1})",
         R"("images":["a.png"])", R"("weight":0.5)", R"("train":false)"}) {
-    const std::string name = json::parse("{" + std::string(member) + "}").items().begin().key();
+    const std::string name = json::parse(std::string("{").append(member).append("}")).items().begin().key();
     EXPECT_THAT(error("{" + chat + "," + member + "}"), HasSubstr(name)) << member;
   }
   for (const char* member : {R"("tools":[])", R"("tools":"[]")", R"("label":"sports")", R"("label":7)", R"("id":1)",
@@ -169,7 +169,7 @@ TEST(Records, WhatTrainingWouldLoseIsRefusedByName) {
        {R"("reasoning_content":"hm")", R"("tool_calls":[{"function":{"name":"f"}}])", R"("audio":{"id":1})"})
     EXPECT_THAT(error(R"({"messages":[{"role":"user","content":"Q"},{"role":"assistant","content":"A",)" +
                       std::string(member) + "}]}"),
-                HasSubstr(json::parse("{" + std::string(member) + "}").items().begin().key()));
+                HasSubstr(json::parse(std::string("{").append(member).append("}")).items().begin().key()));
   // The template writes such a turn under its role, as it would in transformers.
   EXPECT_EQ(error(R"({"messages":[{"role":"user","content":"Q"},{"role":"tool","content":"42","tool_call_id":"1"}]})"),
             "no error");
