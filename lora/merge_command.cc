@@ -93,6 +93,10 @@ std::string own_tokenizer_note(const fs::path& adapter, const ModelFiles& base) 
       base::join(own, ", "));
 }
 
+std::string template_name(const MergeOptions& options, const fs::path& adapter) {
+  return options.chat.chat_template.empty() ? (adapter / "chat_template.jinja").string() : options.chat.chat_template;
+}
+
 // check_values with a progress line.
 void check_weights(const MergedModel& model, bool gguf, WriteOptions options, base::Context& context) {
   base::Progress progress(context.err, context.quiet, "lora: range of the weights");
@@ -189,9 +193,10 @@ int run_merge(MergeOptions& options, base::Context& context) {
     context.out << result.dump() << "\n";
   }
   if (!context.quiet) {
-    fmt::print(context.err, "merged {} modules of {} into {} as {}: {} in {}\n{}{}{}", adapter.modules.size(),
+    fmt::print(context.err, "merged {} modules of {} into {} as {}: {} in {}\n{}{}{}{}", adapter.modules.size(),
                adapter_path.string(), base.path().string(), type_text(base, type),
                base::human_bytes(static_cast<double>(bytes)), base::human_seconds(seconds),
+               tokenizer ? "chat template: " + template_name(options, adapter_path) + "\n" : "",
                own_tokenizer_note(adapter_path, base), end_tokens_note(base, formats.gguf),
                next_commands(formats.hf ? output.string() : "", gguf_file.string(),
                              "lora merge " + base::shell_word(input) +

@@ -267,6 +267,8 @@ struct Reference {
   }
 };
 
+void PrintTo(const Case& kind, std::ostream* out) { *out << kind.name; }
+
 class Kinds : public testing::TestWithParam<Case> {
  protected:
   Kinds() : spec_(spec_of(GetParam())), tensors_(write_weights(spec_, folder_.path())) {}

@@ -72,7 +72,7 @@ class ChatTemplate {
   const Tokenizer& tokenizer_;
   TemplateSource source_;
   jinja::Template template_;
-  std::vector<std::pair<std::string, jinja::Json>> settings_;  ///< bos_token and the like
+  std::vector<std::pair<std::string, jinja::Json>> settings_;  //< bos_token and the like
   TurnShape shape_;
   std::vector<std::string> missing_;
 };

@@ -95,10 +95,10 @@ class Parser {
   bool parse_comparison_operator(Comparison& comparison);
   Expression* constant(Value value, int line);
 
-  /// The node belongs to the program.
+  // The node belongs to the program.
   template <class T, class... Arguments>
   T* make(int line, Arguments&&... arguments);
-  /// Sets the depth of a finished expression, and refuses one that is too deep.
+  // Sets the depth of a finished expression, and refuses one that is too deep.
   template <class T>
   T* finished(T* expression);
   Expression* finished_binary(Expression* expression) { return finished(expression); }
