@@ -209,6 +209,25 @@ TEST(Turns, WhatTheTemplateLeavesOutIsTold) {
   EXPECT_EQ(trained(endless.render_text(kTalk, false)), "Yes / So");
 }
 
+// transformers gives thoughts under the names that templates read, whatever the data call them.
+TEST(Turns, ThoughtsHaveSeveralNames) {
+  const Bytes model;
+  for (const std::string read : {"thinking", "reasoning_content"}) {
+    const ChatTemplate chat(model,
+                            {"test", chatml("{{ message." + read + " or '' }}{{ message.content + '<|im_end|>' }}")});
+    for (const std::string written : {"thinking", "reasoning_content", "reasoning"}) {
+      std::vector<Message> talk = {{"user", "Q"}, {"assistant", "A"}};
+      talk[1].members = {{written, "\"hm \""}};
+      const RenderedChat rendered = chat.render_text(talk, false);
+      EXPECT_EQ(trained(rendered), "hm A<|im_end|>") << read << " " << written;
+      EXPECT_THAT(rendered.left_out, IsEmpty());
+    }
+  }
+  std::vector<Message> talk = {{"user", "Q"}, {"assistant", "A"}};
+  talk[1].members = {{"reasoning", "\"hm\""}};
+  EXPECT_THAT(message_of([&] { chat_template_of(model, "chatml")->render_text(talk, false); }), HasSubstr("reasoning"));
+}
+
 TEST(Turns, SettingsOfARecordReachTheTemplate) {
   const Bytes model;
   const ChatTemplate chat(model, {"test", chatml("{{ message.content + (mood or '') + '<|im_end|>' }}")});

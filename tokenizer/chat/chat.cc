@@ -39,13 +39,30 @@ Json value_of(const Member& member) {
   return inner.is_array() || inner.is_object() ? inner : value;
 }
 
+// Names of an answer's thoughts. transformers gives them under two of them, whatever the data call them.
+constexpr std::array<std::string_view, 3> kThoughts = {"reasoning_content", "thinking", "reasoning"};
+bool is_thought(std::string_view name) { return std::ranges::find(kThoughts, name) != kThoughts.end(); }
+
+Json with_thoughts(Json message) {
+  for (const std::string_view name : kThoughts) {
+    const auto found = message.find(name);
+    if (found == message.end() || found->is_null()) continue;
+    const Json thoughts = *found;
+    Json named = {{"thinking", thoughts}};
+    named.update(message);
+    named["reasoning_content"] = thoughts;
+    return named;
+  }
+  return message;
+}
+
 Json json_of(const std::vector<Message>& messages) {
   Json list = Json::array();
   for (const Message& message : messages) {
     Json one = {{"role", message.role}, {"content", message.has_content ? Json(message.content) : Json(nullptr)}};
     for (const Member& member : message.members)
       if (!is_flag(member)) one[member.name] = Json::parse(member.json);
-    list.push_back(std::move(one));
+    list.push_back(with_thoughts(std::move(one)));
   }
   return list;
 }
@@ -82,9 +99,11 @@ void note_left_out(const jinja::Rendered& chat, const std::vector<Message>& mess
   for (std::size_t i = 0; i < messages.size(); ++i) {
     if (!written[i] && !messages[i].content.empty()) result.dropped.push_back(i);
     for (const Member& member : messages[i].members) {
-      const std::pair<std::int32_t, std::string_view> key(static_cast<std::int32_t>(i), member.name);
-      if (!is_flag(member) && !says_nothing(member) && !std::ranges::binary_search(members, key))
-        result.left_out.push_back(member.name);
+      const auto is_written = [&](std::string_view name) {
+        return std::ranges::binary_search(members, std::pair(static_cast<std::int32_t>(i), name));
+      };
+      const bool found = is_thought(member.name) ? std::ranges::any_of(kThoughts, is_written) : is_written(member.name);
+      if (!is_flag(member) && !says_nothing(member) && !found) result.left_out.push_back(member.name);
     }
   }
   std::ranges::sort(result.left_out);
@@ -157,7 +176,8 @@ void ChatTemplate::check_known(const std::vector<Member>& members, Holder holder
     if (!is_said(member, holder) || member.name == "tool_call_id") continue;
     const bool in_message = holder == Holder::kMessage;
     const bool is_variable = member.name == kKeywords || std::ranges::find(kVariables, member.name) != kVariables.end();
-    if (in_message ? source_.jinja.find(member.name) != std::string::npos
+    const auto is_named = [&](std::string_view name) { return source_.jinja.find(name) != std::string::npos; };
+    if (in_message ? is_named(member.name) || (is_thought(member.name) && std::ranges::any_of(kThoughts, is_named))
                    : is_variable && (member.name == kKeywords || template_.reads(member.name)))
       continue;
     const bool tools = meaning_of(member.name, holder) == Meaning::kTools;
