@@ -37,6 +37,23 @@ TEST(SentencePiece, BothEncodersAgree) {
   EXPECT_EQ(library.encode("a  b"), library.encode("a b"));
 }
 
+// A user-defined piece is found wherever it stands, and what follows it has no dummy prefix.
+TEST(SentencePiece, UserDefinedPiecesAreFoundByBoth) {
+  const TemporaryFolder folder;
+  const std::string piece("\x0A\x0E\x0A\x05[REF]\x15\0\0\0\0\x18\x04", 16);  // pieces {piece, score 0, type 4}
+  base::write_file(folder / "ours.model", base::read_file(mistral()) + piece);
+  base::write_file(folder / "library.model", base::read_file(with_another_normaliser(folder)) + piece);
+  const tokenizer::SentencePieceTokenizer ours(folder / "ours.model", false), library(folder / "library.model", false);
+  ASSERT_TRUE(ours.id_of("[REF]"));
+  for (const std::string text : {"[REF] x", "[REF][REF]a", "x[REF]hello", "a [REF]", "[REF", "[REF]"}) {
+    const tokenizer::ByteRange all{0, text.size()};
+    EXPECT_EQ(ours.encode(text), library.encode(text)) << text;
+    EXPECT_EQ(ours.encode_with_offsets(text, {&all, 1}).offsets, library.encode_with_offsets(text, {&all, 1}).offsets)
+        << text;
+  }
+  EXPECT_EQ(ours.encode("x[REF]hello")[1], *ours.id_of("[REF]"));
+}
+
 TEST(SentencePiece, BytesThatAreNoTextBecomeReplacementCharacters) {
   const tokenizer::SentencePieceTokenizer model(mistral(), false);
   EXPECT_EQ(model.encode("a\xFF"

@@ -50,17 +50,27 @@ bool is_plain_bpe(const SentencePieceModel& model) {
     return false;
   const auto own = std::span(model.pieces).first(model.own_pieces);
   return std::ranges::none_of(own, [](const SentencePieceModel::Piece& piece) {
-    return piece.type == kUserDefinedToken || piece.type == kUnusedToken || std::isnan(piece.score);
+    const bool has_blank =
+        piece.text.find(' ') != std::string::npos || piece.text.find(kMetaspace) != std::string::npos;
+    return (piece.type == kUserDefinedToken && has_blank) || piece.type == kUnusedToken || std::isnan(piece.score);
   });
 }
 
-BpeSpec spec_of(const SentencePieceModel& model, bool prefix) {
+// The dummy prefix is not a part of it: a text that has one gets a blank in front.
+BpeSpec spec_of(const SentencePieceModel& model) {
   BpeSpec spec;
   std::vector<std::int64_t> types;
   for (std::size_t i = 0; i < model.own_pieces; ++i) {
     const SentencePieceModel::Piece& piece = model.pieces[i];
     const bool in_model = piece.type == kNormalToken || piece.type == kByteToken;
-    spec.tokens.push_back(in_model ? piece.text : "");
+    const bool always_found = piece.type == kUserDefinedToken;
+    spec.tokens.push_back(in_model || always_found ? piece.text : "");
+    if (always_found) {
+      AddedToken token;
+      token.id = static_cast<std::int32_t>(i);
+      token.content = piece.text;
+      spec.added.push_back(token);
+    }
     spec.scores.push_back(piece.score);
     types.push_back(piece.type);
   }
@@ -68,7 +78,6 @@ BpeSpec spec_of(const SentencePieceModel& model, bool prefix) {
   spec.byte_fallback = model.byte_fallback;
   spec.fuse_unknown = true;
   spec.unknown = model.unknown;
-  if (prefix) spec.normalizer.push_back({NormalizerStep::kPrepend, "", std::string(kMetaspace)});
   spec.normalizer.push_back({NormalizerStep::kReplace, " ", std::string(kMetaspace)});
   spec.merges = merges_of_scores(spec.tokens, types, spec.scores);
   return spec;
@@ -94,10 +103,7 @@ SentencePieceTokenizer::SentencePieceTokenizer(const std::filesystem::path& path
   std::vector<std::string> contents;
   for (const AddedToken& token : model_.added) contents.push_back(token.content);
   added_ = std::make_unique<AddedTokenFinder>(model_.added, contents);
-  if (is_plain_bpe(model_)) {
-    own_ = std::make_unique<BpeTokenizer>(spec_of(model_, model_.add_dummy_prefix));
-    if (!without_prefix_.empty()) own_unprefixed_ = std::make_unique<BpeTokenizer>(spec_of(model_, false));
-  }
+  if (is_plain_bpe(model_)) own_ = std::make_unique<BpeTokenizer>(spec_of(model_));
   take(model_.roles);
   kind = "sentencepiece";
   origin = model_.model_type == SentencePieceModel::kBpe ? "SentencePiece BPE" : "SentencePiece unigram";
@@ -114,68 +120,74 @@ const sentencepiece::SentencePieceProcessor& SentencePieceTokenizer::processor_f
   return *unprefixed_;
 }
 
-// `part(encoder, text, begin)` encodes a text between added tokens, with what `encoder_for(first)` gives.
-template <class Encoder, class Part>
-std::size_t SentencePieceTokenizer::encode_parts(std::string_view text, DataRanges data, const Encoder& encoder_for,
-                                                 std::vector<std::int32_t>& ids, std::vector<ByteRange>* offsets,
-                                                 Part part) const {
+// `part(text, begin)` encodes a text between added tokens; begin == 0 has a dummy prefix.
+template <class Part>
+std::size_t SentencePieceTokenizer::encode_parts(std::string_view text, DataRanges data, std::vector<std::int32_t>& ids,
+                                                 std::vector<ByteRange>* offsets, Part part) const {
   return added_->find(
-      text, data,
-      [&](std::size_t begin, std::size_t end) {
-        part(encoder_for(begin == 0), text.substr(begin, end - begin), begin);
-      },
+      text, data, [&](std::size_t begin, std::size_t end) { part(text.substr(begin, end - begin), begin); },
       [&](const AddedToken& token, std::size_t begin, std::size_t end) {
         ids.push_back(token.id);
         if (offsets) offsets->push_back({begin, end});
       });
 }
 
+bool SentencePieceTokenizer::is_ours(std::string_view text) const {
+  return own_ && base::find_invalid_utf8(text) == std::string_view::npos;
+}
+
+bool SentencePieceTokenizer::has_prefix(std::size_t begin) const {
+  return model_.add_dummy_prefix && (begin == 0 || model_.roles.prefix_after_special);
+}
+
 std::vector<std::int32_t> SentencePieceTokenizer::encode(std::string_view text, bool parse_special) const {
   std::vector<std::int32_t> ids;
   const ByteRange all{0, text.size()};
   const DataRanges data = parse_special ? DataRanges() : DataRanges(&all, 1);
-  if (own_ && base::find_invalid_utf8(text) == std::string_view::npos) {
-    encode_parts(
-        text, data, [this](bool first) -> auto& { return first || !own_unprefixed_ ? *own_ : *own_unprefixed_; }, ids,
-        nullptr, [&](const BpeTokenizer& own, std::string_view part, std::size_t) { own.append(part, ids); });
+  if (is_ours(text)) {
+    std::string prefixed;
+    encode_parts(text, data, ids, nullptr, [&](std::string_view part, std::size_t begin) {
+      if (!has_prefix(begin)) return own_->append(part, ids);
+      prefixed.assign(1, ' ').append(part);
+      own_->append(prefixed, ids);
+    });
     return ids;
   }
   std::vector<int> part_ids;
-  encode_parts(
-      text, data, [this](bool first) -> auto& { return processor_for(first); }, ids, nullptr,
-      [&](const auto& processor, std::string_view part, std::size_t) {
-        check(processor.Encode(view(part), &part_ids));
-        ids.insert(ids.end(), part_ids.begin(), part_ids.end());
-      });
+  encode_parts(text, data, ids, nullptr, [&](std::string_view part, std::size_t begin) {
+    check(processor_for(begin == 0).Encode(view(part), &part_ids));
+    ids.insert(ids.end(), part_ids.begin(), part_ids.end());
+  });
   return ids;
+}
+
+// The ids of one part by our own encoder. The dummy prefix stands for no byte.
+void SentencePieceTokenizer::append_ours(std::string_view part, std::size_t begin, Encoding& encoding) const {
+  const std::size_t prefix = has_prefix(begin) ? 1 : 0;
+  const Encoding inner = own_->encode_with_offsets(std::string(prefix, ' ').append(part), {});
+  encoding.ids.insert(encoding.ids.end(), inner.ids.begin(), inner.ids.end());
+  for (const ByteRange& range : inner.offsets)
+    encoding.offsets.push_back({begin + range.begin - std::min(range.begin, prefix), begin + range.end - prefix});
+}
+
+void SentencePieceTokenizer::append_theirs(std::string_view part, std::size_t begin, Encoding& encoding) const {
+  sentencepiece::ImmutableSentencePieceText pieces;
+  check(processor_for(begin == 0).Encode(view(part), pieces.mutable_proto()));
+  for (const auto& piece : pieces.pieces()) {
+    const auto id = static_cast<std::int32_t>(piece.id());
+    encoding.ids.push_back(id);
+    encoding.offsets.push_back({begin + piece.begin(), begin + piece.end()});
+    if (model_.pieces[id].type == kByteToken && piece.begin() < piece.end())
+      spread_bytes(encoding.offsets, encoding.offsets.size() - 1);
+  }
 }
 
 Encoding SentencePieceTokenizer::encode_with_offsets(std::string_view text, DataRanges data) const {
   Encoding encoding;
-  if (own_ && base::find_invalid_utf8(text) == std::string_view::npos) {
-    encoding.specials_as_text = encode_parts(
-        text, data, [this](bool first) -> auto& { return first || !own_unprefixed_ ? *own_ : *own_unprefixed_; },
-        encoding.ids, &encoding.offsets,
-        [&](const BpeTokenizer& own, std::string_view part, std::size_t begin) {
-          const Encoding inner = own.encode_with_offsets(part, {});
-          encoding.ids.insert(encoding.ids.end(), inner.ids.begin(), inner.ids.end());
-          for (const ByteRange& range : inner.offsets)
-            encoding.offsets.push_back({begin + range.begin, begin + range.end});
-        });
-    return encoding;
-  }
-  encoding.specials_as_text = encode_parts(
-      text, data, [this](bool first) -> auto& { return processor_for(first); }, encoding.ids, &encoding.offsets,
-      [&](const auto& processor, std::string_view part, std::size_t begin) {
-        sentencepiece::ImmutableSentencePieceText pieces;
-        check(processor.Encode(view(part), pieces.mutable_proto()));
-        for (const auto& piece : pieces.pieces()) {
-          const auto id = static_cast<std::int32_t>(piece.id());
-          encoding.ids.push_back(id);
-          encoding.offsets.push_back({begin + piece.begin(), begin + piece.end()});
-          if (model_.pieces[id].type == kByteToken && piece.begin() < piece.end())
-            spread_bytes(encoding.offsets, encoding.offsets.size() - 1);
-        }
+  const bool ours = is_ours(text);
+  encoding.specials_as_text =
+      encode_parts(text, data, encoding.ids, &encoding.offsets, [&](std::string_view part, std::size_t begin) {
+        ours ? append_ours(part, begin, encoding) : append_theirs(part, begin, encoding);
       });
   return encoding;
 }

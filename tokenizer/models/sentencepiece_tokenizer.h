@@ -38,9 +38,13 @@ class SentencePieceTokenizer : public Tokenizer {
 
  private:
   const SentencePieceModel::Piece& piece(std::int32_t id) const;
-  template <class Encoder, class Part>
-  std::size_t encode_parts(std::string_view text, DataRanges data, const Encoder& encoder_for,
-                           std::vector<std::int32_t>& ids, std::vector<ByteRange>* offsets, Part part) const;
+  template <class Part>
+  std::size_t encode_parts(std::string_view text, DataRanges data, std::vector<std::int32_t>& ids,
+                           std::vector<ByteRange>* offsets, Part part) const;
+  void append_ours(std::string_view part, std::size_t begin, Encoding& encoding) const;
+  void append_theirs(std::string_view part, std::size_t begin, Encoding& encoding) const;
+  bool is_ours(std::string_view text) const;
+  bool has_prefix(std::size_t begin) const;
   const sentencepiece::SentencePieceProcessor& processor_for(bool first) const;
 
   SentencePieceModel model_;
