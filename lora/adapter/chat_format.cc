@@ -34,7 +34,12 @@ bool choose_template(Tokenizer& tokenizer, const fs::path& adapter, const std::s
   tokenizer::TemplateSource source = choice.empty() ? tokenizer::TemplateSource{own.string(), base::read_file(own)}
                                                     : tokenizer::template_source(tokenizer, choice);
   if (source.jinja == tokenizer.chat_template) return false;
-  take_template(tokenizer, source);
+  try {
+    take_template(tokenizer, source);
+  } catch (const base::Error&) {
+    if (!choice.empty()) throw;
+    tokenizer.chat_template = source.jinja;  // the adapter's own: carried; who renders it is told what is wrong
+  }
   return true;
 }
 

@@ -57,6 +57,19 @@ TEST_F(ChatFormat, TheChoiceWinsThenTheAdapterThenTheBase) {
   EXPECT_EQ(lora::changed_tokenizer_of(same, adapter(), ""), nullptr);
 }
 
+// An adapter of another tool may bring a template that cannot be used here: a merge carries it all the same.
+TEST_F(ChatFormat, ATemplateThatCannotBeUsedIsCarried) {
+  const lora::ModelFiles files(base().string());
+  const std::string llama3 = tokenizer::named_templates().at("llama3");
+  for (const std::string& jinja : {llama3, std::string("{{ nothing | sparkle }}")}) {
+    base::write_file(adapter() / "chat_template.jinja", jinja);
+    const auto own = lora::changed_tokenizer_of(files, adapter(), "");
+    ASSERT_NE(own, nullptr);
+    EXPECT_EQ(own->chat_template, jinja);
+    EXPECT_THAT(own->end_ids(), ElementsAre(256));
+  }
+}
+
 TEST_F(ChatFormat, AFolderGetsTemplateAndEnds) {
   const lora::ModelFiles files(base().string());
   const auto chosen = lora::tokenizer_of(files, {}, "chatml");
