@@ -105,11 +105,10 @@ void count_bad(DataReport& report, const std::string& where, const std::string& 
 
 // "a (3), b (2)", the most frequent first.
 std::string counted(const std::map<std::string, std::uint64_t>& counts) {
-  std::vector<std::pair<std::string, std::uint64_t>> entries(counts.begin(), counts.end());
-  std::ranges::stable_sort(entries, std::ranges::greater(), [](const auto& entry) { return entry.second; });
-  std::vector<std::string> parts;
-  for (const auto& [name, number] : entries) parts.push_back(fmt::format("{} ({})", name, base::human_count(number)));
-  return base::join(parts, ", ");
+  const auto tell = [](const std::string& name, std::uint64_t number) {
+    return fmt::format("{} ({})", name, base::human_count(number));
+  };
+  return base::most_frequent({counts.begin(), counts.end()}, counts.size(), tell);
 }
 
 // Applies the length policy and counts the record.

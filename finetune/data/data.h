@@ -93,6 +93,8 @@ class ExampleMaker {
   explicit ExampleMaker(const tokenizer::Tokenizer& tokenizer, const MakerOptions& options = {});
   /// Throws base::Error for a bad record; base::UsageError when a conversation meets a tokenizer without a template.
   Example make(std::string_view record, RecordNotes* notes = nullptr) const;
+  /// Null where the tokenizer has none that can be used.
+  const tokenizer::ChatTemplate* chat_template() const { return chat_.get(); }
 
  private:
   Example from_chat(const tokenizer::Conversation& conversation, RecordNotes& notes) const;

@@ -60,11 +60,19 @@ void take_lora(TrainOptions& options, const lora::Adapter& adapter, const lora::
        [](const std::vector<std::string>& names) { return base::join(names, ", "); });
 }
 
+// A template made for other models may write tokens that this one does not have.
+void tell_template(const tokenizer::ChatTemplate& chat, base::Context& context) {
+  if (context.quiet || chat.missing_tokens().empty()) return;
+  fmt::print(context.err, "note: the chat template writes {}, for which the tokenizer has no token: plain characters\n",
+             base::join(chat.missing_tokens(), ", "));
+}
+
 TrainingData read_data(const TrainOptions& options, const lora::ModelFiles& files,
                        const tokenizer::Tokenizer& tokenizer, base::Context& context) {
   const std::vector<std::string> training_files = base::expand_inputs(options.data, context),
                                  validation_files = base::expand_inputs(options.validation_data, context);
   const ExampleMaker maker(tokenizer, options.reading);
+  if (maker.chat_template() != nullptr) tell_template(*maker.chat_template(), context);
   auto read = [&](const char* title, const std::vector<std::string>& inputs, std::uint64_t limit) {
     const DataOptions limits{options.max_length, options.too_long, limit,
                              options.max_bad,    options.threads,  options.reading.text};
@@ -172,19 +180,6 @@ void tell_plan(const Plan& plan, std::int64_t warmup, const Checkpoint* checkpoi
              plan.steps, checkpoint->facts.at("steps"), plan.first_step + 1);
 }
 
-// A template made for other models may write tokens that this one does not have.
-void tell_template(const tokenizer::Tokenizer& tokenizer, base::Context& context) {
-  if (context.quiet || tokenizer.chat_template.empty()) return;
-  try {
-    const auto chat = tokenizer::chat_template_of(tokenizer);
-    if (!chat->missing_tokens().empty())
-      fmt::print(context.err,
-                 "note: the chat template writes {}, for which the tokenizer has no token: plain characters\n",
-                 base::join(chat->missing_tokens(), ", "));
-  } catch (const base::Error&) {  // said when a conversation needs it
-  }
-}
-
 }  // namespace
 
 TrainStart prepare_training(TrainOptions& options, base::Context& context) {
@@ -214,7 +209,6 @@ TrainStart prepare_training(TrainOptions& options, base::Context& context) {
 
   const fs::path adapter_folder = options.adapter.empty() ? fs::path() : lora::adapter_folder(options.adapter);
   auto tokenizer = lora::tokenizer_of(*files, adapter_folder, options.chat.chat_template);
-  tell_template(*tokenizer, context);
   TrainingData data = read_data(options, *files, *tokenizer, context);
   Transformer model(*files, dtype, device);
   if (adapter) {

@@ -22,9 +22,8 @@ constexpr const char* kTemplateFile = "chat_template.jinja";
 void take_template(Tokenizer& tokenizer, const tokenizer::TemplateSource& source) {
   const tokenizer::ChatTemplate chat(tokenizer, source);
   tokenizer.chat_template = source.jinja;
-  const auto ends = tokenizer.end_ids();
-  if (chat.shape().end && std::ranges::find(ends, *chat.shape().end) == ends.end())
-    tokenizer.other_ends.push_back(*chat.shape().end);
+  const auto stops = chat.stop_ids();  // the tokenizer's, and the template's where it is another
+  if (stops.size() > tokenizer.end_ids().size()) tokenizer.other_ends.push_back(stops.back());
 }
 
 // Returns whether it is another template than the base's.

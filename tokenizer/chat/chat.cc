@@ -6,7 +6,6 @@
 
 #include <algorithm>
 #include <array>
-#include <map>
 
 #include "base/error.h"
 #include "base/text.h"
@@ -188,8 +187,11 @@ void ChatTemplate::check_known(const std::vector<Member>& members, Holder holder
          tools ? "leave such conversations out, or take a template that knows tools (--chat-template)"
                : "take it out, or write it into the content"});
   }
-  for (const Member& member : members) {
-    if (holder != Holder::kRecord || member.name != kKeywords || says_nothing(member)) continue;
+}
+
+void ChatTemplate::check_keywords(const std::vector<Member>& record) const {
+  for (const Member& member : record) {
+    if (member.name != kKeywords || says_nothing(member)) continue;
     const Json keywords = Json::parse(member.json);
     if (!keywords.is_object())
       throw base::Error({"chat_template_kwargs are no object", member.name, base::shortened(member.json),
@@ -204,6 +206,7 @@ void ChatTemplate::check_known(const std::vector<Member>& members, Holder holder
 RenderedChat ChatTemplate::render_text(const std::vector<Message>& messages, bool generation_prompt,
                                        const std::vector<Member>& record, TrainOn train_on) const {
   check_known(record, Holder::kRecord);
+  check_keywords(record);
   for (const Message& message : messages) check_known(message.members, Holder::kMessage);
   jinja::Rendered chat = run(messages, generation_prompt, record);
   RenderedChat result;

@@ -67,6 +67,7 @@ class ChatTemplate {
   jinja::Rendered run(const std::vector<Message>& messages, bool generation_prompt,
                       const std::vector<Member>& record) const;
   void check_known(const std::vector<Member>& members, Holder holder) const;
+  void check_keywords(const std::vector<Member>& record) const;
   void find_missing_tokens();
 
   const Tokenizer& tokenizer_;

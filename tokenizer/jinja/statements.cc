@@ -82,15 +82,20 @@ Flow SetStatement::execute(Engine& engine) const {
   return Flow::kNormal;
 }
 
-Flow SetBlockStatement::execute(Engine& engine) const {
+// What `body` writes, instead of writing it. Any other flow than the normal one leaves `result` as it is.
+template <class Body>
+Flow capture_block(Engine& engine, const Initializations& initializations, const Body& body, Value& result) {
   engine.charge();
   enter(engine, initializations);
+  Capture capture(engine);
+  const Flow flow = jinja::execute(engine, body);
+  if (flow == Flow::kNormal) result = capture.finish();
+  return flow;
+}
+
+Flow SetBlockStatement::execute(Engine& engine) const {
   Value result;
-  {
-    Capture capture(engine);
-    if (const Flow flow = jinja::execute(engine, body); flow != Flow::kNormal) return flow;
-    result = capture.finish();
-  }
+  if (const Flow flow = capture_block(engine, initializations, body, result); flow != Flow::kNormal) return flow;
   engine.line = line;
   if (filter) result = apply_chain(engine, *filter, result);
   check_namespaces(engine, target);
@@ -99,14 +104,8 @@ Flow SetBlockStatement::execute(Engine& engine) const {
 }
 
 Flow FilterBlockStatement::execute(Engine& engine) const {
-  engine.charge();
-  enter(engine, initializations);
   Value result;
-  {
-    Capture capture(engine);
-    if (const Flow flow = jinja::execute(engine, body); flow != Flow::kNormal) return flow;
-    result = capture.finish();
-  }
+  if (const Flow flow = capture_block(engine, initializations, body, result); flow != Flow::kNormal) return flow;
   engine.line = line;
   result = apply_chain(engine, *filter, result);
   if (!result.is_string()) engine.fail("the filter of a block gives no text", type_name(result));
