@@ -2,13 +2,14 @@
 """Compares our Jinja with Jinja2, set up by transformers' own code, on real chat templates and conversations.
 
     build/venv/bin/python scripts/oracle/chat_templates.py build/release/bin/jinja_render   # all; counts and first differences
+    ... --more               # templates of eight more packages (150 MB to download)
     ... --break value        # spoils one of our texts: the comparison must see it
     ... --golden             # writes tests/golden/tokenizer/jinja.json.gz: snippets (chat_snippets.py) and what Jinja2 makes of them
 
 The templates of others are not ours to ship: they are taken from packages of PyPI, downloaded to build/data/templates.
 The clock stands still on both sides. Two errors count as equal.
 """
-import argparse, ast, copy, datetime, glob, gzip, json, os, subprocess, sys, tarfile, tempfile, time, zipfile
+import argparse, ast, copy, datetime, gzip, hashlib, html, json, os, re, subprocess, sys, tarfile, tempfile, time, urllib.parse, urllib.request, zipfile
 os.environ["TZ"] = "UTC"
 time.tzset()
 import jinja2, transformers
@@ -18,47 +19,82 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 CACHE = os.path.join(ROOT, "build", "data", "templates")
 GOLDEN = os.path.join(ROOT, "tests", "golden", "tokenizer", "jinja.json.gz")
 NOW = datetime.datetime(2024, 7, 26, 9, 5, 3, tzinfo=datetime.timezone.utc)
-# Wheels where there are such; llama-cpp-python has the templates in its sdist only.
-PACKAGES = {"axolotl": "0.19.0", "trl": "1.16.0", "unsloth": "2026.10.9", "llama-cpp-python": "0.3.36"}
+# The first are fetched by scripts/install.sh --peers for the tests; the others are asked for by --more.
+PACKAGES = {"axolotl": "axolotl-0.19.0-py3-none-any.whl", "trl": "trl-1.16.0-py3-none-any.whl", "unsloth": "unsloth-2026.10.9-py3-none-any.whl",
+            "llama-cpp-python": "llama_cpp_python-0.3.36.tar.gz", "mistral-common": "mistral_common-1.13.1.tar.gz", "guidance": "guidance-0.3.1.tar.gz"}
+MORE = {"vllm": "vllm-0.33.0.tar.gz", "sglang": "sglang-0.5.9.tar.gz", "litellm": "litellm-1.110.2.tar.gz", "transformers": "transformers-5.24.0.tar.gz",
+        "llamafactory": "llamafactory-0.9.5.tar.gz", "xinference": "xinference-4.1.0.tar.gz", "aphrodite-engine": "aphrodite_engine-0.10.0.tar.gz", "litgpt": "litgpt-0.5.9.tar.gz"}
 
 
-def download(name, version):
-    """The package's file, from the cache or PyPI."""
-    os.makedirs(CACHE, exist_ok=True)
-    pattern = os.path.join(CACHE, f"{name.replace('-', '_')}-{version}*")
-    if not glob.glob(pattern):
-        sdist = ["--no-binary", name] if name == "llama-cpp-python" else []
-        with tempfile.TemporaryDirectory(dir=CACHE) as folder:  # whole or not at all: tests may ask for it at the same time
-            subprocess.run([sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "-q", "--no-deps", *sdist, "-d", folder, f"{name}=={version}"], check=True)
-            for file in os.listdir(folder):
-                os.replace(os.path.join(folder, file), os.path.join(CACHE, file))
-    return glob.glob(pattern)[0]
+def download(name, file):
+    """The package's file, from the cache or the index that pip uses; as it is, without building a thing."""
+    path = os.path.join(CACHE, file)
+    if not os.path.exists(path):
+        os.makedirs(CACHE, exist_ok=True)
+        index = os.environ.get("PIP_INDEX_URL") or subprocess.run([sys.executable, "-m", "pip", "config", "get", "global.index-url"], capture_output=True, text=True).stdout.strip()
+        page = f"{(index or 'https://pypi.org/simple').rstrip('/')}/{name}/"
+        links = re.findall(r'href="([^"]+)"', urllib.request.urlopen(page, timeout=180).read().decode())
+        link = next(html.unescape(link) for link in links if urllib.parse.unquote(link.split("#")[0]).endswith("/" + file))
+        data = urllib.request.urlopen(urllib.parse.urljoin(page, link), timeout=180).read()
+        _, _, digest = link.partition("#sha256=")
+        if digest and hashlib.sha256(data).hexdigest() != digest:
+            raise SystemExit(f"{file}: not what the index says it is")
+        with tempfile.NamedTemporaryFile(dir=CACHE, delete=False) as whole:  # whole or not at all: tests may ask for it at the same time
+            whole.write(data)
+        os.replace(whole.name, path)
+    return path
 
 
-def templates():
-    """{name: text} of all chat templates in the packages."""
+def is_template(text):
+    return isinstance(text, str) and "{%" in text and "messages" in text
+
+
+def strings_of(value, where=""):
+    """(place, string) of all strings in JSON."""
+    if isinstance(value, str):
+        yield where, value
+    for key, one in value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ():
+        yield from strings_of(one, f"{where}.{key}")
+
+
+def templates_in(member, text):
+    """(name, template): a file of its own, a string in Python code, a string in JSON."""
+    base = os.path.basename(member)
+    if member.endswith((".jinja", ".jinja2", ".j2")):
+        yield base, text
+    elif member.endswith(".py") and is_template(text):
+        strings = (node.value for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Constant))
+        yield from ((f"{base}:{i}", t) for i, t in enumerate(filter(is_template, strings)))
+    elif member.endswith(".json") and is_template(text):
+        yield from ((base + where, t) for where, t in strings_of(json.loads(text)) if is_template(t))
+
+
+def templates(more=False):
+    """{name: text} of all chat templates in the packages, each text once."""
     found = {}
-    for name, version in PACKAGES.items():
-        path = download(name, version)
+    for name, file in (PACKAGES | (MORE if more else {})).items():
+        path = download(name, file)
         if path.endswith(".whl"):
             archive = zipfile.ZipFile(path)
             members, read = archive.namelist(), archive.read
         else:
             archive = tarfile.open(path)
-            members, read = archive.getnames(), lambda member: archive.extractfile(member).read()
+            members = [member.name for member in archive.getmembers() if member.isfile()]
+            read = lambda member: archive.extractfile(member).read()
         for member in members:
-            if member.endswith(".jinja"):
-                found[f"{name}/{os.path.basename(member)}"] = read(member).decode()
-            elif name == "unsloth" and member == "unsloth/chat_templates.py":
-                # Templates that stand in the code as strings.
-                strings = [node.value for node in ast.walk(ast.parse(read(member))) if isinstance(node, ast.Constant)]
-                for i, text in enumerate(t for t in strings if isinstance(t, str) and "{%" in t and "messages" in t):
-                    found[f"unsloth/{i}"] = text
+            if member.endswith((".jinja", ".jinja2", ".j2", ".py", ".json")):
+                for title, text in templates_in(member, read(member).decode(errors="replace")):
+                    found.setdefault(text, f"{name}/{title}")
     smollm2 = os.environ.get("HORNBOOK_SMOLLM2", os.path.join(ROOT, "build", "data", "smollm2.gguf"))
     if os.path.exists(smollm2):
         from gguf import GGUFReader
-        found["smollm2"] = GGUFReader(smollm2).fields["tokenizer.chat_template"].contents()
-    return found
+        found[GGUFReader(smollm2).fields["tokenizer.chat_template"].contents()] = "smollm2"
+    names = {}
+    for text, name in found.items():
+        while name in names:
+            name += "'"
+        names[name] = text
+    return names
 
 
 TOOLS = [{"type": "function", "function": {"name": "get_weather", "description": "The weather of a \"place\" <now> & later, é.",
@@ -152,10 +188,10 @@ class Ours:
         return ("error", answer["error"]) if "error" in answer else ("text", answer["text"])
 
 
-def compare(ours, spoil):
+def compare(ours, spoil, more):
     count = {"equal": 0, "equal errors": 0, "DIFFERENT": 0}
     shown = 0
-    all_templates = templates()
+    all_templates = templates(more)
     for name, text in sorted(all_templates.items()):
         for title, arguments in conversations():
             context = context_of(arguments)
@@ -197,8 +233,9 @@ if __name__ == "__main__":
     parser.add_argument("program", nargs="?")
     parser.add_argument("--break", dest="spoil", choices=["value"])
     parser.add_argument("--golden", action="store_true")
+    parser.add_argument("--more", action="store_true")
     options = parser.parse_args()
     if options.golden:
         write_golden()
         sys.exit(0)
-    sys.exit(1 if compare(Ours(options.program), options.spoil) else 0)
+    sys.exit(1 if compare(Ours(options.program), options.spoil, options.more) else 0)

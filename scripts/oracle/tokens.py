@@ -47,18 +47,28 @@ def both_ways(tk, texts):
     return {"ids": special, "plain": {str(i): p for i, (s, p) in enumerate(zip(special, plain)) if s != p}}
 
 
-def chat_golden(tk, template):
+def transformers_tokenizer(tk, template):
+    """transformers' tokenizer around it, and the template."""
     with tempfile.TemporaryDirectory() as folder:
         tk.save(os.path.join(folder, "tokenizer.json"))
         json.dump({"tokenizer_class": "PreTrainedTokenizerFast", "chat_template": template, "bos_token": "<|im_start|>", "eos_token": "<|im_end|>"},
                   open(os.path.join(folder, "tokenizer_config.json"), "w"))
-        auto = transformers.AutoTokenizer.from_pretrained(folder)
-    # The same template with transformers' own marks around what is trained.
+        return transformers.AutoTokenizer.from_pretrained(folder), template
+
+
+def marked_template(template):
+    """SmolLM2's template with transformers' own marks around what is trained."""
     marked = template.replace(
         "{{'<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n'}}".replace("\\n", "\n"),
         "{{'<|im_start|>' + message['role'] + '\n'}}{% if message['role'] == 'assistant' %}{% generation %}{{message['content'] + '<|im_end|>'}}{% endgeneration %}{{'\n'}}"
         "{% else %}{{message['content'] + '<|im_end|>' + '\n'}}{% endif %}")
     assert marked != template
+    return marked
+
+
+def chat_golden(tk, template):
+    auto, _ = transformers_tokenizer(tk, template)
+    marked = marked_template(template)
     chats = []
     for number, messages in enumerate(conversations()):
         prompt = number % 3 == 0

@@ -271,6 +271,7 @@ Statement* Parser::parse_block() {
   BlockStatement* block = make<BlockStatement>(next().line);
   const std::string_view name = expect_any_name();
   if (!blocks_.insert(name).second) fail("two blocks have one name", block->line, name);
+  program_.has_blocks = true;
   if (is_name("scoped") || is_name("required"))
     fail(fmt::format("a block that is {} is not supported: a chat template is one file", current().text), block->line);
   const int loops = std::exchange(loops_, 0);

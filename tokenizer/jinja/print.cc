@@ -126,6 +126,8 @@ void append_scalar(TextBuilder& text, const Value& value) {
       return text.append(fmt::format("<LoopContext {}/{}>", value.loop->index0 + 1, value.loop->length(text.engine())));
     case Type::kMacro:
       return text.append(fmt::format("<Macro '{}'>", value.closure->macro->name));
+    case Type::kTemplate:
+      return text.append("<TemplateReference None>");
     default:
       return text.append(fmt::format("<{}>", type_name(value)));
   }

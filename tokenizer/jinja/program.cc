@@ -39,6 +39,9 @@ Program::Program(std::string source, std::string title)
   initializations = scope.finish();
   scope.bind(body);
   slots = layout.slots;
+  if (has_blocks && reads("self"))
+    throw base::Error({"self, which is the blocks of a template, is not supported", name, "self", "",
+                       "write what is said twice as a macro"});
 }
 
 std::uint32_t Program::global(std::string_view global_name, bool read) {
@@ -52,7 +55,8 @@ void Program::fill_globals(Engine& engine, const std::vector<Variable>& variable
   engine.globals = engine.arena.array<Value>(globals_.size());
   for (std::size_t i = 0; i < globals_.size(); ++i) {
     const Global& global = globals_[i];
-    engine.globals[i] = Value::undefined(Missing::kVariable, global.name);
+    engine.globals[i] =
+        global.name == "self" ? Value::of_type(Type::kTemplate) : Value::undefined(Missing::kVariable, global.name);
     if (!global.function) continue;
     engine.globals[i] = Value::of_type(Type::kFunction);
     engine.globals[i].function = global.function;

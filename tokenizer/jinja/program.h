@@ -34,7 +34,7 @@ class Program {
   Body body;
   Initializations initializations;
   std::uint32_t slots = 0;
-  bool marks_generation = false;
+  bool marks_generation = false, has_blocks = false;
 
  private:
   void fill_globals(Engine& engine, const std::vector<Variable>& variables, Rendered& rendered) const;

@@ -16,7 +16,7 @@ std::string_view type_name(const Value& value) {
   static constexpr std::string_view kNames[] = {"Undefined", "NoneType", "bool",      "int",         "float",
                                                 "str",       "list",     "tuple",     "dict",        "dict view",
                                                 "range",     "iterator", "Namespace", "LoopContext", "Macro",
-                                                "function",  "method",   "Cycler",    "Joiner"};
+                                                "function",  "method",   "Cycler",    "Joiner", "TemplateReference"};
   return kNames[static_cast<std::size_t>(value.type)];
 }
 

@@ -28,6 +28,7 @@ enum class Type : std::uint8_t {
   kMethod,    // a method of a value, not called yet
   kCycler,
   kJoiner,
+  kTemplate,  // self: has the template's blocks, and a template with blocks cannot use it here
 };
 
 class Engine;
