@@ -151,6 +151,27 @@ TEST(Turns, MarksOfTheTemplateCountWithTheEndToken) {
   EXPECT_EQ(with("{% if message.role == 'assistant' and loop.last %}{% generation %}{{ message.content }}"
                  "{% endgeneration %}{{ '<|im_end|>' }}{% else %}{{ message.content + '<|im_end|>' }}{% endif %}"),
             "So<|im_end|>");
+  // An end of all, marked behind the loop over the messages.
+  EXPECT_EQ(trained(ChatTemplate(
+                        model, {"test", "{% for message in messages %}{{ '<|im_start|>' + message.role + '\n' }}" +
+                                            open + "{{ message.content + '<|im_end|>\n' }}{% endgeneration %}" + other +
+                                            "{% endfor %}{% generation %}{{ '<|im_end|>' }}{% endgeneration %}"})
+                        .render_text(kTalk, false)),
+            "Yes<|im_end|>\n / So<|im_end|>\n<|im_end|>");
+}
+
+// What closes an answer without an end token is the model's to write too.
+TEST(Turns, WhatClosesAnAnswerIsTrained) {
+  const Bytes model;
+  const ChatTemplate chat(
+      model, {"test", chatml("{% if message.tool_calls %}{{ '{' + message.tool_calls[0].name + ': ' + "
+                             "(message.tool_calls[0].value | string) + '}\n' }}{% else %}{{ message.content + "
+                             "'<|im_end|>' }}{% endif %}")});
+  std::vector<Message> talk = kTalk;
+  talk[2].content.clear();
+  talk[2].members = {{"tool_calls", R"([{"name":"f","value":null}])"}};
+  EXPECT_EQ(trained(chat.render_text(talk, false)), "{f: None} / So<|im_end|>");
+  EXPECT_EQ(chat.render_text(talk, false).without_end, std::vector<std::size_t>{2});
 }
 
 // The prompt may go further than the header: what it holds is given, what a turn has instead is written by the model.

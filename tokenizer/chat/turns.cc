@@ -99,6 +99,9 @@ std::string_view tail_of(const jinja::Rendered& chat, const Turn& turn, std::siz
   return std::string_view(chat.text).substr(begin, turn.end - begin);
 }
 
+// What closes an answer that has no end token (a call of a tool, a text that stands for an end), without white space.
+std::size_t closing_size(std::string_view tail) { return tail.find_last_not_of(" \t\r\n") + 1; }
+
 std::size_t end_size(std::string_view tail, const TurnShape& shape, const Tokenizer& tokenizer) {
   if (shape.end && tail == shape.tail) return shape.tail_size;
   const auto end = end_in(tail, tokenizer);
@@ -130,6 +133,13 @@ std::vector<ByteRange> joined(std::vector<ByteRange> ranges) {
       result.push_back(range);
   }
   return result;
+}
+
+// Where the first turn behind `end` begins.
+std::size_t next_turn(const std::vector<Turn>& turns, std::size_t end, std::size_t size) {
+  for (const Turn& turn : turns)
+    if (turn.exists() && turn.begin >= end) size = std::min(size, turn.begin);
+  return size;
 }
 
 // All but the turns that say that they are not trained.
@@ -196,12 +206,14 @@ TrainedBytes trained_bytes(const jinja::Rendered& chat, const std::vector<Messag
     const std::size_t size = end_size(tail, shape, tokenizer);
     if (size == 0) trained.without_end.push_back(i);
     if (!shape.marks || !answers) {
-      add(ranges, begin, tail_begin + size);
+      add(ranges, begin, tail_begin + (size == 0 && answers ? closing_size(tail) : size));
       continue;
     }
     std::size_t marked = 0;
+    // Marks may go on behind the turn: an end of all, written behind the loop over the messages.
+    const std::size_t next = next_turn(turns, turn.end, chat.text.size());
     for (auto span = std::ranges::lower_bound(chat.spans, turn.begin, {}, &Span::begin);
-         span != chat.spans.end() && span->end <= turn.end; ++span) {
+         span != chat.spans.end() && span->end <= next; ++span) {
       if (!span->generated) continue;
       add(ranges, span->begin, span->end);
       marked = span->end;

@@ -13,10 +13,11 @@
 namespace tokenizer::jinja {
 
 std::string_view type_name(const Value& value) {
-  static constexpr std::string_view kNames[] = {"Undefined", "NoneType", "bool",      "int",         "float",
-                                                "str",       "list",     "tuple",     "dict",        "dict view",
-                                                "range",     "iterator", "Namespace", "LoopContext", "Macro",
-                                                "function",  "method",   "Cycler",    "Joiner", "TemplateReference"};
+  static constexpr std::string_view kNames[] = {"Undefined", "NoneType",    "bool",   "int",
+                                                "float",     "str",         "list",   "tuple",
+                                                "dict",      "dict view",   "range",  "iterator",
+                                                "Namespace", "LoopContext", "Macro",  "function",
+                                                "method",    "Cycler",      "Joiner", "TemplateReference"};
   return kNames[static_cast<std::size_t>(value.type)];
 }
 
