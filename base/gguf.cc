@@ -4,12 +4,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstring>
-#include <limits>
+#include <iterator>
 #include <unordered_set>
 #include <utility>
 
 #include "base/error.h"
+#include "base/gguf_part.h"
 #include "base/gguf_types.h"
 #include "base/text.h"
 
@@ -17,152 +17,36 @@ namespace base {
 using namespace gguf;
 namespace {
 
-// Takes typed values off the front of the file; every step is checked against the end.
-class Cursor {
- public:
-  Cursor(std::span<const std::byte> bytes, std::string file) : bytes_(bytes), file_(std::move(file)) {}
-  std::size_t position() const { return position_; }
-  std::size_t left() const { return bytes_.size() - position_; }
-
-  template <class T>
-  T take(const char* what) {
-    need(sizeof(T), what);
-    T value;
-    std::memcpy(&value, bytes_.data() + position_, sizeof value);
-    position_ += sizeof value;
-    return value;
-  }
-  std::string take_text(const char* what, std::uint64_t most = std::numeric_limits<std::uint64_t>::max()) {
-    std::uint64_t size = take<std::uint64_t>(what);
-    if (size > most) fail(what, fmt::format("{} bytes of text", size), fmt::format("at most {}", most));
-    need(size, what);
-    std::string text(reinterpret_cast<const char*>(bytes_.data()) + position_, size);
-    position_ += size;
-    return text;
-  }
-  // A count of things of at least `least` bytes each, so that a lie cannot make us reserve memory.
-  std::uint64_t take_count(std::size_t least, const char* what) {
-    std::uint64_t count = take<std::uint64_t>(what);
-    if (count > left() / least) fail(what, std::to_string(count), fmt::format("at most {} fit", left() / least));
-    return count;
-  }
-  GgufValue::Type take_type() {
-    auto type = take<std::uint32_t>("type of a value");
-    if (type > GgufValue::kF64) fail("unknown type of a value", std::to_string(type), "0 to 12");
-    return static_cast<GgufValue::Type>(type);
-  }
-  std::int64_t take_integer(GgufValue::Type type) {
-    switch (type) {
-      case GgufValue::kU8:
-        return take<std::uint8_t>("value");
-      case GgufValue::kI8:
-        return take<std::int8_t>("value");
-      case GgufValue::kU16:
-        return take<std::uint16_t>("value");
-      case GgufValue::kI16:
-        return take<std::int16_t>("value");
-      case GgufValue::kU32:
-        return take<std::uint32_t>("value");
-      case GgufValue::kI32:
-        return take<std::int32_t>("value");
-      case GgufValue::kBool:
-        return take<std::uint8_t>("value") != 0;
-      default:
-        return take<std::int64_t>("value");
-    }
-  }
-  double take_number(GgufValue::Type type) {
-    return type == GgufValue::kF32 ? double{take<float>("value")} : take<double>("value");
-  }
-  [[noreturn]] void fail(const char* what, std::string value, std::string expected) const {
-    throw Error({what, fmt::format("{}@{}", file_, position_), std::move(value), std::move(expected),
-                 "the file is damaged or not a GGUF file; fetch it again"});
-  }
-
- private:
-  void need(std::uint64_t size, const char* what) const {
-    if (size > left())
-      fail("the file is truncated", fmt::format("{} bytes left", left()), fmt::format("{} bytes for {}", size, what));
-  }
-  std::span<const std::byte> bytes_;
-  std::string file_;
-  std::size_t position_ = 0;
+// Where this part stands among those of its model: split.no of split.count, as llama-gguf-split writes them.
+struct Place {
+  std::int64_t number = 0, count = 1;
 };
 
-GgufValue take_array(Cursor& cursor) {
-  GgufValue value;
-  value.type = GgufValue::kArray;
-  value.element_type = cursor.take_type();
-  if (value.element_type == GgufValue::kArray) cursor.fail("a list of lists", "", "a list of plain values");
-  std::size_t least = value.element_type == GgufValue::kString ? 8 : scalar_bytes(value.element_type);
-  std::uint64_t count = cursor.take_count(least, "length of a list");
-  if (value.element_type == GgufValue::kString) {
-    std::vector<std::string> items(count);
-    for (std::string& item : items) item = cursor.take_text("text in a list");
-    value.value = std::move(items);
-  } else if (is_integer(value.element_type)) {
-    std::vector<std::int64_t> items(count);
-    for (std::int64_t& item : items) item = cursor.take_integer(value.element_type);
-    value.value = std::move(items);
-  } else {
-    std::vector<double> items(count);
-    for (double& item : items) item = cursor.take_number(value.element_type);
-    value.value = std::move(items);
-  }
-  return value;
+const std::int64_t* integer_in(const Part& part, std::string_view key) {
+  for (const auto& [name, value] : part.metadata)
+    if (name == key) return std::get_if<std::int64_t>(&value.value);
+  return nullptr;
 }
 
-GgufValue take_value(Cursor& cursor) {
-  GgufValue value;
-  value.type = cursor.take_type();
-  if (value.type == GgufValue::kArray) return take_array(cursor);
-  if (value.type == GgufValue::kString) {
-    value.value = cursor.take_text("text value");
-  } else if (is_integer(value.type)) {
-    value.value = cursor.take_integer(value.type);
-  } else {
-    value.value = cursor.take_number(value.type);
-  }
-  return value;
+Place place_of(const Part& part) {
+  const std::int64_t *number = integer_in(part, "split.no"), *count = integer_in(part, "split.count");
+  Place place;
+  if (count && *count > 1) place.count = *count;
+  if (place.count > 1 && number) place.number = *number;
+  if (place.number < 0 || place.number >= place.count || place.count > 99999)
+    throw Error({"impossible split of a GGUF", part.file.path().string(),
+                 fmt::format("part {} of {}", place.number, place.count), "", "fetch the file again"});
+  return place;
 }
 
-DType take_tensor_type(Cursor& cursor, const std::string& tensor) {
-  auto number = cursor.take<std::uint32_t>("tensor type");
-  for (const GgmlType& known : kGgmlTypes) {
-    if (known.number != number) continue;
-    if (known.type) return *known.type;
-    throw Error(
-        {"element type not supported", shortened(tensor), known.name, "F32, F16, BF16, Q8_0, Q4_0 or Q4_1",
-         "take another file of this model, or convert it: llama-quantize --allow-requantize IN.gguf OUT.gguf Q8_0"});
-  }
-  cursor.fail("unknown tensor type", std::to_string(number), "a type of ggml");
-}
-
-struct TensorEntry {
-  TensorView view;
-  std::uint64_t offset, size;
-};
-
-TensorEntry take_tensor(Cursor& cursor) {
-  TensorEntry entry;
-  entry.view.name = cursor.take_text("tensor name", kMostNameBytes);
-  auto dimensions = cursor.take<std::uint32_t>("number of dimensions");
-  if (dimensions > kMostDimensions) cursor.fail("too many dimensions", std::to_string(dimensions), "at most 4");
-  for (std::uint32_t i = 0; i < dimensions; ++i) {
-    auto size = cursor.take<std::uint64_t>("size of a dimension");
-    if (size > static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()))
-      cursor.fail("impossible size of a dimension", std::to_string(size), "below 2^63");
-    entry.view.shape.push_back(static_cast<std::int64_t>(size));
-  }
-  std::reverse(entry.view.shape.begin(), entry.view.shape.end());  // the file has the row length first
-  entry.view.type = take_tensor_type(cursor, entry.view.name);
-  entry.offset = cursor.take<std::uint64_t>("tensor offset");
-  try {
-    entry.size = byte_size(entry.view.type, entry.view.shape);
-  } catch (const Error& error) {
-    cursor.fail("impossible tensor shape", error.facts().value, error.facts().expected);
-  }
-  return entry;
+// NAME-00001-of-00003.gguf -> NAME-0000N-of-00003.gguf.
+std::filesystem::path path_of(const std::filesystem::path& first, const Place& place) {
+  const std::string name = first.filename().string(), end = fmt::format("-of-{:05}.gguf", place.count);
+  if (!name.ends_with(end) || name.size() < end.size() + 6)
+    throw Error({"a part of a GGUF under another name", first.string(), name, "NAME-00001" + end + " and so on",
+                 "give all parts the names that they came with"});
+  return first.parent_path() /
+         (name.substr(0, name.size() - end.size() - 5) + fmt::format("{:05}", place.number + 1) + end);
 }
 
 std::string_view kind_of(const GgufValue& value) {
@@ -195,58 +79,55 @@ GgufValue GgufValue::i32s(std::vector<std::int32_t> v) {
 }
 GgufValue GgufValue::f32s(std::vector<float> v) { return {kArray, kF32, std::vector<double>(v.begin(), v.end())}; }
 
-GgufReader::GgufReader(const std::filesystem::path& path) : file_(path) {
-  std::string where = path.string();
-  Cursor cursor(file_.bytes(), where);
-  if (cursor.left() < 8 || std::memcmp(file_.bytes().data(), "GGUF", 4) != 0)
-    throw Error({"not a GGUF file", where + "@0", "", "a file that begins with \"GGUF\"", ""});
-  cursor.take<std::uint32_t>("magic");
-  auto version = cursor.take<std::uint32_t>("version");
-  if (version != 2 && version != 3)
-    throw Error(
-        {"GGUF version not supported", where + "@4", std::to_string(version), "2 or 3",
-         (version & 0xffff) == 0 ? "this is a big-endian file; convert it: gguf-convert-endian FILE little" : ""});
-  // A tensor takes at least 24 bytes (name length, number of dimensions, type, offset), a key and value 13.
-  std::uint64_t tensor_count = cursor.take_count(24, "number of tensors");
-  std::uint64_t key_count = cursor.take_count(13, "number of metadata keys");
-  std::unordered_set<std::string> keys;
-  for (std::uint64_t i = 0; i < key_count; ++i) {
-    std::string key = cursor.take_text("metadata key", kMostKeyBytes);
-    if (key.empty()) cursor.fail("empty metadata key", "", "");
-    if (!keys.insert(key).second) cursor.fail("the metadata key stands twice", shortened(key), "");
-    GgufValue value = take_value(cursor);
-    metadata_.emplace_back(std::move(key), std::move(value));
+GgufReader::GgufReader(const std::filesystem::path& path) {
+  add(read_part(path));
+  const Place place = place_of(parts_.front());
+  if (place.number != 0)
+    throw Error({"not the first part of a GGUF", path.string(),
+                 fmt::format("part {} of {}", place.number + 1, place.count), path_of(path, {0, place.count}).string(),
+                 "give the first part; the others are found beside it"});
+  if (place.count == 1) return;
+  for (std::int64_t number = 1; number < place.count; ++number) {
+    const std::filesystem::path next = path_of(path, {number, place.count});
+    if (!std::filesystem::exists(next))
+      throw Error({"a part of the GGUF is missing", next.string(), "", fmt::format("{} parts", place.count),
+                   "download the model again"});
+    Part part = read_part(next);
+    if (const Place found = place_of(part); found.number != number || found.count != place.count)
+      throw Error({"a part of another GGUF", next.string(), fmt::format("part {} of {}", found.number + 1, found.count),
+                   fmt::format("part {} of {}", number + 1, place.count), "download the model again"});
+    add(std::move(part));
   }
-  std::uint64_t alignment = kAlignment;
-  if (find("general.alignment")) {
-    std::int64_t given = integer("general.alignment");
-    if (given < 1 || given > 1 << 20 || (given & (given - 1)) != 0)
-      throw Error({"bad general.alignment", where, std::to_string(given), "a power of two", ""});
-    alignment = static_cast<std::uint64_t>(given);
-  }
-  std::vector<TensorEntry> entries;
-  std::unordered_set<std::string> names;
-  for (std::uint64_t i = 0; i < tensor_count; ++i) {
-    entries.push_back(take_tensor(cursor));
-    if (!names.insert(entries.back().view.name).second)
-      cursor.fail("the tensor stands twice", shortened(entries.back().view.name), "");
-  }
-  std::uint64_t begin = padded(cursor.position(), alignment);
-  std::uint64_t data_size = file_.bytes().size() < begin ? 0 : file_.bytes().size() - begin;
-  // ggml lays tensors one behind the other, each padded; anything else is a hole or an overlap.
-  std::uint64_t expected = 0;
-  for (TensorEntry& entry : entries) {
-    std::string at = where + ": " + shortened(entry.view.name);
-    if (entry.offset != expected)
-      throw Error({"tensors leave a hole or overlap", at, fmt::format("offset {}", entry.offset),
-                   std::to_string(expected), "the file is damaged; fetch it again"});
-    if (entry.size > data_size || entry.offset > data_size - entry.size)
-      throw Error({"the file is truncated", at, fmt::format("{} bytes of weights", data_size),
-                   fmt::format("{} more from {}", entry.size, entry.offset), "download the file again"});
-    if (entry.size > 0) entry.view.bytes = file_.bytes().subspan(begin + entry.offset, entry.size);
-    expected = padded(entry.offset + entry.size, alignment);
-    tensors_.push_back(std::move(entry.view));
-  }
+  check_parts();
+  // They speak of the files, not of the model.
+  std::erase_if(metadata_, [](const auto& entry) { return entry.first.starts_with("split."); });
+}
+
+void GgufReader::add(Part part) {
+  if (parts_.empty()) metadata_ = part.metadata;
+  std::ranges::move(part.tensors, std::back_inserter(tensors_));
+  part.tensors.clear();
+  parts_.push_back(std::move(part));
+}
+
+void GgufReader::check_parts() const {
+  std::unordered_set<std::string_view> names;
+  for (const TensorView& tensor : tensors_)
+    if (!names.insert(tensor.name).second)
+      throw Error(
+          {"the tensor stands in two parts", path().string(), shortened(tensor.name), "", "download the model again"});
+  const std::int64_t* count = integer_in(parts_.front(), "split.tensors.count");
+  if (count && *count != static_cast<std::int64_t>(tensors_.size()))
+    throw Error({"tensors are missing from the parts of the GGUF", path().string(), std::to_string(tensors_.size()),
+                 std::to_string(*count), "download the model again"});
+}
+
+GgufReader::~GgufReader() = default;
+const std::filesystem::path& GgufReader::path() const { return parts_.front().file.path(); }
+std::vector<std::filesystem::path> GgufReader::paths() const {
+  std::vector<std::filesystem::path> paths;
+  for (const Part& part : parts_) paths.push_back(part.file.path());
+  return paths;
 }
 
 const GgufValue* GgufReader::find(std::string_view key) const {

@@ -2,6 +2,7 @@
 #include "base/safetensors.h"
 
 #include <fmt/format.h>
+#include <re2/re2.h>
 
 #include <algorithm>
 #include <cstring>
@@ -145,9 +146,10 @@ SafetensorsReader::SafetensorsReader(const std::filesystem::path& path) {
   if (std::filesystem::is_directory(path)) {
     source = path / "model.safetensors";
     if (!std::filesystem::exists(source)) source = path / "model.safetensors.index.json";
-    if (!std::filesystem::exists(source))
-      throw Error({"no weights in the folder", path.string(), "", "model.safetensors or model.safetensors.index.json",
-                   "models in PyTorch's .bin format must be saved as safetensors first"});
+    if (!std::filesystem::exists(source)) {
+      add_numbered(path);
+      return;
+    }
   }
   if (source.extension() != ".json") {
     add_file(source);
@@ -177,6 +179,37 @@ SafetensorsReader::SafetensorsReader(const std::filesystem::path& path) {
     if (!find(tensor))
       throw Error({"a tensor of the index is missing", (source.parent_path() / file).string(), shortened(tensor), "",
                    "download the model again"});
+}
+
+// model-00001-of-00003.safetensors ... without an index: all of them, each tensor once.
+void SafetensorsReader::add_numbered(const std::filesystem::path& folder) {
+  static const re2::RE2 kNumbered(R"(model-(\d{5})-of-(\d{5})\.safetensors)");
+  std::map<int, std::filesystem::path> shards;
+  int count = 0;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    int number = 0, of = 0;
+    if (!re2::RE2::FullMatch(entry.path().filename().string(), kNumbered, &number, &of)) continue;
+    if (count != 0 && of != count)
+      throw Error(
+          {"shards of two models in one folder", entry.path().string(), "", fmt::format("-of-{:05}", count), ""});
+    count = of;
+    shards[number] = entry.path();
+  }
+  if (shards.empty())
+    throw Error({"no weights in the folder", folder.string(), "", "model.safetensors or model.safetensors.index.json",
+                 "models in PyTorch's .bin format must be saved as safetensors first"});
+  for (int number = 1; number <= count; ++number)
+    if (!shards.contains(number))
+      throw Error({"a shard is missing",
+                   (folder / fmt::format("model-{:05}-of-{:05}.safetensors", number, count)).string(), "",
+                   fmt::format("{} shards", count), "download the model again"});
+  for (const auto& [number, file] : shards) add_file(file);
+  std::sort(tensors_.begin(), tensors_.end(), by_name);
+  const auto twice = std::ranges::adjacent_find(tensors_, {}, &TensorView::name);
+  if (twice != tensors_.end())
+    throw Error(
+        {"the tensor lies in two shards", folder.string(), shortened(twice->name), "", "download the model again"});
+  without_index_ = true;
 }
 
 void SafetensorsReader::add_file(const std::filesystem::path& path) {

@@ -9,12 +9,11 @@
 #include <cstring>
 #include <limits>
 
+#include "base/blocks.h"
 #include "base/error.h"
 
 namespace base {
 namespace {
-
-constexpr std::size_t kBlock = 32;  // elements of a Q4_0, Q4_1 or Q8_0 block
 
 struct TypeFacts {
   const char* name;
@@ -23,9 +22,30 @@ struct TypeFacts {
 
 const TypeFacts& facts_of(DType type) {
   static constexpr TypeFacts kFacts[] = {
-      {"F64", 1, 8},        {"F32", 1, 4},        {"F16", 1, 2},       {"BF16", 1, 2}, {"I64", 1, 8},
-      {"I32", 1, 4},        {"I16", 1, 2},        {"I8", 1, 1},        {"U8", 1, 1},   {"BOOL", 1, 1},
-      {"Q4_0", kBlock, 18}, {"Q4_1", kBlock, 20}, {"Q8_0", kBlock, 34}};
+      {"F64", 1, 8},
+      {"F32", 1, 4},
+      {"F16", 1, 2},
+      {"BF16", 1, 2},
+      {"I64", 1, 8},
+      {"I32", 1, 4},
+      {"I16", 1, 2},
+      {"I8", 1, 1},
+      {"U8", 1, 1},
+      {"BOOL", 1, 1},
+      {"Q4_0", kSmallBlock, 18},
+      {"Q4_1", kSmallBlock, 20},
+      {"Q5_0", kSmallBlock, 22},
+      {"Q5_1", kSmallBlock, 24},
+      {"Q8_0", kSmallBlock, 34},
+      {"Q2_K", kSuperBlock, 84},
+      {"Q3_K", kSuperBlock, 110},
+      {"Q4_K", kSuperBlock, 144},
+      {"Q5_K", kSuperBlock, 176},
+      {"Q6_K", kSuperBlock, 210},
+      {"IQ4_NL", kSmallBlock, 18},
+      {"IQ4_XS", kSuperBlock, 136},
+      {"MXFP4", kSmallBlock, 17},
+  };
   return kFacts[static_cast<std::size_t>(type)];
 }
 
@@ -37,58 +57,6 @@ T load(const std::byte* from) {
   T value;
   std::memcpy(&value, from, sizeof value);
   return value;
-}
-
-// The two nibbles of byte j are the elements j and j + 16 of the block.
-void expand_q4_0(const std::byte* block, float* out) {
-  float d = half_to_float(load<std::uint16_t>(block));
-  for (std::size_t j = 0; j < kBlock / 2; ++j) {
-    int pair = std::to_integer<int>(block[2 + j]);
-    out[j] = d * static_cast<float>((pair & 15) - 8);
-    out[j + kBlock / 2] = d * static_cast<float>((pair >> 4) - 8);
-  }
-}
-
-void expand_q4_1(const std::byte* block, float* out) {
-  float d = half_to_float(load<std::uint16_t>(block));
-  float m = half_to_float(load<std::uint16_t>(block + 2));
-  for (std::size_t j = 0; j < kBlock / 2; ++j) {
-    int pair = std::to_integer<int>(block[4 + j]);
-    out[j] = d * static_cast<float>(pair & 15) + m;
-    out[j + kBlock / 2] = d * static_cast<float>(pair >> 4) + m;
-  }
-}
-
-void expand_q8_0(const std::byte* block, float* out) {
-  float d = half_to_float(load<std::uint16_t>(block));
-  for (std::size_t j = 0; j < kBlock; ++j) out[j] = static_cast<float>(load<std::int8_t>(block + 2 + j)) * d;
-}
-
-template <class Expand>
-void expand_blocks(std::span<const std::byte> bytes, std::size_t block_size, std::span<float> out, Expand expand) {
-  for (std::size_t i = 0; i < out.size() / kBlock; ++i) expand(bytes.data() + i * block_size, &out[i * kBlock]);
-}
-
-// d = amax / 127; q = round(x / d), halves away from zero (ggml's quantize_row_q8_0_ref).
-void quantize_q8_0(const float* values, std::byte* block) {
-  float amax = 0;
-  bool finite = true;
-  for (std::size_t j = 0; j < kBlock; ++j) {
-    amax = std::max(amax, std::fabs(values[j]));
-    finite = finite && std::isfinite(values[j]);
-  }
-  float d = amax / 127;
-  std::uint16_t half = float_to_half(d);
-  if (!finite || (half & 0x7c00) == 0x7c00)
-    throw Error({"cannot quantize to Q8_0", "", finite ? fmt::format("{}", amax) : "not a finite number",
-                 "finite numbers below 8,300,000", "choose F32"});
-  float inverse = d == 0 ? 0 : 1 / d;
-  if (!std::isfinite(inverse)) inverse = 0;  // d is subnormal: as a half it is zero, whatever the quants
-  std::memcpy(block, &half, 2);
-  for (std::size_t j = 0; j < kBlock; ++j) {
-    auto q = static_cast<std::int8_t>(std::round(values[j] * inverse));
-    std::memcpy(block + 2 + j, &q, 1);
-  }
 }
 
 }  // namespace
@@ -108,8 +76,8 @@ std::uint64_t byte_size(DType type, std::span<const std::int64_t> shape) {
   const TypeFacts& facts = facts_of(type);
   std::string text;
   for (std::int64_t size : shape) text += (text.empty() ? "" : ", ") + std::to_string(size);
-  auto fail = [&](const char* expected) {
-    throw Error({"impossible tensor shape", "", fmt::format("{} [{}]", facts.name, text), expected, ""});
+  auto fail = [&](std::string expected) {
+    throw Error({"impossible tensor shape", "", fmt::format("{} [{}]", facts.name, text), std::move(expected), ""});
   };
   std::uint64_t elements = 1;
   bool empty = false;
@@ -123,7 +91,7 @@ std::uint64_t byte_size(DType type, std::span<const std::int64_t> shape) {
     }
   }
   std::uint64_t row = shape.empty() ? 1 : static_cast<std::uint64_t>(shape.back());
-  if (row % facts.elements != 0) fail("rows that are a multiple of 32 elements");
+  if (row % facts.elements != 0) fail(fmt::format("rows that are a multiple of {} elements", facts.elements));
   std::uint64_t bytes = 0;
   if (__builtin_mul_overflow(elements / facts.elements, facts.bytes, &bytes) || bytes > kMost)
     fail("fewer than 2^63 bytes");
@@ -184,15 +152,13 @@ void to_float(DType type, std::span<const std::byte> bytes, std::span<float> out
       return expand(std::uint16_t{}, half_to_float);
     case DType::kBF16:
       return expand(std::uint16_t{}, bfloat16_to_float);
-    case DType::kQ4_0:
-      return expand_blocks(bytes, facts.bytes, out, expand_q4_0);
-    case DType::kQ4_1:
-      return expand_blocks(bytes, facts.bytes, out, expand_q4_1);
-    case DType::kQ8_0:
-      return expand_blocks(bytes, facts.bytes, out, expand_q8_0);
     default:
-      throw Error({"not a type of weights", "", facts.name, "F64, F32, F16, BF16, Q8_0, Q4_0 or Q4_1", ""});
+      break;
   }
+  const ExpandBlock expand_block = block_expander(type);
+  if (!expand_block) throw Error({"not a type of weights", "", facts.name, "F64, F32, F16, BF16 or blocks", ""});
+  for (std::size_t i = 0; i < out.size() / facts.elements; ++i)
+    expand_block(bytes.data() + i * facts.bytes, out.data() + i * facts.elements);
 }
 
 std::vector<std::byte> from_float(DType type, std::span<const float> values) {
@@ -218,8 +184,8 @@ std::vector<std::byte> from_float(DType type, std::span<const float> values) {
       shrink(float_to_bfloat16);
       break;
     case DType::kQ8_0:
-      for (std::size_t i = 0; i < values.size() / kBlock; ++i)
-        quantize_q8_0(&values[i * kBlock], bytes.data() + i * facts.bytes);
+      for (std::size_t i = 0; i < values.size() / kSmallBlock; ++i)
+        quantize_q8_0(&values[i * kSmallBlock], bytes.data() + i * facts.bytes);
       break;
     default:
       throw Error({"cannot write this type", "", facts.name, "F32, F16, BF16 or Q8_0", ""});

@@ -11,11 +11,36 @@
 
 namespace base {
 
-/// Element types of safetensors and GGUF files that we read. Block types (kQ...) only occur in GGUF.
-enum class DType { kF64, kF32, kF16, kBF16, kI64, kI32, kI16, kI8, kU8, kBool, kQ4_0, kQ4_1, kQ8_0 };
+/// Element types of safetensors and GGUF files that we read. Block types, from kQ4_0 on, only occur in GGUF.
+enum class DType {
+  kF64,
+  kF32,
+  kF16,
+  kBF16,
+  kI64,
+  kI32,
+  kI16,
+  kI8,
+  kU8,
+  kBool,
+  kQ4_0,
+  kQ4_1,
+  kQ5_0,
+  kQ5_1,
+  kQ8_0,
+  kQ2_K,
+  kQ3_K,
+  kQ4_K,
+  kQ5_K,
+  kQ6_K,
+  kIQ4_NL,
+  kIQ4_XS,
+  kMXFP4
+};
+constexpr bool is_block_type(DType type) { return type >= DType::kQ4_0; }
 
 std::string_view name_of(DType type);  ///< "F32", "BF16", "Q8_0"
-/// Elements and bytes of one block: 1 and the element size, or 32 and 18 (Q4_0), 20 (Q4_1), 34 (Q8_0).
+/// Elements and bytes of one block: 1 and the element size, or 32 and 18 (Q4_0), 256 and 144 (Q4_K) ...
 std::size_t block_elements(DType type);
 std::size_t block_bytes(DType type);
 

@@ -108,24 +108,26 @@ ordered_json model_facts(const std::string& path) {
   const RopeSpec scaling = as_llama3(config.rope, config.head_dim);
   ordered_json rope = {{"type", scaling.type}, {"theta", scaling.theta}};
   if (scaling.type == "linear" || scaling.type == "llama3") rope["factor"] = scaling.factor;
-  return {{"kind", files.is_gguf() ? "gguf model" : "hugging face model"},
-          {"path", files.path().string()},
-          {"architecture", config.model_type},
-          {"parameters", parameters},
-          {"bytes", bytes},
-          {"tensors", types},
-          {"layers", config.layers},
-          {"hidden_size", config.hidden_size},
-          {"intermediate_size", config.intermediate_size},
-          {"heads", config.heads},
-          {"kv_heads", config.kv_heads},
-          {"head_dim", config.head_dim},
-          {"vocab_size", config.vocab_size},
-          {"context_length", config.context_length},
-          {"rope", rope},
-          {"tied_embeddings", config.tied_embeddings},
-          {"attention_bias", has_bias(true)},
-          {"mlp_bias", has_bias(false)}};
+  ordered_json facts = {{"kind", files.is_gguf() ? "gguf model" : "hugging face model"},
+                        {"path", files.path().string()},
+                        {"architecture", config.model_type},
+                        {"parameters", parameters},
+                        {"bytes", bytes},
+                        {"tensors", types},
+                        {"layers", config.layers},
+                        {"hidden_size", config.hidden_size},
+                        {"intermediate_size", config.intermediate_size},
+                        {"heads", config.heads},
+                        {"kv_heads", config.kv_heads},
+                        {"head_dim", config.head_dim},
+                        {"vocab_size", config.vocab_size},
+                        {"context_length", config.context_length},
+                        {"rope", rope},
+                        {"tied_embeddings", config.tied_embeddings},
+                        {"attention_bias", has_bias(true)},
+                        {"mlp_bias", has_bias(false)}};
+  if (!files.notes().empty()) facts["notes"] = files.notes();
+  return facts;
 }
 
 ordered_json facts_of(const std::string& path) {

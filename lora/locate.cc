@@ -1,6 +1,7 @@
 #include "lora/locate.h"
 
 #include <fmt/format.h>
+#include <fmt/ostream.h>
 #include <yaml-cpp/yaml.h>
 
 #include "base/error.h"
@@ -83,6 +84,11 @@ std::string base_model_of(const fs::path& folder, const std::string& given, cons
     throw base::UsageError({"the adapter's base model is not on this machine", folder.string(), named, "", advice});
   throw base::UsageError({"the adapter's base model is not on this machine, and its run's file names another",
                           folder.string(), named, run.model + ", says " + run_yaml.string(), advice});
+}
+
+void tell_notes(const ModelFiles& model, base::Context& context) {
+  if (context.quiet) return;
+  for (const std::string& note : model.notes()) fmt::print(context.err, "note: {}\n", note);
 }
 
 const std::string& only_input(const std::vector<std::string>& inputs, const std::string& what) {

@@ -6,7 +6,9 @@
 #include <vector>
 
 #include "base/file.h"
+#include "base/program.h"
 #include "lora/adapter/adapter_config.h"
+#include "lora/model/model_files.h"
 
 namespace lora {
 
@@ -21,6 +23,9 @@ std::filesystem::path adapter_folder(const std::string& path);
 /// when nothing says it, or when the adapter wants a revision that the name alone does not give.
 std::string base_model_of(const std::filesystem::path& folder, const std::string& given, const std::string& option,
                           const AdapterSettings& adapter);
+
+/// Prints the model's notes.
+void tell_notes(const ModelFiles& model, base::Context& context);
 
 /// The only word without a flag. Throws UsageError, `what` naming the thing expected.
 const std::string& only_input(const std::vector<std::string>& inputs, const std::string& what);

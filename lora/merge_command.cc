@@ -138,6 +138,7 @@ int run_merge(MergeOptions& options, base::Context& context) {
   const fs::path adapter_path = adapter_folder(input);
   Adapter adapter = read_adapter(adapter_path);
   const ModelFiles base(base_model_of(adapter_path, options.base, "--base", adapter));
+  tell_notes(base, context);
   const bool keep_types = options.dtype == "auto";
   const DType type = keep_types ? natural_type(base) : type_from_name(options.dtype);
   if (formats.hf && type == DType::kQ8_0)
@@ -209,6 +210,7 @@ int run_merge(MergeOptions& options, base::Context& context) {
 int run_convert(ConvertOptions& options, base::Context& context) {
   auto start = std::chrono::steady_clock::now();
   const ModelFiles base(only_input(options.input, "one model: lora convert MODEL --output OUT"));
+  tell_notes(base, context);
   const MergedModel model(base, nullptr);
   const fs::path output = without_separator(options.output);
   const bool gguf = base::is_gguf_name(output);

@@ -191,6 +191,7 @@ TrainStart prepare_training(TrainOptions& options, base::Context& context) {
   base::check_output_folder(output, options.resume, options.overwrite);
   if (options.model.empty()) options.model = base_of(options.adapter);
   auto files = std::make_unique<lora::ModelFiles>(options.model);
+  lora::tell_notes(*files, context);
   lora::expand_targets(files->spec(), options.lora.targets);  // throws
   base::check_outputs({output}, {files->path()});             // a model by its hub name too
   if (options.max_length > files->config().context_length) {

@@ -24,10 +24,13 @@ class Hash {
   std::unique_ptr<XXH3_state_t, decltype(&XXH3_freeState)> state_;
 };
 
-std::uintmax_t weight_bytes(const fs::path& path) {
-  if (!fs::is_directory(path)) return fs::file_size(path);
+std::uintmax_t weight_bytes(const ModelFiles& model) {
   std::uintmax_t bytes = 0;
-  for (const auto& entry : fs::directory_iterator(path))
+  if (model.is_gguf()) {
+    for (const fs::path& file : model.gguf()->paths()) bytes += fs::file_size(file);
+    return bytes;
+  }
+  for (const auto& entry : fs::directory_iterator(model.path()))
     if (entry.path().extension() == ".safetensors") bytes += entry.file_size();
   return bytes;
 }
@@ -44,7 +47,7 @@ std::string identity_of(const ModelFiles& model) {
     for (const std::size_t first : {std::size_t{0}, (size - sample) / 2, size - sample})
       weights.add(tensor.bytes.data() + first, sample);
   }
-  return fmt::format("{} bytes, header {}, weights {}", weight_bytes(model.path()), header.text(), weights.text());
+  return fmt::format("{} bytes, header {}, weights {}", weight_bytes(model), header.text(), weights.text());
 }
 
 }  // namespace lora

@@ -79,6 +79,14 @@ ModelFiles::ModelFiles(const fs::path& folder, ModelSpec spec)
   find_tensors();
 }
 
+std::vector<std::string> ModelFiles::notes() const {
+  std::vector<std::string> notes;
+  if (safetensors_ && safetensors_->without_index())
+    notes.push_back(fmt::format("{}: {} files of weights and no model.safetensors.index.json; all of them were read",
+                                path_.string(), safetensors_->files().size()));
+  return notes;
+}
+
 void ModelFiles::find_tensors() {
   std::unordered_map<std::string_view, const base::TensorView*> in_file;
   for (const base::TensorView& view : gguf_ ? gguf_->tensors() : safetensors_->tensors()) in_file[view.name] = &view;
@@ -92,7 +100,7 @@ void ModelFiles::find_tensors() {
     if (view.shape != tensor.shape)
       throw base::Error({"a tensor of another shape than the config says", path_.string() + ": " + stored_name,
                          text_of(view.shape), text_of(tensor.shape), "the config does not belong to these weights"});
-    if (view.type > base::DType::kBF16 && view.type < base::DType::kQ4_0)
+    if (view.type > base::DType::kBF16 && !base::is_block_type(view.type))
       throw base::Error({"weights of an integer type", path_.string() + ": " + stored_name,
                          std::string(base::name_of(view.type)), "floating-point weights", ""});
     in_file.erase(found);

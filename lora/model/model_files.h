@@ -37,6 +37,8 @@ class ModelFiles {
   /// Where the model really lies: the folder or the .gguf file; give it to tokenizer::load.
   const std::filesystem::path& path() const { return path_; }
   bool is_gguf() const { return gguf_ != nullptr; }
+  /// What a user should know of how it was read, a sentence each.
+  std::vector<std::string> notes() const;
   const base::GgufReader* gguf() const { return gguf_.get(); }
   /// HF names in a fixed order: embed_tokens, layers in forward order, norm, lm_head (absent when tied).
   const std::vector<std::string>& names() const { return names_; }

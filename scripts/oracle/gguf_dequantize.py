@@ -6,6 +6,7 @@
 tests/golden/base/dequantize.safetensors   per type: "<TYPE>.bytes" (U8) and "<TYPE>.values" (F32, gguf's dequantize);
                                            "<TYPE>.source" (F32) and "<TYPE>.quantized" (U8, gguf's quantize)
 tests/golden/base/small.gguf               every metadata type and seven tensors, written by gguf.GGUFWriter
+tests/golden/base/split-*.gguf             four tensors in three files, as llama-gguf-split makes them
 """
 from importlib.metadata import version
 from pathlib import Path
@@ -34,6 +35,20 @@ def blocks_of(kind, count=200):
     payload = {Type.Q4_0: 16, Type.Q4_1: 16, Type.Q8_0: 32}[kind]
     head = halves(count * scales).reshape(count, scales).view(np.uint8)
     return np.concatenate([head, random.integers(0, 256, (count, payload), dtype=np.uint8)], axis=1)
+
+
+# Of each larger type: bytes of a block, where its half scales begin, elements.
+LARGER = {Type.Q5_0: (22, [0], 32), Type.Q5_1: (24, [0, 2], 32), Type.Q2_K: (84, [80, 82], 256), Type.Q3_K: (110, [108], 256), Type.Q4_K: (144, [0, 2], 256),
+          Type.Q5_K: (176, [0, 2], 256), Type.Q6_K: (210, [208], 256), Type.IQ4_NL: (18, [0], 32), Type.IQ4_XS: (136, [0], 256), Type.MXFP4: (17, [], 32)}
+
+
+def larger_blocks(kind):
+    """Random bytes, but finite scales."""
+    size, scales, elements = LARGER[kind]
+    data = random.integers(0, 256, (6400 // elements, size), dtype=np.uint8)
+    for place in scales:
+        data[:, place:place + 2] = halves(len(data)).reshape(-1, 1).view(np.uint8)
+    return data
 
 
 def sources():
@@ -72,6 +87,9 @@ def main():
             tensors[f"{kind.name}.quantized"] = quantize(floats.copy(), kind).view(np.uint8)
         tensors["Q8_0.source"] = sources()
         tensors["Q8_0.quantized"] = quantize(tensors["Q8_0.source"], Type.Q8_0)
+        for kind in LARGER:
+            tensors[f"{kind.name}.bytes"] = larger_blocks(kind)
+            tensors[f"{kind.name}.values"] = dequantize(tensors[f"{kind.name}.bytes"], kind)
     save_file(tensors, GOLDEN / "dequantize.safetensors",
               metadata={"gguf": version("gguf"), "numpy": np.__version__, "safetensors": version("safetensors")})
     (GOLDEN / "dequantize.safetensors").chmod(0o644)
@@ -92,6 +110,18 @@ def main():
     for kind in (Type.BF16, Type.Q4_0, Type.Q4_1, Type.Q8_0):
         writer.add_tensor(kind.name.lower(), quantize(sources()[:4], kind), raw_dtype=kind)
     writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+    # The same in three parts, the first of which has no tensors.
+    for old in GOLDEN.glob("split-*.gguf"):
+        old.unlink()
+    writer = GGUFWriter(None, "llama", split_max_tensors=2, small_first_shard=True)
+    writer.add_string("oracle.gguf_version", version("gguf"))
+    for i in range(4):
+        writer.add_tensor(f"vector{i}", np.arange(5, dtype=np.float32) + i)
+    writer.write_header_to_file(GOLDEN / "split.gguf")
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()

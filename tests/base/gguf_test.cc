@@ -96,6 +96,55 @@ TEST_F(Gguf, ReadsWhatTheGgufPackageWrote) {
   EXPECT_THROW(file.texts("lists.integers"), base::Error);
 }
 
+// Opens `file` and says what is wrong.
+std::string error_of_file(const fs::path& file) {
+  try {
+    GgufReader reader(file);
+  } catch (const base::Error& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+TEST_F(Gguf, ReadsAModelInSeveralFiles) {
+  for (const int i : {1, 2, 3}) {
+    const std::string name = "split-0000" + std::to_string(i) + "-of-00003.gguf";
+    fs::copy_file(fs::path(kGolden).parent_path() / name, folder_ / name);
+  }
+  const fs::path first = folder_ / "split-00001-of-00003.gguf", second = folder_ / "split-00002-of-00003.gguf",
+                 third = folder_ / "split-00003-of-00003.gguf";
+  {
+    GgufReader file(first);
+    ASSERT_EQ(file.tensors().size(), 4u);
+    for (std::size_t i = 0; i < 4; ++i) {
+      EXPECT_EQ(file.tensors()[i].name, "vector" + std::to_string(i));
+      std::vector<float> values(5);
+      base::to_float(DType::kF32, file.tensors()[i].bytes, values);
+      EXPECT_EQ(values[4], 4 + static_cast<float>(i));
+    }
+    EXPECT_EQ(file.text("general.architecture"), "llama");
+    EXPECT_EQ(file.find("split.count"), nullptr);  // a copy is one file
+    EXPECT_EQ(file.paths(), (std::vector<fs::path>{first, second, third}));
+  }
+  EXPECT_THAT(error_of_file(second), HasSubstr("give the first part"));
+  EXPECT_THAT(error_of_file(second), HasSubstr(first.string()));
+  fs::rename(first, folder_ / "model.gguf");
+  EXPECT_THAT(error_of_file(folder_ / "model.gguf"), HasSubstr("NAME-00001-of-00003.gguf"));
+  fs::rename(folder_ / "model.gguf", first);
+  fs::rename(third, folder_ / "kept");
+  EXPECT_THAT(error_of_file(first), HasSubstr("split-00003-of-00003.gguf: a part of the GGUF is missing"));
+  fs::copy_file(second, third);
+  EXPECT_THAT(error_of_file(first), HasSubstr("a part of another GGUF"));
+  // The third under the second's number: its tensors are there twice, or some are missing.
+  std::string bytes = base::read_file(folder_ / "kept");
+  const std::size_t no = bytes.find("split.no") + 8 + 4;
+  bytes[no] = 1;
+  fs::remove(third);
+  write(second, bytes);
+  fs::rename(folder_ / "kept", third);
+  EXPECT_THAT(error_of_file(first), HasSubstr("stands in two parts"));
+}
+
 TEST_F(Gguf, ACopyHasTheSameBytes) {
   GgufReader file(kGolden);
   std::vector<base::GgufWriter::Entry> entries;
@@ -184,7 +233,7 @@ TEST_F(Gguf, RefusesEveryLie) {
   EXPECT_THAT(error_of(one({1ull << 62}, 0, 0, 64)), HasSubstr("impossible"));
   EXPECT_THAT(error_of(one({33}, 8, 0, 64)), HasSubstr("impossible"));
   EXPECT_THAT(error_of(one({1, 1, 1, 1, 1}, 0, 0, 64)), HasSubstr("too many dimensions"));
-  EXPECT_THAT(error_of(one({256}, 12, 0, 144)), HasSubstr("Q4_K"));
+  EXPECT_THAT(error_of(one({256}, 29, 0, 56)), HasSubstr("IQ1_M"));
   EXPECT_THAT(error_of(one({256}, 999, 0, 144)), HasSubstr("unknown tensor type"));
   EXPECT_THAT(error_of(Bytes().header(2, 0).tensor("a", {1}, 0, 0).tensor("a", {1}, 0, 32).data(64).out),
               HasSubstr("stands twice"));

@@ -172,6 +172,20 @@ TEST_F(Safetensors, ReadsShards) {
   EXPECT_THAT(error_of(raw("{\"weight_map\":", "x.index.json")), HasSubstr("not an index"));
 }
 
+TEST_F(Safetensors, ReadsShardsWithoutAnIndex) {
+  const std::string a = R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]}})";
+  const std::string b = R"({"b":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})";
+  file_of(b, 4, "model-00002-of-00002.safetensors");
+  EXPECT_THAT(error_of(folder_), HasSubstr("model-00001-of-00002.safetensors: a shard is missing"));
+  file_of(a, 8, "model-00001-of-00002.safetensors");
+  EXPECT_EQ(SafetensorsReader(folder_).tensors().size(), 2u);
+  EXPECT_TRUE(SafetensorsReader(folder_).without_index());
+  file_of(b, 4, "model-00001-of-00002.safetensors");
+  EXPECT_THAT(error_of(folder_), HasSubstr("the tensor lies in two shards"));
+  file_of(a, 8, "model-00001-of-00003.safetensors");
+  EXPECT_THAT(error_of(folder_), HasSubstr("shards of two models"));
+}
+
 // Any damage ends in base::Error or in tensors whose bytes all lie inside the file; asan sees a read beyond it.
 TEST_F(Safetensors, SurvivesMutations) {
   std::string good = base::read_file(file_of(

@@ -36,7 +36,9 @@ std::size_t differences(const std::vector<float>& left, const std::vector<float>
 }
 
 TEST(Tensor, ExpandsBitForBitAsTheGgufPackage) {
-  for (DType type : {DType::kQ4_0, DType::kQ4_1, DType::kQ8_0, DType::kF16, DType::kBF16}) {
+  for (DType type :
+       {DType::kQ4_0, DType::kQ4_1, DType::kQ5_0, DType::kQ5_1, DType::kQ8_0, DType::kQ2_K, DType::kQ3_K, DType::kQ4_K,
+        DType::kQ5_K, DType::kQ6_K, DType::kIQ4_NL, DType::kIQ4_XS, DType::kMXFP4, DType::kF16, DType::kBF16}) {
     std::string name(base::name_of(type));
     std::vector<float> expected = floats_of(name + ".values"), values(expected.size());
     std::vector<std::byte> bytes(golden().at(name + ".bytes").bytes.begin(), golden().at(name + ".bytes").bytes.end());

@@ -152,6 +152,17 @@ TEST_F(Folder, ConfigAndWeightsMustAgree) {
   EXPECT_THAT(error(), HasSubstr("config.json"));
 }
 
+TEST_F(Folder, ShardsWithoutAnIndexAreReadAndTold) {
+  copy_base(folder_ / "m");
+  const lora::ModelFiles whole((folder_ / "m").string());
+  EXPECT_TRUE(whole.notes().empty());
+  fs::rename(folder_ / "m/model.safetensors", folder_ / "m/model-00001-of-00001.safetensors");
+  const lora::ModelFiles files((folder_ / "m").string());
+  EXPECT_EQ(files.names(), whole.names());
+  ASSERT_EQ(files.notes().size(), 1u);
+  EXPECT_THAT(files.notes()[0], HasSubstr("1 files of weights and no model.safetensors.index.json"));
+}
+
 TEST_F(Folder, HubNamesAreLookedUpInTheCache) {
   setenv("HF_HUB_CACHE", folder_.c_str(), 1);
   EXPECT_THAT(error_of([] { lora::ModelFiles files("org/tiny"); }), HasSubstr("hf download org/tiny"));
