@@ -7,26 +7,12 @@ each, interleaved; medians of CPU time. Both must give the same ids.
 The package is timed around encode alone, on texts that lie in memory. Our program is timed whole: start, loading the vocabulary, reading JSON,
 encoding, counting (count) or writing the ids as JSON (encode).
 """
-import argparse, json, os, resource, statistics, subprocess, sys, tempfile
+import argparse, json, os, statistics, subprocess, sys, tempfile
 
 import sentencepiece
+from measuring import cpu, first, texts_of, write_records
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-
-
-def cpu():
-    return sum(u.ru_utime + u.ru_stime for u in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)))
-
-
-def read(paths, megabytes):
-    texts, size = [], 0
-    for path in paths:
-        for line in open(path, encoding="utf-8"):
-            if size >= megabytes * 1e6:
-                return texts, size
-            texts.append(json.loads(line)["text"])
-            size += len(texts[-1].encode())
-    return texts, size
 
 
 def main():
@@ -37,12 +23,11 @@ def main():
     parser.add_argument("--megabytes", type=float, default=30)
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
-    texts, size = read(arguments.text, arguments.megabytes)
+    texts, size = first(texts_of(arguments.text), arguments.megabytes)
     peer = sentencepiece.SentencePieceProcessor(model_file=arguments.model)
     with tempfile.TemporaryDirectory() as folder:
         records, ids_file = folder + "/texts.jsonl", folder + "/ids.jsonl"
-        with open(records, "w") as f:
-            f.writelines(json.dumps({"text": t}, ensure_ascii=False) + "\n" for t in texts)
+        write_records(records, texts)
         command = [arguments.program, "encode", "--model", arguments.model, "--json", "--threads", "1", records]
 
         def encode():

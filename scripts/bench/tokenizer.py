@@ -8,11 +8,12 @@ The package is timed around its encode calls alone, on texts that lie in memory 
 encode_batch_fast, which leaves the offsets out); the ratio is against its fastest. Our program is timed whole: start, loading the vocabulary, reading JSON, encoding, writing the ids
 as JSON. Both must give the same ids.
 """
-import argparse, json, os, resource, statistics, subprocess, sys, tempfile, time
+import argparse, json, os, statistics, subprocess, sys, tempfile, time
 
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ["RAYON_NUM_THREADS"] = "1"
 import tokenizers
+from measuring import cpu, first, texts_of, write_records
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 
@@ -26,19 +27,12 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
 
-    texts, size = [], 0
-    for path in arguments.text:
-        for line in open(path, encoding="utf-8"):
-            text = json.loads(line)["text"]
-            if size < arguments.megabytes * 1e6:
-                texts.append(text)
-                size += len(text.encode())
+    texts, size = first(texts_of(arguments.text), arguments.megabytes)
     with tempfile.TemporaryDirectory() as folder:
         subprocess.run([arguments.program, "convert", "--model", arguments.model, "--output", folder + "/hf", "--quiet"], check=True)
         peer = tokenizers.Tokenizer.from_file(folder + "/hf/tokenizer.json")
         records, ids_file = folder + "/texts.jsonl", folder + "/ids.jsonl"
-        with open(records, "w") as f:
-            f.writelines(json.dumps({"text": t}, ensure_ascii=False) + "\n" for t in texts)
+        write_records(records, texts)
 
         def ours():
             with open(ids_file, "wb") as out:
@@ -51,9 +45,6 @@ def main():
                       "tokenizers encode_batch": lambda: peer.encode_batch(texts, add_special_tokens=False),
                       "tokenizers encode_batch_fast": lambda: peer.encode_batch_fast(texts, add_special_tokens=False),
                       "ours: encode, whole program": ours, "ours: count, whole program": count}
-        def cpu():
-            return sum(u.ru_utime + u.ru_stime for u in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)))
-
         seconds, wall = {name: [] for name in contenders}, {name: [] for name in contenders}
         for _ in range(arguments.rounds):
             for name, run in contenders.items():

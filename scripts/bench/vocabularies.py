@@ -7,13 +7,14 @@ Contenders take turns on the same texts. The peers are timed encoding texts that
 vocabulary, reading JSON, encoding ("count"), and the same without texts is shown as its start. CPU seconds on one thread, wall seconds on two.
 Ids are compared first. Needs scripts/vocabularies.py --llama-cpp run before, and tiktoken and tokenizers in the Python that runs it.
 """
-import argparse, json, os, resource, statistics, subprocess, sys, tempfile, time
+import argparse, os, statistics, subprocess, sys, tempfile, time
 
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "true")
 os.environ["RAYON_NUM_THREADS"] = "2"
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "oracle"))
 import tokenizers
 import vocabularies as known
+from measuring import cpu, first, texts_of, write_records
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
 
@@ -37,10 +38,6 @@ def tokenizers_of(encoding, pattern, nfc):
     if nfc:
         tk.normalizer = normalizers.NFC()
     return tk
-
-
-def cpu():
-    return sum(u.ru_utime + u.ru_stime for u in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)))
 
 
 def measure(program, name, texts, size, records, empty, rounds):
@@ -86,15 +83,10 @@ def main():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", nargs="*", default=list(known.PEERS))
     arguments = parser.parse_args()
-    texts, size = [], 0
-    for text in known.documents(arguments.text, -1):
-        if size < arguments.megabytes * 1e6:
-            texts.append(text)
-            size += len(text.encode())
+    texts, size = first(texts_of(arguments.text), arguments.megabytes)
     with tempfile.TemporaryDirectory() as folder:
         records, empty = folder + "/texts.jsonl", folder + "/empty.jsonl"
-        with open(records, "w") as f:
-            f.writelines(json.dumps({"text": t}, ensure_ascii=False) + "\n" for t in texts)
+        write_records(records, texts)
         open(empty, "w").close()
         return 0 if all([measure(arguments.program, name, texts, size, records, empty, arguments.rounds) for name in arguments.only]) else 1
 
