@@ -1,10 +1,8 @@
+// `finetune eval`: loss and perplexity of a model on records. Tested by tests/finetune/commands_test.cc.
 #include "finetune/eval.h"
 
-#include <ATen/ATen.h>
-#include <ATen/core/grad_mode.h>
 #include <fmt/ostream.h>
 
-#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
@@ -12,29 +10,10 @@
 #include "base/inputs.h"
 #include "base/progress.h"
 #include "base/text.h"
-#include "finetune/data/packing.h"
 #include "finetune/model/load.h"
+#include "finetune/train/evaluate.h"
 
 namespace finetune {
-
-double Evaluation::perplexity() const { return std::exp(loss); }
-
-Evaluation evaluate(const Transformer& model, std::span<const Example> examples, std::int64_t max_length,
-                    const std::function<void(double)>& progress) {
-  at::NoGradGuard no_gradient;
-  Evaluation result;
-  double sum = 0;
-  std::vector<RowPlan> rows = plan_rows(examples, max_length, true, 0);
-  for (std::size_t i = 0; i < rows.size(); ++i) {
-    PackedRow row = make_row(examples, rows[i]);
-    sum += model.loss_sum(row).item<double>();
-    result.trained_tokens += row.trained;
-    result.tokens += row.ids.size(0);
-    if (progress) progress(static_cast<double>(i + 1) / static_cast<double>(rows.size()));
-  }
-  if (result.trained_tokens > 0) result.loss = sum / static_cast<double>(result.trained_tokens);
-  return result;
-}
 
 namespace {
 
@@ -71,19 +50,23 @@ int run_eval(EvalOptions& options, base::Context& context) {
   if (!context.quiet) fmt::print(context.err, "{}\n", dataset.report.to_text(limits));
   for (const Example& example : dataset.examples) check_ids(example.ids, loaded.model.config());
   base::Progress progress(context.err, context.quiet, "finetune eval");
-  Evaluation result =
-      evaluate(loaded.model, dataset.examples, options.max_length, [&](double share) { progress.update(share, ""); });
+  const auto show = [&](double share) {
+    progress.update(share, "");
+    return true;
+  };
+  const Evaluation result =
+      evaluate(loaded.model, AnswerObjective(), dataset.examples, options.max_length, true, show).value();
   progress.finish();
   if (context.json) {
     nlohmann::ordered_json json = {{"loss", result.loss},
-                                   {"perplexity", result.perplexity()},
+                                   {"perplexity", result.perplexity},
                                    {"trained_tokens", result.trained_tokens},
                                    {"tokens", result.tokens},
                                    {"examples", dataset.examples.size()}};
     context.out << json.dump() << "\n";
   } else {
     fmt::print(context.out, "loss {:.5f}  perplexity {:.4f}  trained tokens {}  examples {}\n", result.loss,
-               result.perplexity(), base::human_count(static_cast<std::uint64_t>(result.trained_tokens)),
+               result.perplexity, base::human_count(static_cast<std::uint64_t>(result.trained_tokens)),
                base::human_count(dataset.examples.size()));
   }
   return 0;

@@ -1,4 +1,4 @@
-// `finetune generate` and `finetune chat`.
+// `finetune generate` and `finetune chat`. Tested by tests/finetune/commands_test.cc.
 #include <fmt/ostream.h>
 
 #include <chrono>

@@ -1,3 +1,4 @@
+// What a model says about how it wants to be sampled. Tested by tests/finetune/sampling_test.cc.
 #include "finetune/generation_settings.h"
 
 #include <fmt/format.h>

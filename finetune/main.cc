@@ -1,3 +1,4 @@
+// The program `finetune`. Tested by tests/cli/readme.py and signals_finetune.py.
 #include "base/program.h"
 #include "finetune/eval.h"
 #include "finetune/kernels/device.h"

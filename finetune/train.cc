@@ -13,7 +13,6 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <optional>
-#include <tuple>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -23,6 +22,7 @@
 #include "base/text.h"
 #include "finetune/data/packing.h"
 #include "finetune/train/checkpoint.h"
+#include "finetune/train/evaluate.h"
 #include "finetune/train/group.h"
 #include "finetune/train/metrics.h"
 #include "finetune/train/objective.h"
@@ -46,13 +46,6 @@ std::uint64_t dropout_seed(std::uint64_t seed, std::int64_t step, std::int64_t b
   return mix64(mix64(mix64(seed) + static_cast<std::uint64_t>(step)) + static_cast<std::uint64_t>(batch)) | 1;
 }
 
-PackedRow row_on(at::Device device, std::span<const Example> examples, std::span<const std::uint32_t> documents) {
-  PackedRow row = make_row(examples, documents);
-  row.ids = row.ids.to(device);
-  row.targets = row.targets.to(device);
-  return row;
-}
-
 // Rows [first, last), cut into batches that fit the model.
 std::vector<PackedRow> batches_of(RowStream& stream, std::span<const Example> examples, at::Device device,
                                   std::int64_t first, std::int64_t last, std::int64_t rows_per_batch) {
@@ -63,7 +56,7 @@ std::vector<PackedRow> batches_of(RowStream& stream, std::span<const Example> ex
       const RowPlan& next = stream.row(row);
       documents.insert(documents.end(), next.begin(), next.end());
     }
-    batches.push_back(row_on(device, examples, documents));
+    batches.push_back(make_row(examples, documents, device));
   }
   return batches;
 }
@@ -90,55 +83,40 @@ at::Tensor add_gradients(const Objective& objective, const Transformer& model, s
   return loss;
 }
 
-// Nothing when it was interrupted.
-std::optional<EvaluationMetrics> evaluate(const Transformer& model, const Objective& objective,
-                                          const TrainOptions& options, std::span<const Example> examples,
-                                          std::int64_t step, const base::Interrupt& interrupt) {
-  at::NoGradGuard no_gradient;
-  EvaluationMetrics metrics;
-  metrics.step = step;
-  double sum = 0, normaliser = 0;
-  for (const RowPlan& documents : plan_rows(examples, options.max_length, options.packing, 0)) {
-    if (interrupt.requested()) return std::nullopt;
-    const PackedRow row = row_on(model.device(), examples, documents);
-    sum += objective.loss_sum(model, row, 0).item<double>();
-    metrics.trained_tokens += row.trained;
-    normaliser += objective.normaliser(row);
-  }
-  metrics.loss = sum / normaliser;
-  metrics.perplexity = std::exp(metrics.loss);
-  return metrics;
-}
-
-lora::Adapter adapter_of(const Transformer& model, const TrainOptions& options) {
+lora::Adapter adapter_of(const Transformer& model, const StartOptions& start) {
   lora::Adapter adapter = model.adapter();
   // A hub name stays a name; a path must still be right when the adapter is read from another folder.
-  adapter.base_model = !options.base_name.empty()  ? options.base_name
-                       : fs::exists(options.model) ? fs::absolute(options.model).lexically_normal().string()
-                                                   : options.model;
+  adapter.base_model = !start.base_name.empty()  ? start.base_name
+                       : fs::exists(start.model) ? fs::absolute(start.model).lexically_normal().string()
+                                                 : start.model;
   return adapter;
 }
 
-void check_finite(double value, const char* what, std::int64_t step, const TrainOptions& options) {
+void check_finite(double value, const char* what, std::int64_t step, const std::string& output) {
   if (std::isfinite(value)) return;
   throw base::Error({fmt::format("{} is not finite", what), fmt::format("step {}", step + 1), fmt::format("{}", value),
                      "a finite number",
                      fmt::format("the checkpoints in {}/checkpoints are as they were; lower --learning-rate, or train "
                                  "with --dtype float32",
-                                 options.output)});
+                                 output)});
 }
 
 // The loop. `log` gets every step, `err` a line for people, checkpoints go to `checkpoints`. Returns whether the run is
 // complete: not when it was interrupted, which it saves first.
 bool train(TrainStart& start, const TrainOptions& options, const base::Interrupt& interrupt, MetricsLog& log,
            base::Context& context) {
-  const auto& [data, plan] = std::tie(start.data, start.plan);
+  const TrainingData& data = start.data;
+  const Plan& plan = start.plan;
+  const RowOptions& rows = options.plan.rows;
+  const IntervalOptions& intervals = options.intervals;
+  const std::string& output = options.output.folder;
+  const std::uint64_t seed = options.compute.seed;
   const Transformer& model = start.model;
   AdamW& optimizer = start.optimizer;
   const AnswerObjective objective;
   const OneProcess group;
-  const Schedule schedule(options.schedule, plan.warmup, plan.steps);
-  RowStream stream(data.training, options.max_length, options.packing, options.seed);
+  const Schedule schedule(options.optimizer.schedule, plan.warmup, plan.steps);
+  RowStream stream(data.training, rows.max_length, rows.packing, seed);
   base::Progress progress(context.err, context.quiet, "");
   std::string line;
   const auto begun = std::chrono::steady_clock::now();
@@ -147,23 +125,25 @@ bool train(TrainStart& start, const TrainOptions& options, const base::Interrupt
   auto due = [&](std::int64_t every) { return done == plan.steps || (every > 0 && done % every == 0); };
   auto validate = [&] {
     if (data.validation.empty()) return true;
-    const auto metrics = evaluate(model, objective, options, data.validation, done, interrupt);
-    if (!metrics) return false;
-    log.add(*metrics);
+    const auto found = evaluate(model, objective, data.validation, rows.max_length, rows.packing,
+                                [&](double) { return !interrupt.requested(); });
+    if (!found) return false;
+    const EvaluationMetrics metrics{done, found->loss, found->perplexity, found->trained_tokens};
+    log.add(metrics);
     progress.finish();
-    if (!context.quiet) fmt::print(context.err, "{}\n", validation_line(*metrics, plan.steps));
+    if (!context.quiet) fmt::print(context.err, "{}\n", validation_line(metrics, plan.steps));
     return true;
   };
   auto save = [&] {
-    write_checkpoint(fs::path(options.output) / "checkpoints",
-                     {done, done_rows, adapter_of(model, options), optimizer.first_moment(), optimizer.second_moment(),
-                      start.facts, start.tokenizer->chat_template},
-                     options.keep_checkpoints);
+    write_checkpoint(fs::path(output) / "checkpoints",
+                     {done, done_rows, adapter_of(model, options.start), optimizer.first_moment(),
+                      optimizer.second_moment(), start.facts, start.tokenizer->chat_template},
+                     intervals.keep_checkpoints);
     saved = done;
   };
   // Before the first step, or what an interrupted run left out behind its last one.
   const bool has_validated = !log.evaluations().empty() && log.evaluations().back().step == done;
-  bool is_complete = has_validated || (done > 0 && !due(options.eval_every)) || validate();
+  bool is_complete = has_validated || (done > 0 && !due(intervals.eval_every)) || validate();
 
   for (std::int64_t step = done; step < plan.steps && !interrupt.requested(); ++step) {
     const auto step_start = std::chrono::steady_clock::now();
@@ -171,7 +151,7 @@ bool train(TrainStart& start, const TrainOptions& options, const base::Interrupt
     const std::int64_t last_row = std::min(first_row + plan.rows_per_step, plan.rows);
     StepMetrics metrics;
     const std::vector<PackedRow> batches =
-        batches_of(stream, data.training, model.device(), first_row, last_row, options.rows_per_batch);
+        batches_of(stream, data.training, model.device(), first_row, last_row, options.plan.rows_per_batch);
     for (const PackedRow& batch : batches) {
       metrics.tokens += batch.ids.numel();
       metrics.trained_tokens += batch.trained;
@@ -179,14 +159,14 @@ bool train(TrainStart& start, const TrainOptions& options, const base::Interrupt
 
     optimizer.zero_gradients();
     const at::Tensor loss =
-        add_gradients(objective, model, batches, normaliser_of(objective, batches, group), options.seed, step);
+        add_gradients(objective, model, batches, normaliser_of(objective, batches, group), seed, step);
 
     // Update, unless something broke.
-    metrics.gradient_norm = optimizer.clip(options.clip).item<double>();
+    metrics.gradient_norm = optimizer.clip(options.optimizer.clip).item<double>();
     metrics.loss = loss.item<double>();
-    check_finite(metrics.loss, "the loss", step, options);
-    check_finite(metrics.gradient_norm, "the gradient", step, options);
-    metrics.learning_rate = options.learning_rate * schedule.factor(step);
+    check_finite(metrics.loss, "the loss", step, output);
+    check_finite(metrics.gradient_norm, "the gradient", step, output);
+    metrics.learning_rate = options.optimizer.learning_rate * schedule.factor(step);
     optimizer.step(metrics.learning_rate);
 
     // Tell, validate, save.
@@ -201,9 +181,9 @@ bool train(TrainStart& start, const TrainOptions& options, const base::Interrupt
     const double per_step = training_seconds / static_cast<double>(done - plan.first_step);
     line = step_line(metrics, plan.steps, per_step * static_cast<double>(plan.steps - done));
     progress.draw(line);
-    if (!progress.redraws() && !context.quiet && due(options.log_every)) fmt::print(context.err, "{}\n", line);
-    if (due(options.eval_every)) is_complete = validate();
-    if (due(options.save_every)) save();
+    if (!progress.redraws() && !context.quiet && due(intervals.log_every)) fmt::print(context.err, "{}\n", line);
+    if (due(intervals.eval_every)) is_complete = validate();
+    if (due(intervals.save_every)) save();
   }
   progress.finish();
   if (progress.redraws() && !line.empty()) fmt::print(context.err, "{}\n", line);
@@ -228,9 +208,8 @@ std::string nothing_changed(const TrainStart& start, const MetricsLog& log) {
   return fmt::format("nothing was learned: the adapter {}; {}", is_zero ? "is zero" : "is what it was", why);
 }
 
-std::string resume_command(const TrainOptions& options) {
-  return fmt::format("finetune train --config {} --resume",
-                     base::shell_word((fs::path(options.output) / "run.yaml").string()));
+std::string resume_command(const fs::path& output) {
+  return fmt::format("finetune train --config {} --resume", base::shell_word((output / "run.yaml").string()));
 }
 
 }  // namespace
@@ -241,8 +220,8 @@ int run_train(TrainOptions& options, base::Context& context) {
 
   // From here on the run exists: what comes is saved.
   const base::Interrupt interrupt(context.quiet ? "" : "\nfinishing the step; a second signal leaves at once\n");
-  const fs::path output = options.output;
-  base::prepare_output_folder(output, options.resume, options.overwrite);
+  const fs::path output = options.output.folder;
+  base::prepare_output_folder(output, options.output.resume, options.output.overwrite);
   if (!start.resume_step || start.is_new_plan || !fs::exists(output / "run.yaml")) {
     base::write_file(output / "run.yaml",
                      base::without_options(context.options ? context.options->to_yaml() : context.run_yaml,
@@ -251,7 +230,7 @@ int run_train(TrainOptions& options, base::Context& context) {
   MetricsLog log(output, start.resume_step);
   const bool is_complete = train(start, options, interrupt, log, context);
   if (is_complete) {
-    const lora::Adapter adapter = adapter_of(start.model, options);
+    const lora::Adapter adapter = adapter_of(start.model, options.start);
     lora::write_adapter(adapter, output / "adapter");
     if (!start.tokenizer->chat_template.empty())
       lora::write_tokenizer_files(*start.files, *start.tokenizer, output / "adapter");
@@ -259,7 +238,7 @@ int run_train(TrainOptions& options, base::Context& context) {
   }
 
   const std::int64_t done = start.optimizer.steps();
-  nlohmann::ordered_json result = {{"output", options.output}, {"steps", done}};
+  nlohmann::ordered_json result = {{"output", output.string()}, {"steps", done}};
   std::string summary =
       is_complete ? fmt::format("{} steps", done) : fmt::format("interrupted after {} of {} steps", done, plan.steps);
   if (!log.steps().empty()) {
@@ -277,7 +256,7 @@ int run_train(TrainOptions& options, base::Context& context) {
     result["changed"] = unchanged.empty();
   } else {
     result["interrupted"] = true;
-    result["resume"] = resume_command(options);
+    result["resume"] = resume_command(output);
   }
   base::write_file(output / "report.html",
                    report_html(log.steps(), log.evaluations(), summary, base::read_file(output / "run.yaml")));
@@ -286,9 +265,9 @@ int run_train(TrainOptions& options, base::Context& context) {
   if (!context.quiet) {
     if (is_complete) {
       fmt::print(context.err, "{}\nadapter: {}\nnext: lora merge {}\n", summary, (output / "adapter").string(),
-                 base::shell_word(options.output));
+                 base::shell_word(output.string()));
     } else {
-      fmt::print(context.err, "{}; it is all saved\nnext: {}\n", summary, resume_command(options));
+      fmt::print(context.err, "{}; it is all saved\nnext: {}\n", summary, resume_command(output));
     }
   }
   return !is_complete ? base::kInterrupted : unchanged.empty() ? 0 : 1;

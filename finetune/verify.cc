@@ -1,3 +1,4 @@
+// Does a merged model compute what its base with the adapter computes? Tested by tests/finetune/commands_test.cc.
 #include "finetune/verify.h"
 
 #include <ATen/ATen.h>

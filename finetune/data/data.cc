@@ -1,3 +1,4 @@
+// Records -> token ids and the mask of what is trained. Tested by tests/finetune/data_test.cc and records_test.cc.
 #include "finetune/data/data.h"
 
 #include <fmt/format.h>

@@ -1,3 +1,4 @@
+// Which documents stand in which row, and in which order the rows come. Tested by tests/finetune/packing_test.cc.
 #include "finetune/data/packing.h"
 
 #include <algorithm>
@@ -57,7 +58,7 @@ const RowPlan& RowStream::row(std::int64_t number) {
   return rows_[static_cast<std::size_t>(number % rows_per_epoch_)];
 }
 
-PackedRow make_row(std::span<const Example> examples, std::span<const std::uint32_t> documents) {
+PackedRow make_row(std::span<const Example> examples, std::span<const std::uint32_t> documents, at::Device device) {
   constexpr std::int64_t kNotTrained = -100;
   PackedRow row;
   std::int64_t total = 0;
@@ -77,6 +78,8 @@ PackedRow make_row(std::span<const Example> examples, std::span<const std::uint3
     }
     row.lengths.push_back(static_cast<std::int64_t>(length));
   }
+  row.ids = row.ids.to(device);
+  row.targets = row.targets.to(device);
   return row;
 }
 

@@ -38,8 +38,9 @@ class RowStream {
   std::vector<RowPlan> rows_;
 };
 
-/// Lays `documents` end to end on the CPU. The target of a position is the next token of the same document where that
-/// token is trained: the label of a document's first token is never used.
-PackedRow make_row(std::span<const Example> examples, std::span<const std::uint32_t> documents);
+/// Lays `documents` end to end, the tensors on `device`. The target of a position is the next token of the same
+/// document where that token is trained: the label of a document's first token is never used.
+PackedRow make_row(std::span<const Example> examples, std::span<const std::uint32_t> documents,
+                   at::Device device = at::kCPU);
 
 }  // namespace finetune

@@ -1,3 +1,5 @@
+// Where a run computes, in which type and with how many threads; and what this build of LibTorch can do. Tested by
+// tests/finetune/train_start_test.cc.
 #include "finetune/kernels/device.h"
 
 #include <ATen/ATen.h>

@@ -1,3 +1,5 @@
+// One pass over CPU memory for what ATen does in four to eight: rows in parallel, vector instructions chosen when the
+// program starts, float32 or bfloat16 in memory and float32 in registers. Tested by tests/finetune/model_test.cc.
 #include "finetune/kernels/fused_rows.h"
 
 #include <ATen/Parallel.h>

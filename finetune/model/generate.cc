@@ -1,3 +1,5 @@
+// Text out of a model: one token after the other, with the keys and values of earlier tokens kept. Tested by
+// tests/finetune/generate_test.cc.
 #include "finetune/model/generate.h"
 
 #include <ATen/ATen.h>

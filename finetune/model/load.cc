@@ -1,3 +1,4 @@
+// A model ready to be used by a command: files, tokenizer, weights, adapter. Tested by tests/finetune/commands_test.cc.
 #include "finetune/model/load.h"
 
 #include <ATen/ATen.h>

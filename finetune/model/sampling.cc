@@ -1,3 +1,5 @@
+// Which token comes next: the settings of transformers' GenerationConfig, with its names and its arithmetic. Tested by
+// tests/finetune/sampling_test.cc.
 #include "finetune/model/sampling.h"
 
 #include <algorithm>

@@ -1,3 +1,5 @@
+// TensorBoard event files, written by hand: TFRecord frames around protobuf messages. Tested by
+// tests/finetune/events_test.cc.
 #include "finetune/train/events.h"
 
 #include <fmt/format.h>

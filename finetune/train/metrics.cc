@@ -1,3 +1,5 @@
+// What a run tells while it trains: metrics.jsonl, TensorBoard events, and the history that the report draws. Tested by
+// tests/finetune/train_test.cc.
 #include "finetune/train/metrics.h"
 
 #include <fmt/format.h>

@@ -1,3 +1,4 @@
+// AdamW on one flat buffer. Tested by tests/finetune/optimizer_test.cc.
 #include "finetune/train/optimizer.h"
 
 #include <c10/core/GradMode.h>

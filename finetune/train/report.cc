@@ -1,3 +1,4 @@
+// The page of a run: loss curves, rate, figures, options. Tested by tests/finetune/train_test.cc.
 #include <fmt/format.h>
 
 #include <algorithm>

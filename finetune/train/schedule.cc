@@ -1,3 +1,4 @@
+// The learning rate over a run: warm-up, then constant, linear or cosine. Tested by tests/finetune/optimizer_test.cc.
 #include "finetune/train/schedule.h"
 
 #include <algorithm>

@@ -1,6 +1,56 @@
+// What `finetune train` can be told. Tested by tests/finetune/train_test.cc and train_start_test.cc.
 #include "finetune/train/train_options.h"
 
 namespace finetune {
+
+void StartOptions::visit(base::OptionVisitor& v) {
+  v("model", model,
+    "base model: a Hugging Face folder, a .gguf file or a name in the local cache; else the one that --adapter names",
+    base::PathKind::kModel);
+  v("adapter", adapter, "go on from this adapter (its folder, or a run): it decides all of lora",
+    base::PathKind::kModel);
+  v("base_name", base_name,
+    "name of the base on the hub, ORG/MODEL, which the adapter says of its base instead of a path of this machine");
+}
+
+void SourceOptions::visit(base::OptionVisitor& v) {
+  v.positional("data", data, "training records: .parquet, .jsonl, .json, .csv, .tsv, .txt, also .zst or .gz; globs");
+  v("validation_data", validation_data, "validation records, same formats", base::PathKind::kPath);
+  v("validation_share", validation_share, "without --validation-data: this share of the examples validates")
+      .at_least(0)
+      .below(1);
+}
+
+void ReadingOptions::visit(base::OptionVisitor& v) {
+  v("limit", limit, "read at most this many training records; 0: all");
+  v("validation_limit", validation_limit, "read at most this many records of --validation-data; 0: all");
+  v("max_bad", max_bad, "more bad records, or a larger share of them (1%), is an error");
+  maker.visit(v);
+  chat.visit(v);
+}
+
+void RowOptions::visit(base::OptionVisitor& v) {
+  v("max_length", max_length, "tokens of a packed row, and the most of one example").at_least(2).unit("tokens");
+  v.choice("too_long", too_long, {"truncate", "drop", "split"}, "what becomes of longer examples");
+  v("packing", packing, "several examples in a row (they never see each other)");
+}
+
+void PlanOptions::visit(base::OptionVisitor& v) {
+  v("steps", steps, "optimizer steps; 0: as many as --epochs needs").at_least(0);
+  v("epochs", epochs, "passes over the data, when --steps is 0").above(0);
+  rows.visit(v);
+  v("rows_per_batch", rows_per_batch, "rows that go through the model at once").at_least(1);
+  v("accumulate", accumulate, "batches of one optimizer step").at_least(1);
+}
+
+void OptimizerOptions::visit(base::OptionVisitor& v) {
+  v("learning_rate", learning_rate, "peak rate, reached after warm-up").above(0);
+  v.choice("schedule", schedule, {"constant", "linear", "cosine"}, "the rate after warm-up");
+  v("warmup_steps", warmup_steps, "steps of warm-up; 0: by --warmup-ratio").at_least(0);
+  v("warmup_ratio", warmup_ratio, "share of the steps that warm up").between(0, 1);
+  v("weight_decay", weight_decay, "decoupled weight decay of AdamW").at_least(0);
+  v("clip", clip, "largest norm of the gradient; 0: no limit").at_least(0);
+}
 
 void LoraOptions::visit(base::OptionVisitor& v) {
   v("rank", rank, "columns of the adapter's matrices: more learn more and cost more").between(1, 65536);
@@ -10,51 +60,42 @@ void LoraOptions::visit(base::OptionVisitor& v) {
   v("rslora", rslora, "scale by alpha / sqrt(rank) instead");
 }
 
-void TrainOptions::visit(base::OptionVisitor& v) {
-  v("model", model,
-    "base model: a Hugging Face folder, a .gguf file or a name in the local cache; else the one that --adapter names",
-    base::PathKind::kModel);
-  v("adapter", adapter, "go on from this adapter (its folder, or a run): it decides all of lora",
-    base::PathKind::kModel);
-  v("base_name", base_name,
-    "name of the base on the hub, ORG/MODEL, which the adapter says of its base instead of a path of this machine");
-  v.positional("data", data, "training records: .parquet, .jsonl, .json, .csv, .tsv, .txt, also .zst or .gz; globs");
-  v("validation_data", validation_data, "validation records, same formats", base::PathKind::kPath);
-  v("validation_share", validation_share, "without --validation-data: this share of the examples validates")
-      .at_least(0)
-      .below(1);
-  v.required("output", output, "output folder: adapter, checkpoints, metrics, report", base::PathKind::kOutputFolder);
-  v("steps", steps, "optimizer steps; 0: as many as --epochs needs").at_least(0);
-  v("epochs", epochs, "passes over the data, when --steps is 0").above(0);
-  v("max_length", max_length, "tokens of a packed row, and the most of one example").at_least(2).unit("tokens");
-  v.choice("too_long", too_long, {"truncate", "drop", "split"}, "what becomes of longer examples");
-  v("packing", packing, "several examples in a row (they never see each other)");
-  v("rows_per_batch", rows_per_batch, "rows that go through the model at once").at_least(1);
-  v("accumulate", accumulate, "batches of one optimizer step").at_least(1);
-  v("learning_rate", learning_rate, "peak rate, reached after warm-up").above(0);
-  v.choice("schedule", schedule, {"constant", "linear", "cosine"}, "the rate after warm-up");
-  v("warmup_steps", warmup_steps, "steps of warm-up; 0: by --warmup-ratio").at_least(0);
-  v("warmup_ratio", warmup_ratio, "share of the steps that warm up").between(0, 1);
-  v("weight_decay", weight_decay, "decoupled weight decay of AdamW").at_least(0);
-  v("clip", clip, "largest norm of the gradient; 0: no limit").at_least(0);
-  v.group("lora", lora);
+void ComputeOptions::visit(base::OptionVisitor& v) {
   v.choice("dtype", dtype, {"auto", "float32", "bfloat16"},
            "of the frozen base (the adapter is float32); auto: bfloat16 on CUDA, float32 on a CPU");
   v.choice("device", device, {"auto", "cpu", "cuda"}, "where to train; auto: CUDA when there is one");
   v("seed", seed, "of the adapter's start, the data's order and dropout");
   v("threads", threads, "CPU threads; 0: all").at_least(0);
+}
+
+void IntervalOptions::visit(base::OptionVisitor& v) {
   v("eval_every", eval_every, "steps between validations (also before the first and after the last); 0: only those")
       .at_least(0);
   v("save_every", save_every, "steps between checkpoints (also after the last); 0: only that").at_least(0);
   v("keep_checkpoints", keep_checkpoints, "newest checkpoints to keep").at_least(1);
   v("log_every", log_every, "steps between lines on the terminal (metrics.jsonl has every step)").at_least(1);
-  v("limit", limit, "read at most this many training records; 0: all");
-  v("validation_limit", validation_limit, "read at most this many records of --validation-data; 0: all");
-  v("max_bad", max_bad, "more bad records, or a larger share of them (1%), is an error");
-  reading.visit(v);
-  chat.visit(v);
+}
+
+void OutputOptions::visit(base::OptionVisitor& v) {
+  v.required("output", folder, "output folder: adapter, checkpoints, metrics, report", base::PathKind::kOutputFolder);
+}
+
+void OutputOptions::visit_earlier(base::OptionVisitor& v) {
   v("resume", resume, "go on from the newest checkpoint of --output; more --steps or --epochs make the run longer");
   v("overwrite", overwrite, "empty --output first");
+}
+
+void TrainOptions::visit(base::OptionVisitor& v) {
+  start.visit(v);
+  sources.visit(v);
+  output.visit(v);
+  plan.visit(v);
+  optimizer.visit(v);
+  v.group("lora", lora);
+  compute.visit(v);
+  intervals.visit(v);
+  reading.visit(v);
+  output.visit_earlier(v);
 }
 
 }  // namespace finetune

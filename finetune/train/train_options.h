@@ -1,4 +1,5 @@
-// What `finetune train` can be told.
+// What `finetune train` can be told. Each part is what some function of it needs; the order of the help is that of
+// TrainOptions::visit.
 #pragma once
 
 #include <cstdint>
@@ -8,8 +9,58 @@
 #include "base/options.h"
 #include "base/tolerance.h"
 #include "finetune/data/data.h"
+#include "tokenizer/chat/template_source.h"
 
 namespace finetune {
+
+/// What training starts from.
+struct StartOptions {
+  std::string model, adapter, base_name;
+  void visit(base::OptionVisitor& v);
+};
+
+/// Which records train, which validate.
+struct SourceOptions {
+  std::vector<std::string> data, validation_data;
+  double validation_share = 0;
+  void visit(base::OptionVisitor& v);
+};
+
+/// How records become examples.
+struct ReadingOptions {
+  std::uint64_t limit = 0, validation_limit = 0;
+  base::Tolerance max_bad{100};
+  MakerOptions maker;
+  tokenizer::TemplateOptions chat{};
+  void visit(base::OptionVisitor& v);
+};
+
+/// How examples become rows.
+struct RowOptions {
+  std::int64_t max_length = 1024;
+  std::string too_long = "truncate";
+  bool packing = true;
+  void visit(base::OptionVisitor& v);
+};
+
+/// How many steps, of how many rows each.
+struct PlanOptions {
+  std::int64_t steps = 0;
+  double epochs = 1;
+  RowOptions rows;
+  std::int64_t rows_per_batch = 1, accumulate = 1;
+  void visit(base::OptionVisitor& v);
+};
+
+/// What a step does to the adapter.
+struct OptimizerOptions {
+  double learning_rate = 2e-4;
+  std::string schedule = "cosine";
+  std::int64_t warmup_steps = 0;
+  double warmup_ratio = 0.03;
+  double weight_decay = 0, clip = 1;
+  void visit(base::OptionVisitor& v);
+};
 
 struct LoraOptions {
   std::int64_t rank = 16;
@@ -19,32 +70,38 @@ struct LoraOptions {
   void visit(base::OptionVisitor& v);
 };
 
-struct TrainOptions {
-  std::string model, adapter, base_name;
-  std::vector<std::string> data, validation_data;
-  double validation_share = 0;
-  std::string output;
-  std::int64_t steps = 0;
-  double epochs = 1;
-  std::int64_t max_length = 1024;
-  std::string too_long = "truncate";
-  bool packing = true;
-  std::int64_t rows_per_batch = 1, accumulate = 1;
-  double learning_rate = 2e-4;
-  std::string schedule = "cosine";
-  std::int64_t warmup_steps = 0;
-  double warmup_ratio = 0.03;
-  double weight_decay = 0, clip = 1;
-  LoraOptions lora;
+/// Where and how it is computed, the random numbers among it.
+struct ComputeOptions {
   std::string dtype = "auto", device = "auto";
   std::uint64_t seed = 42;
   int threads = 0;
+  void visit(base::OptionVisitor& v);
+};
+
+/// How often something is told or saved, in steps.
+struct IntervalOptions {
   std::int64_t eval_every = 100, save_every = 100, keep_checkpoints = 2, log_every = 1;
-  std::uint64_t limit = 0, validation_limit = 0;
-  base::Tolerance max_bad{100};
-  MakerOptions reading;
-  tokenizer::TemplateOptions chat{};
+  void visit(base::OptionVisitor& v);
+};
+
+/// The folder of the run, and what becomes of an earlier run in it.
+struct OutputOptions {
+  std::string folder;
   bool resume = false, overwrite = false;
+  void visit(base::OptionVisitor& v);
+  void visit_earlier(base::OptionVisitor& v);  ///< `resume` and `overwrite`, which the help tells last
+};
+
+struct TrainOptions {
+  StartOptions start;
+  SourceOptions sources;
+  OutputOptions output;
+  PlanOptions plan;
+  OptimizerOptions optimizer;
+  LoraOptions lora;
+  ComputeOptions compute;
+  IntervalOptions intervals;
+  ReadingOptions reading;
   void visit(base::OptionVisitor& v);
 };
 

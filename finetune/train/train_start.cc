@@ -1,3 +1,5 @@
+// All that `finetune train` checks and loads before it writes anything. Tested by tests/finetune/train_start_test.cc
+// and train_test.cc.
 #include "finetune/train/train_start.h"
 
 #include <ATen/ATen.h>
@@ -30,33 +32,43 @@ namespace {
 
 namespace fs = std::filesystem;
 
-void check_options(const TrainOptions& options) {
-  if (options.model.empty() && options.adapter.empty())
+void check_start(const StartOptions& start) {
+  if (start.model.empty() && start.adapter.empty())
     throw base::UsageError({"no model", "--model", "", "a Hugging Face folder or a .gguf file", ""});
-  if (!options.base_name.empty()) lora::check_base_name(options.base_name);
-  if (options.data.empty()) throw base::UsageError({"no training data", "--data", "", "one or more files", ""});
-  if (!options.validation_data.empty() && options.validation_share > 0)
+  if (!start.base_name.empty()) lora::check_base_name(start.base_name);
+}
+
+void check_sources(const SourceOptions& sources) {
+  if (sources.data.empty()) throw base::UsageError({"no training data", "--data", "", "one or more files", ""});
+  if (!sources.validation_data.empty() && sources.validation_share > 0)
     throw base::UsageError("give --validation-data or --validation-share, not both");
 }
 
-// `adapter`, from which training goes on, decides the LoRA options; one that says otherwise is refused.
-void take_lora(TrainOptions& options, const lora::Adapter& adapter, const lora::ModelSpec& spec,
+void check_rows(const RowOptions& rows, const lora::ModelConfig& config) {
+  if (rows.max_length <= config.context_length) return;
+  throw base::UsageError({"rows longer than the model's context", "--max-length", fmt::format("{}", rows.max_length),
+                          fmt::format("at most {}", config.context_length), ""});
+}
+
+// `adapter`, from which training goes on (the folder or run `name`), decides the LoRA options; one that says otherwise
+// is refused.
+void take_lora(LoraOptions& options, const lora::Adapter& adapter, const std::string& name, const lora::ModelSpec& spec,
                const base::OptionSet* declared) {
-  auto is_given = [&](const char* name) { return declared && declared->find(name)->given; };
-  auto take = [&](const char* name, auto& option, const auto& value, auto text) {
-    if (is_given(name) && option != value) {
-      throw base::UsageError({"the adapter that training goes on from has another value", std::string("--") + name,
-                              text(option), text(value) + ", as in " + options.adapter, "leave the option out"});
+  auto is_given = [&](const char* option) { return declared && declared->find(option)->given; };
+  auto take = [&](const char* option, auto& field, const auto& value, auto text) {
+    if (is_given(option) && field != value) {
+      throw base::UsageError({"the adapter that training goes on from has another value", std::string("--") + option,
+                              text(field), text(value) + ", as in " + name, "leave the option out"});
     }
-    option = value;
+    field = value;
   };
   auto plain = [](auto value) { return fmt::format("{}", value); };
-  options.lora.targets = lora::expand_targets(spec, options.lora.targets);
-  take("lora.rank", options.lora.rank, adapter.rank, plain);
-  take("lora.alpha", options.lora.alpha, adapter.alpha, plain);
-  take("lora.dropout", options.lora.dropout, adapter.dropout, plain);
-  take("lora.rslora", options.lora.rslora, adapter.rslora, plain);
-  take("lora.targets", options.lora.targets, adapter.targets,
+  options.targets = lora::expand_targets(spec, options.targets);
+  take("lora.rank", options.rank, adapter.rank, plain);
+  take("lora.alpha", options.alpha, adapter.alpha, plain);
+  take("lora.dropout", options.dropout, adapter.dropout, plain);
+  take("lora.rslora", options.rslora, adapter.rslora, plain);
+  take("lora.targets", options.targets, adapter.targets,
        [](const std::vector<std::string>& names) { return base::join(names, ", "); });
 }
 
@@ -69,25 +81,28 @@ void tell_template(const tokenizer::ChatTemplate& chat, base::Context& context) 
 
 TrainingData read_data(const TrainOptions& options, const lora::ModelFiles& files,
                        const tokenizer::Tokenizer& tokenizer, base::Context& context) {
-  const std::vector<std::string> training_files = base::expand_inputs(options.data, context),
-                                 validation_files = base::expand_inputs(options.validation_data, context);
-  const ExampleMaker maker(tokenizer, options.reading);
+  const SourceOptions& sources = options.sources;
+  const ReadingOptions& reading = options.reading;
+  const RowOptions& rows = options.plan.rows;
+  const std::vector<std::string> training_files = base::expand_inputs(sources.data, context),
+                                 validation_files = base::expand_inputs(sources.validation_data, context);
+  const ExampleMaker maker(tokenizer, reading.maker);
   if (maker.chat_template() != nullptr) tell_template(*maker.chat_template(), context);
   auto read = [&](const char* title, const std::vector<std::string>& inputs, std::uint64_t limit) {
-    const DataOptions limits{options.max_length, options.too_long, limit,
-                             options.max_bad,    options.threads,  options.reading.text};
+    const DataOptions limits{rows.max_length, rows.too_long,           limit,
+                             reading.max_bad, options.compute.threads, reading.maker.text};
     Dataset dataset = read_dataset(inputs, maker, limits);
     if (!context.quiet) fmt::print(context.err, "{}: {}\n", title, dataset.report.to_text(limits));
     for (const Example& example : dataset.examples) check_ids(example.ids, files.config());
     return std::move(dataset.examples);
   };
   TrainingData data;
-  data.training = read("training data", training_files, options.limit);
-  if (!options.validation_data.empty()) {
-    data.validation = read("validation data", validation_files, options.validation_limit);
-  } else if (options.validation_share > 0) {
+  data.training = read("training data", training_files, reading.limit);
+  if (!sources.validation_data.empty()) {
+    data.validation = read("validation data", validation_files, reading.validation_limit);
+  } else if (sources.validation_share > 0) {
     const std::size_t all = data.training.size();
-    data.validation = take_validation(data.training, options.validation_share, options.seed);
+    data.validation = take_validation(data.training, sources.validation_share, options.compute.seed);
     if (!context.quiet)
       fmt::print(context.err, "validation data: {} of {} examples held out, {} left to train on\n",
                  base::human_count(data.validation.size()), base::human_count(all),
@@ -97,7 +112,7 @@ TrainingData read_data(const TrainOptions& options, const lora::ModelFiles& file
 }
 
 // What the options and the data ask for, behind what `checkpoint` (nullptr: none) has done.
-Plan make_plan(const TrainOptions& options, const TrainingData& data, const Checkpoint* checkpoint) {
+Plan make_plan(const PlanOptions& options, const std::vector<Example>& training, const Checkpoint* checkpoint) {
   Plan plan;
   if (checkpoint) {
     plan.first_step = checkpoint->step;
@@ -114,16 +129,20 @@ Plan make_plan(const TrainOptions& options, const TrainingData& data, const Chec
     plan.rows = plan.first_row + (plan.steps - plan.first_step) * plan.rows_per_step;
     if (plan.steps < plan.first_step) refuse("--steps", static_cast<double>(options.steps), options.steps);
   } else {
-    const auto per_epoch = static_cast<double>(plan_rows(data.training, options.max_length, options.packing, 0).size());
+    const auto per_epoch =
+        static_cast<double>(plan_rows(training, options.rows.max_length, options.rows.packing, 0).size());
     plan.rows = std::max<std::int64_t>(1, std::llround(options.epochs * per_epoch));
     auto steps_of = [&](std::int64_t rows) { return (rows + plan.rows_per_step - 1) / plan.rows_per_step; };
     if (plan.rows < plan.first_row) refuse("--epochs", options.epochs, steps_of(plan.rows));
     plan.steps = plan.first_step + steps_of(plan.rows - plan.first_row);
   }
-  plan.warmup = options.warmup_steps > 0
-                    ? options.warmup_steps
-                    : static_cast<std::int64_t>(std::ceil(options.warmup_ratio * static_cast<double>(plan.steps)));
   return plan;
+}
+
+// The steps of warm-up that are asked for; a plan takes fewer where they would take the whole run.
+std::int64_t warmup_of(const OptimizerOptions& options, std::int64_t steps) {
+  if (options.warmup_steps > 0) return options.warmup_steps;
+  return static_cast<std::int64_t>(std::ceil(options.warmup_ratio * static_cast<double>(steps)));
 }
 
 std::string hash_of(const at::Tensor& values) {
@@ -140,33 +159,37 @@ std::map<std::string, std::string> facts_of(const TrainOptions& options, const l
                                             const TrainingData& data, at::ScalarType dtype,
                                             const at::Tensor& first_values) {
   auto text = [](auto value) { return fmt::format("{}", value); };
+  const ReadingOptions& reading = options.reading;
+  const PlanOptions& plan = options.plan;
+  const OptimizerOptions& optimizer = options.optimizer;
+  const LoraOptions& adapter = options.lora;
   return {{"model", lora::identity_of(files)},
-          {"adapter", options.adapter.empty() ? "" : hash_of(first_values)},
+          {"adapter", options.start.adapter.empty() ? "" : hash_of(first_values)},
           {"data", fmt::format("{:016x}", fingerprint(data.training))},
-          {"limit", text(options.limit)},
-          {"too_long", options.too_long},
-          {"validation_share", text(options.validation_share)},
-          {"allow_special", text(options.reading.allow_special)},
-          {"roles", base::join(options.reading.roles, ",")},
-          {"train_on", options.reading.train_on.train_on},
-          {"chat_template", options.chat.chat_template},
-          {"max_length", text(options.max_length)},
-          {"packing", text(options.packing)},
-          {"rows_per_batch", text(options.rows_per_batch)},
-          {"accumulate", text(options.accumulate)},
-          {"learning_rate", text(options.learning_rate)},
-          {"schedule", options.schedule},
-          {"warmup_steps", text(options.warmup_steps)},
-          {"warmup_ratio", text(options.warmup_ratio)},
-          {"weight_decay", text(options.weight_decay)},
-          {"clip", text(options.clip)},
-          {"lora.rank", text(options.lora.rank)},
-          {"lora.alpha", text(options.lora.alpha)},
-          {"lora.dropout", text(options.lora.dropout)},
-          {"lora.targets", base::join(lora::expand_targets(files.spec(), options.lora.targets), ",")},
-          {"lora.rslora", text(options.lora.rslora)},
+          {"limit", text(reading.limit)},
+          {"too_long", plan.rows.too_long},
+          {"validation_share", text(options.sources.validation_share)},
+          {"allow_special", text(reading.maker.allow_special)},
+          {"roles", base::join(reading.maker.roles, ",")},
+          {"train_on", reading.maker.train_on.train_on},
+          {"chat_template", reading.chat.chat_template},
+          {"max_length", text(plan.rows.max_length)},
+          {"packing", text(plan.rows.packing)},
+          {"rows_per_batch", text(plan.rows_per_batch)},
+          {"accumulate", text(plan.accumulate)},
+          {"learning_rate", text(optimizer.learning_rate)},
+          {"schedule", optimizer.schedule},
+          {"warmup_steps", text(optimizer.warmup_steps)},
+          {"warmup_ratio", text(optimizer.warmup_ratio)},
+          {"weight_decay", text(optimizer.weight_decay)},
+          {"clip", text(optimizer.clip)},
+          {"lora.rank", text(adapter.rank)},
+          {"lora.alpha", text(adapter.alpha)},
+          {"lora.dropout", text(adapter.dropout)},
+          {"lora.targets", base::join(lora::expand_targets(files.spec(), adapter.targets), ",")},
+          {"lora.rslora", text(adapter.rslora)},
           {"dtype", dtype == at::kFloat ? "float32" : "bfloat16"},
-          {"seed", text(options.seed)}};
+          {"seed", text(options.compute.seed)}};
 }
 
 // Says what a person would not expect of the plan.
@@ -180,57 +203,61 @@ void tell_plan(const Plan& plan, std::int64_t warmup, const Checkpoint* checkpoi
              plan.steps, checkpoint->facts.at("steps"), plan.first_step + 1);
 }
 
+// Each checkpoint holds the adapter and two moments, one more is written before the oldest goes.
+void check_space(const OutputOptions& output, std::int64_t checkpoints, const at::Tensor& values) {
+  base::check_free_space(
+      output.folder,
+      static_cast<std::uint64_t>(values.nbytes()) * (3 * static_cast<std::uint64_t>(checkpoints + 1) + 1),
+      output.overwrite);
+}
+
 }  // namespace
 
 TrainStart prepare_training(TrainOptions& options, base::Context& context) {
-  set_threads(base::thread_count(options.threads));
-  check_options(options);
-  const at::Device device = choose_device(options.device);
-  const at::ScalarType dtype = choose_dtype(options.dtype, device);
-  const fs::path output = options.output;
-  base::check_output_folder(output, options.resume, options.overwrite);
-  if (options.model.empty()) options.model = base_of(options.adapter);
-  auto files = std::make_unique<lora::ModelFiles>(options.model);
+  std::string& model_name = options.start.model;
+  const std::string& adapter_name = options.start.adapter;
+  const OutputOptions& output = options.output;
+  const ComputeOptions& compute = options.compute;
+  set_threads(base::thread_count(compute.threads));
+  check_start(options.start);
+  check_sources(options.sources);
+  const at::Device device = choose_device(compute.device);
+  const at::ScalarType dtype = choose_dtype(compute.dtype, device);
+  base::check_output_folder(output.folder, output.resume, output.overwrite);
+  if (model_name.empty()) model_name = base_of(adapter_name);
+  auto files = std::make_unique<lora::ModelFiles>(model_name);
   lora::tell_notes(*files, context);
   lora::expand_targets(files->spec(), options.lora.targets);  // throws
-  base::check_outputs({output}, {files->path()});             // a model by its hub name too
-  if (options.max_length > files->config().context_length) {
-    throw base::UsageError({"rows longer than the model's context", "--max-length",
-                            fmt::format("{}", options.max_length),
-                            fmt::format("at most {}", files->config().context_length), ""});
-  }
+  base::check_outputs({output.folder}, {files->path()});      // a model by its hub name too
+  check_rows(options.plan.rows, files->config());
   std::optional<lora::Adapter> adapter;
-  if (!options.adapter.empty()) {
-    adapter = load_adapter(options.adapter, *files, options.threads);
-    take_lora(options, *adapter, files->spec(), context.options);
+  if (!adapter_name.empty()) {
+    adapter = load_adapter(adapter_name, *files, compute.threads);
+    take_lora(options.lora, *adapter, adapter_name, files->spec(), context.options);
   }
   std::optional<Checkpoint> checkpoint;
-  if (options.resume) checkpoint = read_newest_checkpoint(output / "checkpoints");
+  if (output.resume) checkpoint = read_newest_checkpoint(fs::path(output.folder) / "checkpoints");
   const Checkpoint* done = checkpoint ? &*checkpoint : nullptr;
 
-  const fs::path adapter_folder = options.adapter.empty() ? fs::path() : lora::adapter_folder(options.adapter);
-  auto tokenizer = lora::tokenizer_of(*files, adapter_folder, options.chat.chat_template);
+  const fs::path adapter_folder = adapter_name.empty() ? fs::path() : lora::adapter_folder(adapter_name);
+  auto tokenizer = lora::tokenizer_of(*files, adapter_folder, options.reading.chat.chat_template);
   TrainingData data = read_data(options, *files, *tokenizer, context);
   Transformer model(*files, dtype, device);
   if (adapter) {
     model.attach(*adapter);
   } else {
-    model.attach(options.lora.targets, options.lora.rank, options.lora.alpha, options.lora.dropout, options.lora.rslora,
-                 options.seed);
+    const LoraOptions& fresh = options.lora;
+    model.attach(fresh.targets, fresh.rank, fresh.alpha, fresh.dropout, fresh.rslora, compute.seed);
   }
-  AdamW optimizer(model.parameters(), {.weight_decay = options.weight_decay});
+  AdamW optimizer(model.parameters(), {.weight_decay = options.optimizer.weight_decay});
   at::Tensor first_values = optimizer.values().clone();
-  // Each checkpoint holds the adapter and two moments, one more is written before the oldest goes.
-  base::check_free_space(output,
-                         static_cast<std::uint64_t>(first_values.nbytes()) *
-                             (3 * static_cast<std::uint64_t>(options.keep_checkpoints + 1) + 1),
-                         options.overwrite);
+  check_space(output, options.intervals.keep_checkpoints, first_values);
 
   std::map<std::string, std::string> facts = facts_of(options, *files, data, dtype, first_values);
   if (done) check_same_run(done->facts, facts);
-  Plan plan = make_plan(options, data, done);
+  Plan plan = make_plan(options.plan, data.training, done);
   facts["steps"] = std::to_string(plan.steps);
-  const std::int64_t warmup = plan.warmup;
+  const std::int64_t warmup = warmup_of(options.optimizer, plan.steps);
   plan.warmup = std::min(warmup, plan.steps - 1);
   if (done) optimizer.restore(flat_values(done->adapter), done->first_moment, done->second_moment, done->step);
   tell_plan(plan, warmup, done, context);

@@ -41,8 +41,8 @@ struct TrainStart {
   std::unique_ptr<tokenizer::Tokenizer> tokenizer;  ///< with the chat template that is trained
 };
 
-/// Throws base::Error, with nothing written, when the run cannot begin. Takes the LoRA options from `options.adapter`
-/// when there is one.
+/// Throws base::Error, with nothing written, when the run cannot begin. Takes `options.lora` from
+/// `options.start.adapter` when there is one.
 TrainStart prepare_training(TrainOptions& options, base::Context& context);
 
 }  // namespace finetune

@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "finetune/data/data.h"
 #include "finetune/eval.h"
 #include "finetune/kernels/device.h"
 #include "finetune/model/generate.h"

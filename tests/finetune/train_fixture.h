@@ -42,15 +42,15 @@ class Train : public testing::Test {
 
   TrainOptions options(const std::string& output) const {
     TrainOptions options;
-    options.model = model_.path().string();
-    options.data = {(model_.path() / "data.jsonl").string()};
-    options.output = (model_.path() / output).string();
-    options.max_length = 64;
-    options.steps = 6;
-    options.learning_rate = 5e-3;
+    options.start.model = model_.path().string();
+    options.sources.data = {(model_.path() / "data.jsonl").string()};
+    options.output.folder = (model_.path() / output).string();
+    options.plan.rows.max_length = 64;
+    options.plan.steps = 6;
+    options.optimizer.learning_rate = 5e-3;
     options.lora.rank = 4;
-    options.device = "cpu";
-    options.threads = 1;
+    options.compute.device = "cpu";
+    options.compute.threads = 1;
     return options;
   }
 
@@ -78,14 +78,15 @@ class Train : public testing::Test {
   }
 
   static std::string adapter_bytes(const TrainOptions& options) {
-    return base::read_file(fs::path(options.output) / "adapter/adapter_model.safetensors");
+    return base::read_file(fs::path(options.output.folder) / "adapter/adapter_model.safetensors");
   }
   static at::Tensor adapter_values(const TrainOptions& options) {
-    return finetune::flat_values(lora::read_adapter(fs::path(options.output) / "adapter"));
+    return finetune::flat_values(lora::read_adapter(fs::path(options.output.folder) / "adapter"));
   }
   static std::vector<nlohmann::json> metrics(const TrainOptions& options) {
     std::vector<nlohmann::json> lines;
-    for (const std::string& line : base::split(base::read_file(fs::path(options.output) / "metrics.jsonl"), '\n')) {
+    for (const std::string& line :
+         base::split(base::read_file(fs::path(options.output.folder) / "metrics.jsonl"), '\n')) {
       if (!line.empty()) lines.push_back(nlohmann::json::parse(line));
     }
     return lines;

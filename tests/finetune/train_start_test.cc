@@ -31,38 +31,39 @@ std::vector<std::pair<std::string, TrainOptions>> failing_starts(const TrainOpti
       R"({"prompt":"a very long prompt, longer than all that fits into a row of forty tokens","completion":"b"})");
   base::write_file(folder / "empty.jsonl", "");
   base::write_file(folder / "one.jsonl", R"({"text":"only one example"})");
-  add("no such data", [&](TrainOptions& o) { o.data = {(folder / "typo.jsonl").string()}; });
-  add("no such validation data", [&](TrainOptions& o) { o.validation_data = {(folder / "typo.jsonl").string()}; });
+  add("no such data", [&](TrainOptions& o) { o.sources.data = {(folder / "typo.jsonl").string()}; });
+  add("no such validation data",
+      [&](TrainOptions& o) { o.sources.validation_data = {(folder / "typo.jsonl").string()}; });
   add("bad target", [&](TrainOptions& o) { o.lora.targets = {"q_prj"}; });
-  add("no chat template", [&](TrainOptions& o) { o.data = {(folder / "chat.jsonl").string()}; });
+  add("no chat template", [&](TrainOptions& o) { o.sources.data = {(folder / "chat.jsonl").string()}; });
   add("nothing is trained", [&](TrainOptions& o) {
-    o.data = {(folder / "prompts.jsonl").string()};
-    o.max_length = 40;
+    o.sources.data = {(folder / "prompts.jsonl").string()};
+    o.plan.rows.max_length = 40;
   });
-  add("empty data", [&](TrainOptions& o) { o.data = {(folder / "empty.jsonl").string()}; });
+  add("empty data", [&](TrainOptions& o) { o.sources.data = {(folder / "empty.jsonl").string()}; });
   add("nothing left to train on", [&](TrainOptions& o) {
-    o.data = {(folder / "one.jsonl").string()};
-    o.validation_share = 0.5;
+    o.sources.data = {(folder / "one.jsonl").string()};
+    o.sources.validation_share = 0.5;
   });
-  add("rows too long", [](TrainOptions& o) { o.max_length = 4096; });
-  add("no such model", [&](TrainOptions& o) { o.model = (folder / "none").string(); });
-  add("no such adapter", [&](TrainOptions& o) { o.adapter = (folder / "none").string(); });
+  add("rows too long", [](TrainOptions& o) { o.plan.rows.max_length = 4096; });
+  add("no such model", [&](TrainOptions& o) { o.start.model = (folder / "none").string(); });
+  add("no such adapter", [&](TrainOptions& o) { o.start.adapter = (folder / "none").string(); });
   add("two kinds of validation", [](TrainOptions& o) {
-    o.validation_data = o.data;
-    o.validation_share = 0.1;
+    o.sources.validation_data = o.sources.data;
+    o.sources.validation_share = 0.1;
   });
-  if (!fs::exists("/dev/nvidiactl")) add("no CUDA", [](TrainOptions& o) { o.device = "cuda"; });
-  add("more than the disk holds", [](TrainOptions& o) { o.keep_checkpoints = std::int64_t{1} << 40; });
+  if (!fs::exists("/dev/nvidiactl")) add("no CUDA", [](TrainOptions& o) { o.compute.device = "cuda"; });
+  add("more than the disk holds", [](TrainOptions& o) { o.intervals.keep_checkpoints = std::int64_t{1} << 40; });
   return starts;
 }
 
 TEST_F(Train, AFailedStartLeavesNoFolder) {
   for (const auto& [name, start] : failing_starts(options("fails"), model_.path())) {
     EXPECT_THROW(run(start), base::Error) << name;
-    EXPECT_FALSE(fs::exists(start.output)) << name;
+    EXPECT_FALSE(fs::exists(start.output.folder)) << name;
   }
   TrainOptions deep = options("a/b/c");
-  deep.data = {"typo.jsonl"};
+  deep.sources.data = {"typo.jsonl"};
   EXPECT_THROW(run(deep), base::Error);
   EXPECT_FALSE(fs::exists(model_.path() / "a"));
 }
@@ -70,33 +71,33 @@ TEST_F(Train, AFailedStartLeavesNoFolder) {
 TEST_F(Train, AFailedStartLeavesTheOldRunAsItWas) {
   TrainOptions old = options("old");
   run(old);
-  const auto before = files_in(old.output);
-  old.overwrite = true;
+  const auto before = files_in(old.output.folder);
+  old.output.overwrite = true;
   for (const auto& [name, start] : failing_starts(old, model_.path())) {
     EXPECT_THROW(run(start), base::Error) << name;
-    EXPECT_EQ(files_in(old.output), before) << name;
+    EXPECT_EQ(files_in(old.output.folder), before) << name;
   }
   run(old);  // the corrected command
 }
 
 TEST_F(Train, WarmUpNeverTakesTheWholeRun) {
   TrainOptions one = options("one");
-  one.steps = 1;
+  one.plan.steps = 1;
   EXPECT_THAT(run(one), HasSubstr("warm-up: 0 of 1 steps"));
   EXPECT_GT(metrics(one)[0]["learning_rate"].get<double>(), 0);
   TrainOptions all = options("all");
-  all.steps = 4;
-  all.warmup_steps = 9;
+  all.plan.steps = 4;
+  all.optimizer.warmup_steps = 9;
   EXPECT_THAT(run(all), HasSubstr("warm-up: 3 of 4 steps, not 9"));
-  EXPECT_EQ(metrics(all)[3]["learning_rate"].get<double>(), all.learning_rate);
+  EXPECT_EQ(metrics(all)[3]["learning_rate"].get<double>(), all.optimizer.learning_rate);
   TrainOptions usual = options("usual");
-  usual.warmup_steps = 3;
+  usual.optimizer.warmup_steps = 3;
   EXPECT_THAT(run(usual), Not(HasSubstr("warm-up")));
 }
 
 TEST_F(Train, ARunThatChangedNothingSaysSo) {
   TrainOptions slow = options("slow");
-  slow.learning_rate = 1e-60;
+  slow.optimizer.learning_rate = 1e-60;
   std::string json;
   EXPECT_THAT(run(slow, &json, 1), HasSubstr("nothing was learned: the adapter is zero; the updates were too small"));
   EXPECT_EQ(nlohmann::json::parse(json)["changed"], false);
@@ -105,20 +106,20 @@ TEST_F(Train, ARunThatChangedNothingSaysSo) {
   run(good, &json);
   EXPECT_EQ(nlohmann::json::parse(json)["changed"], true);
   TrainOptions on = options("on");
-  on.adapter = good.output;
-  on.learning_rate = 1e-30;
+  on.start.adapter = good.output.folder;
+  on.optimizer.learning_rate = 1e-30;
   EXPECT_THAT(run(on, nullptr, 1), HasSubstr("nothing was learned: the adapter is what it was"));
 }
 
 TEST_F(Train, SaysHowManyExamplesAreHeldOut) {
   TrainOptions some = options("some");
-  some.validation_share = 0.1;
+  some.sources.validation_share = 0.1;
   EXPECT_THAT(run(some), HasSubstr("validation data: 6 of 60 examples held out, 54 left to train on"));
   TrainOptions least = options("least");
-  least.validation_share = 1e-6;
+  least.sources.validation_share = 1e-6;
   EXPECT_THAT(run(least), HasSubstr("1 of 60 examples held out")) << "never none";
   TrainOptions most = options("most");
-  most.validation_share = 0.999;
+  most.sources.validation_share = 0.999;
   EXPECT_THAT(error_of<base::UsageError>(most), HasSubstr("--validation-share"));
 }
 
@@ -130,7 +131,7 @@ TEST_F(Train, GoesOnFromAnAdapterWithOtherData) {
   first.lora.rslora = true;
   run(first);
   // Ranks and scales of single modules, as patterns hold them.
-  lora::Adapter uneven = lora::read_adapter(fs::path(first.output) / "adapter");
+  lora::Adapter uneven = lora::read_adapter(fs::path(first.output.folder) / "adapter");
   uneven.modules[1].rank = 2;
   uneven.modules[1].a.resize(static_cast<std::size_t>(2 * uneven.modules[1].in));
   uneven.modules[1].b.resize(static_cast<std::size_t>(2 * uneven.modules[1].out));
@@ -193,68 +194,68 @@ TEST_F(Train, GoesOnFromAnAdapterWithOtherData) {
 
 TEST_F(Train, MoreStepsMakeARunLonger) {
   TrainOptions longer = options("longer");
-  longer.save_every = 2;
-  longer.schedule = "linear";
+  longer.intervals.save_every = 2;
+  longer.optimizer.schedule = "linear";
   run(longer);
-  longer.resume = true;
-  longer.steps = 11;
+  longer.output.resume = true;
+  longer.plan.steps = 11;
   EXPECT_THAT(run(longer),
               HasSubstr("the run has 11 steps now, not 6: from step 7 on the rate follows the new schedule"));
   EXPECT_EQ(metrics(longer).size(), 11u);
-  EXPECT_NEAR(metrics(longer)[6]["learning_rate"].get<double>(), longer.learning_rate * 5 / 10, 1e-9);
+  EXPECT_NEAR(metrics(longer)[6]["learning_rate"].get<double>(), longer.optimizer.learning_rate * 5 / 10, 1e-9);
   EXPECT_THAT(run(longer), Not(HasSubstr("new schedule"))) << "it is 11 steps long now";
 
   // An interruption of the longer run changes nothing.
   TrainOptions again = options("again");
-  again.save_every = 2;
-  again.schedule = "linear";
+  again.intervals.save_every = 2;
+  again.optimizer.schedule = "linear";
   run(again);
-  again.resume = true;
-  again.steps = 11;
+  again.output.resume = true;
+  again.plan.steps = 11;
   run(again);
-  fs::remove_all(fs::path(again.output) / "checkpoints/step-11");
+  fs::remove_all(fs::path(again.output.folder) / "checkpoints/step-11");
   EXPECT_THAT(run(again), HasSubstr("going on after step 10"));
   EXPECT_EQ(adapter_bytes(again), adapter_bytes(longer));
 
-  longer.steps = 9;
+  longer.plan.steps = 9;
   EXPECT_THAT(error_of<base::UsageError>(longer), HasSubstr("--steps"));
   EXPECT_THAT(error_of<base::UsageError>(longer), HasSubstr("11 are done"));
 }
 
 TEST_F(Train, MoreEpochsTrainEveryRow) {
   TrainOptions epochs = options("epochs");
-  epochs.steps = 0;
-  epochs.accumulate = 4;  // the last step of an epoch takes what is left
+  epochs.plan.steps = 0;
+  epochs.plan.accumulate = 4;  // the last step of an epoch takes what is left
   run(epochs);
   std::int64_t tokens = 0;
   for (const auto& line : metrics(epochs)) tokens += line["tokens"].get<std::int64_t>();
-  epochs.resume = true;
-  epochs.epochs = 2;
+  epochs.output.resume = true;
+  epochs.plan.epochs = 2;
   EXPECT_THAT(run(epochs), HasSubstr("new schedule"));
   std::int64_t both = 0;
   for (const auto& line : metrics(epochs)) both += line["tokens"].get<std::int64_t>();
   EXPECT_EQ(both, 2 * tokens);
   EXPECT_EQ(metrics(epochs).back()["epoch"], 2);
-  epochs.epochs = 0.5;
+  epochs.plan.epochs = 0.5;
   EXPECT_THAT(error_of<base::UsageError>(epochs), HasSubstr("--epochs"));
 }
 
 TEST_F(Train, ResumeNamesTheOptionThatDiffers) {
   TrainOptions first = options("first");
   run(first);
-  first.resume = true;
+  first.output.resume = true;
   auto differs = [&](auto change) {
     TrainOptions other = first;
     change(other);
     return error_of<base::UsageError>(other);
   };
-  EXPECT_THAT(differs([](TrainOptions& o) { o.learning_rate = 1e-3; }), HasSubstr("--learning-rate"));
-  EXPECT_THAT(differs([](TrainOptions& o) { o.warmup_steps = 2; }), HasSubstr("--warmup-steps"));
-  EXPECT_THAT(differs([](TrainOptions& o) { o.limit = 7; }), HasSubstr("--limit"));
-  EXPECT_THAT(differs([](TrainOptions& o) { o.validation_share = 0.2; }), HasSubstr("--validation-share"));
-  EXPECT_THAT(differs([](TrainOptions& o) { o.max_length = 32; }), HasSubstr("--max-length"));
+  EXPECT_THAT(differs([](TrainOptions& o) { o.optimizer.learning_rate = 1e-3; }), HasSubstr("--learning-rate"));
+  EXPECT_THAT(differs([](TrainOptions& o) { o.optimizer.warmup_steps = 2; }), HasSubstr("--warmup-steps"));
+  EXPECT_THAT(differs([](TrainOptions& o) { o.reading.limit = 7; }), HasSubstr("--limit"));
+  EXPECT_THAT(differs([](TrainOptions& o) { o.sources.validation_share = 0.2; }), HasSubstr("--validation-share"));
+  EXPECT_THAT(differs([](TrainOptions& o) { o.plan.rows.max_length = 32; }), HasSubstr("--max-length"));
   // Not one that changes no example.
-  first.limit = 1000;
+  first.reading.limit = 1000;
   run(first);
 }
 

@@ -1,0 +1,33 @@
+// Loss and perplexity of a model on examples. Tested by tests/finetune/train_test.cc and commands_test.cc.
+#include "finetune/train/evaluate.h"
+
+#include <ATen/core/grad_mode.h>
+
+#include <cmath>
+#include <vector>
+
+#include "finetune/data/packing.h"
+
+namespace finetune {
+
+std::optional<Evaluation> evaluate(const Transformer& model, const Objective& objective,
+                                   std::span<const Example> examples, std::int64_t max_length, bool packing,
+                                   const std::function<bool(double)>& go_on) {
+  const at::NoGradGuard no_gradient;
+  Evaluation result;
+  double sum = 0, normaliser = 0;
+  const std::vector<RowPlan> rows = plan_rows(examples, max_length, packing, 0);
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    if (!go_on(static_cast<double>(i) / static_cast<double>(rows.size()))) return std::nullopt;
+    const PackedRow row = make_row(examples, rows[i], model.device());
+    sum += objective.loss_sum(model, row, 0).item<double>();
+    normaliser += objective.normaliser(row);
+    result.trained_tokens += row.trained;
+    result.tokens += row.ids.numel();
+  }
+  result.loss = sum / normaliser;
+  result.perplexity = std::exp(result.loss);
+  return result;
+}
+
+}  // namespace finetune

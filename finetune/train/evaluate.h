@@ -1,0 +1,26 @@
+// Loss and perplexity of a model on examples: of the validation data of a training, and of `finetune eval`.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <span>
+
+#include "finetune/data/data.h"
+#include "finetune/train/objective.h"
+
+namespace finetune {
+
+struct Evaluation {
+  double loss = 0;        ///< the sum over all rows by their normaliser: nats per trained token for answers
+  double perplexity = 1;  ///< exp(loss)
+  std::int64_t trained_tokens = 0, tokens = 0;
+};
+
+/// Over all of `examples`, in rows as of plan_rows. No dropout, no autograd. Before each row `go_on` gets the
+/// share that is done, 0..1; nothing comes out when it says no.
+std::optional<Evaluation> evaluate(const Transformer& model, const Objective& objective,
+                                   std::span<const Example> examples, std::int64_t max_length, bool packing,
+                                   const std::function<bool(double)>& go_on);
+
+}  // namespace finetune
