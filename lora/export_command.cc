@@ -1,3 +1,4 @@
+// `lora export`: an adapter for other runtimes. Tested by tests/cli/lora/export and tests/cli/lora/export_base_name.
 #include <fmt/format.h>
 #include <fmt/ostream.h>
 

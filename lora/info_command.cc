@@ -1,3 +1,4 @@
+// `lora info`: what an adapter, a run or a model is. Tested by tests/cli/lora/info.
 #include <fmt/format.h>
 #include <fmt/ostream.h>
 

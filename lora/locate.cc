@@ -1,3 +1,4 @@
+// Finds the adapter and the base model that a path on the command line means. Tested by tests/lora/locate_test.cc.
 #include "lora/locate.h"
 
 #include <fmt/format.h>

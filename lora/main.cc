@@ -1,3 +1,4 @@
+// The program `lora`. Tested by tests/cli/lora/help.
 #include "base/program.h"
 #include "lora/commands.h"
 

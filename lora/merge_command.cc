@@ -1,3 +1,4 @@
+// `lora merge`: an adapter added into its base. Tested by tests/cli/lora/merge_run.
 #include <fmt/format.h>
 #include <fmt/ostream.h>
 

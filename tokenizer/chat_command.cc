@@ -1,4 +1,5 @@
-// `tokenizer chat`: a conversation in the model's chat format, the trained tokens marked.
+// `tokenizer chat`: a conversation in the model's chat format, the trained tokens marked. Tested by
+// tests/tokenizer/program_test.cc.
 #include <fmt/format.h>
 #include <fmt/ostream.h>
 #include <unistd.h>

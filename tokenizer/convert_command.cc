@@ -1,4 +1,5 @@
-// `tokenizer convert`: a vocabulary between GGUF and the files of a Hugging Face folder.
+// `tokenizer convert`: a vocabulary between GGUF and the files of a Hugging Face folder. Tested by
+// tests/tokenizer/program_test.cc.
 #include <fmt/format.h>
 #include <fmt/ostream.h>
 

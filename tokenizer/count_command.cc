@@ -1,4 +1,4 @@
-// `tokenizer count`: tokens, bytes and bytes per token of each file.
+// `tokenizer count`: tokens, bytes and bytes per token of each file. Tested by tests/tokenizer/program_test.cc.
 #include <fmt/format.h>
 #include <fmt/ostream.h>
 

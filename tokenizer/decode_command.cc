@@ -1,4 +1,4 @@
-// `tokenizer decode`: the text of ids.
+// `tokenizer decode`: the text of ids. Tested by tests/tokenizer/program_test.cc.
 #include <fmt/format.h>
 
 #include <charconv>

@@ -1,4 +1,4 @@
-// `tokenizer encode`: the ids of files or of the texts of records.
+// `tokenizer encode`: the ids of files or of the texts of records. Tested by tests/tokenizer/program_test.cc.
 #include <fmt/format.h>
 #include <fmt/ostream.h>
 

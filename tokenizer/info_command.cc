@@ -1,4 +1,4 @@
-// `tokenizer info`: what kind of tokenizer it is.
+// `tokenizer info`: what kind of tokenizer it is. Tested by tests/tokenizer/program_test.cc.
 #include <fmt/format.h>
 #include <fmt/ostream.h>
 

@@ -1,4 +1,4 @@
-// The program `tokenizer`.
+// The program `tokenizer`. Tested by tests/tokenizer/program_test.cc.
 #include "tokenizer/commands.h"
 
 int main(int argc, char** argv) {

@@ -1,4 +1,4 @@
-// The text of one record.
+// The text of one record. Tested by tests/tokenizer/program_test.cc.
 #include "tokenizer/record_texts.h"
 
 #include <simdjson.h>

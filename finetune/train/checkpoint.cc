@@ -1,3 +1,5 @@
+// checkpoints/step-N/: all that a run needs to go on as if it had never stopped. Tested by
+// tests/finetune/train_test.cc.
 #include "finetune/train/checkpoint.h"
 
 #include <fcntl.h>

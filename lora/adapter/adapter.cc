@@ -1,3 +1,5 @@
+// A LoRA adapter as data, in PEFT's format (adapter_config.json, adapter_model.safetensors). Tested by
+// tests/lora/adapter/adapter_test.cc.
 #include "lora/adapter/adapter.h"
 
 #include <fmt/format.h>

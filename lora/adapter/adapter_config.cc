@@ -1,3 +1,5 @@
+// adapter_config.json of PEFT: one table says of every key whether it is computed, harmless or refused. Tested by
+// tests/lora/adapter/adapter_test.cc.
 #include "lora/adapter/adapter_config.h"
 
 #include <fmt/format.h>

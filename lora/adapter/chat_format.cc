@@ -1,4 +1,5 @@
-// Keeps chat template and end token together with what was trained with them.
+// Keeps chat template and end token together with what was trained with them. Tested by
+// tests/lora/adapter/chat_format_test.cc.
 #include "lora/adapter/chat_format.h"
 
 #include <algorithm>

@@ -1,3 +1,5 @@
+// Adapters for other runtimes: llama.cpp's GGUF LoRA, and PEFT folders that need no patterns. Tested by
+// tests/lora/adapter/merge_test.cc.
 #include "lora/adapter/gguf_adapter.h"
 
 #include <algorithm>

@@ -1,3 +1,5 @@
+// A base model with an adapter added into its weights, a few rows at a time. Tested by
+// tests/lora/adapter/merge_test.cc.
 #include "lora/adapter/merge.h"
 
 #include <fmt/format.h>

@@ -1,3 +1,5 @@
+// The page that lies beside an adapter (README.md): which base it belongs to and how it is loaded. Tested by
+// tests/lora/locate_test.cc.
 #include "lora/adapter/model_card.h"
 
 #include <fmt/format.h>

@@ -1,3 +1,4 @@
+// PiSSA and OLoRA: adapters that start with a part of the base, made plain. Tested by tests/lora/adapter/start_test.cc.
 #include "lora/adapter/start.h"
 
 #include <fmt/format.h>

@@ -1,3 +1,5 @@
+// Whole models written to disk: a Hugging Face folder or a GGUF file, streamed tensor by tensor. Tested by
+// tests/lora/adapter/merge_test.cc and tests/lora/locate_test.cc.
 #include "lora/adapter/write_model.h"
 
 #include <fmt/format.h>

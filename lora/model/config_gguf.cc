@@ -1,4 +1,5 @@
-// The model's numbers in GGUF metadata, read and written, by the families' lists of keys.
+// The model's numbers in GGUF metadata, read and written, by the families' lists of keys. Tested by
+// tests/lora/model/config_test.cc and tests/lora/adapter/merge_test.cc.
 #include <fmt/format.h>
 
 #include <cstdlib>

@@ -1,4 +1,4 @@
-// config.json read and written, by the families' lists of keys.
+// config.json read and written, by the families' lists of keys. Tested by tests/lora/model/config_test.cc.
 #include <fmt/format.h>
 
 #include <nlohmann/json.hpp>

@@ -1,3 +1,4 @@
+// The families of models we know: one file each in families/. Tested by tests/lora/model/config_test.cc.
 #include "lora/model/family.h"
 
 #include <algorithm>

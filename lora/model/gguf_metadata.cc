@@ -1,3 +1,5 @@
+// The metadata of GGUF files that hold a model (keys: llama.cpp's convert_hf_to_gguf.py). Tested by
+// tests/lora/adapter/merge_test.cc.
 #include "lora/model/gguf_metadata.h"
 
 #include <fmt/format.h>

@@ -1,3 +1,4 @@
+// Where a model lies that is named as users name it. Tested by tests/lora/model/model_files_test.cc.
 #include "lora/model/hub.h"
 
 #include <fmt/format.h>

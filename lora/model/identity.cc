@@ -1,3 +1,4 @@
+// Tells one base model from another by what their files hold, not by their names. Tested by tests/lora/locate_test.cc.
 #include "lora/model/identity.h"
 
 #include <fmt/format.h>

@@ -1,3 +1,5 @@
+// What is known of modules by their names alone, as an adapter has them without its base. Tested by
+// tests/lora/model/module_names_test.cc.
 #include "lora/model/module_names.h"
 
 #include <algorithm>

@@ -1,3 +1,5 @@
+// Rotary positions of a model: the one place that knows how each kind of scaling stretches the waves. Tested by
+// tests/lora/model/rope_test.cc.
 #include "lora/model/rope.h"
 
 #include <algorithm>

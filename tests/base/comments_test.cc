@@ -35,19 +35,24 @@ std::string opening_comment(const std::string& text) {
   return comment;
 }
 
-// The files that a comment names: "Tested by tests/a_test.cc and tests/b_test.cc."
+// What a comment names as its tests, each in full: "Tested by tests/a/b_test.cc, c_test.cc and tests/cli/d/e." A name
+// without a folder lies in that of the name before it.
 std::vector<std::string> tests_named(const std::string& comment) {
-  static const re2::RE2 kTest(R"((tests/[\w/]+\.(?:cc|py)))");
+  static const re2::RE2 kTest(R"((tests/\w[\w/]*(?:\.(?:cc|py))?|\w+(?:_test\.cc|\.py)))");
   const std::size_t begin = comment.find("Tested by ");
   std::vector<std::string> tests;
-  std::string test;
+  std::string test, folder;
   re2::StringPiece rest(begin == comment.npos ? "" : comment.data() + begin);
-  while (re2::RE2::FindAndConsume(&rest, kTest, &test)) tests.push_back(test);
+  while (re2::RE2::FindAndConsume(&rest, kTest, &test)) {
+    if (test.find('/') == test.npos) test.insert(0, folder);
+    folder = test.substr(0, test.rfind('/') + 1);
+    tests.push_back(test);
+  }
   return tests;
 }
 
 // Folders whose files all say what tests them.
-const std::vector<std::string> kNamingTheirTests = {"base", "curate"};
+const std::vector<std::string> kNamingTheirTests = {"base", "tokenizer", "curate", "lora", "finetune"};
 
 TEST(Comments, EverySourceSaysWhatItIsAndWhatTestsIt) {
   for (const std::string& folder : kNamingTheirTests) {
@@ -96,8 +101,8 @@ TEST(Comments, AMissingOrMisplacedOneIsSeen) {
   EXPECT_EQ(opening_comment("// A\n//  b.\n#include <x>\n// c\n"), "A b.");
   EXPECT_EQ(opening_comment("#include <x>\n// c\n"), "");
   EXPECT_TRUE(tests_named("What it is, see tests/a_test.cc.").empty());
-  EXPECT_EQ(tests_named("It. Tested by tests/a/b_test.cc and tests/cli/run.py."),
-            (std::vector<std::string>{"tests/a/b_test.cc", "tests/cli/run.py"}));
+  EXPECT_EQ(tests_named("It. Tested by tests/a/b_test.cc, c_test.cc and tests/cli/lora/info; see d_test."),
+            (std::vector<std::string>{"tests/a/b_test.cc", "tests/a/c_test.cc", "tests/cli/lora/info"}));
   const auto with_slashes = [](std::string text) {  // for @; else this file were one with misplaced ones
     for (std::size_t at; (at = text.find('@')) != text.npos;) text.replace(at, 1, "///");
     return text;

@@ -1,4 +1,5 @@
-// Renders conversations with a model's chat template and encodes them.
+// Renders conversations with a model's chat template and encodes them. Tested by tests/tokenizer/chat_test.cc and
+// turns_test.cc.
 #include "tokenizer/chat/chat.h"
 
 #include <fmt/format.h>

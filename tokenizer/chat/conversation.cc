@@ -1,3 +1,5 @@
+// Records of training data in the shapes that people keep them in: the one reader of all programs. Tested by
+// tests/curate/instruct_test.cc and tests/finetune/records_test.cc.
 #include "tokenizer/chat/conversation.h"
 
 #include <fmt/format.h>

@@ -1,3 +1,4 @@
+// One message of a conversation. Tested by tests/tokenizer/turns_test.cc and jinja_test.cc.
 #include "tokenizer/chat/message.h"
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// Finds the text of a chat template.
+// Finds the text of a chat template. Tested by tests/tokenizer/turns_test.cc.
 #include "tokenizer/chat/template_source.h"
 
 #include <algorithm>

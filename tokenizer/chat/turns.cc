@@ -1,4 +1,4 @@
-// Finds the answers in a rendered chat.
+// Finds the answers in a rendered chat. Tested by tests/tokenizer/turns_test.cc.
 #include "tokenizer/chat/turns.h"
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// Attributes of values: methods, and what Python's objects tell of themselves.
+// Attributes of values: methods, and what Python's objects tell of themselves. Tested by tests/tokenizer/jinja_test.cc.
 #include <fmt/format.h>
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// The methods of dict, list, tuple, int and float.
+// The methods of dict, list, tuple, int and float. Tested by tests/tokenizer/jinja_test.cc.
 #include <array>
 #include <bit>
 #include <cmath>

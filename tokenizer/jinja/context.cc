@@ -1,4 +1,4 @@
-// What a template is given.
+// What a template is given. Tested by tests/tokenizer/jinja_test.cc.
 #include "tokenizer/jinja/context.h"
 
 #include "base/error.h"

@@ -1,4 +1,4 @@
-// One rendering: bounds, output, strings and lists that are built.
+// One rendering: bounds, output, strings and lists that are built. Tested by tests/tokenizer/jinja_test.cc.
 #include "tokenizer/jinja/engine.h"
 
 #include <fmt/format.h>

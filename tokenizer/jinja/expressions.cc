@@ -1,4 +1,4 @@
-// Evaluating expressions.
+// Evaluating expressions. Tested by tests/tokenizer/jinja_test.cc.
 #include <fmt/format.h>
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// All filters by name, and those of numbers and of any value.
+// All filters by name, and those of numbers and of any value. Tested by tests/tokenizer/jinja_test.cc.
 #include "tokenizer/jinja/filters.h"
 
 #include <fmt/format.h>

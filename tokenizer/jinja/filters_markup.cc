@@ -1,4 +1,4 @@
-// The filters that escape for other languages.
+// The filters that escape for other languages. Tested by tests/tokenizer/jinja_test.cc.
 #include <array>
 
 #include "tokenizer/jinja/filters.h"

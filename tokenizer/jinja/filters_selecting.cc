@@ -1,4 +1,5 @@
-// The filters that pass over a list item by item, when they are asked to: map, select and their kind.
+// The filters that pass over a list item by item, when they are asked to: map, select and their kind. Tested by
+// tests/tokenizer/jinja_test.cc.
 #include <fmt/format.h>
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// The filters that order, count and cut lists.
+// The filters that order, count and cut lists. Tested by tests/tokenizer/jinja_test.cc.
 #include <fmt/format.h>
 
 #include <algorithm>

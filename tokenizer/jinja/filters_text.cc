@@ -1,4 +1,4 @@
-// The filters of texts.
+// The filters of texts. Tested by tests/tokenizer/jinja_test.cc.
 #include <fmt/format.h>
 
 #include <algorithm>

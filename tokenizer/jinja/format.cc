@@ -1,4 +1,4 @@
-// Formatting values into text: "%s" % x and "{}".format(x).
+// Formatting values into text: "%s" % x and "{}".format(x). Tested by tests/tokenizer/jinja_test.cc.
 #include "tokenizer/jinja/format.h"
 
 #include <fmt/format.h>

@@ -1,4 +1,4 @@
-// "{}".format(x)
+// str.format: "{}".format(x). Tested by tests/tokenizer/jinja_test.cc.
 #include <fmt/format.h>
 
 #include <algorithm>

@@ -1,4 +1,5 @@
-// The global functions: range, dict, namespace, raise_exception, strftime_now, cycler, joiner.
+// The global functions: range, dict, namespace, raise_exception, strftime_now, cycler, joiner. Tested by
+// tests/tokenizer/jinja_test.cc.
 #include <fmt/format.h>
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// Iteration, lengths, and parts of values: indices and slices.
+// Iteration, lengths, and parts of values: indices and slices. Tested by tests/tokenizer/jinja_test.cc.
 #include <fmt/format.h>
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// tojson: json.dumps with the options that transformers' filter has.
+// tojson: json.dumps with the options that transformers' filter has. Tested by tests/tokenizer/jinja_test.cc.
 #include <fmt/format.h>
 
 #include <algorithm>

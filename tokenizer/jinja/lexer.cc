@@ -1,4 +1,4 @@
-// The tokens of a template: rule for rule as jinja2.lexer has them.
+// The tokens of a template: rule for rule as jinja2.lexer has them. Tested by tests/tokenizer/jinja_test.cc.
 #include "tokenizer/jinja/lexer.h"
 
 #include <fmt/format.h>

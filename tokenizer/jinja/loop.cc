@@ -1,4 +1,4 @@
-// A for loop in progress.
+// A for loop in progress. Tested by tests/tokenizer/jinja_test.cc.
 #include "tokenizer/jinja/loop.h"
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// Memory of one rendering.
+// Memory of one rendering. Tested by tests/tokenizer/jinja_test.cc.
 #include "tokenizer/jinja/memory.h"
 
 #include <algorithm>

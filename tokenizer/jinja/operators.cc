@@ -1,4 +1,4 @@
-// Arithmetic and comparisons, as Python has them for these types.
+// Arithmetic and comparisons, as Python has them for these types. Tested by tests/tokenizer/jinja_test.cc.
 #include <fmt/format.h>
 
 #include <algorithm>

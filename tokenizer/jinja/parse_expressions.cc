@@ -1,4 +1,4 @@
-// Expressions, from the loosest operator to the tightest.
+// Expressions, from the loosest operator to the tightest. Tested by tests/tokenizer/jinja_test.cc.
 #include <fmt/format.h>
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// Statements: the tags between {% and %}.
+// Statements: the tags between {% and %}. Tested by tests/tokenizer/jinja_test.cc.
 #include <fmt/format.h>
 
 #include <algorithm>

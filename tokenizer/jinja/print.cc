@@ -1,4 +1,4 @@
-// str() and repr() of values.
+// str() and repr() of values. Tested by tests/tokenizer/jinja_test.cc.
 #include <fmt/format.h>
 
 #include <charconv>

@@ -1,4 +1,4 @@
-// Compiling a template, and one rendering from the variables to the spans.
+// Compiling a template, and one rendering from the variables to the spans. Tested by tests/tokenizer/jinja_test.cc.
 #include "tokenizer/jinja/program.h"
 
 #include <fmt/format.h>

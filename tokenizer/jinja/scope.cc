@@ -1,4 +1,4 @@
-// Which variable a name means.
+// Which variable a name means. Tested by tests/tokenizer/jinja_test.cc.
 #include "tokenizer/jinja/scope.h"
 
 #include <fmt/format.h>

@@ -1,4 +1,4 @@
-// Executing statements.
+// Executing statements. Tested by tests/tokenizer/jinja_test.cc.
 #include <fmt/format.h>
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// The methods of str.
+// The methods of str. Tested by tests/tokenizer/jinja_test.cc.
 #include <fmt/format.h>
 
 #include <algorithm>

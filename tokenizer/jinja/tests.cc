@@ -1,4 +1,4 @@
-// The tests: x is defined, x is string ...
+// The tests: x is defined, x is string ... Tested by tests/tokenizer/jinja_test.cc.
 #include <algorithm>
 #include <array>
 #include <cmath>

@@ -1,4 +1,4 @@
-// What Python's str methods know about characters.
+// What Python's str methods know about characters. Tested by tests/tokenizer/jinja_test.cc.
 #include "tokenizer/jinja/unicode.h"
 
 #include <unicode/locid.h>

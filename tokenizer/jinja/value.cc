@@ -1,4 +1,4 @@
-// Truth, equality, order, hashes and dicts, as Python has them.
+// Truth, equality, order, hashes and dicts, as Python has them. Tested by tests/tokenizer/jinja_test.cc.
 #include "tokenizer/jinja/value.h"
 
 #include <fmt/format.h>

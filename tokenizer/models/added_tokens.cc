@@ -1,3 +1,5 @@
+// Finding added tokens in a text, as the tokenizers package does: leftmost, longest, with the strip and word flags.
+// Tested by tests/tokenizer/folder_test.cc and parity_test.cc.
 #include "tokenizer/models/added_tokens.h"
 
 #include <algorithm>

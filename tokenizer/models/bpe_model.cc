@@ -1,3 +1,4 @@
+// The merge loop of byte pair encoding: one piece of text to ids. Tested by tests/tokenizer/bpe_test.cc.
 #include "tokenizer/models/bpe_model.h"
 
 #include <fmt/format.h>

@@ -1,3 +1,6 @@
+// BPE tokenizers: byte-level (GPT-2, Llama 3, Qwen 2, SmolLM) and in plain characters with "▁" (Llama 2's
+// tokenizer.json, SentencePiece vocabularies inside a GGUF). Tested by tests/tokenizer/bpe_test.cc, parity_test.cc and
+// encoding_test.cc.
 #include "tokenizer/models/bpe_tokenizer.h"
 
 #include <fmt/format.h>

@@ -1,4 +1,4 @@
-// Finds the places where no merge can cross.
+// Finds the places where no merge can cross. Tested by tests/tokenizer/sentencepiece_test.cc and bpe_test.cc.
 #include "tokenizer/models/cuts.h"
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// Which reader and which model a path asks for.
+// Which reader and which model a path asks for. Tested by tests/tokenizer/hostile_test.cc and vocabularies_test.cc.
 #include "tokenizer/models/bpe_tokenizer.h"
 #include "tokenizer/models/sentencepiece_tokenizer.h"
 #include "tokenizer/read/readers.h"

@@ -1,3 +1,5 @@
+// SentencePiece .model files: plain BPE models are encoded by our own BPE, all others by libsentencepiece. Tested by
+// tests/tokenizer/sentencepiece_test.cc, parity_test.cc and encoding_test.cc.
 #include "tokenizer/models/sentencepiece_tokenizer.h"
 
 #include <fmt/format.h>

@@ -1,3 +1,4 @@
+// The text of tokens that come one after the other. Tested by tests/tokenizer/text_stream_test.cc.
 #include "tokenizer/models/text_stream.h"
 
 #include <algorithm>

@@ -1,4 +1,5 @@
-// Which file of a folder holds the vocabulary, of which kind a file is, and what stands beside it.
+// Which file of a folder holds the vocabulary, of which kind a file is, and what stands beside it. Tested by
+// tests/tokenizer/hostile_test.cc and vocabularies_test.cc.
 #include <fmt/format.h>
 
 #include <algorithm>

@@ -1,4 +1,5 @@
 // What stands beside a vocabulary in a Hugging Face folder: added tokens, the roles of special ones, the chat template.
+// Tested by tests/tokenizer/folder_test.cc.
 #include <fmt/format.h>
 
 #include <algorithm>

@@ -1,4 +1,5 @@
 // GGUF metadata -> BpeSpec. Keys and token types: ggml/docs/gguf.md; splits by name: llama.cpp's src/llama-vocab.cpp.
+// Tested by tests/tokenizer/convert_test.cc and folder_test.cc.
 #include <fmt/format.h>
 
 #include <algorithm>

@@ -1,5 +1,5 @@
 // The values of tokenizer.ggml.pre and what they mean: llama.cpp's src/llama-vocab.cpp, with the patterns of the
-// models' own tokenizer.json where llama.cpp comes near to them.
+// models' own tokenizer.json where llama.cpp comes near to them. Tested by tests/tokenizer/vocabularies_test.cc.
 #include <algorithm>
 
 #include "tokenizer/read/gguf_names.h"

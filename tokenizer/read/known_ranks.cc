@@ -1,5 +1,5 @@
 // The rank files that models come with. Patterns and special tokens as the models' own code has them: tiktoken's
-// openai_public, llama-models, Qwen's tokenization_qwen.
+// openai_public, llama-models, Qwen's tokenization_qwen. Tested by tests/tokenizer/vocabularies_test.cc.
 #include <fmt/format.h>
 
 #include "tokenizer/read/ranks.h"

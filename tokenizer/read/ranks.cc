@@ -1,3 +1,5 @@
+// Vocabularies that are lists of byte strings, each with its rank (tiktoken, tekken): merging makes whatever neighbours
+// form a token, lowest rank first. Tested by tests/tokenizer/vocabularies_test.cc.
 #include "tokenizer/read/ranks.h"
 
 #include <algorithm>

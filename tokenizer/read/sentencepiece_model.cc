@@ -1,3 +1,5 @@
+// A SentencePiece .model file as data (sentencepiece_model.proto), for what libsentencepiece's interface does not tell.
+// Tested by tests/tokenizer/sentencepiece_test.cc and hostile_test.cc.
 #include "tokenizer/read/sentencepiece_model.h"
 
 #include <fmt/format.h>

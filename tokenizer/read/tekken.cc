@@ -1,4 +1,5 @@
-// Mistral's tekken.json -> BpeSpec: special tokens first, then the ranks of all others.
+// Mistral's tekken.json -> BpeSpec: special tokens first, then the ranks of all others. Tested by
+// tests/tokenizer/vocabularies_test.cc.
 #include <fmt/format.h>
 #include <simdjson.h>
 

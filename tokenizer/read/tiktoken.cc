@@ -1,4 +1,5 @@
-// Rank files of tiktoken -> BpeSpec: a token in base 64, a blank and its rank in each line.
+// Rank files of tiktoken -> BpeSpec: a token in base 64, a blank and its rank in each line. Tested by
+// tests/tokenizer/vocabularies_test.cc.
 #include <fmt/format.h>
 
 #include <algorithm>

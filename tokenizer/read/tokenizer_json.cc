@@ -1,4 +1,4 @@
-// tokenizer.json -> BpeSpec.
+// tokenizer.json -> BpeSpec. Tested by tests/tokenizer/hostile_test.cc and parity_test.cc.
 #include <fmt/format.h>
 #include <simdjson.h>
 

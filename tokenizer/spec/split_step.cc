@@ -1,3 +1,5 @@
+// How a text is cut into the pieces that BPE may not merge across, as data. Tested by tests/tokenizer/pattern_test.cc
+// and convert_test.cc.
 #include "tokenizer/spec/split_step.h"
 
 #include <algorithm>

@@ -1,4 +1,5 @@
-// What every tokenizer does alike, and what a spec knows of itself.
+// What every tokenizer does alike, and what a spec knows of itself. Tested by tests/tokenizer/folder_test.cc and
+// encoding_test.cc.
 #include "tokenizer/spec/tokenizer.h"
 
 #include <algorithm>

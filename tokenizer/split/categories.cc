@@ -1,3 +1,5 @@
+// The general category of each code point, as the regular expressions of the tokenizers package and tiktoken know it.
+// Tested by tests/tokenizer/pattern_test.cc.
 #include "tokenizer/split/categories.h"
 
 #include <unicode/uchar.h>

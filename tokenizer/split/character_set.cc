@@ -1,3 +1,5 @@
+// A set of characters of a regular expression: what a class, \p{..} or a single letter stands for. Tested by
+// tests/tokenizer/pattern_test.cc.
 #include "tokenizer/split/character_set.h"
 
 #include <unicode/uchar.h>

@@ -1,3 +1,5 @@
+// The character classes that the splits of byte-level BPE tokenizers are written in. Tested by
+// tests/tokenizer/parity_test.cc and pattern_test.cc.
 #include "tokenizer/split/characters.h"
 
 #include <unicode/uchar.h>

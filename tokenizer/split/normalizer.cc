@@ -1,3 +1,5 @@
+// The normalisers of tokenizer.json, with the way back from the new bytes to the old ones. Tested by
+// tests/tokenizer/pattern_test.cc.
 #include "tokenizer/split/normalizer.h"
 
 #include <unicode/bytestream.h>

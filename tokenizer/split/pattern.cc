@@ -1,3 +1,5 @@
+// Regular expressions of tokenizer files, with what these use and RE2 lacks: look-ahead and possessive repeats.
+// Tested by tests/tokenizer/pattern_test.cc.
 #include "tokenizer/split/pattern.h"
 
 #include "base/error.h"

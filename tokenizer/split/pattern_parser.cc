@@ -1,4 +1,4 @@
-// The text of a regular expression -> the steps of its program.
+// The text of a regular expression -> the steps of its program. Tested by tests/tokenizer/pattern_test.cc.
 #include <fmt/format.h>
 #include <unicode/uchar.h>
 

@@ -1,3 +1,4 @@
+// Cutting a text into the pieces that BPE may not merge across. Tested by tests/tokenizer/pattern_test.cc.
 #include "tokenizer/split/pre_tokenizer.h"
 
 namespace tokenizer {

@@ -1,3 +1,5 @@
+// The patterns of the usual tokenizers, matched by hand: each gives the end of the first piece from a position.
+// Tested by tests/tokenizer/parity_test.cc and pattern_test.cc.
 #include "tokenizer/split/word_patterns.h"
 
 #include "tokenizer/split/characters.h"

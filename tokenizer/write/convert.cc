@@ -1,3 +1,5 @@
+// Vocabularies between formats: GGUF metadata -> a Hugging Face folder's files, and back. Tested by
+// tests/tokenizer/convert_test.cc and folder_test.cc.
 #include "tokenizer/write/convert.h"
 
 #include <fmt/format.h>

@@ -1,4 +1,5 @@
 // Llama 1 to 3, CodeLlama, SmolLM2, TinyLlama. Reference: transformers' modeling_llama.py, llama.cpp's LLM_ARCH_LLAMA.
+// Tested by tests/lora/model/config_test.cc and spec_test.cc.
 #include "lora/model/families/llama.h"
 
 #include <fmt/format.h>

@@ -1,4 +1,5 @@
-// Mistral without a window. Reference: transformers' modeling_mistral.py; in GGUF it is a "llama".
+// Mistral without a window. Reference: transformers' modeling_mistral.py; in GGUF it is a "llama". Tested by
+// tests/lora/model/config_test.cc and spec_test.cc.
 #include "lora/model/families/llama.h"
 #include "lora/model/family.h"
 

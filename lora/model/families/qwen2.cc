@@ -1,5 +1,5 @@
 // Qwen2 and Qwen2.5: LLaMA's block with biases on q, k and v; a GGUF keeps the rows of q and k as they are.
-// Reference: transformers' modeling_qwen2.py, llama.cpp's LLM_ARCH_QWEN2.
+// Reference: transformers' modeling_qwen2.py, llama.cpp's LLM_ARCH_QWEN2. Tested by tests/lora/model/qwen2_test.cc.
 #include "lora/model/families/llama.h"
 #include "lora/model/family.h"
 
