@@ -6,7 +6,9 @@
 namespace tokenizer::jinja {
 
 /// `part` lies within the text of `string`.
-Value part_of(const Value& string, std::string_view part);
+inline Value part_of(const Value& string, std::string_view part) {
+  return Value::string_of(part, string.source, string.detail);
+}
 /// `text` was made of `string`'s, character by character: upper case ...
 Value with_text(Engine& engine, const Value& string, std::string_view text);
 /// `characters` null or None: white space.

@@ -1,49 +1,19 @@
-// The text of a regular expression -> the steps of its program. Tested by tests/tokenizer/pattern_test.cc.
+// The text of a regular expression -> its parts. Tested by tests/tokenizer/pattern_test.cc.
 #include <fmt/format.h>
 #include <unicode/uchar.h>
 
 #include <algorithm>
 #include <charconv>
-#include <limits>
-#include <memory>
 
 #include "base/error.h"
 #include "base/text.h"
 #include "base/unicode.h"
-#include "tokenizer/split/pattern.h"
+#include "tokenizer/split/pattern_part.h"
 
 namespace tokenizer {
 namespace {
 
-constexpr std::uint32_t kUnlimited = std::numeric_limits<std::uint32_t>::max();
-
-// A part of the expression. What a repeat repeats, or a group holds, are its children.
-struct Part {
-  enum Kind { kSet, kSequence, kAlternatives, kRepeat, kAhead, kNotAhead, kAtomic, kAssertion };
-  enum Manner { kGreedy, kLazy, kPossessive };
-  Kind kind;
-  std::uint32_t set = 0, least = 1, most = 1;
-  Manner manner = kGreedy;
-  PatternStep::Kind assertion = PatternStep::kAccept;
-  std::vector<Part> children = {};
-
-  bool may_be_empty() const {
-    switch (kind) {
-      case kSet:
-        return false;
-      case kSequence:
-        return std::ranges::all_of(children, &Part::may_be_empty);
-      case kAlternatives:
-        return std::ranges::any_of(children, &Part::may_be_empty);
-      case kRepeat:
-        return least == 0 || children[0].may_be_empty();
-      case kAtomic:
-        return children[0].may_be_empty();
-      default:
-        return true;
-    }
-  }
-};
+using Part = PatternPart;
 
 class Parser {
  public:
@@ -52,8 +22,7 @@ class Parser {
   PatternProgram program() {
     const Part whole = alternatives();
     if (position_ < text_.size()) refuse("a ')' too many");
-    emit(whole);
-    step(PatternStep::kAccept);
+    write_steps(whole, program_, [this] { refuse("more than 20000 steps"); });
     return std::move(program_);
   }
 
@@ -113,7 +82,7 @@ class Parser {
 
   Part repeated(Part part) {
     for (;;) {
-      std::uint32_t least = 0, most = kUnlimited;
+      std::uint32_t least = 0, most = Part::kUnlimited;
       bool counted = false;
       if (take("*")) {
       } else if (take("+")) {
@@ -135,7 +104,7 @@ class Parser {
       }
       if (part.kind == Part::kAssertion || part.kind == Part::kAhead || part.kind == Part::kNotAhead)
         refuse("a repeat of what takes no character");
-      if (most > 1 && part.may_be_empty() && (most == kUnlimited || part.kind != Part::kRepeat))
+      if (most > 1 && part.may_be_empty() && (most == Part::kUnlimited || part.kind != Part::kRepeat))
         refuse("a repeat of what may be empty");
       Part repeat{Part::kRepeat};
       repeat.least = least;
@@ -156,11 +125,11 @@ class Parser {
     most = least;
     if (rest != end) {
       if (*rest != ',') refuse("a repeat that is no number");
-      most = kUnlimited;
+      most = Part::kUnlimited;
       if (rest + 1 != end && std::from_chars(rest + 1, end, most).ptr != end) refuse("a repeat that is no number");
     }
     constexpr std::uint32_t kMost = 1000;
-    if (least > most || least > kMost || (most > kMost && most != kUnlimited))
+    if (least > most || least > kMost || (most > kMost && most != Part::kUnlimited))
       refuse(fmt::format("a repeat beyond {}", kMost));
     position_ = close + 1;
     return true;
@@ -372,93 +341,6 @@ class Parser {
     const char32_t c = character();
     set = single(c);
     return c;
-  }
-
-  // ---- program
-
-  std::uint32_t step(PatternStep::Kind kind) {
-    if (program_.steps.size() == 20000) refuse("more than 20000 steps");
-    program_.steps.push_back({});
-    program_.steps.back().kind = kind;
-    return static_cast<std::uint32_t>(program_.steps.size() - 1);
-  }
-  std::uint32_t here() const { return static_cast<std::uint32_t>(program_.steps.size()); }
-
-  void emit(const Part& part) {
-    switch (part.kind) {
-      case Part::kSet:
-        program_.steps[step(PatternStep::kCharacter)].set = part.set;
-        return;
-      case Part::kSequence:
-        for (const Part& child : part.children) emit(child);
-        return;
-      case Part::kAlternatives:
-        return emit_alternatives(part);
-      case Part::kRepeat:
-        return emit_repeat(part);
-      case Part::kAhead:
-        return emit_inside(PatternStep::kAhead, part.children[0]);
-      case Part::kNotAhead:
-        return emit_inside(PatternStep::kNotAhead, part.children[0]);
-      case Part::kAtomic:
-        return emit_inside(PatternStep::kAtomic, part.children[0]);
-      case Part::kAssertion:
-        step(part.assertion);
-        return;
-    }
-  }
-  void emit_inside(PatternStep::Kind kind, const Part& inside) {
-    const std::uint32_t begin = step(kind);
-    emit(inside);
-    step(PatternStep::kAccept);
-    program_.steps[begin].target = here();
-  }
-  void emit_alternatives(const Part& part) {
-    std::vector<std::uint32_t> jumps;
-    for (std::size_t i = 0; i < part.children.size(); ++i) {
-      const bool last = i + 1 == part.children.size();
-      const std::uint32_t choice = last ? 0 : step(PatternStep::kChoice);
-      emit(part.children[i]);
-      if (last) break;
-      jumps.push_back(step(PatternStep::kJump));
-      program_.steps[choice].target = here();
-    }
-    for (const std::uint32_t jump : jumps) program_.steps[jump].target = here();
-  }
-  void emit_repeat(const Part& part) {
-    const Part& what = part.children[0];
-    if (what.kind == Part::kSet && part.manner != Part::kLazy) {
-      PatternStep& run = program_.steps[step(PatternStep::kRun)];
-      run.set = what.set;
-      run.least = part.least;
-      run.most = part.most;
-      run.possessive = part.manner == Part::kPossessive;
-      return;
-    }
-    if (part.manner == Part::kPossessive) {
-      Part greedy = part;
-      greedy.manner = Part::kGreedy;
-      return emit_inside(PatternStep::kAtomic, greedy);
-    }
-    for (std::uint32_t i = 0; i < part.least; ++i) emit(what);
-    // Choice: the way that is tried first is the one behind it.
-    const auto emit_optional = [&](bool again) {
-      const std::uint32_t choice = step(PatternStep::kChoice);
-      std::uint32_t over = 0;
-      if (part.manner == Part::kLazy) {
-        over = step(PatternStep::kJump);
-        program_.steps[choice].target = here();
-      }
-      emit(what);
-      if (again) program_.steps[step(PatternStep::kJump)].target = choice;
-      return part.manner == Part::kLazy ? over : choice;
-    };
-    std::vector<std::uint32_t> leave;
-    if (part.most == kUnlimited)
-      leave.push_back(emit_optional(true));
-    else
-      for (std::uint32_t i = part.least; i < part.most; ++i) leave.push_back(emit_optional(false));
-    for (const std::uint32_t from : leave) program_.steps[from].target = here();
   }
 
   std::string_view text_;
