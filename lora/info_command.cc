@@ -15,6 +15,7 @@
 #include "lora/adapter/adapter.h"
 #include "lora/commands.h"
 #include "lora/locate.h"
+#include "lora/model/hub.h"
 #include "lora/model/model_files.h"
 #include "lora/model/module_names.h"
 
@@ -132,8 +133,7 @@ ordered_json model_facts(const std::string& path) {
 }
 
 ordered_json facts_of(const std::string& path) {
-  if (fs::exists(fs::path(path) / "adapter_config.json") || fs::exists(fs::path(path) / "adapter"))
-    return adapter_facts(adapter_folder(path));
+  if (is_adapter_or_run(path)) return adapter_facts(adapter_folder(path));
   if (base::is_gguf_name(path)) {
     base::GgufReader file(path);
     if (file.find("general.type") && file.text("general.type") == "adapter") return gguf_adapter_facts(file);

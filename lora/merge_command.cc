@@ -95,7 +95,8 @@ std::string own_tokenizer_note(const fs::path& adapter, const ModelFiles& base) 
 }
 
 std::string template_name(const MergeOptions& options, const fs::path& adapter) {
-  return options.chat.chat_template.empty() ? (adapter / "chat_template.jinja").string() : options.chat.chat_template;
+  return options.chat.chat_template.empty() ? (adapter / tokenizer::kChatTemplateFile).string()
+                                            : options.chat.chat_template;
 }
 
 // check_values with a progress line.

@@ -16,6 +16,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/safetensors.h"
+#include "tokenizer/spec/tokenizer.h"
 
 namespace finetune {
 namespace {
@@ -74,7 +75,8 @@ void write_checkpoint(const fs::path& checkpoints, const Checkpoint& checkpoint,
   fs::remove_all(part);
   fs::create_directories(part);
   lora::write_adapter(checkpoint.adapter, part);
-  if (!checkpoint.chat_template.empty()) base::write_file(part / "chat_template.jinja", checkpoint.chat_template);
+  if (!checkpoint.chat_template.empty())
+    base::write_file(part / tokenizer::kChatTemplateFile, checkpoint.chat_template);
 
   const at::Tensor first = checkpoint.first_moment.cpu().contiguous();
   const at::Tensor second = checkpoint.second_moment.cpu().contiguous();

@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "lora/adapter/write_model.h"
 #include "tokenizer/chat/chat.h"
+#include "tokenizer/read/gguf_names.h"
 
 namespace lora {
 namespace {
@@ -16,8 +17,6 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::ordered_json;
 using tokenizer::Tokenizer;
-
-constexpr const char* kTemplateFile = "chat_template.jinja";
 
 // A template of other models ends turns with a token that the base does not name as an end.
 void take_template(Tokenizer& tokenizer, const tokenizer::TemplateSource& source) {
@@ -29,7 +28,7 @@ void take_template(Tokenizer& tokenizer, const tokenizer::TemplateSource& source
 
 // Returns whether it is another template than the base's.
 bool choose_template(Tokenizer& tokenizer, const fs::path& adapter, const std::string& choice) {
-  const fs::path own = adapter / kTemplateFile;
+  const fs::path own = adapter / tokenizer::kChatTemplateFile;
   if (choice.empty() && (adapter.empty() || !fs::exists(own))) return false;
   tokenizer::TemplateSource source = choice.empty() ? tokenizer::TemplateSource{own.string(), base::read_file(own)}
                                                     : tokenizer::template_source(tokenizer, choice);
@@ -71,7 +70,7 @@ std::unique_ptr<Tokenizer> tokenizer_of(const ModelFiles& base, const fs::path& 
 
 std::unique_ptr<Tokenizer> changed_tokenizer_of(const ModelFiles& base, const fs::path& adapter,
                                                 const std::string& choice) {
-  if (choice.empty() && !fs::exists(adapter / kTemplateFile)) return nullptr;
+  if (choice.empty() && !fs::exists(adapter / tokenizer::kChatTemplateFile)) return nullptr;
   auto tokenizer = tokenizer::load(base.path());
   return choose_template(*tokenizer, adapter, choice) ? std::move(tokenizer) : nullptr;
 }
@@ -86,7 +85,7 @@ void write_tokenizer_files(const ModelFiles& base, const Tokenizer& tokenizer, c
 
 void use_chat_format(const Tokenizer& tokenizer, const fs::path& folder) {
   if (tokenizer.chat_template.empty()) return;
-  base::write_file(folder / kTemplateFile, tokenizer.chat_template);
+  base::write_file(folder / tokenizer::kChatTemplateFile, tokenizer.chat_template);
   // transformers before 4.43 reads the template there only.
   change_json(folder / "tokenizer_config.json",
               [&](ordered_json& config) { config["chat_template"] = tokenizer.chat_template; });
@@ -102,18 +101,19 @@ void use_chat_format(const Tokenizer& tokenizer, const fs::path& folder) {
 void use_chat_format(const Tokenizer& tokenizer, GgufMetadata& metadata) {
   if (tokenizer.chat_template.empty()) return;
   set(metadata, "tokenizer.chat_template", base::GgufValue::text(tokenizer.chat_template));
-  // EOS stays; another end token goes to one of the two places that a GGUF has for it.
-  static constexpr const char* kPlaces[] = {"tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"};
-  for (const std::int32_t id : tokenizer.other_ends) {
-    const auto value = base::GgufValue::u32(static_cast<std::uint32_t>(id));
-    const bool named = std::ranges::any_of(kPlaces, [&](const char* place) {
-      const auto* pair = find(metadata, place);
-      return pair != nullptr && pair->second.value == base::GgufValue::u32(static_cast<std::uint32_t>(id)).value;
-    });
-    const auto free =
-        std::ranges::find_if(kPlaces, [&](const char* place) { return find(metadata, place) == nullptr; });
-    if (!named && free != std::end(kPlaces)) set(metadata, *free, value);
-  }
+  // EOS stays; other end tokens go to the places that a GGUF has for them, as far as these are free.
+  const auto named = [&](const char* key) -> std::optional<std::int32_t> {
+    const auto* pair = find(metadata, key);
+    if (pair == nullptr) return std::nullopt;
+    return static_cast<std::int32_t>(std::get<std::int64_t>(pair->second.value));
+  };
+  tokenizer::GgufEnds ends{named(tokenizer::kTurnEndKey), named(tokenizer::kMessageEndKey)};
+  for (const std::int32_t id : tokenizer.other_ends) ends.add(id, tokenizer.token(id));
+  const auto write = [&](const char* key, const std::optional<std::int32_t>& id) {
+    if (id) set(metadata, key, base::GgufValue::u32(static_cast<std::uint32_t>(*id)));
+  };
+  write(tokenizer::kTurnEndKey, ends.turn);
+  write(tokenizer::kMessageEndKey, ends.message);
 }
 
 }  // namespace lora

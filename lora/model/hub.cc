@@ -32,6 +32,10 @@ fs::path hub_cache() {
 
 }  // namespace
 
+bool is_adapter_or_run(const fs::path& path) {
+  return fs::exists(path / "adapter_config.json") || fs::exists(path / "adapter");
+}
+
 bool is_hub_name(const std::string& model) {
   std::vector<std::string> parts = base::split(model, '/');
   return parts.size() == 2 && std::all_of(parts.begin(), parts.end(), [](const std::string& part) {

@@ -12,6 +12,8 @@ namespace lora {
 std::filesystem::path find_model(const std::string& model);
 /// The same; throws base::Error naming the download command when it is not there.
 std::filesystem::path need_model(const std::string& model);
+/// True for a LoRA adapter's folder and for that of a training run, finished or not: both are no model.
+bool is_adapter_or_run(const std::filesystem::path& path);
 /// True for "org/name", whether or not it exists.
 bool is_hub_name(const std::string& model);
 /// The hub name without the ending that says how it was quantised: "org/llama-3-8b" of "org/llama-3-8b-bnb-4bit". The

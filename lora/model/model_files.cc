@@ -59,8 +59,8 @@ ModelFiles::ModelFiles(const std::string& model) : path_(need_model(model)) {
       std::string advice;
       for (const auto& entry : fs::directory_iterator(path_))
         if (entry.path().extension() == ".gguf") advice = "did you mean the file " + entry.path().string() + "?";
-      if (fs::exists(path_ / "adapter_config.json"))
-        advice = "this is a LoRA adapter; give the base model, or merge it first: lora merge " + path_.string();
+      if (is_adapter_or_run(path_))
+        advice = "a LoRA adapter is in it; give the base model, or merge it first: lora merge " + path_.string();
       throw base::Error({"not a model folder", path_.string(), "", "config.json in it", advice});
     }
     spec_ = spec_of(config_from_json(base::read_file(config), config.string()));

@@ -6,6 +6,7 @@
 #include "base/gguf.h"
 #include "tests/error_of.h"
 #include "tests/tokenizer/golden.h"
+#include "tokenizer/read/gguf_names.h"
 #include "tokenizer/write/convert.h"
 
 namespace {
@@ -179,6 +180,23 @@ TEST(Folder, EveryEndTokenIsKnown) {
   };
   EXPECT_EQ(value("eom_token_id"), 32000);
   EXPECT_EQ(value("eot_token_id"), 32);
+}
+
+TEST(GgufEnds, EachGoesToItsPlaceOnce) {
+  tokenizer::GgufEnds ends;
+  ends.add(7, "<|eom_id|>");
+  ends.add(7, "<|eom_id|>");
+  EXPECT_FALSE(ends.turn);
+  EXPECT_EQ(ends.message, 7);
+  ends.add(5, "<|eot_id|>");
+  ends.add(9, "<|end|>");  // no room
+  EXPECT_EQ(ends.turn, 5);
+  EXPECT_EQ(ends.message, 7);
+  tokenizer::GgufEnds others{5, {}};
+  others.add(5, "<|eot_id|>");
+  EXPECT_FALSE(others.message);
+  others.add(9, "<|end|>");
+  EXPECT_EQ(others.message, 9);
 }
 
 TEST(Folder, EachFlagAlone) {

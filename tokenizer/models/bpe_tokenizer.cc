@@ -292,7 +292,7 @@ std::size_t BpeTokenizer::encode_section(std::string_view text, ByteRange sectio
 std::string BpeTokenizer::decode(const std::vector<std::int32_t>& ids, bool skip_special) const {
   std::string text;
   for (const std::int32_t id : ids) {
-    check(id);
+    check_id(id);
     if (!(skip_special && special_[id])) text += texts_[id];
   }
   if (strip_leading_space_ && text.starts_with(' ')) text.erase(0, 1);
@@ -305,19 +305,13 @@ std::optional<std::int32_t> BpeTokenizer::id_of(std::string_view token) const {
 }
 
 std::string BpeTokenizer::token(std::int32_t id) const {
-  check(id);
+  check_id(id);
   return tokens_[id];
 }
 
 bool BpeTokenizer::is_special(std::int32_t id) const {
-  check(id);
+  check_id(id);
   return special_[id];
-}
-
-void BpeTokenizer::check(std::int32_t id) const {
-  if (id >= 0 && id < size()) return;
-  throw base::Error({"token id out of range", "", std::to_string(id), fmt::format("0 to {}", size() - 1),
-                     "use the tokenizer that made these ids"});
 }
 
 }  // namespace tokenizer

@@ -45,7 +45,6 @@ class BpeTokenizer : public Tokenizer {
   std::size_t encode_text(std::string_view text, DataRanges data, std::vector<std::int32_t>& ids,
                           std::vector<ByteRange>* offsets) const;
   std::size_t encode_section(std::string_view text, ByteRange section, DataRanges data, PieceSink& sink) const;
-  void check(std::int32_t id) const;
 
   BpeModel model_;
   Cuts cuts_;

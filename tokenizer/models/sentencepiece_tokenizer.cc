@@ -242,9 +242,8 @@ bool SentencePieceTokenizer::is_special(std::int32_t id) const {
 }
 
 const SentencePieceModel::Piece& SentencePieceTokenizer::piece(std::int32_t id) const {
-  if (id >= 0 && id < size()) return model_.pieces[id];
-  throw base::Error({"token id out of range", "", std::to_string(id), fmt::format("0 to {}", size() - 1),
-                     "use the tokenizer that made these ids"});
+  check_id(id);
+  return model_.pieces[id];
 }
 
 }  // namespace tokenizer

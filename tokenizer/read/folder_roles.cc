@@ -13,6 +13,7 @@
 #include "base/file.h"
 #include "base/text.h"
 #include "tokenizer/read/readers.h"
+#include "tokenizer/spec/tokenizer.h"
 
 namespace tokenizer {
 namespace {
@@ -134,7 +135,7 @@ std::map<std::string, AddedToken> numbered_tokens(const std::filesystem::path& f
 }
 
 std::string chat_template(const json& config, const std::filesystem::path& folder) {
-  const std::filesystem::path own_file = folder / "chat_template.jinja";  // transformers 5 writes it there
+  const std::filesystem::path own_file = folder / kChatTemplateFile;  // transformers 5 writes it there
   if (std::filesystem::exists(own_file)) return base::read_file(own_file);
   const auto found = config.find("chat_template");
   if (found == config.end()) return "";

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/gguf.h"
@@ -30,6 +32,15 @@ struct PreTokenizerName {
 };
 extern const std::vector<PreTokenizerName> kPreTokenizers;
 const PreTokenizerName* find_pre_tokenizer(std::string_view name);
+
+/// Where a GGUF names end tokens beside EOS: that of a turn, and that of a message that calls a tool.
+inline constexpr const char* kTurnEndKey = "tokenizer.ggml.eot_token_id";
+inline constexpr const char* kMessageEndKey = "tokenizer.ggml.eom_token_id";
+struct GgufEnds {
+  std::optional<std::int32_t> turn, message;
+  /// Puts it where it belongs, or where there is room.
+  void add(std::int32_t id, std::string_view token);
+};
 
 /// One type for each token; all normal when the key is missing.
 std::vector<std::int64_t> token_types(const base::GgufReader& gguf);

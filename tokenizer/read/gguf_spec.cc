@@ -177,7 +177,7 @@ BpeSpec spec_from_gguf(const base::GgufReader& gguf) {
   }
   spec.roles.bos = role(gguf, "tokenizer.ggml.bos_token_id", size);
   spec.roles.eos = role(gguf, "tokenizer.ggml.eos_token_id", size);
-  for (const char* key : {"tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"})
+  for (const char* key : {kTurnEndKey, kMessageEndKey})
     if (const auto id = role(gguf, key, size)) spec.roles.add_end(*id);
   spec.roles.pad = role(gguf, "tokenizer.ggml.padding_token_id", size);
   spec.roles.unknown = role(gguf, "tokenizer.ggml.unknown_token_id", size);
@@ -188,6 +188,12 @@ BpeSpec spec_from_gguf(const base::GgufReader& gguf) {
   spec.roles.add_eos = flag(gguf, "tokenizer.ggml.add_eos_token", false) && spec.roles.eos;
   if (gguf.find("tokenizer.chat_template")) spec.roles.chat_template = gguf.text("tokenizer.chat_template");
   return spec;
+}
+
+void GgufEnds::add(std::int32_t id, std::string_view token) {
+  if (turn == id || message == id) return;
+  auto& place = !message && (turn || token == "<|eom_id|>") ? message : turn;
+  if (!place) place = id;
 }
 
 }  // namespace tokenizer

@@ -2,8 +2,11 @@
 // encoding_test.cc.
 #include "tokenizer/spec/tokenizer.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
+#include "base/error.h"
 #include "tokenizer/spec/bpe_spec.h"
 
 namespace tokenizer {
@@ -21,6 +24,12 @@ void Tokenizer::take(const SpecialRoles& roles) {
   add_eos = roles.add_eos;
   chat_template = roles.chat_template;
   other_ends = roles.other_ends;
+}
+
+void Tokenizer::check_id(std::int32_t id) const {
+  if (id >= 0 && id < size()) return;
+  throw base::Error({"token id out of range", "", std::to_string(id), fmt::format("0 to {}", size() - 1),
+                     "use the tokenizer that made these ids"});
 }
 
 std::vector<std::int32_t> Tokenizer::end_ids() const {

@@ -15,6 +15,9 @@ namespace tokenizer {
 
 struct SpecialRoles;
 
+/// Holds the chat template, beside a model or an adapter.
+inline constexpr const char* kChatTemplateFile = "chat_template.jinja";
+
 /// Thread-safe once made. Ids equal those of the peer (tokenizers, sentencepiece) with add_special_tokens=False.
 class Tokenizer {
  public:
@@ -44,6 +47,8 @@ class Tokenizer {
 
  protected:
   void take(const SpecialRoles& roles);
+  // Throws Error for an id out of range.
+  void check_id(std::int32_t id) const;
 };
 
 /// The ids of a text that a model is to read from its beginning: BOS in front where the model wants one and the text

@@ -316,15 +316,12 @@ Metadata gguf_metadata_from_folder(const fs::path& path) {
   };
   role("tokenizer.ggml.bos_token_id", vocabulary.roles.bos);
   role("tokenizer.ggml.eos_token_id", vocabulary.roles.eos);
-  // The two other end tokens that a GGUF can name: of a turn, and of a message that calls a tool.
-  std::optional<std::int32_t> turn, message;
-  for (const std::int32_t id : vocabulary.roles.other_ends) {
-    if (id >= static_cast<std::int32_t>(vocabulary.tokens.size())) continue;  // the model has no row for it
-    auto& place = !message && (turn || vocabulary.tokens[id] == "<|eom_id|>") ? message : turn;
-    if (!place) place = id;
-  }
-  role("tokenizer.ggml.eot_token_id", turn);
-  role("tokenizer.ggml.eom_token_id", message);
+  GgufEnds ends;
+  for (const std::int32_t id : vocabulary.roles.other_ends)
+    if (id < static_cast<std::int32_t>(vocabulary.tokens.size()))  // else the model has no row for it
+      ends.add(id, vocabulary.tokens[id]);
+  role(kTurnEndKey, ends.turn);
+  role(kMessageEndKey, ends.message);
   role("tokenizer.ggml.unknown_token_id", vocabulary.roles.unknown);
   role("tokenizer.ggml.padding_token_id", vocabulary.roles.pad);
   add("tokenizer.ggml.add_bos_token", GgufValue::boolean(vocabulary.roles.add_bos));

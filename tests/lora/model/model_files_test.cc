@@ -181,6 +181,11 @@ TEST_F(Folder, HubNamesAreLookedUpInTheCache) {
 TEST_F(Folder, WrongFilesAreNamed) {
   EXPECT_THAT(error_of([&] { lora::ModelFiles files(kGolden + "base/model.safetensors"); }), HasSubstr("config.json"));
   EXPECT_THAT(error_of([&] { lora::ModelFiles files(kGolden + "plain"); }), HasSubstr("LoRA adapter"));
+  fs::create_directories(folder_ / "run/adapter");
+  EXPECT_THAT(error_of([&] { lora::ModelFiles files((folder_ / "run").string()); }), HasSubstr("lora merge"));
+  fs::create_directories(folder_ / "empty");
+  EXPECT_THAT(error_of([&] { lora::ModelFiles files((folder_ / "empty").string()); }),
+              testing::Not(HasSubstr("lora merge")));
   EXPECT_THAT(error_of([&] { lora::ModelFiles files(kGolden + "base/config.json"); }), HasSubstr("not a GGUF file"));
 }
 
