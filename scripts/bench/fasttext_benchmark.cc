@@ -9,7 +9,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <ctime>
 #include <filesystem>
 #include <sstream>
 
@@ -18,15 +17,11 @@
 #include "base/records.h"
 #include "curate/records/record.h"
 #include "curate/scorer/fasttext.h"
+#include "scripts/bench/clock.h"
 
 namespace {
 
-// Processor time of this thread: other programs on the machine do not count.
-double now() {
-  timespec time;
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-  return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) * 1e-9;
-}
+double now() { return seconds(CLOCK_THREAD_CPUTIME_ID); }
 
 struct Texts {
   std::vector<std::string> texts;    // of one line each

@@ -5,21 +5,15 @@
 #include <fmt/format.h>
 
 #include <cstdlib>
-#include <ctime>
 #include <string>
 #include <vector>
 
 #include "base/pipeline.h"
 #include "base/records.h"
 #include "curate/records/record.h"
+#include "scripts/bench/clock.h"
 
 namespace {
-
-double seconds(clockid_t clock) {
-  timespec time;
-  clock_gettime(clock, &time);
-  return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) * 1e-9;
-}
 
 struct Counts {
   std::uint64_t records = 0, text = 0, bytes = 0;

@@ -5,7 +5,6 @@
 
 #include <array>
 #include <cstdlib>
-#include <ctime>
 #include <string>
 #include <vector>
 
@@ -16,14 +15,10 @@
 #include "curate/steps/c4.h"
 #include "curate/steps/fineweb.h"
 #include "curate/steps/gopher.h"
+#include "scripts/bench/clock.h"
 
 namespace {
 
-double seconds(clockid_t clock) {
-  timespec time;
-  clock_gettime(clock, &time);
-  return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) * 1e-9;
-}
 double now() { return seconds(CLOCK_THREAD_CPUTIME_ID); }
 
 constexpr const char* kParts[] = {"parse", "gopher_repetition", "gopher_quality", "c4", "fineweb"};
