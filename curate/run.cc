@@ -31,6 +31,7 @@
 #include "curate/stages/checkpoint.h"
 #include "curate/stages/memory.h"
 #include "curate/stages/stage.h"
+#include "curate/stages/stage_outputs.h"
 
 namespace curate {
 namespace fs = std::filesystem;
@@ -61,8 +62,6 @@ class Run {
   void take(BlockResult result, double share);
   void open_outputs();
   StageSetup stage_setup(const StagePlan& plan) const;
-  void sync_outputs();
-  void note_outputs();
   void checkpoint();
 
   RunOptions& options_;
@@ -77,8 +76,7 @@ class Run {
   Checkpoint state_;
   Clock::time_point start_ = Clock::now(), saved_ = start_;
   double seconds_before_ = 0;
-  std::optional<ShardWriter> kept_, dropped_, quarantined_;
-  std::optional<AppendFile> spill_, prints_;
+  std::optional<StageOutputs> outputs_;
   base::Progress progress_;
   std::optional<base::Interrupt> interrupt_;
 };
@@ -162,40 +160,16 @@ void Run::look_ahead() {
 }
 
 void Run::open_outputs() {
-  const std::uint64_t limit = std::max<std::uint64_t>(1, options_.shard_size.bytes);
-  kept_.emplace(parquet() ? work("kept") : output_ / "kept", limit, state_.kept);
-  dropped_.emplace(output_ / "dropped", limit, state_.dropped);
-  quarantined_.emplace(output_ / "quarantine", limit, state_.quarantined);
-  spill_.reset();
-  prints_.reset();
-  if (state_.stage + 1 < stages_.size()) {
-    spill_.emplace(work("spill", state_.stage), state_.spill_bytes);
-    prints_.emplace(work("prints", state_.stage), state_.prints_bytes);
-  }
-}
-
-// Puts what was written on the disk.
-void Run::sync_outputs() {
-  kept_->sync();
-  dropped_->sync();
-  quarantined_->sync();
-  if (spill_) {
-    spill_->sync();
-    prints_->sync();
-  }
-}
-
-void Run::note_outputs() {
-  state_.kept = kept_->state();
-  state_.dropped = dropped_->state();
-  state_.quarantined = quarantined_->state();
-  state_.spill_bytes = spill_ ? spill_->size() : 0;
-  state_.prints_bytes = prints_ ? prints_->size() : 0;
+  StagePaths paths{parquet() ? work("kept") : output_ / "kept", output_ / "dropped", output_ / "quarantine", {}, {}};
+  if (state_.stage + 1 < stages_.size())
+    paths.spill = work("spill", state_.stage), paths.prints = work("prints", state_.stage);
+  outputs_.reset();  // the last stage's are closed before this one's are opened
+  outputs_.emplace(paths, std::max<std::uint64_t>(1, options_.shard_size.bytes), state_);
 }
 
 void Run::checkpoint() {
-  sync_outputs();
-  note_outputs();
+  outputs_->sync();
+  outputs_->note(state_);
   state_.seconds = seconds_before_ + since(start_);
   write_checkpoint(work("checkpoint.json"), state_);
   saved_ = Clock::now();
@@ -215,14 +189,7 @@ void Run::check_quarantined(bool at_end) {
 
 // The results of one block, in input order.
 void Run::take(BlockResult result, double share) {
-  kept_->append(result.kept.bytes, result.kept.raw, result.kept.records);
-  dropped_->append(result.dropped.bytes, result.dropped.raw, result.dropped.records);
-  quarantined_->append(result.quarantined.bytes, result.quarantined.raw, result.quarantined.records);
-  if (!result.prints.empty()) {
-    for (Fingerprint& print : result.prints) print.place += spill_->size() + kSpillHeader;
-    spill_->append(result.spilled);
-    prints_->append({reinterpret_cast<const char*>(result.prints.data()), result.prints.size() * sizeof(Fingerprint)});
-  }
+  outputs_->append(result);
   state_.statistics.add(result.statistics);
   state_.files.add(result.files);
   ++state_.blocks;
@@ -362,13 +329,9 @@ bool Run::all_stages() {
       return false;
     }
     if (state_.stage + 1 == stages_.size()) break;
-    // The next checkpoint is one of the next stage, which reads these two and nothing else of this stage.
-    spill_->sync();
-    prints_->sync();
-    note_outputs();
-    spill_.reset();
-    prints_.reset();
-    state_.spill_bytes = state_.prints_bytes = 0;
+    // The next checkpoint is one of the next stage, which reads spill and prints and nothing else of this stage.
+    outputs_->close_spill();
+    outputs_->note(state_);
     ++state_.stage;
     state_.blocks = 0;
     if (since(saved_) >= options_.checkpoint_seconds) checkpoint();
@@ -381,13 +344,12 @@ nlohmann::json Run::finish() {
   if (parquet()) {
     checkpoint();  // writing it takes a while
   } else {
-    sync_outputs();
+    outputs_->sync();
   }
   const Statistics& s = state_.statistics;
-  const std::uint64_t written = kept_->state().records + dropped_->state().records + quarantined_->state().records;
-  if (written != s.read.records)
+  if (outputs_->records() != s.read.records)
     throw base::Error({"the books do not balance: this is a fault of the program", output_.string(),
-                       base::human_count(written) + " written", base::human_count(s.read.records) + " read",
+                       base::human_count(outputs_->records()) + " written", base::human_count(s.read.records) + " read",
                        "please report it with the run.yaml"});
   ParquetSummary summary;
   if (parquet()) {
@@ -407,7 +369,7 @@ nlohmann::json Run::finish() {
   nlohmann::json report = make_report(options_, facts, s);
   if (parquet()) report["parquet"] = {{"fields", summary.fields}, {"json_text", summary.json_text}};
   // Something for kept/*.jsonl.zst to match.
-  if (!parquet() && kept_->state().records == 0)
+  if (!parquet() && outputs_->kept() == 0)
     base::write_file(output_ / "kept" / "00000.jsonl.zst", base::zstd_compress(""));
   base::write_file(output_ / "report.html", report_html(report));
   base::write_file(output_ / "report.json",
