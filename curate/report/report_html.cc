@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "base/html.h"
 #include "base/text.h"
 #include "curate/report/report.h"
 
@@ -33,24 +34,8 @@ details{background:var(--card);border:1px solid var(--line);border-radius:8px;ma
 .beside{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,340px),1fr));gap:0 1.2rem}.beside section{min-width:0}h3{font-size:.95rem;margin:.6rem 0 .3rem}
 )css";
 
-std::string escaped(std::string_view text) {
-  std::string out;
-  for (char c : text) {
-    if (c == '<') {
-      out += "&lt;";
-    } else if (c == '>') {
-      out += "&gt;";
-    } else if (c == '&') {
-      out += "&amp;";
-    } else if (c == '"') {
-      out += "&quot;";
-    } else if (static_cast<unsigned char>(c) >= 32 || c == '\n' || c == '\t') {
-      out += c;
-    }
-  }
-  return out;
-}
-std::string text_of(const json& text) { return escaped(text.get_ref<const std::string&>()); }
+using base::html_escaped;
+std::string text_of(const json& text) { return html_escaped(text.get_ref<const std::string&>()); }
 
 std::uint64_t whole(const json& number) { return number.get<std::uint64_t>(); }
 std::string count(std::uint64_t number) { return base::human_count(number); }
@@ -123,13 +108,13 @@ std::string reasons(const json& report) {
     for (const auto& [reason, number] : step["reasons"].items()) sorted.emplace_back(whole(number), reason);
     std::sort(sorted.rbegin(), sorted.rend());
     for (const auto& [number, reason] : sorted)
-      html +=
-          fmt::format("<tr><td class=name>{}: {}<td>{}<td>{}<td class=wide>{}</tr>", text_of(step["step"]),
-                      escaped(reason), count(number), percent(share(number, read)), bar(share(number, most), "drop"));
+      html += fmt::format("<tr><td class=name>{}: {}<td>{}<td>{}<td class=wide>{}</tr>", text_of(step["step"]),
+                          html_escaped(reason), count(number), percent(share(number, read)),
+                          bar(share(number, most), "drop"));
   }
   for (const auto& [error, number] : report["errors"].items())
     html +=
-        fmt::format("<tr><td class=name>quarantine: {}<td>{}<td>{}<td class=wide>{}</tr>", escaped(error),
+        fmt::format("<tr><td class=name>quarantine: {}<td>{}<td>{}<td class=wide>{}</tr>", html_escaped(error),
                     count(whole(number)), percent(share(whole(number), read)), bar(share(whole(number), most), "drop"));
   return html + "</table></div>";
 }
@@ -149,7 +134,7 @@ std::string sources(const json& report) {
     for (const auto& [step, number] : source["dropped"].items())
       if (whole(number) > most) most = whole(number), row.worst = step;
     if (share(row.read - std::min(row.read, row.kept), row.read) > kAlarm && ++alarm_count <= 12)
-      alarms += (alarms.empty() ? "" : ", ") + escaped(name);
+      alarms += (alarms.empty() ? "" : ", ") + html_escaped(name);
     rows.push_back(row);
   };
   for (const auto& [name, source] : report["sources"].items()) add_row(name, source);
@@ -168,9 +153,9 @@ std::string sources(const json& report) {
     const bool alarm = share(row.read - std::min(row.read, row.kept), row.read) > kAlarm;
     html +=
         fmt::format("<tr{}><td class=name>{}<td>{}<td>{}<td{}>{}<td class=wide><span class=track>{}</span><td>{}</tr>",
-                    alarm ? " class=alarm" : "", escaped(row.name), count(row.read), count(row.kept),
+                    alarm ? " class=alarm" : "", html_escaped(row.name), count(row.read), count(row.kept),
                     alarm ? " class=alarmtext" : "", percent(share(row.kept, row.read)),
-                    bar(share(row.kept, row.read), "kept"), escaped(row.worst));
+                    bar(share(row.kept, row.read), "kept"), html_escaped(row.worst));
   }
   return html + "</table></div>";
 }
@@ -192,7 +177,7 @@ std::string distributions(const json& report) {
   std::string html;
   for (const auto& [name, score] : report["scores"].items()) {
     const bool known = score["threshold"].is_number();
-    html += histogram(escaped(name), score["counts"].get<std::vector<std::uint64_t>>(),
+    html += histogram(html_escaped(name), score["counts"].get<std::vector<std::uint64_t>>(),
                       known ? score["threshold"].get<double>() : -1, "0", "1",
                       known ? fmt::format("threshold {:.6g}", score["threshold"].get<double>()) : "no threshold");
   }
@@ -204,7 +189,7 @@ std::string distributions(const json& report) {
   const json counted = report.value("counts", json::object());
   for (const auto& [name, counts] : counted.items()) {
     const std::vector<std::uint64_t> bins = powers(counts);
-    html += histogram(escaped(name), bins, -1, "1", count((std::uint64_t{1} << bins.size()) - 1),
+    html += histogram(html_escaped(name), bins, -1, "1", count((std::uint64_t{1} << bins.size()) - 1),
                       "finds in a document; each column doubles");
   }
   for (const char* which : {"read", "kept"}) {
@@ -236,7 +221,7 @@ std::string languages(const json& report) {
   std::sort(rows.rbegin(), rows.rend());
   std::string html = "<h2>Languages</h2><div class=scroll><table><tr><th>language<th>seen<th>kept<th class=wide></tr>";
   for (const auto& [seen, kept, name] : rows)
-    html += fmt::format("<tr><td>{}<td>{}<td>{}<td class=wide>{}</tr>", escaped(name), count(seen), count(kept),
+    html += fmt::format("<tr><td>{}<td>{}<td>{}<td class=wide>{}</tr>", html_escaped(name), count(seen), count(kept),
                         bar(share(seen, std::get<0>(rows[0]))));
   return html + "</table></div>";
 }
@@ -269,7 +254,7 @@ std::string samples(const json& report) {
       html += fmt::format("<article><b>{}</b> <span class=soft>{}, {} bytes{}{}</span><pre>{}{}</pre></article>",
                           text_of(sample["id"]), text_of(sample["source"]), count(whole(sample["bytes"])),
                           sample["note"].get_ref<const std::string&>().empty() ? "" : "; ", text_of(sample["note"]),
-                          escaped(text), text.size() < whole(sample["bytes"]) ? " …" : "");
+                          html_escaped(text), text.size() < whole(sample["bytes"]) ? " …" : "");
     }
     return html;
   };
@@ -299,8 +284,8 @@ std::string samples(const json& report) {
       html += fmt::format(
           "<details><summary>{} <span class=soft>(dropped {})</span></summary><div class=beside><section><h3>dropped "
           "({} of them)</h3>{}</section><section><h3>{} ({})</h3>{}</section></div></details>",
-          escaped(group), count(number), dropped.size(), dropped.empty() ? "<p class=soft>none</p>" : articles(dropped),
-          second, near.size(),
+          html_escaped(group), count(number), dropped.size(),
+          dropped.empty() ? "<p class=soft>none</p>" : articles(dropped), second, near.size(),
           near.empty() ? "<p class=soft>none: this reason has no value that a kept document could come near</p>"
                        : articles(near));
     }

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <functional>
 
+#include "base/html.h"
 #include "base/text.h"
 #include "finetune/train/metrics.h"
 
@@ -19,20 +20,6 @@ struct Curve {
   std::vector<Point> points;
   bool dots = false;
 };
-
-std::string escaped(const std::string& text) {
-  std::string html;
-  for (char c : text) {
-    if (c == '&') {
-      html += "&amp;";
-    } else if (c == '<') {
-      html += "&lt;";
-    } else {
-      html += c;
-    }
-  }
-  return html;
-}
 
 // At most `limit` points, each the mean of its neighbours: a long run stays a small page.
 std::vector<Point> thinned(const std::vector<Point>& points, std::size_t limit = 800) {
@@ -76,7 +63,7 @@ std::string chart(const std::string& title, std::vector<Curve> curves) {
   auto x = [&](double value) { return kLeft + (value - left) / (right - left) * (kRight - kLeft); };
   auto y = [&](double value) { return kBottom - (value - low) / (high - low) * (kBottom - kTop); };
   std::string svg = fmt::format("<h2>{}</h2>\n<svg viewBox=\"0 0 800 300\" role=\"img\" aria-label=\"{}\">\n",
-                                escaped(title), escaped(title));
+                                base::html_escaped(title), base::html_escaped(title));
   const double distance_y = tick_distance(high - low, 5), distance_x = tick_distance(right - left, 8);
   for (double value = std::ceil(low / distance_y) * distance_y; value <= high; value += distance_y) {
     svg += fmt::format(
@@ -102,7 +89,7 @@ std::string chart(const std::string& title, std::vector<Curve> curves) {
   }
   svg += "</svg>\n<p class=\"legend\">";
   for (const Curve& curve : curves) {
-    svg += fmt::format("<span class=\"{}\">&#9632;</span> {} &nbsp; ", curve.css_class, escaped(curve.name));
+    svg += fmt::format("<span class=\"{}\">&#9632;</span> {} &nbsp; ", curve.css_class, base::html_escaped(curve.name));
   }
   return svg + "</p>\n";
 }
@@ -135,7 +122,7 @@ std::string report_html(const std::vector<StepMetrics>& steps, const std::vector
       "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" "
       "content=\"width=device-width\">\n<title>Training run</title>\n<style>{}</style>\n<h1>Training "
       "run</h1>\n<p>{}</p>\n",
-      kStyle, escaped(summary));
+      kStyle, base::html_escaped(summary));
   page += chart("Loss by step (nats per trained token)",
                 {curve("training", "one", steps, loss, false), curve("validation", "two", evaluations, loss, true)});
   page +=
@@ -165,7 +152,7 @@ std::string report_html(const std::vector<StepMetrics>& steps, const std::vector
     }
     page += "</table>\n";
   }
-  return page + fmt::format("<h2>Options</h2>\n<pre>{}</pre>\n</html>\n", escaped(run_yaml));
+  return page + fmt::format("<h2>Options</h2>\n<pre>{}</pre>\n</html>\n", base::html_escaped(run_yaml));
 }
 
 }  // namespace finetune

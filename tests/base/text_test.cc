@@ -9,6 +9,7 @@
 #include <sstream>
 
 #include "base/error.h"
+#include "base/html.h"
 #include "base/progress.h"
 
 namespace {
@@ -110,6 +111,10 @@ TEST(Text, TheMostFrequentOfATableOfCounts) {
   EXPECT_EQ(base::most_frequent(counts, 9, tell), "b=30, d=4, a=2, c=2");
   EXPECT_EQ(base::most_frequent(counts, 3, tell), "b=30, d=4, a=2, ...");
   EXPECT_EQ(base::most_frequent({}, 3, tell), "");
+}
+
+TEST(Text, StandsInHtml) {
+  EXPECT_EQ(base::html_escaped("a<b> & \"c\"\t\n\x01\x7f\xC3\xA4"), "a&lt;b&gt; &amp; &quot;c&quot;\t\n\x7f\xC3\xA4");
 }
 
 TEST(Progress, TheLine) {
