@@ -26,22 +26,35 @@ MORE = {"vllm": "vllm-0.33.0.tar.gz", "sglang": "sglang-0.5.9.tar.gz", "litellm"
         "llamafactory": "llamafactory-0.9.5.tar.gz", "xinference": "xinference-4.1.0.tar.gz", "aphrodite-engine": "aphrodite_engine-0.10.0.tar.gz", "litgpt": "litgpt-0.5.9.tar.gz"}
 
 
+def fetch(name, file, path):
+    """Writes the package's file as the index has it; pip would build a thing of an sdist first."""
+    index = os.environ.get("PIP_INDEX_URL") or subprocess.run([sys.executable, "-m", "pip", "config", "get", "global.index-url"], capture_output=True, text=True).stdout.strip()
+    page = f"{(index or 'https://pypi.org/simple').rstrip('/')}/{name}/"
+    links = re.findall(r'href="([^"]+)"', urllib.request.urlopen(page, timeout=180).read().decode())
+    link = next((html.unescape(link) for link in links if urllib.parse.unquote(link.split("#")[0]).endswith("/" + file)), None)
+    if link is None:
+        raise OSError(f"{page} has no {file}")
+    data = urllib.request.urlopen(urllib.parse.urljoin(page, link), timeout=180).read()
+    _, _, digest = link.partition("#sha256=")
+    if digest and hashlib.sha256(data).hexdigest() != digest:
+        raise OSError(f"{file}: not what the index says it is")
+    with open(path, "wb") as whole:
+        whole.write(data)
+
+
 def download(name, file):
-    """The package's file, from the cache or the index that pip uses; as it is, without building a thing."""
+    """The package's file, from the cache or the index that pip uses."""
     path = os.path.join(CACHE, file)
     if not os.path.exists(path):
         os.makedirs(CACHE, exist_ok=True)
-        index = os.environ.get("PIP_INDEX_URL") or subprocess.run([sys.executable, "-m", "pip", "config", "get", "global.index-url"], capture_output=True, text=True).stdout.strip()
-        page = f"{(index or 'https://pypi.org/simple').rstrip('/')}/{name}/"
-        links = re.findall(r'href="([^"]+)"', urllib.request.urlopen(page, timeout=180).read().decode())
-        link = next(html.unescape(link) for link in links if urllib.parse.unquote(link.split("#")[0]).endswith("/" + file))
-        data = urllib.request.urlopen(urllib.parse.urljoin(page, link), timeout=180).read()
-        _, _, digest = link.partition("#sha256=")
-        if digest and hashlib.sha256(data).hexdigest() != digest:
-            raise SystemExit(f"{file}: not what the index says it is")
-        with tempfile.NamedTemporaryFile(dir=CACHE, delete=False) as whole:  # whole or not at all: tests may ask for it at the same time
-            whole.write(data)
-        os.replace(whole.name, path)
+        with tempfile.TemporaryDirectory(dir=CACHE) as folder:  # whole or not at all: tests may ask for it at the same time
+            try:
+                fetch(name, file, os.path.join(folder, file))
+            except OSError:  # pip may know a way to the index that this program does not
+                kind = ["--no-binary", name] if file.endswith(".tar.gz") else []
+                version = re.search(r"-(\d[^-]*?)(?:-py|\.tar)", file)[1]
+                subprocess.run([sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "-q", "--no-deps", *kind, "-d", folder, f"{name}=={version}"], check=True)
+            os.replace(os.path.join(folder, file), path)
     return path
 
 
