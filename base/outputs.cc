@@ -52,7 +52,7 @@ Inputs look_at(const std::vector<std::string>& names) {
   Inputs inputs;
   auto add = [&](const fs::path& path) {
     std::error_code error;
-    if (const auto identity = identity_of(path)) inputs.try_emplace(*identity, path, fs::canonical(path, error));
+    if (const auto identity = identity_of(path)) inputs.try_emplace(*identity, Input{path, fs::canonical(path, error)});
   };
   for (const std::string& name : names) {
     if (name.empty() || name == "-") continue;

@@ -61,6 +61,16 @@ std::vector<PackedRow> batches_of(RowStream& stream, std::span<const Example> ex
   return batches;
 }
 
+// What is known of a step before it is made.
+StepMetrics metrics_of(std::span<const PackedRow> batches) {
+  StepMetrics metrics;
+  for (const PackedRow& batch : batches) {
+    metrics.tokens += batch.ids.numel();
+    metrics.trained_tokens += batch.trained;
+  }
+  return metrics;
+}
+
 // What the loss of a step is divided by, over all processes.
 double normaliser_of(const Objective& objective, std::span<const PackedRow> batches, const Group& group) {
   double own = 0;
@@ -149,13 +159,9 @@ bool train(TrainStart& start, const TrainOptions& options, const base::Interrupt
     const auto step_start = std::chrono::steady_clock::now();
     const std::int64_t first_row = done_rows;
     const std::int64_t last_row = std::min(first_row + plan.rows_per_step, plan.rows);
-    StepMetrics metrics;
     const std::vector<PackedRow> batches =
         batches_of(stream, data.training, model.device(), first_row, last_row, options.plan.rows_per_batch);
-    for (const PackedRow& batch : batches) {
-      metrics.tokens += batch.ids.numel();
-      metrics.trained_tokens += batch.trained;
-    }
+    StepMetrics metrics = metrics_of(batches);
 
     optimizer.zero_gradients();
     const at::Tensor loss =

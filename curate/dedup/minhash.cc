@@ -236,28 +236,28 @@ constexpr Permutations make_permutations() {
 }
 constexpr Permutations kPermutation = make_permutations();
 
-// The kernel, compiled once per instruction set: `Lanes` values to a vector, `Together` vectors kept in registers while
-// the shingles go by.
-template <int Lanes, int Together>
+// The kernel, compiled once per instruction set: `kLanes` values to a vector, `kTogether` vectors kept in registers
+// while the shingles go by.
+template <int kLanes, int kTogether>
 [[gnu::always_inline]] inline void sign_lanes(const std::uint64_t* shingles, std::size_t count, std::uint32_t* out) {
-  typedef std::uint32_t Vector [[gnu::vector_size(Lanes * 4)]];
-  static_assert(kPermutations % (Lanes * Together) == 0);
-  for (int start = 0; start < kPermutations; start += Lanes * Together) {
-    Vector a[Together], b[Together], least[Together];
-    for (int j = 0; j < Together; ++j) {
-      std::memcpy(&a[j], kPermutation.a + start + j * Lanes, sizeof(Vector));
-      std::memcpy(&b[j], kPermutation.b + start + j * Lanes, sizeof(Vector));
+  typedef std::uint32_t Vector [[gnu::vector_size(kLanes * 4)]];
+  static_assert(kPermutations % (kLanes * kTogether) == 0);
+  for (int start = 0; start < kPermutations; start += kLanes * kTogether) {
+    Vector a[kTogether], b[kTogether], least[kTogether];
+    for (int j = 0; j < kTogether; ++j) {
+      std::memcpy(&a[j], kPermutation.a + start + j * kLanes, sizeof(Vector));
+      std::memcpy(&b[j], kPermutation.b + start + j * kLanes, sizeof(Vector));
       least[j] = Vector{} - 1;
     }
     for (std::size_t i = 0; i < count; ++i) {
       Vector x = Vector{} + static_cast<std::uint32_t>(shingles[i] >> 32);
 #pragma GCC unroll 16
-      for (int j = 0; j < Together; ++j) {
+      for (int j = 0; j < kTogether; ++j) {
         Vector value = a[j] * x + b[j];
         least[j] = value < least[j] ? value : least[j];
       }
     }
-    for (int j = 0; j < Together; ++j) std::memcpy(out + start + j * Lanes, &least[j], sizeof(Vector));
+    for (int j = 0; j < kTogether; ++j) std::memcpy(out + start + j * kLanes, &least[j], sizeof(Vector));
   }
 }
 

@@ -205,24 +205,24 @@ std::int32_t* FastText::add_subwords(std::string_view padded, std::size_t begin,
 
 inline void FastText::add_word(std::string_view word, std::uint64_t key, Scratch& scratch) const {
   if (word.size() >= kLongWord) return add_long_word(word, scratch);
-  Scratch::Known& known = scratch.known[key >> kKnownShift];
+  Scratch::Known& known = scratch.known_[key >> kKnownShift];
   if (known.key != key || known.count == Scratch::Known::kEmpty) learn_word(word, key, scratch, known);
-  std::int32_t* const to = scratch.rows.data() + scratch.row_end;
+  std::int32_t* const to = scratch.rows_.data() + scratch.row_end_;
   std::memcpy(to, known.rows, sizeof(known.rows));
   if (known.count > std::size(known.rows)) {
     if (known.count == Scratch::Known::kIgnored) return;
     // In pieces of a fixed size, which is faster than the exact copy of a few values.
-    const std::int32_t* from = scratch.rows_of_known.data() + known.rows[0];
+    const std::int32_t* from = scratch.rows_of_known_.data() + known.rows[0];
     for (std::size_t i = 0; i < known.count; i += kPiece) std::memcpy(to + i, from + i, kPiece * sizeof(*to));
   }
-  scratch.row_end += known.count;
-  if (word_ngrams_ > 1) scratch.hashes.push_back(static_cast<std::int32_t>(hash_of(word)));
+  scratch.row_end_ += known.count;
+  if (word_ngrams_ > 1) scratch.hashes_.push_back(static_cast<std::int32_t>(hash_of(word)));
 }
 
 void FastText::learn_word(std::string_view word, std::uint64_t key, Scratch& scratch, Scratch::Known& known) const {
-  if (scratch.known_end > kKnownRows) {
-    scratch.known_end = 0;
-    for (Scratch::Known& old : scratch.known) old.count = Scratch::Known::kEmpty;
+  if (scratch.known_end_ > kKnownRows) {
+    scratch.known_end_ = 0;
+    for (Scratch::Known& old : scratch.known_) old.count = Scratch::Known::kEmpty;
   }
   char padded[kLongWord + 6] = {'<'};
   std::memcpy(padded + 1, word.data(), word.size());
@@ -233,16 +233,16 @@ void FastText::learn_word(std::string_view word, std::uint64_t key, Scratch& scr
     known.count = Scratch::Known::kIgnored;
     return;
   }
-  std::int32_t* const rows = scratch.rows_of_known.data() + scratch.known_end;
+  std::int32_t* const rows = scratch.rows_of_known_.data() + scratch.known_end_;
   std::int32_t* end = rows;
   if (id >= 0) *end++ = id;
-  if (word != kEndOfLine) end = add_subwords({padded, word.size() + 2}, 0, word.size() + 2, end, scratch.starts);
+  if (word != kEndOfLine) end = add_subwords({padded, word.size() + 2}, 0, word.size() + 2, end, scratch.starts_);
   known.count = static_cast<std::uint32_t>(end - rows);
   if (known.count <= std::size(known.rows)) {
     std::memcpy(known.rows, rows, sizeof(known.rows));
   } else {
-    known.rows[0] = static_cast<std::int32_t>(scratch.known_end);
-    scratch.known_end += known.count;
+    known.rows[0] = static_cast<std::int32_t>(scratch.known_end_);
+    scratch.known_end_ += known.count;
   }
 }
 
@@ -250,25 +250,25 @@ void FastText::learn_word(std::string_view word, std::uint64_t key, Scratch& scr
 void FastText::add_plain_word(std::string_view word, std::uint64_t key, Scratch& scratch) const {
   std::int32_t id = find_word(key);
   if (id >= word_count_ || (id < 0 && word.starts_with("__label__"))) return;
-  if (id >= 0) scratch.rows[scratch.row_end++] = id;
+  if (id >= 0) scratch.rows_[scratch.row_end_++] = id;
   if (word_ngrams_ < 2) return;
-  scratch.hashes.push_back(static_cast<std::int32_t>(hash_of(word)));
+  scratch.hashes_.push_back(static_cast<std::int32_t>(hash_of(word)));
 }
 
 // Not remembered, and summed piece by piece: a word can be a megabyte of base64.
 void FastText::add_long_word(std::string_view word, Scratch& scratch) const {
   std::int32_t id = find_word(hash_word(word));
   if (id >= word_count_ || (id < 0 && word.starts_with("__label__"))) return;
-  if (id >= 0) scratch.rows[scratch.row_end++] = id;
+  if (id >= 0) scratch.rows_[scratch.row_end_++] = id;
   const std::string with_zeros = "<" + std::string(word) + ">" + std::string(4, '\0');
   const std::string_view padded(with_zeros.data(), word.size() + 2);
   for (std::size_t begin = 0; maxn_ > 0 && begin < padded.size(); begin += kLongWord) {
-    std::int32_t* const rows = scratch.rows.data() + scratch.row_end;
-    scratch.row_end += static_cast<std::size_t>(
-        add_subwords(padded, begin, std::min(begin + kLongWord, padded.size()), rows, scratch.starts) - rows);
-    if (scratch.row_end > kRowBuffer) sum_rows(scratch);
+    std::int32_t* const rows = scratch.rows_.data() + scratch.row_end_;
+    scratch.row_end_ += static_cast<std::size_t>(
+        add_subwords(padded, begin, std::min(begin + kLongWord, padded.size()), rows, scratch.starts_) - rows);
+    if (scratch.row_end_ > kRowBuffer) sum_rows(scratch);
   }
-  scratch.hashes.push_back(static_cast<std::int32_t>(hash_of(word)));
+  scratch.hashes_.push_back(static_cast<std::int32_t>(hash_of(word)));
 }
 
 void FastText::add_text(std::string_view text, Scratch& scratch) const {
@@ -293,7 +293,7 @@ void FastText::add_text(std::string_view text, Scratch& scratch) const {
       if (plain) {
         __builtin_prefetch(&slots_[key & (slots_.size() - 1)]);
       } else {
-        __builtin_prefetch(&scratch.known[key >> kKnownShift]);
+        __builtin_prefetch(&scratch.known_[key >> kKnownShift]);
       }
     }
     for (std::size_t i = 0; i < count; ++i) {
@@ -302,7 +302,7 @@ void FastText::add_text(std::string_view text, Scratch& scratch) const {
       } else {
         add_word(batch[i].word, batch[i].key, scratch);
       }
-      if (scratch.row_end > kRowBuffer) sum_rows(scratch);
+      if (scratch.row_end_ > kRowBuffer) sum_rows(scratch);
     }
   }
   if (plain) {
@@ -312,25 +312,25 @@ void FastText::add_text(std::string_view text, Scratch& scratch) const {
   }
   if (word_ngrams_ < 2) return;
   const auto n = static_cast<std::size_t>(word_ngrams_);
-  for (std::size_t i = 0; i < scratch.hashes.size(); ++i) {
-    auto hash = static_cast<std::uint64_t>(std::int64_t{scratch.hashes[i]});
-    for (std::size_t j = i + 1; j < scratch.hashes.size() && j < i + n; ++j) {
-      hash = hash * 116049371 + static_cast<std::uint64_t>(std::int64_t{scratch.hashes[j]});
+  for (std::size_t i = 0; i < scratch.hashes_.size(); ++i) {
+    auto hash = static_cast<std::uint64_t>(std::int64_t{scratch.hashes_[i]});
+    for (std::size_t j = i + 1; j < scratch.hashes_.size() && j < i + n; ++j) {
+      hash = hash * 116049371 + static_cast<std::uint64_t>(std::int64_t{scratch.hashes_[j]});
       auto bucket = static_cast<std::uint32_t>(hash % static_cast<std::uint32_t>(bucket_));
-      std::int32_t* const rows = scratch.rows.data() + scratch.row_end;
-      scratch.row_end += static_cast<std::size_t>(add_bucket<false>(bucket, rows) - rows);
-      if (scratch.row_end > kRowBuffer) sum_rows(scratch);
+      std::int32_t* const rows = scratch.rows_.data() + scratch.row_end_;
+      scratch.row_end_ += static_cast<std::size_t>(add_bucket<false>(bucket, rows) - rows);
+      if (scratch.row_end_ > kRowBuffer) sum_rows(scratch);
     }
   }
 }
 
 // Adds the collected rows to the hidden sum, in order.
 void FastText::sum_rows(Scratch& scratch) const {
-  std::vector<float>& hidden = scratch.hidden;
-  const std::span<const std::int32_t> rows(scratch.rows.data(), scratch.row_end);
-  scratch.row_count += rows.size();
+  std::vector<float>& hidden = scratch.hidden_;
+  const std::span<const std::int32_t> rows(scratch.rows_.data(), scratch.row_end_);
+  scratch.row_count_ += rows.size();
   if (input_.quantised && input_.expanded.empty()) {
-    std::vector<float>& values = scratch.output;
+    std::vector<float>& values = scratch.output_;
     values.resize(std::max(labels_.size(), hidden.size()));
     for (std::int32_t row : rows) {
       expand_row(input_, row, values.data(), true);
@@ -342,7 +342,7 @@ void FastText::sum_rows(Scratch& scratch) const {
     static const auto add_rows = kernels().back().add_rows;
     add_rows(matrix, hidden.size(), rows.data(), rows.size(), hidden.data());
   }
-  scratch.row_end = 0;
+  scratch.row_end_ = 0;
 }
 
 float FastText::dot(std::int32_t output_row, const std::vector<float>& hidden) const {
@@ -354,13 +354,13 @@ float FastText::dot(std::int32_t output_row, const std::vector<float>& hidden) c
 
 FastText::Selection FastText::select(std::span<const int> labels) const {
   Selection selection;
-  selection.nodes.assign(tree_.size(), false);
+  selection.nodes_.assign(tree_.size(), false);
   if (tree_.empty()) return selection;
-  for (int label : labels) selection.nodes[static_cast<std::size_t>(label)] = true;
+  for (int label : labels) selection.nodes_[static_cast<std::size_t>(label)] = true;
   // Children stand before their parents.
   for (std::size_t node = labels_.size(); node < tree_.size(); ++node)
-    selection.nodes[node] = selection.nodes[static_cast<std::size_t>(tree_[node].left)] ||
-                            selection.nodes[static_cast<std::size_t>(tree_[node].right)];
+    selection.nodes_[node] = selection.nodes_[static_cast<std::size_t>(tree_[node].left)] ||
+                             selection.nodes_[static_cast<std::size_t>(tree_[node].right)];
   return selection;
 }
 
@@ -369,49 +369,49 @@ void FastText::score_tree(Scratch& scratch, const Selection* wanted) const {
   // The sum of logarithms can grow on the way down, by 1e-5 a node.
   const float slack = 2e-5f * static_cast<float>(label_count_);
   float best = least;
-  scratch.open_nodes.assign(1, {static_cast<std::int32_t>(tree_.size()) - 1, 0.0f});
-  while (!scratch.open_nodes.empty()) {
-    auto [node, score] = scratch.open_nodes.back();
-    scratch.open_nodes.pop_back();
+  scratch.open_nodes_.assign(1, {static_cast<std::int32_t>(tree_.size()) - 1, 0.0f});
+  while (!scratch.open_nodes_.empty()) {
+    auto [node, score] = scratch.open_nodes_.back();
+    scratch.open_nodes_.pop_back();
     if (!(score >= least)) continue;
-    if (wanted != nullptr && score + slack < best && !wanted->nodes[static_cast<std::size_t>(node)]) continue;
+    if (wanted != nullptr && score + slack < best && !wanted->nodes_[static_cast<std::size_t>(node)]) continue;
     const Node& here = tree_[static_cast<std::size_t>(node)];
     if (here.left < 0) {
-      scratch.output[static_cast<std::size_t>(node)] = std::exp(score);
+      scratch.output_[static_cast<std::size_t>(node)] = std::exp(score);
       best = std::max(best, score);
       continue;
     }
-    float f = dot(node - label_count_, scratch.hidden);
+    float f = dot(node - label_count_, scratch.hidden_);
     f = static_cast<float>(1. / (1 + std::exp(-f)));
     const std::pair<std::int32_t, float> left(here.left, score + log_of(1.0f - f)),
         right(here.right, score + log_of(f));
     const bool left_first = left.second > right.second;  // the likelier side first: then more of the other is left out
-    scratch.open_nodes.push_back(left_first ? right : left);
-    scratch.open_nodes.push_back(left_first ? left : right);
+    scratch.open_nodes_.push_back(left_first ? right : left);
+    scratch.open_nodes_.push_back(left_first ? left : right);
   }
 }
 
 std::span<const float> FastText::score(std::string_view text, Scratch& scratch, const Selection* wanted) const {
-  if (scratch.owner != serial_) {
+  if (scratch.owner_ != serial_) {
     const bool remembers = maxn_ > 0;  // else a word is one row at most
-    scratch.known.assign(remembers ? kKnownWords : 0, {});
-    scratch.rows_of_known.resize(remembers ? kKnownRows + kMostRows : 0);
-    scratch.starts.assign(remembers ? std::size_t{1} << kStartBits : 0, {});
-    scratch.rows.resize(kRowBuffer + kMostRows);
-    scratch.known_end = 0;
-    scratch.owner = serial_;
+    scratch.known_.assign(remembers ? kKnownWords : 0, {});
+    scratch.rows_of_known_.resize(remembers ? kKnownRows + kMostRows : 0);
+    scratch.starts_.assign(remembers ? std::size_t{1} << kStartBits : 0, {});
+    scratch.rows_.resize(kRowBuffer + kMostRows);
+    scratch.known_end_ = 0;
+    scratch.owner_ = serial_;
   }
-  std::vector<float>& hidden = scratch.hidden;
-  std::vector<float>& output = scratch.output;
-  scratch.row_end = 0;
-  scratch.hashes.clear();
-  scratch.row_count = 0;
+  std::vector<float>& hidden = scratch.hidden_;
+  std::vector<float>& output = scratch.output_;
+  scratch.row_end_ = 0;
+  scratch.hashes_.clear();
+  scratch.row_count_ = 0;
   hidden.assign(static_cast<std::size_t>(dim_), 0.0f);
   add_text(text, scratch);
   sum_rows(scratch);
   output.assign(labels_.size(), 0.0f);
-  if (scratch.row_count == 0) return output;
-  const auto share = static_cast<float>(1.0 / static_cast<double>(scratch.row_count));
+  if (scratch.row_count_ == 0) return output;
+  const auto share = static_cast<float>(1.0 / static_cast<double>(scratch.row_count_));
   for (float& value : hidden) value *= share;
 
   if (loss_ == Loss::kHierarchicalSoftmax) {

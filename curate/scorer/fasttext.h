@@ -28,7 +28,7 @@ class FastText {
   /// keep it with one model.
   class Scratch {
     friend class FastText;
-    /// One word met before, and its rows; more than five stand in rows_of_known, from rows[0] on.
+    /// One word met before, and its rows; more than five stand in rows_of_known_, from rows[0] on.
     struct alignas(32) Known {
       static constexpr std::uint32_t kEmpty = ~0u, kIgnored = ~0u - 1;
       std::uint64_t key = 0;
@@ -41,15 +41,15 @@ class FastText {
       std::uint32_t bytes = 0;
       std::int32_t rows[3] = {};
     };
-    base::HugeVector<Known> known;
-    base::HugeVector<std::int32_t> rows_of_known, rows;
-    std::vector<std::int32_t> hashes;
-    base::HugeVector<Start> starts;
-    std::size_t known_end = 0, row_end = 0;  ///< used so far of rows_of_known and rows
-    std::vector<float> hidden, output;
-    std::uint64_t row_count = 0;  ///< added to hidden
-    std::vector<std::pair<std::int32_t, float>> open_nodes;
-    std::uint64_t owner = 0;  ///< serial number of the model whose words are remembered
+    base::HugeVector<Known> known_;
+    base::HugeVector<std::int32_t> rows_of_known_, rows_;
+    std::vector<std::int32_t> hashes_;
+    base::HugeVector<Start> starts_;
+    std::size_t known_end_ = 0, row_end_ = 0;  ///< used so far of rows_of_known_ and rows_
+    std::vector<float> hidden_, output_;
+    std::uint64_t row_count_ = 0;  ///< added to hidden_
+    std::vector<std::pair<std::int32_t, float>> open_nodes_;
+    std::uint64_t owner_ = 0;  ///< serial number of the model whose words are remembered
   };
 
   /// Without "__label__", in the file's order.
@@ -69,7 +69,7 @@ class FastText {
   /// Labels of one model whose probabilities are wanted.
   class Selection {
     friend class FastText;
-    std::vector<bool> nodes;  ///< of the tree: on the way to a wanted label
+    std::vector<bool> nodes_;  ///< of the tree: on the way to a wanted label
   };
   Selection select(std::span<const int> labels) const;
   /// As above, but only the probabilities of the likeliest label and of the wanted ones; others may be 0 instead.

@@ -12,8 +12,8 @@
 
 namespace finetune {
 
-Transformer::State::State(const lora::ModelFiles& files, at::ScalarType dtype_, at::Device device_)
-    : spec(files.spec()), dtype(dtype_), device(device_) {
+Transformer::State::State(const lora::ModelFiles& files, at::ScalarType weights, at::Device place)
+    : spec(files.spec()), dtype(weights), device(place) {
   if (dtype != at::kFloat && dtype != at::kBFloat16)
     throw base::Error({"unknown weight type", "", at::toString(dtype), "float32 or bfloat16", ""});
   check_computable(spec);
