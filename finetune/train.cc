@@ -119,14 +119,12 @@ bool train(TrainStart& start, const TrainOptions& options, const base::Interrupt
   const Plan& plan = start.plan;
   const RowOptions& rows = options.plan.rows;
   const IntervalOptions& intervals = options.intervals;
-  const std::string& output = options.output.folder;
-  const std::uint64_t seed = options.compute.seed;
   const Transformer& model = start.model;
   AdamW& optimizer = start.optimizer;
   const AnswerObjective objective;
   const OneProcess group;
   const Schedule schedule(options.optimizer.schedule, plan.warmup, plan.steps);
-  RowStream stream(data.training, rows.max_length, rows.packing, seed);
+  RowStream stream(data.training, rows.max_length, rows.packing, options.compute.seed);
   base::Progress progress(context.err, context.quiet, "");
   std::string line;
   const auto begun = std::chrono::steady_clock::now();
@@ -145,7 +143,7 @@ bool train(TrainStart& start, const TrainOptions& options, const base::Interrupt
     return true;
   };
   auto save = [&] {
-    write_checkpoint(fs::path(output) / "checkpoints",
+    write_checkpoint(fs::path(options.output.folder) / "checkpoints",
                      {done, done_rows, adapter_of(model, options.start), optimizer.first_moment(),
                       optimizer.second_moment(), start.facts, start.tokenizer->chat_template},
                      intervals.keep_checkpoints);
@@ -157,21 +155,20 @@ bool train(TrainStart& start, const TrainOptions& options, const base::Interrupt
 
   for (std::int64_t step = done; step < plan.steps && !interrupt.requested(); ++step) {
     const auto step_start = std::chrono::steady_clock::now();
-    const std::int64_t first_row = done_rows;
-    const std::int64_t last_row = std::min(first_row + plan.rows_per_step, plan.rows);
+    const std::int64_t first_row = done_rows, last_row = std::min(first_row + plan.rows_per_step, plan.rows);
     const std::vector<PackedRow> batches =
         batches_of(stream, data.training, model.device(), first_row, last_row, options.plan.rows_per_batch);
     StepMetrics metrics = metrics_of(batches);
 
     optimizer.zero_gradients();
     const at::Tensor loss =
-        add_gradients(objective, model, batches, normaliser_of(objective, batches, group), seed, step);
+        add_gradients(objective, model, batches, normaliser_of(objective, batches, group), options.compute.seed, step);
 
     // Update, unless something broke.
     metrics.gradient_norm = optimizer.clip(options.optimizer.clip).item<double>();
     metrics.loss = loss.item<double>();
-    check_finite(metrics.loss, "the loss", step, output);
-    check_finite(metrics.gradient_norm, "the gradient", step, output);
+    check_finite(metrics.loss, "the loss", step, options.output.folder);
+    check_finite(metrics.gradient_norm, "the gradient", step, options.output.folder);
     metrics.learning_rate = options.optimizer.learning_rate * schedule.factor(step);
     optimizer.step(metrics.learning_rate);
 
