@@ -6,4 +6,4 @@ cd "$(dirname "$0")/.."
 [ -e build/release/compile_commands.json ] || { echo "configure first: cmake --preset release" >&2; exit 2; }
 files=("$@")
 [ ${#files[@]} -gt 0 ] || mapfile -t files < <(git ls-files 'base/*.cc' 'tokenizer/*.cc' 'curate/*.cc' 'lora/*.cc')
-printf '%s\n' "${files[@]}" | xargs -P "$(nproc)" -n 1 clang-tidy -p build/release --quiet --extra-arg=-Wno-unknown-warning-option
+printf '%s\n' "${files[@]}" | xargs -P "$(nproc)" -n 1 clang-tidy -p build/release --quiet --checks='-readability-*' --extra-arg=-Wno-unknown-warning-option
