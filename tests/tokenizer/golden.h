@@ -1,6 +1,7 @@
 // What the tests of this folder share: golden files, the models they were made from, a fresh folder.
 #pragma once
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -26,6 +27,17 @@ inline nlohmann::json golden(const std::string& name) {
   std::vector<char> buffer(1 << 20);
   while (const std::size_t size = reader->read(buffer.data(), buffer.size())) text.append(buffer.data(), size);
   return nlohmann::json::parse(text);
+}
+
+/// As scripts/oracle/vocabularies.py hashes ids, or the bytes of a text.
+template <class Numbers>
+std::string hash_of(const Numbers& numbers) {
+  std::uint64_t value = 0;
+  for (const auto number : numbers) {
+    const auto positive = static_cast<std::make_unsigned_t<std::decay_t<decltype(number)>>>(number);
+    value = (value ^ positive) * 0x100000001B3 + 1;
+  }
+  return fmt::format("{:08x}", value >> 32);
 }
 
 /// A model that scripts/install.sh fetches; its absence is a failure, not a skip.

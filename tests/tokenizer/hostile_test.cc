@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "base/gguf.h"
 #include "base/random.h"
+#include "tests/error_of.h"
 #include "tests/tokenizer/golden.h"
 #include "tokenizer/models/bpe_tokenizer.h"
 #include "tokenizer/read/readers.h"
@@ -53,20 +54,32 @@ TEST(TokenizerJson, TheGoodOneIsRead) {
   EXPECT_EQ(model.size(), 5);
 }
 
+// A TemplateProcessing of these: "A" is the text.
+json single(const std::vector<std::string>& parts) {
+  json list = json::array();
+  for (const std::string& part : parts)
+    list.push_back({{part == "A" ? "Sequence" : "SpecialToken", {{"id", part}, {"type_id", 0}}}});
+  return {{"type", "TemplateProcessing"},
+          {"single", list},
+          {"special_tokens", {{"<s>", {{"id", "<s>"}, {"ids", {4}}, {"tokens", {"<s>"}}}}}}};
+}
+
 TEST(TokenizerJson, UnsupportedFeaturesAreNamed) {
   const std::vector<std::tuple<const char*, json, const char*>> cases = {
       {"/model/type", "WordPiece", "WordPiece"},
-      {"/model/type", "Unigram", "Unigram"},
+      {"/model/type", "WordLevel", "WordLevel"},
       {"/model/dropout", 0.1, "dropout"},
       {"/model/continuing_subword_prefix", "##", "continuing_subword_prefix"},
       {"/model/end_of_word_suffix", "</w>", "end_of_word_suffix"},
-      {"/normalizer", {{"type", "Precompiled"}, {"precompiled_charsmap", "AAAA"}}, "normalizer Precompiled"},
-      {"/normalizer", {{"type", "StripAccents"}}, "StripAccents"},
-      {"/pre_tokenizer", {{"type", "UnicodeScripts"}}, "UnicodeScripts"},
+      {"/normalizer", {{"type", "Upper"}}, "normalizer Upper"},
+      {"/pre_tokenizer", {{"type", "RandomChunkSplit"}}, "pre_tokenizer RandomChunkSplit"},
       {"/pre_tokenizer", {{"type", "Punctuation"}, {"behavior", "Other"}}, "behavior Other"},
-      {"/pre_tokenizer", {{"type", "Metaspace"}, {"replacement", "_"}}, "Metaspace"},
-      {"/decoder", {{"type", "WordPiece"}}, "decoder WordPiece"},
-      {"/post_processor", {{"type", "BertProcessing"}}, "BertProcessing"},
+      {"/pre_tokenizer", {{"type", "Metaspace"}, {"replacement", "_"}, {"prepend_scheme", "last"}}, "scheme last"},
+      {"/decoder", {{"type", "Other"}}, "decoder Other"},
+      {"/post_processor", {{"type", "Other"}}, "post_processor Other"},
+      {"/post_processor", single({"A", "A"}), "more than one text"},
+      {"/post_processor", single({"<s>", "<s>", "A"}), "several tokens on one side"},
+      {"/post_processor", single({"<s>"}), "without a text"},
   };
   for (const auto& [pointer, value, name] : cases)
     EXPECT_THAT(refusal_with(pointer, value),
@@ -107,10 +120,72 @@ TEST(TokenizerJson, BrokenFilesAreRefused) {
       {"/pre_tokenizer", {{"type", "Sequence"}}, "pretokenizers"},
       {"/pre_tokenizer", 3, "pre_tokenizer"},
       {"/normalizer", {{"type", "Replace"}, {"pattern", {{"String", ""}}}, {"content", "x"}}, "Replace of nothing"},
+      {"/normalizer", {{"type", "Precompiled"}, {"precompiled_charsmap", nullptr}}, "precompiled_charsmap"},
+      {"/normalizer", {{"type", "Precompiled"}, {"precompiled_charsmap", "?"}}, "base 64"},
+      {"/pre_tokenizer", {{"type", "FixedLength"}, {"length", 0}}, "length 0"},
+      {"/pre_tokenizer", {{"type", "CharDelimiterSplit"}, {"delimiter", "ab"}}, "pre_tokenizer.delimiter 'ab'"},
+      {"/pre_tokenizer", {{"type", "Metaspace"}, {"replacement", ""}}, "pre_tokenizer.replacement is empty"},
+      {"/decoder", {{"type", "WordPiece"}, {"prefix", ""}}, "decoder.prefix is empty"},
+      {"/decoder", {{"type", "Strip"}, {"content", " "}, {"start", -1}}, "start -1"},
+      {"/post_processor",
+       {{"type", "BertProcessing"}, {"cls", {"<s>", 4}}, {"sep", {"</s>", 9}}},
+       "post_processor.sep: id 9"},
+      {"/post_processor", {{"type", "BertProcessing"}, {"cls", "<s>"}}, "post_processor.cls"},
+      {"/post_processor", single({"</s>", "A"}), "post_processor.special_tokens['</s>']"},
   };
   for (const auto& [pointer, value, name] : cases)
     EXPECT_THAT(refusal_with(pointer, value), AllOf(HasSubstr(name), HasSubstr("x/tokenizer.json")))
         << pointer << value;
+}
+
+// What is found when the tokenizer is made names the file as well.
+TEST(TokenizerJson, BrokenMapsAndPatternsAreRefusedWithTheFile) {
+  const TemporaryFolder folder;
+  const auto map = [](const char* bytes) { return json{{"type", "Precompiled"}, {"precompiled_charsmap", bytes}}; };
+  const json pattern = {{"Regex", "a("}};
+  const std::vector<std::tuple<const char*, json, const char*>> cases = {
+      {"/normalizer", map("AAAA"), "a map of 3 bytes"},
+      {"/normalizer", map("CAAAAAAAAAA="), "a tree of 8 bytes"},
+      {"/normalizer", map("BAAAAAAAAAD/"), "no UTF-8 at byte 0"},
+      {"/normalizer", {{"type", "Replace"}, {"pattern", pattern}, {"content", ""}}, "a( at byte 2"},
+      {"/pre_tokenizer", {{"type", "Split"}, {"pattern", pattern}, {"behavior", "Isolated"}}, "a( at byte 2"},
+      {"/decoder", {{"type", "Replace"}, {"pattern", pattern}, {"content", ""}}, "a( at byte 2"},
+  };
+  for (const auto& [pointer, value, name] : cases) {
+    json file = good();
+    file[json::json_pointer(pointer)] = value;
+    base::write_file(folder / "tokenizer.json", file.dump());
+    EXPECT_THAT(error_of([&] { tokenizer::load(folder / "tokenizer.json"); }),
+                AllOf(HasSubstr(name), HasSubstr(folder / "tokenizer.json")))
+        << pointer << value;
+  }
+}
+
+json unigram() {
+  json file = good();
+  file["model"] = json::parse(
+      R"({"type": "Unigram", "unk_id": 0, "vocab": [["<unk>", 0], ["a", -1.5], ["b", -2], ["aab", -2.5]]})");
+  return file;
+}
+
+TEST(TokenizerJson, BrokenUnigramsAreRefused) {
+  EXPECT_EQ(refusal(unigram().dump()), "no error");
+  const std::vector<std::tuple<const char*, json, const char*>> cases = {
+      {"/model/vocab", json::object(), "model.vocab"},
+      {"/model/vocab", json::array(), "model.vocab is empty"},
+      {"/model/vocab/1", json::array({"a"}), R"(model.vocab[1] ["a"])"},
+      {"/model/vocab/1/0", 7, "model.vocab[1] [7,-1.5]"},
+      {"/model/vocab/1/1", "x", "model.vocab[1]"},
+      {"/model/unk_id", 4, "unk_id 4"},
+      {"/model/unk_id", "<unk>", "unk_id"},
+      {"/model/unk_id", nullptr, "has a character that the vocabulary does not know"},
+      {"/added_tokens/0/id", 3, "one token for each id"},
+  };
+  for (const auto& [pointer, value, name] : cases) {
+    json file = unigram();
+    file[json::json_pointer(pointer)] = value;
+    EXPECT_THAT(refusal(file.dump()), HasSubstr(name)) << pointer << value;
+  }
 }
 
 // Random damage: bytes changed, removed and doubled. Whatever is still read must encode and decode without a crash.

@@ -106,7 +106,7 @@ TEST(Parity, PiecesEqualTokenizers) {
       const auto text = texts[i].get<std::string>();
       std::vector<std::size_t> lengths;
       const auto sink = [&](std::string_view piece, const char*) { lengths.push_back(piece.size()); };
-      tokenizer::PreTokenizer({step}).run(text, text.data() + text.size(), true, sink);
+      tokenizer::PreTokenizer({step}).run(text, text.data() + text.size(), 1, sink);
       ASSERT_EQ(lengths, expected[name][i].get<std::vector<std::size_t>>()) << name << " " << i << " " << texts[i];
     }
   }

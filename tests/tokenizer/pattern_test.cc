@@ -32,7 +32,7 @@ std::string pieces(const tokenizer::PreTokenizer& pre_tokenizer, const std::stri
     first = false;
     all += piece;
   };
-  pre_tokenizer.run(text, text.data() + text.size(), true, sink);
+  pre_tokenizer.run(text, text.data() + text.size(), 1, sink);
   return all;
 }
 

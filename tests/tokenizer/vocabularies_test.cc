@@ -1,6 +1,5 @@
 // The vocabularies that models come with, each as its own tokenizer reads it: ids of 3,000 texts by their hashes
 // (scripts/oracle/vocabularies.py --golden), and what the files say beside.
-#include <fmt/format.h>
 #include <gmock/gmock.h>
 
 #include <map>
@@ -16,12 +15,6 @@ using testing::AllOf;
 using testing::HasSubstr;
 
 std::filesystem::path vocabulary(const std::string& name) { return model_file("vocabularies/" + name); }
-
-std::string hash_of(const Ids& ids) {
-  std::uint64_t value = 0;
-  for (const std::int32_t id : ids) value = (value ^ static_cast<std::uint64_t>(id)) * 0x100000001B3 + 1;
-  return fmt::format("{:08x}", value >> 32);
-}
 
 TEST(Vocabularies, GiveTheIdsOfTheirOwnTokenizers) {
   const auto data = golden("vocabularies");
@@ -44,6 +37,32 @@ TEST(Vocabularies, GiveTheIdsOfTheirOwnTokenizers) {
     const bool normalises = model->kind == "sentencepiece" || name.starts_with("qwen");
     EXPECT_LT(lost, name == "anthropic" ? 1500u : normalises ? 400u : 1u);
   }
+}
+
+// Texts full of the vocabulary's own special tokens, whole and in parts: ordinary text, unless they are asked for.
+TEST(Vocabularies, SpecialTokensInATextAreTextUnlessAskedFor) {
+  const auto data = golden("vocabularies");
+  std::size_t asked = 0;
+  for (const auto& [name, known] : data["vocabularies"].items()) {
+    SCOPED_TRACE(name + " in " + known["peer"].get<std::string>());
+    const auto texts = known["special_texts"].get<std::vector<std::string>>();
+    const auto model = tokenizer::load(vocabulary(known["file"]));
+    ASSERT_EQ(texts.size(), 200u);
+    for (const bool special : {false, true}) {
+      if (special && !known.contains("found")) continue;
+      asked += special;
+      const auto hashes = known[special ? "found" : "as_text"].get<std::string>();
+      std::size_t specials = 0;
+      for (std::size_t i = 0; i < texts.size(); ++i) {
+        const Ids ids = special ? tokenizer::encode_from_start(*model, texts[i], true) : model->encode(texts[i]);
+        EXPECT_EQ(hash_of(ids), hashes.substr(8 * i, 8))
+            << nlohmann::json(texts[i]) << "\nours " << nlohmann::json(ids);
+        for (const std::int32_t id : ids) specials += model->is_special(id) && id != model->unknown;
+      }
+      EXPECT_TRUE(special ? specials >= 100 : specials == 0) << specials;
+    }
+  }
+  EXPECT_GE(asked, 10u);
 }
 
 TEST(Vocabularies, RankFilesAreKnownByTheirContent) {

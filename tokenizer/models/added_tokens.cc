@@ -71,6 +71,7 @@ bool AddedTokenFinder::stretch(const AddedToken& token, std::string_view text, s
     if (end < text.size() && is_word(character_at(text, end).code)) return false;
   }
   if (token.left_strip) {
+    begin = std::max(begin, done);  // the token before may have taken white space that this one begins with
     while (begin > done) {
       const std::size_t before = character_before(text, begin);
       if (character_at(text, before).type != CharacterClass::kSpace || before < done) break;

@@ -39,8 +39,9 @@ class AddedTokenFinder {
       const AddedToken& token = tokens_[match.token];
       passed_over += match.passed_over;
       if (match.passed_over || !stretch(token, text, done, begin, end)) continue;
+      if (begin > end) continue;
       if (done < begin) text_part(done, begin);
-      token_part(token, begin, end);
+      if (begin < end) token_part(token, begin, end);
       done = end;
     }
     if (done < text.size()) text_part(done, text.size());

@@ -82,7 +82,10 @@ BpeModel::BpeModel(const BpeSpec& spec)
       if (found != ids.end()) byte_ids_[byte] = found->second;
     }
   }
-  merges_across_words_ = fuse_unknown_ && !character_.contains(std::string(kMetaspace));
+  // Characters that vanish make neighbours of what stands around them; an unknown "▁" may also be one with others.
+  const bool all_bytes = byte_fallback_ && std::ranges::all_of(byte_ids_, [](std::int32_t id) { return id >= 0; });
+  const bool may_vanish = unknown_ < 0 && !all_bytes;
+  merges_across_words_ = may_vanish || !character_.contains(std::string(kMetaspace));
   for (const Merge& merge : spec.merges) {
     std::string_view token = spec.tokens[merge.result];
     while (token.starts_with(kMetaspace)) token.remove_prefix(kMetaspace.size());

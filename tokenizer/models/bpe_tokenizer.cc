@@ -18,10 +18,12 @@ namespace {
 AddedTokenFinder finder(const BpeSpec& spec, const Normalizer& normalizer, bool of_normalized) {
   std::vector<AddedToken> tokens;
   std::vector<std::string> contents;
-  for (const AddedToken& token : spec.added) {
-    if (token.normalized != of_normalized) continue;
-    tokens.push_back(token);
-    contents.push_back(of_normalized ? normalizer.run(token.content) : token.content);
+  for (const bool special : {true, false}) {  // of two with the same normalised text the special one is found
+    for (const AddedToken& token : spec.added) {
+      if (token.normalized != of_normalized || token.special != special) continue;
+      tokens.push_back(token);
+      contents.push_back(of_normalized ? normalizer.run(token.content) : token.content);
+    }
   }
   return AddedTokenFinder(std::move(tokens), contents);
 }
@@ -29,7 +31,7 @@ AddedTokenFinder finder(const BpeSpec& spec, const Normalizer& normalizer, bool 
 std::vector<SplitStep> splits_of(const BpeSpec& spec, const BpeModel& model) {
   std::vector<SplitStep> splits = spec.splits;
   // Cutting before "▁" changes no id when no merge crosses it, and lets the word cache work.
-  if (!spec.byte_level && !model.merges_across_words() && !spec.ignore_merges &&
+  if (spec.unigram.empty() && !spec.byte_level && !model.merges_across_words() && !spec.ignore_merges &&
       (splits.empty() || splits.back().kind != SplitStep::kMetaspaceRuns))
     splits.emplace_back(SplitStep::kMetaspaceWords);
   return splits;
@@ -91,6 +93,18 @@ BpeTokenizer::BpeTokenizer(const BpeSpec& spec)
       special_(spec.tokens.size()),
       ids_(spec.tokens.size()),
       strip_leading_space_(spec.strip_leading_space) {
+  if (!spec.unigram.empty()) unigram_.emplace(spec);
+  if (spec.decoder) decoder_.emplace(*spec.decoder);
+  set_texts(spec);
+  if (spec.unknown) widths_[*spec.unknown] = 0;
+  take(spec.roles);
+  if (!unknown) unknown = spec.unknown;
+  kind = unigram_ ? "unigram" : "bpe";
+  origin = spec.origin;
+}
+
+// What each token says when it is decoded: an added one what is looked for to find it.
+void BpeTokenizer::set_texts(const BpeSpec& spec) {
   const Normalizer blanks({{NormalizerStep::kReplace, std::string(kMetaspace), " "}});
   const auto with_blanks = [&](const std::string& token) { return blanks.run(token); };
   std::vector<const AddedToken*> added(tokens_.size());
@@ -101,28 +115,23 @@ BpeTokenizer::BpeTokenizer(const BpeSpec& spec)
   for (std::size_t i = 0; i < tokens_.size(); ++i) {
     const std::string& token = tokens_[i];
     if (!token.empty()) ids_.insert(token, static_cast<std::int32_t>(i));
+    const std::string said = added[i] && added[i]->normalized ? normalizer_.run(token) : token;
     widths_[i] = static_cast<std::uint32_t>(token.size());
     if (spec.byte_level) {
+      std::string bytes;
+      widths_[i] = bytes_of_token(token, bytes) ? static_cast<std::uint32_t>(bytes.size()) : 0;
       // An added token is its own text, unless it is the symbol of a byte as well.
-      const bool is_bytes = bytes_of_token(token, texts_[i]);
-      widths_[i] = is_bytes ? static_cast<std::uint32_t>(texts_[i].size()) : 0;
-      if (!is_bytes || (added[i] && texts_[i].size() != 1)) texts_[i] = token;
-    } else if (added[i]) {
-      texts_[i] = with_blanks(added[i]->normalized ? normalizer_.run(token) : token);
+      if (!bytes_of_token(said, texts_[i]) || (added[i] && texts_[i].size() != 1)) texts_[i] = said;
     } else if (unsigned byte = 0;
-               spec.byte_fallback && token.size() == 6 && token.starts_with("<0x") &&
+               !added[i] && spec.byte_fallback && token.size() == 6 && token.starts_with("<0x") &&
                std::from_chars(token.data() + 3, token.data() + 5, byte, 16).ptr == token.data() + 5) {
       texts_[i] = std::string(1, static_cast<char>(byte));
-      widths_[i] = 1;
+      widths_[i] = unigram_ ? 0 : 1;  // written out in a text, it can be that very token
     } else {
-      texts_[i] = with_blanks(token);
+      texts_[i] = with_blanks(said);
     }
+    if (decoder_) texts_[i] = said;
   }
-  if (spec.unknown) widths_[*spec.unknown] = 0;
-  take(spec.roles);
-  if (!unknown) unknown = spec.unknown;
-  kind = "bpe";
-  origin = spec.origin;
 }
 
 // Where pieces go: through the cache or the model to ids and, where they are wanted, to the bytes they came from.
@@ -158,29 +167,23 @@ class BpeTokenizer::PieceSink {
   void encode(std::string_view piece, const char* readable) {
     const std::size_t before = ids_.size();
     if (!scratch_.cache.find(piece, readable, ids_)) {
-      owner_.model_.encode(piece, scratch_.workspace, ids_);
+      owner_.unigram_ ? owner_.unigram_->encode(piece, scratch_.lattice, ids_)
+                      : owner_.model_.encode(piece, scratch_.workspace, ids_);
       scratch_.cache.insert(piece, readable, ids_.data() + before, ids_.size() - before);
     }
     if (offsets_) add_offsets(piece, before);
   }
 
-  // A copy has its blanks written as "▁", something put in front, or both.
-  void begin_copy(std::string_view text, std::string_view copy) {
+  void begin_copy(std::string_view text, const ChangedCopy& copy) {
     if (!offsets_) return;
     const Level& above = levels_.back();
     const auto at = static_cast<std::size_t>(text.data() - above.base);
-    Level level{copy.data(), 0, {}};
-    level.origins.reserve(copy.size());
-    const bool metaspace = copy.starts_with(kMetaspace);
-    const bool has_first = text.front() == ' ' || (metaspace && text.starts_with(kMetaspace));
-    if (!has_first && (metaspace || copy.front() == ' ')) {
-      const std::size_t begin = above.source({at, at + 1}).begin;
-      level.origins.assign(metaspace ? kMetaspace.size() : 1, {begin, begin});
-    }
-    for (std::size_t i = 0; i < text.size(); ++i) {
-      const bool replaced = text[i] == ' ' && copy[level.origins.size()] != ' ';
-      level.origins.insert(level.origins.end(), replaced ? kMetaspace.size() : 1, above.source({at + i, at + i + 1}));
-    }
+    Level level{copy.text.data(), 0, {}};
+    level.origins.reserve(copy.text.size());
+    const std::size_t begin = above.source({at, at + 1}).begin;
+    level.origins.assign(copy.added, {begin, begin});
+    for (std::size_t i = 0; i < text.size(); ++i)
+      level.origins.insert(level.origins.end(), copy.width(text[i]), above.source({at + i, at + i + 1}));
     levels_.push_back(std::move(level));
   }
   void end_copy() {
@@ -217,7 +220,8 @@ class BpeTokenizer::PieceSink {
       }
     } else {  // unknown characters, or bytes without a token: the model says how far each id reaches
       again_.clear();
-      owner_.model_.encode(piece, scratch_.workspace, again_, extents_);
+      owner_.unigram_ ? owner_.unigram_->encode(piece, scratch_.lattice, again_, &extents_)
+                      : owner_.model_.encode(piece, scratch_.workspace, again_, extents_);
     }
     for (const ByteRange& extent : extents_) offsets_->push_back(level.source({at + extent.begin, at + extent.end}));
   }
@@ -267,12 +271,24 @@ std::size_t BpeTokenizer::encode_section(std::string_view text, ByteRange sectio
                                          PieceSink& sink) const {
   std::string_view part = text.substr(section.begin, section.end - section.begin);
   std::string copy;
-  std::vector<ByteRange> origins;
+  std::vector<ByteRange> origins, start_origins;
   if (!normalizer_.empty()) {
+    if (pre_tokenizer_.asks_for_start()) {
+      start_origins = identity(section);
+      normalizer_.run_as_peer(std::string(part), start_origins);
+    }
     if (sink.wants_offsets()) origins = identity(section);
     copy = normalizer_.run(std::string(part), sink.wants_offsets() ? &origins : nullptr);
     part = copy;
   }
+  // How many bytes at `begin` come from the first character of the text.
+  const auto at_start = [&](std::size_t begin) -> std::size_t {
+    if (section.begin > 0) return 0;
+    if (normalizer_.empty()) return begin == 0 ? character_at(part, 0).size : 0;
+    std::size_t count = 0;
+    while (begin + count < start_origins.size() && start_origins[begin + count].begin == 0) ++count;
+    return count;
+  };
   std::vector<ByteRange> data_here;
   if (!data.empty() && normalized_added_.has_specials())
     data_here = sink.wants_offsets() ? data_in(origins.empty() ? identity(section) : origins, data)
@@ -281,8 +297,7 @@ std::size_t BpeTokenizer::encode_section(std::string_view text, ByteRange sectio
   return normalized_added_.find(
       part, data_here,
       [&](std::size_t begin, std::size_t end) {
-        pre_tokenizer_.run(part.substr(begin, end - begin), part.data() + part.size(), section.begin == 0 && begin == 0,
-                           sink);
+        pre_tokenizer_.run(part.substr(begin, end - begin), part.data() + part.size(), at_start(begin), sink);
       },
       [&](const AddedToken& token, std::size_t begin, std::size_t end) {
         sink.token(token, {begin, end});
@@ -290,6 +305,7 @@ std::size_t BpeTokenizer::encode_section(std::string_view text, ByteRange sectio
 }
 
 std::string BpeTokenizer::decode(const std::vector<std::int32_t>& ids, bool skip_special) const {
+  if (decoder_) return decode_by_steps(ids, skip_special);
   std::string text;
   for (const std::int32_t id : ids) {
     check_id(id);
@@ -297,6 +313,15 @@ std::string BpeTokenizer::decode(const std::vector<std::int32_t>& ids, bool skip
   }
   if (strip_leading_space_ && text.starts_with(' ')) text.erase(0, 1);
   return text;
+}
+
+std::string BpeTokenizer::decode_by_steps(const std::vector<std::int32_t>& ids, bool skip_special) const {
+  std::vector<std::string> texts;
+  for (const std::int32_t id : ids) {
+    check(id);
+    if (!(skip_special && special_[id]) && !tokens_[id].empty()) texts.push_back(texts_[id]);
+  }
+  return decoder_->run(std::move(texts));
 }
 
 std::optional<std::int32_t> BpeTokenizer::id_of(std::string_view token) const {

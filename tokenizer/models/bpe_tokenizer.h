@@ -1,5 +1,5 @@
-// BPE tokenizers: byte-level (GPT-2, Llama 3, Qwen 2, SmolLM) and in plain characters with "▁" (Llama 2's
-// tokenizer.json, SentencePiece vocabularies inside a GGUF).
+// What runs a BpeSpec: BPE, byte-level (GPT-2, Llama 3, Qwen 2, SmolLM) and in plain characters with "▁" (Llama 2's
+// tokenizer.json, SentencePiece vocabularies inside a GGUF), and Unigram.
 #pragma once
 
 #include <memory>
@@ -8,6 +8,8 @@
 #include "tokenizer/models/added_tokens.h"
 #include "tokenizer/models/bpe_model.h"
 #include "tokenizer/models/cuts.h"
+#include "tokenizer/models/decoder.h"
+#include "tokenizer/models/unigram_model.h"
 #include "tokenizer/models/word_cache.h"
 #include "tokenizer/spec/token_table.h"
 #include "tokenizer/spec/tokenizer.h"
@@ -36,6 +38,7 @@ class BpeTokenizer : public Tokenizer {
   struct Scratch {
     WordCache cache;
     BpeModel::Workspace workspace;
+    UnigramModel::Workspace lattice;
   };
   struct Borrowed;
 
@@ -45,8 +48,12 @@ class BpeTokenizer : public Tokenizer {
   std::size_t encode_text(std::string_view text, DataRanges data, std::vector<std::int32_t>& ids,
                           std::vector<ByteRange>* offsets) const;
   std::size_t encode_section(std::string_view text, ByteRange section, DataRanges data, PieceSink& sink) const;
+  std::string decode_by_steps(const std::vector<std::int32_t>& ids, bool skip_special) const;
+  void set_texts(const BpeSpec& spec);
 
   BpeModel model_;
+  std::optional<UnigramModel> unigram_;  // instead of it
+  std::optional<Decoder> decoder_;       // instead of texts_
   Cuts cuts_;
   Normalizer normalizer_;
   AddedTokenFinder raw_added_, normalized_added_;

@@ -26,7 +26,7 @@ bool joins_texts(const BpeSpec& spec, const Merge& merge) {
 }  // namespace
 
 Cuts::Cuts(const BpeSpec& spec) {
-  any_ = !spec.byte_level && !spec.ignore_merges && keeps_unknown_alone(spec) &&
+  any_ = spec.unigram.empty() && !spec.byte_level && !spec.ignore_merges && keeps_unknown_alone(spec) &&
          std::ranges::all_of(spec.merges, [&](const Merge& merge) { return joins_texts(spec, merge); });
   if (!any_) return;
   std::vector<bool> seen(spec.tokens.size());

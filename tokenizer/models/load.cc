@@ -1,4 +1,5 @@
 // Which reader and which model a path asks for. Tested by tests/tokenizer/hostile_test.cc and vocabularies_test.cc.
+#include "base/error.h"
 #include "tokenizer/models/bpe_tokenizer.h"
 #include "tokenizer/models/sentencepiece_tokenizer.h"
 #include "tokenizer/read/readers.h"
@@ -11,7 +12,14 @@ std::unique_ptr<Tokenizer> load(const fs::path& path) {
   const fs::path file = in_folder ? vocabulary_file(path) : path;
   if (kind_of_vocabulary(file) == VocabularyKind::kSentencePiece)
     return std::make_unique<SentencePieceTokenizer>(file, in_folder);
-  return std::make_unique<BpeTokenizer>(in_folder ? spec_from_folder(path) : spec_from_file(file));
+  const BpeSpec spec = in_folder ? spec_from_folder(path) : spec_from_file(file);
+  try {
+    return std::make_unique<BpeTokenizer>(spec);
+  } catch (const base::Error& error) {  // of a pattern or a map, which do not know where they stand
+    base::ErrorFacts facts = error.facts();
+    facts.where = file.string() + (facts.where.empty() ? "" : ": " + facts.where);
+    throw base::Error(facts);
+  }
 }
 
 }  // namespace tokenizer

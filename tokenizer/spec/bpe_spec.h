@@ -1,4 +1,5 @@
-// A BPE tokenizer as data, whatever file it came from: what the readers make, the encoder runs and the writers write.
+// A BPE or Unigram tokenizer as data, whatever file it came from: what the readers make, the encoder runs and the
+// writers write.
 #pragma once
 
 #include <cstdint>
@@ -6,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "tokenizer/spec/decoder_step.h"
 #include "tokenizer/spec/split_step.h"
 
 namespace tokenizer {
@@ -24,10 +26,28 @@ struct AddedToken {
 };
 
 struct NormalizerStep {
-  enum Kind { kNfc, kNfd, kNfkc, kNfkd, kLowercase, kStripLeft, kStripRight, kPrepend, kReplace, kReplacePattern };
+  enum Kind {
+    kNfc,
+    kNfd,
+    kNfkc,
+    kNfkd,
+    kLowercase,
+    kStripLeft,
+    kStripRight,
+    kPrepend,
+    kReplace,
+    kReplacePattern,
+    kNmt,                ///< control characters go, all white space becomes a blank (Nmt)
+    kStripAccents,       ///< marks go (StripAccents)
+    kStripNonSpacing,    ///< non-spacing marks go (BertNormalizer)
+    kCleanText,          ///< control characters go, white space becomes a blank (BertNormalizer)
+    kIsolateIdeographs,  ///< a blank on either side of each Chinese character (BertNormalizer)
+    kByteAlphabet,       ///< each byte becomes its character of GPT-2's byte alphabet (ByteLevel)
+    kCharacterMap        ///< SentencePiece's precompiled map, as the tokenizers package applies it (Precompiled)
+  };
   Kind kind = kNfc;
-  std::string from;       ///< kReplace: what is replaced; kReplacePattern: its regular expression
-  std::string text;       ///< kPrepend: what is put before a non-empty text; kReplace..: what comes instead
+  std::string from;  ///< kReplace: what is replaced; kReplacePattern: its regular expression; kCharacterMap: the map
+  std::string text;  ///< kPrepend: what is put before a non-empty text; kReplace..: what comes instead
   bool unicode_9 = true;  ///< forms: as the tokenizers package knows them; else by the installed Unicode
 };
 
@@ -62,6 +82,8 @@ struct BpeSpec {
   bool ignore_merges = false;           ///< a piece that is a token is that token
   bool strip_leading_space = false;     ///< decode drops the blank that encode put in front
   std::vector<float> scores;            ///< of SentencePiece, by id; may be empty
+  std::vector<double> unigram;          ///< of a Unigram model: the score of each of its tokens; else empty
+  std::optional<std::vector<DecoderStep>> decoder;  ///< where tokens are not just joined; no steps: joined with blanks
   SpecialRoles roles;
   std::string origin;  ///< what kind of file it was, for people
 };

@@ -29,11 +29,14 @@ struct SplitStep {
     kDeepSeek3,        ///< the last of DeepSeek V3's three patterns
     kPattern,          ///< any other: `pattern`, `behavior` and `invert`
     kPrefixSpace,      ///< a blank before a piece that does not begin with one (ByteLevel with add_prefix_space)
-    kMetaspaceAlways,  ///< blanks become "▁"; one before every piece that does not begin with it
-    kMetaspaceFirst,   ///< the same, only at the very beginning of the text
-    kMetaspaceNever,   ///< blanks become "▁"
-    kMetaspaceRuns,    ///< cut before every "▁" (Metaspace with split)
-    kMetaspaceWords,   ///< cut before every "▁" that follows another character (ours: changes no id, see BpeModel)
+    kMetaspaceAlways,  ///< blanks become `pattern`, or "▁" if empty; one before every piece that does not begin with it
+    kMetaspaceFirst,  ///< the same, only at the very beginning of the text
+    kMetaspaceNever,  ///< blanks become `pattern`, or "▁" if empty
+    kMetaspaceRuns,   ///< cut before every `pattern`, or "▁" if empty (Metaspace with split)
+    kMetaspaceWords,  ///< cut before every "▁" that follows another character (ours: changes no id, see BpeModel)
+    kByteAlphabet,  ///< each byte becomes its character of GPT-2's byte alphabet (ByteLevel that is not the last step)
+    kUnicodeScripts,  ///< cut where the script changes; blanks belong to any
+    kFixedLength,     ///< pieces of `length` characters
   };
   /// What becomes of a match, as in the tokenizers package.
   enum Behavior : std::uint8_t { kIsolated, kRemoved, kMergedWithPrevious, kMergedWithNext, kContiguous };
@@ -42,12 +45,23 @@ struct SplitStep {
   SplitStep(std::string pattern, Dialect dialect, Behavior behavior = kIsolated, bool invert = false)
       : kind(kPattern), pattern(std::move(pattern)), dialect(dialect), behavior(behavior), invert(invert) {}
   bool operator==(const SplitStep&) const = default;
+  static SplitStep metaspace(Kind kind, std::string instead) {
+    SplitStep step(kind);
+    step.pattern = std::move(instead);
+    return step;
+  }
+  static SplitStep fixed_length(std::uint32_t length) {
+    SplitStep step(kFixedLength);
+    step.length = length;
+    return step;
+  }
 
   Kind kind;
   std::string pattern;
   Dialect dialect = Dialect::kOniguruma;
   Behavior behavior = kIsolated;
   bool invert = false;  ///< what is between the matches counts as the match
+  std::uint32_t length = 0;
 };
 
 /// The patterns, exactly as tokenizer files write them.

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/unicode.h"
 #include "tokenizer/split/characters.h"
+#include "tokenizer/split/unicode_sets.h"
 
 namespace tokenizer {
 namespace {
@@ -80,9 +81,10 @@ void to_form(const icu::Normalizer2& form, std::string& text, Origins* origins) 
   *origins = std::move(moved);
 }
 
-// `next(from)` is the first range at or after `from` that is to become `instead`, which may depend on it.
+// `next(from)` is the first range at or after `from` that is to become `instead`, which may depend on it. With
+// `last_only` the new bytes stand for the last character of the range.
 template <class Next, class Instead>
-void replace_each(std::string& text, Origins* origins, Next next, Instead instead) {
+void replace_each(std::string& text, Origins* origins, Next next, Instead instead, bool last_only = false) {
   std::string replaced;
   Origins moved;
   replaced.reserve(text.size() + text.size() / 2);
@@ -97,7 +99,8 @@ void replace_each(std::string& text, Origins* origins, Next next, Instead instea
     keep(done, range->begin);
     const std::string_view with = instead(*range);
     replaced.append(with);
-    if (origins) moved.insert(moved.end(), with.size(), joined(*origins, range->begin, range->end));
+    const std::size_t first = last_only ? character_before(text, range->end) : range->begin;
+    if (origins) moved.insert(moved.end(), with.size(), joined(*origins, first, range->end));
     done = range->end;
   }
   keep(done, text.size());
@@ -105,17 +108,18 @@ void replace_each(std::string& text, Origins* origins, Next next, Instead instea
   if (origins) *origins = std::move(moved);
 }
 
-void replace(const NormalizerStep& step, std::string& text, Origins* origins) {
+void replace(const NormalizerStep& step, std::string& text, Origins* origins, bool last_only) {
   replace_each(
       text, origins,
       [&](std::size_t from) -> std::optional<ByteRange> {
         const std::size_t at = text.find(step.from, from);
         return at == std::string::npos ? std::nullopt : std::optional(ByteRange{at, at + step.from.size()});
       },
-      [&](ByteRange) { return std::string_view(step.text); });
+      [&](ByteRange) { return std::string_view(step.text); }, last_only);
 }
 
-void replace_pattern(const Pattern& pattern, const std::string& with, std::string& text, Origins* origins) {
+void replace_pattern(const Pattern& pattern, const std::string& with, std::string& text, Origins* origins,
+                     bool last_only) {
   Pattern::Workspace workspace;
   replace_each(
       text, origins,
@@ -127,7 +131,7 @@ void replace_pattern(const Pattern& pattern, const std::string& with, std::strin
           from = match->begin + character_at(text, match->begin).size;
         }
       },
-      [&](ByteRange) { return std::string_view(with); });
+      [&](ByteRange) { return std::string_view(with); }, last_only);
 }
 
 // As Rust's char::to_lowercase: each character for itself, by Unicode 16.
@@ -143,20 +147,87 @@ std::string lower_case(char32_t code) {
   return lower;
 }
 
-void lower(std::string& text, Origins* origins) {
-  std::string small;
+// `change(character, instead)` is true where a character becomes `instead`.
+template <class Change>
+void replace_characters(std::string& text, Origins* origins, Change change) {
+  std::string instead;
   replace_each(
       text, origins,
       [&](std::size_t from) -> std::optional<ByteRange> {
         for (std::size_t i = from; i < text.size();) {
           const Character c = character_at(text, i);
-          if (c.code != kInvalid && (c.code == 0x130 || c.code > 0x7F || (c.code >= 'A' && c.code <= 'Z')))
-            if (small = lower_case(c.code); text.compare(i, c.size, small) != 0) return ByteRange{i, i + c.size};
+          instead.clear();
+          if (c.code != kInvalid && change(c.code, instead) && text.compare(i, c.size, instead) != 0)
+            return ByteRange{i, i + c.size};
           i += c.size;
         }
         return std::nullopt;
       },
-      [&](ByteRange) { return std::string_view(small); });
+      [&](ByteRange) { return std::string_view(instead); });
+}
+
+void lower(std::string& text, Origins* origins) {
+  replace_characters(text, origins, [](char32_t code, std::string& instead) {
+    if (code <= 0x7F && (code < 'A' || code > 'Z')) return false;
+    instead = lower_case(code);
+    return true;
+  });
+}
+
+// Where `goes` holds the character goes, where `is_blank` holds it becomes a blank.
+void clean(std::string& text, Origins* origins, bool (*goes)(char32_t), bool (*is_blank)(char32_t)) {
+  replace_characters(text, origins, [&](char32_t code, std::string& instead) {
+    if (goes(code)) return true;
+    if (!is_blank(code)) return false;
+    instead = ' ';
+    return true;
+  });
+}
+
+bool is_never(char32_t) { return false; }
+bool is_space(char32_t code) { return class_of(code) == CharacterClass::kSpace; }
+
+// The blanks stand for no byte.
+void isolate_ideographs(std::string& text, Origins* origins) {
+  std::string spaced;
+  Origins moved;
+  for (std::size_t i = 0; i < text.size();) {
+    const Character c = character_at(text, i);
+    const bool alone = is_ideograph_of_bert(c.code);
+    const auto blank = [&](std::size_t at) {
+      spaced += ' ';
+      if (origins) moved.push_back({at, at});
+    };
+    if (alone) blank(origins ? (*origins)[i].begin : 0);
+    spaced.append(text, i, c.size);
+    if (origins)
+      moved.insert(moved.end(), origins->begin() + static_cast<std::ptrdiff_t>(i),
+                   origins->begin() + static_cast<std::ptrdiff_t>(i + c.size));
+    i += c.size;
+    if (alone) blank(origins ? (*origins)[i - 1].end : 0);
+  }
+  text = std::move(spaced);
+  if (origins) *origins = std::move(moved);
+}
+
+// With `whole_characters` each byte stands for all of its character.
+void to_byte_alphabet(std::string& text, Origins* origins, bool whole_characters) {
+  Origins moved;
+  for (std::size_t i = 0; origins && i < text.size();) {
+    const std::size_t end = i + (whole_characters ? character_at(text, i).size : 1);
+    const ByteRange range = joined(*origins, i, end);
+    for (; i < end; ++i)
+      moved.insert(moved.end(), byte_character(static_cast<unsigned char>(text[i])) < 0x80 ? 1 : 2, range);
+  }
+  text = token_of_bytes(text);
+  if (origins) *origins = std::move(moved);
+}
+
+void apply_changes(const std::vector<CharacterMap::Change>& changes, std::string& text, Origins* origins) {
+  auto change = changes.begin();
+  replace_each(
+      text, origins, [&](std::size_t) { return change == changes.end() ? std::nullopt : std::optional(change->range); },
+      [&](ByteRange) { return (change++)->instead; });
 }
 
 void strip(bool left, std::string& text, Origins* origins) {
@@ -174,48 +245,101 @@ void strip(bool left, std::string& text, Origins* origins) {
   text = text.substr(begin, end - begin);
 }
 
+// The origins that the peer gives to what `changes` make of `text`: each new character says how many of the old ones it
+// goes on by, which is wrong where there are more or fewer of them.
+Origins peer_origins_of_map(const std::vector<CharacterMap::Change>& changes, std::string_view text,
+                            const Origins& origins) {
+  Origins moved;
+  std::size_t old = 0;  // where the next character is taken to come from
+  const auto count = [](std::string_view part) {
+    std::ptrdiff_t characters = 0;
+    for (std::size_t i = 0; i < part.size(); i += character_at(part, i).size) ++characters;
+    return characters;
+  };
+  const auto go_on = [&] {
+    if (old < text.size()) old += character_at(text, old).size;
+  };
+  const auto add = [&](std::size_t size, std::ptrdiff_t change) {
+    const std::size_t from = change <= 0 ? old : old == 0 ? text.size() : old - 1;
+    moved.insert(moved.end(), size, from < text.size() ? origins[from] : ByteRange{});
+    for (std::ptrdiff_t n = change; n <= 0; ++n) go_on();
+  };
+  std::size_t done = 0;
+  const auto keep = [&](std::size_t end) {
+    for (; done < end; done += character_at(text, done).size) add(character_at(text, done).size, 0);
+  };
+  for (const auto& [range, instead] : changes) {
+    keep(range.begin);
+    const std::ptrdiff_t before = count(text.substr(range.begin, range.end - range.begin)), after = count(instead);
+    for (std::size_t i = 0, n = 0; i < instead.size(); i += character_at(instead, i).size, ++n)
+      add(character_at(instead, i).size, n == 0 ? after - before : static_cast<std::ptrdiff_t>(n));
+    done = range.end;
+  }
+  keep(text.size());
+  return moved;
+}
+
 }  // namespace
 
 Normalizer::Normalizer(std::vector<NormalizerStep> steps) : steps_(std::move(steps)) {
-  for (const NormalizerStep& step : steps_)
-    patterns_.push_back(step.kind == NormalizerStep::kReplacePattern
-                            ? std::make_unique<const Pattern>(step.from, Dialect::kOniguruma)
-                            : nullptr);
+  for (const NormalizerStep& step : steps_) {
+    const bool is_pattern = step.kind == NormalizerStep::kReplacePattern;
+    patterns_.push_back(is_pattern ? std::make_unique<const Pattern>(step.from, Dialect::kOniguruma) : nullptr);
+    const bool is_map = step.kind == NormalizerStep::kCharacterMap;
+    maps_.push_back(is_map ? std::make_unique<const CharacterMap>(step.from) : nullptr);
+  }
 }
 
-std::string Normalizer::run(std::string text, Origins* origins) const {
-  for (std::size_t i = 0; i < steps_.size() && !text.empty(); ++i) {
-    const NormalizerStep& step = steps_[i];
-    switch (step.kind) {
-      case NormalizerStep::kNfc:
-      case NormalizerStep::kNfd:
-      case NormalizerStep::kNfkc:
-      case NormalizerStep::kNfkd:
-        to_form(form_of(step), text, origins);
-        break;
-      case NormalizerStep::kLowercase:
-        lower(text, origins);
-        break;
-      case NormalizerStep::kStripLeft:
-      case NormalizerStep::kStripRight:
-        strip(step.kind == NormalizerStep::kStripLeft, text, origins);
-        break;
-      case NormalizerStep::kPrepend:
-        if (origins) {
-          const std::size_t begin = origins->front().begin;
-          origins->insert(origins->begin(), step.text.size(), ByteRange{begin, begin});
-        }
-        text.insert(0, step.text);
-        break;
-      case NormalizerStep::kReplace:
-        replace(step, text, origins);
-        break;
-      case NormalizerStep::kReplacePattern:
-        replace_pattern(*patterns_[i], step.text, text, origins);
-        break;
+std::string Normalizer::run_with(std::string text, std::vector<ByteRange>* origins, bool as_peer) const {
+  for (std::size_t i = 0; i < steps_.size() && !text.empty(); ++i) run_step(i, text, origins, as_peer);
+  return text;
+}
+
+void Normalizer::run_step(std::size_t i, std::string& text, std::vector<ByteRange>* origins, bool as_peer) const {
+  const NormalizerStep& step = steps_[i];
+  switch (step.kind) {
+    case NormalizerStep::kNfc:
+    case NormalizerStep::kNfd:
+    case NormalizerStep::kNfkc:
+    case NormalizerStep::kNfkd:
+      return to_form(form_of(step), text, origins);
+    case NormalizerStep::kLowercase:
+      return lower(text, origins);
+    case NormalizerStep::kStripLeft:
+    case NormalizerStep::kStripRight:
+      return strip(step.kind == NormalizerStep::kStripLeft, text, origins);
+    case NormalizerStep::kPrepend:
+      if (origins) {
+        const std::size_t begin = origins->front().begin;
+        origins->insert(origins->begin(), step.text.size(), ByteRange{begin, begin});
+      }
+      text.insert(0, step.text);
+      return;
+    case NormalizerStep::kReplace:
+      return replace(step, text, origins, as_peer);
+    case NormalizerStep::kReplacePattern:
+      return replace_pattern(*patterns_[i], step.text, text, origins, as_peer);
+    case NormalizerStep::kNmt:
+      return clean(text, origins, is_control_of_nmt, is_blank_of_nmt);
+    case NormalizerStep::kStripAccents:
+      return clean(text, origins, is_accent, is_never);
+    case NormalizerStep::kStripNonSpacing:
+      return clean(text, origins, is_non_spacing_mark, is_never);
+    case NormalizerStep::kCleanText:
+      return clean(text, origins, is_control_of_bert, is_space);
+    case NormalizerStep::kIsolateIdeographs:
+      return isolate_ideographs(text, origins);
+    case NormalizerStep::kByteAlphabet:
+      return to_byte_alphabet(text, origins, as_peer);
+    case NormalizerStep::kCharacterMap: {
+      const auto changes = maps_[i]->changes(text);
+      if (changes.empty()) return;
+      Origins as_peers = as_peer ? peer_origins_of_map(changes, text, *origins) : Origins();
+      apply_changes(changes, text, as_peer ? nullptr : origins);
+      if (as_peer) *origins = std::move(as_peers);
+      return;
     }
   }
-  return text;
 }
 
 }  // namespace tokenizer

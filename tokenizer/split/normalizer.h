@@ -7,6 +7,7 @@
 
 #include "tokenizer/spec/bpe_spec.h"
 #include "tokenizer/spec/encoding.h"
+#include "tokenizer/split/character_map.h"
 #include "tokenizer/split/pattern.h"
 
 namespace tokenizer {
@@ -14,16 +15,27 @@ namespace tokenizer {
 /// Immutable once made; any thread.
 class Normalizer {
  public:
-  /// Throws Error for a pattern that is not understood.
+  /// Throws Error for a pattern that is not understood, and for a broken map of characters.
   explicit Normalizer(std::vector<NormalizerStep> steps);
   bool empty() const { return steps_.empty(); }
   /// `text` after all steps. With `origins` (one range for each byte of `text`), they become those of the result's
   /// bytes.
-  std::string run(std::string text, std::vector<ByteRange>* origins = nullptr) const;
+  std::string run(std::string text, std::vector<ByteRange>* origins = nullptr) const {
+    return run_with(std::move(text), origins, false);
+  }
+  /// The same, with origins as the tokenizers package has them: of a replaced text the last character alone, and those
+  /// of a map of characters moved by all that it takes away or adds. Some of its steps go by them.
+  std::string run_as_peer(std::string text, std::vector<ByteRange>& origins) const {
+    return run_with(std::move(text), &origins, true);
+  }
 
  private:
+  std::string run_with(std::string text, std::vector<ByteRange>* origins, bool as_peer) const;
+  void run_step(std::size_t i, std::string& text, std::vector<ByteRange>* origins, bool as_peer) const;
+
   std::vector<NormalizerStep> steps_;
-  std::vector<std::unique_ptr<const Pattern>> patterns_;  // of each step; null where it needs none
+  std::vector<std::unique_ptr<const Pattern>> patterns_;   // of each step; null where it needs none
+  std::vector<std::unique_ptr<const CharacterMap>> maps_;  // the same
 };
 
 }  // namespace tokenizer
