@@ -5,7 +5,7 @@ wants them, each file with the bytes in front that choose options.
   build/venv/bin/python scripts/fuzz_seeds.py FOLDER RECORDS.jsonl...
   build/fuzz/bin/fuzz_records FOLDER/records -max_total_time=400 -timeout=30
 """
-import csv, glob, gzip, io, json, os, random, subprocess, sys, tempfile
+import base64, csv, glob, gzip, io, json, os, random, subprocess, sys, tempfile
 import pyarrow, pyarrow.parquet, zstandard
 
 root = os.path.join(os.path.dirname(os.path.abspath(__file__)), '..')
@@ -71,6 +71,17 @@ for kind, suffix in (0, 'safetensors'), (1, 'gguf'):
             put('tensors', bytes([kind]) + contents(path))
 for checksum in b'\x00', b'\x01':
     put('textbook_model', checksum + contents(f'{root}/curate/models/textbook.model'))
+
+# Random tokenizer.json files over the smallest vocabulary, and their maps of characters.
+with gzip.open(f'{root}/tests/golden/tokenizer/random_tokenizers.json.gz') as file:
+    tokenizers = json.load(file)
+maps = tokenizers['maps']
+for case in tokenizers['cases'][:150]:
+    text = json.dumps({**case['file'], 'model': tokenizers['models']['ties']}).replace('"map 0"', '"map 1"')
+    put('vocabulary', b'\x00' + text.replace('"map 1"', json.dumps(maps[1])).encode())
+small_map = base64.b64decode(maps[1])
+for case in tokenizers['cases'][:50]:
+    put('character_map', bytes([len(small_map) // 8]) + small_map[:len(small_map) // 8 * 8] + case['texts'][0].encode())
 
 # Small fastText models, by Debian's program: every loss, with and without n-grams, quantised or not.
 with tempfile.TemporaryDirectory() as work:

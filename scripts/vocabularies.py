@@ -76,6 +76,24 @@ def make_gpt2():
     tk.save(path)
 
 
+def make_xlm_roberta():
+    """XLM-RoBERTa's tokenizer.json (Unigram, 250,000 tokens), of the vocabulary and map of characters in one of llama.cpp's GGUFs, as transformers writes it."""
+    path = os.path.join(OUT, "xlm-roberta", "tokenizer.json")
+    if os.path.exists(path):
+        return
+    import base64, gguf
+    from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+    fields = gguf.GGUFReader(os.path.join(OUT, "llama.cpp", "ggml-vocab-nomic-bert-moe.gguf")).fields
+    tokens, scores, charsmap = (fields["tokenizer.ggml." + key].contents() for key in ("tokens", "scores", "precompiled_charsmap"))
+    tk = Tokenizer(models.Unigram(list(zip(tokens, map(float, scores))), 3, False))
+    tk.normalizer = normalizers.Sequence([normalizers.Precompiled(bytes(b & 255 for b in charsmap)), normalizers.Replace(Regex(" {2,}"), " ")])
+    tk.pre_tokenizer, tk.decoder = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()]), decoders.Metaspace()
+    tk.post_processor = processors.TemplateProcessing(single="<s> $A </s>", pair="<s> $A </s> </s> $B </s>", special_tokens=[("<s>", 0), ("</s>", 2)])
+    tk.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in ("<s>", "<pad>", "</s>", "<unk>")] + [AddedToken("<mask>", special=True, normalized=False, lstrip=True)])
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    tk.save(path)
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--llama-cpp", action="store_true")
@@ -84,3 +102,4 @@ if __name__ == "__main__":
     make_gpt2()
     if arguments.llama_cpp:
         fetch_llama_cpp()
+        make_xlm_roberta()

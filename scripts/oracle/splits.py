@@ -3,13 +3,14 @@
 
     build/venv/bin/python scripts/oracle/splits.py
 """
-import gzip, json, os, random, unicodedata, zlib
+import gzip, itertools, json, os, random, unicodedata, zlib
 import tokenizers
 from tokenizers import Tokenizer, models
 from mixed_texts import mixed_texts
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 split = lambda pattern, behavior="Isolated", invert=False: {"type": "Split", "pattern": {"Regex": pattern}, "behavior": behavior, "invert": invert}
+byte_level = lambda prefix=False, regex=True: {"type": "ByteLevel", "add_prefix_space": prefix, "trim_offsets": True, "use_regex": regex}
 BEHAVIORS = ["Isolated", "Removed", "MergedWithPrevious", "MergedWithNext", "Contiguous"]
 O200K = (r"[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+(?i:'s|'t|'re|'ve|'m|'ll|'d)?|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*(?i:'s|'t|'re|'ve|'m|'ll|'d)?"
          r"|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+")
@@ -35,12 +36,28 @@ def pre_tokenizers():
     yield {"type": "CharDelimiterSplit", "delimiter": " "}
     yield {"type": "Digits", "individual_digits": True}
     yield {"type": "Digits", "individual_digits": False}
+    yield {"type": "UnicodeScripts"}
+    yield {"type": "FixedLength", "length": 7}
+    for scheme in ("always", "first", "never"):
+        for cut in (False, True):
+            yield {"type": "Metaspace", "replacement": "\u2581" if cut else "_", "prepend_scheme": scheme, "split": cut}
+    for prefix in (False, True):
+        for regex in (False, True):
+            yield {"type": "Sequence", "pretokenizers": [byte_level(prefix, regex), {"type": "Digits", "individual_digits": True}]}
+    # Falcon's.
+    yield {"type": "Sequence", "pretokenizers": [{"type": "Punctuation", "behavior": "Contiguous"}, byte_level(), {"type": "Digits", "individual_digits": False}, split("[0-9][0-9][0-9]")]}
     yield {"type": "Sequence", "pretokenizers": [{"type": "WhitespaceSplit"}, {"type": "Punctuation", "behavior": "Contiguous"}, {"type": "Digits", "individual_digits": True}, split(r"\p{Lu}", "MergedWithNext")]}
 
 
 def normalizers():
-    for name in ("NFC", "NFD", "NFKC", "NFKD", "Lowercase"):
+    from random_tokenizers import charsmaps
+    for name in ("NFC", "NFD", "NFKC", "NFKD", "Lowercase", "Nmt", "StripAccents", "ByteLevel"):
         yield {"type": name}
+    for clean, chinese, accents, lower in itertools.product((False, True), (False, True), (None, False, True), (False, True)):
+        if clean + chinese + bool(accents) + lower in (1, 4) or accents is None:
+            yield {"type": "BertNormalizer", "clean_text": clean, "handle_chinese_chars": chinese, "strip_accents": accents, "lowercase": lower}
+    for charsmap in charsmaps():
+        yield {"type": "Precompiled", "precompiled_charsmap": charsmap}
     for left in (False, True):
         for right in (False, True):
             yield {"type": "Strip", "strip_left": left, "strip_right": right}

@@ -67,6 +67,25 @@ class Tokenizers:
         return self.tk.decode(ids, skip_special_tokens=False)
 
 
+class Unigram(Tokenizers):
+    """Its model gives special tokens for their own text; ours never does, so that they are renamed where they are to be text."""
+
+    def __init__(self, path):
+        super().__init__(path)
+        with open(path, encoding="utf-8") as f:
+            file = json.load(f)
+        names = {token: f"\U0010FFFD{i}" for i, token in enumerate(self.specials)}
+        file["model"]["vocab"] = [[names.get(token, token), score] for token, score in file["model"]["vocab"]]
+        self.renamed = tokenizers.Tokenizer.from_str(json.dumps(dict(file, added_tokens=[], post_processor=None)))
+
+    def plain(self, text):
+        return self.renamed.encode(text, add_special_tokens=False).ids
+
+    def special(self, text):
+        ids = super().special(text)
+        return [0] * (ids[:1] != [0]) + ids + [2] * (ids[-1:] != [2])
+
+
 class SentencePiece:
     package = f"sentencepiece {sentencepiece.__version__}"
     special = None
@@ -149,6 +168,7 @@ PEERS = {
     "p50k": ("p50k_base.tiktoken", lambda: openai("p50k_base")),
     "deepseek": ("deepseek.json", lambda: Tokenizers(at("deepseek.json"))),
     "anthropic": ("anthropic.json", lambda: Tokenizers(at("anthropic.json"))),
+    "xlm-roberta": ("xlm-roberta/tokenizer.json", lambda: Unigram(at("xlm-roberta/tokenizer.json"))),
 }
 
 

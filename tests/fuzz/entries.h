@@ -26,6 +26,8 @@ void chat_template(const std::uint8_t* data, std::size_t size);
 void vocabulary(const std::uint8_t* data, std::size_t size);
 /// The first byte chooses the dialect; the rest is a regular expression, and the text that it is looked for in.
 void pattern(const std::uint8_t* data, std::size_t size);
+/// A map of characters (Precompiled) of so many bytes as the first byte says, times 8, and a text for it.
+void character_map(const std::uint8_t* data, std::size_t size);
 
 // Of curate (curate_entries.cc):
 

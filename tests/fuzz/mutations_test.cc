@@ -112,8 +112,15 @@ TEST(Fuzz, Vocabularies) {
   const std::string tekken =
       R"({"config": {"pattern": "[^b]+|b", "default_vocab_size": 5, "default_num_special_tokens": 3, "version": "v11"},
     "vocab": [{"rank": 0, "token_bytes": "YQ=="}, {"rank": 1, "token_bytes": "Yg=="}], "special_tokens": [{"rank": 0, "token_str": "<s>"}]})";
+  const std::string unigram = R"({"added_tokens": [{"id": 1, "content": "<s>", "special": true, "lstrip": true}],
+    "normalizer": {"type": "Sequence", "normalizers": [{"type": "Precompiled", "precompiled_charsmap": "CAAAAAAEAAAAAAAAYQA="}, {"type": "Nmt"}, {"type": "BertNormalizer", "lowercase": true}]},
+    "pre_tokenizer": {"type": "Sequence", "pretokenizers": [{"type": "ByteLevel", "use_regex": false}, {"type": "UnicodeScripts"}, {"type": "FixedLength", "length": 3}, {"type": "Metaspace", "replacement": "_", "prepend_scheme": "first"}]},
+    "post_processor": {"type": "BertProcessing", "cls": ["<s>", 1], "sep": ["<unk>", 0]},
+    "decoder": {"type": "Sequence", "decoders": [{"type": "ByteFallback"}, {"type": "Strip", "content": " ", "start": 1, "stop": 1}, {"type": "WordPiece", "prefix": "#"}, {"type": "CTC", "pad_token": "p", "word_delimiter_token": "|"}]},
+    "model": {"type": "Unigram", "unk_id": 0, "byte_fallback": true, "vocab": [["<unk>", 0], ["<s>", 0], ["a", -1.5], ["b", -2], ["ab", -2.25], ["<0x31>", -3]]}})";
   run(fuzz::vocabulary,
-      {json, tekken, "YQ== 0\nYg== 1\nYWI= 2\n", base::read_file(HORNBOOK_SOURCE_DIR "/tests/golden/base/small.gguf")},
+      {json, unigram, tekken, "YQ== 0\nYg== 1\nYWI= 2\n",
+       base::read_file(HORNBOOK_SOURCE_DIR "/tests/golden/base/small.gguf")},
       1, 4000);
 }
 
@@ -122,6 +129,18 @@ TEST(Fuzz, Patterns) {
       {R"((?i:'s|'t)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}{1,3}+|\s+(?!\S)|\s++$)",
        R"((?:ab|a)*?c|[a-z&&[^b]]{2,}|\b.\B|(?>a+)^)"},
       1, 4000);
+}
+
+TEST(Fuzz, CharacterMaps) {
+  // "a" becomes "b": the root's children lie at 1 ^ byte, the value of that of "a" beside it.
+  std::vector<std::uint32_t> units(99);
+  units[0] = 98 * 4;
+  units[1] = 1 << 10;
+  units[1 + (1 ^ 'a')] = 1 << 10 | 1 << 8 | 'a';
+  units[1 + 'a'] = 1U << 31;
+  const std::string map =
+      std::string(reinterpret_cast<const char*>(units.data()), units.size() * 4) + std::string("b\0\0", 4);
+  run(fuzz::character_map, {static_cast<char>(map.size() / 8) + map + "abc e\xCC\x81 \r\n \xFF"}, 0, 4000);
 }
 
 TEST(Fuzz, FastTextModels) {

@@ -1,8 +1,11 @@
 // Fuzz entries of tokenizer.
+#include <algorithm>
+
 #include "base/error.h"
 #include "tests/fuzz/entries.h"
 #include "tests/fuzz/memory_file.h"
 #include "tokenizer/spec/tokenizer.h"
+#include "tokenizer/split/character_map.h"
 #include "tokenizer/split/pattern.h"
 
 namespace fuzz {
@@ -34,6 +37,21 @@ void pattern(const std::uint8_t* data, std::size_t size) {
     for (const std::string_view where : {text, std::string_view("aB 12\xC3\xA9\n\xFF's")})
       if (const auto match = made.find(where, 0, workspace))
         check(match->begin <= match->end && match->end <= where.size(), "a match lies in the text");
+  } catch (const base::Error&) {
+  }
+}
+
+void character_map(const std::uint8_t* data, std::size_t size) {
+  if (size < 1) return;
+  const std::string_view bytes(reinterpret_cast<const char*>(data) + 1, size - 1);
+  const std::size_t map_size = std::min<std::size_t>(bytes.size(), data[0] * 8);
+  const std::string_view text = bytes.substr(map_size);
+  try {
+    std::size_t done = 0;
+    for (const auto& [range, instead] : tokenizer::CharacterMap(bytes.substr(0, map_size)).changes(text)) {
+      check(done <= range.begin && range.begin < range.end && range.end <= text.size(), "changes stand in order");
+      done = range.end;
+    }
   } catch (const base::Error&) {
   }
 }

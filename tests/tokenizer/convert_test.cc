@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "tests/error_of.h"
 #include "tests/tokenizer/golden.h"
 #include "tokenizer/spec/bpe_spec.h"
 #include "tokenizer/spec/tokenizer.h"
@@ -35,6 +36,13 @@ void expect_golden(const tokenizer::Tokenizer& model, const std::string& name) {
   const auto texts = golden("texts"), expected = golden(name);
   for (std::size_t i = 0; i < texts.size(); ++i)
     ASSERT_EQ(model.encode(texts[i].get<std::string>(), name == "smollm2"), expected["ids"][i].get<Ids>()) << texts[i];
+}
+
+TEST(Convert, AUnigramModelHasNoEqualInGguf) {
+  const TemporaryFolder folder;
+  base::write_file(folder / "tokenizer.json",
+                   R"({"model": {"type": "Unigram", "unk_id": 0, "vocab": [["<unk>", 0]]}})");
+  EXPECT_THAT(error_of([&] { tokenizer::gguf_metadata_from_folder(folder.path()); }), HasSubstr("a Unigram model"));
 }
 
 TEST(Convert, SmolLm2ToAFolderAndBack) {

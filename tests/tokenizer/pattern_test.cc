@@ -44,7 +44,7 @@ void expect_hash(const std::string& got, const json& known, std::size_t i, const
 
 TEST(PreTokenizers, CutAsTheTokenizersPackageDoes) {
   const json data = golden("pre_tokenizers");
-  ASSERT_GT(data["pre_tokenizers"].size(), 75u);
+  ASSERT_GT(data["pre_tokenizers"].size(), 88u);
   for (const json& known : data["pre_tokenizers"]) {
     SCOPED_TRACE(known["value"].dump());
     const tokenizer::PreTokenizer pre_tokenizer(spec_with("pre_tokenizer", known["value"]).splits);
@@ -55,7 +55,7 @@ TEST(PreTokenizers, CutAsTheTokenizersPackageDoes) {
 
 TEST(Normalizers, ChangeAsTheTokenizersPackageDoes) {
   const json data = golden("pre_tokenizers");
-  ASSERT_GT(data["normalizers"].size(), 12u);
+  ASSERT_GT(data["normalizers"].size(), 29u);
   for (const json& known : data["normalizers"]) {
     SCOPED_TRACE(known["value"].dump());
     const tokenizer::Normalizer normalizer(spec_with("normalizer", known["value"]).normalizer);

@@ -11,7 +11,8 @@ namespace tokenizer {
 
 /// Gives the text of each token as it comes, so that all of it joined is what decode gives of all tokens at once. A
 /// character that is spread over several tokens comes whole, with the last of them. The work for a token does not grow
-/// with the text before it.
+/// with the text before it. Where a decoder of tokenizer.json changes the text of a token because of a later one, what
+/// has been given is not taken back.
 class TextStream {
  public:
   /// `tokenizer` must outlive the stream.

@@ -7,6 +7,8 @@
 #include <unicode/normalizer2.h>
 #include <unicode/uchar.h>
 
+#include <algorithm>
+
 #include "base/error.h"
 #include "base/unicode.h"
 #include "tokenizer/split/characters.h"
@@ -223,11 +225,17 @@ void to_byte_alphabet(std::string& text, Origins* origins, bool whole_characters
   if (origins) *origins = std::move(moved);
 }
 
-void apply_changes(const std::vector<CharacterMap::Change>& changes, std::string& text, Origins* origins) {
+// With `as_peer` what is taken away at the very beginning gives its place to what follows.
+void apply_map(const CharacterMap& map, std::string& text, Origins* origins, bool as_peer) {
+  const std::vector<CharacterMap::Change> changes = map.changes(text);
+  if (changes.empty()) return;
+  const bool begins_later = changes.front().range.begin == 0 && changes.front().instead.empty();
+  const ByteRange beginning = origins ? origins->front() : ByteRange();
   auto change = changes.begin();
   replace_each(
       text, origins, [&](std::size_t) { return change == changes.end() ? std::nullopt : std::optional(change->range); },
       [&](ByteRange) { return (change++)->instead; });
+  if (as_peer && begins_later && !text.empty()) std::fill_n(origins->begin(), character_at(text, 0).size, beginning);
 }
 
 void strip(bool left, std::string& text, Origins* origins) {
@@ -243,40 +251,6 @@ void strip(bool left, std::string& text, Origins* origins) {
     *origins = Origins(origins->begin() + static_cast<std::ptrdiff_t>(begin),
                        origins->begin() + static_cast<std::ptrdiff_t>(end));
   text = text.substr(begin, end - begin);
-}
-
-// The origins that the peer gives to what `changes` make of `text`: each new character says how many of the old ones it
-// goes on by, which is wrong where there are more or fewer of them.
-Origins peer_origins_of_map(const std::vector<CharacterMap::Change>& changes, std::string_view text,
-                            const Origins& origins) {
-  Origins moved;
-  std::size_t old = 0;  // where the next character is taken to come from
-  const auto count = [](std::string_view part) {
-    std::ptrdiff_t characters = 0;
-    for (std::size_t i = 0; i < part.size(); i += character_at(part, i).size) ++characters;
-    return characters;
-  };
-  const auto go_on = [&] {
-    if (old < text.size()) old += character_at(text, old).size;
-  };
-  const auto add = [&](std::size_t size, std::ptrdiff_t change) {
-    const std::size_t from = change <= 0 ? old : old == 0 ? text.size() : old - 1;
-    moved.insert(moved.end(), size, from < text.size() ? origins[from] : ByteRange{});
-    for (std::ptrdiff_t n = change; n <= 0; ++n) go_on();
-  };
-  std::size_t done = 0;
-  const auto keep = [&](std::size_t end) {
-    for (; done < end; done += character_at(text, done).size) add(character_at(text, done).size, 0);
-  };
-  for (const auto& [range, instead] : changes) {
-    keep(range.begin);
-    const std::ptrdiff_t before = count(text.substr(range.begin, range.end - range.begin)), after = count(instead);
-    for (std::size_t i = 0, n = 0; i < instead.size(); i += character_at(instead, i).size, ++n)
-      add(character_at(instead, i).size, n == 0 ? after - before : static_cast<std::ptrdiff_t>(n));
-    done = range.end;
-  }
-  keep(text.size());
-  return moved;
 }
 
 }  // namespace
@@ -331,14 +305,8 @@ void Normalizer::run_step(std::size_t i, std::string& text, std::vector<ByteRang
       return isolate_ideographs(text, origins);
     case NormalizerStep::kByteAlphabet:
       return to_byte_alphabet(text, origins, as_peer);
-    case NormalizerStep::kCharacterMap: {
-      const auto changes = maps_[i]->changes(text);
-      if (changes.empty()) return;
-      Origins as_peers = as_peer ? peer_origins_of_map(changes, text, *origins) : Origins();
-      apply_changes(changes, text, as_peer ? nullptr : origins);
-      if (as_peer) *origins = std::move(as_peers);
-      return;
-    }
+    case NormalizerStep::kCharacterMap:
+      return apply_map(*maps_[i], text, origins, as_peer);
   }
 }
 

@@ -23,8 +23,8 @@ class Normalizer {
   std::string run(std::string text, std::vector<ByteRange>* origins = nullptr) const {
     return run_with(std::move(text), origins, false);
   }
-  /// The same, with origins as the tokenizers package has them: of a replaced text the last character alone, and those
-  /// of a map of characters moved by all that it takes away or adds. Some of its steps go by them.
+  /// The same, with origins as the tokenizers package has them where they decide what comes first: of a replaced text
+  /// the last character alone, of what a map of characters takes away at the beginning the place.
   std::string run_as_peer(std::string text, std::vector<ByteRange>& origins) const {
     return run_with(std::move(text), &origins, true);
   }

@@ -211,6 +211,7 @@ GgufVocabulary from_plain(const BpeSpec& spec, const fs::path& folder) {
 
 GgufVocabulary from_bpe(const fs::path& folder) {
   const BpeSpec spec = spec_from_folder(folder);
+  if (!spec.unigram.empty()) no_equal(folder, "a Unigram model", "a BPE model");
   GgufVocabulary vocabulary = spec.byte_level ? from_byte_level(spec, folder) : from_plain(spec, folder);
   vocabulary.tokens = spec.tokens;
   vocabulary.types.assign(spec.tokens.size(), kNormalToken);
