@@ -3,7 +3,8 @@
 
     build/venv/bin/python scripts/vocabularies.py [--llama-cpp]
 
---llama-cpp: also llama.cpp's own ggml-vocab-*.gguf with their vectors, out of the sdist of llama-cpp-python (76 MB).
+--llama-cpp: also llama.cpp's own ggml-vocab-*.gguf with their vectors, out of the sdist of llama-cpp-python (76 MB), and the tokenizer.json of XLM-RoBERTa and Falcon,
+made of two of them.
 Nothing is downloaded twice. The files are their authors': nothing of them belongs into this repository.
 """
 import argparse, json, os, subprocess, sys, tarfile, tempfile, zipfile
@@ -76,15 +77,34 @@ def make_gpt2():
     tk.save(path)
 
 
+def of_gguf(name, *keys):
+    import gguf
+    fields = gguf.GGUFReader(os.path.join(OUT, "llama.cpp", f"ggml-vocab-{name}.gguf")).fields
+    return [fields["tokenizer.ggml." + key].contents() for key in keys]
+
+
+def make_falcon():
+    """Falcon's tokenizer.json, whose ByteLevel stands before other steps, of the vocabulary in llama.cpp's GGUF."""
+    path = os.path.join(OUT, "falcon", "tokenizer.json")
+    if os.path.exists(path):
+        return
+    from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, processors
+    tokens, types, merges = of_gguf("falcon", "tokens", "token_type", "merges")
+    tk = Tokenizer(models.BPE({token: i for i, token in enumerate(tokens)}, [tuple(merge.split(" ")) for merge in merges]))
+    steps = [pre_tokenizers.Punctuation("contiguous"), pre_tokenizers.ByteLevel(add_prefix_space=False), pre_tokenizers.Digits(individual_digits=False), pre_tokenizers.Split(Regex("[0-9][0-9][0-9]"), "isolated")]
+    tk.pre_tokenizer, tk.decoder, tk.post_processor = pre_tokenizers.Sequence(steps), decoders.ByteLevel(), processors.ByteLevel(trim_offsets=False)
+    tk.add_special_tokens([AddedToken(token, special=True, normalized=False) for token, kind in zip(tokens, types) if kind == 3])
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    tk.save(path)
+
+
 def make_xlm_roberta():
     """XLM-RoBERTa's tokenizer.json (Unigram, 250,000 tokens), of the vocabulary and map of characters in one of llama.cpp's GGUFs, as transformers writes it."""
     path = os.path.join(OUT, "xlm-roberta", "tokenizer.json")
     if os.path.exists(path):
         return
-    import base64, gguf
     from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
-    fields = gguf.GGUFReader(os.path.join(OUT, "llama.cpp", "ggml-vocab-nomic-bert-moe.gguf")).fields
-    tokens, scores, charsmap = (fields["tokenizer.ggml." + key].contents() for key in ("tokens", "scores", "precompiled_charsmap"))
+    tokens, scores, charsmap = of_gguf("nomic-bert-moe", "tokens", "scores", "precompiled_charsmap")
     tk = Tokenizer(models.Unigram(list(zip(tokens, map(float, scores))), 3, False))
     tk.normalizer = normalizers.Sequence([normalizers.Precompiled(bytes(b & 255 for b in charsmap)), normalizers.Replace(Regex(" {2,}"), " ")])
     tk.pre_tokenizer, tk.decoder = pre_tokenizers.Sequence([pre_tokenizers.WhitespaceSplit(), pre_tokenizers.Metaspace()]), decoders.Metaspace()
@@ -103,3 +123,4 @@ if __name__ == "__main__":
     if arguments.llama_cpp:
         fetch_llama_cpp()
         make_xlm_roberta()
+        make_falcon()

@@ -168,6 +168,7 @@ PEERS = {
     "p50k": ("p50k_base.tiktoken", lambda: openai("p50k_base")),
     "deepseek": ("deepseek.json", lambda: Tokenizers(at("deepseek.json"))),
     "anthropic": ("anthropic.json", lambda: Tokenizers(at("anthropic.json"))),
+    "falcon": ("falcon/tokenizer.json", lambda: Tokenizers(at("falcon/tokenizer.json"))),
     "xlm-roberta": ("xlm-roberta/tokenizer.json", lambda: Unigram(at("xlm-roberta/tokenizer.json"))),
 }
 
