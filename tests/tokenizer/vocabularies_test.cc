@@ -33,9 +33,12 @@ TEST(Vocabularies, GiveTheIdsOfTheirOwnTokenizers) {
       lost += model->decode(ids) != texts[i];
     }
     EXPECT_EQ(different, 0u);
-    // Only normalisers change a text: NFC, SentencePiece's own "▁", and NFKC a good many.
-    const bool normalises = model->kind == "sentencepiece" || name.starts_with("qwen");
-    EXPECT_LT(lost, name == "xlm-roberta" ? 3000u : name == "anthropic" ? 1500u : normalises ? 400u : 1u);
+    // Only normalisers change a text: NFC, SentencePiece's own "▁", NFKC a good many, XLM-RoBERTa's all white space;
+    // Falcon has no token for some bytes.
+    const std::map<std::string, std::size_t> most = {
+        {"qwen", 400}, {"qwen3_6", 400}, {"falcon", 100}, {"anthropic", 1500}, {"xlm-roberta", 2300}};
+    const auto found = most.find(name);
+    EXPECT_LT(lost, found != most.end() ? found->second : model->kind == "sentencepiece" ? 400u : 1u);
   }
 }
 
