@@ -64,8 +64,21 @@ json single(const std::vector<std::string>& parts) {
           {"special_tokens", {{"<s>", {{"id", "<s>"}, {"ids", {4}}, {"tokens", {"<s>"}}}}}}};
 }
 
+TEST(TokenizerJson, MembersThatAreOffAreNoFeature) {
+  EXPECT_EQ(refusal_with("/pre_tokenizer/other", nullptr), "no error");
+  EXPECT_EQ(refusal_with("/model/other", false), "no error");
+}
+
 TEST(TokenizerJson, UnsupportedFeaturesAreNamed) {
   const std::vector<std::tuple<const char*, json, const char*>> cases = {
+      {"/other", 1, "the file: other"},
+      {"/version", "2.0", "version 2.0"},
+      {"/model/other", true, "model BPE: other"},
+      {"/added_tokens/0/other", "x", "added token '<s>': other"},
+      {"/pre_tokenizer/other", 0, "pre_tokenizer ByteLevel: other"},
+      {"/normalizer",
+       {{"type", "Sequence"}, {"normalizers", json::array()}, {"other", 1}},
+       "normalizer Sequence: other"},
       {"/model/type", "WordPiece", "WordPiece"},
       {"/model/type", "WordLevel", "WordLevel"},
       {"/model/dropout", 0.1, "dropout"},

@@ -15,6 +15,7 @@ std::string whole_file(const json& data, const json& file) {
   json whole = file;
   whole["model"] = data["models"][file["model"].get<std::string>()];
   whole["model"].update(file["settings"]);
+  whole.erase("settings");
   std::string text = whole.dump();
   for (const int map : {0, 1}) {
     const std::string stand_in = fmt::format("\"map {}\"", map);

@@ -107,7 +107,7 @@ void note_left_out(const jinja::Rendered& chat, const std::vector<Message>& mess
     }
   }
   std::ranges::sort(result.left_out);
-  result.left_out.erase(std::ranges::unique(result.left_out).begin(), result.left_out.end());
+  result.left_out.erase(std::unique(result.left_out.begin(), result.left_out.end()), result.left_out.end());
 }
 
 }  // namespace

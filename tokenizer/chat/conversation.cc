@@ -349,7 +349,8 @@ class Reader {
     const json& prompt = use("prompt");
     std::vector<Message> stated;
     if (auto bad = read_turns(prompt, "prompt", "user", roles_, stated)) return bad;
-    const bool found = std::ranges::search(messages_, stated, same).begin() != messages_.end() || stated.empty();
+    const auto place = std::search(messages_.begin(), messages_.end(), stated.begin(), stated.end(), same);
+    const bool found = place != messages_.end() || stated.empty();
     if (!found)
       return problem("two_prompts", "prompt", "the prompt is not what chosen begins with", prompt, "the same");
     return {};

@@ -108,7 +108,7 @@ std::map<std::string, AddedToken> numbered_tokens(const std::filesystem::path& f
   const std::filesystem::path config_file = folder / "tokenizer_config.json";
   const json decoder = config.value("added_tokens_decoder", json::object());
   for (const auto& [number, entry] : decoder.items()) {
-    const auto flag = [&](const char* key, bool fallback) {
+    const auto flag = [&entry = entry](const char* key, bool fallback) {
       return entry.is_object() && entry.contains(key) && entry[key].is_boolean() ? entry[key].get<bool>() : fallback;
     };
     std::int64_t id = -1;

@@ -2,6 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <map>
+
 #include "base/error.h"
 #include "base/text.h"
 #include "tokenizer/split/characters.h"
@@ -66,6 +69,53 @@ JsonParts::object JsonParts::as_object(const element& e, const std::string& what
   return value;
 }
 
+void JsonParts::only(const object& o, const std::string& what, const std::vector<std::string_view>& known) const {
+  for (const auto& [key, value] : o) {
+    bool on = true;
+    if (std::ranges::find(known, key) != known.end() || value.is_null() || (!value.get(on) && !on)) continue;
+    std::vector<std::string> names(known.begin(), known.end());
+    unsupported(fmt::format("{}: {}", what, base::shortened(key, 40)),
+                names.empty() ? "no more than its type" : base::join(names, ", "));
+  }
+}
+
+// All that the types know in tokenizers 0.23 and older; the same name means the same in every section.
+void JsonParts::check_members(const object& part, const std::string& type, const std::string& what) const {
+  static const std::map<std::string_view, std::vector<std::string_view>> kMembers = {
+      {"NFC", {"type"}},
+      {"NFD", {"type"}},
+      {"NFKC", {"type"}},
+      {"NFKD", {"type"}},
+      {"Lowercase", {"type"}},
+      {"Nmt", {"type"}},
+      {"StripAccents", {"type"}},
+      {"Strip", {"type", "strip_left", "strip_right", "content", "start", "stop"}},
+      {"Prepend", {"type", "prepend"}},
+      {"Replace", {"type", "pattern", "content"}},
+      {"Precompiled", {"type", "precompiled_charsmap"}},
+      {"BertNormalizer", {"type", "clean_text", "handle_chinese_chars", "strip_accents", "lowercase"}},
+      {"ByteLevel", {"type", "add_prefix_space", "trim_offsets", "use_regex"}},
+      {"Digits", {"type", "individual_digits"}},
+      {"Split", {"type", "pattern", "behavior", "invert"}},
+      {"Metaspace", {"type", "replacement", "add_prefix_space", "prepend_scheme", "split", "str_rep"}},
+      {"Punctuation", {"type", "behavior"}},
+      {"Whitespace", {"type"}},
+      {"WhitespaceSplit", {"type"}},
+      {"BertPreTokenizer", {"type"}},
+      {"UnicodeScripts", {"type"}},
+      {"CharDelimiterSplit", {"type", "delimiter"}},
+      {"FixedLength", {"type", "length"}},
+      {"ByteFallback", {"type"}},
+      {"Fuse", {"type"}},
+      {"BPEDecoder", {"type", "suffix"}},
+      {"WordPiece", {"type", "prefix", "cleanup"}},
+      {"CTC", {"type", "pad_token", "word_delimiter_token", "cleanup"}},
+      {"TemplateProcessing", {"type", "single", "pair", "special_tokens"}},
+      {"BertProcessing", {"type", "cls", "sep"}},
+      {"RobertaProcessing", {"type", "cls", "sep", "trim_offsets", "add_prefix_space"}}};
+  if (const auto known = kMembers.find(type); known != kMembers.end()) only(part, what + " " + type, known->second);
+}
+
 std::string JsonParts::type_of(const object& o, const std::string& what) const {
   return std::string(text(member(o, "type"), "type of the " + what));
 }
@@ -81,7 +131,12 @@ void JsonParts::add_parts(const element& e, std::string_view list, const std::st
                           std::vector<object>& all) const {
   constexpr int kDeepest = 100;
   const object one = as_object(e, what);
-  if (type_of(one, what) != "Sequence") return all.push_back(one);
+  const std::string type = type_of(one, what);
+  if (type != "Sequence") {
+    check_members(one, type, what);
+    return all.push_back(one);
+  }
+  only(one, what + " Sequence", {"type", list});
   if (depth == kDeepest) unsupported(fmt::format("Sequences more than {} deep in the {}", kDeepest, what), "fewer");
   array items;
   if (member(one, list).get(items)) broken(what, "a Sequence with a list " + std::string(list));

@@ -34,6 +34,9 @@ class JsonParts {
   std::int64_t number(const object& parent, std::string_view key, std::int64_t fallback, std::int64_t least,
                       std::int64_t most) const;
   object as_object(const element& e, const std::string& what) const;
+  /// Refuses a member that is not one of `known`, unless it is null or false: it would change the ids, and not be
+  /// heard.
+  void only(const object& o, const std::string& what, const std::vector<std::string_view>& known) const;
   std::string type_of(const object& o, const std::string& what) const;
   /// The parts of a Sequence (under `list`; Sequences in it laid out flat), or the thing itself; none for null.
   std::vector<object> parts(const element& e, std::string_view list, const std::string& what) const;
@@ -45,6 +48,7 @@ class JsonParts {
   PatternText pattern(const object& part, const std::string& what) const;
 
  private:
+  void check_members(const object& part, const std::string& type, const std::string& what) const;
   void add_parts(const element& e, std::string_view list, const std::string& what, int depth,
                  std::vector<object>& all) const;
   std::string where_;

@@ -25,6 +25,12 @@ class JsonReader : JsonParts {
   }
 
   BpeSpec read() {
+    only(root_, "the file",
+         {"version", "truncation", "padding", "added_tokens", "normalizer", "pre_tokenizer", "post_processor",
+          "decoder", "model"});
+    const element version = member(root_, "version");
+    if (!version.is_null() && text(version, "version") != "1.0")
+      unsupported("version " + base::shortened(text(version, "version"), 40), "1.0");
     read_model(member(root_, "model"));
     read_added();
     read_normalizer(*this, member(root_, "normalizer"), spec_);
@@ -57,8 +63,14 @@ class JsonReader : JsonParts {
     const element type = member(model_, "type");  // old files have none
     const bool is_list = member(model_, "vocab").is_array();
     const std::string_view name = type.is_null() ? (is_list ? "Unigram" : "BPE") : text(type, "model.type");
-    if (name == "Unigram") return read_unigram();
+    if (name == "Unigram") {
+      only(model_, "model Unigram", {"type", "unk_id", "vocab", "byte_fallback"});
+      return read_unigram();
+    }
     if (name != "BPE") unsupported("model.type " + std::string(name), "BPE or Unigram");
+    only(model_, "model BPE",
+         {"type", "dropout", "unk_token", "continuing_subword_prefix", "end_of_word_suffix", "fuse_unk",
+          "byte_fallback", "ignore_merges", "vocab", "merges"});
     const element dropout = member(model_, "dropout");
     double rate = 0;
     if (!dropout.is_null() && (dropout.get(rate) || rate != 0)) unsupported("model.dropout", "none");
@@ -157,6 +169,8 @@ class JsonReader : JsonParts {
       AddedToken token;
       const std::string_view content = text(member(o, "content"), "content of an added token");
       if (content.empty()) continue;
+      only(o, fmt::format("added token '{}'", base::shortened(content, 40)),
+           {"id", "content", "single_word", "lstrip", "rstrip", "normalized", "special"});
       token.content = content;
       token.id = id(member(o, "id"), content);
       token.special = flag(o, "special", false);
