@@ -115,13 +115,15 @@ void BpeTokenizer::set_texts(const BpeSpec& spec) {
   for (std::size_t i = 0; i < tokens_.size(); ++i) {
     const std::string& token = tokens_[i];
     if (!token.empty()) ids_.insert(token, static_cast<std::int32_t>(i));
-    const std::string said = added[i] && added[i]->normalized ? normalizer_.run(token) : token;
+    const bool changes = added[i] && added[i]->normalized && !normalizer_.empty();
+    const std::string changed = changes ? normalizer_.run(token) : "";
+    const std::string& said = changes ? changed : token;
     widths_[i] = static_cast<std::uint32_t>(token.size());
     if (spec.byte_level) {
-      std::string bytes;
-      widths_[i] = bytes_of_token(token, bytes) ? static_cast<std::uint32_t>(bytes.size()) : 0;
       // An added token is its own text, unless it is the symbol of a byte as well.
-      if (!bytes_of_token(said, texts_[i]) || (added[i] && texts_[i].size() != 1)) texts_[i] = said;
+      const bool is_bytes = bytes_of_token(token, texts_[i]);
+      widths_[i] = is_bytes ? static_cast<std::uint32_t>(texts_[i].size()) : 0;
+      if (!is_bytes || (added[i] && (texts_[i].size() != 1 || said != token))) texts_[i] = said;
     } else if (unsigned byte = 0;
                !added[i] && spec.byte_fallback && token.size() == 6 && token.starts_with("<0x") &&
                std::from_chars(token.data() + 3, token.data() + 5, byte, 16).ptr == token.data() + 5) {
