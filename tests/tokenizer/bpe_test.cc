@@ -11,6 +11,7 @@
 #include "base/unicode.h"
 #include "tests/tokenizer/golden.h"
 #include "tokenizer/models/bpe_tokenizer.h"
+#include "tokenizer/read/ranks.h"
 #include "tokenizer/read/readers.h"
 
 namespace {
@@ -95,6 +96,95 @@ TEST(Bpe, EqualsTheSlowReferenceOnRandomVocabularies) {
       ASSERT_EQ(model.encode(piece), slow.encode(piece)) << round << " " << piece;
     }
   }
+}
+
+// Ranks: all bytes and some strings of a few letters, not all of which merging reaches.
+BpeSpec random_ranks(base::Random& random) {
+  std::vector<std::string> tokens;
+  for (int byte = 0; byte < 256; ++byte) tokens.emplace_back(1, static_cast<char>(byte));
+  base::shuffle(tokens, random);
+  const std::uint64_t count = 260 + random.below(80);
+  while (tokens.size() < count) {
+    std::string token;
+    const std::uint64_t length = 2 + random.below(tokens.size() % 9 == 0 ? 60 : 4);
+    for (std::uint64_t i = 0; i < length; ++i) token += "aab\xC3\xA9"[random.below(5)];
+    if (std::ranges::find(tokens, token) == tokens.end()) tokens.push_back(token);
+  }
+  return tokenizer::spec_of_ranks(tokens, 3);
+}
+
+TEST(Bpe, MergesByIdEqualTheSlowReferenceOnRandomRanks) {
+  base::Random random(12);
+  for (int round = 0; round < 200; ++round) {
+    BpeSpec spec = random_ranks(random);
+    ASSERT_TRUE(spec.merges_by_id);
+    if (round % 4 == 0) {  // a special token of the model merges, but no piece is it
+      tokenizer::AddedToken token;
+      token.id = 3 + 256 + static_cast<std::int32_t>(random.below(4));
+      token.content = spec.tokens[token.id];
+      token.special = token.in_model = true;
+      spec.added.push_back(token);
+    }
+    const BpeTokenizer model(spec);
+    BpeSpec listed = spec;
+    listed.merges = tokenizer::merges_of(spec);
+    listed.merges_by_id = false;
+    const SlowBpe slow(listed);
+    for (int text = 0; text < 20; ++text) {
+      std::string piece;
+      const std::uint64_t length = 1 + random.below(text % 4 == 0 ? 300 : 40);
+      for (std::uint64_t i = 0; i < length; ++i) piece += "aaaab\xC3\xA9x"[random.below(8)];
+      const auto whole = std::ranges::find(spec.tokens, tokenizer::token_of_bytes(piece));
+      const auto id = static_cast<std::int32_t>(whole - spec.tokens.begin());
+      const bool is_token = whole != spec.tokens.end() && (spec.added.empty() || spec.added[0].id != id);
+      const Ids expected = is_token ? Ids{id} : slow.encode(piece);
+      ASSERT_EQ(model.encode(piece), expected) << round << " " << piece;
+      const tokenizer::Encoding encoding = model.encode_with_offsets(piece, {});
+      if (!spec.added.empty()) continue;  // is found in the text
+      ASSERT_EQ(encoding.ids, expected);
+      for (std::size_t i = 0, end = 0; i < expected.size(); ++i) {
+        ASSERT_EQ(encoding.offsets[i].begin, end);
+        end = encoding.offsets[i].end;
+        ASSERT_EQ(piece.substr(encoding.offsets[i].begin, end - encoding.offsets[i].begin),
+                  model.decode({expected[i]}));
+      }
+    }
+  }
+}
+
+TEST(Bpe, RanksWithoutAllBytesKeepAListOfMerges) {
+  const BpeSpec spec = tokenizer::spec_of_ranks({"a", "b", "ab", "aab"}, 0);
+  EXPECT_FALSE(spec.merges_by_id);
+  EXPECT_EQ(spec.merges.size(), 2u);
+  EXPECT_EQ(BpeTokenizer(spec).encode("a\xFF"
+                                      "b"),
+            (Ids{2}));  // what is no token is left out before merging
+}
+
+TEST(TokenTable, FindsWhatItWasMadeOf) {
+  std::vector<std::string> texts;
+  base::Random random(4);
+  for (int i = 0; i < 1000; ++i) texts.push_back(i % 7 == 0 ? "" : std::to_string(i) + std::string(i % 40, 'x'));
+  const tokenizer::TokenTable table({texts.begin(), texts.end()});
+  EXPECT_FALSE(table.twice());
+  std::vector<std::string_view> asked(texts.begin(), texts.end());
+  asked.insert(asked.end(), {"none", "", "1xx"});
+  Ids ids(asked.size());
+  table.find_all(asked, ids);
+  for (std::size_t i = 0; i < asked.size(); ++i) {
+    const auto id = static_cast<std::int32_t>(i);
+    EXPECT_EQ(ids[i], i < texts.size() && !texts[i].empty() ? id : -1) << asked[i];
+    EXPECT_EQ(table.find(asked[i]), ids[i]);
+    EXPECT_EQ(table.text(id), i < texts.size() ? texts[i] : "");
+  }
+  texts[999] = texts[500];
+  texts[998] = texts[50];
+  const tokenizer::TokenTable again({texts.begin(), texts.end()});
+  EXPECT_EQ(again.twice(), (std::pair{50, 998}));
+  EXPECT_EQ(again.find(texts[50]), 50);
+  Ids none(1);
+  tokenizer::TokenTable().find_all({asked.data() + 1, 1}, none);
+  EXPECT_EQ(none, Ids{-1});
 }
 
 TEST(Bpe, SmolLm2EqualsTheSlowReference) {

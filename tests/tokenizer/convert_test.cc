@@ -135,6 +135,16 @@ TEST(Convert, SmallVocabulariesOrAClearRefusal) {
   }
 }
 
+// Ranks have no list of merges; a GGUF has.
+TEST(Convert, RanksToGguf) {
+  const TemporaryFolder folder;
+  std::filesystem::copy(model_file("vocabularies/llama3.model"), folder / "tokenizer.model");
+  const auto direct = tokenizer::load(folder.path()), model = through_gguf(folder.path(), folder / "x.gguf");
+  EXPECT_EQ(GgufReader(folder / "x.gguf").texts("tokenizer.ggml.merges").size(), 280147u);
+  for (const auto& text : golden("texts"))
+    ASSERT_EQ(model->encode(text.get<std::string>()), direct->encode(text.get<std::string>())) << text;
+}
+
 TEST(Convert, BosIsWrittenAsAPostProcessor) {
   const TemporaryFolder folder;
   const auto file = folder / "x.gguf";

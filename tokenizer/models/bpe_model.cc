@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <bit>
 
+#include "tokenizer/read/ranks.h"
 #include "tokenizer/split/characters.h"
 #include "tokenizer/split/pre_tokenizer.h"
 
@@ -15,6 +16,16 @@ namespace {
 // Up to this many symbols a scan of the whole piece for every merge is faster than a heap.
 constexpr std::size_t kShort = 48;
 
+std::size_t pair_of(std::string_view bytes) {
+  return static_cast<std::size_t>(static_cast<unsigned char>(bytes[0])) << 8 | static_cast<unsigned char>(bytes[1]);
+}
+
+// A special token of the model itself merges, but a piece that is its text is not it: only a list of merges says so.
+bool merges_by_id(const BpeSpec& spec) {
+  return spec.merges_by_id &&
+         std::ranges::none_of(spec.added, [](const AddedToken& token) { return token.special && token.in_model; });
+}
+
 }  // namespace
 
 MergeTable::MergeTable(const std::vector<Merge>& merges) {
@@ -22,7 +33,11 @@ MergeTable::MergeTable(const std::vector<Merge>& merges) {
   slots_.resize(size);
   mask_ = size - 1;
   shift_ = 64 - std::countr_zero(size);
-  for (const Merge& merge : merges) {
+  constexpr std::size_t kAhead = 16;  // places that memory is asked for before they are needed
+  for (std::size_t m = 0; m < merges.size(); ++m) {
+    const Merge& merge = merges[m];
+    const Merge& later = merges[std::min(m + kAhead, merges.size() - 1)];
+    __builtin_prefetch(&slots_[hash(key_of(later.left, later.right))], 1);
     const std::uint64_t key = key_of(merge.left, merge.right);
     std::size_t i = hash(key);
     while (slots_[i].key != kEmpty && slots_[i].key != key) i = (i + 1) & mask_;
@@ -31,8 +46,9 @@ MergeTable::MergeTable(const std::vector<Merge>& merges) {
 }
 
 BpeModel::BpeModel(const BpeSpec& spec)
-    : merges_(spec.merges),
-      whole_(spec.ignore_merges ? spec.tokens.size() : 0),
+    : by_id_(merges_by_id(spec)),
+      merges_(by_id_ ? std::vector<Merge>() : merges_of(spec)),
+      pairs_(by_id_ ? 0x10000 : 0, TokenTable::kNone),
       unknown_(spec.unknown.value_or(-1)),
       byte_level_(spec.byte_level),
       fuse_unknown_(spec.fuse_unknown),
@@ -45,11 +61,15 @@ BpeModel::BpeModel(const BpeSpec& spec)
   for (const AddedToken& token : spec.added) absent[token.id] = token.special || !token.in_model;
   std::size_t total = 0;
   for (const std::string& token : spec.tokens) total += token.size();
-  whole_texts_.reserve(ignore_merges_ ? total : 0);  // and so it never moves
+  const bool wholes = by_id_ || ignore_merges_;
+  whole_texts_.reserve(wholes ? total : 0);  // and so it never moves
+  std::vector<std::string_view> whole(wholes ? spec.tokens.size() : 0);
   const auto add_whole = [&](std::string_view text, std::int32_t id) {
-    if (!ignore_merges_) return;
+    if (!wholes) return;
     whole_texts_ += text;
-    whole_.insert(std::string_view(whole_texts_).substr(whole_texts_.size() - text.size()), id);
+    whole[id] = std::string_view(whole_texts_).substr(whole_texts_.size() - text.size());
+    longest_ = std::max(longest_, text.size());
+    if (by_id_ && text.size() == 2) pairs_[pair_of(text)] = id;
   };
   std::string bytes;
   for (std::size_t i = 0; i < spec.tokens.size(); ++i) {
@@ -57,7 +77,7 @@ BpeModel::BpeModel(const BpeSpec& spec)
     const auto id = static_cast<std::int32_t>(i);
     if (token.empty() || absent[i]) continue;
     if (byte_level_) {
-      if (!bytes_of_token(token, bytes)) continue;
+      if (!(wholes || token.size() <= 2) || !bytes_of_token(token, bytes)) continue;
       if (bytes.size() == 1) byte_ids_[static_cast<unsigned char>(bytes[0])] = id;
       add_whole(bytes, id);
       continue;
@@ -70,6 +90,7 @@ BpeModel::BpeModel(const BpeSpec& spec)
     }
     add_whole(token, id);
   }
+  whole_ = TokenTable(std::move(whole));
   if (byte_level_) return;
   if (byte_fallback_) {
     std::unordered_map<std::string_view, std::int32_t> ids;
@@ -106,7 +127,7 @@ void BpeModel::encode(std::string_view piece, Workspace& workspace, std::vector<
 template <bool kExtents>
 void BpeModel::encode_piece(std::string_view piece, Workspace& workspace, std::vector<std::int32_t>& ids) const {
   if (ignore_merges_) {
-    if (const std::int32_t id = whole_.find(piece); id != TokenTable::kNone) {
+    if (const std::int32_t id = token_of(piece); id != TokenTable::kNone) {
       ids.push_back(id);
       if constexpr (kExtents) workspace.extents.assign(1, {0, piece.size()});
       return;
@@ -114,9 +135,19 @@ void BpeModel::encode_piece(std::string_view piece, Workspace& workspace, std::v
   }
   workspace.ids.clear();
   if constexpr (kExtents) workspace.extents.clear();
-  first_symbols<kExtents>(piece, workspace);
-  if (workspace.ids.size() > 1)
-    workspace.ids.size() <= kShort ? merge_short<kExtents>(workspace) : merge_long<kExtents>(workspace);
+  if (by_id_) {
+    merge_by_id(piece, workspace);
+    if constexpr (kExtents) extents_by_id(workspace);
+  } else {
+    first_symbols<kExtents>(piece, workspace);
+    const auto& symbols = workspace.symbols;
+    if (workspace.ids.size() > kShort)
+      merge_long<kExtents>(workspace, [&](std::int32_t left, std::int32_t right) {
+        return merges_.find(symbols[left].id, symbols[right].id);
+      });
+    else if (workspace.ids.size() > 1)
+      merge_short<kExtents>(workspace);
+  }
   ids.insert(ids.end(), workspace.ids.begin(), workspace.ids.end());
 }
 
@@ -211,8 +242,64 @@ void BpeModel::merge_short(Workspace& workspace) const {
   ids.resize(count);
 }
 
-template <bool kExtents>
-void BpeModel::merge_long(Workspace& workspace) const {
+// One symbol a byte, so that its place is where it begins.
+void BpeModel::merge_by_id(std::string_view piece, Workspace& workspace) const {
+  if (piece.size() <= kShort) return merge_short_by_id(piece, workspace);
+  for (const char byte : piece) workspace.ids.push_back(byte_ids_[static_cast<unsigned char>(byte)]);
+  const auto& symbols = workspace.symbols;
+  merge_long<false>(workspace, [&](std::int32_t left, std::int32_t right) {
+    const std::int32_t next = symbols[right].next;
+    const std::size_t end = next < 0 ? piece.size() : static_cast<std::size_t>(next);
+    const std::int32_t id = token_of(piece.substr(left, end - left));
+    return MergeTable::Found{static_cast<std::uint32_t>(id), id};  // kNone is both tables' highest rank
+  });
+}
+
+void BpeModel::merge_short_by_id(std::string_view piece, Workspace& workspace) const {
+  // Of part i: where it begins, its id, and the token that it makes with part i + 1.
+  std::array<std::uint8_t, kShort + 1> begins;
+  std::array<std::int32_t, kShort> ids;
+  std::array<std::uint32_t, kShort> merged;
+  std::size_t count = piece.size();
+  for (std::size_t i = 0; i < count; ++i) {
+    begins[i] = static_cast<std::uint8_t>(i);
+    ids[i] = byte_ids_[static_cast<unsigned char>(piece[i])];
+    if (i + 1 < count) merged[i] = static_cast<std::uint32_t>(pairs_[pair_of(piece.substr(i))]);
+  }
+  begins[count] = static_cast<std::uint8_t>(count);
+  const auto look_up = [&](std::size_t i) {
+    merged[i] = static_cast<std::uint32_t>(token_of(piece.substr(begins[i], begins[i + 2] - begins[i])));
+  };
+  while (count > 1) {
+    std::size_t best = 0;
+    for (std::size_t i = 1; i + 1 < count; ++i)
+      if (merged[i] < merged[best]) best = i;
+    if (merged[best] == MergeTable::kNone) break;
+    ids[best] = static_cast<std::int32_t>(merged[best]);
+    --count;
+    for (std::size_t i = best + 1; i < count; ++i) {
+      begins[i] = begins[i + 1];
+      ids[i] = ids[i + 1];
+      merged[i] = merged[i + 1];
+    }
+    begins[count] = begins[count + 1];
+    if (best + 1 < count) look_up(best);
+    if (best > 0) look_up(best - 1);
+  }
+  workspace.ids.assign(ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(count));
+}
+
+void BpeModel::extents_by_id(Workspace& workspace) const {
+  std::size_t begin = 0;
+  for (const std::int32_t id : workspace.ids) {
+    const std::size_t end = begin + whole_.text(id).size();
+    workspace.extents.push_back({begin, end});
+    begin = end;
+  }
+}
+
+template <bool kExtents, class Find>
+void BpeModel::merge_long(Workspace& workspace, Find find) const {
   using Candidate = Workspace::Candidate;
   auto& symbols = workspace.symbols;
   auto& heap = workspace.heap;
@@ -224,7 +311,7 @@ void BpeModel::merge_long(Workspace& workspace) const {
   };
   heap.clear();
   const auto candidate_at = [&](std::int32_t i) -> std::optional<Candidate> {
-    const MergeTable::Found found = merges_.find(symbols[i].id, symbols[symbols[i].next].id);
+    const MergeTable::Found found = find(i, symbols[i].next);
     if (found.rank == MergeTable::kNone) return std::nullopt;
     return Candidate{found.rank, static_cast<std::uint32_t>(i), found.result};
   };
@@ -245,7 +332,7 @@ void BpeModel::merge_long(Workspace& workspace) const {
     if (left.id < 0 || left.next < 0) continue;
     // A candidate is stale when its pair has changed since: only what the pair merges into now counts.
     auto& right = symbols[left.next];
-    const MergeTable::Found now = merges_.find(left.id, right.id);
+    const MergeTable::Found now = find(static_cast<std::int32_t>(top.position), left.next);
     if (now.rank != top.rank || now.result != top.result) continue;
     left.id = now.result;
     right.id = -1;

@@ -86,15 +86,25 @@ class BpeModel {
   void first_symbols(std::string_view piece, Workspace& workspace) const;
   template <bool kExtents>
   void merge_short(Workspace& workspace) const;
-  template <bool kExtents>
-  void merge_long(Workspace& workspace) const;
+  // `find(left, right)`: what two neighbours, by their places in workspace.symbols, merge into.
+  template <bool kExtents, class Find>
+  void merge_long(Workspace& workspace, Find find) const;
+  void merge_by_id(std::string_view piece, Workspace& workspace) const;
+  void merge_short_by_id(std::string_view piece, Workspace& workspace) const;
+  void extents_by_id(Workspace& workspace) const;
+  std::int32_t token_of(std::string_view bytes) const {
+    return bytes.size() <= longest_ ? whole_.find(bytes) : TokenTable::kNone;
+  }
 
+  bool by_id_;  // merges are what is in `whole_`
   MergeTable merges_;
+  std::vector<std::int32_t> pairs_;          // by id: the token of each two bytes, or kNone
   std::array<std::int32_t, 256> byte_ids_;   // byte level: the id of each byte; else: of its "<0x..>" token; -1: none
   std::array<std::int32_t, 128> ascii_ids_;  // plain: one-character tokens, -1: none
   std::unordered_map<std::string, std::int32_t> character_;  // plain: the others
-  std::string whole_texts_;                                  // ignore_merges: the bytes of all tokens
+  std::string whole_texts_;                                  // ignore_merges, by id: the bytes of all tokens
   TokenTable whole_;                                         // views into them
+  std::size_t longest_ = 0;                                  // of them
   std::int32_t unknown_ = -1;
   bool byte_level_, fuse_unknown_, byte_fallback_, ignore_merges_;
   bool merges_across_words_ = false;

@@ -80,60 +80,65 @@ struct BpeTokenizer::Borrowed {
   std::unique_ptr<Scratch> scratch;
 };
 
-BpeTokenizer::BpeTokenizer(const BpeSpec& spec)
-    : model_(spec),
-      cuts_(spec),
-      normalizer_(spec.normalizer),
-      raw_added_(finder(spec, normalizer_, false)),
-      normalized_added_(finder(spec, normalizer_, true)),
-      pre_tokenizer_(splits_of(spec, model_)),
-      tokens_(spec.tokens),
-      texts_(spec.tokens.size()),
-      widths_(spec.tokens.size()),
-      special_(spec.tokens.size()),
-      ids_(spec.tokens.size()),
-      strip_leading_space_(spec.strip_leading_space) {
-  if (!spec.unigram.empty()) unigram_.emplace(spec);
-  if (spec.decoder) decoder_.emplace(*spec.decoder);
-  set_texts(spec);
-  if (spec.unknown) widths_[*spec.unknown] = 0;
-  take(spec.roles);
-  if (!unknown) unknown = spec.unknown;
+BpeTokenizer::BpeTokenizer(BpeSpec spec)
+    : spec_(std::move(spec)),
+      model_(spec_),
+      cuts_(spec_),
+      normalizer_(spec_.normalizer),
+      raw_added_(finder(spec_, normalizer_, false)),
+      normalized_added_(finder(spec_, normalizer_, true)),
+      pre_tokenizer_(splits_of(spec_, model_)),
+      special_(spec_.tokens.size()) {
+  if (!spec_.unigram.empty()) unigram_.emplace(spec_);
+  if (spec_.decoder) decoder_.emplace(*spec_.decoder);
+  spec_.merges = {};
+  for (const AddedToken& token : spec_.added) special_[token.id] = token.special;
+  take(spec_.roles);
+  if (!unknown) unknown = spec_.unknown;
   kind = unigram_ ? "unigram" : "bpe";
-  origin = spec.origin;
+  origin = spec_.origin;
 }
 
 // What each token says when it is decoded: an added one what is looked for to find it.
-void BpeTokenizer::set_texts(const BpeSpec& spec) {
+BpeTokenizer::Decoding::Decoding(const BpeTokenizer& owner)
+    : texts(owner.spec_.tokens.size()), widths(owner.spec_.tokens.size()) {
+  const BpeSpec& spec = owner.spec_;
   const Normalizer blanks({{NormalizerStep::kReplace, std::string(kMetaspace), " "}});
   const auto with_blanks = [&](const std::string& token) { return blanks.run(token); };
-  std::vector<const AddedToken*> added(tokens_.size());
-  for (const AddedToken& token : spec.added) {
-    added[token.id] = &token;
-    special_[token.id] = token.special;
-  }
-  for (std::size_t i = 0; i < tokens_.size(); ++i) {
-    const std::string& token = tokens_[i];
-    if (!token.empty()) ids_.insert(token, static_cast<std::int32_t>(i));
-    const bool changes = added[i] && added[i]->normalized && !normalizer_.empty();
-    const std::string changed = changes ? normalizer_.run(token) : "";
+  std::vector<const AddedToken*> added(spec.tokens.size());
+  for (const AddedToken& token : spec.added) added[token.id] = &token;
+  for (std::size_t i = 0; i < spec.tokens.size(); ++i) {
+    const std::string& token = spec.tokens[i];
+    const bool changes = added[i] && added[i]->normalized && !owner.normalizer_.empty();
+    const std::string changed = changes ? owner.normalizer_.run(token) : "";
     const std::string& said = changes ? changed : token;
-    widths_[i] = static_cast<std::uint32_t>(token.size());
+    widths[i] = static_cast<std::uint32_t>(token.size());
     if (spec.byte_level) {
       // An added token is its own text, unless it is the symbol of a byte as well.
-      const bool is_bytes = bytes_of_token(token, texts_[i]);
-      widths_[i] = is_bytes ? static_cast<std::uint32_t>(texts_[i].size()) : 0;
-      if (!is_bytes || (added[i] && (texts_[i].size() != 1 || said != token))) texts_[i] = said;
+      const bool is_bytes = bytes_of_token(token, texts[i]);
+      widths[i] = is_bytes ? static_cast<std::uint32_t>(texts[i].size()) : 0;
+      if (!is_bytes || (added[i] && (texts[i].size() != 1 || said != token))) texts[i] = said;
     } else if (unsigned byte = 0;
                !added[i] && spec.byte_fallback && token.size() == 6 && token.starts_with("<0x") &&
                std::from_chars(token.data() + 3, token.data() + 5, byte, 16).ptr == token.data() + 5) {
-      texts_[i] = std::string(1, static_cast<char>(byte));
-      widths_[i] = unigram_ ? 0 : 1;  // written out in a text, it can be that very token
+      texts[i] = std::string(1, static_cast<char>(byte));
+      widths[i] = owner.unigram_ ? 0 : 1;  // written out in a text, it can be that very token
     } else {
-      texts_[i] = with_blanks(said);
+      texts[i] = with_blanks(said);
     }
-    if (decoder_) texts_[i] = said;
+    if (owner.decoder_) texts[i] = said;
   }
+  if (spec.unknown) widths[*spec.unknown] = 0;
+}
+
+const BpeTokenizer::Decoding& BpeTokenizer::decoding() const {
+  std::call_once(decoding_once_, [&] { decoding_ = std::make_unique<const Decoding>(*this); });
+  return *decoding_;
+}
+
+const TokenTable& BpeTokenizer::ids() const {
+  std::call_once(ids_once_, [&] { ids_ = TokenTable({spec_.tokens.begin(), spec_.tokens.end()}); });
+  return ids_;
 }
 
 // Where pieces go: through the cache or the model to ids and, where they are wanted, to the bytes they came from.
@@ -207,17 +212,18 @@ class BpeTokenizer::PieceSink {
   void add_offsets(std::string_view piece, std::size_t before) {
     const Level& level = levels_.back();
     const auto at = static_cast<std::size_t>(piece.data() - level.base);
+    const auto& widths = owner_.decoding().widths;
     std::size_t end = 0;
     bool known = true;
     for (std::size_t i = before; i < ids_.size(); ++i) {
-      const std::size_t width = owner_.widths_[ids_[i]];
+      const std::size_t width = widths[ids_[i]];
       known &= width > 0;
       end += width;
     }
     extents_.clear();
     if (known && end == piece.size()) {
       for (std::size_t i = before, begin = 0; i < ids_.size(); ++i) {
-        extents_.push_back({begin, begin + owner_.widths_[ids_[i]]});
+        extents_.push_back({begin, begin + widths[ids_[i]]});
         begin = extents_.back().end;
       }
     } else {  // unknown characters, or bytes without a token: the model says how far each id reaches
@@ -308,32 +314,33 @@ std::size_t BpeTokenizer::encode_section(std::string_view text, ByteRange sectio
 
 std::string BpeTokenizer::decode(const std::vector<std::int32_t>& ids, bool skip_special) const {
   if (decoder_) return decode_by_steps(ids, skip_special);
+  const auto& texts = decoding().texts;
   std::string text;
   for (const std::int32_t id : ids) {
     check_id(id);
-    if (!(skip_special && special_[id])) text += texts_[id];
+    if (!(skip_special && special_[id])) text += texts[id];
   }
-  if (strip_leading_space_ && text.starts_with(' ')) text.erase(0, 1);
+  if (spec_.strip_leading_space && text.starts_with(' ')) text.erase(0, 1);
   return text;
 }
 
 std::string BpeTokenizer::decode_by_steps(const std::vector<std::int32_t>& ids, bool skip_special) const {
   std::vector<std::string> texts;
   for (const std::int32_t id : ids) {
-    check(id);
-    if (!(skip_special && special_[id]) && !tokens_[id].empty()) texts.push_back(texts_[id]);
+    check_id(id);
+    if (!(skip_special && special_[id]) && !spec_.tokens[id].empty()) texts.push_back(decoding().texts[id]);
   }
   return decoder_->run(std::move(texts));
 }
 
 std::optional<std::int32_t> BpeTokenizer::id_of(std::string_view token) const {
-  const std::int32_t id = ids_.find(token);
+  const std::int32_t id = ids().find(token);
   return id == TokenTable::kNone ? std::nullopt : std::optional(id);
 }
 
 std::string BpeTokenizer::token(std::int32_t id) const {
   check_id(id);
-  return tokens_[id];
+  return spec_.tokens[id];
 }
 
 bool BpeTokenizer::is_special(std::int32_t id) const {

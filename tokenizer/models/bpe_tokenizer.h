@@ -21,12 +21,12 @@ namespace tokenizer {
 /// Bytes that are not valid UTF-8 are kept: byte-level vocabularies give them back in decode.
 class BpeTokenizer : public Tokenizer {
  public:
-  explicit BpeTokenizer(const BpeSpec& spec);
+  explicit BpeTokenizer(BpeSpec spec);
 
   std::vector<std::int32_t> encode(std::string_view text, bool parse_special = false) const override;
   Encoding encode_with_offsets(std::string_view text, DataRanges data) const override;
   std::string decode(const std::vector<std::int32_t>& ids, bool skip_special = false) const override;
-  std::int32_t size() const override { return static_cast<std::int32_t>(tokens_.size()); }
+  std::int32_t size() const override { return static_cast<std::int32_t>(spec_.tokens.size()); }
   std::optional<std::int32_t> id_of(std::string_view token) const override;
   std::string token(std::int32_t id) const override;
   bool is_special(std::int32_t id) const override;
@@ -49,22 +49,29 @@ class BpeTokenizer : public Tokenizer {
                           std::vector<ByteRange>* offsets) const;
   std::size_t encode_section(std::string_view text, ByteRange section, DataRanges data, PieceSink& sink) const;
   std::string decode_by_steps(const std::vector<std::int32_t>& ids, bool skip_special) const;
-  void set_texts(const BpeSpec& spec);
 
+  // What is not needed to encode is made when it is first asked for.
+  struct Decoding {
+    explicit Decoding(const BpeTokenizer& owner);
+    std::vector<std::string> texts;     // what decode gives
+    std::vector<std::uint32_t> widths;  // bytes of a piece that a token stands for; 0: not always the same
+  };
+  const Decoding& decoding() const;
+  const TokenTable& ids() const;
+
+  BpeSpec spec_;  // without its merges
   BpeModel model_;
   std::optional<UnigramModel> unigram_;  // instead of it
-  std::optional<Decoder> decoder_;       // instead of texts_
+  std::optional<Decoder> decoder_;       // instead of Decoding's texts
   Cuts cuts_;
   Normalizer normalizer_;
   AddedTokenFinder raw_added_, normalized_added_;
   PreTokenizer pre_tokenizer_;
-  std::vector<std::string> tokens_;    // as written
-  std::vector<std::string> texts_;     // what decode gives
-  std::vector<std::uint32_t> widths_;  // bytes of a piece that a token stands for; 0: not always the same
   std::vector<bool> special_;
-  TokenTable ids_;  // views into tokens_
-  bool strip_leading_space_;
 
+  mutable std::once_flag decoding_once_, ids_once_;
+  mutable std::unique_ptr<const Decoding> decoding_;
+  mutable TokenTable ids_;  // views into the spec
   mutable std::mutex mutex_;
   mutable std::vector<std::unique_ptr<Scratch>> idle_;
 };

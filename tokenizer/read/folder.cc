@@ -1,6 +1,8 @@
 // Which file of a folder holds the vocabulary, of which kind a file is, and what stands beside it. Tested by
 // tests/tokenizer/hostile_test.cc and vocabularies_test.cc.
 #include <fmt/format.h>
+#include <simdjson.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <fstream>
@@ -20,7 +22,20 @@ namespace {
 constexpr const char* kKinds =
     "a Hugging Face folder, a tokenizer.json, a tekken.json, a .model, a .tiktoken or a .gguf";
 
-bool is_tekken(std::string_view json) { return base::contains(json, "\"default_num_special_tokens\""); }
+// Parsed where it lies, when there is room behind it for what the parser reads ahead.
+BpeSpec spec_from_json(const fs::path& file) {
+  const base::MappedFile mapped(file);
+  const auto* bytes = reinterpret_cast<const std::uint8_t*>(mapped.bytes().data());
+  const std::size_t size = mapped.bytes().size(), in_last_page = size % static_cast<std::size_t>(::getpagesize());
+  const bool has_room =
+      in_last_page > 0 && in_last_page + simdjson::SIMDJSON_PADDING <= static_cast<std::size_t>(::getpagesize());
+  simdjson::dom::parser parser;
+  simdjson::dom::element root;
+  if (const auto error = parser.parse(bytes, size, !has_room).get(root))
+    throw base::Error({"the tokenizer file is not valid JSON", file.string(), simdjson::error_message(error), "", ""});
+  const std::string_view json(reinterpret_cast<const char*>(bytes), size);
+  return is_tekken(root) ? spec_from_tekken(root, file.string()) : spec_from_tokenizer_json(root, json, file.string());
+}
 
 }  // namespace
 
@@ -33,8 +48,7 @@ VocabularyKind kind_of_vocabulary(const fs::path& file) {
   const std::string suffix = file.extension().string();
   if (beginning.starts_with("GGUF") || suffix == ".gguf") return VocabularyKind::kGguf;
   if (looks_like_ranks(beginning) || suffix == ".tiktoken") return VocabularyKind::kRanks;
-  if (suffix == ".json" || base::trim(beginning).starts_with('{'))
-    return is_tekken(base::read_file(file)) ? VocabularyKind::kTekken : VocabularyKind::kTokenizerJson;
+  if (suffix == ".json" || base::trim(beginning).starts_with('{')) return VocabularyKind::kJson;
   // A message that begins with its first piece.
   if (suffix == ".model" || beginning.starts_with('\n')) return VocabularyKind::kSentencePiece;
   throw base::Error({"cannot tell what kind of tokenizer this is", file.string(), suffix, kKinds, ""});
@@ -59,10 +73,8 @@ BpeSpec spec_from_file(const fs::path& file) {
       return spec_from_gguf(base::GgufReader(file));
     case VocabularyKind::kRanks:
       return spec_from_ranks(file);
-    case VocabularyKind::kTekken:
-      return spec_from_tekken(base::read_file(file), file.string());
-    case VocabularyKind::kTokenizerJson:
-      return spec_from_tokenizer_json(base::read_file(file), file.string());
+    case VocabularyKind::kJson:
+      return spec_from_json(file);
     case VocabularyKind::kSentencePiece:
       break;
   }

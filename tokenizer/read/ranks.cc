@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <array>
+#include <bitset>
+#include <numeric>
 
 #include "tokenizer/spec/token_table.h"
 #include "tokenizer/split/characters.h"
@@ -22,21 +24,20 @@ bool append_base64(std::string_view text, std::string& bytes) {
   if (text.size() % 4 != 0) return false;
   const std::size_t before = bytes.size();
   const std::size_t padding = text.ends_with("==") ? 2 : text.ends_with("=") ? 1 : 0;
-  std::uint32_t bits = 0;
-  int count = 0;
-  for (const char c : text.substr(0, text.size() - padding)) {
-    const std::int8_t value = kValues[static_cast<unsigned char>(c)];
-    if (value < 0) {
-      bytes.resize(before);
-      return false;
+  bytes.resize(before + text.size() / 4 * 3);
+  char* to = bytes.data() + before;
+  bool good = true;
+  for (std::size_t i = 0; i < text.size(); i += 4) {
+    std::int32_t bits = 0;
+    for (std::size_t k = i; k < i + 4; ++k) {
+      const std::int32_t value = k < text.size() - padding ? kValues[static_cast<unsigned char>(text[k])] : 0;
+      good &= value >= 0;
+      bits = bits * 64 + value;
     }
-    bits = bits << 6 | static_cast<std::uint32_t>(value);
-    count += 6;
-    if (count < 8) continue;
-    count -= 8;
-    bytes += static_cast<char>(bits >> count & 0xFF);
+    for (const int shift : {16, 8, 0}) *to++ = static_cast<char>(bits >> shift);
   }
-  return true;
+  bytes.resize(good ? bytes.size() - padding : before);
+  return good;
 }
 
 std::vector<Merge> merges_of_cuts(const std::vector<std::string_view>& texts, const std::vector<std::int32_t>& ranks) {
@@ -59,18 +60,32 @@ std::vector<Merge> merges_of_cuts(const std::vector<std::string_view>& texts, co
   return merges;
 }
 
-BpeSpec spec_of_ranks(const std::vector<std::string>& tokens, std::int32_t first_id) {
+std::vector<Merge> merges_of(const BpeSpec& spec) {
+  if (!spec.merges_by_id) return spec.merges;
+  std::vector<bool> only_added(spec.tokens.size());
+  for (const AddedToken& token : spec.added) only_added[token.id] = !token.in_model;
+  std::vector<std::string> texts(spec.tokens.size());
+  for (std::size_t i = 0; i < texts.size(); ++i)
+    if (!only_added[i]) bytes_of_token(spec.tokens[i], texts[i]);
+  std::vector<std::int32_t> ranks(texts.size());
+  std::iota(ranks.begin(), ranks.end(), 0);
+  return merges_of_cuts({texts.begin(), texts.end()}, ranks);
+}
+
+BpeSpec spec_of_ranks(std::vector<std::string> tokens, std::int32_t first_id) {
+  std::bitset<256> bytes;
+  for (std::string& token : tokens) {
+    if (token.size() == 1) bytes.set(static_cast<unsigned char>(token[0]));
+    token = token_of_bytes(token);
+  }
+  tokens.insert(tokens.begin(), static_cast<std::size_t>(first_id), "");
   BpeSpec spec;
   spec.ignore_merges = true;
-  spec.tokens.resize(first_id + tokens.size());
-  std::vector<std::string_view> texts(spec.tokens.size());
-  std::vector<std::int32_t> ranks(spec.tokens.size());
-  for (std::size_t i = 0; i < tokens.size(); ++i) {
-    spec.tokens[first_id + i] = token_of_bytes(tokens[i]);
-    texts[first_id + i] = tokens[i];
-    ranks[first_id + i] = static_cast<std::int32_t>(i);
-  }
-  spec.merges = merges_of_cuts(texts, ranks);
+  spec.tokens = std::move(tokens);
+  spec.merges_by_id = true;
+  if (bytes.all()) return spec;
+  spec.merges = merges_of(spec);
+  spec.merges_by_id = false;
   return spec;
 }
 

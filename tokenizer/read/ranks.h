@@ -19,8 +19,11 @@ bool append_base64(std::string_view text, std::string& bytes);
 /// takes no part.
 std::vector<Merge> merges_of_cuts(const std::vector<std::string_view>& texts, const std::vector<std::int32_t>& ranks);
 
+/// The merges of `spec`, where it has them by id written out: for whoever needs a list.
+std::vector<Merge> merges_of(const BpeSpec& spec);
+
 /// Tokens (as bytes, "" for a hole) of which rank `i` has the id `first_id + i`.
-BpeSpec spec_of_ranks(const std::vector<std::string>& tokens, std::int32_t first_id);
+BpeSpec spec_of_ranks(std::vector<std::string> tokens, std::int32_t first_id);
 /// Adds a token that is found in the text before any splitting; special.
 void add_special(BpeSpec& spec, std::int32_t id, const std::string& content);
 /// The id of a special token of `spec`.

@@ -12,11 +12,17 @@
 #include "base/gguf.h"
 #include "tokenizer/spec/bpe_spec.h"
 
+namespace simdjson::dom {
+class element;
+}
+
 namespace tokenizer {
 
 /// From the text of a tokenizer.json; `where` names it in errors. Throws Error for what is broken, and for a feature
 /// that this project does not have, by its name.
 BpeSpec spec_from_tokenizer_json(std::string_view json, const std::string& where);
+/// `root` is what `json` was parsed to.
+BpeSpec spec_from_tokenizer_json(const simdjson::dom::element& root, std::string_view json, const std::string& where);
 using IdOf = std::function<std::optional<std::int32_t>(std::string_view)>;
 /// The tokens that `folder` names beside its vocabulary of `size` ids, in which `id_of` looks and `is_hole` finds ids
 /// that no token has: added_tokens_decoder of
@@ -35,10 +41,11 @@ bool looks_like_ranks(std::string_view beginning);
 /// From a file of token ranks. Its pattern and special tokens are those of the model that it is known to belong to, or
 /// stand beside it (pat_str in tokenizer_config.json). Throws Error where neither holds, and for what is broken.
 BpeSpec spec_from_ranks(const std::filesystem::path& file);
-/// From the text of a tekken.json.
-BpeSpec spec_from_tekken(std::string_view json, const std::string& where);
+/// Whether a JSON file is a tekken.json; if not it is a tokenizer.json.
+bool is_tekken(const simdjson::dom::element& root);
+BpeSpec spec_from_tekken(const simdjson::dom::element& root, const std::string& where);
 
-enum class VocabularyKind { kTokenizerJson, kTekken, kRanks, kSentencePiece, kGguf };
+enum class VocabularyKind { kJson, kRanks, kSentencePiece, kGguf };
 /// What `file` is, by its content, and where that tells nothing by its name. Throws Error for a file that is neither.
 VocabularyKind kind_of_vocabulary(const std::filesystem::path& file);
 /// The file in `folder` that holds the vocabulary. Throws Error when there is none.

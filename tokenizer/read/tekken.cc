@@ -120,23 +120,24 @@ class TekkenReader {
       broken(fmt::format("{} tokens in vocab", vocabulary.size()),
              fmt::format("at least {}: default_vocab_size without the special tokens", count));
     std::vector<std::string> all;
-    all.reserve(count);  // and so `seen` may look into it
-    TokenTable seen(count);
+    all.reserve(count);
     for (const element item : vocabulary) {
       if (all.size() == count) break;
-      const std::string place = fmt::format("vocab[{}]", all.size());
+      const auto place = [&] { return fmt::format("vocab[{}]", all.size()); };
       object token;
       std::string_view text;
       std::uint64_t rank;
       if (item.get(token) || token.at_key("token_bytes").get(text) || token.at_key("rank").get(rank))
-        broken(place, "an object with rank and token_bytes");
-      if (rank != all.size()) broken(fmt::format("{}: rank {}", place, rank), "its place in the list");
-      std::string& bytes = all.emplace_back();
-      if (!append_base64(text, bytes) || bytes.empty()) broken(place, "token_bytes in base 64");
-      if (const std::int32_t id = seen.insert(bytes, static_cast<std::int32_t>(rank));
-          id != static_cast<std::int32_t>(rank))
-        broken(fmt::format("{} is vocab[{}] again", place, id), "each token once");
+        broken(place(), "an object with rank and token_bytes");
+      if (rank != all.size()) broken(fmt::format("{}: rank {}", place(), rank), "its place in the list");
+      std::string bytes;
+      if (!append_base64(text, bytes) || bytes.empty()) broken(place(), "token_bytes in base 64");
+      all.push_back(std::move(bytes));
     }
+    const TokenTable table({all.begin(), all.end()});
+    if (table.twice())
+      broken(fmt::format("vocab[{}] is vocab[{}] again", table.twice()->second, table.twice()->first),
+             "each token once");
     return all;
   }
 
@@ -146,13 +147,11 @@ class TekkenReader {
 
 }  // namespace
 
-BpeSpec spec_from_tekken(std::string_view json, const std::string& where) {
-  simdjson::dom::parser parser;
-  const simdjson::padded_string padded(json);
-  element root;
-  if (const auto error = parser.parse(padded).get(root))
-    throw base::Error({"tekken.json is not valid JSON", where, simdjson::error_message(error), "", ""});
-  return TekkenReader(root, where).read();
+bool is_tekken(const element& root) {
+  element config;
+  return root["config"].get(config) == simdjson::SUCCESS;  // a tokenizer.json has none
 }
+
+BpeSpec spec_from_tekken(const element& root, const std::string& where) { return TekkenReader(root, where).read(); }
 
 }  // namespace tokenizer

@@ -39,6 +39,7 @@ bool read_line(std::string_view line, std::string& token, std::size_t& rank) {
 // The tokens by rank, "" for a hole.
 std::vector<std::string> read_ranks(std::string_view bytes, const std::string& where) {
   std::vector<std::string> tokens;
+  tokens.reserve(bytes.size() / 16);  // most lines are longer
   std::string token;
   std::size_t number = 0;
   for (std::size_t begin = 0; begin < bytes.size(); ++number) {
@@ -59,12 +60,15 @@ std::vector<std::string> read_ranks(std::string_view bytes, const std::string& w
   if (tokens.size() > 4 * number + 1000)
     broken(where, number, fmt::format("{} lines and ranks up to {}", number, tokens.size() - 1),
            "ranks with few holes");
-  TokenTable seen(tokens.size());
-  for (std::size_t i = 0; i < tokens.size(); ++i)
-    if (const auto id = static_cast<std::int32_t>(i); !tokens[i].empty() && seen.insert(tokens[i], id) != id)
-      broken(where, number, fmt::format("ranks {} and {} have the same token", seen.find(tokens[i]), i),
-             "each token once");
   return tokens;
+}
+
+void check_each_once(const std::vector<std::string>& tokens, const fs::path& file) {
+  const TokenTable table({tokens.begin(), tokens.end()});
+  if (table.twice())
+    throw base::Error({"the file of token ranks is broken", file.string(),
+                       fmt::format("ranks {} and {} have the same token", table.twice()->first, table.twice()->second),
+                       "each token once", "get the file again from its source"});
 }
 
 // `pat_str` of a tokenizer_config.json beside the file.
@@ -104,11 +108,13 @@ bool looks_like_ranks(std::string_view beginning) {
 }
 
 BpeSpec spec_from_ranks(const fs::path& file) {
-  const std::vector<std::string> tokens = read_ranks(base::read_file(file), file.string());
-  BpeSpec spec = spec_of_ranks(tokens, 0);
+  std::vector<std::string> tokens = read_ranks(base::read_file(file), file.string());
+  const std::size_t size = tokens.size();
   const std::uint64_t fingerprint = fingerprint_of_ranks(tokens);
-  for (const KnownRanks& known : known_ranks())
-    if (known.fingerprint == fingerprint) return take_known(known, file.string(), spec), spec;
+  const auto known_file = std::ranges::find(known_ranks(), fingerprint, &KnownRanks::fingerprint);
+  if (known_file == known_ranks().end()) check_each_once(tokens, file);
+  BpeSpec spec = spec_of_ranks(std::move(tokens), 0);
+  if (known_file != known_ranks().end()) return take_known(*known_file, file.string(), spec), spec;
   const std::string pattern = pattern_beside(file), stem = file.stem().string();
   if (!pattern.empty()) {
     spec.splits = {step_of_pattern(pattern, Dialect::kRust)};
@@ -121,7 +127,7 @@ BpeSpec spec_from_ranks(const fs::path& file) {
     names.push_back(known.name);
   }
   throw base::Error({"a file of token ranks does not say how texts are split, and this one is not known", file.string(),
-                     fmt::format("{} tokens, fingerprint {:016x}", tokens.size(), fingerprint), base::join(names, ", "),
+                     fmt::format("{} tokens, fingerprint {:016x}", size, fingerprint), base::join(names, ", "),
                      "give the model's tokenizer.json, or write the regular expression as \"pat_str\" (and the special "
                      "tokens as \"added_tokens_decoder\") into a tokenizer_config.json beside the file"});
 }

@@ -16,11 +16,7 @@ namespace {
 
 class JsonReader : JsonParts {
  public:
-  JsonReader(std::string_view json, const std::string& where) : JsonParts(where), json_(json) {
-    simdjson::padded_string padded(json);
-    element root;
-    if (const auto error = parser_.parse(padded).get(root))
-      throw base::Error({"tokenizer.json is not valid JSON", where, simdjson::error_message(error), "", ""});
+  JsonReader(const element& root, std::string_view json, const std::string& where) : JsonParts(where), json_(json) {
     if (root.get(root_)) broken("the file", "an object");
   }
 
@@ -82,16 +78,22 @@ class JsonReader : JsonParts {
     spec_.byte_fallback = flag(model_, "byte_fallback", false);
     spec_.ignore_merges = flag(model_, "ignore_merges", false);
     const object vocabulary = as_object(member(model_, "vocab"), "model.vocab");
-    vocabulary_ = TokenTable(vocabulary.size());
+    const auto twice = [&](std::string_view token) {
+      broken(fmt::format("the token '{}' twice in model.vocab", base::shortened(token, 40)), "each token once");
+    };
     most_ids_ = 2 * static_cast<std::int64_t>(vocabulary.size()) + 100000;
+    std::vector<std::string_view> tokens;
+    tokens.reserve(vocabulary.size());
     for (const auto& [token, value] : vocabulary) {
       if (token.empty()) broken("an empty token in model.vocab", "a text");
       const std::int32_t number = id(value, token);
-      if (vocabulary_.find(token) != TokenTable::kNone)
-        broken(fmt::format("the token '{}' twice in model.vocab", base::shortened(token, 40)), "each token once");
-      vocabulary_.insert(token, number);
       put(number, token);
+      if (tokens.size() < spec_.tokens.size()) tokens.resize(spec_.tokens.size());
+      if (!tokens[number].empty()) twice(token);
+      tokens[number] = token;
     }
+    vocabulary_ = TokenTable(std::move(tokens));
+    if (const auto& ids = vocabulary_.twice()) twice(vocabulary_.text(ids->first));
     const element unknown = member(model_, "unk_token");
     if (!unknown.is_null()) {
       const std::int32_t found = vocabulary_.find(text(unknown, "model.unk_token"));
@@ -128,33 +130,56 @@ class JsonReader : JsonParts {
     if (unknown >= 0) spec_.unknown = static_cast<std::int32_t>(unknown);
   }
 
+  // The two tokens of a merge: an array, or a text with a blank between them.
+  void read_merge(const element& merge, std::size_t index, std::string_view& left, std::string_view& right) const {
+    std::string_view both;
+    array pair;
+    if (!merge.get(both)) {
+      const std::size_t blank = both.find(' ');
+      if (blank == std::string_view::npos || both.find(' ', blank + 1) != std::string_view::npos)
+        broken(fmt::format("merge {} '{}'", index, base::shortened(both, 40)), "two tokens and a blank");
+      left = both.substr(0, blank);
+      right = both.substr(blank + 1);
+    } else if (merge.get(pair) || pair.size() != 2 || pair.at(0).get(left) || pair.at(1).get(right)) {
+      broken(fmt::format("merge {}", index), "two tokens");
+    }
+  }
+
   void read_merges() {
     array merges;
     if (member(model_, "merges").get(merges)) broken("model.merges", "a list");
-    spec_.merges.reserve(merges.size());
-    std::string result;
+    std::vector<std::string_view> parts;
+    parts.reserve(2 * merges.size());
     for (const element merge : merges) {
-      std::string_view left, right, both;
-      array pair;
-      if (!merge.get(both)) {
-        const std::size_t blank = both.find(' ');
-        if (blank == std::string_view::npos || both.find(' ', blank + 1) != std::string_view::npos)
-          broken(fmt::format("merge {} '{}'", spec_.merges.size(), base::shortened(both, 40)),
-                 "two tokens and a blank");
-        left = both.substr(0, blank);
-        right = both.substr(blank + 1);
-      } else if (merge.get(pair) || pair.size() != 2 || pair.at(0).get(left) || pair.at(1).get(right)) {
-        broken(fmt::format("merge {}", spec_.merges.size()), "two tokens");
-      }
-      result.assign(left).append(right);
-      const auto find = [&](std::string_view token) {
-        const std::int32_t found = vocabulary_.find(token);
-        if (found == TokenTable::kNone)
-          broken(fmt::format("merge {}: '{}' is not in model.vocab", spec_.merges.size(), base::shortened(token, 40)),
+      std::string_view left, right;
+      read_merge(merge, parts.size() / 2, left, right);
+      parts.push_back(left);
+      parts.push_back(right);
+    }
+    std::vector<std::int32_t> ids(parts.size());
+    vocabulary_.find_all(parts, ids);
+    spec_.merges.reserve(ids.size() / 2);
+    std::int32_t last = -1;
+    for (std::size_t i = 0; i < ids.size(); i += 2) {
+      const auto known = [&](std::int32_t id, std::string_view token) {
+        if (id == TokenTable::kNone)
+          broken(fmt::format("merge {}: '{}' is not in model.vocab", i / 2, base::shortened(token, 40)),
                  "tokens of the vocabulary");
-        return found;
+        return id;
       };
-      spec_.merges.push_back({find(left), find(right), find(result), static_cast<std::int32_t>(spec_.merges.size())});
+      known(ids[i], parts[i]);
+      known(ids[i + 1], parts[i + 1]);
+      // Most lists make one token after the other, by one merge or by several.
+      const auto is_result = [&](std::int32_t id) {
+        const std::string_view token = vocabulary_.text(id);
+        return token.size() == parts[i].size() + parts[i + 1].size() && token.starts_with(parts[i]) &&
+               token.ends_with(parts[i + 1]);
+      };
+      if (!is_result(last) && !is_result(++last)) {
+        const std::string result = std::string(parts[i]).append(parts[i + 1]);
+        last = known(vocabulary_.find(result), result);
+      }
+      spec_.merges.push_back({ids[i], ids[i + 1], last, static_cast<std::int32_t>(i / 2)});
     }
   }
 
@@ -194,7 +219,6 @@ class JsonReader : JsonParts {
   }
 
   std::string_view json_;
-  simdjson::dom::parser parser_;
   object root_, model_;
   BpeSpec spec_;
   TokenTable vocabulary_;
@@ -204,7 +228,16 @@ class JsonReader : JsonParts {
 }  // namespace
 
 BpeSpec spec_from_tokenizer_json(std::string_view json, const std::string& where) {
-  return JsonReader(json, where).read();
+  simdjson::dom::parser parser;
+  element root;
+  const simdjson::padded_string padded(json);
+  if (const auto error = parser.parse(padded).get(root))
+    throw base::Error({"tokenizer.json is not valid JSON", where, simdjson::error_message(error), "", ""});
+  return spec_from_tokenizer_json(root, json, where);
+}
+
+BpeSpec spec_from_tokenizer_json(const element& root, std::string_view json, const std::string& where) {
+  return JsonReader(root, json, where).read();
 }
 
 }  // namespace tokenizer

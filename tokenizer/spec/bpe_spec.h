@@ -73,6 +73,8 @@ struct BpeSpec {
   bool byte_level = true;  ///< tokens are written in GPT-2's byte alphabet; else in plain characters with "▁"
   std::vector<std::string> tokens;  ///< by id, added ones included; "" for an id that has no token
   std::vector<Merge> merges;
+  /// Instead of `merges`: whatever neighbours form a token of the model merge, the lowest id first. Every byte is one.
+  bool merges_by_id = false;
   std::vector<AddedToken> added;
   std::vector<NormalizerStep> normalizer;
   std::vector<SplitStep> splits;

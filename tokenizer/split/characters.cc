@@ -8,7 +8,6 @@
 #include <array>
 #include <memory>
 
-#include "base/unicode.h"
 #include "tokenizer/split/categories.h"
 
 namespace tokenizer {
@@ -67,27 +66,24 @@ const std::array<CharacterClass, 0x10000>& kBasicPlane = basic_plane().classes;
 const std::array<std::uint8_t, 0x10000>& kBasicTraits = basic_plane().traits;
 
 // GPT-2's bytes_to_unicode: printable Latin-1 stands for itself, the 68 others for U+0100 onwards in order.
-bool stands_for_itself(unsigned byte) {
+constexpr bool stands_for_itself(unsigned byte) {
   return (byte >= '!' && byte <= '~') || (byte >= 0xA1 && byte <= 0xAC) || (byte >= 0xAE && byte <= 0xFF);
 }
 
 struct ByteAlphabet {
   std::array<char32_t, 256> character{};
-  std::array<std::int16_t, 0x144> byte{};
-  ByteAlphabet() {
-    byte.fill(-1);
-    char32_t next = 0x100;
-    for (unsigned b = 0; b < 256; ++b) {
-      character[b] = stands_for_itself(b) ? b : next++;
-      byte[character[b]] = static_cast<std::int16_t>(b);
-    }
-  }
+  std::array<std::int16_t, 0x144> byte{};  // -1: none
 };
-
-const ByteAlphabet& alphabet() {
-  static const ByteAlphabet instance;
-  return instance;
-}
+constexpr ByteAlphabet kAlphabet = [] {
+  ByteAlphabet alphabet;
+  alphabet.byte.fill(-1);
+  char32_t next = 0x100;
+  for (unsigned b = 0; b < 256; ++b) {
+    alphabet.character[b] = stands_for_itself(b) ? b : next++;
+    alphabet.byte[alphabet.character[b]] = static_cast<std::int16_t>(b);
+  }
+  return alphabet;
+}();
 
 }  // namespace
 
@@ -131,22 +127,39 @@ bool is_word(char32_t code) {
          u_hasBinaryProperty(c, UCHAR_JOIN_CONTROL);
 }
 
-char32_t byte_character(unsigned char byte) { return alphabet().character[byte]; }
+char32_t byte_character(unsigned char byte) { return kAlphabet.character[byte]; }
 
 bool bytes_of_token(std::string_view token, std::string& bytes) {
-  bytes.clear();
+  bytes.resize(token.size());
+  char* to = bytes.data();
   for (std::size_t i = 0; i < token.size();) {
-    const Character c = character_at(token, i);
-    if (c.code >= alphabet().byte.size() || alphabet().byte[c.code] < 0) return false;
-    bytes += static_cast<char>(alphabet().byte[c.code]);
-    i += c.size;
+    const auto first = static_cast<unsigned char>(token[i++]);
+    std::size_t code = first;
+    if (first >= 0x80) {  // the alphabet has characters of one and of two bytes
+      if (first < 0xC2 || i == token.size() || (token[i] & 0xC0) != 0x80) return false;
+      code = static_cast<std::size_t>(first & 0x3F) << 6 | (token[i++] & 0x3F);
+    }
+    if (code >= kAlphabet.byte.size() || kAlphabet.byte[code] < 0) return false;
+    *to++ = static_cast<char>(kAlphabet.byte[code]);
   }
+  bytes.resize(static_cast<std::size_t>(to - bytes.data()));
   return true;
 }
 
 std::string token_of_bytes(std::string_view bytes) {
-  std::string token;
-  for (const char b : bytes) base::append_utf8(token, byte_character(static_cast<unsigned char>(b)));
+  std::size_t size = 0;
+  for (const char b : bytes) size += kAlphabet.character[static_cast<unsigned char>(b)] < 0x80 ? 1 : 2;
+  std::string token(size, '\0');
+  char* to = token.data();
+  for (const char b : bytes) {
+    const char32_t code = kAlphabet.character[static_cast<unsigned char>(b)];
+    if (code < 0x80) {
+      *to++ = static_cast<char>(code);
+    } else {
+      *to++ = static_cast<char>(0xC0 | code >> 6);
+      *to++ = static_cast<char>(0x80 | (code & 0x3F));
+    }
+  }
   return token;
 }
 

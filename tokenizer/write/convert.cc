@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "base/text.h"
 #include "tokenizer/read/gguf_names.h"
+#include "tokenizer/read/ranks.h"
 #include "tokenizer/read/readers.h"
 #include "tokenizer/read/sentencepiece_model.h"
 #include "tokenizer/split/pre_tokenizer.h"
@@ -160,7 +161,7 @@ GgufVocabulary from_byte_level(const BpeSpec& spec, const fs::path& folder) {
   if (vocabulary.pre.empty())
     no_equal(folder, "its normalizer, pre_tokenizer and ignore_merges together have no name in llama.cpp",
              "those of " + base::join(names, ", "));
-  for (const Merge& merge : spec.merges)
+  for (const Merge& merge : merges_of(spec))
     vocabulary.merges.push_back(spec.tokens[merge.left] + " " + spec.tokens[merge.right]);
   return vocabulary;
 }
