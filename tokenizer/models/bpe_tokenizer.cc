@@ -5,6 +5,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
 #include <charconv>
 
 #include "base/error.h"
@@ -88,7 +90,8 @@ BpeTokenizer::BpeTokenizer(BpeSpec spec)
       raw_added_(finder(spec_, normalizer_, false)),
       normalized_added_(finder(spec_, normalizer_, true)),
       pre_tokenizer_(splits_of(spec_, model_)),
-      special_(spec_.tokens.size()) {
+      special_(spec_.tokens.size()),
+      only_specials_(std::ranges::all_of(spec_.added, [](auto& token) { return token.special || token.normalized; })) {
   if (!spec_.unigram.empty()) unigram_.emplace(spec_);
   if (spec_.decoder) decoder_.emplace(*spec_.decoder);
   spec_.merges = {};
@@ -158,27 +161,36 @@ class BpeTokenizer::PieceSink {
   }
 
   void token(const AddedToken& token, ByteRange range) {
+    flush();
     ids_.push_back(token.id);
     if (offsets_) offsets_->push_back(levels_.empty() ? range : levels_.back().source(range));
   }
 
   void operator()(std::string_view piece, const char* readable) {
-    if (!owner_.cuts_.any()) return encode(piece, readable);
+    if (!owner_.cuts_.any()) return add(piece, readable);
     while (!piece.empty()) {
       const std::size_t size = owner_.cuts_.first_part(piece);
-      encode(piece.substr(0, size), readable);
+      add(piece.substr(0, size), readable);
       piece.remove_prefix(size);
     }
   }
 
-  void encode(std::string_view piece, const char* readable) {
-    const std::size_t before = ids_.size();
-    if (!scratch_.cache.find(piece, readable, ids_)) {
-      owner_.unigram_ ? owner_.unigram_->encode(piece, scratch_.lattice, ids_)
-                      : owner_.model_.encode(piece, scratch_.workspace, ids_);
-      scratch_.cache.insert(piece, readable, ids_.data() + before, ids_.size() - before);
+  // Encodes the pieces that wait. Called before the text that they lie in goes.
+  void flush() {
+    std::size_t size = ids_.size();
+    for (std::size_t i = 0; i < waiting_; ++i) {
+      const std::size_t most = (waiting_ - i) * WordCache::kShortIds;
+      if (ids_.size() < size + WordCache::kShortIds) ids_.resize(size + most);
+      if (const int count = scratch_.cache.find_short(words_[i], ids_.data() + size); count >= 0) {
+        size += static_cast<std::size_t>(count);
+      } else {
+        ids_.resize(size);
+        encode_rare(words_[i]);
+        size = ids_.size();
+      }
     }
-    if (offsets_) add_offsets(piece, before);
+    ids_.resize(size);
+    waiting_ = 0;
   }
 
   void begin_copy(std::string_view text, const ChangedCopy& copy) {
@@ -194,6 +206,7 @@ class BpeTokenizer::PieceSink {
     levels_.push_back(std::move(level));
   }
   void end_copy() {
+    flush();
     if (offsets_) levels_.pop_back();
   }
 
@@ -208,6 +221,25 @@ class BpeTokenizer::PieceSink {
       return {origins[range.begin].begin, origins[range.end - 1].end};
     }
   };
+
+  void add(std::string_view piece, const char* readable) {
+    words_[waiting_++] = scratch_.cache.word(piece, readable);
+    if (offsets_) {
+      const std::size_t before = ids_.size();
+      flush();
+      add_offsets(piece, before);
+    } else if (waiting_ == words_.size()) {
+      flush();
+    }
+  }
+
+  void encode_rare(const WordCache::Word& word) {
+    if (scratch_.cache.find_long(word, ids_)) return;
+    const std::size_t before = ids_.size();
+    owner_.unigram_ ? owner_.unigram_->encode(word.text, scratch_.lattice, ids_)
+                    : owner_.model_.encode(word.text, scratch_.workspace, ids_);
+    scratch_.cache.insert(word, ids_.data() + before, ids_.size() - before);
+  }
 
   void add_offsets(std::string_view piece, std::size_t before) {
     const Level& level = levels_.back();
@@ -238,6 +270,8 @@ class BpeTokenizer::PieceSink {
   Scratch& scratch_;
   std::vector<std::int32_t>& ids_;
   std::vector<ByteRange>* offsets_;
+  std::array<WordCache::Word, 32> words_;
+  std::size_t waiting_ = 0;
   std::vector<Level> levels_;
   std::vector<ByteRange> extents_;
   std::vector<std::int32_t> again_;
@@ -262,6 +296,9 @@ std::size_t BpeTokenizer::encode_text(std::string_view text, DataRanges data, st
                                       std::vector<ByteRange>* offsets) const {
   Borrowed borrowed(*this);
   PieceSink sink(*this, *borrowed.scratch, ids, offsets);
+  // Nothing to find, and nobody asks how many were not found.
+  if (!offsets && !data.empty() && !text.empty() && only_specials_)
+    return encode_section(text, {0, text.size()}, data, sink);
   std::size_t in_sections = 0;
   const std::size_t raw = raw_added_.find(
       text, data,
@@ -302,7 +339,7 @@ std::size_t BpeTokenizer::encode_section(std::string_view text, ByteRange sectio
     data_here = sink.wants_offsets() ? data_in(origins.empty() ? identity(section) : origins, data)
                                      : std::vector<ByteRange>{{0, part.size()}};
   sink.open(part, section.begin, std::move(origins));
-  return normalized_added_.find(
+  const std::size_t passed_over = normalized_added_.find(
       part, data_here,
       [&](std::size_t begin, std::size_t end) {
         pre_tokenizer_.run(part.substr(begin, end - begin), part.data() + part.size(), at_start(begin), sink);
@@ -310,6 +347,8 @@ std::size_t BpeTokenizer::encode_section(std::string_view text, ByteRange sectio
       [&](const AddedToken& token, std::size_t begin, std::size_t end) {
         sink.token(token, {begin, end});
       });
+  sink.flush();
+  return passed_over;
 }
 
 std::string BpeTokenizer::decode(const std::vector<std::int32_t>& ids, bool skip_special) const {

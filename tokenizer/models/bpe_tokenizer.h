@@ -68,6 +68,7 @@ class BpeTokenizer : public Tokenizer {
   AddedTokenFinder raw_added_, normalized_added_;
   PreTokenizer pre_tokenizer_;
   std::vector<bool> special_;
+  bool only_specials_;  // raw_added_ has no others
 
   mutable std::once_flag decoding_once_, ids_once_;
   mutable std::unique_ptr<const Decoding> decoding_;

@@ -16,37 +16,56 @@ class WordCache {
  public:
   static constexpr std::size_t kShortBytes = 15, kShortIds = 3, kLongBytes = 64;
 
-  /// Appends the ids of `word` and returns true, if it is known. `readable` is the end of the text that `word` lies in.
-  bool find(std::string_view word, const char* readable, std::vector<std::int32_t>& ids) {
-    if (word.size() <= kShortBytes) {
-      const Key key = short_key(word, readable);
-      const Short& slot = short_[key.slot()];
-      if (slot.key == key) {
-        // Room for all three, then the true size: cheaper than a loop.
-        const std::size_t size = ids.size();
-        ids.resize(size + kShortIds);
-        std::memcpy(ids.data() + size, slot.ids.data(), sizeof(slot.ids));
-        ids.resize(size + slot.count);
-        return true;
-      }
-    }
-    if (word.size() > kLongBytes) return false;
-    const Long& slot = long_[long_slot(word)];
-    if (slot.word != word || word.empty()) return false;
+ private:
+  struct Key {
+    std::uint64_t low = 0, high = 0;  // the bytes, zero-filled; the last one is the length, so no two words are equal
+    bool operator==(const Key&) const = default;
+    std::size_t slot() const { return mix(low, high) >> (64 - kShortBits); }
+  };
+
+ public:
+  /// A word about to be looked up: memory is asked for already, so that several at a time do not wait for each other.
+  struct Word {
+    std::string_view text;
+    Key key;  // of a short one
+    std::size_t slot;
+    bool is_short() const { return text.size() <= kShortBytes; }
+  };
+  /// `readable` is the end of the memory that `text`, which is not empty, lies in.
+  Word word(std::string_view text, const char* readable) const {
+    if (text.size() > kShortBytes) return {text, {}, 0};
+    const Key key = short_key(text, readable);
+    const std::size_t slot = key.slot();
+    __builtin_prefetch(&short_[slot]);
+    return {text, key, slot};
+  }
+
+  /// Writes kShortIds numbers to `to`, of which the first are the ids of `word`, and returns how many; -1 when it is
+  /// not known as a short one.
+  int find_short(const Word& word, std::int32_t* to) const {
+    const Short& slot = short_[word.slot];
+    if (slot.key != word.key || !word.is_short()) return -1;
+    std::memcpy(to, slot.ids.data(), sizeof(slot.ids));
+    return static_cast<int>(slot.count);
+  }
+  /// Appends the ids of `word` and returns true, if it is known as a long one.
+  bool find_long(const Word& word, std::vector<std::int32_t>& ids) const {
+    if (word.text.size() > kLongBytes) return false;
+    const Long& slot = long_[long_slot(word.text)];
+    if (slot.word != word.text) return false;
     ids.insert(ids.end(), slot.ids.begin(), slot.ids.end());
     return true;
   }
 
-  void insert(std::string_view word, const char* readable, const std::int32_t* ids, std::size_t count) {
-    if (word.size() <= kShortBytes && count <= kShortIds) {
-      const Key key = short_key(word, readable);
-      Short& slot = short_[key.slot()];
-      slot.key = key;
+  void insert(const Word& word, const std::int32_t* ids, std::size_t count) {
+    if (word.is_short() && count <= kShortIds) {
+      Short& slot = short_[word.slot];
+      slot.key = word.key;
       slot.count = static_cast<std::uint32_t>(count);
       std::memcpy(slot.ids.data(), ids, count * sizeof(std::int32_t));
-    } else if (word.size() <= kLongBytes) {
-      Long& slot = long_[long_slot(word)];
-      slot.word = word;
+    } else if (word.text.size() <= kLongBytes) {
+      Long& slot = long_[long_slot(word.text)];
+      slot.word = word.text;
       slot.ids.assign(ids, ids + count);
     }
   }
@@ -54,11 +73,6 @@ class WordCache {
  private:
   static constexpr int kShortBits = 15, kLongBits = 13;
 
-  struct Key {
-    std::uint64_t low = 0, high = 0;  // the bytes, zero-filled; the last one is the length, so no two words are equal
-    bool operator==(const Key&) const = default;
-    std::size_t slot() const { return mix(low, high) >> (64 - kShortBits); }
-  };
   struct Short {
     Key key;
     std::array<std::int32_t, kShortIds> ids{};

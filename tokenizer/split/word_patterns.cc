@@ -2,12 +2,69 @@
 // Tested by tests/tokenizer/parity_test.cc and pattern_test.cc.
 #include "tokenizer/split/word_patterns.h"
 
+#include <array>
+#include <bit>
+
 #include "tokenizer/split/characters.h"
+
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
 
 namespace tokenizer {
 namespace {
 
 using enum CharacterClass;
+
+constexpr auto kAsciiTraits = [] {
+  std::array<std::uint8_t, 128> table{};
+  for (unsigned c = '!'; c <= '~'; ++c) {
+    const bool upper = c >= 'A' && c <= 'Z', lower = c >= 'a' && c <= 'z', digit = c >= '0' && c <= '9';
+    table[c] = upper ? kUpperLike | kLetterTrait : lower ? kLowerLike | kLetterTrait : digit ? 0 : kPunctuationTrait;
+  }
+  return table;
+}();
+
+unsigned traits(const Character& c) { return c.code < 0x80 ? kAsciiTraits[c.code] : traits_of(c.code); }
+bool has(const Character& c, unsigned wanted) { return traits(c) & wanted; }
+
+// The end of the run of ASCII's small letters, or with kBothCases of all its letters, that begins at `position`.
+template <bool kBothCases>
+std::size_t ascii_letters_end(std::string_view text, std::size_t position) {
+#if defined(__SSE2__)
+  for (; position + 16 <= text.size(); position += 16) {
+    __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(text.data() + position));
+    if constexpr (kBothCases) bytes = _mm_or_si128(bytes, _mm_set1_epi8(0x20));
+    const __m128i letters =
+        _mm_and_si128(_mm_cmpgt_epi8(bytes, _mm_set1_epi8('a' - 1)), _mm_cmplt_epi8(bytes, _mm_set1_epi8('z' + 1)));
+    const int count = std::countr_one(static_cast<unsigned>(_mm_movemask_epi8(letters)));
+    if (count < 16) return position + static_cast<std::size_t>(count);
+  }
+#endif
+  const auto is_letter = [](char c) { return (c >= 'a' && c <= 'z') || (kBothCases && c >= 'A' && c <= 'Z'); };
+  while (position < text.size() && is_letter(text[position])) ++position;
+  return position;
+}
+
+// The end of the run of ASCII's letters and of other characters that `more` is true of.
+template <bool kBothCases = true, class More>
+std::size_t letters_end(std::string_view text, std::size_t position, More more) {
+  for (;;) {
+    position = ascii_letters_end<kBothCases>(text, position);
+    if (position == text.size() || static_cast<unsigned char>(text[position]) < 0x80) return position;
+    const Character c = character_at(text, position);
+    if (!more(c)) return position;
+    position += c.size;
+  }
+}
+
+std::size_t letters_end(std::string_view text, std::size_t position) {
+  return letters_end(text, position, [](const Character& c) { return c.type == kLetter; });
+}
+// Of letters and marks.
+std::size_t word_end(std::string_view text, std::size_t position) {
+  return letters_end(text, position, [](const Character& c) { return has(c, kLetterTrait | kMarkTrait); });
+}
 
 // The end of the run of `type` that begins at `position`.
 std::size_t run_end(std::string_view text, std::size_t position, CharacterClass type) {
@@ -58,13 +115,11 @@ std::size_t contraction_end(std::string_view text, std::size_t position, bool an
 
 bool is_newline(char32_t code) { return code == '\r' || code == '\n'; }
 
-bool has(const Character& c, unsigned traits) { return traits_of(c.code) & traits; }
-
-// The end of the run of characters with one of `traits` that begins at `position`.
-std::size_t trait_end(std::string_view text, std::size_t position, unsigned traits) {
+// The end of the run of characters with one of the traits `wanted` that begins at `position`.
+std::size_t trait_end(std::string_view text, std::size_t position, unsigned wanted) {
   while (position < text.size()) {
     const Character c = character_at(text, position);
-    if (!has(c, traits)) break;
+    if (!has(c, wanted)) break;
     position += c.size;
   }
   return position;
@@ -116,7 +171,7 @@ std::size_t piece_end_gpt2(std::string_view text, std::size_t position) {
   std::size_t i = position;
   if (c.code == ' ' && i + 1 < text.size()) c = character_at(text, ++i);
   if (c.type == kSpace) return space_end(text, position);
-  return run_end(text, i + c.size, c.type);
+  return c.type == kLetter ? letters_end(text, i + c.size) : run_end(text, i + c.size, c.type);
 }
 
 std::size_t piece_end_llama3(std::string_view text, std::size_t position, int digits, bool end_first) {
@@ -126,10 +181,10 @@ std::size_t piece_end_llama3(std::string_view text, std::size_t position, int di
     const std::size_t end = contraction_end(text, position, true);
     if (end != position) return end;
   }
-  if (c.type == kLetter) return run_end(text, after, kLetter);
+  if (c.type == kLetter) return letters_end(text, after);
   if (c.type == kNumber) return digits_end(text, after, digits);
   const Character following = character_or_end(text, after);
-  if (!is_newline(c.code) && following.type == kLetter) return run_end(text, after, kLetter);
+  if (!is_newline(c.code) && following.type == kLetter) return letters_end(text, after);
   if (c.type == kOther || (c.code == ' ' && following.type == kOther))
     return newlines_end(text, run_end(text, after, kOther));
   return space_or_newlines_end(text, position, end_first);
@@ -143,10 +198,10 @@ std::size_t piece_end_qwen35(std::string_view text, std::size_t position) {
     const std::size_t end = contraction_end(text, position, true);
     if (end != position) return end;
   }
-  if (has(c, kWord)) return trait_end(text, after, kWord);
+  if (has(c, kWord)) return word_end(text, after);
   if (c.type == kNumber) return after;
   const Character following = character_or_end(text, after);
-  if (!is_newline(c.code) && has(following, kWord)) return trait_end(text, after, kWord);
+  if (!is_newline(c.code) && has(following, kWord)) return word_end(text, after);
   if (c.type != kOther && !(c.code == ' ' && following.type == kOther)) return space_or_newlines_end(text, position);
   std::size_t end = after;
   while (end < text.size()) {
@@ -170,13 +225,14 @@ std::size_t cased_word_end(std::string_view text, std::size_t position, const Ch
   std::size_t end = begin, last_both = begin;
   while (end < text.size()) {
     const Character capital = character_at(text, end);
-    const unsigned traits = traits_of(capital.code);
-    if (!(traits & kUpperLike)) {
-      if (traits & kLowerLike) return trait_end(text, end + capital.size, kLowerLike);
+    const unsigned are = traits(capital);
+    if (!(are & kUpperLike)) {
+      if (are & kLowerLike)
+        return letters_end<false>(text, end + capital.size, [](const Character& l) { return has(l, kLowerLike); });
       break;
     }
     end += capital.size;
-    if (traits & kLowerLike) last_both = end;
+    if (are & kLowerLike) last_both = end;
   }
   // [..upper..]* gives back down to the last character that is also of [..lower..].
   if (last_both > begin) return last_both;
@@ -206,7 +262,7 @@ std::size_t deepseek3_match_end(std::string_view text, std::size_t position) {
   constexpr unsigned kWord = kLetterTrait | kMarkTrait;
   const Character c = character_at(text, position);
   std::size_t after = position + c.size;
-  if (has(c, kWord)) return trait_end(text, after, kWord);
+  if (has(c, kWord)) return word_end(text, after);
   if (c.code < 0x80 && c.type == kOther && has(c, kPunctuationTrait) && after < text.size() &&
       is_ascii_letter(text[after])) {
     while (after < text.size() && is_ascii_letter(text[after])) ++after;
@@ -215,7 +271,7 @@ std::size_t deepseek3_match_end(std::string_view text, std::size_t position) {
   const Character following = character_or_end(text, after);
   if (has(c, kPunctuationTrait) || (c.code == ' ' && has(following, kPunctuationTrait)))
     return newlines_end(text, trait_end(text, after, kPunctuationTrait));
-  if (!is_newline(c.code) && has(following, kWord)) return trait_end(text, after, kWord);
+  if (!is_newline(c.code) && has(following, kWord)) return word_end(text, after);
   return c.type == kSpace ? space_or_newlines_end(text, position) : position;
 }
 
