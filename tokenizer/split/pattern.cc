@@ -118,7 +118,16 @@ std::optional<std::size_t> Pattern::run(std::string_view text, std::uint32_t ste
 }
 
 std::optional<ByteRange> Pattern::find(std::string_view text, std::size_t from, Workspace& workspace) const {
+  // Where a match begins with a character of a set, no other place is worth a try.
+  const PatternStep& first = program_.steps[0];
+  const bool needs_first =
+      first.kind == PatternStep::kCharacter || (first.kind == PatternStep::kRun && first.least > 0);
   for (std::size_t begin = from; begin <= text.size();) {
+    if (needs_first) {
+      const CharacterSet& set = program_.sets[first.set];
+      for (Character c; begin < text.size() && (c = character_at(text, begin), !set.contains(c.code));) begin += c.size;
+      if (begin == text.size()) break;
+    }
     if (const auto end = run(text, 0, begin, workspace)) return ByteRange{begin, *end};
     if (begin == text.size()) break;
     begin += character_at(text, begin).size;
