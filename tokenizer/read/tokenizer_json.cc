@@ -229,14 +229,14 @@ class JsonReader : JsonParts {
 
 BpeSpec spec_from_tokenizer_json(std::string_view json, const std::string& where) {
   simdjson::dom::parser parser;
-  element root;
+  simdjson::dom::element root;
   const simdjson::padded_string padded(json);
   if (const auto error = parser.parse(padded).get(root))
     throw base::Error({"tokenizer.json is not valid JSON", where, simdjson::error_message(error), "", ""});
   return spec_from_tokenizer_json(root, json, where);
 }
 
-BpeSpec spec_from_tokenizer_json(const element& root, std::string_view json, const std::string& where) {
+BpeSpec spec_from_tokenizer_json(const simdjson::dom::element& root, std::string_view json, const std::string& where) {
   return JsonReader(root, json, where).read();
 }
 
