@@ -7,7 +7,7 @@
 Every normalizer, pre-tokenizer, post-processor and decoder in random sequences, added tokens with random flags, over small BPE and Unigram
 vocabularies that are trained here. What is not compared: see comparable(). Exit 1 on a difference.
 """
-import argparse, base64, collections, gzip, json, os, random, subprocess, sys, tempfile
+import argparse, base64, collections, gzip, json, os, random, resource, subprocess, sys, tempfile
 os.environ["RUST_BACKTRACE"] = "0"
 import sentencepiece, tokenizers
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
@@ -328,6 +328,7 @@ def main():
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--golden", action="store_true")
     arguments = parser.parse_args()
+    resource.setrlimit(resource.RLIMIT_AS, (8 << 30, 8 << 30))  # a few files make the peer take all memory
     models_ = vocabularies()
     maps = charsmaps()
     pool = mixed_texts(1500, seed=4)
