@@ -107,9 +107,9 @@ ordered_json model_facts(const std::string& path) {
       return linear.bias && belongs_to_attention(linear.role) == attention;
     });
   };
-  const RopeSpec scaling = as_llama3(config.rope, config.head_dim);
+  const RopeSpec scaling = as_llama3(config.rope, config.turned_dim());
   ordered_json rope = {{"type", scaling.type}, {"theta", scaling.theta}};
-  if (scaling.type == "linear" || scaling.type == "llama3") rope["factor"] = scaling.factor;
+  if (scaling.type != "default" && scaling.type != "factors") rope["factor"] = scaling.factor;
   ordered_json facts = {{"kind", files.is_gguf() ? "gguf model" : "hugging face model"},
                         {"path", files.path().string()},
                         {"architecture", config.model_type},

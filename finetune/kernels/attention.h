@@ -12,19 +12,24 @@
 
 namespace finetune {
 
-/// lora::inverse_frequencies of the rotated dimensions: [rotary_dim / 2] float32; [0] where none is.
-at::Tensor inverse_frequencies(const lora::AttentionSpec& attention);
+/// lora::inverse_frequencies of the rotated dimensions in a text of `length` tokens: [rotary_dim / 2] float32; [0]
+/// where none is.
+at::Tensor inverse_frequencies(const lora::AttentionSpec& attention, std::int64_t length = 0);
 
-/// `positions` [T]; angle = position * inverse frequency. None of no frequencies.
-Rotation rotation_at(const at::Tensor& positions, const at::Tensor& inverse_frequencies);
+/// `positions` [T]; angle = position * inverse frequency. None of no frequencies. `scale`: of cosines and sines.
+Rotation rotation_at(const at::Tensor& positions, const at::Tensor& inverse_frequencies, double scale = 1);
 
 /// Number of heads and their size, and what becomes of the products q k. A joined row is q | k | v: heads + 2 kv_heads
 /// heads.
 struct AttentionShape {
   std::int64_t heads = 0, kv_heads = 0, head_dim = 0;
-  double scale = 0;    ///< 0: 1 / sqrt(head_dim)
-  double softcap = 0;  ///< softcap * tanh(product / softcap); 0: as they are
+  double scale = 0;              ///< 0: 1 / sqrt(head_dim)
+  double softcap = 0;            ///< softcap * tanh(product / softcap); 0: as they are
+  std::int64_t window = 0;       ///< a token sees itself and window - 1 before it; 0: all before it
+  std::vector<double> slopes{};  ///< of each head: slope * position of the key is added to q k; empty: nothing
 };
+/// Of a spec's attention.
+AttentionShape shape_of(const lora::AttentionSpec& attention);
 
 /// qkv [T, (heads + 2 kv_heads) head_dim] before rotation -> [T, heads head_dim]. Each of the documents of `lengths`
 /// sees itself only, causally. Query head h reads key head h / (heads / kv_heads). Differentiable.

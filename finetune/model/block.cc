@@ -32,11 +32,10 @@ at::Tensor added(const JoinedLinear& product, const at::Tensor& x, const Norm& n
 
 void check_computable(const lora::ModelSpec& spec) {
   for (const lora::BlockSpec& block : spec.blocks) {
-    refuse_if(block.attention.window != 0, "sliding-window attention");
-    refuse_if(block.attention.alibi, "ALiBi: attention biased by distance");
     refuse_if(block.mlp.experts != 0, "an MLP of experts");
     for (const lora::LinearSpec& linear : block.linears)
-      refuse_if(linear.rows != lora::Rows::kPlain, "fused linear layers");
+      refuse_if(linear.rows == lora::Rows::kQkvPerKeyHead || linear.rows == lora::Rows::kExperts,
+                "fused linear layers");
   }
 }
 
@@ -60,8 +59,7 @@ Block::Block(const lora::ModelFiles& files, const lora::BlockSpec& spec, const a
       mlp_post_norm_(load_norm(files, spec.mlp_post_norm, options)),
       q_norm_(load_norm(files, spec.attention.q_norm, options)),
       k_norm_(load_norm(files, spec.attention.k_norm, options)),
-      shape_{spec.attention.heads, spec.attention.kv_heads, spec.attention.head_dim, spec.attention.scale,
-             spec.attention.softcap},
+      shape_(shape_of(spec.attention)),
       mlp_(spec.mlp),
       parallel_(spec.parallel) {
   for (const lora::LinearSpec& linear : spec.linears) {

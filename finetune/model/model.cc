@@ -37,8 +37,9 @@ void Transformer::State::add_rotation(std::size_t block) {
     if (other.rotary_dim != attention.rotary_dim || other.rope != attention.rope) continue;
     return rotation.push_back(rotation[before]);
   }
-  rotation.push_back(frequencies.size());
-  frequencies.push_back(inverse_frequencies(attention).to(device));
+  rotation.push_back(ropes.size());
+  ropes.push_back({attention, {}});
+  if (!lora::depends_on_length(attention.rope)) ropes.back().frequencies = inverse_frequencies(attention).to(device);
 }
 
 at::Tensor Transformer::State::embed(const at::Tensor& ids) const {
@@ -46,10 +47,34 @@ at::Tensor Transformer::State::embed(const at::Tensor& ids) const {
   return spec.embedding_scale == 1 ? x : x * at::scalar_tensor(spec.embedding_scale, options());
 }
 
-std::vector<Rotation> Transformer::State::rotations_at(const at::Tensor& positions) const {
+std::vector<Rotation> Transformer::State::rotations_at(const std::vector<Positions>& texts) const {
+  std::vector<at::Tensor> positions;
+  for (const auto& [first, last] : texts) positions.push_back(at::arange(first, last));
+  const at::Tensor joined = at::cat(positions).to(device);
   std::vector<Rotation> rotations;
-  for (const at::Tensor& kind : frequencies) rotations.push_back(rotation_at(positions, kind));
+  for (const auto& [attention, frequencies] : ropes) {
+    const double scale{lora::rotation_scale(attention.rope)};
+    if (frequencies.defined()) {
+      rotations.push_back(rotation_at(joined, frequencies, scale));
+      continue;
+    }
+    std::vector<at::Tensor> cosines, sines;
+    for (std::size_t i = 0; i < texts.size(); ++i) {
+      const at::Tensor own = inverse_frequencies(attention, texts[i].last).to(device);
+      const Rotation part = rotation_at(positions[i].to(device), own, scale);
+      cosines.push_back(part.cosines);
+      sines.push_back(part.sines);
+    }
+    rotations.push_back({at::cat(cosines), at::cat(sines)});
+  }
   return rotations;
+}
+
+bool Transformer::State::turns_alike(std::int64_t length, std::int64_t other) const {
+  return std::ranges::all_of(ropes, [&](const Rope& rope) {
+    return rope.frequencies.defined() ||
+           at::equal(inverse_frequencies(rope.attention, length), inverse_frequencies(rope.attention, other));
+  });
 }
 
 Transformer::Transformer(const lora::ModelFiles& files, at::ScalarType dtype, at::Device device)
@@ -62,9 +87,9 @@ const lora::ModelConfig& Transformer::config() const { return state_->spec.confi
 at::Device Transformer::device() const { return state_->device; }
 
 at::Tensor Transformer::hidden(const PackedRow& row, std::uint64_t dropout_seed) const {
-  std::vector<at::Tensor> positions;
-  for (std::int64_t length : row.lengths) positions.push_back(at::arange(length));
-  const std::vector<Rotation> rotations = state_->rotations_at(at::cat(positions).to(state_->device));
+  std::vector<Positions> texts;
+  for (std::int64_t length : row.lengths) texts.push_back({0, length});
+  const std::vector<Rotation> rotations = state_->rotations_at(texts);
   at::Tensor x = state_->embed(row.ids);
   for (std::size_t i = 0; i < state_->blocks.size(); ++i) {
     const Block& block = state_->blocks[i];
@@ -81,9 +106,17 @@ at::Tensor Transformer::loss_sum(const PackedRow& row, std::uint64_t dropout_see
   return head_loss_sum(hidden(row, dropout_seed), state_->head, row.targets.to(state_->device));
 }
 
-at::Tensor Transformer::next_logits(const at::Tensor& ids, KvCache& cache) const {
+at::Tensor Transformer::next_logits(const at::Tensor& new_ids, KvCache& cache) const {
   at::NoGradGuard no_gradient;
-  const std::int64_t tokens{ids.size(0)}, needed{cache.tokens + tokens};
+  const std::int64_t needed{cache.tokens + new_ids.size(0)};
+  at::Tensor ids = new_ids;
+  if (cache.tokens > 0) ids = at::cat({cache.ids.narrow(0, 0, cache.tokens), new_ids});
+  cache.ids = ids;
+  // What a rotation of another length gave is not the text's any more: all of it is computed again.
+  if (!state_->turns_alike(cache.rotated_for, needed)) cache.tokens = 0;
+  cache.rotated_for = needed;
+  ids = ids.narrow(0, cache.tokens, needed - cache.tokens);
+  const std::int64_t tokens{ids.size(0)};
   cache.keys.resize(state_->blocks.size());
   cache.values.resize(state_->blocks.size());
   auto enlarge = [&](at::Tensor& tensor, const AttentionShape& shape) {
@@ -93,8 +126,7 @@ at::Tensor Transformer::next_logits(const at::Tensor& ids, KvCache& cache) const
     if (tensor.defined()) larger.narrow(1, 0, cache.tokens).copy_(tensor.narrow(1, 0, cache.tokens));
     tensor = larger;
   };
-  const std::vector<Rotation> rotations =
-      state_->rotations_at(at::arange(cache.tokens, needed, at::TensorOptions(state_->device)));
+  const std::vector<Rotation> rotations = state_->rotations_at({{cache.tokens, needed}});
   at::Tensor x = state_->embed(ids);
   for (std::size_t i = 0; i < state_->blocks.size(); ++i) {
     const Block& block = state_->blocks[i];

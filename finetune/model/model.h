@@ -27,6 +27,8 @@ struct PackedRow {
 struct KvCache {
   std::vector<at::Tensor> keys, values;
   std::int64_t tokens = 0;
+  at::Tensor ids;                ///< of all tokens so far, [at least tokens]
+  std::int64_t rotated_for = 0;  ///< the length of text whose rotations the keys have
 };
 
 class Transformer {
@@ -55,8 +57,8 @@ class Transformer {
   /// Sum (not mean) over trained positions of the negative log-likelihood, computed in chunks of rows so that the
   /// logits of all positions never exist at once. Scalar float32, differentiable.
   at::Tensor loss_sum(const PackedRow& row, std::uint64_t dropout_seed = 0) const;
-  /// Extends `cache` by `ids` [n] and returns the logits of the last position, [vocab] float32. No autograd.
-  at::Tensor next_logits(const at::Tensor& ids, KvCache& cache) const;
+  /// Extends `cache` by `new_ids` [n] and returns the logits of the last position, [vocab] float32. No autograd.
+  at::Tensor next_logits(const at::Tensor& new_ids, KvCache& cache) const;
   const lora::ModelConfig& config() const;
   at::Device device() const;
 

@@ -10,6 +10,17 @@
 
 namespace finetune {
 
+/// One kind of rotation.
+struct Rope {
+  lora::AttentionSpec attention;
+  at::Tensor frequencies;  ///< [rotary_dim / 2]; undefined where they depend on the length of the text
+};
+
+/// Of the tokens that are computed of a text: it ends at `last`.
+struct Positions {
+  std::int64_t first, last;
+};
+
 struct Transformer::State {
   lora::ModelSpec spec;
   at::ScalarType dtype;
@@ -18,15 +29,18 @@ struct Transformer::State {
   Norm norm;                                      // before the head
   Head head;
   std::vector<Block> blocks;
-  std::vector<at::Tensor> frequencies;  // [rotary_dim / 2] of every kind of rotation in the model
-  std::vector<std::size_t> rotation;    // of each block, its place in `frequencies`
-  lora::Adapter settings;               // everything of the adapter but its modules
+  std::vector<Rope> ropes;            // every kind of rotation in the model
+  std::vector<std::size_t> rotation;  // of each block, its place in `ropes`
+  lora::Adapter settings;             // everything of the adapter but its modules
 
   State(const lora::ModelFiles& files, at::ScalarType dtype, at::Device device);
   at::TensorOptions options() const { return at::TensorOptions(device).dtype(dtype); }
   void add_rotation(std::size_t block);
-  at::Tensor embed(const at::Tensor& ids) const;                          // [T] -> [T, hidden]
-  std::vector<Rotation> rotations_at(const at::Tensor& positions) const;  // of each of `frequencies`
+  at::Tensor embed(const at::Tensor& ids) const;  // [T] -> [T, hidden]
+  // Of each of `ropes`, at the positions [first, last) of texts that lie end to end.
+  std::vector<Rotation> rotations_at(const std::vector<Positions>& texts) const;
+  // False where a text of another length turns otherwise.
+  bool turns_alike(std::int64_t length, std::int64_t other) const;
   template <class F>
   void for_each_linear(F f) {
     for (Block& block : blocks) block.for_each_linear(f);

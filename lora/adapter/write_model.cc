@@ -77,7 +77,8 @@ bool keeps_bytes(const MergedModel& model, const Target& target, const std::stri
   const ModelFiles& base = model.base();
   const base::TensorView& stored = base.view(name);
   return !model.is_changed(name) && stored.type == target.of(stored) &&
-         (base.tensor(name).interleaved_heads == 0 || base.is_gguf() == target.gguf);
+         (base.is_gguf() == target.gguf ||
+          (base.tensor(name).interleaved_heads == 0 && base.tensor(name).gguf_added == 0));
 }
 
 // Rows of the merged weight, all of which `type` can hold.
@@ -105,6 +106,8 @@ Piece convert(const MergedModel& model, const Target& target, const Chunk& chunk
   if (heads > 0 && target.gguf)
     permute_rope_rows(values, chunk.rows, static_cast<std::int64_t>(values.size()) / chunk.rows,
                       chunk.rows * heads / stored.shape[0], true);
+  if (const float added{base.tensor(*chunk.name).gguf_added}; added != 0 && target.gguf)
+    for (float& value : values) value += added;
   return {chunk.name, base::from_float(type, values)};
 }
 
@@ -299,18 +302,15 @@ void write_gguf(const MergedModel& model, const fs::path& file, const WriteOptio
   const ModelFiles& base = model.base();
   const Target target{true, options.type, options.keep_types};
   std::vector<base::GgufWriter::Entry> entries;
-  std::vector<std::byte> factors;
-  constexpr const char* kFactors = "rope_freqs.weight";
-  if (const RopeSpec& rope = base.config().rope; rope.type == "llama3" || rope.type == "factors") {
-    factors = base::from_float(DType::kF32, stretch_factors(rope, base.config().head_dim));
-    entries.push_back({kFactors, DType::kF32, {base.config().head_dim / 2}});
-  }
+  const auto factors = rope_tensors(base.config());
+  for (const auto& [name, values] : factors)
+    entries.push_back({name, DType::kF32, {static_cast<std::int64_t>(values.size())}});
   for (const std::string& name : base.names())
     entries.push_back({base.tensor(name).gguf, target.of(base.view(name)), base.shape(name)});
   GgufMetadata metadata = gguf_metadata(base, options.type);
   if (options.tokenizer != nullptr) use_chat_format(*options.tokenizer, metadata);
   base::GgufWriter writer(file, metadata, std::move(entries));
-  if (!factors.empty()) writer.write(kFactors, factors);
+  for (const auto& [name, values] : factors) writer.write(name, base::from_float(DType::kF32, values));
   stream(model, target, options, [&](const std::string& name, const std::vector<std::byte>& bytes) {
     writer.write_part(base.tensor(name).gguf, bytes);
   });

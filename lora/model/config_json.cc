@@ -1,11 +1,12 @@
 // config.json read and written, by the families' lists of keys. Tested by tests/lora/model/config_test.cc.
 #include <fmt/format.h>
 
+#include <array>
 #include <nlohmann/json.hpp>
 #include <vector>
 
 #include "base/error.h"
-#include "base/text.h"
+#include "lora/model/config_fields.h"
 #include "lora/model/family.h"
 
 namespace lora {
@@ -13,71 +14,83 @@ namespace {
 
 using nlohmann::json;
 
-// Typed access to the keys of a config.json; a key that is absent or null takes the fallback.
-class Fields {
- public:
-  Fields(const json& object, std::string file) : object_(object), file_(std::move(file)) {}
+constexpr const char *kSliding = "sliding_attention", *kFull = "full_attention";
+constexpr const char* kOriginalContext = "original_max_position_embeddings";
 
-  bool has(const char* key) const { return object_.contains(key) && !object_[key].is_null(); }
-  bool contains(const char* key) const { return object_.contains(key); }
-  std::int64_t integer(const char* key, std::int64_t fallback) const {
-    if (!has(key)) return fallback;
-    if (!object_[key].is_number_integer()) wrong(key, "an integer");
-    return object_[key].get<std::int64_t>();
-  }
-  std::int64_t size(const char* key, std::int64_t fallback) const {
-    const std::int64_t value{integer(key, fallback)};
-    if (value < 1 || value > kMostSize) wrong(key, "an integer from 1 to 2^31");
-    return value;
-  }
-  double number(const char* key, double fallback) const {
-    if (!has(key)) return fallback;
-    if (!object_[key].is_number()) wrong(key, "a number");
-    return object_[key].get<double>();
-  }
-  bool truth(const char* key, bool fallback) const {
-    if (!has(key)) return fallback;
-    if (!object_[key].is_boolean()) wrong(key, "true or false");
-    return object_[key].get<bool>();
-  }
-  std::string text(const char* key, const std::string& fallback) const {
-    if (!has(key)) return fallback;
-    if (!object_[key].is_string()) wrong(key, "text");
-    return object_[key].get<std::string>();
-  }
-  json object(const char* key) const {  // an empty one when absent
-    if (!has(key)) return json::object();
-    if (!object_[key].is_object()) wrong(key, "an object");
-    return object_[key];
-  }
-  std::int64_t token(const char* key, std::int64_t fallback) const {
-    if (!object_.contains(key)) return fallback;
-    const json& value = object_[key];
-    if (value.is_null()) return -1;
-    if (value.is_array() && !value.empty() && value[0].is_number_integer()) return value[0].get<std::int64_t>();
-    return integer(key, fallback);
-  }
-  std::vector<float> numbers(const char* key) const {  // an empty list when absent
-    std::vector<float> values;
-    if (!has(key)) return values;
-    if (!object_[key].is_array()) wrong(key, "a list of numbers");
-    for (const json& value : object_[key]) {
-      if (!value.is_number()) wrong(key, "a list of numbers");
-      values.push_back(value.get<float>());
-    }
-    return values;
-  }
-  [[noreturn]] void wrong(const char* key, const std::string& expected, const std::string& advice = "") const {
-    const std::string value =
-        object_.contains(key) ? object_[key].dump(-1, ' ', true, json::error_handler_t::replace) : "";
-    throw base::Error({fmt::format("config.json: bad \"{}\"", key), file_, base::shortened(value), expected, advice});
-  }
-  const std::string& file() const { return file_; }
-
- private:
-  const json& object_;
-  std::string file_;
+// Of PreTrainedConfig and the programs that write config.json: what they say does not change what the model computes.
+// Dropout is the training's own.
+const std::set<std::string_view> kHarmless = {
+    "_attn_implementation",
+    "_attn_implementation_autoset",
+    "_name_or_path",
+    "add_cross_attention",
+    "architectures",
+    "attention_dropout",
+    "attn_implementation",
+    "attn_pdrop",
+    "auto_map",
+    "cache_implementation",
+    "chunk_size_feed_forward",
+    "dtype",
+    "embd_pdrop",
+    "embedding_dropout",
+    "eoi_token_index",
+    "finetuning_task",
+    "hidden_dropout",
+    "id2label",
+    "initializer_range",
+    "is_decoder",
+    "label2id",
+    "max_sequence_length",
+    "model_type",
+    "output_attentions",
+    "output_hidden_states",
+    "pretraining_tp",
+    "problem_type",
+    "resid_pdrop",
+    "return_dict",
+    "task_specific_params",
+    "tokenizer_class",
+    "torch_dtype",
+    "transformers.js_config",
+    "transformers_version",
+    "unsloth_fixed",
+    "unsloth_version",
+    "use_cache",
+    // What generation takes where it has no file of its own.
+    "do_sample",
+    "max_length",
+    "min_length",
+    "num_beams",
+    "num_beam_groups",
+    "num_return_sequences",
+    "early_stopping",
+    "length_penalty",
+    "repetition_penalty",
+    "diversity_penalty",
+    "temperature",
+    "top_k",
+    "top_p",
+    "typical_p",
 };
+// A type of rope does not read the keys of another one.
+const std::set<std::string_view> kHarmlessOfRope = {
+    "factor", "low_freq_factor", "high_freq_factor", kOriginalContext, "attention_factor", "beta_fast", "beta_slow",
+    "mscale", "mscale_all_dim",  "truncate",         "type",           "finetuned"};
+
+struct ActivationName {
+  Activation activation;
+  const char* name;
+};
+// The first name of each is the one that is written.
+constexpr std::array<ActivationName, 8> kActivations = {{{Activation::kSilu, "silu"},
+                                                         {Activation::kSilu, "swish"},
+                                                         {Activation::kGelu, "gelu"},
+                                                         {Activation::kGelu, "gelu_python"},
+                                                         {Activation::kGeluTanh, "gelu_pytorch_tanh"},
+                                                         {Activation::kGeluTanh, "gelu_new"},
+                                                         {Activation::kGeluTanh, "gelu_fast"},
+                                                         {Activation::kRelu, "relu"}}};
 
 class JsonReader : public ConfigKeys {
  public:
@@ -86,63 +99,146 @@ class JsonReader : public ConfigKeys {
     if (names.hf) value = fields_.size(names.hf, fallback);
   }
   void vocabulary(std::int64_t& value, std::int64_t fallback) override { value = fields_.size("vocab_size", fallback); }
+  void integer(KeyNames names, std::int64_t& value, std::int64_t fallback) override {
+    if (names.hf) value = fields_.integer(names.hf, fallback);
+  }
   void number(KeyNames names, double& value, double fallback) override {
     if (names.hf) value = fields_.number(names.hf, fallback);
+  }
+  void cap(KeyNames names, double& value, double fallback) override {
+    value = fields_.contains(names.hf) ? fields_.number(names.hf, 0) : fallback;
+    if (value < 0) fields_.wrong(names.hf, "null, or above 0");
   }
   void truth(const char* hf, bool& value, bool fallback, std::initializer_list<const char*>) override {
     value = fields_.truth(hf, fallback);
   }
-  void tied(bool& value) override { value = fields_.truth("tie_word_embeddings", false); }
+  void tied(bool& value, bool fallback) override { value = fields_.truth("tie_word_embeddings", fallback); }
   void token(KeyNames names, std::int64_t& value, std::int64_t fallback) override {
     value = fields_.token(names.hf, fallback);
   }
   void window(std::int64_t& value, std::int64_t fallback) override {
     value = fields_.contains("sliding_window") ? fields_.integer("sliding_window", 0) : fallback;
+    if (value < 0) fields_.wrong("sliding_window", "null, or a number of tokens");
+  }
+  void window_layers(ModelConfig& config, const LayerRule& rule, const LayerRule&) override {
+    const std::vector<std::string> types = fields_.texts("layer_types");
+    if (!types.empty() && types.size() < static_cast<std::size_t>(config.layers))
+      fields_.wrong("layer_types", fmt::format("{} words, one a layer", config.layers));
+    config.sliding_layers.clear();
+    for (std::int64_t i = 0; i < config.layers; ++i) {
+      const std::string type = types.empty() ? (rule(i) ? kSliding : kFull) : types[static_cast<std::size_t>(i)];
+      if (type != kSliding && type != kFull) fields_.wrong("layer_types", fmt::format("{} or {}", kSliding, kFull));
+      config.sliding_layers.push_back(type == kSliding);
+    }
+  }
+  void rotated_layers(ModelConfig& config, std::int64_t interval) override {
+    const std::vector<std::int64_t> given = fields_.integers("no_rope_layers");
+    interval = fields_.size("no_rope_layer_interval", interval);
+    if (!given.empty() && given.size() < static_cast<std::size_t>(config.layers))
+      fields_.wrong("no_rope_layers", fmt::format("{} numbers, one a layer", config.layers));
+    config.rotated_layers.clear();
+    for (std::int64_t i = 0; i < config.layers; ++i)
+      config.rotated_layers.push_back(given.empty() ? (i + 1) % interval != 0
+                                                    : given[static_cast<std::size_t>(i)] != 0);
   }
   // transformers 4 has rope_theta and rope_scaling at the top, transformers 5 one object rope_parameters. Where both
   // stand, transformers 5 takes rope_scaling first; so do we.
-  void rope(RopeSpec& rope, const ModelConfig& config) override {
-    const char* key = fields_.object("rope_scaling").empty() ? "rope_parameters" : "rope_scaling";
-    const json object = fields_.object(key);
-    const Fields inner(object, fields_.file());
-    rope.theta = inner.number("rope_theta", fields_.number("rope_theta", 10000));
-    if (inner.number("partial_rotary_factor", fields_.number("partial_rotary_factor", 1)) != 1)
-      fields_.wrong("partial_rotary_factor", "1: only whole heads are rotated");
-    rope.type = inner.text("rope_type", inner.text("type", "default"));
-    if (rope.type == "linear") {
-      rope.factor = inner.number("factor", 1);
-    } else if (rope.type == "llama3") {
-      rope.factor = inner.number("factor", 8);
-      rope.low_freq_factor = inner.number("low_freq_factor", 1);
-      rope.high_freq_factor = inner.number("high_freq_factor", 4);
-      // A value at the top wins over the one beside the factors, as in transformers 5.
-      rope.original_context = fields_.integer("original_max_position_embeddings",
-                                              inner.integer("original_max_position_embeddings", config.context_length));
-    } else if (rope.type == "longrope") {
-      rope.type = "factors";
-      rope.factors = inner.numbers("short_factor");
-      if (rope.factors.size() != static_cast<std::size_t>(config.head_dim / 2) ||
-          rope.factors != inner.numbers("long_factor") || inner.number("attention_factor", 0) != 1)
-        refuse_rope(key);
-    } else if (rope.type != "default") {
-      refuse_rope(key);
-    }
+  void rope(ModelConfig& config, const RopeDefaults& defaults) override {
+    const json parameters = fields_.object("rope_parameters"), scaling = fields_.object("rope_scaling");
+    const bool nested{defaults.local_theta != 0 && (parameters.contains(kFull) || parameters.contains(kSliding))};
+    const auto part = [&](const char* key) { return parameters.value(key, json::object()); };
+    const json rope = !scaling.empty() ? scaling : nested ? part(kFull) : parameters;
+    const char* key = scaling.empty() ? "rope_parameters" : "rope_scaling";
+    const double theta{nested ? Fields(part(kFull), "").number("rope_theta", defaults.theta) : defaults.theta};
+    config.rope = one_rope(rope, key, fields_.number("rope_theta", theta), config, defaults);
+    if (defaults.local_theta == 0) return;
+    const double local_theta{fields_.number("rope_local_base_freq", defaults.local_theta)};
+    config.local_rope = one_rope(nested ? part(kSliding) : json::object(), key, local_theta, config, defaults);
   }
-  void activation(std::initializer_list<const char*> allowed) override {
-    const std::string activation = fields_.text("hidden_act", *allowed.begin());
-    for (const char* one : allowed)
-      if (activation == one) return;
-    fields_.wrong("hidden_act", fmt::format("\"{}\"", *allowed.begin()));
+  void activation(const char* hf, Activation& value, Activation usual) override {
+    value = usual;
+    if (!fields_.has(hf)) return;
+    const std::string name = fields_.text(hf, "");
+    for (const ActivationName& known : kActivations)
+      if (name == known.name) return void(value = known.activation);
+    fields_.wrong(hf, "silu, gelu, gelu_pytorch_tanh, gelu_new or relu");
   }
   void same(const char*, std::int64_t, const char*) override {}
   void only(KeyNames names, std::int64_t value, const char* expected, const char* advice) override {
     if (names.hf && fields_.integer(names.hf, value) != value) fields_.wrong(names.hf, expected, advice);
   }
+  void unused(std::initializer_list<const char*> hf) override {
+    for (const char* key : hf) fields_.use(key);
+  }
+  void not_in_gguf(bool, const char*) override {}
 
  private:
-  [[noreturn]] void refuse_rope(const char* key) const {
-    fields_.wrong(key, "rope_type \"default\", \"linear\" or \"llama3\"",
-                  "models with this rotary embedding are not supported");
+  // Of one kind of layer; `key` for messages.
+  RopeSpec one_rope(const json& object, const char* key, double theta, ModelConfig& config,
+                    const RopeDefaults& defaults) const {
+    const Fields inner(object, fields_.file());
+    RopeSpec rope;
+    rope.theta = inner.number("rope_theta", theta);
+    share(inner.number("partial_rotary_factor", fields_.number("partial_rotary_factor", defaults.share)), config,
+          defaults);
+    rope.type = inner.text("rope_type", inner.text("type", "default"));
+    if (rope.type == "su" || (rope.type == "yarn" && inner.has("short_factor"))) rope.type = "longrope";
+    // A value at the top wins over the one beside the factors, as in transformers 5.
+    const std::int64_t original{fields_.integer(
+        kOriginalContext, defaults.original_context != 0 ? defaults.original_context
+                                                         : inner.integer(kOriginalContext, config.context_length))};
+    if (rope.type != "default" && rope.type != "linear") rope.original_context = original;
+    const double stretch{static_cast<double>(config.context_length) /
+                         static_cast<double>(std::max<std::int64_t>(1, original))};
+    if (rope.type == "linear" || rope.type == "dynamic") {
+      rope.factor = inner.number("factor", 1);
+      if (rope.type == "dynamic") rope.original_context = config.context_length;
+    } else if (rope.type == "llama3") {
+      rope.factor = inner.number("factor", 8);
+      rope.low_freq_factor = inner.number("low_freq_factor", 1);
+      rope.high_freq_factor = inner.number("high_freq_factor", 4);
+    } else if (rope.type == "yarn") {
+      read_yarn(inner, rope, stretch);
+    } else if (rope.type == "longrope") {
+      read_longrope(inner, key, rope, stretch, config.turned_dim());
+    } else if (rope.type != "default") {
+      fields_.wrong(key, "rope_type default, linear, dynamic, llama3, yarn or longrope",
+                    "models with this rotary embedding are not supported");
+    }
+    inner.refuse_others(fmt::format(" in \"{}\"", key), kHarmlessOfRope);
+    return rope;
+  }
+  static void read_yarn(const Fields& inner, RopeSpec& rope, double stretch) {
+    rope.factor = inner.number("factor", stretch);
+    rope.attention_factor = inner.number("attention_factor", 0);
+    rope.beta_fast = inner.number("beta_fast", 32);
+    rope.beta_slow = inner.number("beta_slow", 1);
+    rope.mscale = inner.number("mscale", 0);
+    rope.mscale_all_dim = inner.number("mscale_all_dim", 0);
+    rope.truncate = inner.truth("truncate", true);
+  }
+  void read_longrope(const Fields& inner, const char* key, RopeSpec& rope, double stretch, std::int64_t dim) const {
+    rope.factor = inner.number("factor", stretch);
+    rope.attention_factor = inner.number("attention_factor", 0);
+    rope.factors = inner.numbers("short_factor");
+    rope.long_factors = inner.numbers("long_factor");
+    for (const std::vector<float>* factors : {&rope.factors, &rope.long_factors})
+      if (factors->size() != static_cast<std::size_t>(dim / 2))
+        fields_.wrong(key, fmt::format("{} numbers in \"short_factor\" and in \"long_factor\"", dim / 2));
+    if (rope.factors != rope.long_factors || rope.attention_factor != 1) return;
+    RopeSpec plain;  // as config_to_json writes the factors of a GGUF
+    plain.theta = rope.theta, plain.type = "factors", plain.factors = rope.factors;
+    rope = plain;
+  }
+  void share(double share, ModelConfig& config, const RopeDefaults& defaults) const {
+    if (defaults.whole_heads && share != 1)
+      fields_.wrong("partial_rotary_factor", "1: only whole heads are rotated in " + config.model_type);
+    if (!(share > 0 && share <= 1)) fields_.wrong("partial_rotary_factor", "above 0, at most 1");
+    const auto turned = static_cast<std::int64_t>(static_cast<double>(config.head_dim) * share);
+    config.rotary_dim = turned == config.head_dim ? 0 : turned;
+    if (share != 1 && (turned < 2 || turned % 2 != 0))
+      fields_.wrong("partial_rotary_factor", "an even number of dimensions",
+                    fmt::format("it rotates {} of {}", turned, config.head_dim));
   }
 
   const Fields& fields_;
@@ -155,43 +251,109 @@ class JsonWriter : public ConfigKeys {
     if (names.hf) object_[names.hf] = value;
   }
   void vocabulary(std::int64_t& value, std::int64_t) override { object_["vocab_size"] = value; }
+  void integer(KeyNames names, std::int64_t& value, std::int64_t) override {
+    if (names.hf) object_[names.hf] = value;
+  }
   void number(KeyNames names, double& value, double) override {
     if (names.hf) object_[names.hf] = value;
   }
+  void cap(KeyNames names, double& value, double) override { object_[names.hf] = value == 0 ? json() : json(value); }
   void truth(const char* hf, bool& value, bool, std::initializer_list<const char*>) override { object_[hf] = value; }
-  void tied(bool& value) override { object_["tie_word_embeddings"] = value; }
+  void tied(bool& value, bool) override { object_["tie_word_embeddings"] = value; }
   void token(KeyNames names, std::int64_t& value, std::int64_t) override {
     object_[names.hf] = value < 0 ? json() : json(value);
   }
   void window(std::int64_t& value, std::int64_t) override {
     object_["sliding_window"] = value == 0 ? json() : json(value);
   }
+  void window_layers(ModelConfig& config, const LayerRule&, const LayerRule&) override {
+    if (config.sliding_window == 0) return;
+    json types = json::array();
+    for (std::int64_t i = 0; i < config.layers; ++i) types.push_back(config.slides(i) ? kSliding : kFull);
+    object_["layer_types"] = types;
+  }
+  void rotated_layers(ModelConfig& config, std::int64_t) override {
+    json layers = json::array();
+    for (const bool rotated : config.rotated_layers) layers.push_back(rotated ? 1 : 0);
+    object_["no_rope_layers"] = layers;
+  }
   // transformers 4 reads rope_theta and rope_scaling; 5 reads rope_parameters.
-  void rope(RopeSpec& spec, const ModelConfig& config) override {
-    const RopeSpec rope = as_llama3(spec, config.head_dim);
+  void rope(ModelConfig& config, const RopeDefaults& defaults) override {
+    const RopeSpec rope = as_llama3(config.rope, config.turned_dim());
+    json parameters = parameters_of(rope, config);
+    json scaling = rope.type == "default" ? json() : parameters;
+    // transformers 4 allows Phi-3 these three alone.
+    if (rope.type == "longrope" && defaults.original_context != 0 && !parameters.contains("attention_factor"))
+      scaling = {{"type", "longrope"}, {"short_factor", rope.factors}, {"long_factor", rope.long_factors}};
+    object_["rope_theta"] = rope.theta;
+    object_["rope_scaling"] = scaling;
+    parameters["rope_theta"] = rope.theta;
+    if (!defaults.whole_heads) {
+      const double share{static_cast<double>(config.turned_dim()) / static_cast<double>(config.head_dim)};
+      object_["partial_rotary_factor"] = parameters["partial_rotary_factor"] = share;
+    }
+    if (defaults.original_context != 0)
+      object_[kOriginalContext] = rope.type == "longrope" ? rope.original_context : config.context_length;
+    if (defaults.local_theta != 0) {
+      json local = parameters_of(*config.local_rope, config);
+      object_["rope_local_base_freq"] = local["rope_theta"] = config.local_rope->theta;
+      parameters = {{kFull, parameters}, {kSliding, local}};
+    }
+    object_["rope_parameters"] = parameters;
+  }
+  void activation(const char* hf, Activation& value, Activation) override {
+    for (const ActivationName& known : kActivations)
+      if (known.activation == value) return void(object_[hf] = known.name);
+  }
+  void same(const char*, std::int64_t, const char*) override {}
+  void only(KeyNames, std::int64_t, const char*, const char*) override {}
+  void unused(std::initializer_list<const char*>) override {}
+  void not_in_gguf(bool, const char*) override {}
+
+ private:
+  static json parameters_of(const RopeSpec& rope, const ModelConfig& config) {
     json parameters = {{"rope_type", rope.type}};
-    if (rope.type == "linear" || rope.type == "llama3") parameters["factor"] = rope.factor;
+    if (rope.type != "default") parameters["factor"] = rope.factor;
     if (rope.type == "llama3") {
       parameters["low_freq_factor"] = rope.low_freq_factor;
       parameters["high_freq_factor"] = rope.high_freq_factor;
-      parameters["original_max_position_embeddings"] = rope.original_context;
     }
+    if (rope.type == "yarn") {
+      parameters["beta_fast"] = rope.beta_fast;
+      parameters["beta_slow"] = rope.beta_slow;
+      if (!rope.truncate) parameters["truncate"] = false;
+      if (rope.mscale != 0) parameters["mscale"] = rope.mscale;
+      if (rope.mscale_all_dim != 0) parameters["mscale_all_dim"] = rope.mscale_all_dim;
+    }
+    if (rope.type == "longrope") {
+      parameters["short_factor"] = rope.factors;
+      parameters["long_factor"] = rope.long_factors;
+    }
+    if (rope.type == "llama3" || rope.type == "yarn" || rope.type == "longrope")
+      parameters[kOriginalContext] = rope.original_context;
+    if (rope.attention_factor != 0) parameters["attention_factor"] = rope.attention_factor;
     if (rope.type == "factors")  // longrope with one list for every length turns by these factors
       parameters = {{"rope_type", "longrope"},     {"short_factor", rope.factors},
                     {"long_factor", rope.factors}, {"factor", 1.0},
-                    {"attention_factor", 1.0},     {"original_max_position_embeddings", config.context_length}};
-    object_["rope_theta"] = rope.theta;
-    object_["rope_scaling"] = rope.type == "default" ? json() : parameters;
-    parameters["rope_theta"] = rope.theta;
-    object_["rope_parameters"] = parameters;
+                    {"attention_factor", 1.0},     {kOriginalContext, config.context_length}};
+    return parameters;
   }
-  void activation(std::initializer_list<const char*> allowed) override { object_["hidden_act"] = *allowed.begin(); }
-  void same(const char*, std::int64_t, const char*) override {}
-  void only(KeyNames, std::int64_t, const char*, const char*) override {}
 
- private:
   json& object_;
 };
+
+void refuse_code_and_quantisation(const Fields& fields, const Family& family) {
+  for (const char* key : {"quantization_config", "compression_config"})
+    if (fields.has(key))
+      fields.wrong(key, "none: weights in float32, bfloat16 or float16",
+                   "give the model that this quantised copy was made from, or a GGUF of it, with --base (finetune: "
+                   "--model)");
+  // transformers may run that code instead of its own class; the code of its own class is what it once was.
+  const std::string code = fields.object("auto_map").value("AutoModelForCausalLM", "");
+  if (!code.empty() && !code.ends_with(std::string(".") + family.class_name))
+    fields.wrong("auto_map", "no code of its own for AutoModelForCausalLM",
+                 "if transformers gives the right answers without trust_remote_code, remove the key from config.json");
+}
 
 }  // namespace
 
@@ -202,25 +364,13 @@ ModelConfig config_from_json(const std::string& config_json, const std::string& 
   const std::string type = fields.text("model_type", "");
   const Family* family = family_of_type(type);
   if (!family) fields.wrong("model_type", "one of " + family_names(), "models of other families are not supported");
-  for (const char* key : {"quantization_config", "compression_config"})
-    if (fields.has(key))
-      fields.wrong(key, "none: weights in float32, bfloat16 or float16",
-                   "give the model that this quantised copy was made from, or a GGUF of it, with --base (finetune: "
-                   "--model)");
-  // transformers may run that code instead of its own class.
-  if (fields.has("auto_map") && object["auto_map"].contains("AutoModelForCausalLM"))
-    fields.wrong("auto_map", "no code of its own for AutoModelForCausalLM",
-                 "if transformers gives the right answers without trust_remote_code, remove the key from config.json");
+  refuse_code_and_quantisation(fields, *family);
   ModelConfig config;
   config.model_type = type;
   JsonReader reader(fields);
   family->keys(reader, config);
-  // A window as long as the context never cuts anything off.
-  if (config.sliding_window >= config.context_length) config.sliding_window = 0;
-  if (config.sliding_window != 0)
-    fields.wrong("sliding_window", "null",
-                 "sliding-window attention is not supported; with texts below the window, set max_position_embeddings "
-                 "to it in a copy of the model");
+  fields.refuse_others(" of a " + type, kHarmless);
+  simplify(config);
   check_config(config, file);
   return config;
 }

@@ -1,4 +1,4 @@
-// The families of models we know: one file each in families/. Tested by tests/lora/model/config_test.cc.
+// The families of models we know. Tested by tests/lora/model/config_test.cc.
 #include "lora/model/family.h"
 
 #include <algorithm>
@@ -24,10 +24,13 @@ const Family* family_of_type(std::string_view model_type) {
   return nullptr;
 }
 
-const Family* family_of_gguf(std::string_view architecture) {
+const Family* family_of_gguf(std::string_view architecture, const base::GgufReader* file) {
   const Family* found = nullptr;
-  for (const Family* family : families())
-    if (family->gguf == architecture && (!found || family->model_type == architecture)) found = family;
+  for (const Family* family : families()) {
+    if (family->gguf != architecture) continue;
+    if (file && family->gguf_sign && file->find(std::string(architecture) + "." + family->gguf_sign)) return family;
+    if (!found || family->model_type == architecture) found = family;
+  }
   return found;
 }
 
@@ -39,5 +42,14 @@ const Family& family_of(const ModelConfig& config) {
 
 std::string family_names() { return names(&Family::model_type); }
 std::string gguf_names() { return names(&Family::gguf); }
+
+void simplify(ModelConfig& config) {
+  const auto holds = [](bool of_layer) { return of_layer; };
+  const bool cuts{config.sliding_window < config.context_length &&
+                  (config.sliding_layers.empty() || std::ranges::any_of(config.sliding_layers, holds))};
+  if (!cuts) config.sliding_window = 0;
+  if (!cuts || std::ranges::all_of(config.sliding_layers, holds)) config.sliding_layers.clear();
+  if (std::ranges::all_of(config.rotated_layers, holds)) config.rotated_layers.clear();
+}
 
 }  // namespace lora

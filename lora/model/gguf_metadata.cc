@@ -89,6 +89,14 @@ std::string size_label(std::uint64_t parameters) {
   return fmt::format("{:.{}f}{}", scaled, decimals, unit);
 }
 
+std::vector<std::pair<std::string, std::vector<float>>> rope_tensors(const ModelConfig& config) {
+  const RopeSpec& rope = config.rope;
+  if (rope.type == "longrope")
+    return {{"rope_factors_long.weight", rope.long_factors}, {"rope_factors_short.weight", rope.factors}};
+  if (rope.type != "llama3" && rope.type != "factors") return {};
+  return {{"rope_freqs.weight", stretch_factors(rope, config.turned_dim())}};
+}
+
 GgufMetadata gguf_metadata(const ModelFiles& model, DType type) {
   if (model.gguf()) return metadata_from_gguf(*model.gguf(), type);
   const ModelConfig& config = model.config();

@@ -15,6 +15,9 @@ namespace lora {
 /// Face folder they are made from config.json and the tokenizer's files. `type` is the type of the matrices.
 GgufMetadata gguf_metadata(const ModelFiles& model, base::DType type);
 
+/// Tensors of a GGUF that follow from the config: what rope's waves are stretched by.
+std::vector<std::pair<std::string, std::vector<float>>> rope_tensors(const ModelConfig& config);
+
 /// general.file_type of a file whose matrices are of `type` (llama.cpp's enum llama_ftype).
 std::uint32_t gguf_file_type(base::DType type);
 

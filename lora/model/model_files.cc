@@ -113,7 +113,7 @@ void ModelFiles::find_tensors() {
 
 // One that the model does not have, but for what follows from the config.
 void ModelFiles::refuse_tensor(const base::TensorView& view) const {
-  if (gguf_ && view.name == "rope_freqs.weight") return;
+  if (gguf_ && (view.name == "rope_freqs.weight" || view.name.starts_with("rope_factors_"))) return;
   // Some tools save the head of a tied model too. It must then be the embedding.
   const std::string head = spec_.head + ".weight";
   if (!gguf_ && view.name == head && config().tied_embeddings) {
@@ -153,6 +153,8 @@ base::DType ModelFiles::type(const std::string& name) const { return view(name).
 void ModelFiles::read(const std::string& name, std::span<float> out) const {
   const auto& [spec, view] = stored(name);
   base::to_float(view->type, view->bytes, out);
+  if (gguf_ && spec.gguf_added != 0)
+    for (float& value : out) value -= spec.gguf_added;
   if (gguf_ && spec.interleaved_heads > 0)
     permute_rope_rows(out, view->shape[0], view->elements() / view->shape[0], spec.interleaved_heads, false);
 }

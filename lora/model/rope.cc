@@ -1,5 +1,4 @@
-// Rotary positions of a model: the one place that knows how each kind of scaling stretches the waves. Tested by
-// tests/lora/model/rope_test.cc.
+// Rotary positions of every kind. Tested by tests/lora/model/rope_test.cc.
 #include "lora/model/rope.h"
 
 #include <algorithm>
@@ -19,6 +18,26 @@ double share_kept(const RopeSpec& rope, double frequency) {
   if (wave > context / rope.low_freq_factor) return 0;
   if (wave < context / rope.high_freq_factor) return 1;
   return (context / wave - rope.low_freq_factor) / (rope.high_freq_factor - rope.low_freq_factor);
+}
+
+// Dynamic NTK: beyond the context the base grows, so that the longest wave still fits.
+double dynamic_theta(const RopeSpec& rope, std::int64_t dim, std::int64_t length) {
+  const double context{static_cast<double>(rope.original_context)}, size{static_cast<double>(dim)};
+  const double reach{std::max(context, static_cast<double>(length))};
+  return rope.theta * std::pow(rope.factor * reach / context - (rope.factor - 1), size / (size - 2));
+}
+
+// YaRN: 0 for pairs that turn more than beta_fast times within the original context, 1 below beta_slow, a ramp between.
+double yarn_ramp(const RopeSpec& rope, std::int64_t dim, std::size_t pair) {
+  const double size{static_cast<double>(dim)}, context{static_cast<double>(rope.original_context)};
+  const auto pair_that_turns = [&](double times) {
+    return size * std::log(context / (times * 2 * std::numbers::pi)) / (2 * std::log(rope.theta));
+  };
+  double low = pair_that_turns(rope.beta_fast), high = pair_that_turns(rope.beta_slow);
+  if (rope.truncate) low = std::floor(low), high = std::ceil(high);
+  low = std::max(low, 0.0), high = std::min(high, size - 1);
+  if (low == high) high += 0.001;
+  return std::clamp((static_cast<double>(pair) - low) / (high - low), 0.0, 1.0);
 }
 
 // Of a pair without scaling.
@@ -65,15 +84,25 @@ RopeSpec solved(const RopeSpec& rope, std::int64_t dim) {
 
 }  // namespace
 
-std::vector<float> inverse_frequencies(const RopeSpec& rope, std::int64_t dim) {
+bool depends_on_length(const RopeSpec& rope) { return rope.type == "dynamic" || rope.type == "longrope"; }
+
+std::vector<float> inverse_frequencies(const RopeSpec& rope, std::int64_t dim, std::int64_t length) {
+  const float theta{static_cast<float>(rope.type == "dynamic" ? dynamic_theta(rope, dim, length) : rope.theta)};
+  const bool is_long{rope.type == "longrope" && length > rope.original_context};
+  const std::vector<float>& factors = is_long ? rope.long_factors : rope.factors;
   std::vector<float> result(static_cast<std::size_t>(dim / 2));
   for (std::size_t i = 0; i < result.size(); ++i) {
     // In float32 like the peer, which computes 1 / theta^(2i/d) with float32 tensors.
-    const float exponent{static_cast<float>(2 * i) / static_cast<float>(dim)};
-    const float frequency{1.0f / std::pow(static_cast<float>(rope.theta), exponent)};
+    const float exponent{static_cast<float>(2 * i) / static_cast<float>(dim)}, wave{std::pow(theta, exponent)};
+    const float frequency{1.0f / wave};
     const double share{share_kept(rope, frequency)};
     if (rope.type == "factors") {
       result[i] = frequency / rope.factors.at(i);
+    } else if (rope.type == "longrope") {
+      result[i] = 1.0f / (factors.at(i) * wave);
+    } else if (rope.type == "yarn") {
+      const float ramp{static_cast<float>(yarn_ramp(rope, dim, i))};
+      result[i] = 1.0f / (static_cast<float>(rope.factor) * wave) * ramp + frequency * (1 - ramp);
     } else if (share == 0) {
       result[i] = frequency / static_cast<float>(rope.factor);
     } else {
@@ -81,6 +110,17 @@ std::vector<float> inverse_frequencies(const RopeSpec& rope, std::int64_t dim) {
     }
   }
   return result;
+}
+
+double rotation_scale(const RopeSpec& rope) {
+  if (rope.type != "yarn" && rope.type != "longrope") return 1;
+  if (rope.attention_factor != 0) return rope.attention_factor;
+  if (rope.factor <= 1) return 1;
+  if (rope.type == "longrope")
+    return std::sqrt(1 + std::log(rope.factor) / std::log(static_cast<double>(rope.original_context)));
+  const double stretch{0.1 * std::log(rope.factor)};
+  if (rope.mscale == 0 || rope.mscale_all_dim == 0) return stretch + 1;
+  return (stretch * rope.mscale + 1) / (stretch * rope.mscale_all_dim + 1);
 }
 
 std::vector<float> stretch_factors(const RopeSpec& rope, std::int64_t dim) {

@@ -11,16 +11,29 @@ namespace lora {
 /// A pair of dimensions i turns by position * theta^(-2i/dim) / stretch(i).
 struct RopeSpec {
   double theta = 10000;
-  /// "default", "linear", "llama3", or "factors": the stretch of each pair as a GGUF holds it.
+  /// "default", "linear", "dynamic", "llama3", "yarn", "longrope", or "factors": the stretch of each pair as a GGUF
+  /// holds it.
   std::string type = "default";
-  double factor = 1, low_freq_factor = 1, high_freq_factor = 4;  ///< llama3's; linear has `factor` alone
-  std::int64_t original_context = 8192;                          ///< llama3's
-  std::vector<float> factors;                                    ///< [dim / 2], of "factors" only
+  double factor = 1, low_freq_factor = 1, high_freq_factor = 4;  ///< llama3's; others have `factor` alone
+  /// Of llama3, yarn and longrope; dynamic's is the model's whole context.
+  std::int64_t original_context = 8192;
+  std::vector<float> factors, long_factors;  ///< [dim / 2]: of "factors"; longrope's for short and for long texts
+  double attention_factor = 0;               ///< yarn's and longrope's; 0: as rotation_scale computes it
+  double beta_fast = 32, beta_slow = 1, mscale = 0, mscale_all_dim = 0;  ///< yarn's, as is the next
+  bool truncate = true;
   bool operator==(const RopeSpec&) const = default;
 };
 
-/// theta^(-2i/dim) / stretch, [dim / 2], in float32 as transformers' modeling_rope_utils computes it.
-std::vector<float> inverse_frequencies(const RopeSpec& rope, std::int64_t dim);
+/// The frequencies change with the length of the text: longrope beyond its original context, dynamic beyond the
+/// model's.
+bool depends_on_length(const RopeSpec& rope);
+
+/// theta^(-2i/dim) / stretch, [dim / 2], for a text of `length` tokens, in float32 as transformers' modeling_rope_utils
+/// computes it.
+std::vector<float> inverse_frequencies(const RopeSpec& rope, std::int64_t dim, std::int64_t length = 0);
+
+/// What cosines and sines are multiplied by: 1 but for yarn and longrope.
+double rotation_scale(const RopeSpec& rope);
 
 /// By how much the wave of each pair is stretched, [dim / 2]: what GGUF stores as rope_freqs.weight.
 std::vector<float> stretch_factors(const RopeSpec& rope, std::int64_t dim);

@@ -18,7 +18,8 @@ constexpr std::int64_t kMostLayers = 10'000;
 
 void add_norm(std::vector<TensorSpec>& tensors, const NormSpec& norm, std::int64_t size) {
   if (norm.kind == NormKind::kNone) return;
-  tensors.push_back({norm.name + ".weight", norm.gguf + ".weight", {size}});
+  const float added{norm.kind == NormKind::kRmsPlusOne ? 1.0F : 0.0F};
+  tensors.push_back({norm.name + ".weight", norm.gguf + ".weight", {size}, 0, added});
   if (norm.kind == NormKind::kLayer) tensors.push_back({norm.name + ".bias", norm.gguf + ".bias", {size}});
 }
 
@@ -34,6 +35,20 @@ void add_linears(std::vector<TensorSpec>& tensors, const BlockSpec& block, bool 
     if (linear.bias)
       tensors.push_back({linear.name + ".bias", linear.gguf + ".bias", {linear.out}, linear.interleaved_heads});
   }
+}
+
+void check_rope(const RopeSpec& rope, const std::string& file) {
+  const auto fail = [&](const std::string& what, const std::string& value, const std::string& expected) {
+    throw base::Error({what, file, value, expected, ""});
+  };
+  if (!(rope.theta > 0) || !std::isfinite(rope.theta))
+    fail("impossible rope_theta", fmt::format("{}", rope.theta), "above 0");
+  if (!(rope.factor > 0) || !(rope.low_freq_factor > 0) || !(rope.high_freq_factor > rope.low_freq_factor) ||
+      rope.original_context < 1)
+    fail("impossible rope scaling", fmt::format("factor {}", rope.factor), "positive factors, low below high");
+  for (const std::vector<float>* factors : {&rope.factors, &rope.long_factors})
+    for (const float factor : *factors)
+      if (!(factor > 0) || !std::isfinite(factor)) fail("impossible rope factor", fmt::format("{}", factor), "above 0");
 }
 
 }  // namespace
@@ -74,14 +89,12 @@ void check_config(const ModelConfig& config, const std::string& file) {
   if (config.heads > kMostSize / config.head_dim) fail("impossible number of heads", std::to_string(config.heads), "");
   if (!(config.rms_norm_eps >= 0) || !std::isfinite(config.rms_norm_eps))
     fail("impossible rms_norm_eps", fmt::format("{}", config.rms_norm_eps), "0 or more");
-  const RopeSpec& rope = config.rope;
-  if (!(rope.theta > 0) || !std::isfinite(rope.theta))
-    fail("impossible rope_theta", fmt::format("{}", rope.theta), "above 0");
-  if (!(rope.factor > 0) || !(rope.low_freq_factor > 0) || !(rope.high_freq_factor > rope.low_freq_factor) ||
-      rope.original_context < 1)
-    fail("impossible rope scaling", fmt::format("factor {}", rope.factor), "positive factors, low below high");
-  for (float factor : rope.factors)
-    if (!(factor > 0) || !std::isfinite(factor)) fail("impossible rope factor", fmt::format("{}", factor), "above 0");
+  if (config.sliding_window < 0 || config.turned_dim() > config.head_dim || config.turned_dim() % 2 != 0)
+    fail("impossible window or rotation",
+         fmt::format("{} tokens, {} of {} dimensions", config.sliding_window, config.turned_dim(), config.head_dim),
+         "");
+  check_rope(config.rope, file);
+  if (config.local_rope) check_rope(*config.local_rope, file);
 }
 
 ModelSpec spec_of(const ModelConfig& config) { return family_of(config).spec(config); }

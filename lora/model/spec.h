@@ -11,7 +11,6 @@
 namespace lora {
 
 enum class NormKind { kNone, kRms, kRmsPlusOne, kLayer };
-enum class Activation { kSilu, kGelu, kGeluTanh, kRelu };  // kGeluTanh: also called gelu_new
 /// What a linear layer computes in its block.
 enum class Role { kQuery, kKey, kValue, kAttentionOut, kGate, kUp, kDown };
 /// Else to the MLP.
@@ -43,9 +42,9 @@ struct AttentionSpec {
   /// Of q and k before rotation, of each head or (OLMo 2) of all heads of a token together.
   NormSpec q_norm, k_norm;
   bool qk_norms_join_heads = false;
-  double scale = 0;    ///< of the products q k; 0: 1 / sqrt(head_dim)
-  double softcap = 0;  ///< products are softcap * tanh(product / softcap); 0: as they are
-  bool alibi = false;
+  double scale = 0;            ///< of the products q k; 0: 1 / sqrt(head_dim)
+  double softcap = 0;          ///< products are softcap * tanh(product / softcap); 0: as they are
+  std::vector<double> slopes;  ///< ALiBi: of each head, what a step of the key's position adds to q k; empty: none
 };
 
 struct MlpSpec {
@@ -78,6 +77,7 @@ struct TensorSpec {
   std::string name, gguf;  ///< "model.embed_tokens.weight", "token_embd.weight"
   std::vector<std::int64_t> shape;
   std::int64_t interleaved_heads = 0;
+  float gguf_added = 0;  ///< what a GGUF holds more in every number: 1 of Gemma's norms
 };
 /// Every tensor: embedding, blocks in forward order, last norm, head (not when tied).
 std::vector<TensorSpec> tensors_of(const ModelSpec& spec);

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Tiny random Llamas, and a model of each family that differs, with LoRA, computed by transformers and peft on the CPU
-in float32 with eager attention.
+"""Tiny random Llamas, and a model of each family and each kind of rope that differs, with LoRA, computed by transformers
+and peft on the CPU in float32 with eager attention.
 
 Writes tests/golden/finetune/tiny_llama/CASE/: a Hugging Face folder (config.json, model.safetensors in bfloat16, so that
-it is small and still exact in float32) and golden.safetensors: rows of ids, logits, losses, gradients of A and B, and
-A and B after 1 and 20 AdamW steps.
+it is small and still exact in float32) and golden.safetensors: rows of ids, hidden states, logits, losses, gradients of A and
+B, and A and B after 1 and 20 AdamW steps.
     build/venv/bin/python scripts/oracle/tiny_llama.py [CASE ...]
 """
 import json
@@ -20,6 +20,8 @@ OUT = os.path.join(os.path.dirname(__file__), "../../tests/golden/finetune/tiny_
 LLAMA3 = dict(rope_type="llama3", rope_theta=10000.0, factor=4.0, low_freq_factor=1.0, high_freq_factor=4.0,
               original_max_position_embeddings=32)
 LINEAR = dict(rope_type="linear", rope_theta=10000.0, factor=2.0)
+DEFAULT = dict(rope_type="default", rope_theta=10000.0)
+SMALL = dict(hidden_size=32, intermediate_size=48)
 CASES = {
     "tied": dict(tie_word_embeddings=True),
     "untied": dict(tie_word_embeddings=False),
@@ -27,32 +29,78 @@ CASES = {
     "llama3_rope": dict(tie_word_embeddings=True, rope_parameters=LLAMA3),
     "linear_rope": dict(tie_word_embeddings=False, rope_parameters=LINEAR),
     "qwen2": dict(family="qwen2", tie_word_embeddings=True, rope_parameters=dict(rope_type="default", rope_theta=1e6)),
+    "qwen3": dict(family="qwen3", tie_word_embeddings=False, head_dim=16, **SMALL),
+    # Windows of 8: rows hold documents of up to 33 tokens.
+    "mistral": dict(family="mistral", tie_word_embeddings=False, head_dim=16, sliding_window=8, **SMALL),
+    "qwen2_window": dict(family="qwen2", tie_word_embeddings=False, use_sliding_window=True, sliding_window=8,
+                         max_window_layers=1, **SMALL),
+    "gemma": dict(family="gemma", head_dim=16, num_key_value_heads=1, **SMALL),
+    "gemma2": dict(family="gemma2", head_dim=16, sliding_window=8, query_pre_attn_scalar=24,
+                   attn_logit_softcapping=2.0, final_logit_softcapping=3.0, **SMALL),
+    "gemma3": dict(family="gemma3_text", head_dim=16, num_hidden_layers=3, sliding_window=8, query_pre_attn_scalar=24,
+                   layer_types=["sliding_attention", "sliding_attention", "full_attention"],
+                   rope_parameters=dict(full_attention=LINEAR, sliding_attention=DEFAULT | dict(rope_theta=100.0)),
+                   **SMALL),
+    # Documents of more than 16 tokens take the long factors.
+    "phi3": dict(family="phi3", tie_word_embeddings=False, num_attention_heads=2, num_key_value_heads=1,
+                 max_position_embeddings=64, original_max_position_embeddings=16, sliding_window=12,
+                 rope_parameters=dict(rope_type="longrope", rope_theta=10000.0, partial_rotary_factor=0.5,
+                                      short_factor=[1.0, 1.1, 1.3, 1.5], long_factor=[1.0, 1.6, 2.5, 4.0]), **SMALL),
+    "phi": dict(family="phi", rope_parameters=DEFAULT | dict(partial_rotary_factor=0.5), layer_norm_eps=1e-4,
+                num_key_value_heads=4, num_attention_heads=4, **SMALL),
+    "smollm3": dict(family="smollm3", num_hidden_layers=3, no_rope_layers=[1, 0, 1], **SMALL),
+    # Beyond 16 tokens the base grows with the document.
+    "dynamic_rope": dict(max_position_embeddings=16, rope_parameters=DEFAULT | dict(rope_type="dynamic", factor=2.0),
+                         **SMALL),
+    "yarn_rope": dict(rope_parameters=DEFAULT | dict(rope_type="yarn", factor=4.0,
+                                                     original_max_position_embeddings=32), **SMALL),
+    "longrope": dict(rope_parameters=DEFAULT | dict(rope_type="longrope", original_max_position_embeddings=16,
+                                                    short_factor=[1.0, 1.1, 1.3, 1.5],
+                                                    long_factor=[1.0, 1.6, 2.5, 4.0], factor=4.0), **SMALL),
 }
 RANK, ALPHA = 4, 8
 LENGTHS = [[13, 7, 20], [33], [5, 18], [2, 11, 9, 6]]  # documents of each row
 STEPS, RATE, CLIP, DECAY = 20, 1e-3, 1.0, 0.01
 
 
-def make_model(family="llama", **options):
-    config = transformers.AutoConfig.for_model(family, hidden_size=64, num_hidden_layers=2, num_attention_heads=4,
-                                               num_key_value_heads=2, intermediate_size=176, vocab_size=257,
-                                               max_position_embeddings=128, rms_norm_eps=1e-5, bos_token_id=1,
-                                               eos_token_id=2, attn_implementation="eager", **options)
+SIZES = dict(hidden_size=64, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, intermediate_size=176,
+             vocab_size=257, max_position_embeddings=128, rms_norm_eps=1e-5, bos_token_id=1, eos_token_id=2)
+
+
+def make_model(family="llama", attention="eager", **options):
+    if family.startswith("gemma"):
+        options["pad_token_id"] = 0
+    elif "hidden_size" in options:
+        options["pad_token_id"] = None
+    sizes = {key: value for key, value in SIZES.items() if key != "rms_norm_eps" or family not in ("phi", "falcon")}
+    config = transformers.AutoConfig.for_model(family, attn_implementation=attention, **(sizes | options))
     model = transformers.AutoModelForCausalLM.from_config(config)
     with torch.no_grad():
         for name, p in model.named_parameters():
             # Large enough that attention is far from uniform and every detail shows in the logits.
-            p.copy_((1 + 0.2 * torch.randn_like(p)) if "norm" in name else 0.15 * torch.randn_like(p))
+            centre = 0.0 if family.startswith("gemma") or name.endswith("bias") else 1.0
+            p.copy_((centre + 0.2 * torch.randn_like(p)) if "norm" in name else 0.15 * torch.randn_like(p))
+            if family != "llama" and p.dim() == 2 and "embed" not in name:
+                p.mul_(1.5)  # half the width: as large in the logits
             p.copy_(p.to(torch.bfloat16).float())
     return model.eval()
 
 
-def rows():
+def logits_of(model, ids):
+    """Of one document alone: dynamic rope remembers the longest text it has seen."""
+    for module in model.modules():
+        if hasattr(module, "max_seq_len_cached") and hasattr(module, "original_inv_freq"):
+            module.inv_freq = module.original_inv_freq.clone()
+            module.max_seq_len_cached = module.original_max_seq_len
+    return model(ids[None], output_hidden_states=True, use_cache=False)
+
+
+def rows(vocabulary):
     result = []
     for lengths in LENGTHS:
         row = []
         for length in lengths:
-            ids = torch.randint(0, 257, (length,))
+            ids = torch.randint(0, vocabulary, (length,))
             targets = torch.cat([ids[1:], torch.tensor([-100])])
             targets[: length // 3] = -100  # the prompt is not trained
             row.append((ids, targets))
@@ -64,7 +112,7 @@ def loss_of(model, row):
     """Mean over the trained tokens of the row, each document alone."""
     total, count = 0.0, 0
     for ids, targets in row:
-        logits = model(ids[None]).logits[0]
+        logits = logits_of(model, ids).logits[0]
         total = total + torch.nn.functional.cross_entropy(logits, targets, ignore_index=-100, reduction="sum")
         count += int((targets >= 0).sum())
     return total / count
@@ -94,15 +142,17 @@ def main():
             if os.path.exists(os.path.join(folder, extra)):
                 os.remove(os.path.join(folder, extra))
         model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32,
-                                                                  attn_implementation="eager")
-        data = rows()
+                                                                  attn_implementation=options.get("attention", "eager"))
+        data = rows(model.config.vocab_size)
         golden = {}
         for i, row in enumerate(data):
             golden[f"row{i}/ids"] = torch.cat([ids for ids, _ in row])
             golden[f"row{i}/targets"] = torch.cat([targets for _, targets in row])
             golden[f"row{i}/lengths"] = torch.tensor([len(ids) for ids, _ in row])
         with torch.no_grad():
-            golden["base/logits"] = torch.cat([model(ids[None]).logits[0] for ids, _ in data[0]])
+            outputs = [logits_of(model, ids) for ids, _ in data[0]]
+            golden["base/logits"] = torch.cat([output.logits[0] for output in outputs])
+            golden["base/hidden"] = torch.cat([output.hidden_states[-1][0] for output in outputs])
             golden["base/loss"] = loss_of(model, data[0])
         rslora = case == "untied"
         model = peft.get_peft_model(model, peft.LoraConfig(r=RANK, lora_alpha=ALPHA, target_modules="all-linear",
@@ -117,7 +167,7 @@ def main():
                     p.copy_(0.05 * torch.randn_like(p))
         golden |= lora_tensors(model, "start", lambda p: p)
         with torch.no_grad():
-            golden["adapter/logits"] = torch.cat([model(ids[None]).logits[0] for ids, _ in data[0]])
+            golden["adapter/logits"] = torch.cat([logits_of(model, ids).logits[0] for ids, _ in data[0]])
         loss = loss_of(model, data[0])
         loss.backward()
         golden["adapter/loss"] = loss.detach()

@@ -42,6 +42,12 @@ struct Golden {
   base::SafetensorsReader file;
   explicit Golden(const std::string& name) : file(folder(name) / "golden.safetensors") {}
   at::Tensor at(const std::string& name) const { return to_tensor(file.at(name)); }
+  bool has(const std::string& name) const { return file.find(name) != nullptr; }
+  /// Tensors whose names begin so.
+  std::size_t count(const std::string& prefix) const {
+    return static_cast<std::size_t>(std::ranges::count_if(
+        file.tensors(), [&](const base::TensorView& view) { return view.name.starts_with(prefix); }));
+  }
   double number(const std::string& fact) const { return std::stod(file.metadata().at(fact)); }
   bool rslora() const { return file.metadata().at("rslora") == "True"; }
   finetune::PackedRow row(int i) const {
@@ -64,7 +70,9 @@ struct Golden {
   }
 };
 
+/// On one thread: products so small gain nothing from two, which wait for each other on a busy machine.
 inline finetune::Transformer load(const std::filesystem::path& path, at::ScalarType dtype = at::kFloat) {
+  at::set_num_threads(1);
   return finetune::Transformer(lora::ModelFiles(path.string()), dtype, at::kCPU);
 }
 

@@ -19,18 +19,19 @@ void llama_sizes(ConfigKeys& keys, ModelConfig& config, SizeDefaults defaults) {
   keys.size({"num_key_value_heads", "attention.head_count_kv"}, config.kv_heads,
             defaults.kv_heads ? defaults.kv_heads : config.heads);
   keys.size({"head_dim", "attention.key_length"}, config.head_dim,
-            std::max<std::int64_t>(1, config.hidden_size / std::max<std::int64_t>(1, config.heads)));
+            defaults.head_dim
+                ? defaults.head_dim
+                : std::max<std::int64_t>(1, config.hidden_size / std::max<std::int64_t>(1, config.heads)));
   keys.same("attention.value_length", config.head_dim, "the same as key_length");
-  keys.number({"rms_norm_eps", "attention.layer_norm_rms_epsilon"}, config.rms_norm_eps, 1e-6);
-  keys.activation({"silu", "swish"});
-  keys.rope(config.rope, config);
-  keys.same("rope.dimension_count", config.head_dim, "the size of a head");
+  keys.number({"rms_norm_eps", "attention.layer_norm_rms_epsilon"}, config.rms_norm_eps, defaults.eps);
+  keys.activation(defaults.activation_key, config.activation, defaults.activation);
+  keys.rope(config, defaults.rope);
 }
 
-void llama_tokens(ConfigKeys& keys, ModelConfig& config, std::int64_t bos, std::int64_t eos) {
+void llama_tokens(ConfigKeys& keys, ModelConfig& config, std::int64_t bos, std::int64_t eos, std::int64_t pad) {
   keys.token({"bos_token_id", "bos_token_id"}, config.bos, bos);
   keys.token({"eos_token_id", "eos_token_id"}, config.eos, eos);
-  keys.token({"pad_token_id", "padding_token_id"}, config.pad, -1);
+  keys.token({"pad_token_id", "padding_token_id"}, config.pad, pad);
 }
 
 ModelSpec llama_spec(const ModelConfig& config) {
@@ -50,9 +51,12 @@ ModelSpec llama_spec(const ModelConfig& config) {
     block.mlp_norm = {NormKind::kRms, name + "post_attention_layernorm", gguf + "ffn_norm"};
     AttentionSpec& attention = block.attention;
     attention.heads = config.heads, attention.kv_heads = config.kv_heads;
-    attention.head_dim = attention.rotary_dim = config.head_dim;
-    attention.window = config.sliding_window;
-    attention.rope = config.rope;
+    attention.head_dim = config.head_dim;
+    const bool is_rotated{config.rotated_layers.empty() || config.rotated_layers.at(static_cast<std::size_t>(i))};
+    attention.rotary_dim = is_rotated ? config.turned_dim() : 0;
+    attention.window = config.slides(i) ? config.sliding_window : 0;
+    attention.rope = config.slides(i) && config.local_rope ? *config.local_rope : config.rope;
+    block.mlp.activation = config.activation;
     auto add = [&](Role role, const char* module, const char* its_gguf, std::int64_t out, std::int64_t in, bool bias,
                    std::int64_t heads = 0) {
       block.linears.push_back({role, name + module, gguf + its_gguf, out, in, bias, Rows::kPlain, heads});
@@ -68,6 +72,21 @@ ModelSpec llama_spec(const ModelConfig& config) {
   return spec;
 }
 
+ModelSpec llama_spec_as_it_is(const ModelConfig& config) {
+  ModelSpec spec = llama_spec(config);
+  for (BlockSpec& block : spec.blocks)
+    for (LinearSpec& linear : block.linears) linear.interleaved_heads = 0;
+  return spec;
+}
+
+void norm_heads(ModelSpec& spec, NormKind kind) {
+  for (std::size_t i = 0; i < spec.blocks.size(); ++i) {
+    const std::string name = fmt::format("model.layers.{}.self_attn.", i), gguf = fmt::format("blk.{}.", i);
+    spec.blocks[i].attention.q_norm = {kind, name + "q_norm", gguf + "attn_q_norm"};
+    spec.blocks[i].attention.k_norm = {kind, name + "k_norm", gguf + "attn_k_norm"};
+  }
+}
+
 const Family& llama_family() {
   static const Family family = {
       "llama", "LlamaForCausalLM", "llama",
@@ -75,7 +94,6 @@ const Family& llama_family() {
         llama_sizes(keys, config);
         keys.vocabulary(config.vocab_size, 32000);
         keys.only({nullptr, "expert_count"}, 0, "no experts");
-        keys.only({nullptr, "attention.sliding_window"}, 0, "no window");
         keys.tied(config.tied_embeddings);
         keys.truth("attention_bias", config.attention_bias, false, {"blk.0.attn_q.bias", "blk.0.attn_output.bias"});
         keys.truth("mlp_bias", config.mlp_bias, false, {"blk.0.ffn_gate.bias", "blk.0.ffn_down.bias"});

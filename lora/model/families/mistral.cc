@@ -1,20 +1,25 @@
-// Mistral without a window. Reference: transformers' modeling_mistral.py; in GGUF it is a "llama". Tested by
-// tests/lora/model/config_test.cc and spec_test.cc.
+// Mistral, Nemo: LLaMA's block with a window. Reference: transformers' modeling_mistral.py. In GGUF it is a "llama",
+// whose windows llama.cpp does not compute; the key is written all the same, for the way back.
 #include "lora/model/families/llama.h"
 #include "lora/model/family.h"
 
 namespace lora {
 
 const Family& mistral_family() {
-  static const Family family = {"mistral", "MistralForCausalLM", "llama",
+  static const Family family = {"mistral",
+                                "MistralForCausalLM",
+                                "llama",
                                 [](ConfigKeys& keys, ModelConfig& config) {
                                   llama_sizes(keys, config, {.context_length = 131072, .kv_heads = 8});
                                   keys.vocabulary(config.vocab_size, 32000);
                                   keys.window(config.sliding_window, 4096);
                                   keys.tied(config.tied_embeddings);
+                                  keys.unused({"attention_bias", "mlp_bias", "layer_types"});
                                   llama_tokens(keys, config, 1, 2);
                                 },
-                                llama_spec};
+                                llama_spec,
+                                false,
+                                "attention.sliding_window"};
   return family;
 }
 
