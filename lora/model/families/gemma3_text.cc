@@ -1,0 +1,46 @@
+// Gemma 3, the text model: Gemma 2 with norms of q and k, and a rope of their own for the layers with a window.
+// Reference: transformers' modeling_gemma3.py, llama.cpp's LLM_ARCH_GEMMA3.
+#include "lora/model/families/gemma.h"
+#include "lora/model/family.h"
+
+namespace lora {
+namespace {
+
+constexpr std::int64_t kLayersOf27B = 62, kPeriod = 6;
+
+void gemma3_keys(ConfigKeys& keys, ModelConfig& config) {
+  llama_sizes(keys, config,
+              {.context_length = 131072,
+               .kv_heads = 4,
+               .head_dim = 256,
+               .activation = Activation::kGeluTanh,
+               .activation_key = "hidden_activation",
+               .rope = {.theta = 1'000'000, .local_theta = 10'000}});
+  gemma_keys(keys, config, 262208);
+  gemma_scale(keys, config, kLayersOf27B);
+  keys.cap({"attn_logit_softcapping", nullptr}, config.attention_softcap, 0);
+  keys.not_in_gguf(config.attention_softcap != 0, "a cap of the attention");
+  keys.cap({"final_logit_softcapping", "final_logit_softcapping"}, config.logit_softcap, 0);
+  keys.window(config.sliding_window, 4096);
+  std::int64_t period = kPeriod;
+  keys.integer({"sliding_window_pattern", nullptr}, period, kPeriod);
+  keys.window_layers(
+      config, [period](std::int64_t layer) { return period < 1 || (layer + 1) % period != 0; },
+      [](std::int64_t layer) { return (layer + 1) % kPeriod != 0; });
+  keys.unused({"hidden_act", "_sliding_window_pattern"});
+}
+
+ModelSpec gemma3_spec(const ModelConfig& config) {
+  ModelSpec spec = gemma_spec_of_four_norms(config);
+  norm_heads(spec, NormKind::kRmsPlusOne);
+  return spec;
+}
+
+}  // namespace
+
+const Family& gemma3_text_family() {
+  static const Family family = {"gemma3_text", "Gemma3ForCausalLM", "gemma3", gemma3_keys, gemma3_spec, true};
+  return family;
+}
+
+}  // namespace lora
