@@ -6,7 +6,7 @@
     ... --break permutation|scale                           spoils one detail: the check must fail
 
 Without --model: tiny random Llamas (untied with biases and llama3 RoPE, tied and plain) and a Qwen2 with random adapters (plain,
-rsLoRA with patterns). For each: `lora merge` to a Hugging Face folder and a GGUF, also with a GGUF as the base, `lora
+rsLoRA with patterns), and a model of each other family with a plain one. For each: `lora merge` to a Hugging Face folder and a GGUF, also with a GGUF as the base, `lora
 export` to GGUF and to PEFT, plain and with --bake-scale, `lora convert` of the base. Then
   - transformers loads the merged folder, AutoTokenizer its tokenizer; logits equal PEFT's to 1e-5 (relative norm);
   - PEFT loads the adapters that we wrote: the same bound;
@@ -110,6 +110,7 @@ def llama_cpp(model, adapter=None):
     parameters.n_ctx = 512
     parameters.warmup = False
     parameters.fit_params = False
+    parameters.swa_full = True  # else prefixes kept from one completion to the next lack keys that fell out of the window
     parameters.verbosity = -1
     # One thread: ggml's threads wait for each other by spinning, which takes seconds per token on a busy machine.
     parameters.cpuparams.n_threads = parameters.cpuparams_batch.n_threads = 1
@@ -231,25 +232,63 @@ def check(lora, base, reference_base, adapter, prompts, folder, broken, results,
     del server
 
 
-def check_tiny(lora, folder, broken, results):
+DEFAULT = dict(rope_type="default", rope_theta=10000.0)
+PLAIN = dict(tied=False, biases=False, rope="default")
+LONG = dict(rope_type="longrope", rope_theta=10000.0, short_factor=[1 + i / 10 for i in range(8)],
+            long_factor=[1.0 + i for i in range(8)], original_max_position_embeddings=512)
+# ggml looks GELU up in a table of float16: where it is used, numbers are kept small (size), or its error alone is 1e-3.
+# Texts of the check have up to 40 tokens, so a window of 8 shows; llama.cpp computes those of Gemma alone.
+FAMILIES = {
+    "Qwen3": PLAIN | dict(family="qwen3", head_dim=32),
+    "Mistral with a window that is not reached": PLAIN | dict(family="mistral", head_dim=32, sliding_window=256),
+    "Gemma": PLAIN | dict(family="gemma", size=0.05, tied=True, head_dim=32, num_key_value_heads=1),
+    "Gemma 2": PLAIN | dict(family="gemma2", size=0.05, tied=True, head_dim=32, sliding_window=8, query_pre_attn_scalar=32,
+                            attn_logit_softcapping=2.0, final_logit_softcapping=3.0),
+    "Gemma 3": PLAIN | dict(family="gemma3_text", size=0.05, tied=True, head_dim=32, num_hidden_layers=3, sliding_window=8,
+                            query_pre_attn_scalar=32,
+                            layer_types=["sliding_attention", "full_attention", "sliding_attention"],
+                            rope_parameters=dict(full_attention=DEFAULT | dict(rope_type="linear", factor=2.0),
+                                                 sliding_attention=DEFAULT | dict(rope_theta=100.0))),
+    "Phi-3": PLAIN | dict(family="phi3", biases="none", max_position_embeddings=2048, rope_parameters=LONG,
+                          original_max_position_embeddings=512),
+    "Phi": PLAIN | dict(family="phi", size=0.05, biases="none", num_key_value_heads=4,
+                        rope_parameters=DEFAULT | dict(partial_rotary_factor=0.5)),
+    "SmolLM3": PLAIN | dict(family="smollm3", tied=True, num_hidden_layers=4),
+    "YaRN": PLAIN | dict(rope_parameters=DEFAULT | dict(rope_type="yarn", factor=4.0,
+                                                        original_max_position_embeddings=128)),
+    "longrope": PLAIN | dict(rope_parameters=LONG, max_position_embeddings=2048),
+}
+
+
+def check_tiny(lora, folder, broken, results, only):
     prompts = ["Read it again, slowly.", "12 pages, 345 words", "naïve \n text"]
     kinds = [("untied, biases, llama3 rope", dict(tied=False, biases=True, rope="llama3")),
              ("tied, no biases, plain rope", dict(tied=True, biases=False, rope="default")),
              ("Qwen2, tied, plain rope", dict(family="qwen2", tied=True, rope="default"))]
     if broken == "permutation":  # Qwen2's rows are not permuted
         kinds = [kind for kind in kinds if "family" not in kind[1]]
-    for kind, options in kinds:
-        for name, config in ADAPTERS.items():
-            print(f"tiny model, {kind}; adapter: {name}")
-            place = Path(tempfile.mkdtemp(dir=folder))
-            words = tokenizer(320, whole_alphabet=True)
-            model = llama(len(words), **options)
-            model.save_pretrained(place / "base")
-            words.save_pretrained(place / "base")
-            adapted = fill_adapter(get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **config)))
-            adapted.save_pretrained(place / "adapter")
-            check(lora, place / "base", place / "base", place / "adapter", prompts, place, broken, results,
-                  candidates=len(words), new_tokens=8)
+    jobs = [(kind, options, name, config) for kind, options in kinds for name, config in ADAPTERS.items()]
+    if broken != "permutation":
+        jobs += [(kind, options, "plain", dict(r=4, lora_alpha=8, target_modules="all-linear"))
+                 for kind, options in FAMILIES.items()]
+    for kind, options, name, config in jobs:
+        if only and only not in kind:
+            continue
+        print(f"tiny model, {kind}; adapter: {name}")
+        place = Path(tempfile.mkdtemp(dir=folder))
+        words = tokenizer(320, whole_alphabet=True)
+        model = llama(len(words), **options)
+        model.save_pretrained(place / "base")
+        words.save_pretrained(place / "base")
+        adapted = fill_adapter(get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **config)))
+        adapted.save_pretrained(place / "adapter")
+        found = Results()
+        check(lora, place / "base", place / "base", place / "adapter", prompts, place, broken, found,
+              candidates=len(words), new_tokens=8)
+        if kind in FAMILIES:
+            print("  " + "; ".join(f"{what} {value:.1e}" for what, (value, _) in found.largest.items() if value))
+        for what, (value, bound) in found.largest.items():
+            results.add(what, value, bound)
 
 
 def check_model(lora, model, adapter, folder, broken, results):
@@ -273,6 +312,7 @@ def main():
     parser.add_argument("--model", help="a Hugging Face folder or a GGUF instead of the tiny models")
     parser.add_argument("--adapter", help="with --model: a run or an adapter; a random one when not given")
     parser.add_argument("--break", dest="broken", choices=["permutation", "scale"], help="spoil one detail")
+    parser.add_argument("--only", help="only the tiny models whose names hold this")
     options = parser.parse_args()
     lora = Path(options.programs) / "lora"
     if not lora.exists():
@@ -282,7 +322,7 @@ def main():
         if options.model:
             check_model(lora, options.model, options.adapter, Path(folder), options.broken, results)
         else:
-            check_tiny(lora, Path(folder), options.broken, results)
+            check_tiny(lora, Path(folder), options.broken, results, options.only)
     print("measured maxima:")
     sys.exit(1 if results.report() else 0)
 

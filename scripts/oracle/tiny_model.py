@@ -26,26 +26,26 @@ def tokenizer(size, whole_alphabet):
                                    clean_up_tokenization_spaces=False)
 
 
-def llama(vocabulary, tied=False, biases=True, rope="llama3", seed=1, family="llama"):
+def llama(vocabulary, tied=False, biases=True, rope="llama3", seed=1, family="llama", size=0.1, **others):
     """Random weights, large enough that every part of the model changes the logits."""
     torch.manual_seed(seed)
     parameters = {"rope_type": rope, "rope_theta": 500000.0}
     if rope == "llama3":
         parameters |= {"factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
                        "original_max_position_embeddings": 64}
-    config = AutoConfig.for_model(family, hidden_size=64, num_hidden_layers=2, num_attention_heads=4,
-                                  num_key_value_heads=2, intermediate_size=96, vocab_size=vocabulary,
-                                  max_position_embeddings=512, attention_bias=biases, tie_word_embeddings=tied,
-                                  rope_parameters=parameters, bos_token_id=1, eos_token_id=2)
+    sizes = dict(hidden_size=64, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, intermediate_size=96,
+                 vocab_size=vocabulary, max_position_embeddings=512, attention_bias=biases, tie_word_embeddings=tied,
+                 rope_parameters=parameters, bos_token_id=1, eos_token_id=2, pad_token_id=None)
+    config = AutoConfig.for_model(family, **{key: value for key, value in (sizes | others).items() if value != "none"})
     made = AutoModelForCausalLM.from_config(config).float().eval()
     with torch.no_grad():
         for name, parameter in made.named_parameters():
             if name.endswith("bias"):
-                parameter.normal_(0, 0.1)
-            elif name.endswith("norm.weight"):
-                parameter.uniform_(0.5, 1.5)
+                parameter.normal_(0, size)
+            elif "norm" in name or "ln_" in name:
+                parameter.uniform_(*((-0.5, 0.5) if family.startswith("gemma") else (0.5, 1.5)))
             else:
-                parameter.normal_(0, 0.1)
+                parameter.normal_(0, size)
     return made
 
 

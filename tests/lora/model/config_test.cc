@@ -38,10 +38,22 @@ TEST(ModelConfig, ReadsBothGenerationsOfRope) {
 }
 
 TEST(ModelConfig, WritesWhatItReads) {
-  for (const char* changes :
-       {"", R"("attention_bias":true,"mlp_bias":true,"tie_word_embeddings":true,"pad_token_id":3)",
-        R"("rope_theta":5e5,"rope_scaling":{"rope_type":"llama3","factor":8.0,"original_max_position_embeddings":64})",
-        R"("rope_scaling":{"type":"linear","factor":2.5},"head_dim":32,"bos_token_id":null)"}) {
+  for (
+      const char* changes :
+      {"", R"("attention_bias":true,"mlp_bias":true,"tie_word_embeddings":true,"pad_token_id":3)",
+       R"("rope_theta":5e5,"rope_scaling":{"rope_type":"llama3","factor":8.0,"original_max_position_embeddings":64})",
+       R"("rope_scaling":{"type":"linear","factor":2.5},"head_dim":32,"bos_token_id":null)",
+       R"("rope_scaling":{"type":"dynamic","factor":2.5},"max_position_embeddings":512,"hidden_act":"gelu")",
+       R"("rope_scaling":{"rope_type":"yarn","factor":4.0,"original_max_position_embeddings":64,"beta_fast":16,"truncate":false})",
+       R"("rope_scaling":{"rope_type":"yarn","factor":4.0,"mscale":0.7,"mscale_all_dim":0.5,"attention_factor":1.5})",
+       R"("model_type":"mistral","sliding_window":64)",
+       R"("model_type":"qwen2","use_sliding_window":true,"sliding_window":64,"max_window_layers":1)",
+       R"("model_type":"gemma2","layer_types":["full_attention","sliding_attention"],"final_logit_softcapping":null)",
+       R"("model_type":"gemma3_text","sliding_window_pattern":2,"rope_scaling":{"factor":8.0,"rope_type":"linear"})",
+       R"("model_type":"phi","partial_rotary_factor":0.25,"qk_layernorm":true)",
+       R"("model_type":"phi3","max_position_embeddings":8192,"partial_rotary_factor":0.5,"rope_scaling":{"type":"longrope",
+           "short_factor":[1,1,1,2],"long_factor":[1,2,3,4]})",
+       R"("model_type":"smollm3","no_rope_layers":[0,1])"}) {
     ModelConfig config = parsed(changes);
     EXPECT_EQ(lora::config_from_json(lora::config_to_json(config, "bfloat16"), "written"), config) << changes;
   }
@@ -67,36 +79,78 @@ TEST(ModelConfig, DefaultsAreTransformers) {
   EXPECT_EQ(parsed(R"("model_type":"mistral","max_position_embeddings":4096)").context_length, 4096);
 }
 
+TEST(ModelConfig, WindowsHoldInTheLayersThatTransformersSays) {
+  const auto windows = [](const std::string& changes) {
+    const ModelConfig config = parsed(changes);
+    return std::pair(config.slides(0), config.slides(1));
+  };
+  using Pair = std::pair<bool, bool>;
+  EXPECT_EQ(windows(R"("model_type":"mistral")"), Pair(true, true));
+  EXPECT_EQ(windows(R"("model_type":"mistral","sliding_window":null)"), Pair(false, false));
+  EXPECT_EQ(windows(R"("model_type":"mistral","max_position_embeddings":4096)"), Pair(false, false));
+  EXPECT_EQ(windows(R"("model_type":"qwen2","use_sliding_window":false,"max_window_layers":0)"), Pair(false, false));
+  EXPECT_EQ(windows(R"("model_type":"qwen2","use_sliding_window":true,"max_window_layers":1)"), Pair(false, true));
+  EXPECT_EQ(windows(R"("model_type":"qwen3","use_sliding_window":true)"), Pair(false, false));
+  EXPECT_EQ(windows(R"("model_type":"gemma2")"), Pair(true, false));
+  EXPECT_EQ(windows(R"("model_type":"gemma3_text")"), Pair(true, true));
+  EXPECT_EQ(windows(R"("model_type":"gemma3_text","sliding_window_pattern":2)"), Pair(true, false));
+  const ModelConfig gemma3 = parsed(R"("model_type":"gemma3_text","rope_theta":2e6,"rope_local_base_freq":500)");
+  EXPECT_EQ(gemma3.rope.theta, 2e6);
+  EXPECT_EQ(gemma3.local_rope->theta, 500);
+}
+
+TEST(ModelConfig, CodeOfTheFamilysOwnClassAndHarmlessKeysAreNoObstacle) {
+  const ModelConfig config = parsed(
+      R"("model_type":"phi3","auto_map":{"AutoModelForCausalLM":"microsoft/Phi-3--modeling_phi3.Phi3ForCausalLM"},)"
+      R"("pretraining_tp":1,"resid_pdrop":0.1,"transformers_version":"4.41","unknown":null,"other":false,"more":[])");
+  EXPECT_EQ(config.pad, 32000);
+  EXPECT_EQ(config.rotary_dim, 0);
+}
+
+TEST(ModelConfig, WhatAGgufCannotSayIsRefused) {
+  for (const char* changes :
+       {R"("rope_scaling":{"type":"dynamic","factor":2.0})", R"("hidden_act":"gelu")",
+        R"("model_type":"gemma2","attn_logit_softcapping":null)",
+        R"("model_type":"gemma2","query_pre_attn_scalar":100)", R"("model_type":"phi","qk_layernorm":true)",
+        R"("model_type":"smollm3","no_rope_layers":[0,1])", R"("model_type":"qwen3","attention_bias":true)"})
+    EXPECT_THAT(error_of([&] { lora::config_to_gguf(parsed(changes)); }), HasSubstr("cannot say this")) << changes;
+}
+
 TEST(ModelConfig, RefusesWhatIsNotComputedExactly) {
   struct Case {
     const char* changes;
     const char* error;
   };
-  for (
-      const Case& c : std::vector<Case>{
-          {R"("model_type":"mamba")", "model_type"},
-          {R"("model_type":"mistral","sliding_window":4096)", "sliding_window"},
-          {R"("model_type":"mistral")", "sliding_window"},
-          {R"("hidden_act":"gelu")", "hidden_act"},
-          {R"("rope_scaling":{"rope_type":"yarn","factor":4.0})", "rope_scaling"},
-          {R"("rope_scaling":{"rope_type":"dynamic","factor":4.0})", "rope_scaling"},
-          {R"("rope_scaling":{"rope_type":"llama3","factor":-1})", "rope scaling"},
-          {R"("partial_rotary_factor":0.5)", "partial_rotary_factor"},
-          {R"("quantization_config":{"bits":4})", "quantization_config"},
-          {R"("compression_config":{"bits":4})", "compression_config"},
-          {R"("auto_map":{"AutoModelForCausalLM":"modeling.Model"})", "auto_map"},
-          {R"("rope_scaling":{"rope_type":"longrope","short_factor":[1,1,1,1,1,1,1,1],"long_factor":[1,1,1,1,1,1,1,2]})",
-           "rope_scaling"},
-          {R"("hidden_size":-64)", "hidden_size"},
-          {R"("hidden_size":"64")", "hidden_size"},
-          {R"("hidden_size":64.5)", "hidden_size"},
-          {R"("num_hidden_layers":99999999999)", "num_hidden_layers"},
-          {R"("num_hidden_layers":999999)", "too many layers"},
-          {R"("num_key_value_heads":3)", "key heads"},
-          {R"("head_dim":15)", "odd head size"},
-          {R"("rope_theta":0)", "rope_theta"},
-          {R"("attention_bias":1)", "attention_bias"},
-      })
+  for (const Case& c : std::vector<Case>{
+           {R"("model_type":"mamba")", "model_type"},
+           {R"("model_type":"mistral","sliding_window":-1)", "sliding_window"},
+           {R"("hidden_act":"xielu")", "hidden_act"},
+           {R"("rope_scaling":{"rope_type":"proportional","factor":4.0})", "rope_scaling"},
+           {R"("rope_scaling":{"rope_type":"default","mrope_section":[1,2]})", "mrope_section"},
+           {R"("model_type":"qwen2","layer_types":["full_attention"])", "layer_types"},
+           {R"("model_type":"qwen2","layer_types":["full_attention","linear_attention"])", "layer_types"},
+           {R"("model_type":"smollm3","no_rope_layers":[1])", "no_rope_layers"},
+           {R"("model_type":"phi","partial_rotary_factor":0.2)", "partial_rotary_factor"},
+           {R"("sliding_window":4096)", "sliding_window"},
+           {R"("logit_scale":0.5)", "logit_scale"},
+           {R"("clip_qkv":8)", "clip_qkv"},
+           {R"("rope_scaling":{"rope_type":"llama3","factor":-1})", "rope scaling"},
+           {R"("partial_rotary_factor":0.5)", "partial_rotary_factor"},
+           {R"("quantization_config":{"bits":4})", "quantization_config"},
+           {R"("compression_config":{"bits":4})", "compression_config"},
+           {R"("auto_map":{"AutoModelForCausalLM":"modeling.Model"})", "auto_map"},
+           {R"("rope_scaling":{"rope_type":"longrope","short_factor":[1,1,1,1,1,1,1,1],"long_factor":[1,1,1,1]})",
+            "rope_scaling"},
+           {R"("hidden_size":-64)", "hidden_size"},
+           {R"("hidden_size":"64")", "hidden_size"},
+           {R"("hidden_size":64.5)", "hidden_size"},
+           {R"("num_hidden_layers":99999999999)", "num_hidden_layers"},
+           {R"("num_hidden_layers":999999)", "too many layers"},
+           {R"("num_key_value_heads":3)", "key heads"},
+           {R"("head_dim":15)", "odd head size"},
+           {R"("rope_theta":0)", "rope_theta"},
+           {R"("attention_bias":1)", "attention_bias"},
+       })
     EXPECT_THAT(error_of([&] { parsed(c.changes); }), HasSubstr(c.error)) << c.changes;
   EXPECT_THAT(error_of([] { lora::config_from_json("[1]", "f"); }), HasSubstr("not a JSON object"));
   EXPECT_THAT(error_of([] { lora::config_from_json("{", "f"); }), HasSubstr("not a JSON object"));
@@ -106,7 +160,7 @@ TEST(ModelConfig, EveryFamilyIsWrittenAndReadAgain) {
   ASSERT_GE(lora::families().size(), 2u);
   for (const lora::Family* family : lora::families()) {
     const std::string type = family->model_type;
-    ModelConfig config = parsed("\"model_type\":\"" + type + "\",\"sliding_window\":null");
+    ModelConfig config = parsed("\"model_type\":\"" + type + "\"");
     EXPECT_EQ(config.model_type, type);
     EXPECT_EQ(lora::config_from_json(lora::config_to_json(config, "float32"), "written"), config) << type;
     EXPECT_EQ(lora::family_of_gguf(family->gguf)->gguf, std::string(family->gguf));
