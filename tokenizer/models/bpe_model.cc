@@ -47,7 +47,9 @@ MergeTable::MergeTable(const std::vector<Merge>& merges) {
 
 BpeModel::BpeModel(const BpeSpec& spec)
     : by_id_(merges_by_id(spec)),
-      merges_(by_id_ ? std::vector<Merge>() : merges_of(spec)),
+      merges_(by_id_              ? MergeTable({})
+              : spec.merges_by_id ? MergeTable(merges_of(spec))
+                                  : MergeTable(spec.merges)),
       pairs_(by_id_ ? 0x10000 : 0, TokenTable::kNone),
       unknown_(spec.unknown.value_or(-1)),
       byte_level_(spec.byte_level),

@@ -13,10 +13,6 @@ namespace tokenizer {
 /// Two tables in which a newer word takes the place of an older one with the same slot: short words of few ids in 32
 /// bytes each, longer ones behind a pointer. One thread.
 class WordCache {
- public:
-  static constexpr std::size_t kShortBytes = 15, kShortIds = 3, kLongBytes = 64;
-
- private:
   struct Key {
     std::uint64_t low = 0, high = 0;  // the bytes, zero-filled; the last one is the length, so no two words are equal
     bool operator==(const Key&) const = default;
@@ -24,6 +20,8 @@ class WordCache {
   };
 
  public:
+  static constexpr std::size_t kShortBytes = 15, kShortIds = 3, kLongBytes = 64;
+
   /// A word about to be looked up: memory is asked for already, so that several at a time do not wait for each other.
   struct Word {
     std::string_view text;
@@ -71,7 +69,7 @@ class WordCache {
   }
 
  private:
-  static constexpr int kShortBits = 15, kLongBits = 13;
+  static constexpr int kShortBits = 16, kLongBits = 13;
 
   struct Short {
     Key key;
