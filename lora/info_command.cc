@@ -5,8 +5,10 @@
 #include <Eigen/Core>
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <numeric>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -89,20 +91,18 @@ ordered_json gguf_adapter_facts(const base::GgufReader& file) {
           {"bytes", fs::file_size(file.path())}};
 }
 
-ordered_json model_facts(const std::string& path) {
-  ModelFiles files(path);
-  const ModelConfig& config = files.config();
+std::int64_t parameters_of(const ModelSpec& spec) {
   std::int64_t parameters = 0;
-  std::uint64_t bytes = 0;
-  std::map<std::string, int> types;
-  for (const std::string& name : files.names()) {
-    const base::TensorView& view = files.view(name);
-    parameters += view.elements();
-    bytes += view.bytes.size();
-    ++types[std::string(base::name_of(view.type))];
-  }
+  for (const TensorSpec& tensor : tensors_of(spec))
+    parameters += std::accumulate(tensor.shape.begin(), tensor.shape.end(), std::int64_t{1}, std::multiplies<>());
+  return parameters;
+}
+
+// What the config says of a model.
+void add_sizes(ordered_json& facts, const ModelSpec& spec) {
+  const ModelConfig& config = spec.config;
   auto has_bias = [&](bool attention) {
-    const std::vector<LinearSpec>& linears = files.spec().blocks.at(0).linears;
+    const std::vector<LinearSpec>& linears = spec.blocks.at(0).linears;
     return std::any_of(linears.begin(), linears.end(), [&](const LinearSpec& linear) {
       return linear.bias && belongs_to_attention(linear.role) == attention;
     });
@@ -110,29 +110,54 @@ ordered_json model_facts(const std::string& path) {
   const RopeSpec scaling = as_llama3(config.rope, config.turned_dim());
   ordered_json rope = {{"type", scaling.type}, {"theta", scaling.theta}};
   if (scaling.type != "default" && scaling.type != "factors") rope["factor"] = scaling.factor;
+  facts.update({{"layers", config.layers},
+                {"hidden_size", config.hidden_size},
+                {"intermediate_size", config.intermediate_size},
+                {"heads", config.heads},
+                {"kv_heads", config.kv_heads},
+                {"head_dim", config.head_dim},
+                {"vocab_size", config.vocab_size},
+                {"context_length", config.context_length},
+                {"rope", rope},
+                {"tied_embeddings", config.tied_embeddings},
+                {"attention_bias", has_bias(true)},
+                {"mlp_bias", has_bias(false)}});
+  if (config.sliding_window != 0) facts["sliding_window"] = config.sliding_window;
+}
+
+ordered_json model_facts(const std::string& path) {
+  ModelFiles files(path);
+  std::uint64_t bytes = 0;
+  std::map<std::string, int> types;
+  for (const std::string& name : files.names()) {
+    const base::TensorView& view = files.view(name);
+    bytes += view.bytes.size();
+    ++types[std::string(base::name_of(view.type))];
+  }
   ordered_json facts = {{"kind", files.is_gguf() ? "gguf model" : "hugging face model"},
                         {"path", files.path().string()},
-                        {"architecture", config.model_type},
-                        {"parameters", parameters},
+                        {"architecture", files.config().model_type},
+                        {"parameters", parameters_of(files.spec())},
                         {"bytes", bytes},
-                        {"tensors", types},
-                        {"layers", config.layers},
-                        {"hidden_size", config.hidden_size},
-                        {"intermediate_size", config.intermediate_size},
-                        {"heads", config.heads},
-                        {"kv_heads", config.kv_heads},
-                        {"head_dim", config.head_dim},
-                        {"vocab_size", config.vocab_size},
-                        {"context_length", config.context_length},
-                        {"rope", rope},
-                        {"tied_embeddings", config.tied_embeddings},
-                        {"attention_bias", has_bias(true)},
-                        {"mlp_bias", has_bias(false)}};
+                        {"tensors", types}};
+  add_sizes(facts, files.spec());
   if (!files.notes().empty()) facts["notes"] = files.notes();
   return facts;
 }
 
+// Of a config.json alone, without weights.
+ordered_json config_facts(const std::string& path) {
+  const ModelSpec spec = spec_of(config_from_json(base::read_file(path), path));
+  ordered_json facts = {{"kind", "config"},
+                        {"path", path},
+                        {"architecture", spec.config.model_type},
+                        {"parameters", parameters_of(spec)}};
+  add_sizes(facts, spec);
+  return facts;
+}
+
 ordered_json facts_of(const std::string& path) {
+  if (path.ends_with(".json") && fs::is_regular_file(path)) return config_facts(path);
   if (is_adapter_or_run(path)) return adapter_facts(adapter_folder(path));
   if (base::is_gguf_name(path)) {
     base::GgufReader file(path);

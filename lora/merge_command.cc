@@ -16,6 +16,7 @@
 #include "lora/adapter/write_model.h"
 #include "lora/commands.h"
 #include "lora/locate.h"
+#include "lora/model/gguf_metadata.h"
 #include "tokenizer/spec/tokenizer.h"
 #include "tokenizer/write/convert.h"
 
@@ -196,9 +197,10 @@ int run_merge(MergeOptions& options, base::Context& context) {
     context.out << result.dump() << "\n";
   }
   if (!context.quiet) {
-    fmt::print(context.err, "merged {} modules of {} into {} as {}: {} in {}\n{}{}{}{}", adapter.modules.size(),
+    fmt::print(context.err, "merged {} modules of {} into {} as {}: {} in {}\n{}{}{}{}{}", adapter.modules.size(),
                adapter_path.string(), base.path().string(), type_text(base, type),
                base::human_bytes(static_cast<double>(bytes)), base::human_seconds(seconds),
+               formats.gguf ? gguf_note(base.config()) : "",
                tokenizer ? "chat template: " + template_name(options, adapter_path) + "\n" : "",
                own_tokenizer_note(adapter_path, base), end_tokens_note(base, formats.gguf),
                next_commands(formats.hf ? output.string() : "", gguf_file.string(),
@@ -250,9 +252,9 @@ int run_convert(ConvertOptions& options, base::Context& context) {
     context.out << result.dump() << "\n";
   }
   if (!context.quiet)
-    fmt::print(context.err, "converted {} to {} as {}: {} in {}\n{}", base.path().string(), output.string(),
+    fmt::print(context.err, "converted {} to {} as {}: {} in {}\n{}{}", base.path().string(), output.string(),
                type_text(base, type), base::human_bytes(static_cast<double>(bytes)), base::human_seconds(seconds),
-               end_tokens_note(base, gguf));
+               gguf ? gguf_note(base.config()) : "", end_tokens_note(base, gguf));
   return 0;
 }
 

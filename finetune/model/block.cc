@@ -34,8 +34,7 @@ void check_computable(const lora::ModelSpec& spec) {
   for (const lora::BlockSpec& block : spec.blocks) {
     refuse_if(block.mlp.experts != 0, "an MLP of experts");
     for (const lora::LinearSpec& linear : block.linears)
-      refuse_if(linear.rows == lora::Rows::kQkvPerKeyHead || linear.rows == lora::Rows::kExperts,
-                "fused linear layers");
+      refuse_if(linear.rows == lora::Rows::kExperts, "linear layers of experts");
   }
 }
 
@@ -69,6 +68,7 @@ Block::Block(const lora::ModelFiles& files, const lora::BlockSpec& spec, const a
     part.in = linear.in;
     part.out = linear.out;
     product_of(linear.role).parts.push_back(std::move(part));
+    grouped_ |= linear.rows == lora::Rows::kQkvPerKeyHead && spec.attention.kv_heads > 1;
   }
   for (JoinedLinear* product : {&attention_in_, &attention_out_, &mlp_in_, &mlp_out_}) load(files, *product, options);
 }
@@ -103,6 +103,16 @@ void Block::load(const lora::ModelFiles& files, JoinedLinear& product, const at:
   if (std::ranges::any_of(product.parts, has_bias)) product.bias = at::cat(biases);
 }
 
+at::Tensor Block::in_order(const at::Tensor& qkv) const {
+  if (!grouped_) return qkv;
+  const std::int64_t queries{shape_.heads / shape_.kv_heads};
+  const at::Tensor groups = qkv.view({qkv.size(0), shape_.kv_heads, queries + 2, shape_.head_dim});
+  const auto part = [&](std::int64_t first, std::int64_t count) {
+    return groups.narrow(2, first, count).reshape({qkv.size(0), -1});
+  };
+  return at::cat({part(0, queries), part(queries, 1), part(queries + 1, 1)}, 1);
+}
+
 at::Tensor Block::with_normed_heads(const at::Tensor& qkv) const {
   if (!q_norm_ && !k_norm_) return qkv;
   const std::int64_t query{shape_.heads * shape_.head_dim}, key{shape_.kv_heads * shape_.head_dim};
@@ -114,7 +124,7 @@ at::Tensor Block::with_normed_heads(const at::Tensor& qkv) const {
 
 at::Tensor Block::forward(const at::Tensor& x, std::uint64_t seed, const Attend& attend) const {
   const at::Tensor read = attention_norm_(x);                                                    // [T, hidden]
-  const at::Tensor qkv = with_normed_heads(attention_in_.forward(read, {}, seed));               // [T, q | k | v]
+  const at::Tensor qkv = with_normed_heads(in_order(attention_in_.forward(read, {}, seed)));     // [T, q | k | v]
   const at::Tensor middle = added(attention_out_, attend(qkv), attention_post_norm_, x, seed);   // [T, hidden]
   const at::Tensor mlp_read = !parallel_ ? mlp_norm_(middle) : mlp_norm_ ? mlp_norm_(x) : read;  // [T, hidden]
   const at::Tensor inner = activate(mlp_in_.forward(mlp_read, {}, seed), mlp_);                  // [T, inner]

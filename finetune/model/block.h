@@ -42,13 +42,14 @@ class Block {
  private:
   JoinedLinear& product_of(lora::Role role);
   void load(const lora::ModelFiles& files, JoinedLinear& product, const at::TensorOptions& options) const;
+  at::Tensor in_order(const at::Tensor& qkv) const;  // q | k | v of what stands by key heads
   at::Tensor with_normed_heads(const at::Tensor& qkv) const;
 
   Norm attention_norm_, attention_post_norm_, mlp_norm_, mlp_post_norm_, q_norm_, k_norm_;
   JoinedLinear attention_in_, attention_out_, mlp_in_, mlp_out_;  // q | k | v, and gate | up or up alone
   AttentionShape shape_;
   lora::MlpSpec mlp_;
-  bool parallel_ = false;
+  bool parallel_ = false, grouped_ = false;
 };
 
 }  // namespace finetune

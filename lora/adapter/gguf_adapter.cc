@@ -86,6 +86,7 @@ void write_gguf_adapter(const Adapter& adapter, const ModelFiles& base, const st
     double applied = static_cast<double>(static_cast<float>(alpha)) / static_cast<double>(module.rank);
     double factor = module.scale / applied;
     if (std::fabs(factor - 1) > 1e-6) multiply(b, factor);
+    if (tensor.key_heads > 0) regroup_rows(b, module.out, tensor.key_heads, tensor.head_rows);
     if (tensor.interleaved_heads > 0) permute_rope_rows(b, module.out, module.rank, tensor.interleaved_heads, true);
     check_range(tensor.gguf + ".lora_a", module.a, type, "--dtype float32");
     check_range(tensor.gguf + ".lora_b", b, type, "--dtype float32");

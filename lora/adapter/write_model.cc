@@ -63,7 +63,7 @@ std::vector<Chunk> chunks_of(const ModelFiles& model) {
       chunks.push_back({&name, 0, shape[0]});
       continue;
     }
-    // A multiple of the head size, so that every chunk of q_proj and k_proj is whole heads.
+    // A multiple of the head size, so that every chunk of a matrix of heads is whole heads.
     std::int64_t unit = model.config().head_dim;
     std::int64_t rows = std::max<std::int64_t>(1, kChunkElements / shape[1] / unit) * unit;
     for (std::int64_t first = 0; first < shape[0]; first += rows)
@@ -76,39 +76,60 @@ std::vector<Chunk> chunks_of(const ModelFiles& model) {
 bool keeps_bytes(const MergedModel& model, const Target& target, const std::string& name) {
   const ModelFiles& base = model.base();
   const base::TensorView& stored = base.view(name);
-  return !model.is_changed(name) && stored.type == target.of(stored) &&
-         (base.is_gguf() == target.gguf ||
-          (base.tensor(name).interleaved_heads == 0 && base.tensor(name).gguf_added == 0));
+  const TensorSpec& tensor = base.tensor(name);
+  const bool is_the_same{tensor.interleaved_heads == 0 && tensor.key_heads == 0 && tensor.gguf_added == 0};
+  return !model.is_changed(name) && stored.type == target.of(stored) && (is_the_same || base.is_gguf() == target.gguf);
 }
 
-// Rows of the merged weight, all of which `type` can hold.
-std::vector<float> values_of(const MergedModel& model, const Chunk& chunk, DType type) {
+// Rows of the merged weight in Hugging Face's order.
+std::vector<float> rows_of(const MergedModel& model, const Chunk& chunk) {
   const Shape shape = model.base().shape(*chunk.name);
   std::vector<float> values(static_cast<std::size_t>(chunk.rows * (shape.size() == 1 ? 1 : shape[1])));
   model.read_rows(*chunk.name, chunk.first, chunk.rows, values);
+  return values;
+}
+
+// Rows q | k | v of a GGUF, of a matrix that has them in groups: they lie apart, head by head.
+std::vector<float> regrouped_rows_of(const MergedModel& model, const Chunk& chunk) {
+  const TensorSpec& tensor = model.base().tensor(*chunk.name);
+  const std::int64_t heads{tensor.shape[0] / tensor.head_rows}, first{chunk.first / tensor.head_rows};
+  std::vector<std::int64_t> source(static_cast<std::size_t>(heads));
+  for (std::int64_t head = 0; head < heads; ++head)
+    source[static_cast<std::size_t>(regrouped_head(head, tensor.key_heads, heads))] = head;
+  std::vector<float> values;
+  for (std::int64_t i = first; i < first + chunk.rows / tensor.head_rows; ++i) {
+    const std::int64_t row{source[static_cast<std::size_t>(i)] * tensor.head_rows};
+    const std::vector<float> part = rows_of(model, {chunk.name, row, tensor.head_rows});
+    values.insert(values.end(), part.begin(), part.end());
+  }
+  return values;
+}
+
+// Rows of the merged weight in the order of the target, all of which `type` can hold.
+std::vector<float> values_of(const MergedModel& model, const Target& target, const Chunk& chunk, DType type) {
+  const TensorSpec& tensor = model.base().tensor(*chunk.name);
+  std::vector<float> values =
+      target.gguf && tensor.key_heads != 0 ? regrouped_rows_of(model, chunk) : rows_of(model, chunk);
   check_range(*chunk.name, values, type);
+  if (!target.gguf) return values;
+  if (tensor.interleaved_heads > 0)
+    permute_rope_rows(values, chunk.rows, static_cast<std::int64_t>(values.size()) / chunk.rows,
+                      chunk.rows * tensor.interleaved_heads / tensor.shape[0], true);
+  if (tensor.gguf_added != 0)
+    for (float& value : values) value += tensor.gguf_added;
   return values;
 }
 
 Piece convert(const MergedModel& model, const Target& target, const Chunk& chunk) {
-  const ModelFiles& base = model.base();
-  const base::TensorView& stored = base.view(*chunk.name);
-  DType type = target.of(stored);
-  const std::int64_t heads{base.tensor(*chunk.name).interleaved_heads};
+  const base::TensorView& stored = model.base().view(*chunk.name);
+  const DType type = target.of(stored);
   if (keeps_bytes(model, target, *chunk.name)) {
-    auto unit = static_cast<std::size_t>(stored.shape[0]);
-    auto row = stored.bytes.size() / unit;
+    auto row = stored.bytes.size() / static_cast<std::size_t>(stored.shape[0]);
     auto bytes =
         stored.bytes.subspan(static_cast<std::size_t>(chunk.first) * row, static_cast<std::size_t>(chunk.rows) * row);
     return {chunk.name, {bytes.begin(), bytes.end()}};
   }
-  std::vector<float> values = values_of(model, chunk, type);
-  if (heads > 0 && target.gguf)
-    permute_rope_rows(values, chunk.rows, static_cast<std::int64_t>(values.size()) / chunk.rows,
-                      chunk.rows * heads / stored.shape[0], true);
-  if (const float added{base.tensor(*chunk.name).gguf_added}; added != 0 && target.gguf)
-    for (float& value : values) value += added;
-  return {chunk.name, base::from_float(type, values)};
+  return {chunk.name, base::from_float(type, values_of(model, target, chunk, type))};
 }
 
 // Runs all chunks through `threads` threads and gives them to `write` in order.
@@ -161,9 +182,10 @@ std::string config_text(const ModelFiles& model, DType type) {
     return config.dump(2) + "\n";
   }
   ordered_json config = ordered_json::parse(base::read_file(model.path() / "config.json"));
+  auto made = ordered_json::parse(config_to_json(model.config(), hf_name(type)));
+  if (config["model_type"] != made["model_type"]) return made.dump(2) + "\n";  // the family's name of earlier days
   config["torch_dtype"] = config["dtype"] = hf_name(type);
   // transformers 4 does not know rope_parameters and would fall back to theta 10000.
-  auto made = ordered_json::parse(config_to_json(model.config(), hf_name(type)));
   for (const char* key : {"rope_theta", "rope_scaling", "rope_parameters"})
     if (!config.contains(key)) config[key] = made[key];
   return config.dump(2) + "\n";
@@ -247,7 +269,7 @@ void check_values(const MergedModel& model, bool gguf, const WriteOptions& optio
   });
   std::atomic<std::size_t> done = 0;
   base::parallel_for(chunks.size(), base::thread_count(options.threads), [&](std::size_t i, int worker) {
-    values_of(model, chunks[i], type_of(chunks[i]));
+    values_of(model, target, chunks[i], type_of(chunks[i]));
     ++done;
     if (worker == 0 && options.progress)
       options.progress(static_cast<double>(done) / static_cast<double>(chunks.size()));

@@ -23,7 +23,7 @@ double own_scale(const RopeSpec& rope) { return rope.type == "yarn" ? 1 + 0.1 * 
 
 // Keys of a family that change nothing that is computed here, or nothing at all.
 const std::set<std::string_view> kHarmless = {"tensor_data_layout", "rope.scaling.finetuned", "attention.causal",
-                                              "rope.scaling.yarn_log_multiplier"};
+                                              "mm.tokens_per_image"};
 
 class GgufKeyReader : public ConfigKeys {
  public:

@@ -355,11 +355,28 @@ void refuse_code_and_quantisation(const Fields& fields, const Family& family) {
                  "if transformers gives the right answers without trust_remote_code, remove the key from config.json");
 }
 
+// Falcon's config of before it came to transformers, as transformers' convert_custom_code_checkpoint.py renames it.
+json with_names_of_today(json object) {
+  const std::string type = object.value("model_type", json()).is_string() ? object.value("model_type", "") : "";
+  if (type != "RefinedWeb" && type != "RefinedWebModel") return object;
+  object["model_type"] = "falcon";
+  object.erase("auto_map");
+  object["new_decoder_architecture"] = object.contains("n_head_kv") || object.value("new_decoder_architecture", false);
+  for (const auto& [old, name] :
+       {std::pair{"n_head", "num_attention_heads"}, {"n_layer", "num_hidden_layers"}, {"n_head_kv", "num_kv_heads"}}) {
+    if (!object.contains(old)) continue;
+    object[name] = object[old];
+    object.erase(old);
+  }
+  return object;
+}
+
 }  // namespace
 
 ModelConfig config_from_json(const std::string& config_json, const std::string& file) {
-  const json object = json::parse(config_json, nullptr, false);
-  if (!object.is_object()) throw base::Error({"config.json is not a JSON object", file, "", "", ""});
+  const json parsed = json::parse(config_json, nullptr, false);
+  if (!parsed.is_object()) throw base::Error({"config.json is not a JSON object", file, "", "", ""});
+  const json object = with_names_of_today(parsed);
   const Fields fields(object, file);
   const std::string type = fields.text("model_type", "");
   const Family* family = family_of_type(type);

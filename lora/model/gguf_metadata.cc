@@ -97,6 +97,13 @@ std::vector<std::pair<std::string, std::vector<float>>> rope_tensors(const Model
   return {{"rope_freqs.weight", stretch_factors(rope, config.turned_dim())}};
 }
 
+std::string gguf_note(const ModelConfig& config) {
+  const Family& family = family_of(config);
+  if (config.sliding_window == 0 || family.has_gguf_windows) return "";
+  return fmt::format("note: llama.cpp computes no sliding window for {}: beyond {} tokens its answers differ\n",
+                     family.gguf, config.sliding_window);
+}
+
 GgufMetadata gguf_metadata(const ModelFiles& model, DType type) {
   if (model.gguf()) return metadata_from_gguf(*model.gguf(), type);
   const ModelConfig& config = model.config();

@@ -18,6 +18,9 @@ GgufMetadata gguf_metadata(const ModelFiles& model, base::DType type);
 /// Tensors of a GGUF that follow from the config: what rope's waves are stretched by.
 std::vector<std::pair<std::string, std::vector<float>>> rope_tensors(const ModelConfig& config);
 
+/// What llama.cpp computes otherwise with a GGUF of this model, for people; "" when nothing.
+std::string gguf_note(const ModelConfig& config);
+
 /// general.file_type of a file whose matrices are of `type` (llama.cpp's enum llama_ftype).
 std::uint32_t gguf_file_type(base::DType type);
 

@@ -52,6 +52,22 @@ void permute_rope_rows(std::span<std::byte> blocks, std::int64_t rows, std::int6
   }
 }
 
+std::int64_t regrouped_head(std::int64_t head, std::int64_t key_heads, std::int64_t heads) {
+  const std::int64_t size{heads / key_heads}, queries{size - 2};  // of a group
+  const std::int64_t group{head / size}, place{head % size};
+  if (place < queries) return group * queries + place;
+  return key_heads * (place == queries ? queries : queries + 1) + group;
+}
+
+void regroup_rows(std::span<float> matrix, std::int64_t rows, std::int64_t key_heads, std::int64_t head_rows) {
+  const std::int64_t heads{rows / head_rows};
+  const std::vector<float> before(matrix.begin(), matrix.end());
+  const std::size_t size{matrix.size() / static_cast<std::size_t>(heads)};
+  for (std::int64_t head = 0; head < heads; ++head)
+    std::copy_n(before.begin() + head * static_cast<std::int64_t>(size), size,
+                matrix.begin() + regrouped_head(head, key_heads, heads) * static_cast<std::int64_t>(size));
+}
+
 ModelFiles::ModelFiles(const std::string& model) : path_(need_model(model)) {
   if (fs::is_directory(path_)) {
     fs::path config = path_ / "config.json";
@@ -145,13 +161,15 @@ const TensorSpec& ModelFiles::tensor(const std::string& name) const { return sto
 const base::TensorView& ModelFiles::view(const std::string& name) const { return *stored(name).view; }
 StoredBlocks ModelFiles::blocks(const std::string& name) const {
   const auto& [spec, view] = stored(name);
-  return {view->type, view->shape, view->bytes, gguf_ ? spec.interleaved_heads : 0};
+  if (!gguf_) return {view->type, view->shape, view->bytes};
+  return {view->type, view->shape, view->bytes, spec.interleaved_heads, spec.key_heads, spec.head_rows};
 }
 std::vector<std::int64_t> ModelFiles::shape(const std::string& name) const { return view(name).shape; }
 base::DType ModelFiles::type(const std::string& name) const { return view(name).type; }
 
 void ModelFiles::read(const std::string& name, std::span<float> out) const {
   const auto& [spec, view] = stored(name);
+  if (gguf_ && spec.key_heads != 0) return read_rows(name, 0, view->shape[0], out);
   base::to_float(view->type, view->bytes, out);
   if (gguf_ && spec.gguf_added != 0)
     for (float& value : out) value -= spec.gguf_added;
@@ -166,16 +184,26 @@ void ModelFiles::read_rows(const std::string& name, std::int64_t first, std::int
     throw base::Error({"rows outside the tensor", path_.string() + ": " + name, fmt::format("{}+{}", first, count),
                        text_of(view->shape), ""});
   const auto row_bytes{static_cast<std::size_t>(base::byte_size(view->type, std::span(view->shape).last(1)))};
-  base::to_float(
-      view->type,
-      view->bytes.subspan(static_cast<std::size_t>(first) * row_bytes, static_cast<std::size_t>(count) * row_bytes),
-      out);
-  if (!gguf_ || spec.interleaved_heads == 0) return;
-  const std::int64_t head{view->shape[0] / spec.interleaved_heads};  // rows of one
+  const auto copy = [&](std::int64_t from, std::int64_t rows, std::span<float> to) {
+    base::to_float(
+        view->type,
+        view->bytes.subspan(static_cast<std::size_t>(from) * row_bytes, static_cast<std::size_t>(rows) * row_bytes),
+        to);
+  };
+  if (!gguf_ || (spec.interleaved_heads == 0 && spec.key_heads == 0)) return copy(first, count, out);
+  // Rows of one head.
+  const std::int64_t head{spec.key_heads != 0 ? spec.head_rows : view->shape[0] / spec.interleaved_heads};
   if (first % head != 0 || count % head != 0)
     throw base::Error({"rows are not whole heads", path_.string() + ": " + name, fmt::format("{}+{}", first, count),
                        fmt::format("multiples of {}", head), ""});
-  permute_rope_rows(out, count, view->shape[1], count / head, false);
+  if (spec.key_heads == 0) {
+    copy(first, count, out);
+    return permute_rope_rows(out, count, view->shape[1], count / head, false);
+  }
+  const auto size = static_cast<std::size_t>(head * view->shape[1]);
+  for (std::int64_t i = 0; i < count / head; ++i)
+    copy(regrouped_head(first / head + i, spec.key_heads, view->shape[0] / head) * head, head,
+         out.subspan(static_cast<std::size_t>(i) * size, size));
 }
 
 }  // namespace lora

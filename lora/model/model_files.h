@@ -23,6 +23,7 @@ struct StoredBlocks {
   std::span<const std::byte> bytes;  ///< as long as the file is open; every row is whole blocks
   /// Heads whose rows are interleaved here (permute_rope_rows puts them back), 0: rows in Hugging Face's order.
   std::int64_t interleaved_heads = 0;
+  std::int64_t key_heads = 0, head_rows = 0;  ///< likewise, of rows that stand as q | k | v here (regrouped_head)
 };
 
 /// Opens what find_model finds: a Hugging Face folder or a .gguf file. Throws base::Error naming the download command
@@ -50,7 +51,8 @@ class ModelFiles {
   base::DType type(const std::string& name) const;
   /// The whole tensor in float32, HF layout (GGUF's q and k rows un-permuted). `out.size()` = number of elements.
   void read(const std::string& name, std::span<float> out) const;
-  /// Rows [first, first + count) of a matrix, likewise; of q_proj and k_proj only whole heads.
+  /// Rows [first, first + count) of a matrix, likewise; of matrices whose rows stand otherwise in a GGUF only whole
+  /// heads.
   void read_rows(const std::string& name, std::int64_t first, std::int64_t count, std::span<float> out) const;
   /// The tensor as it lies in the file: its bytes, and in a GGUF its row order.
   const base::TensorView& view(const std::string& name) const;
@@ -80,5 +82,10 @@ void permute_rope_rows(std::span<float> matrix, std::int64_t rows, std::int64_t 
                        bool to_gguf);
 /// The same for rows of blocks of any type.
 void permute_rope_rows(std::span<std::byte> blocks, std::int64_t rows, std::int64_t heads, bool to_gguf);
+
+/// The place among q | k | v of a head among the groups q .. q k v of `key_heads` key heads, of `heads` in all.
+std::int64_t regrouped_head(std::int64_t head, std::int64_t key_heads, std::int64_t heads);
+/// Rows of heads of `head_rows` rows from those groups into the order q | k | v.
+void regroup_rows(std::span<float> matrix, std::int64_t rows, std::int64_t key_heads, std::int64_t head_rows);
 
 }  // namespace lora

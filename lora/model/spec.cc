@@ -19,7 +19,7 @@ constexpr std::int64_t kMostLayers = 10'000;
 void add_norm(std::vector<TensorSpec>& tensors, const NormSpec& norm, std::int64_t size) {
   if (norm.kind == NormKind::kNone) return;
   const float added{norm.kind == NormKind::kRmsPlusOne ? 1.0F : 0.0F};
-  tensors.push_back({norm.name + ".weight", norm.gguf + ".weight", {size}, 0, added});
+  tensors.push_back({norm.name + ".weight", norm.gguf + ".weight", {size}, 0, 0, 0, added});
   if (norm.kind == NormKind::kLayer) tensors.push_back({norm.name + ".bias", norm.gguf + ".bias", {size}});
 }
 
@@ -30,10 +30,15 @@ std::int64_t normed_size(const AttentionSpec& attention, std::int64_t heads) {
 void add_linears(std::vector<TensorSpec>& tensors, const BlockSpec& block, bool attention) {
   for (const LinearSpec& linear : block.linears) {
     if (belongs_to_attention(linear.role) != attention) continue;
-    tensors.push_back(
-        {linear.name + ".weight", linear.gguf + ".weight", {linear.out, linear.in}, linear.interleaved_heads});
-    if (linear.bias)
-      tensors.push_back({linear.name + ".bias", linear.gguf + ".bias", {linear.out}, linear.interleaved_heads});
+    const bool is_grouped{linear.rows == Rows::kQkvPerKeyHead && block.attention.kv_heads > 1};
+    TensorSpec weight{linear.name + ".weight", linear.gguf + ".weight", {linear.out, linear.in}};
+    weight.interleaved_heads = linear.interleaved_heads;
+    weight.key_heads = is_grouped ? block.attention.kv_heads : 0;
+    weight.head_rows = is_grouped ? block.attention.head_dim : 0;
+    TensorSpec bias = weight;
+    bias.name = linear.name + ".bias", bias.gguf = linear.gguf + ".bias", bias.shape = {linear.out};
+    tensors.push_back(std::move(weight));
+    if (linear.bias) tensors.push_back(std::move(bias));
   }
 }
 

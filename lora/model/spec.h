@@ -15,7 +15,7 @@ enum class NormKind { kNone, kRms, kRmsPlusOne, kLayer };
 enum class Role { kQuery, kKey, kValue, kAttentionOut, kGate, kUp, kDown };
 /// Else to the MLP.
 constexpr bool belongs_to_attention(Role role) { return role < Role::kGate; }
-/// What its rows are.
+/// What its rows are. kQkvPerKeyHead: of each key head the query heads that read it, then its key, then its value.
 enum class Rows { kPlain, kQkv, kQkvPerKeyHead, kGateUp, kExperts };
 
 /// Names are whole, without ".weight": "model.layers.3.input_layernorm", "blk.3.attn_norm".
@@ -77,7 +77,10 @@ struct TensorSpec {
   std::string name, gguf;  ///< "model.embed_tokens.weight", "token_embd.weight"
   std::vector<std::int64_t> shape;
   std::int64_t interleaved_heads = 0;
-  float gguf_added = 0;  ///< what a GGUF holds more in every number: 1 of Gemma's norms
+  /// Rows::kQkvPerKeyHead, which a GGUF holds as q | k | v: the number of key heads, 0: of another kind.
+  std::int64_t key_heads = 0;
+  std::int64_t head_rows = 0;  ///< rows of a head, of these
+  float gguf_added = 0;        ///< what a GGUF holds more in every number: 1 of Gemma's norms
 };
 /// Every tensor: embedding, blocks in forward order, last norm, head (not when tied).
 std::vector<TensorSpec> tensors_of(const ModelSpec& spec);

@@ -49,6 +49,13 @@ CASES = {
     "phi": dict(family="phi", rope_parameters=DEFAULT | dict(partial_rotary_factor=0.5), layer_norm_eps=1e-4,
                 num_key_value_heads=4, num_attention_heads=4, **SMALL),
     "smollm3": dict(family="smollm3", num_hidden_layers=3, no_rope_layers=[1, 0, 1], **SMALL),
+    "falcon_7b": dict(family="falcon", bias=False, **SMALL),
+    "falcon_40b": dict(family="falcon", new_decoder_architecture=True, num_kv_heads=2, **SMALL),
+    "falcon_11b": dict(family="falcon", new_decoder_architecture=True, num_kv_heads=2, num_ln_in_parallel_attn=1,
+                       tie_word_embeddings=False, ffn_hidden_size=48, **SMALL),
+    # Six heads: ALiBi's slopes of a number that is no power of two.
+    "falcon_rw": dict(family="falcon", attention="sdpa", alibi=True, bias=True, multi_query=False, parallel_attn=False,
+                      **(SMALL | dict(num_attention_heads=6, hidden_size=48))),
     # Beyond 16 tokens the base grows with the document.
     "dynamic_rope": dict(max_position_embeddings=16, rope_parameters=DEFAULT | dict(rope_type="dynamic", factor=2.0),
                          **SMALL),
@@ -72,14 +79,15 @@ def make_model(family="llama", attention="eager", **options):
         options["pad_token_id"] = 0
     elif "hidden_size" in options:
         options["pad_token_id"] = None
-    sizes = {key: value for key, value in SIZES.items() if key != "rms_norm_eps" or family not in ("phi", "falcon")}
-    config = transformers.AutoConfig.for_model(family, attn_implementation=attention, **(sizes | options))
+    foreign = {"phi": ["rms_norm_eps"], "falcon": ["rms_norm_eps", "num_key_value_heads", "intermediate_size"]}
+    sizes = {key: value for key, value in (SIZES | options).items() if key not in foreign.get(family, [])}
+    config = transformers.AutoConfig.for_model(family, attn_implementation=attention, **sizes)
     model = transformers.AutoModelForCausalLM.from_config(config)
     with torch.no_grad():
         for name, p in model.named_parameters():
             # Large enough that attention is far from uniform and every detail shows in the logits.
             centre = 0.0 if family.startswith("gemma") or name.endswith("bias") else 1.0
-            p.copy_((centre + 0.2 * torch.randn_like(p)) if "norm" in name else 0.15 * torch.randn_like(p))
+            p.copy_((centre + 0.2 * torch.randn_like(p)) if "norm" in name or "ln_" in name else 0.15 * torch.randn_like(p))
             if family != "llama" and p.dim() == 2 and "embed" not in name:
                 p.mul_(1.5)  # half the width: as large in the logits
             p.copy_(p.to(torch.bfloat16).float())

@@ -36,6 +36,10 @@ def llama(vocabulary, tied=False, biases=True, rope="llama3", seed=1, family="ll
     sizes = dict(hidden_size=64, num_hidden_layers=2, num_attention_heads=4, num_key_value_heads=2, intermediate_size=96,
                  vocab_size=vocabulary, max_position_embeddings=512, attention_bias=biases, tie_word_embeddings=tied,
                  rope_parameters=parameters, bos_token_id=1, eos_token_id=2, pad_token_id=None)
+    if family == "falcon":
+        sizes |= dict(intermediate_size="none", num_key_value_heads="none")
+    if family in ("falcon", "phi", "phi3"):
+        sizes["attention_bias"] = "none"
     config = AutoConfig.for_model(family, **{key: value for key, value in (sizes | others).items() if value != "none"})
     made = AutoModelForCausalLM.from_config(config).float().eval()
     with torch.no_grad():

@@ -1,6 +1,8 @@
 // Every detail by which a family differs shows: with it taken out of the spec, logits are far from transformers'.
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "tests/finetune/tiny_llama.h"
 
 namespace {
@@ -34,6 +36,14 @@ void one_rope(BlockSpec& block) { block.attention.rope.theta = 10000, block.atte
 void short_factors(BlockSpec& block) { block.attention.rope.long_factors = block.attention.rope.factors; }
 void no_attention_factor(BlockSpec& block) { block.attention.rope.attention_factor = 1; }
 void plain_rope(BlockSpec& block) { block.attention.rope.type = "default"; }
+void not_grouped(BlockSpec& block) { block.linears[0].rows = lora::Rows::kQkv; }
+void no_alibi(BlockSpec& block) { block.attention.slopes.assign(block.attention.slopes.size(), 0); }
+void slopes_of_eight(BlockSpec& block) {
+  for (std::size_t i = 0; i < block.attention.slopes.size(); ++i)
+    block.attention.slopes[i] = std::exp2(-static_cast<double>(i + 1));
+}
+void swap_norms(BlockSpec& block) { std::swap(block.attention_norm, block.mlp_norm); }
+void gelu_tanh(BlockSpec& block) { block.mlp.activation = lora::Activation::kGeluTanh; }
 void serial(BlockSpec& block) { block.parallel = false; }
 
 std::vector<Spoiler> spoilers() {
@@ -62,6 +72,14 @@ std::vector<Spoiler> spoilers() {
       {"phi", "partial_rotation", of_blocks<turn_all>},
       {"phi", "kind_of_gelu", of_blocks<gelu_erf>},
       {"smollm3", "layer_without_positions", of_blocks<turn_all>},
+      {"falcon_7b", "parallel", of_blocks<serial>},
+      {"falcon_7b", "kind_of_gelu", of_blocks<gelu_tanh>},
+      {"falcon_40b", "group_order", of_blocks<not_grouped>},
+      {"falcon_40b", "norm_of_each", of_blocks<swap_norms>},
+      {"falcon_11b", "group_order", of_blocks<not_grouped>},
+      {"falcon_rw", "group_order", of_blocks<not_grouped>},
+      {"falcon_rw", "alibi", of_blocks<no_alibi>},
+      {"falcon_rw", "slopes_of_six_heads", of_blocks<slopes_of_eight>},
       {"dynamic_rope", "scaling", of_blocks<plain_rope>},
       {"yarn_rope", "scaling", of_blocks<plain_rope>},
       {"yarn_rope", "attention_factor", of_blocks<no_attention_factor>},

@@ -154,6 +154,61 @@ TEST(Model, FastAttentionEqualsAutograd) {
   }
 }
 
+// Windows, caps and ALiBi go through in segments; here all at once, and what comes last of a text out of a cache.
+TEST(Model, AttentionInSegmentsEqualsAttentionAtOnce) {
+  using finetune::AttentionShape;
+  const std::vector<std::int64_t> lengths = {600, 70};
+  const std::vector<AttentionShape> shapes = {{4, 2, 8, 0, 0, 7},
+                                              {4, 2, 8, 0, 0, 100},
+                                              {4, 2, 8, 0.5, 2, 0},
+                                              {4, 2, 8, 0, 2, 90},
+                                              {4, 2, 8, 0, 0, 0, {0.5, 0.25, 0.125, 0.0625}}};
+  const finetune::Rotation none{at::empty({670, 1, 0}), at::empty({670, 1, 0})};
+  for (const AttentionShape& shape : shapes) {
+    at::manual_seed(9);
+    at::Tensor qkv = at::randn({670, 64}).requires_grad_();
+    const at::Tensor weights = at::randn({670, 32});
+    const auto at_once = [&](std::int64_t first, std::int64_t length) {
+      const at::Tensor heads = qkv.narrow(0, first, length).view({length, 8, 8}), all = at::arange(length);
+      const at::Tensor back = all.unsqueeze(1) - all.unsqueeze(0);  // how far a key lies behind
+      std::vector<at::Tensor> results;
+      for (std::int64_t head = 0; head < 4; ++head) {
+        at::Tensor scores = heads.select(1, head).mm(heads.select(1, 4 + head / 2).t());
+        if (!shape.slopes.empty()) {
+          const at::Tensor slope = at::scalar_tensor(shape.slopes[static_cast<std::size_t>(head)], at::kBFloat16);
+          scores = scores + (slope * all).to(at::kFloat).unsqueeze(0);
+        }
+        scores = scores * (shape.scale == 0 ? 1 / std::sqrt(8.0) : shape.scale);
+        if (shape.softcap != 0) scores = (scores / shape.softcap).tanh() * shape.softcap;
+        at::Tensor unseen = back.lt(0);
+        if (shape.window != 0) unseen = unseen.logical_or(back.ge(shape.window));
+        results.push_back(scores.masked_fill(unseen, -INFINITY).softmax(1).mm(heads.select(1, 6 + head / 2)));
+      }
+      return at::cat(results, 1);
+    };
+    const at::Tensor expected = at::cat({at_once(0, 600), at_once(600, 70)});
+    (expected * weights).sum().backward();
+    const at::Tensor expected_gradient = qkv.grad();
+    for (const bool by_autograd : {false, true}) {
+      qkv.mutable_grad() = at::Tensor();
+      const at::Tensor ours = by_autograd ? finetune::packed_attention_by_autograd(qkv, shape, none, lengths)
+                                          : finetune::packed_attention(qkv, shape, none, lengths);
+      (ours * weights).sum().backward();
+      EXPECT_LT(relative(ours.detach(), expected.detach()), 1e-5) << shape.window;
+      EXPECT_LT(relative(qkv.grad(), expected_gradient), 1e-5) << shape.window;
+    }
+    at::NoGradGuard no_gradient;
+    at::Tensor keys = at::zeros({2, 600, 8}), values = at::zeros({2, 600, 8});
+    std::int64_t past = 0;
+    for (const std::int64_t count : {520, 1, 79}) {
+      const finetune::Rotation still{at::empty({count, 1, 0}), at::empty({count, 1, 0})};
+      const at::Tensor ours = finetune::cached_attention(qkv.narrow(0, past, count), shape, still, keys, values, past);
+      EXPECT_LT(relative(ours, expected.narrow(0, past, count)), 1e-5) << shape.window << " behind " << past;
+      past += count;
+    }
+  }
+}
+
 TEST(Model, ElementwiseGradientsEqualAutograd) {
   at::manual_seed(8);
   at::Tensor x = at::randn({9, 32}).requires_grad_(), weight = at::randn({32}), upstream = at::randn({9, 32});

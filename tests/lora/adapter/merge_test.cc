@@ -279,7 +279,8 @@ TEST_F(Merge, EveryFamilyGoesThroughGguf) {
       EXPECT_LE(difference(whole(gguf, tensor), whole(model, tensor)), model.tensor(tensor).gguf_added * 1e-6)
           << name << " " << tensor;
   }
-  for (const char* family : {"llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text", "phi", "phi3"})
+  for (const char* family :
+       {"llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text", "phi", "phi3", "falcon"})
     EXPECT_TRUE(families.contains(family)) << family;
 }
 
