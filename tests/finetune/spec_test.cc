@@ -353,7 +353,7 @@ TEST_P(Kinds, GradientsAreThoseOfAutogradInFloat64) {
 TEST(Spec, WhatIsNotComputedIsRefusedByName) {
   const std::vector<std::pair<std::string, Change>> refused = {
       {"experts", of_blocks([](BlockSpec& b) { b.mlp.experts = 4; })},
-      {"fused", of_blocks([](BlockSpec& b) { b.linears[0].rows = lora::Rows::kExperts; })}};
+      {"experts", of_blocks([](BlockSpec& b) { b.linears[0].rows = lora::Rows::kExperts; })}};
   for (const auto& [word, change] : refused) {
     const TemporaryFolder folder;
     const ModelSpec spec = spec_of({"", change, {}});
