@@ -1,11 +1,10 @@
 #!/usr/bin/env bash
-# Installs what is missing, holds format and names, builds, and runs every test: unit tests, command-line tests, crash tests,
-# and the live comparisons with the peers. Arguments go to ctest: scripts/test.sh -R Options
+# Installs what is missing, builds, and runs every test: unit tests, command-line tests, crash tests, and the live
+# comparisons with the peers. Arguments go to ctest: scripts/test.sh -R Options
 set -euo pipefail
 cd "$(dirname "$0")/.."
 scripts/install.sh --peers
 scripts/format.sh --check
 cmake --preset release -DTRAINING=ON -DHORNBOOK_TESTS=ON >build/configure.log || { cat build/configure.log; exit 1; }
-python3 scripts/dialect.py
 cmake --build build/release
 ctest --test-dir build/release --output-on-failure -j "$(nproc)" "$@"

@@ -100,6 +100,9 @@ std::vector<std::string> ModelFiles::notes() const {
   if (safetensors_ && safetensors_->without_index())
     notes.push_back(fmt::format("{}: {} files of weights and no model.safetensors.index.json; all of them were read",
                                 path_.string(), safetensors_->files().size()));
+  if (passed_over_ > 0)
+    notes.push_back(fmt::format("{}: {} tensors rotary_emb.inv_freq were passed over; they follow from config.json",
+                                path_.string(), passed_over_));
   return notes;
 }
 
@@ -124,7 +127,7 @@ void ModelFiles::find_tensors() {
     tensors_.emplace(names_.back(), Stored{std::move(tensor), &view});
   }
   for (const base::TensorView& view : gguf_ ? gguf_->tensors() : safetensors_->tensors())
-    if (in_file.contains(view.name) && !is_ignored(view.name)) refuse_tensor(view);
+    if (in_file.contains(view.name)) is_ignored(view.name) ? void(++passed_over_) : refuse_tensor(view);
 }
 
 // One that the model does not have, but for what follows from the config.

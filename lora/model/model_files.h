@@ -74,6 +74,7 @@ class ModelFiles {
   std::unique_ptr<base::SafetensorsReader> safetensors_;
   std::vector<std::string> names_;
   std::unordered_map<std::string, Stored> tensors_;  // by the Hugging Face name
+  std::size_t passed_over_ = 0;                      // tensors that follow from the config
 };
 
 /// GGUF's "llama" architecture stores q and k rows for interleaved RoPE: new[h*hd+2j+p] = old[h*hd+p*hd/2+j].

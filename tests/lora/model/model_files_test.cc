@@ -163,6 +163,22 @@ TEST_F(Folder, ShardsWithoutAnIndexAreReadAndTold) {
   EXPECT_THAT(files.notes()[0], HasSubstr("1 files of weights and no model.safetensors.index.json"));
 }
 
+TEST_F(Folder, RotaryTablesOfOldCheckpointsArePassedOverAndTold) {
+  copy_base(folder_ / "m");
+  const base::SafetensorsReader old(kGolden + "base");
+  const std::string table = "model.layers.0.self_attn.rotary_emb.inv_freq";
+  std::vector<base::SafetensorsWriter::Entry> entries = {{table, base::DType::kF32, {2}}};
+  for (const base::TensorView& tensor : old.tensors()) entries.push_back({tensor.name, tensor.type, tensor.shape});
+  base::SafetensorsWriter writer(folder_ / "m/model.safetensors", entries);
+  writer.write(table, std::vector<std::byte>(8));
+  for (const base::TensorView& tensor : old.tensors()) writer.write(tensor.name, tensor.bytes);
+  writer.commit();
+  const lora::ModelFiles files((folder_ / "m").string());
+  EXPECT_EQ(files.find(table), nullptr);
+  ASSERT_EQ(files.notes().size(), 1u);
+  EXPECT_THAT(files.notes()[0], HasSubstr("1 tensors rotary_emb.inv_freq were passed over"));
+}
+
 TEST_F(Folder, HubNamesAreLookedUpInTheCache) {
   setenv("HF_HUB_CACHE", folder_.c_str(), 1);
   EXPECT_THAT(error_of([] { lora::ModelFiles files("org/tiny"); }), HasSubstr("hf download org/tiny"));
