@@ -1,6 +1,6 @@
 // Blocks of quantised weights, as ggml lays them. Tested by tests/base/tensor_test.cc.
 //
-// Products and sums are in the order of the PyPI package `gguf` (quants.py), so that every bit is the same. "Element e"
+// Products and sums are in the order of the PyPI package `gguf`, so that every bit is the same. "Element e"
 // is the place in the block's output. Layouts: struct block_* in ggml-common.h.
 #include "base/blocks.h"
 

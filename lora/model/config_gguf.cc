@@ -106,7 +106,7 @@ class GgufKeyReader : public ConfigKeys {
   void unused(std::initializer_list<const char*>) override {}
   void not_in_gguf(bool, const char*) override {}
 
-  /// Throws for a key of this architecture that nobody asked for.
+  // Throws for a key of this architecture that nobody asked for.
   void refuse_others() const {
     for (const auto& [key, value] : file_.metadata())
       if (key.starts_with(prefix_) && !used_.contains(key) &&

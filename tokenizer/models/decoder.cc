@@ -1,3 +1,5 @@
+// The decoders of tokenizer.json.
+// Tested by tests/tokenizer/random_tokenizers_test.cc.
 #include "tokenizer/models/decoder.h"
 
 #include <algorithm>

@@ -1,4 +1,5 @@
 // Builds the tree level by level, so that the children of a node lie side by side.
+// Tested by tests/tokenizer/random_tokenizers_test.cc.
 #include "tokenizer/models/prefix_tree.h"
 
 namespace tokenizer {

@@ -1,3 +1,5 @@
+// The Unigram model: the cheapest way to write a piece of text in tokens that have a price each.
+// Tested by tests/tokenizer/random_tokenizers_test.cc.
 #include "tokenizer/models/unigram_model.h"
 
 #include <fmt/format.h>

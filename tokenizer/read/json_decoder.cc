@@ -1,4 +1,5 @@
 // The decoder of a tokenizer.json.
+// Tested by tests/tokenizer/random_tokenizers_test.cc.
 #include <fmt/format.h>
 
 #include <limits>

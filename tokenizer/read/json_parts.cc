@@ -1,3 +1,5 @@
+// Looking into a tokenizer.json: members by their kinds, with errors that say what is wrong.
+// Tested by tests/tokenizer/hostile_test.cc.
 #include "tokenizer/read/json_parts.h"
 
 #include <fmt/format.h>

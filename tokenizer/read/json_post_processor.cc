@@ -1,4 +1,5 @@
 // The post_processor of a tokenizer.json: which tokens stand before and behind a text.
+// Tested by tests/tokenizer/random_tokenizers_test.cc.
 #include <fmt/format.h>
 
 #include "base/text.h"

@@ -1,4 +1,5 @@
 // The pre_tokenizer of a tokenizer.json.
+// Tested by tests/tokenizer/random_tokenizers_test.cc.
 #include <algorithm>
 #include <map>
 

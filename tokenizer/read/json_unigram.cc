@@ -1,4 +1,5 @@
 // The scores of a Unigram vocabulary, to the last bit as the tokenizers package reads them.
+// Tested by tests/tokenizer/random_tokenizers_test.cc.
 #include <charconv>
 #include <cmath>
 #include <limits>

@@ -1,3 +1,5 @@
+// SentencePiece's precompiled map of characters: a double array of what is replaced, and the texts that come instead.
+// Tested by tests/tokenizer/random_tokenizers_test.cc.
 #include "tokenizer/split/character_map.h"
 
 #include <fmt/format.h>

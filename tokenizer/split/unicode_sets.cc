@@ -1,3 +1,5 @@
+// Sets of characters as the tokenizers package knows them: by older versions of Unicode than the regular expressions.
+// Tested by tests/tokenizer/random_tokenizers_test.cc.
 #include "tokenizer/split/unicode_sets.h"
 
 #include <unicode/uniset.h>

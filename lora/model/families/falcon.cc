@@ -1,5 +1,6 @@
 // Falcon: layer norms, attention and MLP side by side or one behind the other, q, k and v in one matrix by key heads.
 // Reference: transformers' modeling_falcon.py (ALiBi as its sdpa path computes it), llama.cpp's LLM_ARCH_FALCON.
+// Tested by tests/finetune/families_test.cc and tests/lora/model/shapes_test.cc.
 #include <fmt/format.h>
 
 #include <algorithm>

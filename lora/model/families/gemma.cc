@@ -1,5 +1,6 @@
 // Gemma 1: LLaMA's block with norms that hold weight - 1, a scaled embedding and GeGLU.
 // Reference: transformers' modeling_gemma.py, llama.cpp's LLM_ARCH_GEMMA.
+// Tested by tests/finetune/families_test.cc and tests/lora/model/shapes_test.cc.
 #include "lora/model/families/gemma.h"
 
 #include <cmath>

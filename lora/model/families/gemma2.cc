@@ -1,5 +1,6 @@
 // Gemma 2: four norms a block, capped products and logits, every other layer with a window.
 // Reference: transformers' modeling_gemma2.py, llama.cpp's LLM_ARCH_GEMMA2.
+// Tested by tests/finetune/families_test.cc and tests/lora/model/shapes_test.cc.
 #include "lora/model/families/gemma.h"
 #include "lora/model/family.h"
 

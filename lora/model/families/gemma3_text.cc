@@ -1,5 +1,6 @@
 // Gemma 3, the text model: Gemma 2 with norms of q and k, and a rope of their own for the layers with a window.
 // Reference: transformers' modeling_gemma3.py, llama.cpp's LLM_ARCH_GEMMA3.
+// Tested by tests/finetune/families_test.cc and tests/lora/model/shapes_test.cc.
 #include "lora/model/families/gemma.h"
 #include "lora/model/family.h"
 

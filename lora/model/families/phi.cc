@@ -1,5 +1,6 @@
 // Phi-1, Phi-1.5 and Phi-2: attention and MLP side by side behind one layer norm, biases everywhere, half of each head
 // rotated. Reference: transformers' modeling_phi.py, llama.cpp's LLM_ARCH_PHI2.
+// Tested by tests/finetune/families_test.cc and tests/lora/model/shapes_test.cc.
 #include <fmt/format.h>
 
 #include <algorithm>

@@ -1,5 +1,6 @@
 // Phi-3, Phi-3.5 and Phi-4: LLaMA's block with q, k, v and gate, up in one matrix each, longrope and partial rotation.
 // Reference: transformers' modeling_phi3.py, llama.cpp's LLM_ARCH_PHI3, which computes no window.
+// Tested by tests/finetune/families_test.cc and tests/lora/model/shapes_test.cc.
 #include <fmt/format.h>
 
 #include "lora/model/families/llama.h"
