@@ -317,7 +317,8 @@ TEST(Model, Bfloat16IsNearFloat32) {
   for (const std::string& name : tiny_llama::cases()) {
     Transformer wide = with_adapter(name), narrow = with_adapter(name, 0, at::kBFloat16);
     PackedRow row = row_of(random_ids(40, 4), {17, 23});
-    EXPECT_LT(relative(narrow.logits(narrow.hidden(row)).detach(), wide.logits(wide.hidden(row)).detach()), 3e-2)
+    const double bound = name == "smollm3" ? 2.5e-2 : 2e-2;  // it has four layers, the others two or three
+    EXPECT_LT(relative(narrow.logits(narrow.hidden(row)).detach(), wide.logits(wide.hidden(row)).detach()), bound)
         << name;
     EXPECT_LT(relative(gradient(narrow, {row}), gradient(wide, {row})), 4e-2) << name;
   }
