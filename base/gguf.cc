@@ -22,17 +22,14 @@ struct Place {
   std::int64_t number = 0, count = 1;
 };
 
-const std::int64_t* integer_in(const Part& part, std::string_view key) {
-  for (const auto& [name, value] : part.metadata)
-    if (name == key) return std::get_if<std::int64_t>(&value.value);
-  return nullptr;
-}
-
 Place place_of(const Part& part) {
-  const std::int64_t *number = integer_in(part, "split.no"), *count = integer_in(part, "split.count");
+  const auto integer = [&](std::string_view key) -> std::int64_t {
+    for (const auto& [name, value] : part.metadata)
+      if (const auto* held = std::get_if<std::int64_t>(&value.value); held && name == key) return *held;
+    return 0;
+  };
   Place place;
-  if (count && *count > 1) place.count = *count;
-  if (place.count > 1 && number) place.number = *number;
+  if (const std::int64_t count = integer("split.count"); count > 1) place = {integer("split.no"), count};
   if (place.number < 0 || place.number >= place.count || place.count > 99999)
     throw Error({"impossible split of a GGUF", part.file.path().string(),
                  fmt::format("part {} of {}", place.number, place.count), "", "fetch the file again"});
@@ -80,34 +77,30 @@ GgufValue GgufValue::i32s(std::vector<std::int32_t> v) {
 GgufValue GgufValue::f32s(std::vector<float> v) { return {kArray, kF32, std::vector<double>(v.begin(), v.end())}; }
 
 GgufReader::GgufReader(const std::filesystem::path& path) {
-  add(read_part(path));
-  const Place place = place_of(parts_.front());
+  Part part = read_part(path);
+  const Place place = place_of(part);
   if (place.number != 0)
     throw Error({"not the first part of a GGUF", path.string(),
                  fmt::format("part {} of {}", place.number + 1, place.count), path_of(path, {0, place.count}).string(),
                  "give the first part; the others are found beside it"});
-  if (place.count == 1) return;
+  metadata_ = std::move(part.metadata);
+  tensors_ = std::move(part.tensors);
+  files_.push_back(std::move(part.file));
   for (std::int64_t number = 1; number < place.count; ++number) {
     const std::filesystem::path next = path_of(path, {number, place.count});
     if (!std::filesystem::exists(next))
       throw Error({"a part of the GGUF is missing", next.string(), "", fmt::format("{} parts", place.count),
                    "download the model again"});
-    Part part = read_part(next);
+    part = read_part(next);
     if (const Place found = place_of(part); found.number != number || found.count != place.count)
       throw Error({"a part of another GGUF", next.string(), fmt::format("part {} of {}", found.number + 1, found.count),
                    fmt::format("part {} of {}", number + 1, place.count), "download the model again"});
-    add(std::move(part));
+    std::ranges::move(part.tensors, std::back_inserter(tensors_));
+    files_.push_back(std::move(part.file));
   }
-  check_parts();
+  if (place.count > 1) check_parts();
   // They speak of the files, not of the model.
   std::erase_if(metadata_, [](const auto& entry) { return entry.first.starts_with("split."); });
-}
-
-void GgufReader::add(Part part) {
-  if (parts_.empty()) metadata_ = part.metadata;
-  std::ranges::move(part.tensors, std::back_inserter(tensors_));
-  part.tensors.clear();
-  parts_.push_back(std::move(part));
 }
 
 void GgufReader::check_parts() const {
@@ -116,17 +109,16 @@ void GgufReader::check_parts() const {
     if (!names.insert(tensor.name).second)
       throw Error(
           {"the tensor stands in two parts", path().string(), shortened(tensor.name), "", "download the model again"});
-  const std::int64_t* count = integer_in(parts_.front(), "split.tensors.count");
-  if (count && *count != static_cast<std::int64_t>(tensors_.size()))
+  const GgufValue* count = find("split.tensors.count");
+  const auto* expected = count ? std::get_if<std::int64_t>(&count->value) : nullptr;
+  if (expected && *expected != static_cast<std::int64_t>(tensors_.size()))
     throw Error({"tensors are missing from the parts of the GGUF", path().string(), std::to_string(tensors_.size()),
-                 std::to_string(*count), "download the model again"});
+                 std::to_string(*expected), "download the model again"});
 }
 
-GgufReader::~GgufReader() = default;
-const std::filesystem::path& GgufReader::path() const { return parts_.front().file.path(); }
 std::vector<std::filesystem::path> GgufReader::paths() const {
   std::vector<std::filesystem::path> paths;
-  for (const Part& part : parts_) paths.push_back(part.file.path());
+  for (const MappedFile& file : files_) paths.push_back(file.path());
   return paths;
 }
 

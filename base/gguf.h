@@ -33,16 +33,11 @@ struct GgufValue {
   static GgufValue f32s(std::vector<float> v);
 };
 
-namespace gguf {
-struct Part;
-}
-
 /// A GGUF file mapped for reading, or the first of several (NAME-00001-of-00003.gguf), with the others beside it; all
 /// bounds are checked when opened. Tensor shapes are outermost first.
 class GgufReader {
  public:
   explicit GgufReader(const std::filesystem::path& path);
-  ~GgufReader();
   const std::vector<std::pair<std::string, GgufValue>>& metadata() const { return metadata_; }  ///< file order
   const GgufValue* find(std::string_view key) const;
   /// Typed access; throws Error naming the key when it is missing or of another kind.
@@ -54,13 +49,12 @@ class GgufReader {
   const std::vector<double>& numbers(std::string_view key) const;
   const std::vector<TensorView>& tensors() const { return tensors_; }  ///< file order
   const TensorView* tensor(std::string_view name) const;
-  const std::filesystem::path& path() const;         ///< of the first file
-  std::vector<std::filesystem::path> paths() const;  ///< of all
+  const std::filesystem::path& path() const { return files_.front().path(); }  ///< of the first file
+  std::vector<std::filesystem::path> paths() const;                            ///< of all
 
  private:
-  void add(gguf::Part part);
   void check_parts() const;
-  std::vector<gguf::Part> parts_;
+  std::vector<MappedFile> files_;
   std::vector<std::pair<std::string, GgufValue>> metadata_;
   std::vector<TensorView> tensors_;
 };

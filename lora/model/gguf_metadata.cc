@@ -23,8 +23,7 @@ GgufMetadata metadata_from_gguf(const base::GgufReader& file, DType type) {
   GgufMetadata metadata;
   bool has_type = false, has_version = false;
   for (const auto& [key, value] : file.metadata()) {
-    // Parts of a split file and the calibration of a quantised one do not describe the new file.
-    if (key.starts_with("split.") || key.starts_with("quantize.imatrix.")) continue;
+    if (key.starts_with("quantize.imatrix.")) continue;  // the calibration of a quantised file, not of the new one
     metadata.emplace_back(key, value);
     if (key == "general.file_type") {
       metadata.back().second = GgufValue::u32(gguf_file_type(type));

@@ -127,7 +127,12 @@ void ModelFiles::find_tensors() {
     tensors_.emplace(names_.back(), Stored{std::move(tensor), &view});
   }
   for (const base::TensorView& view : gguf_ ? gguf_->tensors() : safetensors_->tensors())
-    if (in_file.contains(view.name)) is_ignored(view.name) ? void(++passed_over_) : refuse_tensor(view);
+    if (in_file.contains(view.name)) {
+      if (is_ignored(view.name))
+        ++passed_over_;
+      else
+        refuse_tensor(view);
+    }
 }
 
 // One that the model does not have, but for what follows from the config.

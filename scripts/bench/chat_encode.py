@@ -9,13 +9,14 @@ Any JSONL with Alpaca's fields, or with messages. SmolLM2's template, with {% ge
 its mask needs that; rendered, encoded and masked, one thread each, interleaved, in processor time; ids and masks must be equal.
 Rendering alone is against Jinja2 with the template compiled once.
 """
-import argparse, json, os, statistics, subprocess, sys, tempfile, time
+import argparse, json, os, statistics, subprocess, sys, tempfile
 
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ["RAYON_NUM_THREADS"] = "1"
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(ROOT, "scripts", "oracle"))
 import tokenizers, transformers
+from measuring import cpu
 from tokens import marked_template, smollm2, transformers_tokenizer
 from transformers.utils.chat_template_utils import _compile_jinja_template
 
@@ -28,9 +29,9 @@ def conversations(path):
 
 
 def processor_seconds(run):
-    begin = time.process_time()
+    begin = cpu()
     run()
-    return time.process_time() - begin
+    return cpu() - begin
 
 
 def main():
@@ -41,7 +42,8 @@ def main():
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
     chats = list(conversations(options.conversations))
-    peer, template = transformers_tokenizer(*smollm2())
+    tokenizer, template = smollm2()
+    peer = transformers_tokenizer(tokenizer, template)
     marked, compiled = marked_template(template), _compile_jinja_template(template)
     context = {"tools": None, "documents": None, "add_generation_prompt": False, **peer.special_tokens_map}
 

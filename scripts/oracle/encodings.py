@@ -10,7 +10,8 @@ from datasets import Dataset
 from tokenizers import AddedToken, Tokenizer
 from trl.trainer.sft_trainer import SFTTrainer
 from mixed_texts import conversations, mixed_texts
-from tokens import OUT, ROOT, smollm2, write
+from golden import TOKENIZER, write_packed
+from tokens import ROOT, smollm2
 import gzip
 
 MISTRAL = os.path.join(ROOT, "build", "data", "mistral-v1.model")
@@ -22,7 +23,7 @@ MARKED = ("{% for message in messages %}{{'<|im_start|>' + message['role'] + '\n
 
 
 def read(name):
-    return json.loads(gzip.open(os.path.join(OUT, name)).read())
+    return json.loads(gzip.open(os.path.join(TOKENIZER, name)).read())
 
 
 def offsets():
@@ -108,9 +109,9 @@ def trl_pairs():
 
 def main():
     peer = f"transformers {transformers.__version__}"
-    write("offsets.json.gz", offsets())
-    write("sentencepiece_chats.json.gz", {"peer": peer, "models": chats()})
-    write("trl.json.gz", {"peer": f"trl {trl.__version__}, {peer}", "records": trl_pairs()})
+    write_packed("offsets.json.gz", offsets())
+    write_packed("sentencepiece_chats.json.gz", {"peer": peer, "models": chats()})
+    write_packed("trl.json.gz", {"peer": f"trl {trl.__version__}, {peer}", "records": trl_pairs()})
 
 
 if __name__ == "__main__":

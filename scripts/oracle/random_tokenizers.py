@@ -7,10 +7,11 @@
 Every normalizer, pre-tokenizer, post-processor and decoder in random sequences, added tokens with random flags, over small BPE and Unigram
 vocabularies that are trained here. What is not compared: see comparable(). Exit 1 on a difference.
 """
-import argparse, base64, collections, gzip, json, os, random, resource, subprocess, sys, tempfile
+import argparse, base64, collections, json, os, random, resource, subprocess, sys, tempfile
 os.environ["RUST_BACKTRACE"] = "0"
 import sentencepiece, tokenizers
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+from golden import write_packed
 from mixed_texts import mixed_texts
 from splits import PATTERNS
 from vocabularies import hash_of
@@ -314,11 +315,7 @@ def write_golden(models_, maps, pool, cases):
         text_hash = lambda t: hash_of(t.encode()) if "\ufffd" not in t else ""
         golden["cases"].append({"file": json.loads(json.dumps(case).replace(json.dumps(maps[0]), '"map 0"').replace(json.dumps(maps[1]), '"map 1"')), "texts": texts, "as_text": [hash_of(i) for i in expected["as_text"]],
                                 "found": [hash_of(i) for i in expected["found"]], "decoded": [text_hash(t) for t in expected["decoded"]]})
-    data = json.dumps(golden, separators=(",", ":")).encode()
-    path = os.path.join(ROOT, "tests", "golden", "tokenizer", "random_tokenizers.json.gz")
-    with open(path, "wb") as raw, gzip.GzipFile("", "wb", 9, raw, mtime=0) as f:
-        f.write(data)
-    print(f"{path}: {len(data)} bytes, {os.path.getsize(path)} packed")
+    write_packed("random_tokenizers.json.gz", golden)
 
 
 def main():

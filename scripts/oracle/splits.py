@@ -3,12 +3,12 @@
 
     build/venv/bin/python scripts/oracle/splits.py
 """
-import gzip, itertools, json, os, random, unicodedata, zlib
+import itertools, json, random, unicodedata, zlib
 import tokenizers
 from tokenizers import Tokenizer, models
+from golden import write_packed
 from mixed_texts import mixed_texts
 
-ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 split = lambda pattern, behavior="Isolated", invert=False: {"type": "Split", "pattern": {"Regex": pattern}, "behavior": behavior, "invert": invert}
 byte_level = lambda prefix=False, regex=True: {"type": "ByteLevel", "add_prefix_space": prefix, "trim_offsets": True, "use_regex": regex}
 BEHAVIORS = ["Isolated", "Removed", "MergedWithPrevious", "MergedWithNext", "Contiguous"]
@@ -92,11 +92,7 @@ def main():
     for value in normalizers():
         change = loaded("normalizer", value).normalizer.normalize_str
         golden["normalizers"].append({"value": value, "hashes": hashes(change(t) for t in texts)})
-    path = os.path.join(ROOT, "tests", "golden", "tokenizer", "pre_tokenizers.json.gz")
-    data = json.dumps(golden, separators=(",", ":")).encode()
-    with open(path, "wb") as raw, gzip.GzipFile("", "wb", 9, raw, mtime=0) as f:
-        f.write(data)
-    print(f"{path}: {len(data)} bytes, {os.path.getsize(path)} packed")
+    write_packed("pre_tokenizers.json.gz", golden)
 
 
 if __name__ == "__main__":

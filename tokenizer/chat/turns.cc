@@ -135,11 +135,13 @@ std::vector<ByteRange> joined(std::vector<ByteRange> ranges) {
   return result;
 }
 
-// Where the first turn behind `end` begins.
-std::size_t next_turn(const std::vector<Turn>& turns, std::size_t end, std::size_t size) {
+// Where turns begin, in order, and the end of the text.
+std::vector<std::size_t> begins_of(const std::vector<Turn>& turns, std::size_t size) {
+  std::vector<std::size_t> begins = {size};
   for (const Turn& turn : turns)
-    if (turn.exists() && turn.begin >= end) size = std::min(size, turn.begin);
-  return size;
+    if (turn.exists()) begins.push_back(turn.begin);
+  std::ranges::sort(begins);
+  return begins;
 }
 
 // All but the turns that say that they are not trained.
@@ -194,6 +196,7 @@ TrainedBytes trained_bytes(const jinja::Rendered& chat, const std::vector<Messag
   while (last > 0 && messages[last - 1].role != "assistant") --last;
   TrainedBytes trained;
   std::vector<ByteRange> ranges;
+  const std::vector<std::size_t> begins = shape.marks ? begins_of(turns, chat.text.size()) : std::vector<std::size_t>();
   for (std::size_t i = 0; i < messages.size(); ++i) {
     const bool answers = messages[i].role == "assistant";
     const bool wanted = answers && (train_on == TrainOn::kAssistant || i + 1 == last);
@@ -211,7 +214,7 @@ TrainedBytes trained_bytes(const jinja::Rendered& chat, const std::vector<Messag
     }
     std::size_t marked = 0;
     // Marks may go on behind the turn: an end of all, written behind the loop over the messages.
-    const std::size_t next = next_turn(turns, turn.end, chat.text.size());
+    const std::size_t next = *std::ranges::lower_bound(begins, turn.end);
     for (auto span = std::ranges::lower_bound(chat.spans, turn.begin, {}, &Span::begin);
          span != chat.spans.end() && span->end <= next; ++span) {
       if (!span->generated) continue;

@@ -66,6 +66,24 @@ class PreTokenizer {
   std::vector<std::unique_ptr<const Pattern>> patterns_;  // of each step; null where it needs none
 };
 
+/// Calls next(begin, end) for runs of digits and what is between them; `alone`: for each digit.
+template <class Next>
+void for_digits(std::string_view text, bool alone, const Next& next) {
+  std::size_t begin = 0, i = 0;
+  bool in_digits = false;
+  while (i < text.size()) {
+    const Character c = character_at(text, i);
+    const bool digit = c.type == CharacterClass::kNumber;
+    if (i > begin && (digit != in_digits || (digit && alone))) {
+      next(begin, i);
+      begin = i;
+    }
+    in_digits = digit;
+    i += c.size;
+  }
+  next(begin, text.size());
+}
+
 template <class Sink>
 void PreTokenizer::run_from(std::size_t step, std::string_view text, const char* readable, std::size_t at_start,
                             Sink& sink) const {
@@ -92,21 +110,8 @@ void PreTokenizer::run_from(std::size_t step, std::string_view text, const char*
   const SplitStep::Kind kind = steps_[step].kind;
   switch (kind) {
     case SplitStep::kDigits:
-    case SplitStep::kDigitRuns: {
-      std::size_t begin = 0, i = 0;
-      bool in_digits = false;
-      while (i < text.size()) {
-        const Character c = character_at(text, i);
-        const bool digit = c.type == CharacterClass::kNumber;
-        if (i > begin && (digit != in_digits || (digit && kind == SplitStep::kDigits))) {
-          next(begin, i);
-          begin = i;
-        }
-        in_digits = digit;
-        i += c.size;
-      }
-      return next(begin, text.size());
-    }
+    case SplitStep::kDigitRuns:
+      return for_digits(text, kind == SplitStep::kDigits, next);
     case SplitStep::kGpt2:
       return each([&](std::size_t i) { return piece_end_gpt2(text, i); });
     case SplitStep::kLlama3:
