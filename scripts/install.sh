@@ -14,7 +14,7 @@ say() { printf '\033[1m== %s\033[0m\n' "$*" >&2; }
 packages=(g++ cmake ninja-build ccache pkg-config git python3 python3-venv ca-certificates zstd
   libsentencepiece-dev libzstd-dev zlib1g-dev libre2-dev libicu-dev libboost-program-options-dev libyaml-cpp-dev
   libsimdjson-dev nlohmann-json3-dev libxxhash-dev libfasttext-dev libeigen3-dev libfmt-dev)
-tests=(libgtest-dev libgmock-dev clang-format fasttext)
+tests=(libgtest-dev libgmock-dev clang-format clang-tidy fasttext)
 wanted=("${packages[@]}" "${tests[@]}")
 [ $oracles = no ] || wanted+=(python3-dev)
 missing=()
