@@ -2,6 +2,7 @@
 #include "lora/model/rope.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
 #include <numbers>
 #include <utility>
@@ -144,6 +145,16 @@ RopeSpec as_llama3(const RopeSpec& rope, std::int64_t dim) {
         close(stretch_factors(setting, dim), rope.factors))
       return setting;
   return rope;
+}
+
+std::vector<double> alibi_slopes(std::int64_t heads) {
+  const auto whole = static_cast<std::int64_t>(std::bit_floor(static_cast<std::uint64_t>(heads)));
+  std::vector<double> result;
+  for (std::int64_t i = 1; i <= whole; ++i)
+    result.push_back(std::exp2(-8.0 * static_cast<double>(i) / static_cast<double>(whole)));
+  for (std::int64_t i = 1; static_cast<std::int64_t>(result.size()) < heads; i += 2)
+    result.push_back(std::exp2(-4.0 * static_cast<double>(i) / static_cast<double>(whole)));
+  return result;
 }
 
 }  // namespace lora

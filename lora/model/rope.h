@@ -42,4 +42,8 @@ std::vector<float> stretch_factors(const RopeSpec& rope, std::int64_t dim);
 /// the factors with low_freq_factor 1 (only its ratios to the others matter). `rope` itself when there is none.
 RopeSpec as_llama3(const RopeSpec& rope, std::int64_t dim);
 
+/// ALiBi: what a step of the key's position adds to each head's products, [heads]: powers of 2^(-8 / n), n heads or the
+/// power of two below; others lie between (transformers' build_alibi_tensor).
+std::vector<double> alibi_slopes(std::int64_t heads);
+
 }  // namespace lora

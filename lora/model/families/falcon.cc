@@ -4,11 +4,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <bit>
-#include <cmath>
 
-#include "lora/model/families/llama.h"
 #include "lora/model/family.h"
+#include "lora/model/llama_shape.h"
 
 namespace lora {
 namespace {
@@ -49,17 +47,6 @@ void falcon_keys(ConfigKeys& keys, ModelConfig& config) {
   llama_tokens(keys, config, 11, 11);
 }
 
-// transformers' build_alibi_tensor: powers of 2^(-8 / n), n heads or the power of two below; others lie between.
-std::vector<double> slopes(std::int64_t heads) {
-  const auto whole = static_cast<std::int64_t>(std::bit_floor(static_cast<std::uint64_t>(heads)));
-  std::vector<double> result;
-  for (std::int64_t i = 1; i <= whole; ++i)
-    result.push_back(std::exp2(-8.0 * static_cast<double>(i) / static_cast<double>(whole)));
-  for (std::int64_t i = 1; static_cast<std::int64_t>(result.size()) < heads; i += 2)
-    result.push_back(std::exp2(-4.0 * static_cast<double>(i) / static_cast<double>(whole)));
-  return result;
-}
-
 BlockSpec block_of(const ModelConfig& config, std::int64_t layer) {
   const std::string name = fmt::format("transformer.h.{}.", layer), gguf = fmt::format("blk.{}.", layer);
   const std::int64_t hidden{config.hidden_size}, inner{config.intermediate_size};
@@ -79,7 +66,7 @@ BlockSpec block_of(const ModelConfig& config, std::int64_t layer) {
   attention.heads = config.heads, attention.kv_heads = config.kv_heads, attention.head_dim = config.head_dim;
   attention.rotary_dim = config.alibi ? 0 : config.head_dim;
   attention.rope = config.rope;
-  if (config.alibi) attention.slopes = slopes(config.heads);
+  if (config.alibi) attention.slopes = alibi_slopes(config.heads);
   block.mlp = {config.activation, false, 0, 0};
   const std::int64_t joined{(config.heads + 2 * config.kv_heads) * config.head_dim};
   block.linears = {{Role::kQuery, name + "self_attention.query_key_value", gguf + "attn_qkv", joined, hidden, bias,

@@ -2,7 +2,7 @@
 #pragma once
 
 #include "lora/model/config_keys.h"
-#include "lora/model/families/llama.h"
+#include "lora/model/llama_shape.h"
 
 namespace lora {
 

@@ -1,91 +1,9 @@
 // Llama 1 to 3, CodeLlama, SmolLM2, TinyLlama. Reference: transformers' modeling_llama.py, llama.cpp's LLM_ARCH_LLAMA.
 // Tested by tests/lora/model/config_test.cc and spec_test.cc.
-#include "lora/model/families/llama.h"
-
-#include <fmt/format.h>
-
-#include <algorithm>
-
 #include "lora/model/family.h"
+#include "lora/model/llama_shape.h"
 
 namespace lora {
-
-void llama_sizes(ConfigKeys& keys, ModelConfig& config, SizeDefaults defaults) {
-  keys.size({"num_hidden_layers", "block_count"}, config.layers);
-  keys.size({"max_position_embeddings", "context_length"}, config.context_length, defaults.context_length);
-  keys.size({"hidden_size", "embedding_length"}, config.hidden_size);
-  keys.size({"intermediate_size", "feed_forward_length"}, config.intermediate_size);
-  keys.size({"num_attention_heads", "attention.head_count"}, config.heads);
-  keys.size({"num_key_value_heads", "attention.head_count_kv"}, config.kv_heads,
-            defaults.kv_heads ? defaults.kv_heads : config.heads);
-  keys.size({"head_dim", "attention.key_length"}, config.head_dim,
-            defaults.head_dim
-                ? defaults.head_dim
-                : std::max<std::int64_t>(1, config.hidden_size / std::max<std::int64_t>(1, config.heads)));
-  keys.same("attention.value_length", config.head_dim, "the same as key_length");
-  keys.number({"rms_norm_eps", "attention.layer_norm_rms_epsilon"}, config.rms_norm_eps, defaults.eps);
-  keys.activation(defaults.activation_key, config.activation, defaults.activation);
-  keys.rope(config, defaults.rope);
-}
-
-void llama_tokens(ConfigKeys& keys, ModelConfig& config, std::int64_t bos, std::int64_t eos, std::int64_t pad) {
-  keys.token({"bos_token_id", "bos_token_id"}, config.bos, bos);
-  keys.token({"eos_token_id", "eos_token_id"}, config.eos, eos);
-  keys.token({"pad_token_id", "padding_token_id"}, config.pad, pad);
-}
-
-ModelSpec llama_spec(const ModelConfig& config) {
-  const std::int64_t hidden{config.hidden_size}, inner{config.intermediate_size};
-  const std::int64_t query{config.heads * config.head_dim}, key{config.kv_heads * config.head_dim};
-  const bool attention_bias{config.attention_bias}, mlp_bias{config.mlp_bias};
-  ModelSpec spec;
-  spec.config = config;
-  spec.embedding = "model.embed_tokens", spec.embedding_gguf = "token_embd";
-  spec.head = "lm_head", spec.head_gguf = "output";
-  spec.norm = {NormKind::kRms, "model.norm", "output_norm"};
-  spec.blocks.resize(static_cast<std::size_t>(config.layers));
-  for (std::int64_t i = 0; i < config.layers; ++i) {
-    const std::string name = fmt::format("model.layers.{}.", i), gguf = fmt::format("blk.{}.", i);
-    BlockSpec& block = spec.blocks[static_cast<std::size_t>(i)];
-    block.attention_norm = {NormKind::kRms, name + "input_layernorm", gguf + "attn_norm"};
-    block.mlp_norm = {NormKind::kRms, name + "post_attention_layernorm", gguf + "ffn_norm"};
-    AttentionSpec& attention = block.attention;
-    attention.heads = config.heads, attention.kv_heads = config.kv_heads;
-    attention.head_dim = config.head_dim;
-    const bool is_rotated{config.rotated_layers.empty() || config.rotated_layers.at(static_cast<std::size_t>(i))};
-    attention.rotary_dim = is_rotated ? config.turned_dim() : 0;
-    attention.window = config.slides(i) ? config.sliding_window : 0;
-    attention.rope = config.slides(i) && config.local_rope ? *config.local_rope : config.rope;
-    block.mlp.activation = config.activation;
-    auto add = [&](Role role, const char* module, const char* its_gguf, std::int64_t out, std::int64_t in, bool bias,
-                   std::int64_t heads = 0) {
-      block.linears.push_back({role, name + module, gguf + its_gguf, out, in, bias, Rows::kPlain, heads});
-    };
-    add(Role::kQuery, "self_attn.q_proj", "attn_q", query, hidden, attention_bias, config.heads);
-    add(Role::kKey, "self_attn.k_proj", "attn_k", key, hidden, attention_bias, config.kv_heads);
-    add(Role::kValue, "self_attn.v_proj", "attn_v", key, hidden, attention_bias);
-    add(Role::kAttentionOut, "self_attn.o_proj", "attn_output", hidden, query, attention_bias);
-    add(Role::kGate, "mlp.gate_proj", "ffn_gate", inner, hidden, mlp_bias);
-    add(Role::kUp, "mlp.up_proj", "ffn_up", inner, hidden, mlp_bias);
-    add(Role::kDown, "mlp.down_proj", "ffn_down", hidden, inner, mlp_bias);
-  }
-  return spec;
-}
-
-ModelSpec llama_spec_as_it_is(const ModelConfig& config) {
-  ModelSpec spec = llama_spec(config);
-  for (BlockSpec& block : spec.blocks)
-    for (LinearSpec& linear : block.linears) linear.interleaved_heads = 0;
-  return spec;
-}
-
-void norm_heads(ModelSpec& spec, NormKind kind) {
-  for (std::size_t i = 0; i < spec.blocks.size(); ++i) {
-    const std::string name = fmt::format("model.layers.{}.self_attn.", i), gguf = fmt::format("blk.{}.", i);
-    spec.blocks[i].attention.q_norm = {kind, name + "q_norm", gguf + "attn_q_norm"};
-    spec.blocks[i].attention.k_norm = {kind, name + "k_norm", gguf + "attn_k_norm"};
-  }
-}
 
 const Family& llama_family() {
   static const Family family = {

@@ -1,8 +1,8 @@
 // Mistral, Nemo: LLaMA's block with a window. Reference: transformers' modeling_mistral.py. In GGUF it is a "llama",
 // whose windows llama.cpp does not compute; the key is written all the same, for the way back.
 // Tested by tests/finetune/families_test.cc and tests/lora/model/shapes_test.cc.
-#include "lora/model/families/llama.h"
 #include "lora/model/family.h"
+#include "lora/model/llama_shape.h"
 
 namespace lora {
 

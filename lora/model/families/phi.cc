@@ -5,8 +5,8 @@
 
 #include <algorithm>
 
-#include "lora/model/families/llama.h"
 #include "lora/model/family.h"
+#include "lora/model/llama_shape.h"
 
 namespace lora {
 namespace {

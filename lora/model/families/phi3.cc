@@ -3,8 +3,8 @@
 // Tested by tests/finetune/families_test.cc and tests/lora/model/shapes_test.cc.
 #include <fmt/format.h>
 
-#include "lora/model/families/llama.h"
 #include "lora/model/family.h"
+#include "lora/model/llama_shape.h"
 
 namespace lora {
 namespace {

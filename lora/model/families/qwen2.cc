@@ -1,8 +1,8 @@
 // Qwen2 and Qwen2.5: LLaMA's block with biases on q, k and v; a GGUF keeps the rows of q and k as they are.
 // Reference: transformers' modeling_qwen2.py, llama.cpp's LLM_ARCH_QWEN2. Tested by tests/lora/model/qwen2_test.cc.
-#include "lora/model/families/llama.h"
 #include "lora/model/families/qwen.h"
 #include "lora/model/family.h"
+#include "lora/model/llama_shape.h"
 
 namespace lora {
 

@@ -1,9 +1,9 @@
 // Qwen3, dense: LLaMA's block with norms of q and k and heads of a size of their own.
 // Reference: transformers' modeling_qwen3.py, llama.cpp's LLM_ARCH_QWEN3.
 // Tested by tests/finetune/families_test.cc and tests/lora/model/shapes_test.cc.
-#include "lora/model/families/llama.h"
 #include "lora/model/families/qwen.h"
 #include "lora/model/family.h"
+#include "lora/model/llama_shape.h"
 
 namespace lora {
 namespace {

@@ -1,8 +1,8 @@
 // SmolLM3: LLaMA's block, some layers of which know no positions.
 // Reference: transformers' modeling_smollm3.py, llama.cpp's LLM_ARCH_SMOLLM3.
 // Tested by tests/finetune/families_test.cc and tests/lora/model/shapes_test.cc.
-#include "lora/model/families/llama.h"
 #include "lora/model/family.h"
+#include "lora/model/llama_shape.h"
 
 namespace lora {
 namespace {

@@ -60,4 +60,10 @@ TEST(Rope, OtherFactorsStayFactors) {
   EXPECT_EQ(lora::as_llama3(factors, 16), factors);
 }
 
+// As transformers' build_alibi_tensor gives them.
+TEST(Rope, SlopesOfHeadsThatAreNoPowerOfTwoLieBetween) {
+  EXPECT_EQ(lora::alibi_slopes(4), (std::vector<double>{0.25, 0.0625, 0.015625, 0.00390625}));
+  EXPECT_EQ(lora::alibi_slopes(6), (std::vector<double>{0.25, 0.0625, 0.015625, 0.00390625, 0.5, 0.125}));
+}
+
 }  // namespace
