@@ -80,4 +80,21 @@ struct ConvertOptions {
 };
 int run_convert(ConvertOptions& options, base::Context& context);
 
+struct StackOptions {
+  std::vector<std::string> input, layers;
+  std::string output, dtype = "auto";
+  bool overwrite = false;
+  int threads = 0;
+  void visit(base::OptionVisitor& v) {
+    v.positional("input", input, "a Hugging Face folder or a .gguf file", base::PathKind::kModel);
+    v("layers", layers, "a range of the base's layers, FIRST-LAST from 0, both among them; once for each range");
+    v.required("output", output, "the folder of the deeper model", base::PathKind::kOutputModel);
+    v.choice("dtype", dtype, {"auto", "float32", "bfloat16", "float16"},
+             "auto: as it is, float16 if it is quantised, float32 if it is float64");
+    v("overwrite", overwrite, "replace an earlier result");
+    v("threads", threads, "threads; 0: all there are").at_least(0);
+  }
+};
+int run_stack(StackOptions& options, base::Context& context);
+
 }  // namespace lora

@@ -8,7 +8,6 @@
 #include <functional>
 #include <map>
 #include <nlohmann/json.hpp>
-#include <numeric>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -89,13 +88,6 @@ ordered_json gguf_adapter_facts(const base::GgufReader& file) {
           {"modules", file.tensors().size() / 2},
           {"parameters", parameters},
           {"bytes", fs::file_size(file.path())}};
-}
-
-std::int64_t parameters_of(const ModelSpec& spec) {
-  std::int64_t parameters = 0;
-  for (const TensorSpec& tensor : tensors_of(spec))
-    parameters += std::accumulate(tensor.shape.begin(), tensor.shape.end(), std::int64_t{1}, std::multiplies<>());
-  return parameters;
 }
 
 // What the config says of a model.

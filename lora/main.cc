@@ -18,5 +18,8 @@ int main(int argc, char** argv) {
   program.commands.push_back(base::make_command<lora::ConvertOptions>(
       "convert", "a model between a Hugging Face folder and GGUF",
       "lora convert models/tiny --output tiny-f32.gguf --dtype float32", lora::run_convert));
+  program.commands.push_back(base::make_command<lora::StackOptions>(
+      "stack", "a deeper model out of a model's own layers (depth up-scaling)",
+      "lora stack models/tiny --layers 0-23 --layers 8-31 --output models/deep", lora::run_stack));
   return base::run_program(program, argc, argv);
 }

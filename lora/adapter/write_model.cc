@@ -160,20 +160,6 @@ std::uint64_t bytes_of(const ModelFiles& model, const Target& target) {
   return bytes;
 }
 
-const char* hf_name(DType type) {
-  switch (type) {
-    case DType::kF32:
-      return "float32";
-    case DType::kBF16:
-      return "bfloat16";
-    case DType::kF16:
-      return "float16";
-    default:
-      throw base::UsageError({"a Hugging Face folder cannot hold this type", "dtype", std::string(base::name_of(type)),
-                              "float32, bfloat16 or float16", "q8_0 exists in GGUF only: --format gguf"});
-  }
-}
-
 std::string config_text(const ModelFiles& model, DType type) {
   if (model.is_gguf()) {
     ordered_json config = ordered_json::parse(config_to_json(model.config(), hf_name(type)));
@@ -241,6 +227,20 @@ void copy_other_files(const fs::path& from, const fs::path& to, const std::vecto
 
 }  // namespace
 
+const char* hf_name(DType type) {
+  switch (type) {
+    case DType::kF32:
+      return "float32";
+    case DType::kBF16:
+      return "bfloat16";
+    case DType::kF16:
+      return "float16";
+    default:
+      throw base::UsageError({"a Hugging Face folder cannot hold this type", "dtype", std::string(base::name_of(type)),
+                              "float32, bfloat16 or float16", "q8_0 exists in GGUF only: --format gguf"});
+  }
+}
+
 std::uint64_t hf_bytes(const ModelFiles& model, DType type, bool keep_types) {
   return bytes_of(model, {false, type, keep_types});
 }
@@ -301,14 +301,18 @@ void write_tokenizer(const ModelFiles& model, const fs::path& folder, const std:
   base::write_file(folder / "special_tokens_map.json", special.dump(2) + "\n");
 }
 
+void write_companions(const ModelFiles& model, const std::string& config, const fs::path& folder) {
+  write_tokenizer(model, folder);
+  const fs::path generation = model.path() / "generation_config.json";
+  base::write_file(folder / "generation_config.json", !model.is_gguf() && fs::exists(generation)
+                                                          ? base::read_file(generation)
+                                                          : generation_config_text(model, config));
+}
+
 void write_hf_folder(const MergedModel& model, const fs::path& folder, const WriteOptions& options) {
   const ModelFiles& base = model.base();
   const std::string config = config_text(base, options.type);
-  write_tokenizer(base, folder);
-  fs::path generation = base.path() / "generation_config.json";
-  base::write_file(folder / "generation_config.json", !base.is_gguf() && fs::exists(generation)
-                                                          ? base::read_file(generation)
-                                                          : generation_config_text(base, config));
+  write_companions(base, config, folder);
   if (options.tokenizer != nullptr) use_chat_format(*options.tokenizer, folder);
   std::vector<base::SafetensorsWriter::Entry> entries;
   const Target target{false, options.type, options.keep_types};

@@ -50,12 +50,17 @@ void write_hf_folder(const MergedModel& model, const std::filesystem::path& fold
 void write_tokenizer(const ModelFiles& model, const std::filesystem::path& folder,
                      const std::vector<std::string>& names = {});
 
+/// The files beside weights and config.json, of which `config` is the text: the tokenizer's, generation_config.json.
+void write_companions(const ModelFiles& model, const std::string& config, const std::filesystem::path& folder);
+
 /// Writes one .gguf file. `type` is F32, F16, BF16 or Q8_0; vectors are F32 always, and a matrix whose rows are not a
 /// multiple of 32 is F16 where Q8_0 was asked for.
 void write_gguf(const MergedModel& model, const std::filesystem::path& file, const WriteOptions& options);
 
 /// "float32", "bfloat16", "float16" or "q8_0" (also "f32", "bf16", "f16") as a type. Throws UsageError.
 base::DType type_from_name(const std::string& name);
+/// Its name in config.json: "float32", "bfloat16", "float16". Throws UsageError for types that exist in GGUF only.
+const char* hf_name(base::DType type);
 /// The type that keeps what a tensor holds: its own, F32 of F64, F16 of a quantised one.
 base::DType natural_type(base::DType stored);
 /// The type in which a model stores its matrices, told by its first.

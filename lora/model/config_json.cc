@@ -274,7 +274,8 @@ class JsonWriter : public ConfigKeys {
   }
   void rotated_layers(ModelConfig& config, std::int64_t) override {
     json layers = json::array();
-    for (const bool rotated : config.rotated_layers) layers.push_back(rotated ? 1 : 0);
+    for (std::int64_t i = 0; i < config.layers; ++i)
+      layers.push_back(config.rotated_layers.empty() || config.rotated_layers[static_cast<std::size_t>(i)] ? 1 : 0);
     object_["no_rope_layers"] = layers;
   }
   // transformers 4 reads rope_theta and rope_scaling; 5 reads rope_parameters.

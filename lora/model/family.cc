@@ -45,7 +45,7 @@ std::string gguf_names() { return names(&Family::gguf); }
 
 void simplify(ModelConfig& config) {
   const auto holds = [](bool of_layer) { return of_layer; };
-  const bool cuts{config.sliding_window < config.context_length &&
+  const bool cuts{config.sliding_window != 0 && config.sliding_window < config.context_length &&
                   (config.sliding_layers.empty() || std::ranges::any_of(config.sliding_layers, holds))};
   if (!cuts) config.sliding_window = 0;
   if (!cuts || std::ranges::all_of(config.sliding_layers, holds)) config.sliding_layers.clear();

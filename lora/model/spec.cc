@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
+#include <numeric>
 
 #include "base/error.h"
 #include "base/text.h"
@@ -77,6 +79,13 @@ std::vector<TensorSpec> tensors_of(const ModelSpec& spec) {
     tensors.push_back({spec.head + ".weight", spec.head_gguf + ".weight", {vocabulary, hidden}});
   if (spec.head_bias) tensors.push_back({spec.head + ".bias", spec.head_gguf + ".bias", {vocabulary}});
   return tensors;
+}
+
+std::int64_t parameters_of(const ModelSpec& spec) {
+  std::int64_t parameters = 0;
+  for (const TensorSpec& tensor : tensors_of(spec))
+    parameters += std::accumulate(tensor.shape.begin(), tensor.shape.end(), std::int64_t{1}, std::multiplies<>());
+  return parameters;
 }
 
 void check_config(const ModelConfig& config, const std::string& file) {

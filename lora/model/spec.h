@@ -84,6 +84,8 @@ struct TensorSpec {
 };
 /// Every tensor: embedding, blocks in forward order, last norm, head (not when tied).
 std::vector<TensorSpec> tensors_of(const ModelSpec& spec);
+/// Numbers in all of them.
+std::int64_t parameters_of(const ModelSpec& spec);
 
 /// Throws base::Error for numbers that cannot be a model. `file` for the message.
 void check_config(const ModelConfig& config, const std::string& file);

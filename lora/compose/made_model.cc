@@ -1,0 +1,130 @@
+// A model that is made out of another one's tensors, as a Hugging Face folder. Tested by
+// tests/lora/compose/stack_test.cc.
+#include "lora/compose/made_model.h"
+
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "base/pipeline.h"
+#include "base/safetensors.h"
+#include "lora/adapter/write_model.h"
+
+namespace lora {
+namespace {
+
+using nlohmann::ordered_json;
+
+constexpr std::int64_t kChunkElements = std::int64_t{1} << 20;  // of one piece of work: 4 MB of float32
+
+struct Chunk {
+  const MadeTensor* tensor;
+  std::int64_t first, rows;
+};
+
+struct Piece {
+  const MadeTensor* tensor;
+  std::vector<std::byte> bytes;
+};
+
+std::int64_t row_elements(const MadeTensor& tensor) { return tensor.shape.size() == 1 ? 1 : tensor.shape[1]; }
+
+std::vector<Chunk> chunks_of(const MadeModel& model) {
+  std::vector<Chunk> chunks;
+  const std::int64_t unit{model.config.head_dim};  // whole heads
+  for (const MadeTensor& tensor : model.tensors) {
+    const std::int64_t all{tensor.shape[0]};
+    const std::int64_t fitting{std::max<std::int64_t>(1, kChunkElements / row_elements(tensor) / unit) * unit};
+    const std::int64_t rows{tensor.shape.size() == 1 ? all : fitting};
+    for (std::int64_t first = 0; first < all; first += rows)
+      chunks.push_back({&tensor, first, std::min(rows, all - first)});
+  }
+  return chunks;
+}
+
+Piece computed(const Chunk& chunk) {
+  std::vector<float> values(static_cast<std::size_t>(chunk.rows * row_elements(*chunk.tensor)));
+  chunk.tensor->read(chunk.first, values);
+  if (!std::ranges::all_of(values, [](float value) { return std::isfinite(value); }))
+    throw base::Error({"the weights are not finite numbers", chunk.tensor->name, "", "",
+                       "the base model is damaged; fetch it again"});
+  check_range(chunk.tensor->name, values, chunk.tensor->type);
+  return {chunk.tensor, base::from_float(chunk.tensor->type, values)};
+}
+
+}  // namespace
+
+MadeModel made_of(const ModelFiles& base, const ModelSpec& spec,
+                  const std::function<std::string(const std::string& name)>& source, base::DType type,
+                  bool keep_types) {
+  MadeModel model{spec.config, {}};
+  for (const TensorSpec& tensor : tensors_of(spec)) {
+    const std::string from = source(tensor.name);
+    if (base.shape(from) != tensor.shape)
+      throw base::Error({"the base's tensor has another shape than the model's", base.path().string() + ": " + from, "",
+                         "the shape of " + tensor.name, "choose other layers"});
+    const auto read = [&base, from](std::int64_t first, std::span<float> out) {
+      const std::vector<std::int64_t> shape = base.shape(from);
+      if (shape.size() == 1) return base.read(from, out);
+      base.read_rows(from, first, static_cast<std::int64_t>(out.size()) / shape[1], out);
+    };
+    model.tensors.push_back({tensor.name, tensor.shape, keep_types ? natural_type(base.type(from)) : type, read});
+  }
+  return model;
+}
+
+std::uint64_t bytes_of(const MadeModel& model) {
+  std::uint64_t bytes = 0;
+  for (const MadeTensor& tensor : model.tensors) bytes += base::byte_size(tensor.type, tensor.shape);
+  return bytes;
+}
+
+std::string config_text(const MadeModel& model, const ModelFiles& base, base::DType type) {
+  const ordered_json made = ordered_json::parse(config_to_json(model.config, hf_name(type)));
+  ordered_json config = made;
+  if (!base.is_gguf() && model.config.model_type == base.config().model_type) {
+    const ordered_json before = ordered_json::parse(config_to_json(base.config(), hf_name(type)));
+    config = ordered_json::parse(base::read_file(base.path() / "config.json"));
+    for (const auto& [key, value] : before.items())
+      if (!made.contains(key)) config.erase(key);
+    for (const auto& [key, value] : made.items())
+      if (!before.contains(key) || before[key] != value) config[key] = value;
+    // A word for each layer, which is not written where all are alike.
+    if (!made.contains("layer_types")) config.erase("layer_types");
+    config["torch_dtype"] = config["dtype"] = hf_name(type);
+  }
+  std::string text = config.dump(2) + "\n";
+  if (config_from_json(text, "config.json") != model.config)
+    throw base::Error({"config.json has no words for this model", base.path().string(), model.config.model_type,
+                       "layers that the family can have in this order", "choose other layers"});
+  return text;
+}
+
+void write_made_model(const MadeModel& model, const ModelFiles& base, const std::string& config,
+                      const std::filesystem::path& folder, int threads, const std::function<void(double)>& progress) {
+  write_companions(base, config, folder);
+  std::vector<base::SafetensorsWriter::Entry> entries;
+  for (const MadeTensor& tensor : model.tensors) entries.push_back({tensor.name, tensor.type, tensor.shape});
+  base::SafetensorsWriter writer(folder / "model.safetensors", std::move(entries));
+  const std::vector<Chunk> chunks = chunks_of(model);
+  std::size_t next = 0, done = 0;
+  base::ordered_pipeline<Chunk, Piece>(
+      base::thread_count(threads),
+      [&]() -> std::optional<Chunk> {
+        if (next == chunks.size()) return std::nullopt;
+        return chunks[next++];
+      },
+      [](const Chunk& chunk, int) { return computed(chunk); },
+      [&](const Piece& piece) {
+        writer.write_part(piece.tensor->name, piece.bytes);
+        ++done;
+        if (progress) progress(static_cast<double>(done) / static_cast<double>(chunks.size()));
+      });
+  writer.commit();
+  base::write_file(folder / "config.json", config);
+}
+
+}  // namespace lora

@@ -1,0 +1,90 @@
+#include "lora/compose/stack.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "base/file.h"
+#include "lora/adapter/write_model.h"
+#include "tests/error_of.h"
+#include "tests/temporary_folder.h"
+
+namespace {
+
+namespace fs = std::filesystem;
+using lora::ModelFiles;
+using testing::HasSubstr;
+
+const std::string kFamilies = HORNBOOK_SOURCE_DIR "/tests/golden/finetune/tiny_llama/";
+
+std::vector<float> whole(const ModelFiles& model, const std::string& name) {
+  std::vector<float> values(static_cast<std::size_t>(model.view(name).elements()));
+  model.read(name, values);
+  return values;
+}
+
+void write(const ModelFiles& base, const std::vector<lora::LayerRange>& ranges, const fs::path& folder) {
+  const base::DType type = lora::natural_type(base);
+  const lora::MadeModel model = lora::stacked(base, ranges, type, true);
+  const std::string config = lora::config_text(model, base, type);
+  fs::create_directories(folder);
+  lora::write_made_model(model, base, config, folder, 2, {});
+}
+
+// What stands behind "layers.N." and the like: the first number in the name taken out.
+std::string without_layer(const std::string& name) {
+  const std::size_t first = name.find_first_of("0123456789");
+  const std::size_t end = name.find_first_not_of("0123456789", first);
+  return first == std::string::npos ? name : name.substr(0, first) + name.substr(end);
+}
+
+TEST(Stack, RangesAreReadAndJudged) {
+  EXPECT_EQ(lora::layer_range("2-3", 4).first, 2);
+  EXPECT_EQ(lora::layer_range("2-3", 4).last, 3);
+  EXPECT_EQ(lora::layer_range("3", 4).last, 3);
+  for (const char* wrong : {"", "-", "a", "1-", "-1", "3-2", "0-4", "4", "1-2-3", "0-99999999999999999999", "1 - 2"})
+    EXPECT_THAT(error_of([&] { lora::layer_range(wrong, 4); }), HasSubstr("not a range of layers")) << wrong;
+}
+
+// Every family: layers 0, 1, 0, 1 carry the numbers of the base's, and the folder reads as a model of four layers.
+TEST(Stack, LayersOfEveryFamilyCarryTheNumbersOfTheirSource) {
+  std::size_t families = 0;
+  for (const auto& entry : fs::directory_iterator(kFamilies)) {
+    if (!fs::exists(entry.path() / "config.json")) continue;
+    SCOPED_TRACE(entry.path());
+    const ModelFiles base(entry.path().string());
+    const std::int64_t last{base.config().layers - 1};
+    TemporaryFolder temporary;
+    write(base, {{0, last}, {0, last}}, temporary.path() / "deep");
+    const ModelFiles deep((temporary.path() / "deep").string());
+    EXPECT_EQ(deep.config().layers, 2 * base.config().layers);
+    ++families;
+    // The tensors of the layers stand side by side behind the embedding, in the base's order, twice.
+    const std::size_t added{deep.names().size() - base.names().size()};
+    EXPECT_EQ(added % static_cast<std::size_t>(base.config().layers), 0U);
+    for (std::size_t i = 0; i < added; ++i) {
+      const std::string &first = deep.names().at(1 + i), &second = deep.names().at(1 + added + i);
+      const std::string& source = base.names().at(1 + i);
+      EXPECT_EQ(without_layer(second), without_layer(source));
+      EXPECT_EQ(whole(deep, first), whole(base, source)) << first;
+      EXPECT_EQ(whole(deep, second), whole(base, source)) << second;
+    }
+    for (std::size_t i = added + 1; i < base.names().size(); ++i)
+      EXPECT_EQ(whole(deep, base.names()[i]), whole(base, base.names()[i])) << base.names()[i];
+  }
+  EXPECT_GE(families, 15U);
+}
+
+TEST(Stack, EveryLayerOnceIsTheModelItself) {
+  const ModelFiles base(kFamilies + "untied");
+  TemporaryFolder temporary;
+  write(base, {{0, base.config().layers - 1}}, temporary.path() / "same");
+  const ModelFiles same((temporary.path() / "same").string());
+  EXPECT_EQ(same.config(), base.config());
+  EXPECT_EQ(same.names(), base.names());
+  for (const std::string& name : base.names()) EXPECT_EQ(whole(same, name), whole(base, name));
+}
+
+}  // namespace
