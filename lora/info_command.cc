@@ -124,7 +124,7 @@ ordered_json model_facts(const std::string& path) {
   for (const std::string& name : files.names()) {
     const base::TensorView& view = files.view(name);
     bytes += view.bytes.size();
-    ++types[std::string(base::name_of(view.type))];
+    ++types[std::string(files.type_name(name))];
   }
   ordered_json facts = {{"kind", files.is_gguf() ? "gguf model" : "hugging face model"},
                         {"path", files.path().string()},

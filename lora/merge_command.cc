@@ -70,9 +70,9 @@ Formats formats_of(const MergeOptions& options) {
 
 // "F16 (the base is Q4_1)": what a conversion of the type did not keep is said.
 std::string type_text(const ModelFiles& base, DType type) {
-  const DType stored = matrix_type(base);
-  return stored == type ? std::string(base::name_of(type))
-                        : fmt::format("{} (the base is {})", base::name_of(type), base::name_of(stored));
+  const std::string_view stored = base.type_name(first_matrix(base));
+  return stored == base::name_of(type) ? std::string(stored)
+                                       : fmt::format("{} (the base is {})", base::name_of(type), stored);
 }
 
 // A vocabulary of its own in the adapter's folder: perhaps it was trained with that. Its chat template is taken over.
@@ -127,7 +127,7 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
 }  // namespace
 
 Adapter made_plain(Adapter adapter, const ModelFiles& base, int threads, base::Context& context) {
-  if (adapter.start == Start::kNothing) return adapter;
+  if (adapter.start == Start::kNothing) return plain_adapter(std::move(adapter), base, threads);
   base::Progress progress(context.err, context.quiet, fmt::format("lora: start of {}", name_of(adapter.start)));
   adapter = plain_adapter(std::move(adapter), base, threads, [&](double share) { progress.update(share, ""); });
   progress.finish();

@@ -16,6 +16,7 @@
 #include "base/safetensors.h"
 #include "base/text.h"
 #include "lora/model/module_names.h"
+#include "lora/model/wrapper.h"
 
 namespace lora {
 namespace {
@@ -38,6 +39,9 @@ const ModuleNames& names_with(const std::vector<AdapterModule>& modules, const s
   std::vector<std::string> expected;
   for (const ModuleNames& names : known_module_names())
     expected.insert(expected.end(), names.linears.begin(), names.linears.end());
+  if (unknown->find("vision") != std::string::npos || unknown->find("multi_modal_projector") != std::string::npos)
+    throw base::Error({"a module outside the text model", file, base::shortened(*unknown), "modules of the text model",
+                       "train with target_modules that name the language model's alone, or merge with PEFT"});
   throw base::Error({"a module that cannot carry LoRA here", file, base::shortened(*unknown),
                      base::join(expected, " or "),
                      "adapters of embeddings and of the head are not supported; merge with PEFT first"});
@@ -104,15 +108,18 @@ ordered_json number(double value) {
   return value;
 }
 
-// Suffixes ("q_proj") when each stands for all layers that have any; else full module names.
+// Suffixes ("q_proj") when each stands for all layers that have any; else full module names, as in a wrapper, whose
+// vision model has modules of these suffixes too.
 std::vector<std::string> target_modules(const Adapter& adapter) {
   std::set<std::string> blocks, suffixes, names;
+  bool is_whole = true;
   for (const AdapterModule& module : adapter.modules) {
+    is_whole &= without_wrapper(module.name) == module.name;
     names.insert(module.name);
     suffixes.insert(suffix_of(module.name));
     blocks.emplace(block_name(module.name).prefix);
   }
-  const auto& chosen = names.size() == blocks.size() * suffixes.size() ? suffixes : names;
+  const auto& chosen = is_whole && names.size() == blocks.size() * suffixes.size() ? suffixes : names;
   return {chosen.begin(), chosen.end()};
 }
 
@@ -143,7 +150,8 @@ Adapter read_adapter(const fs::path& folder) {
                          "PEFT would not use it; is the config another adapter's?"});
     const auto [place, is_new] = places.emplace(module, adapter.modules.size());
     if (is_new) {
-      adapter.modules.emplace_back().name = module;
+      adapter.modules.emplace_back().name = name_of_today(module);
+      adapter.modules.back().scale = config.alpha_of(module);
       sides.push_back(0);
     }
     AdapterModule& entry = adapter.modules[place->second];
@@ -164,7 +172,7 @@ Adapter read_adapter(const fs::path& folder) {
     if (sides[i] != 3)
       throw base::Error({"one of lora_A and lora_B is missing", file, module.name, "both", "the file is damaged"});
     const double size{static_cast<double>(module.rank)};
-    module.scale = config.alpha_of(module.name) / (adapter.rslora ? std::sqrt(size) : size);
+    module.scale /= (adapter.rslora ? std::sqrt(size) : size);
   }
   put_in_forward_order(adapter, names);
   check_complete(config, adapter.targets, names, file);

@@ -12,6 +12,7 @@
 #include "base/parallel.h"
 #include "base/pipeline.h"
 #include "lora/adapter/merge.h"
+#include "lora/model/wrapper.h"
 
 namespace lora {
 namespace {
@@ -68,10 +69,10 @@ MatrixXd weight_of(const ModelFiles& base, const std::string& name) {
 AdapterModule without_start(const AdapterModule& module, Start start, const ModelFiles& base) {
   const std::string name = module.name + ".weight";
   const std::string where = base.path().string() + ": " + name;
-  if (base.type(name) > base::DType::kBF16)
+  if (base.type(name) > base::DType::kBF16 || base.is_packed(name))
     throw base::Error(
         {fmt::format("a {} adapter needs the weights that it started from, not quantised ones", name_of(start)), where,
-         std::string(base::name_of(base.type(name))), "float32, bfloat16 or float16",
+         std::string(base.type_name(name)), "float32, bfloat16 or float16",
          "give the base model that the adapter was trained on: --base MODEL"});
   if (module.rank > std::min(module.in, module.out) || !(module.scale > 0))
     not_unique(where, start, fmt::format("rank {}, scale {}", module.rank, module.scale));
@@ -90,10 +91,18 @@ AdapterModule without_start(const AdapterModule& module, Start start, const Mode
   return plain;
 }
 
+// A text model and the whole around it have the same modules; the base decides what they are called.
+std::string name_in(const ModelFiles& base, const std::string& module) {
+  const std::string plain = without_wrapper(module);
+  const Wrapper* wrapper = wrapper_of_type(base.config().wrapper);
+  return wrapper ? wrapped(plain, *wrapper) : base.find(plain + ".weight") ? plain : module;
+}
+
 }  // namespace
 
 Adapter plain_adapter(Adapter adapter, const ModelFiles& base, int threads,
                       const std::function<void(double)>& progress) {
+  for (AdapterModule& module : adapter.modules) module.name = name_in(base, module.name);
   if (adapter.start == Start::kNothing) return adapter;
   check_fits(adapter, base);
   std::atomic<std::size_t> done = 0;

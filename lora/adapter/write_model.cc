@@ -16,6 +16,7 @@
 #include "base/gguf.h"
 #include "base/parallel.h"
 #include "base/pipeline.h"
+#include "base/resident.h"
 #include "base/safetensors.h"
 #include "lora/adapter/chat_format.h"
 #include "lora/model/gguf_metadata.h"
@@ -77,6 +78,7 @@ bool keeps_bytes(const MergedModel& model, const Target& target, const std::stri
   const ModelFiles& base = model.base();
   const base::TensorView& stored = base.view(name);
   const TensorSpec& tensor = base.tensor(name);
+  if (base.is_packed(name)) return false;
   const bool is_the_same{tensor.interleaved_heads == 0 && tensor.key_heads == 0 && tensor.gguf_added == 0};
   return !model.is_changed(name) && stored.type == target.of(stored) && (is_the_same || base.is_gguf() == target.gguf);
 }
@@ -120,16 +122,23 @@ std::vector<float> values_of(const MergedModel& model, const Target& target, con
   return values;
 }
 
+// Where the chunk lies in its file.
+std::span<const std::byte> stored_bytes(const base::TensorView& stored, const Chunk& chunk) {
+  const std::size_t row{stored.bytes.size() / static_cast<std::size_t>(stored.shape[0])};
+  return stored.bytes.subspan(static_cast<std::size_t>(chunk.first) * row, static_cast<std::size_t>(chunk.rows) * row);
+}
+
 Piece convert(const MergedModel& model, const Target& target, const Chunk& chunk) {
   const base::TensorView& stored = model.base().view(*chunk.name);
   const DType type = target.of(stored);
-  if (keeps_bytes(model, target, *chunk.name)) {
-    auto row = stored.bytes.size() / static_cast<std::size_t>(stored.shape[0]);
-    auto bytes =
-        stored.bytes.subspan(static_cast<std::size_t>(chunk.first) * row, static_cast<std::size_t>(chunk.rows) * row);
-    return {chunk.name, {bytes.begin(), bytes.end()}};
-  }
-  return {chunk.name, base::from_float(type, values_of(model, target, chunk, type))};
+  const std::span<const std::byte> bytes = stored_bytes(stored, chunk);
+  Piece piece{chunk.name, {}};
+  if (keeps_bytes(model, target, *chunk.name))
+    piece.bytes.assign(bytes.begin(), bytes.end());
+  else
+    piece.bytes = base::from_float(type, values_of(model, target, chunk, type));
+  base::give_back(bytes);  // each is read once: else all of a large model would stay in memory
+  return piece;
 }
 
 // Runs all chunks through `threads` threads and gives them to `write` in order.
@@ -157,6 +166,8 @@ std::uint64_t bytes_of(const ModelFiles& model, const Target& target) {
     const base::TensorView& tensor = model.view(name);
     bytes += base::byte_size(target.of(tensor), tensor.shape);
   }
+  if (!target.gguf)
+    for (const base::TensorView& tensor : model.carried()) bytes += tensor.bytes.size();
   return bytes;
 }
 
@@ -169,6 +180,12 @@ std::string config_text(const ModelFiles& model, DType type) {
   }
   ordered_json config = ordered_json::parse(base::read_file(model.path() / "config.json"));
   auto made = ordered_json::parse(config_to_json(model.config(), hf_name(type)));
+  config.erase("quantization_config");
+  if (!model.config().wrapper.empty()) {
+    for (ordered_json* part : {&config, &config["text_config"]})
+      (*part)["torch_dtype"] = (*part)["dtype"] = hf_name(type);
+    return config.dump(2) + "\n";
+  }
   if (config["model_type"] != made["model_type"]) return made.dump(2) + "\n";  // the family's name of earlier days
   config["torch_dtype"] = config["dtype"] = hf_name(type);
   // transformers 4 does not know rope_parameters and would fall back to theta 10000.
@@ -270,6 +287,7 @@ void check_values(const MergedModel& model, bool gguf, const WriteOptions& optio
   std::atomic<std::size_t> done = 0;
   base::parallel_for(chunks.size(), base::thread_count(options.threads), [&](std::size_t i, int worker) {
     values_of(model, target, chunks[i], type_of(chunks[i]));
+    base::give_back(stored_bytes(model.base().view(*chunks[i].name), chunks[i]));
     ++done;
     if (worker == 0 && options.progress)
       options.progress(static_cast<double>(done) / static_cast<double>(chunks.size()));
@@ -316,10 +334,17 @@ void write_hf_folder(const MergedModel& model, const fs::path& folder, const Wri
   if (options.tokenizer != nullptr) use_chat_format(*options.tokenizer, folder);
   std::vector<base::SafetensorsWriter::Entry> entries;
   const Target target{false, options.type, options.keep_types};
-  for (const std::string& name : base.names()) entries.push_back({name, target.of(base.view(name)), base.shape(name)});
+  for (const std::string& name : base.names())
+    entries.push_back({base.name_on_disk(name), target.of(base.view(name)), base.shape(name)});
+  for (const base::TensorView& tensor : base.carried()) entries.push_back({tensor.name, tensor.type, tensor.shape});
   base::SafetensorsWriter writer(folder / "model.safetensors", std::move(entries));
-  stream(model, target, options,
-         [&](const std::string& name, const std::vector<std::byte>& bytes) { writer.write_part(name, bytes); });
+  stream(model, target, options, [&](const std::string& name, const std::vector<std::byte>& bytes) {
+    writer.write_part(base.name_on_disk(name), bytes);
+  });
+  for (const base::TensorView& tensor : base.carried()) {
+    writer.write(tensor.name, tensor.bytes);
+    base::give_back(tensor.bytes);
+  }
   writer.commit();
   base::write_file(folder / "config.json", config);
 }
@@ -353,15 +378,13 @@ DType type_from_name(const std::string& name) {
   throw base::UsageError({"unknown type", "dtype", name, "float32, bfloat16, float16 or q8_0", ""});
 }
 
-DType matrix_type(const ModelFiles& model) {
-  return model.type(model.spec().blocks.at(0).linears.at(0).name + ".weight");
-}
+std::string first_matrix(const ModelFiles& model) { return model.spec().blocks.at(0).linears.at(0).name + ".weight"; }
 
 DType natural_type(DType stored) {
   if (stored == DType::kF64) return DType::kF32;
   return stored == DType::kF32 || stored == DType::kBF16 ? stored : DType::kF16;
 }
 
-DType natural_type(const ModelFiles& model) { return natural_type(matrix_type(model)); }
+DType natural_type(const ModelFiles& model) { return natural_type(model.type(first_matrix(model))); }
 
 }  // namespace lora

@@ -63,8 +63,8 @@ base::DType type_from_name(const std::string& name);
 const char* hf_name(base::DType type);
 /// The type that keeps what a tensor holds: its own, F32 of F64, F16 of a quantised one.
 base::DType natural_type(base::DType stored);
-/// The type in which a model stores its matrices, told by its first.
-base::DType matrix_type(const ModelFiles& model);
+/// The name of the matrix whose type is told as the model's: its first linear layer.
+std::string first_matrix(const ModelFiles& model);
 /// The natural type of that.
 base::DType natural_type(const ModelFiles& model);
 

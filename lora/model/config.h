@@ -21,6 +21,7 @@ enum class Activation { kSilu, kGelu, kGeluTanh, kRelu };  // kGeluTanh: also ca
 /// Sizes in elements; names as in transformers' configs.
 struct ModelConfig {
   std::string model_type = "llama";  ///< Hugging Face's name of the family
+  std::string wrapper;               ///< of the whole that this is the text model of (lora/model/wrapper.h); "": none
   std::int64_t vocab_size = 0, hidden_size = 0, intermediate_size = 0, layers = 0, heads = 0, kv_heads = 0,
                head_dim = 0;
   std::int64_t rotary_dim = 0;  ///< the first ones of a head that are rotated, 0: all

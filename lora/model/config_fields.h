@@ -14,7 +14,9 @@ namespace lora {
 /// A key that is absent or null takes the fallback. Errors name the key, its value and the file.
 class Fields {
  public:
-  Fields(const nlohmann::json& object, std::string file) : object_(object), file_(std::move(file)) {}
+  /// `name`: what the object is, for errors.
+  Fields(const nlohmann::json& object, std::string file, std::string name = "config.json")
+      : object_(object), file_(std::move(file)), name_(std::move(name)) {}
 
   bool has(const char* key) const;       ///< there, and not null
   bool contains(const char* key) const;  ///< there
@@ -39,7 +41,7 @@ class Fields {
   const nlohmann::json& list(const char* key, const char* expected) const;
 
   const nlohmann::json& object_;
-  std::string file_;
+  std::string file_, name_;
   mutable std::set<std::string, std::less<>> used_;
 };
 

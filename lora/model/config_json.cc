@@ -7,7 +7,10 @@
 
 #include "base/error.h"
 #include "lora/model/config_fields.h"
+#include "lora/model/earlier_names.h"
 #include "lora/model/family.h"
+#include "lora/model/quantisation.h"
+#include "lora/model/wrapper.h"
 
 namespace lora {
 namespace {
@@ -343,33 +346,36 @@ class JsonWriter : public ConfigKeys {
   json& object_;
 };
 
-void refuse_code_and_quantisation(const Fields& fields, const Family& family) {
-  for (const char* key : {"quantization_config", "compression_config"})
-    if (fields.has(key))
-      fields.wrong(key, "none: weights in float32, bfloat16 or float16",
-                   "give the model that this quantised copy was made from, or a GGUF of it, with --base (finetune: "
-                   "--model)");
+void refuse_code(const Fields& fields, const std::string& class_name) {
   // transformers may run that code instead of its own class; the code of its own class is what it once was.
   const std::string code = fields.object("auto_map").value("AutoModelForCausalLM", "");
-  if (!code.empty() && !code.ends_with(std::string(".") + family.class_name))
+  if (!code.empty() && !code.ends_with("." + class_name))
     fields.wrong("auto_map", "no code of its own for AutoModelForCausalLM",
                  "if transformers gives the right answers without trust_remote_code, remove the key from config.json");
 }
 
-// Falcon's config of before it came to transformers, as transformers' convert_custom_code_checkpoint.py renames it.
-json with_names_of_today(json object) {
-  const std::string type = object.value("model_type", json()).is_string() ? object.value("model_type", "") : "";
-  if (type != "RefinedWeb" && type != "RefinedWebModel") return object;
-  object["model_type"] = "falcon";
-  object.erase("auto_map");
-  object["new_decoder_architecture"] = object.contains("n_head_kv") || object.value("new_decoder_architecture", false);
-  for (const auto& [old, name] :
-       {std::pair{"n_head", "num_attention_heads"}, {"n_layer", "num_hidden_layers"}, {"n_head_kv", "num_kv_heads"}}) {
-    if (!object.contains(old)) continue;
-    object[name] = object[old];
-    object.erase(old);
-  }
-  return object;
+// The family that `type` names. What else may be meant is told.
+const Family& known_family(const Fields& fields, const std::string& type) {
+  if (const Family* family = family_of_type(type)) return *family;
+  if (!fields.has("text_config"))
+    fields.wrong("model_type", "one of " + family_names(), "models of other families are not supported");
+  fields.wrong("model_type", "one of " + wrapper_names() + " around a text model of one of " + family_names(),
+               "a model of texts and pictures whose text model computes otherwise is not supported");
+}
+
+ModelConfig config_of(const json& object, const std::string& file, const std::string& of_what) {
+  const Fields fields(object, file);
+  const std::string type = fields.text("model_type", "");
+  const Family& family = known_family(fields, type);
+  refuse_code(fields, family.class_name);
+  ModelConfig config;
+  config.model_type = type;
+  JsonReader reader(fields);
+  family.keys(reader, config);
+  fields.refuse_others(of_what + type, kHarmless);
+  simplify(config);
+  check_config(config, file);
+  return config;
 }
 
 }  // namespace
@@ -377,19 +383,17 @@ json with_names_of_today(json object) {
 ModelConfig config_from_json(const std::string& config_json, const std::string& file) {
   const json parsed = json::parse(config_json, nullptr, false);
   if (!parsed.is_object()) throw base::Error({"config.json is not a JSON object", file, "", "", ""});
-  const json object = with_names_of_today(parsed);
+  json object = with_keys_of_today(parsed, file);
   const Fields fields(object, file);
-  const std::string type = fields.text("model_type", "");
-  const Family* family = family_of_type(type);
-  if (!family) fields.wrong("model_type", "one of " + family_names(), "models of other families are not supported");
-  refuse_code_and_quantisation(fields, *family);
-  ModelConfig config;
-  config.model_type = type;
-  JsonReader reader(fields);
-  family->keys(reader, config);
-  fields.refuse_others(" of a " + type, kHarmless);
-  simplify(config);
-  check_config(config, file);
+  refuse_quantised(fields);
+  const Wrapper* wrapper = wrapper_of_type(fields.text("model_type", ""));
+  if (!wrapper) {
+    object.erase("quantization_config");
+    return config_of(object, file, " of a ");
+  }
+  refuse_code(fields, wrapper->class_name);
+  ModelConfig config = config_of(text_config_of(object, *wrapper, file), file, " in \"text_config\" of a ");
+  config.wrapper = wrapper->model_type;
   return config;
 }
 

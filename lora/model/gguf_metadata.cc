@@ -117,7 +117,8 @@ GgufMetadata gguf_metadata(const ModelFiles& model, DType type) {
       {"general.quantization_version", GgufValue::u32(kQuantizationVersion)},
   };
   for (auto& pair : config_to_gguf(config)) metadata.push_back(std::move(pair));
-  for (auto& pair : tokenizer::gguf_metadata_from_folder(model.path())) metadata.push_back(std::move(pair));
+  for (auto& pair : tokenizer::gguf_metadata_from_folder(model.path(), config.vocab_size))
+    metadata.push_back(std::move(pair));
   return metadata;
 }
 

@@ -5,12 +5,16 @@
 
 #include <algorithm>
 #include <cstring>
+#include <map>
+#include <nlohmann/json.hpp>
 #include <string_view>
 #include <utility>
 
 #include "base/error.h"
 #include "base/text.h"
+#include "lora/model/earlier_names.h"
 #include "lora/model/hub.h"
+#include "lora/model/wrapper.h"
 
 namespace lora {
 namespace {
@@ -20,6 +24,14 @@ using Shape = std::vector<std::int64_t>;
 
 // Old Llama checkpoints carry the rotary table; it follows from the config.
 bool is_ignored(std::string_view name) { return name.ends_with(".rotary_emb.inv_freq"); }
+
+TensorsByName by_name(const std::vector<base::TensorView>& tensors, bool in_wrapper) {
+  TensorsByName result;
+  for (const base::TensorView& view : tensors)
+    if (!result.emplace(in_wrapper ? name_of_today(view.name) : view.name, view).second)
+      throw base::Error({"the tensor stands there under two names", "", base::shortened(view.name), "", ""});
+  return result;
+}
 
 std::string text_of(const Shape& shape) { return fmt::format("[{}]", fmt::join(shape, ", ")); }
 
@@ -79,20 +91,25 @@ ModelFiles::ModelFiles(const std::string& model) : path_(need_model(model)) {
         advice = "a LoRA adapter is in it; give the base model, or merge it first: lora merge " + path_.string();
       throw base::Error({"not a model folder", path_.string(), "", "config.json in it", advice});
     }
-    spec_ = spec_of(config_from_json(base::read_file(config), config.string()));
+    const std::string text = base::read_file(config);
+    spec_ = spec_of(config_from_json(text, config.string()));
     safetensors_ = std::make_unique<base::SafetensorsReader>(path_);
+    TensorsByName tensors = by_name(with_names_of_today(nlohmann::json::parse(text), safetensors_->tensors()),
+                                    !spec_.config.wrapper.empty());
+    untie_another_head(tensors);
+    find_tensors(std::move(tensors));
   } else {
     if (path_.extension() == ".safetensors")
       throw base::Error({"weights alone are no model", path_.string(), "", "the folder that holds config.json", ""});
     gguf_ = std::make_unique<base::GgufReader>(path_);
     spec_ = spec_of(config_from_gguf(*gguf_));
+    find_tensors(by_name(gguf_->tensors(), false));
   }
-  find_tensors();
 }
 
 ModelFiles::ModelFiles(const fs::path& folder, ModelSpec spec)
     : path_(folder), spec_(std::move(spec)), safetensors_(std::make_unique<base::SafetensorsReader>(folder)) {
-  find_tensors();
+  find_tensors(by_name(safetensors_->tensors(), false));
 }
 
 std::vector<std::string> ModelFiles::notes() const {
@@ -103,45 +120,89 @@ std::vector<std::string> ModelFiles::notes() const {
   if (passed_over_ > 0)
     notes.push_back(fmt::format("{}: {} tensors rotary_emb.inv_freq were passed over; they follow from config.json",
                                 path_.string(), passed_over_));
+  std::size_t packed = 0;
+  for (const std::string& name : names_) packed += is_packed(name) ? 1 : 0;
+  if (packed > 0)
+    notes.push_back(
+        fmt::format("{}: {} matrices that bitsandbytes quantised are used as it dequantises them; what is "
+                    "written of them is plain, without quantization_config",
+                    path_.string(), packed));
+  if (const Wrapper* wrapper = wrapper_of_type(config().wrapper))
+    notes.push_back(
+        fmt::format("{}: of this {} the text model ({}) is used; {} other tensors are kept byte for byte in "
+                    "a Hugging Face folder and left out of a GGUF",
+                    path_.string(), wrapper->class_name, config().model_type, carried_.size()));
   return notes;
 }
 
-void ModelFiles::find_tensors() {
-  std::unordered_map<std::string_view, const base::TensorView*> in_file;
-  for (const base::TensorView& view : gguf_ ? gguf_->tensors() : safetensors_->tensors()) in_file[view.name] = &view;
-  for (TensorSpec& tensor : tensors_of(spec_)) {
-    const std::string& stored_name = gguf_ ? tensor.gguf : tensor.name;
-    const auto found = in_file.find(stored_name);
-    if (found == in_file.end())
-      throw base::Error({"the model lacks a tensor", path_.string(), stored_name, text_of(tensor.shape),
-                         "the config does not belong to these weights, or the download is incomplete"});
-    const base::TensorView& view = *found->second;
-    if (view.shape != tensor.shape)
-      throw base::Error({"a tensor of another shape than the config says", path_.string() + ": " + stored_name,
-                         text_of(view.shape), text_of(tensor.shape), "the config does not belong to these weights"});
-    if (view.type > base::DType::kBF16 && !base::is_block_type(view.type))
-      throw base::Error({"weights of an integer type", path_.string() + ": " + stored_name,
-                         std::string(base::name_of(view.type)), "floating-point weights", ""});
-    in_file.erase(found);
-    names_.push_back(tensor.name);
-    tensors_.emplace(names_.back(), Stored{std::move(tensor), &view});
+// The tensor of the model that stands under its name, packed or not.
+ModelFiles::Stored ModelFiles::take(TensorsByName& tensors, TensorSpec tensor, base::DType packed_type) const {
+  const std::string& name = gguf_ ? tensor.gguf : tensor.name;
+  if (!tensors.contains(name))
+    throw base::Error({"the model lacks a tensor", path_.string(), name, text_of(tensor.shape),
+                       "the config does not belong to these weights, or the download is incomplete"});
+  std::shared_ptr<const PackedMatrix> packed;
+  if (safetensors_) packed = unpack_matrix(tensors, name, tensor.shape, packed_type, path_.string());
+  const auto found = tensors.find(name);
+  base::TensorView view = std::move(found->second);
+  tensors.erase(found);
+  if (packed) view.shape = tensor.shape, view.type = packed->type();
+  if (view.shape != tensor.shape) {
+    const bool is_resized{tensor.shape.front() == config().vocab_size && view.shape.size() == tensor.shape.size() &&
+                          view.shape.back() == tensor.shape.back()};
+    throw base::Error({"a tensor of another shape than the config says", path_.string() + ": " + name,
+                       text_of(view.shape), text_of(tensor.shape),
+                       is_resized
+                           ? fmt::format("if the vocabulary was resized, say so in config.json: \"vocab_size\": {}",
+                                         view.shape.front())
+                           : "the config does not belong to these weights"});
   }
-  for (const base::TensorView& view : gguf_ ? gguf_->tensors() : safetensors_->tensors())
-    if (in_file.contains(view.name)) {
-      if (is_ignored(view.name))
-        ++passed_over_;
-      else
-        refuse_tensor(view);
-    }
+  if (view.type > base::DType::kBF16 && !base::is_block_type(view.type))
+    throw base::Error({"weights of an integer type", path_.string() + ": " + name,
+                       std::string(base::name_of(view.type)), "floating-point weights", ""});
+  return {std::move(tensor), std::move(view), std::move(packed)};
+}
+
+void ModelFiles::find_tensors(TensorsByName tensors) {
+  base::DType packed_type = base::DType::kF32;  // the embedding comes first, and is never packed
+  for (TensorSpec& tensor : tensors_of(spec_)) {
+    names_.push_back(tensor.name);
+    Stored& stored = tensors_[names_.back()] = take(tensors, std::move(tensor), packed_type);
+    if (names_.size() == 1) packed_type = stored.view.type;
+  }
+  for (const auto& [name, view] : std::map(tensors.begin(), tensors.end())) {
+    if (is_ignored(name))
+      ++passed_over_;
+    else if (is_carried(name))
+      carried_.push_back(view);
+    else
+      refuse_tensor(name, view);
+  }
+}
+
+// transformers 5 unties the head of a wrapper where the file has another one, whatever config.json says.
+void ModelFiles::untie_another_head(const TensorsByName& tensors) {
+  const auto head = tensors.find(spec_.head + ".weight"), embedding = tensors.find(spec_.embedding + ".weight");
+  if (config().wrapper.empty() || !config().tied_embeddings || head == tensors.end() || embedding == tensors.end() ||
+      std::ranges::equal(head->second.bytes, embedding->second.bytes))
+    return;
+  ModelConfig untied = config();
+  untied.tied_embeddings = false;
+  spec_ = spec_of(untied);
+}
+
+bool ModelFiles::is_carried(const std::string& name) const {
+  const Wrapper* wrapper = wrapper_of_type(config().wrapper);
+  return wrapper && !is_of_text(name, *wrapper);
 }
 
 // One that the model does not have, but for what follows from the config.
-void ModelFiles::refuse_tensor(const base::TensorView& view) const {
-  if (gguf_ && (view.name == "rope_freqs.weight" || view.name.starts_with("rope_factors_"))) return;
+void ModelFiles::refuse_tensor(const std::string& name, const base::TensorView& view) const {
+  if (gguf_ && (name == "rope_freqs.weight" || name.starts_with("rope_factors_"))) return;
   // Some tools save the head of a tied model too. It must then be the embedding.
   const std::string head = spec_.head + ".weight";
-  if (!gguf_ && view.name == head && config().tied_embeddings) {
-    const base::TensorView& embedding = safetensors_->at(spec_.embedding + ".weight");
+  if (!gguf_ && name == head && config().tied_embeddings) {
+    const base::TensorView& embedding = this->view(spec_.embedding + ".weight");
     if (view.type == embedding.type && view.shape == embedding.shape &&
         std::equal(view.bytes.begin(), view.bytes.end(), embedding.bytes.begin()))
       return;
@@ -149,7 +210,7 @@ void ModelFiles::refuse_tensor(const base::TensorView& view) const {
                        path_.string() + ": " + head, "", "",
                        "set \"tie_word_embeddings\" to false in config.json if the head was trained apart"});
   }
-  throw base::Error({"a tensor this model does not have", path_.string(), base::shortened(view.name),
+  throw base::Error({"a tensor this model does not have", path_.string(), base::shortened(name),
                      "the tensors of a plain " + config().model_type + " model", ""});
 }
 
@@ -166,51 +227,65 @@ const ModelFiles::Stored& ModelFiles::stored(const std::string& name) const {
 }
 
 const TensorSpec& ModelFiles::tensor(const std::string& name) const { return stored(name).spec; }
-const base::TensorView& ModelFiles::view(const std::string& name) const { return *stored(name).view; }
+const base::TensorView& ModelFiles::view(const std::string& name) const { return stored(name).view; }
+
+std::string_view ModelFiles::type_name(const std::string& name) const {
+  const Stored& tensor = stored(name);
+  return tensor.packed ? tensor.packed->name() : base::name_of(tensor.view.type);
+}
+
+const std::string& ModelFiles::name_on_disk(const std::string& name) const {
+  const Stored& tensor = stored(name);
+  return config().wrapper.empty() ? tensor.spec.name : tensor.view.name;
+}
+
 StoredBlocks ModelFiles::blocks(const std::string& name) const {
-  const auto& [spec, view] = stored(name);
-  if (!gguf_) return {view->type, view->shape, view->bytes};
-  return {view->type, view->shape, view->bytes, spec.interleaved_heads, spec.key_heads, spec.head_rows};
+  const auto& [spec, view, packed] = stored(name);
+  if (packed)
+    throw base::Error({"a packed tensor has no blocks of its own", path_.string(), name, "", "read it as numbers"});
+  if (!gguf_) return {view.type, view.shape, view.bytes};
+  return {view.type, view.shape, view.bytes, spec.interleaved_heads, spec.key_heads, spec.head_rows};
 }
 std::vector<std::int64_t> ModelFiles::shape(const std::string& name) const { return view(name).shape; }
 base::DType ModelFiles::type(const std::string& name) const { return view(name).type; }
 
 void ModelFiles::read(const std::string& name, std::span<float> out) const {
-  const auto& [spec, view] = stored(name);
-  if (gguf_ && spec.key_heads != 0) return read_rows(name, 0, view->shape[0], out);
-  base::to_float(view->type, view->bytes, out);
+  const auto& [spec, view, packed] = stored(name);
+  if (packed) return packed->read(0, out);
+  if (gguf_ && spec.key_heads != 0) return read_rows(name, 0, view.shape[0], out);
+  base::to_float(view.type, view.bytes, out);
   if (gguf_ && spec.gguf_added != 0)
     for (float& value : out) value -= spec.gguf_added;
   if (gguf_ && spec.interleaved_heads > 0)
-    permute_rope_rows(out, view->shape[0], view->elements() / view->shape[0], spec.interleaved_heads, false);
+    permute_rope_rows(out, view.shape[0], view.elements() / view.shape[0], spec.interleaved_heads, false);
 }
 
 void ModelFiles::read_rows(const std::string& name, std::int64_t first, std::int64_t count,
                            std::span<float> out) const {
-  const auto& [spec, view] = stored(name);
-  if (view->shape.size() != 2 || first < 0 || count < 0 || first > view->shape[0] - count)
+  const auto& [spec, view, packed] = stored(name);
+  if (view.shape.size() != 2 || first < 0 || count < 0 || first > view.shape[0] - count)
     throw base::Error({"rows outside the tensor", path_.string() + ": " + name, fmt::format("{}+{}", first, count),
-                       text_of(view->shape), ""});
-  const auto row_bytes{static_cast<std::size_t>(base::byte_size(view->type, std::span(view->shape).last(1)))};
+                       text_of(view.shape), ""});
+  if (packed) return packed->read(first * view.shape[1], out);
+  const auto row_bytes{static_cast<std::size_t>(base::byte_size(view.type, std::span(view.shape).last(1)))};
   const auto copy = [&](std::int64_t from, std::int64_t rows, std::span<float> to) {
     base::to_float(
-        view->type,
-        view->bytes.subspan(static_cast<std::size_t>(from) * row_bytes, static_cast<std::size_t>(rows) * row_bytes),
-        to);
+        view.type,
+        view.bytes.subspan(static_cast<std::size_t>(from) * row_bytes, static_cast<std::size_t>(rows) * row_bytes), to);
   };
   if (!gguf_ || (spec.interleaved_heads == 0 && spec.key_heads == 0)) return copy(first, count, out);
   // Rows of one head.
-  const std::int64_t head{spec.key_heads != 0 ? spec.head_rows : view->shape[0] / spec.interleaved_heads};
+  const std::int64_t head{spec.key_heads != 0 ? spec.head_rows : view.shape[0] / spec.interleaved_heads};
   if (first % head != 0 || count % head != 0)
     throw base::Error({"rows are not whole heads", path_.string() + ": " + name, fmt::format("{}+{}", first, count),
                        fmt::format("multiples of {}", head), ""});
   if (spec.key_heads == 0) {
     copy(first, count, out);
-    return permute_rope_rows(out, count, view->shape[1], count / head, false);
+    return permute_rope_rows(out, count, view.shape[1], count / head, false);
   }
-  const auto size = static_cast<std::size_t>(head * view->shape[1]);
+  const auto size = static_cast<std::size_t>(head * view.shape[1]);
   for (std::int64_t i = 0; i < count / head; ++i)
-    copy(regrouped_head(first / head + i, spec.key_heads, view->shape[0] / head) * head, head,
+    copy(regrouped_head(first / head + i, spec.key_heads, view.shape[0] / head) * head, head,
          out.subspan(static_cast<std::size_t>(i) * size, size));
 }
 

@@ -12,6 +12,7 @@
 
 #include "base/gguf.h"
 #include "base/safetensors.h"
+#include "lora/model/packed_matrix.h"
 #include "lora/model/spec.h"
 
 namespace lora {
@@ -54,19 +55,32 @@ class ModelFiles {
   /// Rows [first, first + count) of a matrix, likewise; of matrices whose rows stand otherwise in a GGUF only whole
   /// heads.
   void read_rows(const std::string& name, std::int64_t first, std::int64_t count, std::span<float> out) const;
-  /// The tensor as it lies in the file: its bytes, and in a GGUF its row order.
+  /// The tensor as it lies in the file: its bytes, and in a GGUF its row order. Of a packed one shape and type are
+  /// those of what it gives.
   const base::TensorView& view(const std::string& name) const;
-  /// The same for who keeps blocks as they are: what must be known to use them.
+  /// Several numbers a byte, with tensors beside it that say how (bitsandbytes).
+  bool is_packed(const std::string& name) const { return stored(name).packed != nullptr; }
+  /// "BF16", "Q8_0", "NF4": how it is kept.
+  std::string_view type_name(const std::string& name) const;
+  /// Tensors of a wrapper that are not the text model's, as they lie in the file.
+  const std::vector<base::TensorView>& carried() const { return carried_; }
+  /// The name under which a folder keeps it: of a wrapper's text model as in the file, else its Hugging Face name.
+  const std::string& name_on_disk(const std::string& name) const;
+  /// Blocks for who keeps them as they are: what must be known to use them. Throws for packed tensors.
   StoredBlocks blocks(const std::string& name) const;
 
  private:
   struct Stored {
     TensorSpec spec;
-    const base::TensorView* view = nullptr;
+    base::TensorView view;
+    std::shared_ptr<const PackedMatrix> packed;  // null: `view` is the tensor
   };
   const Stored& stored(const std::string& name) const;
-  void find_tensors();
-  void refuse_tensor(const base::TensorView& view) const;
+  void find_tensors(TensorsByName tensors);
+  Stored take(TensorsByName& tensors, TensorSpec tensor, base::DType packed_type) const;
+  void untie_another_head(const TensorsByName& tensors);
+  bool is_carried(const std::string& name) const;
+  void refuse_tensor(const std::string& name, const base::TensorView& view) const;
 
   std::filesystem::path path_;
   ModelSpec spec_;
@@ -74,7 +88,8 @@ class ModelFiles {
   std::unique_ptr<base::SafetensorsReader> safetensors_;
   std::vector<std::string> names_;
   std::unordered_map<std::string, Stored> tensors_;  // by the Hugging Face name
-  std::size_t passed_over_ = 0;                      // tensors that follow from the config
+  std::vector<base::TensorView> carried_;
+  std::size_t passed_over_ = 0;  // tensors that follow from the config
 };
 
 /// GGUF's "llama" architecture stores q and k rows for interleaved RoPE: new[h*hd+2j+p] = old[h*hd+p*hd/2+j].

@@ -10,12 +10,13 @@
 namespace lora {
 namespace {
 
-ModuleNames names_of(const Family& family) {
+ModuleNames names_of(const Family& family, const char* wrapper) {
   ModelConfig smallest;
   smallest.model_type = family.model_type;
   smallest.vocab_size = smallest.hidden_size = smallest.intermediate_size = smallest.head_dim = 2;
   smallest.layers = smallest.heads = smallest.kv_heads = 1;
-  const ModelSpec spec = family.spec(smallest);
+  smallest.wrapper = wrapper;
+  const ModelSpec spec = spec_of(smallest);
   ModuleNames names;
   for (const LinearSpec& linear : spec.blocks.at(0).linears) {
     names.linears.push_back(block_name(linear.name).pattern);
@@ -52,13 +53,15 @@ BlockName block_name(std::string_view module) {
 const std::vector<ModuleNames>& known_module_names() {
   static const std::vector<ModuleNames> known = [] {
     std::vector<ModuleNames> all;
-    for (const Family* family : families()) {
-      ModuleNames names = names_of(*family);
-      const bool is_known{std::any_of(all.begin(), all.end(), [&](const ModuleNames& other) {
-        return other.linears == names.linears && other.suffixes == names.suffixes;
-      })};
-      if (!is_known) all.push_back(std::move(names));
-    }
+    // One wrapper of each of the places where they have the text model.
+    for (const char* wrapper : {"", "llava", "idefics3"})
+      for (const Family* family : families()) {
+        ModuleNames names = names_of(*family, wrapper);
+        const bool is_known{std::any_of(all.begin(), all.end(), [&](const ModuleNames& other) {
+          return other.linears == names.linears && other.suffixes == names.suffixes;
+        })};
+        if (!is_known) all.push_back(std::move(names));
+      }
     return all;
   }();
   return known;

@@ -12,6 +12,7 @@
 #include "base/text.h"
 #include "lora/model/family.h"
 #include "lora/model/module_names.h"
+#include "lora/model/wrapper.h"
 
 namespace lora {
 namespace {
@@ -111,7 +112,11 @@ void check_config(const ModelConfig& config, const std::string& file) {
   if (config.local_rope) check_rope(*config.local_rope, file);
 }
 
-ModelSpec spec_of(const ModelConfig& config) { return family_of(config).spec(config); }
+ModelSpec spec_of(const ModelConfig& config) {
+  ModelSpec spec = family_of(config).spec(config);
+  if (const Wrapper* wrapper = wrapper_of_type(config.wrapper)) wrap(spec, *wrapper);
+  return spec;
+}
 
 std::vector<std::string> expand_targets(const ModelSpec& spec, const std::vector<std::string>& targets) {
   if (targets.empty()) throw base::UsageError({"no module to train", "targets", "", "all-linear", ""});

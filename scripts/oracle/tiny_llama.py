@@ -65,6 +65,19 @@ CASES = {
                                                     short_factor=[1.0, 1.1, 1.3, 1.5],
                                                     long_factor=[1.0, 1.6, 2.5, 4.0], factor=4.0), **SMALL),
 }
+# Around a text model: the text model is trained, and pictures are never seen.
+TOWER = dict(hidden_size=16, intermediate_size=24, num_hidden_layers=2, num_attention_heads=2, image_size=8, patch_size=4)
+WRAPPED = {
+    "gemma3_vision": ("gemma3", "gemma3", dict(vision_config=TOWER | dict(model_type="siglip_vision_model"),
+                                               mm_tokens_per_image=4, image_token_index=250, boi_token_index=251,
+                                               eoi_token_index=252)),
+    "llava": ("llava", "untied", dict(vision_config=TOWER | dict(model_type="clip_vision_model", projection_dim=16),
+                                      image_token_index=250)),
+    "mistral3": ("mistral3", "mistral", dict(vision_config=TOWER | dict(model_type="pixtral", head_dim=8),
+                                             image_token_index=250, spatial_merge_size=2, tie_word_embeddings=False)),
+    "smolvlm": ("smolvlm", "tied", dict(vision_config=TOWER | dict(model_type="smolvlm_vision"), image_token_id=250,
+                                        scale_factor=2, tie_word_embeddings=True)),
+}
 RANK, ALPHA = 4, 8
 LENGTHS = [[13, 7, 20], [33], [5, 18], [2, 11, 9, 6]]  # documents of each row
 STEPS, RATE, CLIP, DECAY = 20, 1e-3, 1.0, 0.01
@@ -74,7 +87,7 @@ SIZES = dict(hidden_size=64, num_hidden_layers=2, num_attention_heads=4, num_key
              vocab_size=257, max_position_embeddings=128, rms_norm_eps=1e-5, bos_token_id=1, eos_token_id=2)
 
 
-def make_model(family="llama", attention="eager", **options):
+def make_model(family="llama", attention="eager", wrapped=None, **options):
     if family.startswith("gemma"):
         options["pad_token_id"] = 0
     elif "hidden_size" in options:
@@ -82,7 +95,12 @@ def make_model(family="llama", attention="eager", **options):
     foreign = {"phi": ["rms_norm_eps"], "falcon": ["rms_norm_eps", "num_key_value_heads", "intermediate_size"]}
     sizes = {key: value for key, value in (SIZES | options).items() if key not in foreign.get(family, [])}
     config = transformers.AutoConfig.for_model(family, attn_implementation=attention, **sizes)
-    model = transformers.AutoModelForCausalLM.from_config(config)
+    if wrapped:
+        kind, parts = wrapped
+        config = transformers.AutoConfig.for_model(kind, text_config=config.to_dict(), attn_implementation=attention, **parts)
+        model = transformers.AutoModelForImageTextToText.from_config(config)
+    else:
+        model = transformers.AutoModelForCausalLM.from_config(config)
     with torch.no_grad():
         for name, p in model.named_parameters():
             # Large enough that attention is far from uniform and every detail shows in the logits.
@@ -116,6 +134,13 @@ def rows(vocabulary):
     return result
 
 
+def states_of(outputs):
+    """What every layer reads, and what the head does."""
+    states = {f"base/hidden/{i}": torch.cat([output.hidden_states[i][0] for output in outputs])
+              for i in range(len(outputs[0].hidden_states) - 1)}
+    return states | {"base/hidden": torch.cat([output.hidden_states[-1][0] for output in outputs])}
+
+
 def loss_of(model, row):
     """Mean over the trained tokens of the row, each document alone."""
     total, count = 0.0, 0
@@ -138,7 +163,8 @@ def lora_tensors(model, group, pick):
 
 
 def main():
-    for number, (case, options) in enumerate(CASES.items()):
+    cases = CASES | {name: CASES[text] | dict(wrapped=(kind, parts)) for name, (kind, text, parts) in WRAPPED.items()}
+    for number, (case, options) in enumerate(cases.items()):
         if sys.argv[1:] and case not in sys.argv[1:]:
             continue
         torch.manual_seed(1000 + number)
@@ -149,9 +175,9 @@ def main():
         for extra in ("generation_config.json",):
             if os.path.exists(os.path.join(folder, extra)):
                 os.remove(os.path.join(folder, extra))
-        model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32,
-                                                                  attn_implementation=options.get("attention", "eager"))
-        data = rows(model.config.vocab_size)
+        loader = transformers.AutoModelForImageTextToText if case in WRAPPED else transformers.AutoModelForCausalLM
+        model = loader.from_pretrained(folder, dtype=torch.float32, attn_implementation=options.get("attention", "eager"))
+        data = rows(model.config.get_text_config().vocab_size - (8 if case in WRAPPED else 0))  # no pictures' tokens
         golden = {}
         for i, row in enumerate(data):
             golden[f"row{i}/ids"] = torch.cat([ids for ids, _ in row])
@@ -160,10 +186,11 @@ def main():
         with torch.no_grad():
             outputs = [logits_of(model, ids) for ids, _ in data[0]]
             golden["base/logits"] = torch.cat([output.logits[0] for output in outputs])
-            golden["base/hidden"] = torch.cat([output.hidden_states[-1][0] for output in outputs])
+            golden |= states_of(outputs)
             golden["base/loss"] = loss_of(model, data[0])
         rslora = case == "untied"
-        model = peft.get_peft_model(model, peft.LoraConfig(r=RANK, lora_alpha=ALPHA, target_modules="all-linear",
+        targets = r"model\.(language_model|text_model)\..*_proj" if case in WRAPPED else "all-linear"
+        model = peft.get_peft_model(model, peft.LoraConfig(r=RANK, lora_alpha=ALPHA, target_modules=targets,
                                                            use_rslora=rslora, task_type="CAUSAL_LM"))
         start = lora_tensors(model, "zero_b", lambda p: p)
         golden |= start

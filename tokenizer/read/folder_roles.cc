@@ -85,8 +85,17 @@ bool looks_special(std::string_view token) {
   return (token.starts_with("<|") && token.ends_with("|>")) || (token.starts_with(kOpen) && token.ends_with(kClose));
 }
 
+// config.json; of a model around a text model also what it says of that one.
+json read_model_config(const std::filesystem::path& folder) {
+  const json whole = read_object(folder / "config.json");
+  json config = whole.value("text_config", json());
+  if (!config.is_object()) return whole;
+  config.update(whole);
+  return config;
+}
+
 std::optional<std::int64_t> rows_of_model(const std::filesystem::path& folder) {
-  const json config = read_object(folder / "config.json");
+  const json config = read_model_config(folder);
   if (!config.contains("vocab_size") || !config["vocab_size"].is_number_integer()) return std::nullopt;
   return config["vocab_size"].get<std::int64_t>();
 }
@@ -238,7 +247,7 @@ void read_folder_roles(const std::filesystem::path& folder, std::size_t size, co
     return !text.empty();
   };
   const std::filesystem::path model_file = folder / "config.json";
-  const json model = read_object(model_file);
+  const json model = read_model_config(folder);
   if (!role("bos_token", roles.bos) && !files.find("bos_token").first)
     role_of_model(model, model_file, "bos_token_id", size, roles.bos);
   if (!role("eos_token", roles.eos)) role_of_model(model, model_file, "eos_token_id", size, roles.eos);

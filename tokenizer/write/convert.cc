@@ -257,17 +257,26 @@ GgufVocabulary from_sentencepiece(const fs::path& folder) {
   return vocabulary;
 }
 
-// One token for each row of the embedding, which may have more rows than the tokenizer has tokens.
-void pad_to_model(GgufVocabulary& vocabulary, const fs::path& folder) {
-  const fs::path file = folder / "config.json";
-  if (!fs::exists(file)) return;
+// config.json's vocab_size, where it has one.
+std::optional<std::int64_t> rows_in_config(const fs::path& file) {
+  if (!fs::exists(file)) return std::nullopt;
   const json config = json::parse(base::read_file(file), nullptr, false);
-  if (!config.is_object() || !config.contains("vocab_size") || !config["vocab_size"].is_number_unsigned()) return;
-  const auto rows = config["vocab_size"].get<std::uint64_t>();
+  if (!config.is_object() || !config.contains("vocab_size") || !config["vocab_size"].is_number_unsigned())
+    return std::nullopt;
+  return config["vocab_size"].get<std::int64_t>();
+}
+
+// One token for each row of the embedding, which may have more rows than the tokenizer has tokens.
+void pad_to_model(GgufVocabulary& vocabulary, const fs::path& folder, std::optional<std::int64_t> known_rows) {
+  const fs::path file = folder / "config.json";
+  if (!known_rows) known_rows = rows_in_config(file);
+  if (!known_rows) return;
+  const auto rows = static_cast<std::uint64_t>(*known_rows);
   if (rows < vocabulary.tokens.size() || rows > (std::uint64_t{1} << 24))
     throw base::Error({"the model and its tokenizer do not fit", file.string(), fmt::format("vocab_size {}", rows),
                        fmt::format("at least the tokenizer's {}", vocabulary.tokens.size()),
-                       "take config.json and tokenizer from the same model"});
+                       "take config.json and tokenizer from the same model, or let transformers add the rows: "
+                       "model.resize_token_embeddings(len(tokenizer))"});
   while (vocabulary.tokens.size() < rows) {
     vocabulary.tokens.push_back(fmt::format("[PAD{}]", vocabulary.tokens.size()));
     vocabulary.types.push_back(kUnusedToken);
@@ -297,13 +306,13 @@ json tokenizer_config_json_from_gguf(const base::GgufReader& gguf) {
   return config;
 }
 
-Metadata gguf_metadata_from_folder(const fs::path& path) {
+Metadata gguf_metadata_from_folder(const fs::path& path, std::optional<std::int64_t> rows) {
   GgufVocabulary vocabulary;
   if (kind_of_vocabulary(vocabulary_file(path)) == VocabularyKind::kSentencePiece)
     vocabulary = from_sentencepiece(path);
   else
     vocabulary = from_bpe(path);
-  pad_to_model(vocabulary, path);
+  pad_to_model(vocabulary, path, rows);
 
   Metadata metadata;
   const auto add = [&](const char* key, GgufValue value) { metadata.emplace_back(key, std::move(value)); };

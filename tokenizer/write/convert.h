@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <nlohmann/json_fwd.hpp>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -20,9 +21,10 @@ nlohmann::json tokenizer_json_from_gguf(const base::GgufReader& gguf);
 nlohmann::json tokenizer_config_json_from_gguf(const base::GgufReader& gguf);
 
 /// The tokenizer.* keys of a GGUF made from the Hugging Face folder `path` (tokenizer.json or tokenizer.model, with
-/// tokenizer_config.json). Padded with unused tokens up to config.json's vocab_size, as llama.cpp wants one token per
-/// row of the embedding. A GGUF can name three end tokens; more are left out. Throws Error when the folder's vocabulary
-/// has no equal in GGUF.
-std::vector<std::pair<std::string, base::GgufValue>> gguf_metadata_from_folder(const std::filesystem::path& path);
+/// tokenizer_config.json). Padded with unused tokens up to `rows`, or config.json's vocab_size where none are given, as
+/// llama.cpp wants one token per row of the embedding. A GGUF can name three end tokens; more are left out. Throws
+/// Error when the folder's vocabulary has no equal in GGUF.
+std::vector<std::pair<std::string, base::GgufValue>> gguf_metadata_from_folder(
+    const std::filesystem::path& path, std::optional<std::int64_t> rows = std::nullopt);
 
 }  // namespace tokenizer

@@ -21,6 +21,8 @@ void read_heads(ConfigKeys& keys, ModelConfig& config) {
   bool is_shared{!config.grouped_heads && config.kv_heads == 1};
   keys.truth("multi_query", is_shared, true, {});
   if (!config.grouped_heads && is_shared) config.kv_heads = 1;
+  // Of a GGUF with one norm a block (11B) only the number of key heads tells.
+  config.grouped_heads |= config.kv_heads != 1 && config.kv_heads != config.heads;
   keys.truth("parallel_attn", config.parallel, true, {});
   if (!config.parallel || !config.grouped_heads) config.norms = config.parallel ? 1 : 2;
 }

@@ -1,3 +1,4 @@
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -114,6 +115,34 @@ TEST(ModelConfig, WhatAGgufCannotSayIsRefused) {
         R"("model_type":"gemma2","query_pre_attn_scalar":100)", R"("model_type":"phi","qk_layernorm":true)",
         R"("model_type":"smollm3","no_rope_layers":[0,1])", R"("model_type":"qwen3","attention_bias":true)"})
     EXPECT_THAT(error_of([&] { lora::config_to_gguf(parsed(changes)); }), HasSubstr("cannot say this")) << changes;
+}
+
+TEST(ModelConfig, QuantisedKindsAreNamedWithAWayOut) {
+  const auto error_with = [](const std::string& quantisation) {
+    return error_of([&] { parsed((R"("quantization_config":{)" + quantisation + "}").c_str()); });
+  };
+  for (const auto& [method, name] : {std::pair{"gptq", "GPTQ"},
+                                     {"awq", "AWQ"},
+                                     {"fp8", "float8"},
+                                     {"fbgemm_fp8", "float8 (FBGEMM)"},
+                                     {"compressed-tensors", "compressed-tensors"},
+                                     {"mxfp4", "MXFP4"},
+                                     {"torchao", "torchao"},
+                                     {"hqq", "HQQ"},
+                                     {"aqlm", "AQLM"},
+                                     {"quanto", "Quanto"},
+                                     {"auto-round", "AutoRound"},
+                                     {"modelopt", "ModelOpt"},
+                                     {"vptq", "vptq"}})
+    EXPECT_THAT(error_with(fmt::format(R"("quant_method":"{}")", method)),
+                testing::AllOf(HasSubstr(fmt::format("weights quantised by {} are not read", name)),
+                               HasSubstr("--base (finetune: --model)")))
+        << method;
+  EXPECT_THAT(error_with(R"("quant_method":"fp8")"), HasSubstr("FineGrainedFP8Config(dequantize=True)"));
+  EXPECT_THAT(error_with(R"("quant_method":"mxfp4")"), HasSubstr("Mxfp4Config(dequantize=True)"));
+  EXPECT_EQ(error_with(R"("quant_method":"bitsandbytes","load_in_4bit":true,"llm_int8_skip_modules":["lm_head"])"),
+            "no error");
+  EXPECT_EQ(error_with(R"("load_in_8bit":true,"llm_int8_threshold":6.0)"), "no error") << "of before quant_method";
 }
 
 TEST(ModelConfig, RefusesWhatIsNotComputedExactly) {

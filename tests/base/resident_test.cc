@@ -1,0 +1,42 @@
+// Pages of a mapped file leave the process, and come again with the same bytes.
+#include "base/resident.h"
+
+#include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <vector>
+
+#include "base/file.h"
+#include "tests/temporary_folder.h"
+
+namespace {
+
+// Pages of mapped files that the process holds.
+std::size_t mapped_file_pages() {
+  const std::string status = base::read_file("/proc/self/smaps_rollup");
+  const std::size_t place = status.find("Pss_File:");
+  return place == std::string::npos ? 0 : std::stoul(status.substr(place + 9)) / 4;
+}
+
+TEST(GiveBack, TakesPagesOutOfTheProcessAndKeepsTheBytes) {
+  const TemporaryFolder folder;
+  std::string bytes(std::size_t{16} << 20, 'a');
+  for (std::size_t i = 0; i < bytes.size(); i += 4096) bytes[i] = static_cast<char>('b' + i / 4096 % 20);
+  const base::MappedFile file(folder.write("mapped", bytes));
+  const auto sum = [&] {
+    std::size_t total = 0;
+    for (const std::byte byte : file.bytes()) total += static_cast<std::size_t>(byte);
+    return total;
+  };
+  const std::size_t before = sum(), resident = mapped_file_pages();
+  ASSERT_GT(resident, 4000u);
+  base::give_back(file.bytes().subspan(10, bytes.size() - 20));
+  EXPECT_LT(mapped_file_pages() + 3000, resident) << "16 MB are 4,096 pages";
+  EXPECT_EQ(sum(), before);
+  base::give_back({});
+  base::give_back(file.bytes().subspan(5, 100));
+  EXPECT_EQ(sum(), before);
+}
+
+}  // namespace
