@@ -140,7 +140,7 @@ int run_generate(GenerateOptions& options, base::Context& context) {
     std::vector<std::int32_t> generated = generate(loaded.model, ids, stop_ids, options.sampling, session,
                                                    [&](std::int32_t) { return !interrupt.requested(); });
     tokens += generated.size();
-    std::string text = tokenizer.decode(generated, true);
+    std::string text = text_of(generated, tokenizer);
     if (context.json) {
       nlohmann::ordered_json record = {{"prompt", prompt}, {"ids", generated}, {"text", text}};
       if (interrupt.requested()) record["interrupted"] = true;
@@ -190,11 +190,11 @@ int run_chat(ChatOptions& options, base::Context& context) {
     std::vector<std::int32_t> ids = chat->render(messages, true).ids;
     check_ids(ids, loaded.model.config());
     std::vector<std::int32_t> answer = generate(loaded.model, ids, stop_ids, sampling, session, [&](std::int32_t id) {
-      context.out << stream.add(id) << std::flush;
+      if (id < loaded.tokenizer->size()) context.out << stream.add(id) << std::flush;
       return !interrupt.requested();
     });
     context.out << stream.finish() << std::endl;
-    messages.push_back({"assistant", loaded.tokenizer->decode(answer, true)});
+    messages.push_back({"assistant", text_of(answer, *loaded.tokenizer)});
     if (interrupt.signal() == SIGINT) interrupt.reset();  // it was meant for the answer
     if (interrupt.requested()) break;
   }

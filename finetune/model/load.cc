@@ -26,7 +26,14 @@ void check_ids(std::span<const std::int32_t> ids, const lora::ModelConfig& confi
   for (std::int32_t id : ids)
     if (id < 0 || id >= config.vocab_size)
       throw base::Error({"the tokenizer gives a token that the model does not have", "", std::to_string(id),
-                         "below " + std::to_string(config.vocab_size), "is the tokenizer another model's?"});
+                         "below " + std::to_string(config.vocab_size),
+                         "is the tokenizer another model's? If tokens were added to it, let transformers add the rows: "
+                         "model.resize_token_embeddings(len(tokenizer))"});
+}
+
+std::string text_of(std::vector<std::int32_t> ids, const tokenizer::Tokenizer& tokenizer) {
+  std::erase_if(ids, [&](std::int32_t id) { return id >= tokenizer.size(); });
+  return tokenizer.decode(ids, true);
 }
 
 std::string base_of(const std::string& run_or_adapter) {

@@ -5,6 +5,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "base/options.h"
 #include "finetune/model/model.h"
@@ -35,6 +36,10 @@ LoadedModel load_model(const ModelOptions& options);
 /// Throws base::Error for an id that the model has no row for: a tokenizer of another model. LibTorch would say
 /// "index out of range" on the CPU and end the process on CUDA.
 void check_ids(std::span<const std::int32_t> ids, const lora::ModelConfig& config);
+
+/// The text of what a model has drawn, special tokens left out. A padded vocabulary has rows that no token of the
+/// tokenizer belongs to: like transformers and llama.cpp we draw them too, and like transformers' they give no text.
+std::string text_of(std::vector<std::int32_t> ids, const tokenizer::Tokenizer& tokenizer);
 
 /// The base model that the adapter names, where no --model was given.
 std::string base_of(const std::string& run_or_adapter);

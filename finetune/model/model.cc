@@ -86,13 +86,15 @@ Transformer& Transformer::operator=(Transformer&&) noexcept = default;
 const lora::ModelConfig& Transformer::config() const { return state_->spec.config; }
 at::Device Transformer::device() const { return state_->device; }
 
-at::Tensor Transformer::hidden(const PackedRow& row, std::uint64_t dropout_seed) const {
+at::Tensor Transformer::hidden(const PackedRow& row, std::uint64_t dropout_seed,
+                               std::vector<at::Tensor>* states) const {
   std::vector<Positions> texts;
   for (std::int64_t length : row.lengths) texts.push_back({0, length});
   const std::vector<Rotation> rotations = state_->rotations_at(texts);
   at::Tensor x = state_->embed(row.ids);
   for (std::size_t i = 0; i < state_->blocks.size(); ++i) {
     const Block& block = state_->blocks[i];
+    if (states) states->push_back(x);
     x = block.forward(x, dropout_seed, [&](const at::Tensor& qkv) {
       return packed_attention(qkv, block.shape(), rotations[state_->rotation[i]], row.lengths);
     });

@@ -50,8 +50,10 @@ class Transformer {
   /// The leaf tensors that train, in a fixed order (A then B of every module in forward order).
   std::vector<at::Tensor> parameters() const;
   /// Hidden states before the head, [T, hidden]. With autograd when parameters require it. `dropout_seed` picks the
-  /// masks of a training forward (every module its own mask); 0 = no dropout.
-  at::Tensor hidden(const PackedRow& row, std::uint64_t dropout_seed = 0) const;
+  /// masks of a training forward (every module its own mask); 0 = no dropout. `states`, where given, gets what each
+  /// block reads, the first one what the embedding gives.
+  at::Tensor hidden(const PackedRow& row, std::uint64_t dropout_seed = 0,
+                    std::vector<at::Tensor>* states = nullptr) const;
   /// Logits in float32 for rows of hidden states: [n, hidden] -> [n, vocab].
   at::Tensor logits(const at::Tensor& hidden) const;
   /// Sum (not mean) over trained positions of the negative log-likelihood, computed in chunks of rows so that the

@@ -29,9 +29,11 @@ TEST_P(TinyLlama, LogitsAndLoss) {
   PackedRow row = golden.row(0);
   at::NoGradGuard no_gradient;
   EXPECT_LT(relative(model.logits(model.hidden(row)), golden.at("base/logits")), kLogits);
-  if (golden.has("base/hidden")) {
-    EXPECT_LT(relative(model.hidden(row), golden.at("base/hidden")), kLogits);
-  }
+  std::vector<at::Tensor> states;
+  EXPECT_LT(relative(model.hidden(row, 0, &states), golden.at("base/hidden")), kLogits);
+  ASSERT_EQ(states.size(), golden.count("base/hidden/")) << "what every layer reads";
+  for (std::size_t i = 0; i < states.size(); ++i)
+    EXPECT_LT(relative(states[i], golden.at("base/hidden/" + std::to_string(i))), kLogits) << "before layer " << i;
   EXPECT_LT(relative(model.loss_sum(row) / row.trained, golden.at("base/loss")), kLogits);
   attach(model, golden);
   golden.set_adapter(model, "start");
