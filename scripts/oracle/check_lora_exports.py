@@ -32,9 +32,10 @@ import torch
 import xllamacpp
 from peft import LoraConfig, PeftModel, get_peft_model
 from safetensors.torch import load_file
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoModelForCausalLM, AutoModelForImageTextToText, AutoTokenizer
 from transformers.utils import logging
 
+from tiny_llama import WRAPPED
 from tiny_model import fill_adapter, llama, tokenizer
 
 logging.set_verbosity_error()
@@ -83,8 +84,9 @@ def run(program, *words):
 
 
 def load(folder):
-    model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager")
-    return model.eval()
+    sees = "vision_config" in json.loads((Path(folder) / "config.json").read_text())
+    loader = AutoModelForImageTextToText if sees else AutoModelForCausalLM
+    return loader.from_pretrained(folder, dtype=torch.float32, attn_implementation="eager").eval()
 
 
 def greedy(model, ids, count):
@@ -236,6 +238,7 @@ DEFAULT = dict(rope_type="default", rope_theta=10000.0)
 PLAIN = dict(tied=False, biases=False, rope="default")
 LONG = dict(rope_type="longrope", rope_theta=10000.0, short_factor=[1 + i / 10 for i in range(8)],
             long_factor=[1.0 + i for i in range(8)], original_max_position_embeddings=512)
+BEYOND = LONG | dict(original_max_position_embeddings=24)
 # ggml looks GELU up in a table of float16: where it is used, numbers are kept small (size), or its error alone is 1e-3.
 # Texts of the check have up to 40 tokens, so a window of 8 shows; llama.cpp computes those of Gemma alone.
 FAMILIES = {
@@ -256,15 +259,35 @@ FAMILIES = {
     "Falcon 7B": PLAIN | dict(family="falcon", size=0.04, tied=True, biases="none", rope="default", num_kv_heads=1),
     "Falcon 40B": PLAIN | dict(family="falcon", size=0.04, tied=True, biases="none", new_decoder_architecture=True,
                                num_kv_heads=2),
+    "Falcon 11B": PLAIN | dict(family="falcon", size=0.04, tied=False, biases="none", new_decoder_architecture=True,
+                               num_kv_heads=2, num_ln_in_parallel_attn=1, ffn_hidden_size=96),
     "SmolLM3": PLAIN | dict(family="smollm3", tied=True, num_hidden_layers=4),
     "YaRN": PLAIN | dict(rope_parameters=DEFAULT | dict(rope_type="yarn", factor=4.0,
                                                         original_max_position_embeddings=128)),
     "longrope": PLAIN | dict(rope_parameters=LONG, max_position_embeddings=2048),
+    # llama.cpp takes the long factors where its context, 512 here, is beyond the original one; transformers where the
+    # text is. So texts are.
+    "longrope, long factors": PLAIN | dict(rope_parameters=BEYOND, max_position_embeddings=2048, new_tokens=24),
+    "Phi-3, long factors": PLAIN | dict(family="phi3", biases="none", max_position_embeddings=2048, new_tokens=24,
+                                        rope_parameters=BEYOND, original_max_position_embeddings=24),
+    "Vocabulary padded to 64": PLAIN | dict(pad=64),
+    "Vocabulary resized for added tokens": PLAIN | dict(tied=True, added=["<extra>", "<more>"], pad=8),
+    "Gemma 3 with pictures": PLAIN | dict(family="gemma3_text", size=0.05, tied=True, head_dim=32, sliding_window=8,
+                                          query_pre_attn_scalar=32, wrapped=WRAPPED["gemma3_vision"][::2],
+                                          layer_types=["sliding_attention", "full_attention"],
+                                          rope_parameters=dict(full_attention=DEFAULT,
+                                                               sliding_attention=DEFAULT | dict(rope_theta=100.0))),
+    "LLaVA": PLAIN | dict(wrapped=WRAPPED["llava"][::2]),
+    "Mistral with pictures": PLAIN | dict(family="mistral", head_dim=32, sliding_window=256,
+                                          wrapped=WRAPPED["mistral3"][::2]),
 }
 
 
+TEXT = r"model\.language_model\..*_proj"  # of a model around a text model
+
+
 def check_tiny(lora, folder, broken, results, only):
-    prompts = ["Read it again, slowly.", "12 pages, 345 words", "naïve \n text"]
+    prompts = ["Read it again, slowly.", "12 pages, 345 words", "naïve \n text", *PROMPTS[:6], PROMPTS[9]]
     kinds = [("untied, biases, llama3 rope", dict(tied=False, biases=True, rope="llama3")),
              ("tied, no biases, plain rope", dict(tied=True, biases=False, rope="default")),
              ("Qwen2, tied, plain rope", dict(family="qwen2", tied=True, rope="default"))]
@@ -272,22 +295,25 @@ def check_tiny(lora, folder, broken, results, only):
         kinds = [kind for kind in kinds if "family" not in kind[1]]
     jobs = [(kind, options, name, config) for kind, options in kinds for name, config in ADAPTERS.items()]
     if broken != "permutation":
-        jobs += [(kind, options, "plain", dict(r=4, lora_alpha=8, target_modules="all-linear"))
+        jobs += [(kind, options, "plain", dict(r=4, lora_alpha=8, target_modules=TEXT if "wrapped" in options else "all-linear"))
                  for kind, options in FAMILIES.items()]
     for kind, options, name, config in jobs:
         if only and only not in kind:
             continue
         print(f"tiny model, {kind}; adapter: {name}")
         place = Path(tempfile.mkdtemp(dir=folder))
-        words = tokenizer(320, whole_alphabet=True)
-        model = llama(len(words), **options)
+        options = dict(options)
+        words, new_tokens, multiple = tokenizer(320, whole_alphabet=True), options.pop("new_tokens", 8), options.pop("pad", 1)
+        words.add_tokens(options.pop("added", []))
+        rows = -(-(len(words) + multiple - 1) // multiple) * multiple  # one more than needed at least, when padded
+        model = llama(rows, **options)
         model.save_pretrained(place / "base")
         words.save_pretrained(place / "base")
         adapted = fill_adapter(get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **config)))
         adapted.save_pretrained(place / "adapter")
         found = Results()
         check(lora, place / "base", place / "base", place / "adapter", prompts, place, broken, found,
-              candidates=len(words), new_tokens=8)
+              candidates=rows, new_tokens=new_tokens)
         if kind in FAMILIES:
             print("  " + "; ".join(f"{what} {value:.1e}" for what, (value, _) in found.largest.items() if value))
         for what, (value, bound) in found.largest.items():

@@ -1,7 +1,7 @@
 """A tiny random Llama (or a family that takes its options) and a tiny tokenizer, which the oracles of lora/ share. Not a program."""
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, PreTrainedTokenizerFast
 
 TEXT = """A hornbook was a page of letters, covered by a thin sheet of horn, from which children learned to read. The
 letters came first, then the syllables, then the words: ab, eb, ib, ob, ub; ba, be, bi, bo, bu. In 1587 a child paid
@@ -26,7 +26,7 @@ def tokenizer(size, whole_alphabet):
                                    clean_up_tokenization_spaces=False)
 
 
-def llama(vocabulary, tied=False, biases=True, rope="llama3", seed=1, family="llama", size=0.1, **others):
+def llama(vocabulary, tied=False, biases=True, rope="llama3", seed=1, family="llama", size=0.1, wrapped=None, **others):
     """Random weights, large enough that every part of the model changes the logits."""
     torch.manual_seed(seed)
     parameters = {"rope_type": rope, "rope_theta": 500000.0}
@@ -41,7 +41,12 @@ def llama(vocabulary, tied=False, biases=True, rope="llama3", seed=1, family="ll
     if family in ("falcon", "phi", "phi3"):
         sizes["attention_bias"] = "none"
     config = AutoConfig.for_model(family, **{key: value for key, value in (sizes | others).items() if value != "none"})
-    made = AutoModelForCausalLM.from_config(config).float().eval()
+    if wrapped:  # around a text model
+        kind, parts = wrapped
+        config = AutoConfig.for_model(kind, **(dict(text_config=config.to_dict(), tie_word_embeddings=tied) | parts))
+        made = AutoModelForImageTextToText.from_config(config).float().eval()
+    else:
+        made = AutoModelForCausalLM.from_config(config).float().eval()
     with torch.no_grad():
         for name, parameter in made.named_parameters():
             if name.endswith("bias"):
