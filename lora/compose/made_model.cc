@@ -83,11 +83,19 @@ std::uint64_t bytes_of(const MadeModel& model) {
 }
 
 std::string config_text(const MadeModel& model, const ModelFiles& base, base::DType type) {
+  if (!base.config().wrapper.empty())
+    throw base::Error({"a model of texts and pictures stays as it is", base.path().string(), base.config().wrapper,
+                       "a text model",
+                       "take its text model out: lora convert " + base.path().string() + " --output TEXT.gguf"});
   const ordered_json made = ordered_json::parse(config_to_json(model.config, hf_name(type)));
   ordered_json config = made;
-  if (!base.is_gguf() && model.config.model_type == base.config().model_type) {
+  const ordered_json own =
+      base.is_gguf() ? ordered_json() : ordered_json::parse(base::read_file(base.path() / "config.json"));
+  // Another one stands under its family's keys of earlier days.
+  if (own.is_object() && own.value("model_type", "") == model.config.model_type) {
     const ordered_json before = ordered_json::parse(config_to_json(base.config(), hf_name(type)));
-    config = ordered_json::parse(base::read_file(base.path() / "config.json"));
+    config = own;
+    config.erase("quantization_config");
     for (const auto& [key, value] : before.items())
       if (!made.contains(key)) config.erase(key);
     for (const auto& [key, value] : made.items())

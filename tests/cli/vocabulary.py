@@ -119,7 +119,8 @@ with tempfile.TemporaryDirectory(prefix="hornbook_vocabulary_") as name:
 
     # Fewer rows than the tokenizer has tokens.
     model = model_of(folder / "few", 200)
-    for words in (("finetune", "train", "--model", model, "--output", folder / "y", "--steps", 1, "--device", "cpu", data),
+    for words in (("finetune", "train", "--model", model, "--output", folder / "y", "--steps", 1, "--max-length", 64, "--device", "cpu",
+                   data),
                   ("finetune", "generate", "--model", model, "--prompt", "a hornbook", "--raw", "--device", "cpu"),
                   ("lora", "convert", model, "--output", folder / "z.gguf")):
         expect(run(*words, code=1), "resize_token_embeddings(len(tokenizer))")

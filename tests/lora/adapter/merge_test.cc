@@ -287,6 +287,20 @@ TEST_F(Merge, EveryFamilyGoesThroughGguf) {
     EXPECT_TRUE(families.contains(family)) << family;
 }
 
+TEST(GgufNote, WindowsThatLlamaCppDoesNotComputeAreSaid) {
+  const std::string cases = HORNBOOK_SOURCE_DIR "/tests/golden/finetune/tiny_llama/";
+  for (const auto& [name, window] : {std::pair{"mistral", "beyond 8 tokens"},
+                                     {"qwen2_window", "beyond 8 tokens"},
+                                     {"phi3", "beyond 12 tokens"},
+                                     {"gemma2", ""},
+                                     {"gemma3", ""},
+                                     {"tied", ""}}) {
+    const std::string note = lora::gguf_note(ModelFiles(cases + name).config());
+    EXPECT_EQ(note.empty(), *window == 0) << name;
+    EXPECT_THAT(note, HasSubstr(window)) << name;
+  }
+}
+
 TEST_F(Merge, GgufTypesFollowTheRules) {
   MergedModel model(base_, nullptr);
   lora::write_gguf(model, folder_ / "q8.gguf", {DType::kQ8_0, 2, {}});

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
@@ -57,6 +58,10 @@ TEST(Stack, LayersOfEveryFamilyCarryTheNumbersOfTheirSource) {
     const ModelFiles base(entry.path().string());
     const std::int64_t last{base.config().layers - 1};
     TemporaryFolder temporary;
+    if (!base.config().wrapper.empty()) {  // a model of pictures around it
+      EXPECT_THAT(error_of([&] { write(base, {{0, last}}, temporary.path() / "deep"); }), HasSubstr("stays as it is"));
+      continue;
+    }
     write(base, {{0, last}, {0, last}}, temporary.path() / "deep");
     const ModelFiles deep((temporary.path() / "deep").string());
     EXPECT_EQ(deep.config().layers, 2 * base.config().layers);
@@ -75,6 +80,25 @@ TEST(Stack, LayersOfEveryFamilyCarryTheNumbersOfTheirSource) {
       EXPECT_EQ(whole(deep, base.names()[i]), whole(base, base.names()[i])) << base.names()[i];
   }
   EXPECT_GE(families, 15U);
+}
+
+// Packed weights and keys of earlier days come out as a plain folder of today.
+TEST(Stack, OfABaseThatStandsOtherwiseIsPlain) {
+  for (const char* name : {"bitsandbytes/nf4_nested", "bitsandbytes/int8", "early_phi/msft"}) {
+    const ModelFiles base(std::string(HORNBOOK_SOURCE_DIR "/tests/golden/lora/") + name);
+    TemporaryFolder temporary;
+    write(base, {{0, base.config().layers - 1}, {0, 0}}, temporary.path() / "deep");
+    const ModelFiles deep((temporary.path() / "deep").string());
+    EXPECT_TRUE(deep.notes().empty()) << name;
+    EXPECT_EQ(deep.config().layers, base.config().layers + 1) << name;
+    const std::string weight = lora::first_matrix(base);
+    const std::vector<float> before = whole(base, weight), after = whole(deep, weight);
+    for (std::size_t i = 0; i < before.size(); ++i)  // INT8 is rounded to the type beside it
+      ASSERT_NEAR(after[i], before[i], 5e-4 * std::fabs(before[i])) << name;
+    const auto config = nlohmann::json::parse(base::read_file(temporary.path() / "deep/config.json"));
+    EXPECT_FALSE(config.contains("quantization_config")) << name;
+    EXPECT_EQ(config["model_type"], base.config().model_type) << name;
+  }
 }
 
 TEST(Stack, EveryLayerOnceIsTheModelItself) {
