@@ -21,7 +21,7 @@ const fs::path kSource = HORNBOOK_SOURCE_DIR;
 
 struct Cell {
   const char* text;
-  /// "config NAME": published, of tests/golden/lora/configs.json, by names, shapes and number of parameters;
+  // "config NAME": published, of tests/golden/lora/configs.json, by names, shapes and number of parameters;
   // "case NAME": tests/golden/finetune/tiny_llama, computed, trained and merged as transformers and PEFT do;
   // "detail MODEL DETAIL": taken out it shows, of tests/finetune/families_test.cc; "llama.cpp NAME": of
   // scripts/oracle/check_lora_exports.py; "test FILE NAME": any other, of that file in tests/.
@@ -29,77 +29,74 @@ struct Cell {
 };
 using Row = std::array<Cell, 3>;
 
-const std::vector<Row>& rows() {
-  static const std::vector<Row> rows = {
-      {{{"Llama 1-3.3, CodeLlama, SmolLM2, TinyLlama, Vicuna",
-         {"config llama-1-65b", "config llama-2-70b", "config llama-3.1-405b", "config llama-3.2-1b", "case tied",
-          "case untied", "case bias", "test finetune/smollm2_test.cc LogitsAndLossesOfTransformers"}},
-        {"rope default, linear, dynamic, llama3, YaRN, longrope",
-         {"case linear_rope", "case dynamic_rope", "case llama3_rope", "case yarn_rope", "case longrope",
-          "detail dynamic_rope scaling", "detail yarn_rope attention_factor", "detail longrope long_factors",
-          "test finetune/parity_test.cc EpsilonThetaAndScaling"}},
-        {"all but dynamic rope",
-         {"llama.cpp untied, biases, llama3 rope", "llama.cpp tied, no biases, plain rope", "llama.cpp YaRN",
-          "llama.cpp longrope", "llama.cpp longrope, long factors",
-          "test lora/model/config_test.cc WhatAGgufCannotSayIsRefused"}}}},
-      {{{"Mistral, Nemo", {"config mistral-7b-v0.1", "config mistral-nemo-12b", "case mistral"}},
-        {"sliding window, heads of a size of their own",
-         {"detail mistral no_window", "detail mistral window_of_one_more", "config mistral-nemo-12b"}},
-        {"llama.cpp computes no window; said",
-         {"llama.cpp Mistral with a window that is not reached",
-          "test lora/adapter/merge_test.cc WindowsThatLlamaCppDoesNotComputeAreSaid"}}}},
-      {{{"Qwen2, Qwen2.5, Qwen3 (dense)",
-         {"config qwen2.5-7b", "config qwen3-0.6b", "config qwen3-32b", "case qwen2", "case qwen3"}},
-        {"biases, norms of q and k, windows by layer",
-         {"case qwen2_window", "detail qwen2_window window_in_all_layers", "detail qwen3 scale_of_the_head",
-          "test finetune/families_test.cc HeadBiasQueryNormAndBiasesShow"}},
-        {"llama.cpp computes no window; said",
-         {"llama.cpp Qwen2, tied, plain rope", "llama.cpp Qwen3",
-          "test lora/adapter/merge_test.cc WindowsThatLlamaCppDoesNotComputeAreSaid"}}}},
-      {{{"Gemma 1, 2, 3 (text)",
-         {"config gemma-7b", "config gemma-2-27b", "config gemma-3-1b", "config gemma-3-27b-text", "case gemma",
-          "case gemma2", "case gemma3"}},
-        {"four norms, caps, local and global layers with a rope each",
-         {"detail gemma norm_plus_one", "detail gemma2 norm_behind_plus_one", "detail gemma2 attention_cap",
-          "detail gemma2 logit_cap", "detail gemma2 windows", "detail gemma3 two_ropes", "detail gemma3 windows"}},
-        {"yes", {"llama.cpp Gemma", "llama.cpp Gemma 2", "llama.cpp Gemma 3"}}}},
-      {{{"Phi-1, Phi-1.5, Phi-2", {"config phi-1", "config phi-1.5", "config phi-2", "case phi"}},
-        {"parallel block, biases, partial rotation, names of before transformers",
-         {"detail phi parallel", "detail phi partial_rotation", "detail phi kind_of_gelu",
-          "test finetune/families_test.cc HeadBiasQueryNormAndBiasesShow",
-          "test lora/model/earlier_names_test.cc IsPhi", "test finetune/weights_in_test.cc ComputesWhatPhiDoes"}},
-        {"yes", {"llama.cpp Phi"}}}},
-      {{{"Phi-3, Phi-4", {"config phi-3-mini-4k", "config phi-4", "config phi-4-mini", "case phi3"}},
-        {"fused matrices (LoRA on them), longrope",
-         {"case phi3", "detail phi3 long_factors", "detail phi3 attention_factor", "detail phi3 window"}},
-        {"llama.cpp computes no window; said",
-         {"llama.cpp Phi-3", "llama.cpp Phi-3, long factors",
-          "test lora/adapter/merge_test.cc WindowsThatLlamaCppDoesNotComputeAreSaid"}}}},
-      {{{"SmolLM3", {"config smollm3-3b", "case smollm3"}},
-        {"layers without positions", {"detail smollm3 layer_without_positions"}},
-        {"each fourth layer, as published",
-         {"llama.cpp SmolLM3", "test lora/model/config_test.cc WhatAGgufCannotSayIsRefused"}}}},
-      {{{"Falcon 7B, 40B, 180B, 11B, rw",
-         {"config falcon-7b", "config falcon-40b-refinedweb", "config falcon-180b", "config falcon-11b",
-          "config falcon-rw-1b", "case falcon_7b", "case falcon_40b", "case falcon_11b", "case falcon_rw"}},
-        {"all forms of its fused matrix, ALiBi, names of before transformers",
-         {"detail falcon_40b group_order", "detail falcon_40b norm_of_each", "detail falcon_11b group_order",
-          "detail falcon_rw group_order", "detail falcon_rw alibi", "detail falcon_rw slopes_of_six_heads",
-          "detail falcon_7b parallel", "config falcon-7b-refinedweb"}},
-        {"all but ALiBi, biases and serial blocks",
-         {"llama.cpp Falcon 7B", "llama.cpp Falcon 40B", "llama.cpp Falcon 11B",
-          "test lora/adapter/merge_test.cc EveryFamilyGoesThroughGguf"}}}},
-      {{{"Gemma 3, LLaVA, Mistral 3, SmolVLM, Idefics3, InternVL and others around a text model of these",
-         {"case gemma3_vision", "case llava", "case mistral3", "case smolvlm",
-          "test lora/model/wrapper_test.cc TakesTheTextModelsDefaults"}},
-        {"the text model is trained, all else of it carried byte for byte",
-         {"test lora/model/wrapper_test.cc AMergeCarriesAllElseByteForByte",
-          "test lora/model/wrapper_test.cc OfEarlierNamesAreRead",
-          "test lora/model/wrapper_test.cc WhatIsNotKnownIsRefusedByName"}},
-        {"the text model", {"llama.cpp Gemma 3 with pictures", "llama.cpp LLaVA", "llama.cpp Mistral with pictures"}}}},
-  };
-  return rows;
-}
+const std::vector<Row> kRows = {
+    {{{"Llama 1-3.3, CodeLlama, SmolLM2, TinyLlama, Vicuna",
+       {"config llama-1-65b", "config llama-2-70b", "config llama-3.1-405b", "config llama-3.2-1b", "case tied",
+        "case untied", "case bias", "test finetune/smollm2_test.cc LogitsAndLossesOfTransformers"}},
+      {"rope default, linear, dynamic, llama3, YaRN, longrope",
+       {"case linear_rope", "case dynamic_rope", "case llama3_rope", "case yarn_rope", "case longrope",
+        "detail dynamic_rope scaling", "detail yarn_rope attention_factor", "detail longrope long_factors",
+        "test finetune/parity_test.cc EpsilonThetaAndScaling"}},
+      {"all but dynamic rope",
+       {"llama.cpp untied, biases, llama3 rope", "llama.cpp tied, no biases, plain rope", "llama.cpp YaRN",
+        "llama.cpp longrope", "llama.cpp longrope, long factors",
+        "test lora/model/config_test.cc WhatAGgufCannotSayIsRefused"}}}},
+    {{{"Mistral, Nemo", {"config mistral-7b-v0.1", "config mistral-nemo-12b", "case mistral"}},
+      {"sliding window, heads of a size of their own",
+       {"detail mistral no_window", "detail mistral window_of_one_more", "config mistral-nemo-12b"}},
+      {"llama.cpp computes no window; said",
+       {"llama.cpp Mistral with a window that is not reached",
+        "test lora/adapter/merge_test.cc WindowsThatLlamaCppDoesNotComputeAreSaid"}}}},
+    {{{"Qwen2, Qwen2.5, Qwen3 (dense)",
+       {"config qwen2.5-7b", "config qwen3-0.6b", "config qwen3-32b", "case qwen2", "case qwen3"}},
+      {"biases, norms of q and k, windows by layer",
+       {"case qwen2_window", "detail qwen2_window window_in_all_layers", "detail qwen3 scale_of_the_head",
+        "test finetune/families_test.cc HeadBiasQueryNormAndBiasesShow"}},
+      {"llama.cpp computes no window; said",
+       {"llama.cpp Qwen2, tied, plain rope", "llama.cpp Qwen3",
+        "test lora/adapter/merge_test.cc WindowsThatLlamaCppDoesNotComputeAreSaid"}}}},
+    {{{"Gemma 1, 2, 3 (text)",
+       {"config gemma-7b", "config gemma-2-27b", "config gemma-3-1b", "config gemma-3-27b-text", "case gemma",
+        "case gemma2", "case gemma3"}},
+      {"four norms, caps, local and global layers with a rope each",
+       {"detail gemma norm_plus_one", "detail gemma2 norm_behind_plus_one", "detail gemma2 attention_cap",
+        "detail gemma2 logit_cap", "detail gemma2 windows", "detail gemma3 two_ropes", "detail gemma3 windows"}},
+      {"yes", {"llama.cpp Gemma", "llama.cpp Gemma 2", "llama.cpp Gemma 3"}}}},
+    {{{"Phi-1, Phi-1.5, Phi-2", {"config phi-1", "config phi-1.5", "config phi-2", "case phi"}},
+      {"parallel block, biases, partial rotation, names of before transformers",
+       {"detail phi parallel", "detail phi partial_rotation", "detail phi kind_of_gelu",
+        "test finetune/families_test.cc HeadBiasQueryNormAndBiasesShow", "test lora/model/earlier_names_test.cc IsPhi",
+        "test finetune/weights_in_test.cc ComputesWhatPhiDoes"}},
+      {"yes", {"llama.cpp Phi"}}}},
+    {{{"Phi-3, Phi-4", {"config phi-3-mini-4k", "config phi-4", "config phi-4-mini", "case phi3"}},
+      {"fused matrices (LoRA on them), longrope",
+       {"case phi3", "detail phi3 long_factors", "detail phi3 attention_factor", "detail phi3 window"}},
+      {"llama.cpp computes no window; said",
+       {"llama.cpp Phi-3", "llama.cpp Phi-3, long factors",
+        "test lora/adapter/merge_test.cc WindowsThatLlamaCppDoesNotComputeAreSaid"}}}},
+    {{{"SmolLM3", {"config smollm3-3b", "case smollm3"}},
+      {"layers without positions", {"detail smollm3 layer_without_positions"}},
+      {"each fourth layer, as published",
+       {"llama.cpp SmolLM3", "test lora/model/config_test.cc WhatAGgufCannotSayIsRefused"}}}},
+    {{{"Falcon 7B, 40B, 180B, 11B, rw",
+       {"config falcon-7b", "config falcon-40b-refinedweb", "config falcon-180b", "config falcon-11b",
+        "config falcon-rw-1b", "case falcon_7b", "case falcon_40b", "case falcon_11b", "case falcon_rw"}},
+      {"all forms of its fused matrix, ALiBi, names of before transformers",
+       {"detail falcon_40b group_order", "detail falcon_40b norm_of_each", "detail falcon_11b group_order",
+        "detail falcon_rw group_order", "detail falcon_rw alibi", "detail falcon_rw slopes_of_six_heads",
+        "detail falcon_7b parallel", "config falcon-7b-refinedweb"}},
+      {"all but ALiBi, biases and serial blocks",
+       {"llama.cpp Falcon 7B", "llama.cpp Falcon 40B", "llama.cpp Falcon 11B",
+        "test lora/adapter/merge_test.cc EveryFamilyGoesThroughGguf"}}}},
+    {{{"Gemma 3, LLaVA, Mistral 3, SmolVLM, Idefics3, InternVL and others around a text model of these",
+       {"case gemma3_vision", "case llava", "case mistral3", "case smolvlm",
+        "test lora/model/wrapper_test.cc TakesTheTextModelsDefaults"}},
+      {"the text model is trained, all else of it carried byte for byte",
+       {"test lora/model/wrapper_test.cc AMergeCarriesAllElseByteForByte",
+        "test lora/model/wrapper_test.cc OfEarlierNamesAreRead",
+        "test lora/model/wrapper_test.cc WhatIsNotKnownIsRefusedByName"}},
+      {"the text model", {"llama.cpp Gemma 3 with pictures", "llama.cpp LLaVA", "llama.cpp Mistral with pictures"}}}},
+};
 
 std::string text_of(const std::string& file) { return base::read_file(kSource / file); }
 
@@ -139,7 +136,7 @@ bool is_there(const std::string& evidence) {
 
 TEST(ReadmeModels, EveryCellIsShown) {
   std::map<std::string, const Row*> shown;
-  for (const Row& row : rows()) shown[row[0].text] = &row;
+  for (const Row& row : kRows) shown[row[0].text] = &row;
   const auto readme = rows_of_readme();
   ASSERT_GE(readme.size(), 9u);
   for (const std::vector<std::string>& cells : readme) {
