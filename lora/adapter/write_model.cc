@@ -171,6 +171,16 @@ std::uint64_t bytes_of(const ModelFiles& model, const Target& target) {
   return bytes;
 }
 
+// What is carried as it is, is read as plain numbers beside a config.json that speaks of no quantisation.
+void refuse_packed_rest(const ModelFiles& model) {
+  for (const base::TensorView& tensor : model.carried())
+    if (tensor.name.find(".quant_state.") != std::string::npos || tensor.name.ends_with(".SCB"))
+      throw base::Error(
+          {"bitsandbytes quantised tensors outside of the text model, which cannot be kept beside plain ones",
+           model.path().string() + ": " + tensor.name, "", "",
+           "write a GGUF of the text model, or give the model that this copy was made from: --base MODEL"});
+}
+
 std::string config_text(const ModelFiles& model, DType type) {
   if (model.is_gguf()) {
     ordered_json config = ordered_json::parse(config_to_json(model.config(), hf_name(type)));
@@ -182,6 +192,7 @@ std::string config_text(const ModelFiles& model, DType type) {
   auto made = ordered_json::parse(config_to_json(model.config(), hf_name(type)));
   config.erase("quantization_config");
   if (!model.config().wrapper.empty()) {
+    refuse_packed_rest(model);
     for (ordered_json* part : {&config, &config["text_config"]})
       (*part)["torch_dtype"] = (*part)["dtype"] = hf_name(type);
     return config.dump(2) + "\n";

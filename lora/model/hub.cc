@@ -81,15 +81,22 @@ fs::path need_model(const std::string& model) {
   if (fs::path found = find_model(model); !found.empty()) return found;
   if (!is_hub_name(model))
     throw base::Error({"no such model", model, "", "a Hugging Face folder, a .gguf file or a name like org/model", ""});
-  const std::string plain = unquantised_name(model);
+  const std::string plain = unquantised_name(model), download = "hf download " + model;
+  std::string advice = "download it: " + download + "   (pip install huggingface_hub)";
+  if (plain != model && model.find("-bnb") != std::string::npos)
+    advice = fmt::format(
+        "by its name it is a copy that bitsandbytes quantised; give the model that it was made from with --base "
+        "(finetune: "
+        "--model), perhaps {}, or the copy itself: {}",
+        plain, download);
+  else if (plain != model)
+    advice = fmt::format(
+        "by its name it is a quantised copy, whose weights cannot be used here; give the model that it was made from "
+        "with "
+        "--base (finetune: --model), perhaps {}",
+        plain);
   throw base::Error(
-      {fmt::format("no such path, and not in the Hugging Face cache {}", hub_cache().string()), model, "", "",
-       plain == model
-           ? "download it: hf download " + model + "   (pip install huggingface_hub)"
-           : fmt::format(
-                 "by its name it is a quantised copy, whose weights cannot be used here; give the model that it "
-                 "was made from with --base (finetune: --model), perhaps {}",
-                 plain)});
+      {fmt::format("no such path, and not in the Hugging Face cache {}", hub_cache().string()), model, "", "", advice});
 }
 
 }  // namespace lora

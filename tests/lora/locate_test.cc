@@ -91,6 +91,9 @@ TEST_F(Locate, AQuantisedCopyIsNotRecommended) {
     EXPECT_THAT(error_of([&] { ModelFiles files(name); }),
                 testing::AllOf(HasSubstr("--base"), HasSubstr("/llama-3-8b"), Not(HasSubstr("download it"))))
         << name;
+  EXPECT_THAT(error_of([&] { ModelFiles files("a/llama-3-8b-unsloth-bnb-4bit"); }),
+              HasSubstr("or the copy itself: hf download a/llama-3-8b-unsloth-bnb-4bit"));
+  EXPECT_THAT(error_of([&] { ModelFiles files("a/llama-3-8b-AWQ"); }), Not(HasSubstr("hf download")));
   EXPECT_THAT(error_of([&] { ModelFiles files("org/plain"); }), HasSubstr("hf download org/plain"));
 }
 

@@ -155,6 +155,23 @@ TEST(WrapperAdapters, OfEarlierNamesAreRead) {
               HasSubstr("a module outside the text model"));
 }
 
+// A folder of plain numbers cannot carry them.
+TEST(WrapperRest, ThatIsPackedIsNotWrittenAsAFolder) {
+  const TemporaryFolder folder;
+  fs::copy(folder_of("llava") / "config.json", folder.path() / "config.json");
+  const base::SafetensorsReader before(folder_of("llava") / "model.safetensors");
+  const std::string scales = "vision_tower.layers.0.self_attn.q_proj.SCB";
+  std::vector<base::SafetensorsWriter::Entry> entries = {{scales, base::DType::kF32, {1}}};
+  for (const base::TensorView& view : before.tensors()) entries.push_back({view.name, view.type, view.shape});
+  base::SafetensorsWriter writer(folder.path() / "model.safetensors", entries);
+  writer.write(scales, std::vector<std::byte>(4));
+  for (const base::TensorView& view : before.tensors()) writer.write(view.name, view.bytes);
+  writer.commit();
+  const lora::ModelFiles files(folder.path().string());
+  EXPECT_THAT(error_of([&] { lora::check_can_write(files, base::DType::kF32, false); }),
+              testing::AllOf(HasSubstr("outside of the text model"), HasSubstr(scales)));
+}
+
 // Under config.json's tie, another head in the file counts, as in transformers 5.
 TEST(WrapperHead, OfItsOwnIsNotTied) {
   const TemporaryFolder folder;
