@@ -24,11 +24,14 @@ def shapes_of(config):
         config |= {new: config.pop(old) for old, new in RENAMED.items() if old in config}
         config["new_decoder_architecture"] = config.pop("new_decoder_architecture", False) or "num_kv_heads" in config
         config["model_type"] = "falcon"
+    loader = transformers.AutoModelForImageTextToText if "text_config" in config else transformers.AutoModelForCausalLM
     made = transformers.AutoConfig.for_model(config.pop("model_type"), **config)
     with torch.device("meta"):
-        model = transformers.AutoModelForCausalLM.from_config(made)
+        model = loader.from_config(made)
     count, tensors = 0, {}
     for name, parameter in model.named_parameters():  # a tied head is not named again
+        if name.startswith(("model.vision", "model.multi_modal")):  # beside a text model, which alone is counted
+            continue
         count += parameter.numel()
         tensors.setdefault(re.sub(r"\.\d+\.", ".N.", name), Counter())[tuple(parameter.shape)] += 1
     return {"parameters": count, "tensors": {name: [[list(shape), times] for shape, times in sorted(shapes.items())]

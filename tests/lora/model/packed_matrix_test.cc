@@ -203,6 +203,18 @@ TEST(DamagedPacked, StatesThatSaySomethingElseAreNamed) {
               HasSubstr("no finite number"));
 }
 
+// bnb_4bit_quant_storage: the same bytes under another type, as sharded training wants them.
+TEST(PackedTypes, OfAnotherStorageAreTheSame) {
+  for (const auto& [type, bytes] : {std::pair{base::DType::kBF16, 2}, {base::DType::kF32, 4}})
+    EXPECT_EQ(error_with("nf4_nested",
+                         [&, type = type, bytes = bytes](auto& tensors) {
+                           Tensor& tensor = tensors.at(kWeight);
+                           tensor.entry.type = type;
+                           tensor.entry.shape = {static_cast<std::int64_t>(tensor.bytes.size()) / bytes, 1};
+                         }),
+              "no error");
+}
+
 TEST(DamagedPacked, Int8) {
   EXPECT_THAT(error_with("int8", [](auto& tensors) { tensors.erase(kModule + ".SCB"); }),
               testing::AllOf(HasSubstr("is missing beside a weight"), HasSubstr(kModule + ".SCB")));
