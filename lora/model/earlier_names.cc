@@ -61,7 +61,12 @@ json phi_of_today(json config, const std::string& file) {
     config["partial_rotary_factor"] = static_cast<double>(turned) / static_cast<double>(head);
     config.erase("rotary_dim");
   }
-  // Of MixFormer: which of its parts the model is made of; there is one model.
+  // Of MixFormer: which of its parts the model is made of. Phi is made of these.
+  const json parts = fields.object("architecture");
+  if (!parts.empty() &&
+      parts != json{{"block_cls", "parallel"}, {"mixer", json::object()}, {"mlp", {{"mlp_cls", "mlp"}}}})
+    fields.wrong("architecture", "Phi's: parallel blocks, a plain mixer, mlp");
+  if (fields.text("embd_layer", "default") != "default") fields.wrong("embd_layer", "default");
   for (const char* key : {"architecture", "embd_layer", "flash_attn", "flash_rotary", "fused_dense", "phyagi_version",
                           "attn_pdrop", "vocab_size_multiple"})
     config.erase(key);

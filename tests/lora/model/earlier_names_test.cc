@@ -59,6 +59,9 @@ TEST(EarlyPhiConfig, SaysWhatIsWrong) {
   EXPECT_THAT(error_with(R"("n_embd":64,"n_head":4,"n_layer":2,"rotary_dim":18)"), HasSubstr("\"rotary_dim\""));
   EXPECT_THAT(error_with(R"("n_embd":64,"n_head":4,"n_layer":2,"mixer":"other")"), HasSubstr("\"mixer\""));
   EXPECT_THAT(error_with(R"("n_embd":64,"n_head":0)"), HasSubstr("num_attention_heads"));
+  EXPECT_THAT(error_with(R"("n_embd":64,"n_head":4,"architecture":{"block_cls":"sequential"})"),
+              HasSubstr("\"architecture\""));
+  EXPECT_THAT(error_with(R"("n_embd":64,"n_head":4,"embd_layer":"position")"), HasSubstr("\"embd_layer\""));
 }
 
 TEST(EarlyPhiConfig, HasItsDefaults) {
