@@ -67,7 +67,8 @@ std::string wrapper_names() {
 
 json text_config_of(const json& config, const Wrapper& wrapper, const std::string& file) {
   const Fields fields(config, file);
-  json text = fields.object("text_config");
+  const json given = fields.object("text_config");
+  json text = given;
   if (!text.contains("model_type")) text["model_type"] = wrapper.text_type;
   const std::string type = Fields(text, file).text("model_type", "");
   for (const TextSizes& sizes : kTextSizes) {
@@ -76,7 +77,7 @@ json text_config_of(const json& config, const Wrapper& wrapper, const std::strin
             {"intermediate_size", sizes.inner},
             {"num_hidden_layers", sizes.layers},
             {"num_attention_heads", sizes.heads}};
-    text.update(config.value("text_config", json::object()));
+    text.update(given);
     text["model_type"] = type;
   }
   for (const char* key : {"bos_token_id", "eos_token_id", "pad_token_id"})

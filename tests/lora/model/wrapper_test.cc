@@ -49,6 +49,11 @@ TEST(WrapperConfig, TakesTheTextModelsDefaults) {
   EXPECT_FALSE(llava.tied_embeddings);
 }
 
+TEST(WrapperConfig, MayHaveNoTextConfig) {
+  for (const char* text : {R"({"model_type":"llava","text_config":null})", R"({"model_type":"llava"})"})
+    EXPECT_EQ(parsed(text).hidden_size, 4096) << text;
+}
+
 TEST(WrapperConfig, WhatIsNotKnownIsRefusedByName) {
   for (const auto& [text, error] :
        {std::pair{R"({"model_type":"qwen2_vl","text_config":{"model_type":"qwen2_vl_text"}})", "qwen2_vl"},
