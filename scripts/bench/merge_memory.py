@@ -4,6 +4,7 @@
 files (zeros that take no disk space), and an adapter of rank 16 on every matrix.
 
     build/venv/bin/python scripts/bench/merge_memory.py build/release/bin/lora --folder /somewhere/with/12GB [--layers 2]
+    ... --eighth --layers 20      an eighth of the sizes: 1.4 GB, which would show as well
 
 Prints the peak resident set (VmHWM as the kernel counts it: pages of mapped files too), and exits with 1 beyond the bound:
 twice the largest tensor and 200 MB. Looks at 1,000 merged numbers of every matrix in float64.
@@ -22,7 +23,9 @@ import torch
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-HIDDEN, HEADS, KEY_HEADS, SIZE, INNER, VOCABULARY, RANK, ALPHA = 14848, 232, 8, 64, 4 * 14848, 65024, 16, 32
+PART = 8 if "--eighth" in sys.argv else 1
+HIDDEN, HEADS, KEY_HEADS, SIZE, VOCABULARY, RANK, ALPHA = 14848 // PART, 232 // PART, 8 // PART, 64, 65024 // PART, 16, 32
+INNER = 4 * HIDDEN
 LINEARS = {"self_attention.query_key_value": ((HEADS + 2 * KEY_HEADS) * SIZE, HIDDEN),
            "self_attention.dense": (HIDDEN, HEADS * SIZE),
            "mlp.dense_h_to_4h": (INNER, HIDDEN), "mlp.dense_4h_to_h": (HIDDEN, INNER)}
@@ -123,6 +126,7 @@ def main():
     parser.add_argument("lora")
     parser.add_argument("--folder", required=True, help="a new folder, removed again; the merged model is written there")
     parser.add_argument("--layers", type=int, default=2)
+    parser.add_argument("--eighth", action="store_true", help="an eighth of the sizes")
     options = parser.parse_args()
     folder = Path(options.folder)
     folder.mkdir(parents=True)
