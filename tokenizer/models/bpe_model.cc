@@ -61,43 +61,32 @@ BpeModel::BpeModel(const BpeSpec& spec)
   // Tokens that only stand in the list of added ones are no part of the model; special ones never come out of text.
   std::vector<bool> absent(spec.tokens.size());
   for (const AddedToken& token : spec.added) absent[token.id] = token.special || !token.in_model;
-  std::size_t total = 0;
-  for (const std::string& token : spec.tokens) total += token.size();
-  const bool wholes = by_id_ || ignore_merges_;
-  whole_texts_.reserve(wholes ? total : 0);  // and so it never moves
-  std::vector<std::string_view> whole(wholes ? spec.tokens.size() : 0);
-  const auto add_whole = [&](std::string_view text, std::int32_t id) {
-    if (!wholes) return;
-    whole_texts_ += text;
-    whole[id] = std::string_view(whole_texts_).substr(whole_texts_.size() - text.size());
-    longest_ = std::max(longest_, text.size());
-    if (by_id_ && text.size() == 2) pairs_[pair_of(text)] = id;
-  };
+  const bool wholes = by_id_ || ignore_merges_, are_there = by_id_ && spec.in_bytes;
+  if (wholes && !are_there) {
+    std::size_t total = 0;
+    for (const std::string_view token : spec.tokens) total += token.size();
+    whole_texts_.reserve(spec.tokens.size(), total);
+  }
   std::string bytes;
   for (std::size_t i = 0; i < spec.tokens.size(); ++i) {
-    const std::string& token = spec.tokens[i];
-    const auto id = static_cast<std::int32_t>(i);
+    std::string_view token = spec.tokens[i];
     if (token.empty() || absent[i]) continue;
-    if (byte_level_) {
+    if (byte_level_ && !spec.in_bytes) {
       if (!(wholes || token.size() <= 2) || !bytes_of_token(token, bytes)) continue;
-      if (bytes.size() == 1) byte_ids_[static_cast<unsigned char>(bytes[0])] = id;
-      add_whole(bytes, id);
-      continue;
+      token = bytes;
     }
-    if (character_at(token, 0).size == token.size()) {
-      if (token.size() == 1 && static_cast<unsigned char>(token[0]) < 0x80)
-        ascii_ids_[static_cast<unsigned char>(token[0])] = id;
-      else
-        character_.emplace(token, id);
-    }
-    add_whole(token, id);
+    add_symbol(token, static_cast<std::int32_t>(i));
+    if (!wholes) continue;
+    longest_ = std::max(longest_, token.size());
+    if (by_id_ && token.size() == 2) pairs_[pair_of(token)] = static_cast<std::int32_t>(i);
+    if (!are_there) whole_texts_.set(i, token);
   }
-  whole_ = TokenTable(std::move(whole));
+  whole_ = are_there ? spec.by_text : std::make_shared<const TokenTable>(whole_texts_.all());
   if (byte_level_) return;
   if (byte_fallback_) {
     std::unordered_map<std::string_view, std::int32_t> ids;
     for (std::size_t i = 0; i < spec.tokens.size(); ++i) {
-      const std::string& token = spec.tokens[i];
+      const std::string_view token = spec.tokens[i];
       if (token.size() == 6 && token.starts_with("<0x")) ids.emplace(token, static_cast<std::int32_t>(i));
     }
     for (unsigned byte = 0; byte < 256; ++byte) {
@@ -113,6 +102,17 @@ BpeModel::BpeModel(const BpeSpec& spec)
     std::string_view token = spec.tokens[merge.result];
     while (token.starts_with(kMetaspace)) token.remove_prefix(kMetaspace.size());
     if (token.find(kMetaspace) != std::string_view::npos) merges_across_words_ = true;
+  }
+}
+
+// A token of one byte or character: what a piece consists of before it merges.
+void BpeModel::add_symbol(std::string_view token, std::int32_t id) {
+  if (byte_level_) {
+    if (token.size() == 1) byte_ids_[static_cast<unsigned char>(token[0])] = id;
+  } else if (token.size() == 1 && static_cast<unsigned char>(token[0]) < 0x80) {
+    ascii_ids_[static_cast<unsigned char>(token[0])] = id;
+  } else if (character_at(token, 0).size == token.size()) {
+    character_.emplace(token, id);
   }
 }
 
@@ -294,7 +294,7 @@ void BpeModel::merge_short_by_id(std::string_view piece, Workspace& workspace) c
 void BpeModel::extents_by_id(Workspace& workspace) const {
   std::size_t begin = 0;
   for (const std::int32_t id : workspace.ids) {
-    const std::size_t end = begin + whole_.text(id).size();
+    const std::size_t end = begin + whole_->text(id).size();
     workspace.extents.push_back({begin, end});
     begin = end;
   }

@@ -8,6 +8,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/huge_pages.h"
 #include "tokenizer/spec/bpe_spec.h"
 #include "tokenizer/spec/encoding.h"
 #include "tokenizer/spec/token_table.h"
@@ -43,7 +44,7 @@ class MergeTable {
   }
   std::size_t hash(std::uint64_t key) const { return (key * 0x9E3779B97F4A7C15ull) >> shift_; }
 
-  std::vector<Slot> slots_;
+  base::HugeVector<Slot> slots_;
   std::size_t mask_ = 0;
   int shift_ = 0;
 };
@@ -69,7 +70,7 @@ class BpeModel {
     std::vector<Candidate> heap;
   };
 
-  explicit BpeModel(const BpeSpec& spec);
+  explicit BpeModel(const BpeSpec& spec);  ///< which must outlive it
   /// Appends the ids of `piece` (not empty). O(n log n) in its length.
   void encode(std::string_view piece, Workspace& workspace, std::vector<std::int32_t>& ids) const;
   /// The same, and the bytes of the piece that each id stands for, appended to `extents`.
@@ -80,6 +81,7 @@ class BpeModel {
   bool merges_across_words() const { return merges_across_words_; }
 
  private:
+  void add_symbol(std::string_view token, std::int32_t id);
   template <bool kExtents>
   void encode_piece(std::string_view piece, Workspace& workspace, std::vector<std::int32_t>& ids) const;
   template <bool kExtents>
@@ -93,7 +95,7 @@ class BpeModel {
   void merge_short_by_id(std::string_view piece, Workspace& workspace) const;
   void extents_by_id(Workspace& workspace) const;
   std::int32_t token_of(std::string_view bytes) const {
-    return bytes.size() <= longest_ ? whole_.find(bytes) : TokenTable::kNone;
+    return bytes.size() <= longest_ ? whole_->find(bytes) : TokenTable::kNone;
   }
 
   bool by_id_;  // merges are what is in `whole_`
@@ -102,8 +104,8 @@ class BpeModel {
   std::array<std::int32_t, 256> byte_ids_;   // byte level: the id of each byte; else: of its "<0x..>" token; -1: none
   std::array<std::int32_t, 128> ascii_ids_;  // plain: one-character tokens, -1: none
   std::unordered_map<std::string, std::int32_t> character_;  // plain: the others
-  std::string whole_texts_;                                  // ignore_merges, by id: the bytes of all tokens
-  TokenTable whole_;                                         // views into them
+  TokenTexts whole_texts_;                                   // ignore_merges, by id: the bytes of all tokens
+  std::shared_ptr<const TokenTable> whole_;                  // views into them, or into the spec's own
   std::size_t longest_ = 0;                                  // of them
   std::int32_t unknown_ = -1;
   bool byte_level_, fuse_unknown_, byte_fallback_, ignore_merges_;

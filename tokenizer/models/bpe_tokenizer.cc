@@ -111,12 +111,15 @@ BpeTokenizer::Decoding::Decoding(const BpeTokenizer& owner)
   std::vector<const AddedToken*> added(spec.tokens.size());
   for (const AddedToken& token : spec.added) added[token.id] = &token;
   for (std::size_t i = 0; i < spec.tokens.size(); ++i) {
-    const std::string& token = spec.tokens[i];
+    const std::string token =
+        added[i] ? written_token(spec, static_cast<std::int32_t>(i)) : std::string(spec.tokens[i]);
     const bool changes = added[i] && added[i]->normalized && !owner.normalizer_.empty();
     const std::string changed = changes ? owner.normalizer_.run(token) : "";
     const std::string& said = changes ? changed : token;
     widths[i] = static_cast<std::uint32_t>(token.size());
-    if (spec.byte_level) {
+    if (spec.in_bytes && !added[i]) {
+      texts[i] = token;
+    } else if (spec.byte_level) {
       // An added token is its own text, unless it is the symbol of a byte as well.
       const bool is_bytes = bytes_of_token(token, texts[i]);
       widths[i] = is_bytes ? static_cast<std::uint32_t>(texts[i].size()) : 0;
@@ -139,9 +142,9 @@ const BpeTokenizer::Decoding& BpeTokenizer::decoding() const {
   return *decoding_;
 }
 
-const TokenTable& BpeTokenizer::ids() const {
-  std::call_once(ids_once_, [&] { ids_ = TokenTable({spec_.tokens.begin(), spec_.tokens.end()}); });
-  return ids_;
+const TokenIds& BpeTokenizer::ids() const {
+  std::call_once(ids_once_, [&] { ids_ = std::make_unique<const TokenIds>(spec_); });
+  return *ids_;
 }
 
 // Where pieces go: through the cache or the model to ids and, where they are wanted, to the bytes they came from.
@@ -372,14 +375,11 @@ std::string BpeTokenizer::decode_by_steps(const std::vector<std::int32_t>& ids, 
   return decoder_->run(std::move(texts));
 }
 
-std::optional<std::int32_t> BpeTokenizer::id_of(std::string_view token) const {
-  const std::int32_t id = ids().find(token);
-  return id == TokenTable::kNone ? std::nullopt : std::optional(id);
-}
+std::optional<std::int32_t> BpeTokenizer::id_of(std::string_view token) const { return ids().find(token); }
 
 std::string BpeTokenizer::token(std::int32_t id) const {
   check_id(id);
-  return spec_.tokens[id];
+  return written_token(spec_, id);
 }
 
 bool BpeTokenizer::is_special(std::int32_t id) const {

@@ -11,7 +11,7 @@
 #include "tokenizer/models/decoder.h"
 #include "tokenizer/models/unigram_model.h"
 #include "tokenizer/models/word_cache.h"
-#include "tokenizer/spec/token_table.h"
+#include "tokenizer/read/token_ids.h"
 #include "tokenizer/spec/tokenizer.h"
 #include "tokenizer/split/normalizer.h"
 #include "tokenizer/split/pre_tokenizer.h"
@@ -57,7 +57,7 @@ class BpeTokenizer : public Tokenizer {
     std::vector<std::uint32_t> widths;  // bytes of a piece that a token stands for; 0: not always the same
   };
   const Decoding& decoding() const;
-  const TokenTable& ids() const;
+  const TokenIds& ids() const;
 
   BpeSpec spec_;  // without its merges
   BpeModel model_;
@@ -72,7 +72,7 @@ class BpeTokenizer : public Tokenizer {
 
   mutable std::once_flag decoding_once_, ids_once_;
   mutable std::unique_ptr<const Decoding> decoding_;
-  mutable TokenTable ids_;  // views into the spec
+  mutable std::unique_ptr<const TokenIds> ids_;
   mutable std::mutex mutex_;
   mutable std::vector<std::unique_ptr<Scratch>> idle_;
 };

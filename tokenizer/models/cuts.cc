@@ -9,7 +9,7 @@ namespace tokenizer {
 
 namespace {
 
-bool is_byte(const std::string& token) { return token.size() == 6 && token.starts_with("<0x"); }
+bool is_byte(std::string_view token) { return token.size() == 6 && token.starts_with("<0x"); }
 
 // An unknown character that gives no id, or one id with its neighbours, has an effect beyond itself.
 bool keeps_unknown_alone(const BpeSpec& spec) {
@@ -19,8 +19,10 @@ bool keeps_unknown_alone(const BpeSpec& spec) {
 
 // Do tokens say what they are made of?
 bool joins_texts(const BpeSpec& spec, const Merge& merge) {
-  const std::string &left = spec.tokens[merge.left], &right = spec.tokens[merge.right];
-  return !is_byte(left) && !is_byte(right) && left + right == spec.tokens[merge.result];
+  const std::string_view left = spec.tokens[merge.left], right = spec.tokens[merge.right];
+  const std::string_view result = spec.tokens[merge.result];
+  return !is_byte(left) && !is_byte(right) && result.size() == left.size() + right.size() && result.starts_with(left) &&
+         result.ends_with(right);
 }
 
 }  // namespace

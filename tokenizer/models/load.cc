@@ -12,9 +12,9 @@ std::unique_ptr<Tokenizer> load(const fs::path& path) {
   const fs::path file = in_folder ? vocabulary_file(path) : path;
   if (kind_of_vocabulary(file) == VocabularyKind::kSentencePiece)
     return std::make_unique<SentencePieceTokenizer>(file, in_folder);
-  const BpeSpec spec = in_folder ? spec_from_folder(path) : spec_from_file(file);
+  BpeSpec spec = in_folder ? spec_from_folder(path) : spec_from_file(file);
   try {
-    return std::make_unique<BpeTokenizer>(spec);
+    return std::make_unique<BpeTokenizer>(std::move(spec));
   } catch (const base::Error& error) {  // of a pattern or a map, which do not know where they stand
     base::ErrorFacts facts = error.facts();
     facts.where = file.string() + (facts.where.empty() ? "" : ": " + facts.where);

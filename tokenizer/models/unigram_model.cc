@@ -24,11 +24,11 @@ Texts usable_tokens(const BpeSpec& spec, std::string& texts) {
   for (const AddedToken& token : spec.added)
     if (token.special) special.insert(token.content);
   std::size_t total = 0;
-  for (const std::string& token : spec.tokens) total += token.size();
+  for (const std::string_view token : spec.tokens) total += token.size();
   texts.reserve(total);  // and so it never moves
   Texts usable;
   for (std::size_t i = 0; i < spec.unigram.size(); ++i) {
-    const std::string& token = spec.tokens[i];
+    const std::string_view token = spec.tokens[i];
     if (token.empty() || special.contains(token)) continue;
     texts += token;
     usable.emplace_back(std::string_view(texts).substr(texts.size() - token.size()), static_cast<std::int32_t>(i));

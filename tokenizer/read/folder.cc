@@ -7,12 +7,12 @@
 #include <algorithm>
 #include <fstream>
 #include <nlohmann/json.hpp>
-#include <unordered_map>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "base/text.h"
 #include "tokenizer/read/readers.h"
+#include "tokenizer/read/token_ids.h"
 
 namespace tokenizer {
 
@@ -89,8 +89,10 @@ void give_way(const fs::path& folder, BpeSpec& spec) {
   if (!fs::exists(file)) return;
   const auto config = nlohmann::json::parse(base::read_file(file), nullptr, false);
   if (!config.is_object() || !config.contains("added_tokens_decoder") || config["added_tokens_decoder"].empty()) return;
-  for (const AddedToken& token : spec.added) spec.tokens[token.id].clear();
-  while (!spec.tokens.empty() && spec.tokens.back().empty()) spec.tokens.pop_back();
+  for (const AddedToken& token : spec.added) spec.tokens.set(token.id, "");
+  std::size_t size = spec.tokens.size();
+  while (size > 0 && spec.tokens[size - 1].empty()) --size;
+  spec.tokens.resize(size);
   spec.added.clear();
   spec.roles = {};
 }
@@ -101,14 +103,8 @@ BpeSpec spec_from_folder(const fs::path& folder) {
   const fs::path file = vocabulary_file(folder);
   BpeSpec spec = spec_from_file(file);
   if (kind_of_vocabulary(file) == VocabularyKind::kRanks) give_way(folder, spec);
-  std::unordered_map<std::string, std::int32_t> ids;
-  ids.reserve(spec.tokens.size());
-  for (std::size_t i = 0; i < spec.tokens.size(); ++i)
-    if (!spec.tokens[i].empty()) ids.emplace(spec.tokens[i], static_cast<std::int32_t>(i));
-  const auto id_of = [&](std::string_view token) {
-    const auto found = ids.find(std::string(token));
-    return found == ids.end() ? std::nullopt : std::optional(found->second);
-  };
+  const TokenIds ids(spec);
+  const auto id_of = [&](std::string_view token) { return ids.find(token); };
   const auto is_hole = [&](std::int32_t id) { return spec.tokens[id].empty(); };
   // transformers makes the tokens with a role special, whether tokenizer.json lists them as added or not.
   for (const AddedToken& token : read_added_tokens(folder, spec.tokens.size(), id_of, is_hole)) {
@@ -117,9 +113,7 @@ BpeSpec spec_from_folder(const fs::path& folder) {
       known->special |= token.special;
       continue;
     }
-    if (static_cast<std::size_t>(token.id) >= spec.tokens.size()) spec.tokens.resize(token.id + 1);
-    spec.tokens[token.id] = token.content;
-    ids.emplace(token.content, token.id);
+    if (!token.in_model) spec.tokens.set(token.id, token.content);
     spec.added.push_back(token);
   }
   read_folder_roles(folder, spec.tokens.size(), id_of, spec.roles);
@@ -127,7 +121,7 @@ BpeSpec spec_from_folder(const fs::path& folder) {
     if (!role || std::ranges::find(spec.added, *role, &AddedToken::id) != spec.added.end()) continue;
     AddedToken token;
     token.id = *role;
-    token.content = spec.tokens[*role];
+    token.content = written_token(spec, *role);
     token.special = token.in_model = true;
     if (!token.content.empty()) spec.added.push_back(token);
   }

@@ -124,7 +124,7 @@ std::vector<std::int64_t> token_types(const base::GgufReader& gguf) {
   return types;
 }
 
-std::vector<Merge> merges_of_scores(const std::vector<std::string>& tokens, const std::vector<std::int64_t>& types,
+std::vector<Merge> merges_of_scores(const TokenTexts& tokens, const std::vector<std::int64_t>& types,
                                     const std::vector<float>& scores) {
   std::vector<std::string_view> mergeable(tokens.size());
   std::vector<std::int32_t> by_score, ranks(tokens.size());
@@ -148,9 +148,10 @@ std::vector<Merge> merges_of_scores(const std::vector<std::string>& tokens, cons
 
 BpeSpec spec_from_gguf(const base::GgufReader& gguf) {
   BpeSpec spec;
-  spec.tokens = gguf.texts("tokenizer.ggml.tokens");
-  const std::size_t size = spec.tokens.size();
-  const TokenTable ids = ids_of(spec.tokens);
+  const auto& texts = gguf.texts("tokenizer.ggml.tokens");
+  spec.tokens = TokenTexts(texts);
+  const std::size_t size = texts.size();
+  const TokenTable ids = ids_of(texts);
   const std::string& model = gguf.text("tokenizer.ggml.model");
   if (model == "gpt2") {
     read_byte_level(gguf, spec, ids);

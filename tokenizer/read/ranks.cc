@@ -62,26 +62,29 @@ std::vector<Merge> merges_of_cuts(const std::vector<std::string_view>& texts, co
 
 std::vector<Merge> merges_of(const BpeSpec& spec) {
   if (!spec.merges_by_id) return spec.merges;
-  std::vector<bool> only_added(spec.tokens.size());
-  for (const AddedToken& token : spec.added) only_added[token.id] = !token.in_model;
+  const std::vector<bool> only_added = spec.only_added();
   std::vector<std::string> texts(spec.tokens.size());
-  for (std::size_t i = 0; i < texts.size(); ++i)
-    if (!only_added[i]) bytes_of_token(spec.tokens[i], texts[i]);
+  for (std::size_t i = 0; i < texts.size(); ++i) {
+    if (only_added[i]) continue;
+    if (spec.in_bytes)
+      texts[i] = spec.tokens[i];
+    else
+      bytes_of_token(spec.tokens[i], texts[i]);
+  }
   std::vector<std::int32_t> ranks(texts.size());
   std::iota(ranks.begin(), ranks.end(), 0);
   return merges_of_cuts({texts.begin(), texts.end()}, ranks);
 }
 
-BpeSpec spec_of_ranks(std::vector<std::string> tokens, std::int32_t first_id) {
+BpeSpec spec_of_ranks(TokenTexts tokens) {
   std::bitset<256> bytes;
-  for (std::string& token : tokens) {
+  for (const std::string_view token : tokens)
     if (token.size() == 1) bytes.set(static_cast<unsigned char>(token[0]));
-    token = token_of_bytes(token);
-  }
-  tokens.insert(tokens.begin(), static_cast<std::size_t>(first_id), "");
   BpeSpec spec;
   spec.ignore_merges = true;
+  spec.in_bytes = true;
   spec.tokens = std::move(tokens);
+  spec.by_text = std::make_shared<const TokenTable>(spec.tokens.all());
   spec.merges_by_id = true;
   if (bytes.all()) return spec;
   spec.merges = merges_of(spec);
@@ -89,9 +92,19 @@ BpeSpec spec_of_ranks(std::vector<std::string> tokens, std::int32_t first_id) {
   return spec;
 }
 
+void write_in_alphabet(BpeSpec& spec) {
+  if (!spec.in_bytes) return;
+  const std::vector<bool> only_added = spec.only_added();
+  TokenTexts written;
+  for (std::size_t i = 0; i < spec.tokens.size(); ++i)
+    written.push_back(only_added[i] ? std::string(spec.tokens[i]) : token_of_bytes(spec.tokens[i]));
+  spec.tokens = std::move(written);
+  spec.by_text.reset();
+  spec.in_bytes = false;
+}
+
 void add_special(BpeSpec& spec, std::int32_t id, const std::string& content) {
-  if (static_cast<std::size_t>(id) >= spec.tokens.size()) spec.tokens.resize(id + 1);
-  spec.tokens[id] = content;
+  spec.tokens.set(id, content);
   AddedToken token;
   token.id = id;
   token.content = content;
@@ -104,7 +117,7 @@ std::optional<std::int32_t> special_id(const BpeSpec& spec, std::string_view con
   return found == spec.added.end() || content.empty() ? std::nullopt : std::optional(found->id);
 }
 
-std::uint64_t fingerprint_of_ranks(const std::vector<std::string>& tokens) {
+std::uint64_t fingerprint_of_ranks(const TokenTexts& tokens) {
   std::uint64_t hash = 0;
   for (std::size_t i = 0; i < tokens.size(); ++i)
     hash = XXH3_64bits_withSeed(tokens[i].data(), tokens[i].size(), hash + i);

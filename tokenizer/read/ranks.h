@@ -22,8 +22,10 @@ std::vector<Merge> merges_of_cuts(const std::vector<std::string_view>& texts, co
 /// The merges of `spec`, where it has them by id written out: for whoever needs a list.
 std::vector<Merge> merges_of(const BpeSpec& spec);
 
-/// Tokens (as bytes, "" for a hole) of which rank `i` has the id `first_id + i`.
-BpeSpec spec_of_ranks(std::vector<std::string> tokens, std::int32_t first_id);
+/// `tokens[i]`, bytes, has the id i; "" for a hole. Where a token stands there twice, spec.by_text says so.
+BpeSpec spec_of_ranks(TokenTexts tokens);
+/// Tokens that are bytes become what a vocabulary writes for them.
+void write_in_alphabet(BpeSpec& spec);
 /// Adds a token that is found in the text before any splitting; special.
 void add_special(BpeSpec& spec, std::int32_t id, const std::string& content);
 /// The id of a special token of `spec`.
@@ -42,6 +44,6 @@ struct KnownRanks {
 };
 const std::vector<KnownRanks>& known_ranks();
 /// A hash of all tokens and their ranks.
-std::uint64_t fingerprint_of_ranks(const std::vector<std::string>& tokens);
+std::uint64_t fingerprint_of_ranks(const TokenTexts& tokens);
 
 }  // namespace tokenizer

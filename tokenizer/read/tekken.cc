@@ -57,8 +57,10 @@ class TekkenReader {
     if (config.at_key("pattern").get(pattern)) broken("config.pattern", "a regular expression");
     if (config.at_key("version").get(version)) broken("config.version", "a version such as v3");
     const std::vector<std::string> contents = special_tokens(static_cast<std::size_t>(specials), version);
-    BpeSpec spec =
-        spec_of_ranks(tokens(static_cast<std::size_t>(size - specials)), static_cast<std::int32_t>(specials));
+    BpeSpec spec = spec_of_ranks(tokens(static_cast<std::size_t>(specials), static_cast<std::size_t>(size)));
+    if (const auto& ids = spec.by_text->twice())
+      broken(fmt::format("vocab[{}] is vocab[{}] again", ids->second - specials, ids->first - specials),
+             "each token once");
     for (std::size_t i = 0; i < contents.size(); ++i) add_special(spec, static_cast<std::int32_t>(i), contents[i]);
     spec.splits = {step_of_pattern(pattern, Dialect::kRust)};
     spec.roles.bos = special_id(spec, "<s>");
@@ -112,32 +114,32 @@ class TekkenReader {
     return contents;
   }
 
-  // The first `count`: files hold more than the model has rows for.
-  std::vector<std::string> tokens(std::size_t count) const {
+  // Those with ids from `first` up to `size`: files hold more than the model has rows for.
+  TokenTexts tokens(std::size_t first, std::size_t size) const {
+    const std::size_t count = size - first;
     array vocabulary;
     if (root_.at_key("vocab").get(vocabulary)) broken("vocab", "a list");
     if (vocabulary.size() < count)
       broken(fmt::format("{} tokens in vocab", vocabulary.size()),
              fmt::format("at least {}: default_vocab_size without the special tokens", count));
-    std::vector<std::string> all;
-    all.reserve(count);
+    TokenTexts all;
+    all.reserve(size, 8 * count);
+    all.resize(first);
+    std::string bytes;
     for (const element item : vocabulary) {
-      if (all.size() == count) break;
-      const auto place = [&] { return fmt::format("vocab[{}]", all.size()); };
+      if (all.size() == size) break;
+      const std::size_t index = all.size() - first;
+      const auto place = [&] { return fmt::format("vocab[{}]", index); };
       object token;
       std::string_view text;
       std::uint64_t rank;
       if (item.get(token) || token.at_key("token_bytes").get(text) || token.at_key("rank").get(rank))
         broken(place(), "an object with rank and token_bytes");
-      if (rank != all.size()) broken(fmt::format("{}: rank {}", place(), rank), "its place in the list");
-      std::string bytes;
+      if (rank != index) broken(fmt::format("{}: rank {}", place(), rank), "its place in the list");
+      bytes.clear();
       if (!append_base64(text, bytes) || bytes.empty()) broken(place(), "token_bytes in base 64");
-      all.push_back(std::move(bytes));
+      all.push_back(bytes);
     }
-    const TokenTable table({all.begin(), all.end()});
-    if (table.twice())
-      broken(fmt::format("vocab[{}] is vocab[{}] again", table.twice()->second, table.twice()->first),
-             "each token once");
     return all;
   }
 

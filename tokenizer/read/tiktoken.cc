@@ -37,9 +37,9 @@ bool read_line(std::string_view line, std::string& token, std::size_t& rank) {
 }
 
 // The tokens by rank, "" for a hole.
-std::vector<std::string> read_ranks(std::string_view bytes, const std::string& where) {
-  std::vector<std::string> tokens;
-  tokens.reserve(bytes.size() / 16);  // most lines are longer
+TokenTexts read_ranks(std::string_view bytes, const std::string& where) {
+  TokenTexts tokens;
+  tokens.reserve(bytes.size() / 16, bytes.size() / 2);  // most lines are longer, and what they say shorter
   std::string token;
   std::size_t number = 0;
   for (std::size_t begin = 0; begin < bytes.size(); ++number) {
@@ -52,9 +52,9 @@ std::vector<std::string> read_ranks(std::string_view bytes, const std::string& w
       broken(where, number + 1, base::shortened(line, 60), "a token in base 64, a blank and its rank");
     if (rank >= kMostRanks)
       broken(where, number + 1, fmt::format("rank {}", rank), fmt::format("0 to {}", kMostRanks - 1));
-    if (rank >= tokens.size()) tokens.resize(rank + 1);
-    if (!tokens[rank].empty()) broken(where, number + 1, fmt::format("rank {} twice", rank), "one token for each rank");
-    tokens[rank] = token;
+    if (rank < tokens.size() && !tokens[rank].empty())
+      broken(where, number + 1, fmt::format("rank {} twice", rank), "one token for each rank");
+    tokens.set(rank, token);
   }
   if (tokens.empty()) broken(where, 1, "it is empty", "a line for each token");
   if (tokens.size() > 4 * number + 1000)
@@ -63,12 +63,11 @@ std::vector<std::string> read_ranks(std::string_view bytes, const std::string& w
   return tokens;
 }
 
-void check_each_once(const std::vector<std::string>& tokens, const fs::path& file) {
-  const TokenTable table({tokens.begin(), tokens.end()});
-  if (table.twice())
+void check_each_once(const TokenTable& tokens, const fs::path& file) {
+  if (const auto& ids = tokens.twice())
     throw base::Error({"the file of token ranks is broken", file.string(),
-                       fmt::format("ranks {} and {} have the same token", table.twice()->first, table.twice()->second),
-                       "each token once", "get the file again from its source"});
+                       fmt::format("ranks {} and {} have the same token", ids->first, ids->second), "each token once",
+                       "get the file again from its source"});
 }
 
 // `pat_str` of a tokenizer_config.json beside the file.
@@ -108,12 +107,13 @@ bool looks_like_ranks(std::string_view beginning) {
 }
 
 BpeSpec spec_from_ranks(const fs::path& file) {
-  std::vector<std::string> tokens = read_ranks(base::read_file(file), file.string());
-  const std::size_t size = tokens.size();
-  const std::uint64_t fingerprint = fingerprint_of_ranks(tokens);
+  const base::MappedFile mapped(file);
+  const std::string_view text(reinterpret_cast<const char*>(mapped.bytes().data()), mapped.bytes().size());
+  BpeSpec spec = spec_of_ranks(read_ranks(text, file.string()));
+  check_each_once(*spec.by_text, file);
+  const std::size_t size = spec.tokens.size();
+  const std::uint64_t fingerprint = fingerprint_of_ranks(spec.tokens);
   const auto known_file = std::ranges::find(known_ranks(), fingerprint, &KnownRanks::fingerprint);
-  if (known_file == known_ranks().end()) check_each_once(tokens, file);
-  BpeSpec spec = spec_of_ranks(std::move(tokens), 0);
   if (known_file != known_ranks().end()) return take_known(*known_file, file.string(), spec), spec;
   const std::string pattern = pattern_beside(file), stem = file.stem().string();
   if (!pattern.empty()) {

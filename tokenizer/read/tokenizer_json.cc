@@ -45,13 +45,16 @@ class JsonReader : JsonParts {
       broken(fmt::format("id of {}", base::shortened(of, 40)), fmt::format("a number from 0 to {}", most_ids_ - 1));
     return static_cast<std::int32_t>(value);
   }
+  bool known(std::int32_t id) const {
+    return static_cast<std::size_t>(id) < spec_.tokens.size() && !spec_.tokens[id].empty();
+  }
   void put(std::int32_t id, std::string_view token) {
-    if (spec_.tokens.size() <= static_cast<std::size_t>(id)) spec_.tokens.resize(id + 1);
-    if (!spec_.tokens[id].empty() && spec_.tokens[id] != token)
-      broken(
-          fmt::format("id {} is '{}' and '{}'", id, base::shortened(spec_.tokens[id], 40), base::shortened(token, 40)),
-          "one token for each id");
-    spec_.tokens[id] = token;
+    const std::string_view there = known(id) ? spec_.tokens[id] : "";
+    if (there == token) return;
+    if (!there.empty())
+      broken(fmt::format("id {} is '{}' and '{}'", id, base::shortened(there, 40), base::shortened(token, 40)),
+             "one token for each id");
+    spec_.tokens.set(id, token);
   }
 
   void read_model(const element& e) {
@@ -82,17 +85,14 @@ class JsonReader : JsonParts {
       broken(fmt::format("the token '{}' twice in model.vocab", base::shortened(token, 40)), "each token once");
     };
     most_ids_ = 2 * static_cast<std::int64_t>(vocabulary.size()) + 100000;
-    std::vector<std::string_view> tokens;
-    tokens.reserve(vocabulary.size());
+    spec_.tokens.reserve(vocabulary.size(), 8 * vocabulary.size());
     for (const auto& [token, value] : vocabulary) {
       if (token.empty()) broken("an empty token in model.vocab", "a text");
       const std::int32_t number = id(value, token);
+      if (known(number) && spec_.tokens[number] == token) twice(token);
       put(number, token);
-      if (tokens.size() < spec_.tokens.size()) tokens.resize(spec_.tokens.size());
-      if (!tokens[number].empty()) twice(token);
-      tokens[number] = token;
     }
-    vocabulary_ = TokenTable(std::move(tokens));
+    vocabulary_ = TokenTable(spec_.tokens.all());
     if (const auto& ids = vocabulary_.twice()) twice(vocabulary_.text(ids->first));
     const element unknown = member(model_, "unk_token");
     if (!unknown.is_null()) {
@@ -123,7 +123,7 @@ class JsonReader : JsonParts {
     }
     spec_.unigram = unigram_scores(json_);
     if (spec_.unigram.size() != tokens.size()) broken("model.vocab stands there twice", "one list");
-    spec_.tokens.assign(tokens.begin(), tokens.end());
+    spec_.tokens = TokenTexts(tokens);
     for (std::size_t i = tokens.size(); i-- > 0;)  // of a token that stands there twice the later id counts
       if (!tokens[i].empty()) vocabulary_.insert(tokens[i], static_cast<std::int32_t>(i));
     const std::int64_t unknown = JsonParts::number(model_, "unk_id", -1, 0, static_cast<std::int64_t>(list.size()) - 1);

@@ -3,14 +3,18 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "tokenizer/spec/decoder_step.h"
 #include "tokenizer/spec/split_step.h"
+#include "tokenizer/spec/token_texts.h"
 
 namespace tokenizer {
+
+class TokenTable;
 
 /// A token found in the text before any splitting (added_tokens of tokenizer.json; control and user-defined tokens of
 /// GGUF). The flags mean what they mean in the tokenizers package.
@@ -71,7 +75,10 @@ struct SpecialRoles {
 
 struct BpeSpec {
   bool byte_level = true;  ///< tokens are written in GPT-2's byte alphabet; else in plain characters with "▁"
-  std::vector<std::string> tokens;  ///< by id, added ones included; "" for an id that has no token
+  /// Byte level: the tokens of the model are not written in that alphabet, they are the bytes themselves.
+  bool in_bytes = false;
+  TokenTexts tokens;                          ///< by id, added ones included; "" for an id that has no token
+  std::shared_ptr<const TokenTable> by_text;  ///< with in_bytes: the tokens of the model
   std::vector<Merge> merges;
   /// Instead of `merges`: whatever neighbours form a token of the model merge, the lowest id first. Every byte is one.
   bool merges_by_id = false;
@@ -88,6 +95,9 @@ struct BpeSpec {
   std::optional<std::vector<DecoderStep>> decoder;  ///< where tokens are not just joined; no steps: joined with blanks
   SpecialRoles roles;
   std::string origin;  ///< what kind of file it was, for people
+
+  /// Ids of added tokens that are not the model's own: their texts are never bytes or an alphabet.
+  std::vector<bool> only_added() const;
 };
 
 }  // namespace tokenizer

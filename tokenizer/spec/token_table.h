@@ -14,6 +14,8 @@
 #include <utility>
 #include <vector>
 
+#include "base/huge_pages.h"
+
 namespace tokenizer {
 
 /// The texts are not copied: they must outlive the table.
@@ -24,7 +26,7 @@ class TokenTable {
   /// Empty, for at most `most` texts.
   explicit TokenTable(std::size_t most = 0) : slots_(std::bit_ceil(most + most / 2 + 2)) { texts_.reserve(most); }
   /// `texts[i]` has the id i; "" is none. Of a text that stands there twice the first counts.
-  explicit TokenTable(std::vector<std::string_view> texts);
+  explicit TokenTable(base::HugeVector<std::string_view> texts);
   /// The ids of two texts that are the same, if the constructor was given such.
   const std::optional<std::pair<std::int32_t, std::int32_t>>& twice() const { return twice_; }
   /// Returns the id that `text` has from now on: of an earlier insert, else `id`, which no other text has.
@@ -60,8 +62,8 @@ class TokenTable {
     while (slots_[i].id != kNone && (slots_[i].tag != tag || texts_[slots_[i].id] != text)) i = (i + 1) & mask;
     return i;
   }
-  std::vector<Slot> slots_;
-  std::vector<std::string_view> texts_;  // by id
+  base::HugeVector<Slot> slots_;
+  base::HugeVector<std::string_view> texts_;  // by id
   std::optional<std::pair<std::int32_t, std::int32_t>> twice_;
 };
 
@@ -89,7 +91,7 @@ inline void TokenTable::find_all(std::span<const std::string_view> texts, std::s
   }
 }
 
-inline TokenTable::TokenTable(std::vector<std::string_view> texts) : TokenTable(texts.size()) {
+inline TokenTable::TokenTable(base::HugeVector<std::string_view> texts) : TokenTable(texts.size()) {
   texts_ = std::move(texts);
   // Each goes to another place in memory: asked for some texts ahead, so that nobody waits for it.
   constexpr std::size_t kAhead = 16;

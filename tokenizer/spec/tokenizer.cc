@@ -15,6 +15,12 @@ void SpecialRoles::add_end(std::int32_t id) {
   if (id != eos && std::ranges::find(other_ends, id) == other_ends.end()) other_ends.push_back(id);
 }
 
+std::vector<bool> BpeSpec::only_added() const {
+  std::vector<bool> only(tokens.size());
+  for (const AddedToken& token : added) only[token.id] = !token.in_model;
+  return only;
+}
+
 void Tokenizer::take(const SpecialRoles& roles) {
   bos = roles.bos;
   eos = roles.eos;

@@ -24,6 +24,10 @@ using base::GgufValue;
 using nlohmann::json;
 using Metadata = std::vector<std::pair<std::string, GgufValue>>;
 
+std::string written(const BpeSpec& spec, const Merge& merge) {
+  return fmt::format("{} {}", spec.tokens[merge.left], spec.tokens[merge.right]);
+}
+
 json split_json(const std::string& pattern) {
   return {{"type", "Split"}, {"pattern", {{"Regex", pattern}}}, {"behavior", "Isolated"}, {"invert", false}};
 }
@@ -76,7 +80,7 @@ json post_processor_json(const BpeSpec& spec) {
   if (!spec.roles.add_bos && !spec.roles.add_eos) return nullptr;
   json single = json::array(), pair = json::array(), tokens = json::object();
   const auto add_token = [&](std::int32_t id, int type) {
-    const std::string& token = spec.tokens[id];
+    const std::string token(spec.tokens[id]);
     tokens[token] = {{"id", token}, {"ids", {id}}, {"tokens", {token}}};
     return json{{"SpecialToken", {{"id", token}, {"type_id", type}}}};
   };
@@ -103,10 +107,10 @@ json tokenizer_json(const BpeSpec& spec) {
                      {"special", token.special}});
   json vocabulary = json::object(), merges = json::array();
   for (std::size_t i = 0; i < spec.tokens.size(); ++i)
-    if (!spec.tokens[i].empty()) vocabulary[spec.tokens[i]] = i;
+    if (!spec.tokens[i].empty()) vocabulary[std::string(spec.tokens[i])] = i;
   std::vector<Merge> in_order = spec.merges;
   std::ranges::stable_sort(in_order, {}, &Merge::rank);
-  for (const Merge& merge : in_order) merges.push_back(spec.tokens[merge.left] + " " + spec.tokens[merge.right]);
+  for (const Merge& merge : in_order) merges.push_back(written(spec, merge));
   json unknown = nullptr;
   if (spec.unknown) unknown = spec.tokens[*spec.unknown];
   const json model = {{"type", "BPE"},
@@ -161,8 +165,7 @@ GgufVocabulary from_byte_level(const BpeSpec& spec, const fs::path& folder) {
   if (vocabulary.pre.empty())
     no_equal(folder, "its normalizer, pre_tokenizer and ignore_merges together have no name in llama.cpp",
              "those of " + base::join(names, ", "));
-  for (const Merge& merge : merges_of(spec))
-    vocabulary.merges.push_back(spec.tokens[merge.left] + " " + spec.tokens[merge.right]);
+  for (const Merge& merge : merges_of(spec)) vocabulary.merges.push_back(written(spec, merge));
   return vocabulary;
 }
 
@@ -211,10 +214,11 @@ GgufVocabulary from_plain(const BpeSpec& spec, const fs::path& folder) {
 }
 
 GgufVocabulary from_bpe(const fs::path& folder) {
-  const BpeSpec spec = spec_from_folder(folder);
+  BpeSpec spec = spec_from_folder(folder);
+  write_in_alphabet(spec);
   if (!spec.unigram.empty()) no_equal(folder, "a Unigram model", "a BPE model");
   GgufVocabulary vocabulary = spec.byte_level ? from_byte_level(spec, folder) : from_plain(spec, folder);
-  vocabulary.tokens = spec.tokens;
+  vocabulary.tokens.assign(spec.tokens.begin(), spec.tokens.end());
   vocabulary.types.assign(spec.tokens.size(), kNormalToken);
   for (std::size_t i = 0; i < spec.tokens.size(); ++i) {
     if (spec.tokens[i].empty()) {  // a hole in the ids
