@@ -70,7 +70,7 @@ GgufValue GgufValue::i32(std::int32_t v) { return {kI32, kU32, std::int64_t{v}};
 GgufValue GgufValue::f32(float v) { return {kF32, kU32, double{v}}; }
 GgufValue GgufValue::boolean(bool v) { return {kBool, kU32, std::int64_t{v}}; }
 GgufValue GgufValue::text(std::string v) { return {kString, kU32, std::move(v)}; }
-GgufValue GgufValue::texts(std::vector<std::string> v) { return {kArray, kString, std::move(v)}; }
+GgufValue GgufValue::texts(const std::vector<std::string>& v) { return {kArray, kString, Texts(v)}; }
 GgufValue GgufValue::i32s(std::vector<std::int32_t> v) {
   return {kArray, kI32, std::vector<std::int64_t>(v.begin(), v.end())};
 }
@@ -142,9 +142,7 @@ double GgufReader::number(std::string_view key) const {
 }
 
 const std::string& GgufReader::text(std::string_view key) const { return typed<std::string>(*this, key, "text"); }
-const std::vector<std::string>& GgufReader::texts(std::string_view key) const {
-  return typed<std::vector<std::string>>(*this, key, "a list of texts");
-}
+const Texts& GgufReader::texts(std::string_view key) const { return typed<Texts>(*this, key, "a list of texts"); }
 const std::vector<std::int64_t>& GgufReader::integers(std::string_view key) const {
   return typed<std::vector<std::int64_t>>(*this, key, "a list of integers");
 }

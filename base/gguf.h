@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "base/tensor.h"
 #include "base/tensor_writer.h"
+#include "base/texts.h"
 
 namespace base {
 
@@ -19,16 +20,14 @@ struct GgufValue {
   enum Type : std::uint32_t { kU8, kI8, kU16, kI16, kU32, kI32, kF32, kBool, kString, kArray, kU64, kI64, kF64 };
   Type type = kU32;
   Type element_type = kU32;  ///< of an array
-  std::variant<std::int64_t, double, std::string, std::vector<std::int64_t>, std::vector<double>,
-               std::vector<std::string>>
-      value;
+  std::variant<std::int64_t, double, std::string, std::vector<std::int64_t>, std::vector<double>, Texts> value;
 
   static GgufValue u32(std::uint32_t v);
   static GgufValue i32(std::int32_t v);
   static GgufValue f32(float v);
   static GgufValue boolean(bool v);
   static GgufValue text(std::string v);
-  static GgufValue texts(std::vector<std::string> v);
+  static GgufValue texts(const std::vector<std::string>& v);
   static GgufValue i32s(std::vector<std::int32_t> v);
   static GgufValue f32s(std::vector<float> v);
 };
@@ -44,7 +43,7 @@ class GgufReader {
   std::int64_t integer(std::string_view key) const;
   double number(std::string_view key) const;
   const std::string& text(std::string_view key) const;
-  const std::vector<std::string>& texts(std::string_view key) const;
+  const Texts& texts(std::string_view key) const;
   const std::vector<std::int64_t>& integers(std::string_view key) const;
   const std::vector<double>& numbers(std::string_view key) const;
   const std::vector<TensorView>& tensors() const { return tensors_; }  ///< file order

@@ -32,10 +32,13 @@ class Cursor {
     return value;
   }
   std::string take_text(const char* what, std::uint64_t most = std::numeric_limits<std::uint64_t>::max()) {
+    return std::string(take_view(what, most));
+  }
+  std::string_view take_view(const char* what, std::uint64_t most = std::numeric_limits<std::uint64_t>::max()) {
     std::uint64_t size = take<std::uint64_t>(what);
     if (size > most) fail(what, fmt::format("{} bytes of text", size), fmt::format("at most {}", most));
     need(size, what);
-    std::string text(reinterpret_cast<const char*>(bytes_.data()) + position_, size);
+    const std::string_view text(reinterpret_cast<const char*>(bytes_.data()) + position_, size);
     position_ += size;
     return text;
   }
@@ -96,8 +99,9 @@ GgufValue take_array(Cursor& cursor) {
   std::size_t least = value.element_type == GgufValue::kString ? 8 : scalar_bytes(value.element_type);
   std::uint64_t count = cursor.take_count(least, "length of a list");
   if (value.element_type == GgufValue::kString) {
-    std::vector<std::string> items(count);
-    for (std::string& item : items) item = cursor.take_text("text in a list");
+    Texts items;
+    items.reserve(count, 8 * count);
+    for (std::uint64_t i = 0; i < count; ++i) items.push_back(cursor.take_view("text in a list"));
     value.value = std::move(items);
   } else if (is_integer(value.element_type)) {
     std::vector<std::int64_t> items(count);

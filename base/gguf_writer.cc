@@ -51,9 +51,9 @@ class Encoder {
     }
     put<std::uint32_t>(value.element_type);
     if (value.element_type == GgufValue::kString) {
-      const auto& items = std::get<std::vector<std::string>>(value.value);
+      const auto& items = std::get<Texts>(value.value);
       put<std::uint64_t>(items.size());
-      for (const std::string& item : items) put_text(item);
+      for (const std::string_view item : items) put_text(item);
     } else if (is_integer(value.element_type)) {
       const auto& items = std::get<std::vector<std::int64_t>>(value.value);
       put<std::uint64_t>(items.size());

@@ -112,7 +112,7 @@ BpeSpec random_ranks(base::Random& random) {
     for (std::uint64_t i = 0; i < length; ++i) token += "aab\xC3\xA9"[random.below(5)];
     if (std::ranges::find(tokens, token) == tokens.end()) tokens.push_back(token);
   }
-  return tokenizer::spec_of_ranks(tokenizer::TokenTexts(tokens));
+  return tokenizer::spec_of_ranks(base::Texts(tokens));
 }
 
 TEST(Bpe, MergesByIdEqualTheSlowReferenceOnRandomRanks) {
@@ -156,7 +156,7 @@ TEST(Bpe, MergesByIdEqualTheSlowReferenceOnRandomRanks) {
 }
 
 TEST(Bpe, RanksWithoutAllBytesKeepAListOfMerges) {
-  const BpeSpec spec = tokenizer::spec_of_ranks(tokenizer::TokenTexts(std::vector<std::string>{"a", "b", "ab", "aab"}));
+  const BpeSpec spec = tokenizer::spec_of_ranks(base::Texts(std::vector<std::string>{"a", "b", "ab", "aab"}));
   EXPECT_FALSE(spec.merges_by_id);
   EXPECT_EQ(spec.merges.size(), 2u);
   EXPECT_EQ(BpeTokenizer(spec).encode("a\xFF"

@@ -29,7 +29,7 @@ bool merges_by_id(const BpeSpec& spec) {
 }  // namespace
 
 MergeTable::MergeTable(const std::vector<Merge>& merges) {
-  const std::size_t size = std::bit_ceil(std::max<std::size_t>(16, 2 * merges.size()));
+  const std::size_t size = std::bit_ceil(std::max<std::size_t>(16, merges.size() + merges.size() / 2));
   slots_.resize(size);
   mask_ = size - 1;
   shift_ = 64 - std::countr_zero(size);

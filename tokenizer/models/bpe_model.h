@@ -104,7 +104,7 @@ class BpeModel {
   std::array<std::int32_t, 256> byte_ids_;   // byte level: the id of each byte; else: of its "<0x..>" token; -1: none
   std::array<std::int32_t, 128> ascii_ids_;  // plain: one-character tokens, -1: none
   std::unordered_map<std::string, std::int32_t> character_;  // plain: the others
-  TokenTexts whole_texts_;                                   // ignore_merges, by id: the bytes of all tokens
+  base::Texts whole_texts_;                                  // ignore_merges, by id: the bytes of all tokens
   std::shared_ptr<const TokenTable> whole_;                  // views into them, or into the spec's own
   std::size_t longest_ = 0;                                  // of them
   std::int32_t unknown_ = -1;

@@ -16,37 +16,35 @@ namespace {
 
 constexpr double kUnknownPenalty = 10;  // below the worst token
 
-using Texts = std::vector<std::pair<std::string_view, std::int32_t>>;
-
-// The tokens that a text can give, as views into `texts`.
-Texts usable_tokens(const BpeSpec& spec, std::string& texts) {
+// The tokens that a text can give, by id.
+base::HugeVector<std::string_view> usable_tokens(const BpeSpec& spec) {
   std::unordered_set<std::string_view> special;
   for (const AddedToken& token : spec.added)
     if (token.special) special.insert(token.content);
-  std::size_t total = 0;
-  for (const std::string_view token : spec.tokens) total += token.size();
-  texts.reserve(total);  // and so it never moves
-  Texts usable;
-  for (std::size_t i = 0; i < spec.unigram.size(); ++i) {
-    const std::string_view token = spec.tokens[i];
-    if (token.empty() || special.contains(token)) continue;
-    texts += token;
-    usable.emplace_back(std::string_view(texts).substr(texts.size() - token.size()), static_cast<std::int32_t>(i));
-  }
+  base::HugeVector<std::string_view> usable(spec.unigram.size());
+  for (std::size_t i = 0; i < usable.size(); ++i)
+    if (!special.contains(spec.tokens[i])) usable[i] = spec.tokens[i];
   return usable;
+}
+
+PrefixTree tree_of(const base::HugeVector<std::string_view>& tokens) {
+  std::vector<std::pair<std::string_view, std::int32_t>> numbered;
+  numbered.reserve(tokens.size());
+  for (std::size_t i = 0; i < tokens.size(); ++i)
+    if (!tokens[i].empty()) numbered.emplace_back(tokens[i], static_cast<std::int32_t>(i));
+  return PrefixTree(std::move(numbered));
 }
 
 }  // namespace
 
 UnigramModel::UnigramModel(const BpeSpec& spec)
     : scores_(spec.unigram),
-      ids_(spec.unigram.size()),
       unknown_(spec.unknown.value_or(-1)),
       unknown_score_(*std::ranges::min_element(spec.unigram) - kUnknownPenalty),
       byte_fallback_(spec.byte_fallback) {
-  const Texts usable = usable_tokens(spec, texts_);
-  tree_ = PrefixTree(usable);
-  for (std::size_t i = usable.size(); i-- > 0;) ids_.insert(usable[i].first, usable[i].second);  // the last counts
+  base::HugeVector<std::string_view> usable = usable_tokens(spec);
+  tree_ = tree_of(usable);
+  ids_ = TokenTable(std::move(usable), TokenTable::kLast);
   for (unsigned byte = 0; byte < 256; ++byte) byte_ids_[byte] = ids_.find(fmt::format("<0x{:02X}>", byte));
 }
 

@@ -30,7 +30,7 @@ class UnigramModel {
     std::vector<ByteRange> parts;
   };
 
-  explicit UnigramModel(const BpeSpec& spec);
+  explicit UnigramModel(const BpeSpec& spec);  ///< which must outlive it
   /// Appends the ids of `piece` (not empty) and, where wanted, the bytes of it that each stands for. Linear in its
   /// length. Throws Error for an unknown character where there is no unknown token, as the peer does.
   void encode(std::string_view piece, Workspace& workspace, std::vector<std::int32_t>& ids,
@@ -42,10 +42,9 @@ class UnigramModel {
   void collect_parts(std::size_t size, Workspace& workspace) const;
   bool all_bytes_known(std::string_view text) const;
 
-  std::string texts_;  // of the tokens, for the views
   std::vector<double> scores_;
   PrefixTree tree_;
-  TokenTable ids_;
+  TokenTable ids_;                            // views into the spec
   std::array<std::int32_t, 256> byte_ids_{};  // of "<0x..>"; -1: none
   std::int32_t unknown_ = -1;
   double unknown_score_ = 0;

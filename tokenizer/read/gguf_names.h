@@ -47,7 +47,7 @@ std::vector<std::int64_t> token_types(const base::GgufReader& gguf);
 
 /// The merges that give SentencePiece's BPE: every way to cut a normal token into two normal tokens, ranked by the
 /// token's score, equal scores by an equal rank.
-std::vector<Merge> merges_of_scores(const TokenTexts& tokens, const std::vector<std::int64_t>& types,
+std::vector<Merge> merges_of_scores(const base::Texts& tokens, const std::vector<std::int64_t>& types,
                                     const std::vector<float>& scores);
 
 }  // namespace tokenizer

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "tokenizer/read/gguf_names.h"
+#include "tokenizer/read/merge_list.h"
 #include "tokenizer/read/ranks.h"
 #include "tokenizer/read/readers.h"
 #include "tokenizer/spec/token_table.h"
@@ -36,33 +37,19 @@ bool flag(const base::GgufReader& gguf, const char* key, bool fallback) {
   return gguf.find(key) ? gguf.integer(key) != 0 : fallback;
 }
 
-// Of a token that stands there twice the later id counts, as in llama.cpp.
-TokenTable ids_of(const std::vector<std::string>& tokens) {
-  TokenTable ids(tokens.size());
-  for (std::size_t i = tokens.size(); i-- > 0;)
-    if (!tokens[i].empty()) ids.insert(tokens[i], static_cast<std::int32_t>(i));
-  return ids;
-}
-
 void read_merges(const base::GgufReader& gguf, BpeSpec& spec, const TokenTable& ids) {
   const auto& merges = gguf.texts("tokenizer.ggml.merges");
-  spec.merges.reserve(merges.size());
-  std::string result;
+  MergeList list(ids, merges.size(), [&](std::size_t index, std::string_view token) {
+    broken(gguf, fmt::format("merge {}: '{}' is no token", index, base::shortened(token, 40)), "tokens");
+  });
   for (std::size_t i = 0; i < merges.size(); ++i) {
     const std::string_view merge = merges[i];
     const std::size_t blank = merge.find(' ', 1);
     if (blank == std::string_view::npos || blank + 1 == merge.size())
       broken(gguf, fmt::format("merge {} '{}'", i, base::shortened(merge, 40)), "two tokens and a blank");
-    const auto find = [&](std::string_view token) {
-      const std::int32_t found = ids.find(token);
-      if (found == TokenTable::kNone)
-        broken(gguf, fmt::format("merge {}: '{}' is no token", i, base::shortened(token, 40)), "tokens");
-      return found;
-    };
-    const std::string_view left = merge.substr(0, blank), right = merge.substr(blank + 1);
-    result.assign(left).append(right);
-    spec.merges.push_back({find(left), find(right), find(result), static_cast<std::int32_t>(i)});
+    list.add(merge.substr(0, blank), merge.substr(blank + 1));
   }
+  spec.merges = list.finish();
 }
 
 void read_byte_level(const base::GgufReader& gguf, BpeSpec& spec, const TokenTable& ids) {
@@ -124,7 +111,7 @@ std::vector<std::int64_t> token_types(const base::GgufReader& gguf) {
   return types;
 }
 
-std::vector<Merge> merges_of_scores(const TokenTexts& tokens, const std::vector<std::int64_t>& types,
+std::vector<Merge> merges_of_scores(const base::Texts& tokens, const std::vector<std::int64_t>& types,
                                     const std::vector<float>& scores) {
   std::vector<std::string_view> mergeable(tokens.size());
   std::vector<std::int32_t> by_score, ranks(tokens.size());
@@ -149,9 +136,9 @@ std::vector<Merge> merges_of_scores(const TokenTexts& tokens, const std::vector<
 BpeSpec spec_from_gguf(const base::GgufReader& gguf) {
   BpeSpec spec;
   const auto& texts = gguf.texts("tokenizer.ggml.tokens");
-  spec.tokens = TokenTexts(texts);
+  spec.tokens = texts;
   const std::size_t size = texts.size();
-  const TokenTable ids = ids_of(texts);
+  const TokenTable ids(spec.tokens.all(), TokenTable::kLast);  // as in llama.cpp
   const std::string& model = gguf.text("tokenizer.ggml.model");
   if (model == "gpt2") {
     read_byte_level(gguf, spec, ids);

@@ -40,18 +40,24 @@ Decimal decimal_of(std::string_view number) {
   return decimal;
 }
 
-// 10^n, n from 0 to 308, as the nearest double.
+constexpr std::int64_t kMostPower = 308;
+
+// 10^n, n from 0 to kMostPower, as the nearest double.
 double power_of_ten(std::int64_t n) {
-  const std::string text = "1e" + std::to_string(n);
-  double value = 0;
-  std::from_chars(text.data(), text.data() + text.size(), value);
-  return value;
+  static const std::vector<double> kPowers = [] {
+    std::vector<double> powers(kMostPower + 1);
+    for (std::size_t i = 0; i < powers.size(); ++i) {
+      const std::string text = "1e" + std::to_string(i);
+      std::from_chars(text.data(), text.data() + text.size(), powers[i]);
+    }
+    return powers;
+  }();
+  return kPowers[static_cast<std::size_t>(n)];
 }
 
 // serde_json's quick way: the digits as a double, times or divided by a power of ten. Up to one bit beside the truth,
 // which decides between two ways to write a text that cost the same.
 double as_serde_reads(std::string_view number) {
-  constexpr std::int64_t kMostPower = 308;
   const bool negative = number.starts_with('-');
   if (negative) number.remove_prefix(1);
   Decimal decimal = decimal_of(number);

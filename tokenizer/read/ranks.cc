@@ -76,7 +76,7 @@ std::vector<Merge> merges_of(const BpeSpec& spec) {
   return merges_of_cuts({texts.begin(), texts.end()}, ranks);
 }
 
-BpeSpec spec_of_ranks(TokenTexts tokens) {
+BpeSpec spec_of_ranks(base::Texts tokens) {
   std::bitset<256> bytes;
   for (const std::string_view token : tokens)
     if (token.size() == 1) bytes.set(static_cast<unsigned char>(token[0]));
@@ -95,7 +95,7 @@ BpeSpec spec_of_ranks(TokenTexts tokens) {
 void write_in_alphabet(BpeSpec& spec) {
   if (!spec.in_bytes) return;
   const std::vector<bool> only_added = spec.only_added();
-  TokenTexts written;
+  base::Texts written;
   for (std::size_t i = 0; i < spec.tokens.size(); ++i)
     written.push_back(only_added[i] ? std::string(spec.tokens[i]) : token_of_bytes(spec.tokens[i]));
   spec.tokens = std::move(written);
@@ -117,7 +117,7 @@ std::optional<std::int32_t> special_id(const BpeSpec& spec, std::string_view con
   return found == spec.added.end() || content.empty() ? std::nullopt : std::optional(found->id);
 }
 
-std::uint64_t fingerprint_of_ranks(const TokenTexts& tokens) {
+std::uint64_t fingerprint_of_ranks(const base::Texts& tokens) {
   std::uint64_t hash = 0;
   for (std::size_t i = 0; i < tokens.size(); ++i)
     hash = XXH3_64bits_withSeed(tokens[i].data(), tokens[i].size(), hash + i);

@@ -23,7 +23,7 @@ std::vector<Merge> merges_of_cuts(const std::vector<std::string_view>& texts, co
 std::vector<Merge> merges_of(const BpeSpec& spec);
 
 /// `tokens[i]`, bytes, has the id i; "" for a hole. Where a token stands there twice, spec.by_text says so.
-BpeSpec spec_of_ranks(TokenTexts tokens);
+BpeSpec spec_of_ranks(base::Texts tokens);
 /// Tokens that are bytes become what a vocabulary writes for them.
 void write_in_alphabet(BpeSpec& spec);
 /// Adds a token that is found in the text before any splitting; special.
@@ -44,6 +44,6 @@ struct KnownRanks {
 };
 const std::vector<KnownRanks>& known_ranks();
 /// A hash of all tokens and their ranks.
-std::uint64_t fingerprint_of_ranks(const TokenTexts& tokens);
+std::uint64_t fingerprint_of_ranks(const base::Texts& tokens);
 
 }  // namespace tokenizer

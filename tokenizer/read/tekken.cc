@@ -115,14 +115,14 @@ class TekkenReader {
   }
 
   // Those with ids from `first` up to `size`: files hold more than the model has rows for.
-  TokenTexts tokens(std::size_t first, std::size_t size) const {
+  base::Texts tokens(std::size_t first, std::size_t size) const {
     const std::size_t count = size - first;
     array vocabulary;
     if (root_.at_key("vocab").get(vocabulary)) broken("vocab", "a list");
     if (vocabulary.size() < count)
       broken(fmt::format("{} tokens in vocab", vocabulary.size()),
              fmt::format("at least {}: default_vocab_size without the special tokens", count));
-    TokenTexts all;
+    base::Texts all;
     all.reserve(size, 8 * count);
     all.resize(first);
     std::string bytes;

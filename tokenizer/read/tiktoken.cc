@@ -37,8 +37,8 @@ bool read_line(std::string_view line, std::string& token, std::size_t& rank) {
 }
 
 // The tokens by rank, "" for a hole.
-TokenTexts read_ranks(std::string_view bytes, const std::string& where) {
-  TokenTexts tokens;
+base::Texts read_ranks(std::string_view bytes, const std::string& where) {
+  base::Texts tokens;
   tokens.reserve(bytes.size() / 16, bytes.size() / 2);  // most lines are longer, and what they say shorter
   std::string token;
   std::size_t number = 0;

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "tokenizer/read/json_parts.h"
+#include "tokenizer/read/merge_list.h"
 #include "tokenizer/read/readers.h"
 #include "tokenizer/spec/token_table.h"
 
@@ -108,7 +109,6 @@ class JsonReader : JsonParts {
     array list;
     if (member(model_, "vocab").get(list)) broken("model.vocab", "a list");
     if (list.size() == 0) broken("model.vocab is empty", "tokens");
-    vocabulary_ = TokenTable(list.size());
     most_ids_ = 2 * static_cast<std::int64_t>(list.size()) + 100000;
     std::vector<std::string_view> tokens;  // that stay where they are
     for (const element entry : list) {
@@ -123,9 +123,8 @@ class JsonReader : JsonParts {
     }
     spec_.unigram = unigram_scores(json_);
     if (spec_.unigram.size() != tokens.size()) broken("model.vocab stands there twice", "one list");
-    spec_.tokens = TokenTexts(tokens);
-    for (std::size_t i = tokens.size(); i-- > 0;)  // of a token that stands there twice the later id counts
-      if (!tokens[i].empty()) vocabulary_.insert(tokens[i], static_cast<std::int32_t>(i));
+    spec_.tokens = base::Texts(tokens);
+    vocabulary_ = TokenTable(spec_.tokens.all(), TokenTable::kLast);
     const std::int64_t unknown = JsonParts::number(model_, "unk_id", -1, 0, static_cast<std::int64_t>(list.size()) - 1);
     if (unknown >= 0) spec_.unknown = static_cast<std::int32_t>(unknown);
   }
@@ -148,39 +147,17 @@ class JsonReader : JsonParts {
   void read_merges() {
     array merges;
     if (member(model_, "merges").get(merges)) broken("model.merges", "a list");
-    std::vector<std::string_view> parts;
-    parts.reserve(2 * merges.size());
+    MergeList list(vocabulary_, merges.size(), [&](std::size_t index, std::string_view token) {
+      broken(fmt::format("merge {}: '{}' is not in model.vocab", index, base::shortened(token, 40)),
+             "tokens of the vocabulary");
+    });
+    std::size_t index = 0;
     for (const element merge : merges) {
       std::string_view left, right;
-      read_merge(merge, parts.size() / 2, left, right);
-      parts.push_back(left);
-      parts.push_back(right);
+      read_merge(merge, index++, left, right);
+      list.add(left, right);
     }
-    std::vector<std::int32_t> ids(parts.size());
-    vocabulary_.find_all(parts, ids);
-    spec_.merges.reserve(ids.size() / 2);
-    std::int32_t last = -1;
-    for (std::size_t i = 0; i < ids.size(); i += 2) {
-      const auto known = [&](std::int32_t id, std::string_view token) {
-        if (id == TokenTable::kNone)
-          broken(fmt::format("merge {}: '{}' is not in model.vocab", i / 2, base::shortened(token, 40)),
-                 "tokens of the vocabulary");
-        return id;
-      };
-      known(ids[i], parts[i]);
-      known(ids[i + 1], parts[i + 1]);
-      // Most lists make one token after the other, by one merge or by several.
-      const auto is_result = [&](std::int32_t id) {
-        const std::string_view token = vocabulary_.text(id);
-        return token.size() == parts[i].size() + parts[i + 1].size() && token.starts_with(parts[i]) &&
-               token.ends_with(parts[i + 1]);
-      };
-      if (!is_result(last) && !is_result(++last)) {
-        const std::string result = std::string(parts[i]).append(parts[i + 1]);
-        last = known(vocabulary_.find(result), result);
-      }
-      spec_.merges.push_back({ids[i], ids[i + 1], last, static_cast<std::int32_t>(i / 2)});
-    }
+    spec_.merges = list.finish();
   }
 
   void read_added() {

@@ -8,9 +8,9 @@
 #include <string>
 #include <vector>
 
+#include "base/texts.h"
 #include "tokenizer/spec/decoder_step.h"
 #include "tokenizer/spec/split_step.h"
-#include "tokenizer/spec/token_texts.h"
 
 namespace tokenizer {
 
@@ -77,7 +77,7 @@ struct BpeSpec {
   bool byte_level = true;  ///< tokens are written in GPT-2's byte alphabet; else in plain characters with "▁"
   /// Byte level: the tokens of the model are not written in that alphabet, they are the bytes themselves.
   bool in_bytes = false;
-  TokenTexts tokens;                          ///< by id, added ones included; "" for an id that has no token
+  base::Texts tokens;                         ///< by id, added ones included; "" for an id that has no token
   std::shared_ptr<const TokenTable> by_text;  ///< with in_bytes: the tokens of the model
   std::vector<Merge> merges;
   /// Instead of `merges`: whatever neighbours form a token of the model merge, the lowest id first. Every byte is one.
