@@ -41,6 +41,7 @@ class Texts {
   }
   void push_back(std::string_view text) { texts_.push_back(copy(text)); }
   void resize(std::size_t size) { texts_.resize(size); }
+  friend bool operator==(const Texts& a, const Texts& b) { return a.texts_ == b.texts_; }
 
  private:
   using Memory = std::pmr::monotonic_buffer_resource;

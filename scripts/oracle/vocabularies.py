@@ -67,6 +67,21 @@ class Tokenizers:
         return self.tk.decode(ids, skip_special_tokens=False)
 
 
+class SmolLM2(Tokenizers):
+    """What its model's tokenizer.json says, of the vocabulary in the GGUF."""
+
+    def __init__(self, path):
+        import gguf
+        from tokenizers import AddedToken, decoders, models, pre_tokenizers
+        fields = gguf.GGUFReader(path).fields
+        tokens, types, merges = (fields["tokenizer.ggml." + key].contents() for key in ("tokens", "token_type", "merges"))
+        self.tk = tokenizers.Tokenizer(models.BPE({token: i for i, token in enumerate(tokens)}, [tuple(merge.split(" ")) for merge in merges]))
+        self.tk.pre_tokenizer = pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)])
+        self.tk.decoder = decoders.ByteLevel()
+        self.specials = [token for token, kind in zip(tokens, types) if kind == 3]
+        self.tk.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in self.specials])
+
+
 class Unigram(Tokenizers):
     """Its model gives special tokens for their own text; ours never does, so that they are renamed where they are to be text."""
 
@@ -167,6 +182,7 @@ PEERS = {
     "o200k": ("o200k_base.tiktoken", lambda: openai("o200k_base")),
     "p50k": ("p50k_base.tiktoken", lambda: openai("p50k_base")),
     "deepseek": ("deepseek.json", lambda: Tokenizers(at("deepseek.json"))),
+    "smollm2": ("../smollm2.gguf", lambda: SmolLM2(at("../smollm2.gguf"))),
     "anthropic": ("anthropic.json", lambda: Tokenizers(at("anthropic.json"))),
     "falcon": ("falcon/tokenizer.json", lambda: Tokenizers(at("falcon/tokenizer.json"))),
     "xlm-roberta": ("xlm-roberta/tokenizer.json", lambda: Unigram(at("xlm-roberta/tokenizer.json"))),

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <array>
+#include <deque>
 
 #include "base/error.h"
 #include "base/text.h"
@@ -56,13 +57,21 @@ Json with_thoughts(Json message) {
   return message;
 }
 
-Json json_of(const std::vector<Message>& messages) {
-  Json list = Json::array();
+Json json_of(const Message& message) {
+  Json one = {{"role", message.role}, {"content", message.has_content ? Json(message.content) : Json(nullptr)}};
+  for (const Member& member : message.members)
+    if (!is_flag(member)) one[member.name] = Json::parse(member.json);
+  return with_thoughts(std::move(one));
+}
+
+// The messages as a template takes them: those that hold more than role and text as JSON, which `jsons` keeps.
+std::vector<jinja::GivenMessage> given(const std::vector<Message>& messages, std::deque<Json>& jsons) {
+  std::vector<jinja::GivenMessage> list;
+  list.reserve(messages.size());
   for (const Message& message : messages) {
-    Json one = {{"role", message.role}, {"content", message.has_content ? Json(message.content) : Json(nullptr)}};
-    for (const Member& member : message.members)
-      if (!is_flag(member)) one[member.name] = Json::parse(member.json);
-    list.push_back(with_thoughts(std::move(one)));
+    list.push_back({message.role, message.content});
+    if (!message.has_content || !std::ranges::all_of(message.members, is_flag))
+      list.back().all = &jsons.emplace_back(json_of(message));
   }
   return list;
 }
@@ -150,7 +159,9 @@ void ChatTemplate::find_missing_tokens() {
 
 jinja::Rendered ChatTemplate::run(const std::vector<Message>& messages, bool generation_prompt,
                                   const std::vector<Member>& record) const {
-  const Json list = json_of(messages), prompt = generation_prompt, nothing = nullptr;
+  static const Json kTrue = true, kFalse = false, kNull = nullptr;
+  std::deque<Json> jsons;
+  const std::vector<jinja::GivenMessage> list = given(messages, jsons);
   std::vector<std::pair<std::string, Json>> extra;
   for (const Member& member : record) {
     if (says_nothing(member)) continue;
@@ -160,12 +171,14 @@ jinja::Rendered ChatTemplate::run(const std::vector<Message>& messages, bool gen
     const Json keywords = Json::parse(member.json);
     for (const auto& [name, value] : keywords.items()) extra.emplace_back(name, value);
   }
-  std::vector<jinja::Variable> variables = {{"messages", &list, jinja::Role::kMessages},
-                                            {"add_generation_prompt", &prompt}};
+  std::vector<jinja::Variable> variables;
+  variables.reserve(2 + settings_.size() + kVariables.size() + extra.size());
+  variables.push_back({"messages", nullptr, jinja::Role::kMessages, list});
+  variables.push_back({"add_generation_prompt", generation_prompt ? &kTrue : &kFalse});
   for (const auto& [name, value] : settings_) variables.push_back({name, &value});
   for (const std::string_view name : kVariables)
     if (std::ranges::none_of(extra, [&](const auto& one) { return one.first == name; }))
-      variables.push_back({name, &nothing});
+      variables.push_back({name, &kNull});
   for (const auto& [name, value] : extra) variables.push_back({name, &value, jinja::Role::kData});
   return template_.render(variables);
 }

@@ -8,6 +8,7 @@ namespace tokenizer::jinja {
 
 Value ContextBuilder::convert(const Variable& variable) {
   variable_ = variable.name;
+  if (!variable.value) return messages(variable.messages);
   if (variable.role == Role::kMessages && variable.value->is_array()) return messages(*variable.value);
   return value(*variable.value, variable.role == Role::kSetting ? nullptr : source(-1, member(variable.name)));
 }
@@ -21,6 +22,29 @@ Value ContextBuilder::messages(const Json& list) {
     ++index;
   }
   return Value::sequence_of(Type::kList, items, list.size());
+}
+
+Value ContextBuilder::messages(std::span<const GivenMessage> list) {
+  if (list.size() > Origin::kMostMessages) throw base::Error("too many messages", std::string(variable_));
+  Value* items = engine_.arena.array<Value>(list.size());
+  for (std::size_t i = 0; i < list.size(); ++i) {
+    const auto index = static_cast<std::int32_t>(i);
+    items[i] = list[i].all ? message(*list[i].all, index) : message(list[i], index);
+  }
+  return Value::sequence_of(Type::kList, items, list.size());
+}
+
+Value ContextBuilder::message(const GivenMessage& given, std::int32_t index) {
+  Dict* dict = engine_.arena.make<Dict>();
+  dict->message = index;
+  dict->reserve(engine_, 2);
+  const auto add = [&](std::string_view name, std::string_view text) {
+    const Source* where = source(index, member(name));
+    dict->add(engine_, Value::string_of(name, where), string(text, where));
+  };
+  add("role", given.role);
+  add("content", given.content);
+  return Value::dict_of(dict);
 }
 
 Value ContextBuilder::message(const Json& object, std::int32_t index) {
@@ -70,7 +94,7 @@ Value ContextBuilder::value(const Json& json, const Source* source) {
   return result;
 }
 
-Value ContextBuilder::string(const std::string& text, const Source* source) {
+Value ContextBuilder::string(std::string_view text, const Source* source) {
   check(text);
   return Value::string_of(text, source);
 }

@@ -16,9 +16,11 @@ class ContextBuilder {
 
  private:
   Value messages(const Json& list);
+  Value messages(std::span<const GivenMessage> list);
   Value message(const Json& object, std::int32_t index);
+  Value message(const GivenMessage& given, std::int32_t index);
   Value value(const Json& json, const Source* source);
-  Value string(const std::string& text, const Source* source);
+  Value string(std::string_view text, const Source* source);
   void check(std::string_view text) const;
   const Source* source(std::int32_t message, std::int32_t member);
   Value dict(const Json& object, const Source* source);

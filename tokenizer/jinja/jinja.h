@@ -11,6 +11,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -25,10 +26,16 @@ enum class Role {
   kData,      ///< tools, documents: data that belong to no message
   kMessages,  ///< the list of messages: its strings are data of the message that holds them
 };
+/// A message of a role and a text; where it holds anything else, `all` of it.
+struct GivenMessage {
+  std::string_view role, content;
+  const Json* all = nullptr;
+};
 struct Variable {
   std::string_view name;
   const Json* value;
   Role role = Role::kSetting;
+  std::span<const GivenMessage> messages = {};  ///< of kMessages, instead of `value`
 };
 
 /// Neighbouring characters of the output of one kind. The spans of a text are sorted and disjoint, and cover it wholly.

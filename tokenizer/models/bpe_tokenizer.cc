@@ -46,6 +46,17 @@ std::vector<ByteRange> identity(ByteRange section) {
   return origins;
 }
 
+// Each byte comes from its character, which begins at `shift` and so on.
+std::vector<ByteRange> by_characters(std::string_view text, std::size_t shift) {
+  std::vector<ByteRange> origins;
+  origins.reserve(text.size());
+  for (std::size_t i = 0; i < text.size(); i = origins.size()) {
+    const std::size_t size = character_at(text, i).size;
+    origins.insert(origins.end(), size, {shift + i, shift + i + size});
+  }
+  return origins;
+}
+
 // Which bytes of a normalised text come from the data.
 std::vector<ByteRange> data_in(const std::vector<ByteRange>& origins, DataRanges data) {
   std::vector<ByteRange> ranges;
@@ -322,7 +333,7 @@ std::size_t BpeTokenizer::encode_section(std::string_view text, ByteRange sectio
   std::vector<ByteRange> origins, start_origins;
   if (!normalizer_.empty()) {
     if (pre_tokenizer_.asks_for_start()) {
-      start_origins = identity(section);
+      start_origins = by_characters(part, section.begin);
       normalizer_.run_as_peer(std::string(part), start_origins);
     }
     if (sink.wants_offsets()) origins = identity(section);

@@ -8,6 +8,7 @@
 #include <unicode/uchar.h>
 
 #include <algorithm>
+#include <ranges>
 
 #include "base/error.h"
 #include "base/unicode.h"
@@ -52,6 +53,23 @@ const icu::Normalizer2& form_of(const NormalizerStep& step) {
   return step.kind == kNfc ? nfc : step.kind == kNfd ? nfd : step.kind == kNfkc ? nfkc : nfkd;
 }
 
+// `from`, whose origins begin at `origins`, became `to`: its first character stands for all that has no other, those
+// behind it for the last ones, a character each.
+void add_origins(std::string_view from, std::string_view to, Origins::const_iterator origins, Origins& moved) {
+  std::size_t from_end = from.size(), to_end = to.size();
+  std::vector<std::pair<std::size_t, ByteRange>> last;  // bytes, and what they come from
+  const std::size_t first = character_at(to, 0).size, from_first = character_at(from, 0).size;
+  while (to_end > first && from_end > from_first) {
+    const std::size_t to_begin = character_before(to, to_end), from_begin = character_before(from, from_end);
+    last.emplace_back(to_end - to_begin, ByteRange{origins[static_cast<std::ptrdiff_t>(from_begin)].begin,
+                                                   origins[static_cast<std::ptrdiff_t>(from_end) - 1].end});
+    to_end = to_begin;
+    from_end = from_begin;
+  }
+  moved.insert(moved.end(), to_end, {origins->begin, origins[static_cast<std::ptrdiff_t>(from_end) - 1].end});
+  for (const auto& [size, range] : last | std::views::reverse) moved.insert(moved.end(), size, range);
+}
+
 void to_form(const icu::Normalizer2& form, std::string& text, Origins* origins) {
   // Text that is not UTF-8 has no normal form.
   if (base::find_invalid_utf8(text) != std::string_view::npos) return;
@@ -72,11 +90,16 @@ void to_form(const icu::Normalizer2& form, std::string& text, Origins* origins) 
   std::size_t old = 0;
   while (changes.next(status)) {
     const auto before = static_cast<std::size_t>(changes.oldLength());
+    if (changes.hasChange() && changes.newLength() > 0 && before > 0) {
+      const std::string_view from = std::string_view(text).substr(old, before);
+      const auto to = std::string_view(composed).substr(moved.size(), static_cast<std::size_t>(changes.newLength()));
+      add_origins(from, to, origins->begin() + static_cast<std::ptrdiff_t>(old), moved);
+      old += before;
+      continue;
+    }
     if (!changes.hasChange())
       moved.insert(moved.end(), origins->begin() + static_cast<std::ptrdiff_t>(old),
                    origins->begin() + static_cast<std::ptrdiff_t>(old + before));
-    else if (before > 0)
-      moved.insert(moved.end(), static_cast<std::size_t>(changes.newLength()), joined(*origins, old, old + before));
     old += before;
   }
   text = std::move(composed);
@@ -189,8 +212,8 @@ void clean(std::string& text, Origins* origins, bool (*goes)(char32_t), bool (*i
 bool is_never(char32_t) { return false; }
 bool is_space(char32_t code) { return class_of(code) == CharacterClass::kSpace; }
 
-// The blanks stand for no byte.
-void isolate_ideographs(std::string& text, Origins* origins) {
+// The blanks stand for no byte; for the peer they begin where their character begins.
+void isolate_ideographs(std::string& text, Origins* origins, bool as_peer) {
   std::string spaced;
   Origins moved;
   for (std::size_t i = 0; i < text.size();) {
@@ -206,7 +229,7 @@ void isolate_ideographs(std::string& text, Origins* origins) {
       moved.insert(moved.end(), origins->begin() + static_cast<std::ptrdiff_t>(i),
                    origins->begin() + static_cast<std::ptrdiff_t>(i + c.size));
     i += c.size;
-    if (alone) blank(origins ? (*origins)[i - 1].end : 0);
+    if (alone) blank(!origins ? 0 : as_peer ? (*origins)[i - c.size].begin : (*origins)[i - 1].end);
   }
   text = std::move(spaced);
   if (origins) *origins = std::move(moved);
@@ -302,7 +325,7 @@ void Normalizer::run_step(std::size_t i, std::string& text, std::vector<ByteRang
     case NormalizerStep::kCleanText:
       return clean(text, origins, is_control_of_bert, is_space);
     case NormalizerStep::kIsolateIdeographs:
-      return isolate_ideographs(text, origins);
+      return isolate_ideographs(text, origins, as_peer);
     case NormalizerStep::kByteAlphabet:
       return to_byte_alphabet(text, origins, as_peer);
     case NormalizerStep::kCharacterMap:
