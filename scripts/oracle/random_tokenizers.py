@@ -293,6 +293,10 @@ def compare(program, path, case, models_, texts, tally):
     for what in ("as_text", "found", "decoded", "skipped"):
         for i, text in enumerate(texts):
             if got[what][i] != expected[what][i] and comparable(case, what, expected[what][i]):
+                # Of two added tokens with one normalised text the peer takes another each time that it is loaded.
+                if any(theirs(case, models_, [text])[what][0] == got[what][i] for _ in range(16)):
+                    tally["texts of which the peer itself gives several ids"] += 1
+                    continue
                 print(f"FAIL {what} of {text!r} ids {expected['found'][i]}\n  ours   {got[what][i]!r}\n  theirs {expected[what][i]!r}")
                 good = False
                 break

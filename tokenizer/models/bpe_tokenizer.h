@@ -26,6 +26,7 @@ class BpeTokenizer : public Tokenizer {
   std::vector<std::int32_t> encode(std::string_view text, bool parse_special = false) const override;
   Encoding encode_with_offsets(std::string_view text, DataRanges data) const override;
   std::string decode(const std::vector<std::int32_t>& ids, bool skip_special = false) const override;
+  bool decodes_forward() const override { return !decoder_ || decoder_->goes_forward(); }
   std::int32_t size() const override { return static_cast<std::int32_t>(spec_.tokens.size()); }
   std::optional<std::int32_t> id_of(std::string_view token) const override;
   std::string token(std::int32_t id) const override;

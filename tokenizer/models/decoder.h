@@ -17,6 +17,9 @@ class Decoder {
   explicit Decoder(std::vector<DecoderStep> steps);
   /// The text of tokens with these texts. Without a step they are joined by blanks.
   std::string run(std::vector<std::string> texts) const;
+  /// Whether what it gives for some texts is the beginning of what it gives for more, and what comes on top depends on
+  /// the last text, the one before and the first ones alone.
+  bool goes_forward() const;
 
  private:
   void run_step(std::size_t i, std::vector<std::string>& texts) const;

@@ -37,12 +37,16 @@ std::string TextStream::text_of(std::int32_t id) {
 }
 
 std::string TextStream::add(std::int32_t id) {
+  if (!forward_) {
+    all_.push_back(id);
+    return "";
+  }
   std::string text = std::move(held_) + text_of(id);
   held_.assign(text, text.size() - unfinished(text));
   text.resize(text.size() - held_.size());
   return text;
 }
 
-std::string TextStream::finish() { return std::move(held_); }
+std::string TextStream::finish() { return forward_ ? std::move(held_) : tokenizer_.decode(all_, skip_special_); }
 
 }  // namespace tokenizer

@@ -30,6 +30,8 @@ class Tokenizer {
   /// Text of `ids`. Incomplete UTF-8 is kept as bytes. With `skip_special`, special tokens give nothing.
   /// Throws Error for an id out of range.
   virtual std::string decode(const std::vector<std::int32_t>& ids, bool skip_special = false) const = 0;
+  /// Whether decode of some ids is the beginning of decode of more; else a text is only known when all ids are.
+  virtual bool decodes_forward() const { return true; }
   virtual std::int32_t size() const = 0;  ///< number of ids, added tokens included
   virtual std::optional<std::int32_t> id_of(std::string_view token) const = 0;
   virtual std::string token(std::int32_t id) const = 0;  ///< as written in the vocabulary
