@@ -116,20 +116,17 @@ std::string Decoder::run(Texts texts) const {
   return base::join(texts, steps_.empty() ? " " : "");
 }
 
-// Texts that were joined, a run of bytes too, may only lose their beginning: all else would see more than one of the
-// texts that came.
+// Joined texts, a run of bytes too, may not be changed any more: that would see more than one of the texts that came.
+// Of all of them in one, the beginning may go.
 bool Decoder::goes_forward() const {
   constexpr std::uint32_t kFew = 4;
-  bool joined = false;
+  bool joined = false, one = false;
   for (const DecoderStep& step : steps_) {
-    const bool joins = step.kind == DecoderStep::kFuse;
     const bool cuts_beginning = step.kind == DecoderStep::kStrip && step.stop == 0 && step.start <= kFew;
-    if (step.kind == DecoderStep::kWordEnd || (joined && !joins && !cuts_beginning)) return false;
-    // Between joined bytes and the end of all stands kFuse, else each run would lose its own beginning.
-    if (cuts_beginning && joined && &step > steps_.data() && (&step)[-1].kind != DecoderStep::kFuse &&
-        (&step)[-1].kind != DecoderStep::kStrip)
-      return false;
-    joined |= joins || step.kind == DecoderStep::kByteLevel || step.kind == DecoderStep::kByteFallback;
+    const bool changes = step.kind != DecoderStep::kFuse && !(one && cuts_beginning);
+    if (step.kind == DecoderStep::kWordEnd || (joined && changes)) return false;
+    one = one || step.kind == DecoderStep::kFuse || step.kind == DecoderStep::kByteLevel;
+    joined = joined || one || step.kind == DecoderStep::kByteFallback;
   }
   return true;
 }
