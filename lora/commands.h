@@ -16,8 +16,10 @@ Adapter made_plain(Adapter adapter, const ModelFiles& base, int threads, base::C
 
 struct InfoOptions {
   std::vector<std::string> input;
+  int rank = 16;
   void visit(base::OptionVisitor& v) {
-    v.positional("input", input, "adapters, runs, Hugging Face folders or .gguf files");
+    v.positional("input", input, "adapters, runs, Hugging Face folders, .gguf files or a config.json");
+    v("rank", rank, "of the LoRA on all linear layers whose cost is told of a model").at_least(1);
   }
 };
 int run_info(InfoOptions& options, base::Context& context);

@@ -16,6 +16,8 @@
 #include "lora/adapter/adapter.h"
 #include "lora/commands.h"
 #include "lora/locate.h"
+#include "lora/model/cost.h"
+#include "lora/model/gguf_metadata.h"
 #include "lora/model/hub.h"
 #include "lora/model/model_files.h"
 #include "lora/model/module_names.h"
@@ -117,7 +119,31 @@ void add_sizes(ordered_json& facts, const ModelSpec& spec) {
   if (config.sliding_window != 0) facts["sliding_window"] = config.sliding_window;
 }
 
-ordered_json model_facts(const std::string& path) {
+// What a LoRA on it takes, and the forms in which this program writes it.
+void add_uses(ordered_json& facts, const ModelSpec& spec, std::int64_t rank) {
+  facts["lora_rank"] = rank;
+  facts["lora_parameters"] = lora_parameters(spec, rank);
+  ordered_json memory = ordered_json::array();
+  for (const auto& [dtype, element] : {std::pair{"float32", 4}, std::pair{"bfloat16", 2}})
+    for (const std::int64_t tokens : {512, 2048, 8192})
+      if (tokens == 512 || tokens <= spec.config.context_length)
+        memory.push_back(
+            {{"dtype", dtype}, {"tokens", tokens}, {"bytes", training_memory(spec, rank, tokens, element).total()}});
+  facts["training_memory"] = memory;
+  ordered_json exports = {"hugging face folder", "peft adapter"};
+  try {
+    config_to_gguf(spec.config);
+    exports.insert(exports.end(), {"gguf", "gguf adapter"});
+    if (const std::string note = gguf_note(spec.config); !note.empty())
+      facts["gguf_note"] = base::trim(std::string_view(note).substr(std::string_view("note: ").size()));
+  } catch (const base::Error& error) {
+    facts["gguf_note"] =
+        std::string(std::string_view(error.what()).substr(0, std::string_view(error.what()).find('\n')));
+  }
+  facts["exports"] = exports;
+}
+
+ordered_json model_facts(const std::string& path, std::int64_t rank) {
   ModelFiles files(path);
   std::uint64_t bytes = 0;
   std::map<std::string, int> types;
@@ -133,35 +159,49 @@ ordered_json model_facts(const std::string& path) {
                         {"bytes", bytes},
                         {"tensors", types}};
   add_sizes(facts, files.spec());
+  add_uses(facts, files.spec(), rank);
   if (!files.notes().empty()) facts["notes"] = files.notes();
   return facts;
 }
 
 // Of a config.json alone, without weights.
-ordered_json config_facts(const std::string& path) {
+ordered_json config_facts(const std::string& path, std::int64_t rank) {
   const ModelSpec spec = spec_of(config_from_json(base::read_file(path), path));
   ordered_json facts = {{"kind", "config"},
                         {"path", path},
                         {"architecture", spec.config.model_type},
                         {"parameters", parameters_of(spec)}};
   add_sizes(facts, spec);
+  add_uses(facts, spec, rank);
   return facts;
 }
 
-ordered_json facts_of(const std::string& path) {
-  if (path.ends_with(".json") && fs::is_regular_file(path)) return config_facts(path);
+ordered_json facts_of(const std::string& path, std::int64_t rank) {
+  if (path.ends_with(".json") && fs::is_regular_file(path)) return config_facts(path, rank);
   if (is_adapter_or_run(path)) return adapter_facts(adapter_folder(path));
   if (base::is_gguf_name(path)) {
     base::GgufReader file(path);
     if (file.find("general.type") && file.text("general.type") == "adapter") return gguf_adapter_facts(file);
   }
-  return model_facts(path);
+  return model_facts(path, rank);
+}
+
+// "float32 1.6 GB (512 tokens), ..."
+std::string readable_memory(const ordered_json& memory) {
+  std::string text, dtype;
+  for (const ordered_json& line : memory) {
+    text += text.empty() ? "" : ", ";
+    if (line["dtype"] != dtype) text += (dtype = line["dtype"].get<std::string>()) + " ";
+    text += fmt::format("{} ({} tokens)", base::human_bytes(line["bytes"].get<double>()), line["tokens"].get<int>());
+  }
+  return text;
 }
 
 // "12,345", "0.0123", "q_proj, v_proj", "F32 61, Q4_1 210".
 std::string readable(const std::string& key, const ordered_json& value) {
   if (key == "bytes") return base::human_bytes(value.get<double>());
-  if (key == "parameters") return base::human_count(value.get<std::uint64_t>());
+  if (key == "parameters" || key == "lora_parameters") return base::human_count(value.get<std::uint64_t>());
+  if (key == "training_memory") return readable_memory(value);
   if (value.is_string()) return value.get<std::string>().empty() ? "-" : value.get<std::string>();
   if (value.is_boolean()) return value.get<bool>() ? "yes" : "no";
   if (value.is_number_float()) return fmt::format("{:.6g}", value.get<double>());
@@ -178,7 +218,7 @@ int run_info(InfoOptions& options, base::Context& context) {
   if (options.input.empty())
     throw base::UsageError({"missing input", "", "", "adapters, runs or models: lora info RUN", ""});
   for (const std::string& path : options.input) {
-    ordered_json facts = facts_of(path);
+    ordered_json facts = facts_of(path, options.rank);
     if (context.json) {
       context.out << facts.dump() << "\n";
       continue;

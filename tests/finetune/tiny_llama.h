@@ -7,18 +7,28 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <filesystem>
 #include <functional>
 #include <string>
 #include <vector>
 
 #include "base/safetensors.h"
+#include "finetune/kernels/device.h"
 #include "finetune/model/model.h"
 
 namespace tiny_llama {
 
+/// Elsewhere than in the source tree (scripts/bench/gpu_bundle.sh) HORNBOOK_SOURCE says where the golden files lie.
 inline std::filesystem::path folder(const std::string& name) {
-  return std::filesystem::path(HORNBOOK_SOURCE_DIR) / "tests/golden/finetune/tiny_llama" / name;
+  const char* moved = std::getenv("HORNBOOK_SOURCE");
+  return std::filesystem::path(moved ? moved : HORNBOOK_SOURCE_DIR) / "tests/golden/finetune/tiny_llama" / name;
+}
+
+/// Where the models compute: HORNBOOK_TEST_DEVICE=cuda asks for the GPU.
+inline at::Device device() {
+  const char* name = std::getenv("HORNBOOK_TEST_DEVICE");
+  return finetune::choose_device(name ? name : "cpu");
 }
 
 /// Every case that the oracle made.
@@ -74,12 +84,13 @@ struct Golden {
 /// On one thread: products so small gain nothing from two, which wait for each other on a busy machine.
 inline finetune::Transformer load(const std::filesystem::path& path, at::ScalarType dtype = at::kFloat) {
   at::set_num_threads(1);
-  return finetune::Transformer(lora::ModelFiles(path.string()), dtype, at::kCPU);
+  return finetune::Transformer(lora::ModelFiles(path.string()), dtype, device());
 }
 
 /// ||a - b|| / ||b||
 inline double relative(const at::Tensor& a, const at::Tensor& b) {
-  return ((a - b).norm() / b.norm().clamp_min(1e-30)).item<double>();
+  const at::Tensor on_cpu = b.cpu();
+  return ((a.cpu() - on_cpu).norm() / on_cpu.norm().clamp_min(1e-30)).item<double>();
 }
 
 /// A copy of a case with its weights or its config.json changed, in a fresh folder that goes away with the object.

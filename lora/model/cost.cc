@@ -1,0 +1,70 @@
+// What training a LoRA takes. Tested by tests/lora/model/cost_test.cc.
+#include "lora/model/cost.h"
+
+#include <algorithm>
+
+namespace lora {
+namespace {
+
+constexpr std::uint64_t kProgram = 220'000'000;  // LibTorch's libraries, tokenizer, allocator: measured
+constexpr std::int64_t kHeadRows = 256;          // of a chunk of logits, see head_loss_sum
+constexpr std::int64_t kPassedLayers = 3;        // on their way in the backward pass, measured: in layers' activations
+
+// Numbers that a norm keeps of each token: what it read; with 1 + w also what it computes in float32.
+double kept_by(const NormSpec& norm, std::int64_t size, std::int64_t element) {
+  if (norm.kind == NormKind::kNone) return 0;
+  const double in_float32{8.0 / static_cast<double>(element)};
+  return static_cast<double>(size) * (norm.kind == NormKind::kRmsPlusOne ? in_float32 + 1 : 1);
+}
+
+// Numbers that a block keeps of each token for its backward pass.
+double kept_by(const BlockSpec& block, std::int64_t hidden, std::int64_t inner, std::int64_t rank,
+               std::int64_t element) {
+  const AttentionSpec& attention = block.attention;
+  const std::int64_t query{attention.heads * attention.head_dim}, key{attention.kv_heads * attention.head_dim};
+  double kept{0};
+  for (const NormSpec* norm :
+       {&block.attention_norm, &block.attention_post_norm, &block.mlp_norm, &block.mlp_post_norm})
+    kept += kept_by(*norm, hidden, element);
+  kept += kept_by(attention.q_norm, query, element) + kept_by(attention.k_norm, key, element);
+  const bool shares_input{block.parallel && block.mlp_norm.kind == NormKind::kNone};
+  kept += static_cast<double>(hidden * (shares_input ? 1 : 2));  // what the first matrices read
+  kept += static_cast<double>(2 * query + 2 * key);              // q, k, v and what attention gives
+  const std::int64_t parts{!block.mlp.gated ? 2 : block.mlp.activation == Activation::kSilu ? 3 : 4};
+  kept += static_cast<double>(parts * inner * std::max<std::int64_t>(1, block.mlp.chosen));
+  kept += static_cast<double>(rank * static_cast<std::int64_t>(block.linears.size()));
+  return kept;
+}
+
+}  // namespace
+
+std::int64_t lora_parameters(const ModelSpec& spec, std::int64_t rank) {
+  std::int64_t parameters = 0;
+  for (const BlockSpec& block : spec.blocks)
+    for (const LinearSpec& linear : block.linears) parameters += rank * (linear.in + linear.out);
+  return parameters;
+}
+
+TrainingMemory training_memory(const ModelSpec& spec, std::int64_t rank, std::int64_t tokens, std::int64_t element) {
+  const ModelConfig& config = spec.config;
+  double kept{0}, most{0};
+  for (const BlockSpec& block : spec.blocks) {
+    const double of_block{kept_by(block, config.hidden_size, config.intermediate_size, rank, element)};
+    kept += of_block;
+    most = std::max(most, of_block);
+  }
+  const auto bytes = [&](double numbers) {
+    return static_cast<std::uint64_t>(numbers * static_cast<double>(tokens * element));
+  };
+  TrainingMemory memory;
+  memory.weights = static_cast<std::uint64_t>(parameters_of(spec) * element);
+  memory.adapter = static_cast<std::uint64_t>(16 * lora_parameters(spec, rank));
+  memory.activations = bytes(kept);
+  // Logits in the weights' type and in float32, twice that where the gradient is rounded.
+  const std::int64_t chunk{std::min(tokens, kHeadRows) * config.vocab_size * 12};
+  memory.scratch = bytes(kPassedLayers * most) + static_cast<std::uint64_t>(chunk);
+  memory.program = kProgram;
+  return memory;
+}
+
+}  // namespace lora

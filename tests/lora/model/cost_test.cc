@@ -1,0 +1,64 @@
+#include "lora/model/cost.h"
+
+#include <gtest/gtest.h>
+
+#include "lora/model/model_files.h"
+
+namespace {
+
+using lora::ModelSpec;
+using lora::TrainingMemory;
+
+ModelSpec golden(const char* name) {
+  return lora::ModelFiles(HORNBOOK_SOURCE_DIR "/tests/golden/finetune/tiny_llama/" + std::string(name)).spec();
+}
+
+ModelSpec smollm2() {
+  lora::ModelConfig config;
+  config.vocab_size = 49152, config.hidden_size = 576, config.intermediate_size = 1536, config.layers = 30;
+  config.heads = 9, config.kv_heads = 3, config.head_dim = 64, config.context_length = 8192;
+  config.tied_embeddings = true;
+  return lora::spec_of(config);
+}
+
+// What PEFT 0.21 counts for rank 16 and "all-linear".
+TEST(Cost, ParametersOfALoraAreThosePeftCounts) { EXPECT_EQ(lora::lora_parameters(smollm2(), 16), 4'884'480); }
+
+TEST(Cost, EachPartGrowsWithWhatItIsMadeOf) {
+  const ModelSpec spec = smollm2();
+  const TrainingMemory one = lora::training_memory(spec, 16, 512, 4), twice = lora::training_memory(spec, 16, 1024, 4);
+  EXPECT_EQ(one.weights, 4U * 134'515'008);
+  EXPECT_EQ(one.adapter, 16U * 4'884'480);
+  // Of each token and layer: 4 hidden, q k v, what attention gives, gate, up and their product, seven times A x.
+  EXPECT_EQ(one.activations, 512U * 4 * 30 * (4 * 576 + 2 * 576 + 2 * 192 + 3 * 1536 + 7 * 16));
+  EXPECT_EQ(twice.activations, 2 * one.activations);
+  EXPECT_EQ(twice.weights, one.weights);
+  EXPECT_LT(twice.scratch, 2 * one.scratch);  // of the head a chunk lies in memory, not all rows
+  const TrainingMemory half = lora::training_memory(spec, 16, 512, 2);
+  EXPECT_EQ(2 * half.activations, one.activations);
+  EXPECT_EQ(2 * half.weights, one.weights);
+  EXPECT_EQ(half.adapter, one.adapter);
+  EXPECT_EQ(one.total(), one.weights + one.adapter + one.activations + one.scratch + one.program);
+}
+
+TEST(Cost, WhatABlockIsShows) {
+  const auto kept = [](const ModelSpec& spec) { return lora::training_memory(spec, 4, 64, 4).activations; };
+  const auto changed = [&](const char* name, auto change) {
+    ModelSpec spec = golden(name);
+    const std::uint64_t before = kept(spec);
+    for (lora::BlockSpec& block : spec.blocks) change(block);
+    return std::pair{before, kept(spec)};
+  };
+  const auto [own_norm, shared] = changed("tied", [](auto& block) { block.parallel = true, block.mlp_norm = {}; });
+  EXPECT_GT(own_norm, shared);
+  const auto [gated, plain] = changed("tied", [](auto& block) { block.mlp.gated = false; });
+  EXPECT_GT(gated, plain);
+  const auto [silu, gelu] = changed("tied", [](auto& block) { block.mlp.activation = lora::Activation::kGelu; });
+  EXPECT_LT(silu, gelu);
+  const auto [normed, without] = changed("qwen3", [](auto& block) { block.attention.q_norm = {}; });
+  EXPECT_GT(normed, without);
+  const auto [plus_one, rms] = changed("gemma", [](auto& block) { block.mlp_norm.kind = lora::NormKind::kRms; });
+  EXPECT_GT(plus_one, rms);
+}
+
+}  // namespace
