@@ -42,7 +42,7 @@ int run_export(ExportOptions& options, base::Context& context) {
   }
   // A PEFT adapter is copied without a look at its base, unless a part of that belongs to it.
   std::optional<ModelFiles> base;
-  if (gguf || adapter.start != Start::kNothing) {
+  if (gguf || adapter.needs_base()) {
     base.emplace(base_model_of(folder, options.base, "--base", adapter));
     base::check_outputs({output}, {folder, base->path()});
     adapter = made_plain(std::move(adapter), *base, 0, context);

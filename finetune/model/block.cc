@@ -12,10 +12,6 @@
 namespace finetune {
 namespace {
 
-void refuse_if(bool wrong, const char* what) {
-  if (wrong) throw base::Error({"the model cannot be computed", "", what, "", "give a model without it"});
-}
-
 // The norm of q or k in `heads` heads [T, heads head_dim]: of each head, or of them all together.
 at::Tensor normed(const at::Tensor& x, const Norm& norm) {
   return norm(x.reshape({-1, norm.weight.size(0)}).contiguous()).view(x.sizes());
@@ -28,15 +24,29 @@ at::Tensor added(const JoinedLinear& product, const at::Tensor& x, const Norm& n
   return residual + norm(product.forward(x, {}, seed));
 }
 
-}  // namespace
-
-void check_computable(const lora::ModelSpec& spec) {
-  for (const lora::BlockSpec& block : spec.blocks) {
-    refuse_if(block.mlp.experts != 0, "an MLP of experts");
-    for (const lora::LinearSpec& linear : block.linears)
-      refuse_if(linear.rows == lora::Rows::kExperts, "linear layers of experts");
+JoinedLinear load_product(const lora::ModelFiles& files, std::span<const lora::LinearSpec> linears,
+                          const at::TensorOptions& options, std::int64_t& index) {
+  JoinedLinear product;
+  std::vector<std::string> names;
+  std::vector<at::Tensor> biases;
+  bool has_bias = false;
+  for (const lora::LinearSpec& linear : linears) {
+    Linear& part = product.parts.emplace_back();
+    part.name = linear.name;
+    part.index = index++;
+    part.in = linear.in;
+    part.out = linear.out;
+    names.push_back(linear.name + ".weight");
+    biases.push_back(linear.bias ? load_tensor(files, linear.name + ".bias", options)
+                                 : at::zeros({linear.out}, options));
+    has_bias |= linear.bias;
   }
+  product.weight = load_matrix(files, names, options);
+  if (has_bias) product.bias = at::cat(biases);
+  return product;
 }
+
+}  // namespace
 
 Norm load_norm(const lora::ModelFiles& files, const lora::NormSpec& spec, const at::TensorOptions& options) {
   Norm norm;
@@ -61,46 +71,9 @@ Block::Block(const lora::ModelFiles& files, const lora::BlockSpec& spec, const a
       shape_(shape_of(spec.attention)),
       mlp_(spec.mlp),
       parallel_(spec.parallel) {
-  for (const lora::LinearSpec& linear : spec.linears) {
-    Linear part;
-    part.name = linear.name;
-    part.index = index++;
-    part.in = linear.in;
-    part.out = linear.out;
-    product_of(linear.role).parts.push_back(std::move(part));
-    grouped_ |= linear.rows == lora::Rows::kQkvPerKeyHead && spec.attention.kv_heads > 1;
-  }
-  for (JoinedLinear* product : {&attention_in_, &attention_out_, &mlp_in_, &mlp_out_}) load(files, *product, options);
-}
-
-JoinedLinear& Block::product_of(lora::Role role) {
-  switch (role) {
-    case lora::Role::kQuery:
-    case lora::Role::kKey:
-    case lora::Role::kValue:
-      return attention_in_;
-    case lora::Role::kAttentionOut:
-      return attention_out_;
-    case lora::Role::kGate:
-    case lora::Role::kUp:
-      return mlp_in_;
-    case lora::Role::kDown:
-      return mlp_out_;
-  }
-  throw base::Error("a linear layer without a role");
-}
-
-void Block::load(const lora::ModelFiles& files, JoinedLinear& product, const at::TensorOptions& options) const {
-  const auto has_bias = [&](const Linear& part) { return files.find(part.name + ".bias") != nullptr; };
-  std::vector<std::string> names;
-  std::vector<at::Tensor> biases;
-  for (const Linear& part : product.parts) {
-    names.push_back(part.name + ".weight");
-    biases.push_back(has_bias(part) ? load_tensor(files, part.name + ".bias", options)
-                                    : at::zeros({part.out}, options));
-  }
-  product.weight = load_matrix(files, names, options);
-  if (std::ranges::any_of(product.parts, has_bias)) product.bias = at::cat(biases);
+  for (const std::span<const lora::LinearSpec> linears : lora::products_of(spec))
+    products_.push_back(load_product(files, linears, options, index));
+  grouped_ = spec.linears[0].rows == lora::Rows::kQkvPerKeyHead && spec.attention.kv_heads > 1;
 }
 
 at::Tensor Block::in_order(const at::Tensor& qkv) const {
@@ -122,13 +95,15 @@ at::Tensor Block::with_normed_heads(const at::Tensor& qkv) const {
   return at::cat({q, k, qkv.narrow(1, query + key, key)}, 1);
 }
 
-at::Tensor Block::forward(const at::Tensor& x, std::uint64_t seed, const Attend& attend) const {
+at::Tensor Block::forward(const at::Tensor& x, std::uint64_t seed, const Attend& attend, RouterShares* shares) const {
   const at::Tensor read = attention_norm_(x);                                                    // [T, hidden]
-  const at::Tensor qkv = with_normed_heads(in_order(attention_in_.forward(read, {}, seed)));     // [T, q | k | v]
-  const at::Tensor middle = added(attention_out_, attend(qkv), attention_post_norm_, x, seed);   // [T, hidden]
+  const at::Tensor qkv = with_normed_heads(in_order(products_[0].forward(read, {}, seed)));      // [T, q | k | v]
+  const at::Tensor middle = added(products_[1], attend(qkv), attention_post_norm_, x, seed);     // [T, hidden]
   const at::Tensor mlp_read = !parallel_ ? mlp_norm_(middle) : mlp_norm_ ? mlp_norm_(x) : read;  // [T, hidden]
-  const at::Tensor inner = activate(mlp_in_.forward(mlp_read, {}, seed), mlp_);                  // [T, inner]
-  return added(mlp_out_, inner, mlp_post_norm_, middle, seed);                                   // [T, hidden]
+  const auto mlp = std::span(products_).subspan(2);
+  if (mlp_.experts != 0) return middle + mlp_post_norm_(routed(mlp, mlp_, mlp_read, seed, shares));
+  const at::Tensor inner = activate(mlp[0].forward(mlp_read, {}, seed), mlp_);  // [T, inner]
+  return added(mlp[1], inner, mlp_post_norm_, middle, seed);                    // [T, hidden]
 }
 
 }  // namespace finetune

@@ -4,19 +4,17 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <array>
 #include <cstdint>
 #include <functional>
+#include <vector>
 
 #include "finetune/adapt/linear.h"
 #include "finetune/kernels/attention.h"
 #include "finetune/kernels/norm.h"
+#include "finetune/model/experts.h"
 #include "lora/model/model_files.h"
 
 namespace finetune {
-
-/// What the spec says and is not computed is refused by name: throws base::Error.
-void check_computable(const lora::ModelSpec& spec);
 
 /// Weight (and bias) of a norm of `files`.
 Norm load_norm(const lora::ModelFiles& files, const lora::NormSpec& spec, const at::TensorOptions& options);
@@ -29,24 +27,22 @@ class Block {
   /// `index`: the number of the next linear layer in the model, counted on.
   Block(const lora::ModelFiles& files, const lora::BlockSpec& spec, const at::TensorOptions& options,
         std::int64_t& index);
-  /// x [T, hidden] -> [T, hidden]. `seed` picks the masks of dropout, 0: none.
-  at::Tensor forward(const at::Tensor& x, std::uint64_t seed, const Attend& attend) const;
+  /// x [T, hidden] -> [T, hidden]. `seed` picks the masks of dropout, 0: none. `shares` may be null.
+  at::Tensor forward(const at::Tensor& x, std::uint64_t seed, const Attend& attend, RouterShares* shares) const;
   const AttentionShape& shape() const { return shape_; }
   /// Every linear layer in forward order.
   template <class F>
   void for_each_linear(F f) {
-    for (JoinedLinear* product : {&attention_in_, &attention_out_, &mlp_in_, &mlp_out_})
-      for (Linear& linear : product->parts) f(linear);
+    for (JoinedLinear& product : products_)
+      for (Linear& linear : product.parts) f(linear);
   }
 
  private:
-  JoinedLinear& product_of(lora::Role role);
-  void load(const lora::ModelFiles& files, JoinedLinear& product, const at::TensorOptions& options) const;
   at::Tensor in_order(const at::Tensor& qkv) const;  // q | k | v of what stands by key heads
   at::Tensor with_normed_heads(const at::Tensor& qkv) const;
 
   Norm attention_norm_, attention_post_norm_, mlp_norm_, mlp_post_norm_, q_norm_, k_norm_;
-  JoinedLinear attention_in_, attention_out_, mlp_in_, mlp_out_;  // q | k | v, and gate | up or up alone
+  std::vector<JoinedLinear> products_;  // as lora::products_of: q | k | v, attention's out, then the MLP's
   AttentionShape shape_;
   lora::MlpSpec mlp_;
   bool parallel_ = false, grouped_ = false;

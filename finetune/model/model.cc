@@ -16,7 +16,6 @@ Transformer::State::State(const lora::ModelFiles& files, at::ScalarType weights,
     : spec(files.spec()), dtype(weights), device(place) {
   if (dtype != at::kFloat && dtype != at::kBFloat16)
     throw base::Error({"unknown weight type", "", at::toString(dtype), "float32 or bfloat16", ""});
-  check_computable(spec);
   settings.base_model = std::filesystem::absolute(files.path()).string();
   embedding = load_matrix(files, {spec.embedding + ".weight"}, options());
   head.matrix = spec.config.tied_embeddings ? embedding : load_matrix(files, {spec.head + ".weight"}, options());
@@ -86,26 +85,37 @@ Transformer& Transformer::operator=(Transformer&&) noexcept = default;
 const lora::ModelConfig& Transformer::config() const { return state_->spec.config; }
 at::Device Transformer::device() const { return state_->device; }
 
-at::Tensor Transformer::hidden(const PackedRow& row, std::uint64_t dropout_seed,
-                               std::vector<at::Tensor>* states) const {
+at::Tensor Transformer::State::hidden(const PackedRow& row, std::uint64_t dropout_seed, std::vector<at::Tensor>* states,
+                                      RouterShares* shares) const {
   std::vector<Positions> texts;
   for (std::int64_t length : row.lengths) texts.push_back({0, length});
-  const std::vector<Rotation> rotations = state_->rotations_at(texts);
-  at::Tensor x = state_->embed(row.ids);
-  for (std::size_t i = 0; i < state_->blocks.size(); ++i) {
-    const Block& block = state_->blocks[i];
+  const std::vector<Rotation> rotations = rotations_at(texts);
+  at::Tensor x = embed(row.ids);
+  for (std::size_t i = 0; i < blocks.size(); ++i) {
+    const Block& block = blocks[i];
     if (states) states->push_back(x);
-    x = block.forward(x, dropout_seed, [&](const at::Tensor& qkv) {
-      return packed_attention(qkv, block.shape(), rotations[state_->rotation[i]], row.lengths);
-    });
+    const auto attend = [&](const at::Tensor& qkv) {
+      return packed_attention(qkv, block.shape(), rotations[rotation[i]], row.lengths);
+    };
+    x = block.forward(x, dropout_seed, attend, shares);
   }
-  return state_->norm(x);
+  return norm(x);
+}
+
+at::Tensor Transformer::hidden(const PackedRow& row, std::uint64_t dropout_seed,
+                               std::vector<at::Tensor>* states) const {
+  return state_->hidden(row, dropout_seed, states, nullptr);
 }
 
 at::Tensor Transformer::logits(const at::Tensor& hidden) const { return state_->head.logits(hidden).to(at::kFloat); }
 
 at::Tensor Transformer::loss_sum(const PackedRow& row, std::uint64_t dropout_seed) const {
-  return head_loss_sum(hidden(row, dropout_seed), state_->head, row.targets.to(state_->device));
+  RouterShares shares;
+  const bool evens{config().router_loss && at::GradMode::is_enabled()};
+  const at::Tensor hidden = state_->hidden(row, dropout_seed, nullptr, evens ? &shares : nullptr);
+  const at::Tensor loss = head_loss_sum(hidden, state_->head, row.targets.to(state_->device));
+  if (shares.rows == 0) return loss;
+  return loss + shares.loss() * (config().router_loss_weight * static_cast<double>(row.trained));
 }
 
 at::Tensor Transformer::next_logits(const at::Tensor& new_ids, KvCache& cache) const {
@@ -134,10 +144,11 @@ at::Tensor Transformer::next_logits(const at::Tensor& new_ids, KvCache& cache) c
     const Block& block = state_->blocks[i];
     enlarge(cache.keys[i], block.shape());
     enlarge(cache.values[i], block.shape());
-    x = block.forward(x, 0, [&](const at::Tensor& qkv) {
+    const auto attend = [&](const at::Tensor& qkv) {
       return cached_attention(qkv, block.shape(), rotations[state_->rotation[i]], cache.keys[i], cache.values[i],
                               cache.tokens);
-    });
+    };
+    x = block.forward(x, 0, attend, nullptr);
   }
   cache.tokens = needed;
   return logits(state_->norm(x.narrow(0, tokens - 1, 1))).squeeze(0);

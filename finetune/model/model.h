@@ -57,7 +57,8 @@ class Transformer {
   /// Logits in float32 for rows of hidden states: [n, hidden] -> [n, vocab].
   at::Tensor logits(const at::Tensor& hidden) const;
   /// Sum (not mean) over trained positions of the negative log-likelihood, computed in chunks of rows so that the
-  /// logits of all positions never exist at once. Scalar float32, differentiable.
+  /// logits of all positions never exist at once. Scalar float32, differentiable. With gradients and a config that asks
+  /// for it, the loss that evens out the experts of the row is added, once for each trained position.
   at::Tensor loss_sum(const PackedRow& row, std::uint64_t dropout_seed = 0) const;
   /// Extends `cache` by `new_ids` [n] and returns the logits of the last position, [vocab] float32. No autograd.
   at::Tensor next_logits(const at::Tensor& new_ids, KvCache& cache) const;

@@ -37,6 +37,9 @@ struct Transformer::State {
   at::TensorOptions options() const { return at::TensorOptions(device).dtype(dtype); }
   void add_rotation(std::size_t block);
   at::Tensor embed(const at::Tensor& ids) const;  // [T] -> [T, hidden]
+  // Transformer::hidden. What routers gave the experts is added to `shares`. Both may be null.
+  at::Tensor hidden(const PackedRow& row, std::uint64_t dropout_seed, std::vector<at::Tensor>* states,
+                    RouterShares* shares) const;
   // Of each of `ropes`, at the positions [first, last) of texts that lie end to end.
   std::vector<Rotation> rotations_at(const std::vector<Positions>& texts) const;
   // False where a text of another length turns otherwise.

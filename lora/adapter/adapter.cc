@@ -9,12 +9,14 @@
 #include <map>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <tuple>
 #include <unordered_map>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "base/safetensors.h"
 #include "base/text.h"
+#include "lora/adapter/stacked_experts.h"
 #include "lora/model/module_names.h"
 #include "lora/model/wrapper.h"
 
@@ -26,12 +28,22 @@ using nlohmann::ordered_json;
 
 constexpr std::string_view kPrefix = "base_model.model.";
 
+// A parameter of all experts of a layer: no linear module's name ends so.
+bool is_stack(const std::string& name) {
+  return name.ends_with(".experts.gate_up_proj") || name.ends_with(".experts.down_proj");
+}
+
+std::string pattern_of(std::string name) {
+  if (is_stack(name)) name.insert(name.rfind('.'), ".0");
+  return block_name(name).pattern;
+}
+
 // The names of a family that has all these modules as linear ones.
 const ModuleNames& names_with(const std::vector<AdapterModule>& modules, const std::string& file) {
   const std::string* unknown = nullptr;
   for (const ModuleNames& names : known_module_names()) {
     const auto other = std::find_if(modules.begin(), modules.end(), [&](const AdapterModule& module) {
-      return !names.order.contains(block_name(module.name).pattern);
+      return !names.order.contains(pattern_of(module.name));
     });
     if (other == modules.end()) return names;
     if (!unknown) unknown = &other->name;
@@ -49,13 +61,13 @@ const ModuleNames& names_with(const std::vector<AdapterModule>& modules, const s
 
 // As the forward pass meets them; also the targets.
 void put_in_forward_order(Adapter& adapter, const ModuleNames& names) {
-  std::map<std::pair<std::int64_t, std::size_t>, AdapterModule> sorted;
+  std::map<std::tuple<std::int64_t, std::int64_t, std::size_t>, AdapterModule> sorted;  // of a block experts come last
   std::set<std::pair<std::size_t, std::string>> targets;
   for (AdapterModule& module : adapter.modules) {
     const BlockName name = block_name(module.name);
     const std::size_t order{names.order.at(name.pattern)};
     targets.emplace(order, suffix_of(module.name));
-    sorted.emplace(std::pair(name.block, order), std::move(module));
+    sorted.emplace(std::tuple(name.block, name.expert, order), std::move(module));
   }
   adapter.modules.clear();
   for (auto& [place, module] : sorted) adapter.modules.push_back(std::move(module));
@@ -108,18 +120,24 @@ ordered_json number(double value) {
   return value;
 }
 
-// Suffixes ("q_proj") when each stands for all layers that have any; else full module names, as in a wrapper, whose
-// vision model has modules of these suffixes too.
+// Suffixes ("q_proj") when each stands for all layers that have any, and for all experts of these; else full module
+// names, as in a wrapper, whose vision model has modules of these suffixes too.
 std::vector<std::string> target_modules(const Adapter& adapter) {
-  std::set<std::string> blocks, suffixes, names;
+  std::set<std::string> blocks, patterns, suffixes, names;
   bool is_whole = true;
+  std::int64_t experts = 1;
+  std::size_t of_experts = 0;  // of `patterns`
   for (const AdapterModule& module : adapter.modules) {
+    const BlockName name = block_name(module.name);
     is_whole &= without_wrapper(module.name) == module.name;
     names.insert(module.name);
     suffixes.insert(suffix_of(module.name));
-    blocks.emplace(block_name(module.name).prefix);
+    blocks.emplace(name.prefix);
+    of_experts += patterns.insert(name.pattern).second && name.expert >= 0 ? 1 : 0;
+    experts = std::max(experts, name.expert + 1);
   }
-  const auto& chosen = is_whole && names.size() == blocks.size() * suffixes.size() ? suffixes : names;
+  const std::size_t of_block{patterns.size() - of_experts + of_experts * static_cast<std::size_t>(experts)};
+  const auto& chosen = is_whole && names.size() == blocks.size() * of_block ? suffixes : names;
   return {chosen.begin(), chosen.end()};
 }
 
@@ -137,6 +155,8 @@ Adapter read_adapter(const fs::path& folder) {
   const std::string file = weights.string();
   std::unordered_map<std::string, std::size_t> places;  // in adapter.modules, which are in the file's order here
   std::vector<int> sides;                               // of each: 1 A, 2 B
+  std::vector<double> sizes;                            // of each: the rank
+  std::set<std::string> parameters;                     // that are adapted and are no linear module's
   for (const base::TensorView& tensor : reader.tensors()) {
     std::string_view name = tensor.name;
     bool is_a = name.ends_with(".lora_A.weight"), is_b = name.ends_with(".lora_B.weight");
@@ -144,42 +164,66 @@ Adapter read_adapter(const fs::path& folder) {
     std::string module(name.substr(kPrefix.size(), name.size() - kPrefix.size() - 14));
     if (tensor.shape.size() != 2 || tensor.elements() == 0)
       throw base::Error({"an adapter matrix of a wrong shape", file, base::shortened(name), "rows and columns", ""});
-    if (const std::string key = config.excluded_by(module); !key.empty())
-      throw base::Error({fmt::format("a tensor of a module that adapter_config.json's \"{}\" leaves out", key), file,
+    const std::string parameter = config.parameter_of(module), key = parameter.empty() ? module : parameter;
+    if (!parameter.empty()) parameters.insert(parameter);
+    if (is_stack(parameter)) module = parameter;  // else a router, of which PEFT adapts the one parameter it has
+    if (const std::string by = parameter.empty() ? config.excluded_by(module) : ""; !by.empty())
+      throw base::Error({fmt::format("a tensor of a module that adapter_config.json's \"{}\" leaves out", by), file,
                          base::shortened(name), "tensors of the modules that the config chooses",
                          "PEFT would not use it; is the config another adapter's?"});
     const auto [place, is_new] = places.emplace(module, adapter.modules.size());
     if (is_new) {
       adapter.modules.emplace_back().name = name_of_today(module);
-      adapter.modules.back().scale = config.alpha_of(module);
+      adapter.modules.back().scale = config.alpha_of(key);
       sides.push_back(0);
+      sizes.push_back(config.rank_of(key));
     }
     AdapterModule& entry = adapter.modules[place->second];
     (is_a ? entry.a : entry.b) = floats_of(tensor, file);
     (is_a ? entry.in : entry.out) = tensor.shape[is_a ? 1 : 0];
     sides[place->second] |= is_a ? 1 : 2;
+    // Of a stack of experts: that of all of them.
     std::int64_t given = tensor.shape[is_a ? 0 : 1];
-    double declared = config.rank_of(module);
-    if (static_cast<double>(given) != declared)
+    double declared = config.rank_of(key);
+    const double rank{static_cast<double>(given)};
+    const bool is_whole{declared >= 1 && std::fmod(declared, 1) == 0 && std::fmod(rank, declared) == 0};
+    if (is_stack(parameter) ? !is_whole || (entry.rank != 0 && entry.rank != given) : rank != declared)
       throw base::Error({"the rank of a matrix is not the one in adapter_config.json", file + ": " + std::string(name),
                          std::to_string(given), fmt::format("{}", declared), ""});
     entry.rank = given;
   }
   if (adapter.modules.empty()) throw base::Error({"the adapter is empty", file, "", "", ""});
   const ModuleNames& names = names_with(adapter.modules, file);
+  std::vector<AdapterModule> modules;
   for (std::size_t i = 0; i < adapter.modules.size(); ++i) {
     AdapterModule& module = adapter.modules[i];
     if (sides[i] != 3)
       throw base::Error({"one of lora_A and lora_B is missing", file, module.name, "both", "the file is damaged"});
-    const double size{static_cast<double>(module.rank)};
-    module.scale /= (adapter.rslora ? std::sqrt(size) : size);
+    const double size{sizes[i]};
+    module.scale /= adapter.rslora ? std::sqrt(size) : size;
+    if (!is_stack(module.name)) {
+      modules.push_back(std::move(module));
+      continue;
+    }
+    for (AdapterModule& part : split_by_expert(module, static_cast<std::int64_t>(size)))
+      modules.push_back(std::move(part));
   }
+  adapter.modules = std::move(modules);
+  for (const std::string& target : config.parameters)
+    if (std::ranges::none_of(parameters, [&](const std::string& name) { return ("." + name).ends_with("." + target); }))
+      throw base::Error(
+          {"adapter_config.json's \"target_parameters\" names a parameter that has no tensor", file, target,
+           "those of experts and routers: mlp.experts.gate_up_proj, mlp.experts.down_proj, mlp.gate.weight",
+           "the file is not whole, or the config another's"});
   put_in_forward_order(adapter, names);
   check_complete(config, adapter.targets, names, file);
   return adapter;
 }
 
 void check_plain(const Adapter& adapter) {
+  if (adapter.stacked_experts)
+    throw base::Error({"an adapter of stacked experts is right only with the names of a base", adapter.base_model, "",
+                       "an adapter made plain with its base model", ""});
   if (adapter.start == Start::kNothing) return;
   throw base::Error({fmt::format("a {} adapter is right only against a base without its start", name_of(adapter.start)),
                      adapter.base_model, "", "an adapter made plain with its base model", ""});

@@ -49,6 +49,7 @@ constexpr Key kKeys[] = {
     {"exclude_modules"},
     {"layers_to_transform"},
     {"layers_pattern"},
+    {"target_parameters"},
     // How it was made or is loaded; nothing that W + scale B A depends on.
     {"auto_mapping"},
     {"inference_mode"},
@@ -75,7 +76,6 @@ constexpr Key kKeys[] = {
     {"fan_in_fan_out", "the weights are stored the other way round"},
     {"enable_lora", "one matrix holds several modules"},
     {"layer_replication", "layers of the base are repeated"},
-    {"target_parameters", "parameters outside linear modules are adapted"},
     {"alora_invocation_tokens", "an activated LoRA works only after its invocation tokens; it cannot be merged"},
     {"arrow_config", "a router chooses among several adapters"},
     {"megatron_config", "the matrices are shards of Megatron's parallel layers"},
@@ -233,6 +233,32 @@ std::function<std::string(const std::string&)> exclusion(const Keys& keys) {
   };
 }
 
+std::vector<std::string> target_parameters(const Keys& keys) {
+  const ordered_json* value = keys.find("target_parameters");
+  if (!value) return {};
+  if (!value->is_array() || !std::all_of(value->begin(), value->end(), [](const auto& v) { return v.is_string(); }))
+    keys.wrong("target_parameters", "names of parameters");
+  return value->get<std::vector<std::string>>();
+}
+
+// PEFT puts the parameters of a module around each other in the order in which transformers' classes of experts
+// register them; of a router it adapts the one that it has.
+std::function<std::string(const std::string&)> parameter_test(const std::vector<std::string>& targets) {
+  return [targets](std::string module) -> std::string {
+    constexpr std::string_view kInner = ".base_layer";
+    std::size_t depth = 0;
+    for (; module.ends_with(kInner); ++depth) module.resize(module.size() - kInner.size());
+    using Names = std::vector<const char*>;
+    std::vector<std::string> adapted;  // the innermost first
+    for (const char* parameter : module.ends_with(".experts") ? Names{"gate_up_proj", "down_proj"} : Names{"weight"}) {
+      const std::string name = module + "." + parameter;
+      const auto names_it = [&](const std::string& target) { return name == target || name.ends_with("." + target); };
+      if (std::ranges::any_of(targets, names_it)) adapted.push_back(name);
+    }
+    return depth < adapted.size() ? adapted[adapted.size() - 1 - depth] : "";
+  };
+}
+
 std::string lower(std::string text) {
   std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return std::tolower(c); });
   return text;
@@ -304,6 +330,11 @@ AdapterConfig read_adapter_config(const fs::path& folder) {
   config.rank_of = patterns(keys, "rank_pattern", rank);
   config.alpha_of = patterns(keys, "alpha_pattern", config.alpha);
   config.excluded_by = exclusion(keys);
+  config.parameters = target_parameters(keys);
+  config.parameter_of = parameter_test(config.parameters);
+  config.stacked_experts = !config.parameters.empty();
+  if (config.stacked_experts && config.start != Start::kNothing)
+    refuse("target_parameters", config.parameters, file, "PEFT has no other start for parameters than B = 0");
   if (const ordered_json* targets = keys.find("target_modules"); targets && targets->is_array())
     config.targets = targets->get<std::vector<std::string>>();
   return config;

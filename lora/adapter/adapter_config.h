@@ -22,6 +22,8 @@ struct AdapterSettings {
   double alpha = 32, dropout = 0;
   bool rslora = false;
   Start start = Start::kNothing;  ///< other adapters are right only after plain_adapter (lora/adapter/start.h)
+  bool stacked_experts = false;   ///< and so are those whose modules have names of stacks (stacked_experts.h)
+  bool needs_base() const { return start != Start::kNothing || stacked_experts; }
 };
 
 struct AdapterConfig : AdapterSettings {
@@ -30,7 +32,12 @@ struct AdapterConfig : AdapterSettings {
   std::function<double(const std::string&module)> rank_of, alpha_of;
   /// "" when PEFT would attach an adapter to this module; else the key of the config that says no.
   std::function<std::string(const std::string& module)> excluded_by;
-  std::vector<std::string> targets;  ///< target_modules where it is a list
+  std::vector<std::string> targets;     ///< target_modules where it is a list
+  std::vector<std::string> parameters;  ///< target_parameters
+  /// The whole name of the parameter that the tensors of a module adapt, "model.layers.0.mlp.experts.up_proj", where
+  /// target_parameters names it; "" of a linear module. PEFT puts one parameter around the other: the outer one has the
+  /// tensors "...mlp.experts", the inner one "...mlp.experts.base_layer".
+  std::function<std::string(const std::string& module)> parameter_of;
 };
 
 /// Reads `folder`/adapter_config.json. Throws base::Error naming a key that changes what the adapter computes and that

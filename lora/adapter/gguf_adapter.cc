@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <unordered_map>
 
 #include "base/error.h"
 #include "base/gguf.h"
@@ -23,9 +24,71 @@ double common_scale(const Adapter& adapter) {
   return scale == 0 || !std::isfinite(scale) ? 1 : scale;
 }
 
+// What becomes one tensor: a module, or those of all experts of a layer.
+struct Tensor {
+  const TensorSpec* spec;
+  std::vector<const AdapterModule*> modules;  // null: an expert without LoRA
+  std::int64_t rank = 0;                      // the largest
+  std::vector<std::int64_t> shape(std::int64_t rows, std::int64_t columns) const {
+    if (modules.size() == 1) return {rows, columns};
+    return {static_cast<std::int64_t>(modules.size()), rows, columns};
+  }
+};
+
+std::vector<Tensor> tensors_of(const Adapter& adapter, const ModelFiles& base) {
+  std::vector<Tensor> tensors;
+  std::unordered_map<std::string_view, std::size_t> places;
+  for (const AdapterModule& module : adapter.modules) {
+    const TensorSpec& spec = base.tensor(module.name + ".weight");
+    const auto [place, is_new] = places.emplace(spec.gguf, tensors.size());
+    if (is_new) {
+      const bool is_stack{spec.gguf_shape.size() == 3};
+      tensors.push_back({&spec, std::vector<const AdapterModule*>(is_stack ? spec.gguf_shape[0] : 1), 0});
+    }
+    Tensor& tensor = tensors[place->second];
+    tensor.modules[static_cast<std::size_t>(spec.gguf_part)] = &module;
+    tensor.rank = std::max(tensor.rank, module.rank);
+  }
+  return tensors;
+}
+
 void multiply(std::vector<float>& values, double factor) {
   if (factor == 1) return;
   for (float& value : values) value = static_cast<float>(value * factor);
+}
+
+// B with columns of zeros at the right.
+std::vector<float> widened(const AdapterModule& module, std::int64_t rank) {
+  std::vector<float> wide(static_cast<std::size_t>(rank * module.out), 0.0f);
+  for (std::int64_t row = 0; row < module.out; ++row)
+    std::copy_n(module.b.begin() + row * module.rank, module.rank, wide.begin() + row * rank);
+  return wide;
+}
+
+struct Matrices {
+  std::vector<float> a, b;  // of all modules, one behind the other
+};
+
+Matrices matrices_of(const Tensor& tensor, double alpha) {
+  const TensorSpec& spec = *tensor.spec;
+  const std::int64_t out{spec.shape[0]}, in{spec.shape[1]};
+  Matrices all;
+  for (const AdapterModule* module : tensor.modules) {
+    all.a.resize(all.a.size() + static_cast<std::size_t>(tensor.rank * in), 0.0f);
+    std::vector<float> b(static_cast<std::size_t>(tensor.rank * out), 0.0f);
+    if (module) {
+      std::ranges::copy(module->a, all.a.end() - tensor.rank * in);
+      b = widened(*module, tensor.rank);
+      // The scale that llama.cpp will apply, with alpha as the float it reads.
+      const double applied{static_cast<double>(static_cast<float>(alpha)) / static_cast<double>(tensor.rank)};
+      const double factor{module->scale / applied};
+      if (std::fabs(factor - 1) > 1e-6) multiply(b, factor);
+      if (spec.key_heads > 0) regroup_rows(b, out, spec.key_heads, spec.head_rows);
+      if (spec.interleaved_heads > 0) permute_rope_rows(b, out, tensor.rank, spec.interleaved_heads, true);
+    }
+    all.b.insert(all.b.end(), b.begin(), b.end());
+  }
+  return all;
 }
 
 }  // namespace
@@ -38,12 +101,8 @@ Adapter bake_scale(Adapter adapter) {
     multiply(module.b, module.scale / scale);
     module.scale = scale;
     if (module.rank == rank) continue;
-    // A gets rows of zeros below, B columns of zeros at the right.
-    module.a.resize(static_cast<std::size_t>(rank * module.in), 0.0f);
-    std::vector<float> wide(static_cast<std::size_t>(rank * module.out), 0.0f);
-    for (std::int64_t row = 0; row < module.out; ++row)
-      std::copy_n(module.b.begin() + row * module.rank, module.rank, wide.begin() + row * rank);
-    module.b = std::move(wide);
+    module.a.resize(static_cast<std::size_t>(rank * module.in), 0.0f);  // rows of zeros below
+    module.b = widened(module, rank);
     module.rank = rank;
   }
   adapter.rank = rank;
@@ -60,11 +119,12 @@ void write_gguf_adapter(const Adapter& adapter, const ModelFiles& base, const st
   MergedModel fits(base, &adapter);  // throws when it does not
   // llama.cpp's scale is alpha / rank of the module, so modules of one scale need one rank as well.
   double alpha = common_scale(adapter) * static_cast<double>(adapter.modules.at(0).rank);
+  const std::vector<Tensor> tensors = tensors_of(adapter, base);
   std::vector<base::GgufWriter::Entry> entries;
-  for (const AdapterModule& module : adapter.modules) {
-    const std::string& name = base.tensor(module.name + ".weight").gguf;
-    entries.push_back({name + ".lora_a", type, {module.rank, module.in}});
-    entries.push_back({name + ".lora_b", type, {module.out, module.rank}});
+  for (const Tensor& tensor : tensors) {
+    const std::int64_t out{tensor.spec->shape[0]}, in{tensor.spec->shape[1]};
+    entries.push_back({tensor.spec->gguf + ".lora_a", type, tensor.shape(tensor.rank, in)});
+    entries.push_back({tensor.spec->gguf + ".lora_b", type, tensor.shape(out, tensor.rank)});
   }
   std::string name = adapter.base_model.empty() ? model_name(base.path()) : model_name(adapter.base_model);
   GgufMetadata metadata = {
@@ -79,19 +139,13 @@ void write_gguf_adapter(const Adapter& adapter, const ModelFiles& base, const st
       {"general.quantization_version", base::GgufValue::u32(2)},
   };
   base::GgufWriter writer(file, metadata, std::move(entries));
-  for (const AdapterModule& module : adapter.modules) {
-    const TensorSpec& tensor = base.tensor(module.name + ".weight");
-    std::vector<float> b = module.b;
-    // The scale that llama.cpp will apply, with alpha as the float it reads.
-    double applied = static_cast<double>(static_cast<float>(alpha)) / static_cast<double>(module.rank);
-    double factor = module.scale / applied;
-    if (std::fabs(factor - 1) > 1e-6) multiply(b, factor);
-    if (tensor.key_heads > 0) regroup_rows(b, module.out, tensor.key_heads, tensor.head_rows);
-    if (tensor.interleaved_heads > 0) permute_rope_rows(b, module.out, module.rank, tensor.interleaved_heads, true);
-    check_range(tensor.gguf + ".lora_a", module.a, type, "--dtype float32");
-    check_range(tensor.gguf + ".lora_b", b, type, "--dtype float32");
-    writer.write(tensor.gguf + ".lora_a", base::from_float(type, module.a));
-    writer.write(tensor.gguf + ".lora_b", base::from_float(type, b));
+  for (const Tensor& tensor : tensors) {
+    const Matrices matrices = matrices_of(tensor, alpha);
+    const std::string a = tensor.spec->gguf + ".lora_a", b = tensor.spec->gguf + ".lora_b";
+    check_range(a, matrices.a, type, "--dtype float32");
+    check_range(b, matrices.b, type, "--dtype float32");
+    writer.write(a, base::from_float(type, matrices.a));
+    writer.write(b, base::from_float(type, matrices.b));
   }
   writer.commit();
 }

@@ -12,6 +12,7 @@
 #include "base/parallel.h"
 #include "base/pipeline.h"
 #include "lora/adapter/merge.h"
+#include "lora/adapter/stacked_experts.h"
 #include "lora/model/wrapper.h"
 
 namespace lora {
@@ -103,6 +104,7 @@ std::string name_in(const ModelFiles& base, const std::string& module) {
 Adapter plain_adapter(Adapter adapter, const ModelFiles& base, int threads,
                       const std::function<void(double)>& progress) {
   for (AdapterModule& module : adapter.modules) module.name = name_in(base, module.name);
+  if (adapter.stacked_experts) adapter = with_linears_of(base, std::move(adapter));
   if (adapter.start == Start::kNothing) return adapter;
   check_fits(adapter, base);
   std::atomic<std::size_t> done = 0;

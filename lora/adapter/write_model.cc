@@ -38,8 +38,9 @@ struct Target {
   DType type;
   bool keep_types;
   // The type in which a tensor of the base is written.
-  DType of(const base::TensorView& tensor) const {
-    if (gguf && tensor.shape.size() == 1) return DType::kF32;
+  DType of(const ModelFiles& model, const std::string& name) const {
+    const base::TensorView& tensor = model.view(name);
+    if (gguf && (tensor.shape.size() == 1 || model.tensor(name).gguf_float)) return DType::kF32;
     if (keep_types) return natural_type(tensor.type);
     return type == DType::kQ8_0 && tensor.shape.back() % 32 != 0 ? DType::kF16 : type;
   }
@@ -80,7 +81,8 @@ bool keeps_bytes(const MergedModel& model, const Target& target, const std::stri
   const TensorSpec& tensor = base.tensor(name);
   if (base.is_packed(name)) return false;
   const bool is_the_same{tensor.interleaved_heads == 0 && tensor.key_heads == 0 && tensor.gguf_added == 0};
-  return !model.is_changed(name) && stored.type == target.of(stored) && (is_the_same || base.is_gguf() == target.gguf);
+  return !model.is_changed(name) && stored.type == target.of(base, name) &&
+         (is_the_same || base.is_gguf() == target.gguf);
 }
 
 // Rows of the merged weight in Hugging Face's order.
@@ -130,7 +132,7 @@ std::span<const std::byte> stored_bytes(const base::TensorView& stored, const Ch
 
 Piece convert(const MergedModel& model, const Target& target, const Chunk& chunk) {
   const base::TensorView& stored = model.base().view(*chunk.name);
-  const DType type = target.of(stored);
+  const DType type = target.of(model.base(), *chunk.name);
   const std::span<const std::byte> bytes = stored_bytes(stored, chunk);
   Piece piece{chunk.name, {}};
   if (keeps_bytes(model, target, *chunk.name))
@@ -162,10 +164,7 @@ void stream(const MergedModel& model, const Target& target, const WriteOptions& 
 
 std::uint64_t bytes_of(const ModelFiles& model, const Target& target) {
   std::uint64_t bytes = 0;
-  for (const std::string& name : model.names()) {
-    const base::TensorView& tensor = model.view(name);
-    bytes += base::byte_size(target.of(tensor), tensor.shape);
-  }
+  for (const std::string& name : model.names()) bytes += base::byte_size(target.of(model, name), model.shape(name));
   if (!target.gguf)
     for (const base::TensorView& tensor : model.carried()) bytes += tensor.bytes.size();
   return bytes;
@@ -290,7 +289,7 @@ void check_can_write(const ModelFiles& model, DType type, bool gguf) {
 void check_values(const MergedModel& model, bool gguf, const WriteOptions& options) {
   const Target target{gguf, options.type, options.keep_types};
   std::vector<Chunk> chunks = chunks_of(model.base());
-  auto type_of = [&](const Chunk& chunk) { return target.of(model.base().view(*chunk.name)); };
+  auto type_of = [&](const Chunk& chunk) { return target.of(model.base(), *chunk.name); };
   std::erase_if(chunks, [&](const Chunk& chunk) {
     const DType type = type_of(chunk);
     return (type != DType::kF16 && type != DType::kQ8_0) || keeps_bytes(model, target, *chunk.name);
@@ -346,7 +345,7 @@ void write_hf_folder(const MergedModel& model, const fs::path& folder, const Wri
   std::vector<base::SafetensorsWriter::Entry> entries;
   const Target target{false, options.type, options.keep_types};
   for (const std::string& name : base.names())
-    entries.push_back({base.name_on_disk(name), target.of(base.view(name)), base.shape(name)});
+    entries.push_back({base.name_on_disk(name), target.of(base, name), base.shape(name)});
   for (const base::TensorView& tensor : base.carried()) entries.push_back({tensor.name, tensor.type, tensor.shape});
   base::SafetensorsWriter writer(folder / "model.safetensors", std::move(entries));
   stream(model, target, options, [&](const std::string& name, const std::vector<std::byte>& bytes) {
@@ -367,8 +366,17 @@ void write_gguf(const MergedModel& model, const fs::path& file, const WriteOptio
   const auto factors = rope_tensors(base.config());
   for (const auto& [name, values] : factors)
     entries.push_back({name, DType::kF32, {static_cast<std::int64_t>(values.size())}});
-  for (const std::string& name : base.names())
-    entries.push_back({base.tensor(name).gguf, target.of(base.view(name)), base.shape(name)});
+  for (const std::string& name : base.names()) {
+    const TensorSpec& tensor = base.tensor(name);
+    const DType type = target.of(base, name);
+    if (tensor.gguf_part == 0) {
+      entries.push_back({tensor.gguf, type, tensor.gguf_shape.empty() ? tensor.shape : tensor.gguf_shape});
+    } else if (entries.back().type != type) {
+      throw base::Error({"experts of different types, which a GGUF holds in one tensor", name,
+                         std::string(base::name_of(type)), std::string(base::name_of(entries.back().type)),
+                         "choose one type: --dtype"});
+    }
+  }
   GgufMetadata metadata = gguf_metadata(base, options.type);
   if (options.tokenizer != nullptr) use_chat_format(*options.tokenizer, metadata);
   base::GgufWriter writer(file, metadata, std::move(entries));

@@ -57,22 +57,25 @@ Piece computed(const Chunk& chunk) {
 
 }  // namespace
 
+MadeTensor made_tensor(const ModelFiles& base, const TensorSpec& tensor, const std::string& from, base::DType type,
+                       bool keep_types) {
+  if (base.shape(from) != tensor.shape)
+    throw base::Error({"the base's tensor has another shape than the model's", base.path().string() + ": " + from, "",
+                       "the shape of " + tensor.name, "choose other layers"});
+  const auto read = [&base, from](std::int64_t first, std::span<float> out) {
+    const std::vector<std::int64_t> shape = base.shape(from);
+    if (shape.size() == 1) return base.read(from, out);
+    base.read_rows(from, first, static_cast<std::int64_t>(out.size()) / shape[1], out);
+  };
+  return {tensor.name, tensor.shape, keep_types ? natural_type(base.type(from)) : type, read};
+}
+
 MadeModel made_of(const ModelFiles& base, const ModelSpec& spec,
                   const std::function<std::string(const std::string& name)>& source, base::DType type,
                   bool keep_types) {
   MadeModel model{spec.config, {}};
-  for (const TensorSpec& tensor : tensors_of(spec)) {
-    const std::string from = source(tensor.name);
-    if (base.shape(from) != tensor.shape)
-      throw base::Error({"the base's tensor has another shape than the model's", base.path().string() + ": " + from, "",
-                         "the shape of " + tensor.name, "choose other layers"});
-    const auto read = [&base, from](std::int64_t first, std::span<float> out) {
-      const std::vector<std::int64_t> shape = base.shape(from);
-      if (shape.size() == 1) return base.read(from, out);
-      base.read_rows(from, first, static_cast<std::int64_t>(out.size()) / shape[1], out);
-    };
-    model.tensors.push_back({tensor.name, tensor.shape, keep_types ? natural_type(base.type(from)) : type, read});
-  }
+  for (const TensorSpec& tensor : tensors_of(spec))
+    model.tensors.push_back(made_tensor(base, tensor, source(tensor.name), type, keep_types));
   return model;
 }
 
@@ -102,6 +105,8 @@ std::string config_text(const MadeModel& model, const ModelFiles& base, base::DT
       if (!before.contains(key) || before[key] != value) config[key] = value;
     // A word for each layer, which is not written where all are alike.
     if (!made.contains("layer_types")) config.erase("layer_types");
+    for (const char* key : {"decoder_sparse_step", "mlp_only_layers"})  // the list alone
+      if (made.contains(key)) config[key] = made[key];
     config["torch_dtype"] = config["dtype"] = hf_name(type);
   }
   std::string text = config.dump(2) + "\n";

@@ -28,6 +28,10 @@ struct MadeModel {
   std::vector<MadeTensor> tensors;
 };
 
+/// `tensor` with the numbers of the tensor `from` of `base`, in the natural type of that, or in `type` unless
+/// `keep_types`. `base` must outlive the result.
+MadeTensor made_tensor(const ModelFiles& base, const TensorSpec& tensor, const std::string& from, base::DType type,
+                       bool keep_types);
 /// Every tensor of `spec`, with the numbers of the tensor of `base` that `source` names, in the natural type of that,
 /// or in `type` unless `keep_types`. `base` must outlive the result.
 MadeModel made_of(const ModelFiles& base, const ModelSpec& spec,

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 #include <unordered_map>
 
@@ -60,6 +61,10 @@ MadeModel stacked(const ModelFiles& base, const std::vector<LayerRange>& ranges,
   config.layers = static_cast<std::int64_t>(layers.size());
   config.sliding_layers = picked(config.sliding_layers, layers);
   config.rotated_layers = picked(config.rotated_layers, layers);
+  config.dense_layers.clear();
+  for (std::size_t i = 0; i < layers.size(); ++i)
+    if (std::ranges::count(base.config().dense_layers, layers[i]) > 0)
+      config.dense_layers.push_back(static_cast<std::int64_t>(i));
   simplify(config);
   const ModelSpec spec = spec_of(config);
   std::unordered_map<std::string, std::string> sources;

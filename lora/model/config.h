@@ -36,9 +36,16 @@ struct ModelConfig {
   std::int64_t query_scalar = 0;                    ///< products q k are divided by its root; 0: by that of head_dim
   double attention_softcap = 0, logit_softcap = 0;  ///< 0: none
   bool tied_embeddings = false, attention_bias = false, mlp_bias = false, qk_norm = false;
-  bool parallel = false, alibi = false;       ///< Falcon's, as are the next two
-  bool grouped_heads = false;                 ///< "new_decoder_architecture"
-  std::int64_t norms = 0;                     ///< of a block; 0: as the family has them
+  bool parallel = false, alibi = false;  ///< Falcon's, as are the next two
+  bool grouped_heads = false;            ///< "new_decoder_architecture"
+  std::int64_t norms = 0;                ///< of a block; 0: as the family has them
+  /// Of a layer, and how many of them a token goes through; 0: an MLP in all layers.
+  std::int64_t experts = 0, chosen_experts = 0;
+  std::int64_t expert_size = 0, shared_expert_size = 0;  ///< as intermediate_size; of one for all tokens, 0: none
+  bool renormalised_experts = false;                     ///< the weights of a token's experts are made to add up to 1
+  std::vector<std::int64_t> dense_layers;                ///< those with an MLP in a model of experts
+  bool router_loss = false;                              ///< training evens out the experts, by this weight
+  double router_loss_weight = 0.001;
   std::int64_t bos = -1, eos = -1, pad = -1;  ///< -1: none
   bool operator==(const ModelConfig&) const = default;
 

@@ -79,6 +79,7 @@ class GgufKeyReader : public ConfigKeys {
     config.rotated_layers.clear();
     for (std::int64_t i = 0; i < config.layers; ++i) config.rotated_layers.push_back((i + 1) % interval != 0);
   }
+  void layers(const char*, std::vector<std::int64_t>&) override {}
   void rope(ModelConfig& config, const RopeDefaults& defaults) override {
     const std::int64_t turned{integer("rope.dimension_count", config.head_dim)};
     if (defaults.whole_heads) refuse_unless(turned == config.head_dim, "rope.dimension_count", "the size of a head");
@@ -226,6 +227,7 @@ class GgufKeyWriter : public ConfigKeys {
       not_in_gguf(rotated != ((i + 1) % interval != 0), "layers without positions other than each fourth");
     }
   }
+  void layers(const char*, std::vector<std::int64_t>&) override {}
   void rope(ModelConfig& config, const RopeDefaults& defaults) override {
     const RopeSpec& rope = config.rope;
     not_in_gguf(rope.type == "dynamic", "dynamic rope");

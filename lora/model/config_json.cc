@@ -144,6 +144,7 @@ class JsonReader : public ConfigKeys {
       config.rotated_layers.push_back(given.empty() ? (i + 1) % interval != 0
                                                     : given[static_cast<std::size_t>(i)] != 0);
   }
+  void layers(const char* hf, std::vector<std::int64_t>& value) override { value = fields_.integers(hf); }
   // transformers 4 has rope_theta and rope_scaling at the top, transformers 5 one object rope_parameters. Where both
   // stand, transformers 5 takes rope_scaling first; so do we.
   void rope(ModelConfig& config, const RopeDefaults& defaults) override {
@@ -281,6 +282,7 @@ class JsonWriter : public ConfigKeys {
       layers.push_back(config.rotated_layers.empty() || config.rotated_layers[static_cast<std::size_t>(i)] ? 1 : 0);
     object_["no_rope_layers"] = layers;
   }
+  void layers(const char* hf, std::vector<std::int64_t>& value) override { object_[hf] = value; }
   // transformers 4 reads rope_theta and rope_scaling; 5 reads rope_parameters.
   void rope(ModelConfig& config, const RopeDefaults& defaults) override {
     const RopeSpec rope = as_llama3(config.rope, config.turned_dim());

@@ -51,6 +51,8 @@ class ConfigKeys {
   virtual void window(std::int64_t& value, std::int64_t fallback) = 0;
   /// In which layers the window holds: "layer_types", else by `rule`; where a GGUF does not say, by `gguf_rule`.
   virtual void window_layers(ModelConfig& config, const LayerRule& rule, const LayerRule& gguf_rule) = 0;
+  /// Numbers of layers; a GGUF does not say them.
+  virtual void layers(const char* hf, std::vector<std::int64_t>& value) = 0;
   /// Which layers are rotated: "no_rope_layers" (1: it is), else every one but each `interval`th.
   virtual void rotated_layers(ModelConfig& config, std::int64_t interval) = 0;
   virtual void rope(ModelConfig& config, const RopeDefaults& defaults) = 0;

@@ -25,13 +25,17 @@ const Family* family_of_type(std::string_view model_type) {
 }
 
 const Family* family_of_gguf(std::string_view architecture, const base::GgufReader* file) {
-  const Family* found = nullptr;
+  const auto has_sign = [&](const Family* family) {
+    const std::string sign = std::string(architecture) + "." + (family->gguf_sign ? family->gguf_sign : "");
+    return file && family->gguf_sign && file->find(sign) && file->integer(sign) != 0;
+  };
+  const Family *found = nullptr, *signed_one = nullptr;
   for (const Family* family : families()) {
     if (family->gguf != architecture) continue;
-    if (file && family->gguf_sign && file->find(std::string(architecture) + "." + family->gguf_sign)) return family;
+    if (has_sign(family)) signed_one = family;
     if (!found || family->model_type == architecture) found = family;
   }
-  return found;
+  return signed_one ? signed_one : found;
 }
 
 const Family& family_of(const ModelConfig& config) {

@@ -18,7 +18,8 @@ struct Family {
   ModelSpec (*spec)(const ModelConfig& config);
   /// llama.cpp computes the windows of this architecture.
   bool has_gguf_windows = false;
-  /// A key behind the architecture's name whose presence in a GGUF tells this family from others of its architecture.
+  /// A key behind the architecture's name that tells this family from others of its architecture where a GGUF has it,
+  /// and not as 0. Of several such families the last one: Mixtral may have Mistral's window.
   const char* gguf_sign = nullptr;
 };
 

@@ -135,23 +135,28 @@ std::vector<std::string> ModelFiles::notes() const {
   return notes;
 }
 
-// The tensor of the model that stands under its name, packed or not.
+// The tensor of the model that stands under its name, packed or not, or as a part of a stack. The last part is taken
+// last (tensors_of), and the stack with it.
 ModelFiles::Stored ModelFiles::take(TensorsByName& tensors, TensorSpec tensor, base::DType packed_type) const {
-  const std::string& name = gguf_ ? tensor.gguf : tensor.name;
+  const Stack own =
+      gguf_ ? Stack{tensor.gguf, tensor.gguf_shape.empty() ? tensor.shape : tensor.gguf_shape, tensor.gguf_part}
+            : Stack{tensor.name, tensor.shape, 0};
+  const bool is_stacked{!gguf_ && !tensors.contains(own.name) && tensors.contains(tensor.stack.name)};
+  const Stack& place = is_stacked ? tensor.stack : own;
+  const std::string& name = place.name;
   if (!tensors.contains(name))
-    throw base::Error({"the model lacks a tensor", path_.string(), name, text_of(tensor.shape),
+    throw base::Error({"the model lacks a tensor", path_.string(), name, text_of(place.shape),
                        "the config does not belong to these weights, or the download is incomplete"});
   std::shared_ptr<const PackedMatrix> packed;
-  if (safetensors_) packed = unpack_matrix(tensors, name, tensor.shape, packed_type, path_.string());
+  if (safetensors_ && !is_stacked) packed = unpack_matrix(tensors, name, tensor.shape, packed_type, path_.string());
   const auto found = tensors.find(name);
-  base::TensorView view = std::move(found->second);
-  tensors.erase(found);
+  base::TensorView view = found->second;
   if (packed) view.shape = tensor.shape, view.type = packed->type();
-  if (view.shape != tensor.shape) {
+  if (view.shape != place.shape) {
     const bool is_resized{tensor.shape.front() == config().vocab_size && view.shape.size() == tensor.shape.size() &&
                           view.shape.back() == tensor.shape.back()};
     throw base::Error({"a tensor of another shape than the config says", path_.string() + ": " + name,
-                       text_of(view.shape), text_of(tensor.shape),
+                       text_of(view.shape), text_of(place.shape),
                        is_resized
                            ? fmt::format("if the vocabulary was resized, say so in config.json: \"vocab_size\": {}",
                                          view.shape.front())
@@ -160,6 +165,12 @@ ModelFiles::Stored ModelFiles::take(TensorsByName& tensors, TensorSpec tensor, b
   if (view.type > base::DType::kBF16 && !base::is_block_type(view.type))
     throw base::Error({"weights of an integer type", path_.string() + ": " + name,
                        std::string(base::name_of(view.type)), "floating-point weights", ""});
+  const bool is_alone{place.shape == tensor.shape};
+  const auto size = is_alone ? view.bytes.size() : static_cast<std::size_t>(base::byte_size(view.type, tensor.shape));
+  const std::size_t first{static_cast<std::size_t>(place.part) * size};
+  if (is_alone || first + size == view.bytes.size()) tensors.erase(found);
+  view.bytes = view.bytes.subspan(first, size);
+  view.shape = tensor.shape;
   return {std::move(tensor), std::move(view), std::move(packed)};
 }
 

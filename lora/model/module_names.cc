@@ -14,14 +14,25 @@ ModuleNames names_of(const Family& family, const char* wrapper) {
   ModelConfig smallest;
   smallest.model_type = family.model_type;
   smallest.vocab_size = smallest.hidden_size = smallest.intermediate_size = smallest.head_dim = 2;
-  smallest.layers = smallest.heads = smallest.kv_heads = 1;
+  smallest.heads = smallest.kv_heads = smallest.experts = smallest.chosen_experts = 1;
+  smallest.expert_size = smallest.shared_expert_size = 2;
+  smallest.layers = 2, smallest.dense_layers = {1};  // a block with experts and one without, where there are any
   smallest.wrapper = wrapper;
   const ModelSpec spec = spec_of(smallest);
   ModuleNames names;
-  for (const LinearSpec& linear : spec.blocks.at(0).linears) {
-    names.linears.push_back(block_name(linear.name).pattern);
-    names.order.emplace(names.linears.back(), names.order.size());
-    names.suffixes.insert(suffix_of(linear.name));
+  for (const BlockSpec& block : spec.blocks)
+    for (const LinearSpec& linear : block.linears) {
+      const std::string pattern = block_name(linear.name).pattern;
+      if (!names.order.emplace(pattern, names.order.size()).second) continue;
+      names.linears.push_back(pattern);
+      names.suffixes.insert(suffix_of(linear.name));
+    }
+  // As adapters of transformers 5 name experts and routers: lora/adapter/stacked_experts.h.
+  for (const LinearSpec& linear : spec.blocks[0].linears) {
+    if (linear.stack.name.empty()) continue;
+    std::string name = linear.stack.name;
+    name = linear.expert < 0 ? name.substr(0, name.rfind(".weight")) : name.insert(name.rfind('.'), ".0");
+    names.order.emplace(block_name(name).pattern, names.order.size());
   }
   names.embedding = spec.embedding;
   names.head = spec.head;
@@ -39,15 +50,17 @@ bool is_number(std::string_view part) {
 std::string suffix_of(std::string_view module) { return std::string(module.substr(module.rfind('.') + 1)); }
 
 BlockName block_name(std::string_view module) {
+  BlockName name;
   for (std::size_t begin = 0; begin <= module.size();) {
     const std::size_t end{std::min(module.find('.', begin), module.size())};
     const std::string_view part = module.substr(begin, end - begin);
-    if (is_number(part))
-      return {std::stoll(std::string(part)), module.substr(0, end),
-              std::string(module.substr(0, begin)) + "N" + std::string(module.substr(end))};
+    const bool is_counted{is_number(part) && name.expert < 0};
+    name.pattern += (begin == 0 ? "" : ".") + (is_counted ? "N" : std::string(part));
+    if (is_counted) (name.block < 0 ? name.block : name.expert) = std::stoll(std::string(part));
+    if (is_counted && name.expert < 0) name.prefix = module.substr(0, end);
     begin = end + 1;
   }
-  return {-1, "", std::string(module)};
+  return name;
 }
 
 const std::vector<ModuleNames>& known_module_names() {

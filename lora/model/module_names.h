@@ -14,11 +14,11 @@ namespace lora {
 /// "q_proj" of "model.layers.0.self_attn.q_proj".
 std::string suffix_of(std::string_view module);
 
-/// A name cut at the number of its block, the first of its parts that is a number.
+/// A name cut at its numbers: the first is that of its block, the second that of its expert.
 struct BlockName {
-  std::int64_t block = -1;  ///< -1: the name has none
-  std::string_view prefix;  ///< "model.layers.3"
-  std::string pattern;      ///< "model.layers.N.self_attn.q_proj"
+  std::int64_t block = -1, expert = -1;  ///< -1: the name has none
+  std::string_view prefix;               ///< "model.layers.3"
+  std::string pattern;                   ///< "model.layers.N.self_attn.q_proj", "model.layers.N.mlp.experts.N.up_proj"
 };
 BlockName block_name(std::string_view module);
 

@@ -17,7 +17,7 @@
 namespace lora {
 namespace {
 
-constexpr std::int64_t kMostLayers = 10'000;
+constexpr std::int64_t kMostLayers = 10'000, kMostExperts = 100'000;  // experts of all layers
 
 void add_norm(std::vector<TensorSpec>& tensors, const NormSpec& norm, std::int64_t size) {
   if (norm.kind == NormKind::kNone) return;
@@ -30,19 +30,38 @@ std::int64_t normed_size(const AttentionSpec& attention, std::int64_t heads) {
   return attention.qk_norms_join_heads ? heads * attention.head_dim : attention.head_dim;
 }
 
+TensorSpec weight_of(const LinearSpec& linear, const AttentionSpec& attention) {
+  const bool is_grouped{linear.rows == Rows::kQkvPerKeyHead && attention.kv_heads > 1};
+  TensorSpec weight{linear.name + ".weight", linear.gguf + ".weight", {linear.out, linear.in}};
+  weight.interleaved_heads = linear.interleaved_heads;
+  weight.key_heads = is_grouped ? attention.kv_heads : 0;
+  weight.head_rows = is_grouped ? attention.head_dim : 0;
+  return weight;
+}
+
 void add_linears(std::vector<TensorSpec>& tensors, const BlockSpec& block, bool attention) {
-  for (const LinearSpec& linear : block.linears) {
-    if (belongs_to_attention(linear.role) != attention) continue;
-    const bool is_grouped{linear.rows == Rows::kQkvPerKeyHead && block.attention.kv_heads > 1};
-    TensorSpec weight{linear.name + ".weight", linear.gguf + ".weight", {linear.out, linear.in}};
-    weight.interleaved_heads = linear.interleaved_heads;
-    weight.key_heads = is_grouped ? block.attention.kv_heads : 0;
-    weight.head_rows = is_grouped ? block.attention.head_dim : 0;
-    TensorSpec bias = weight;
-    bias.name = linear.name + ".bias", bias.gguf = linear.gguf + ".bias", bias.shape = {linear.out};
+  std::vector<const LinearSpec*> linears;
+  for (const LinearSpec& linear : block.linears)
+    if (belongs_to_attention(linear.role) == attention) linears.push_back(&linear);
+  std::ranges::stable_sort(linears, {}, [](const LinearSpec* linear) {
+    return linear->expert == kAllTokens ? -1 : static_cast<int>(linear->role);
+  });
+  for (const LinearSpec* linear : linears) {
+    TensorSpec weight = weight_of(*linear, block.attention), bias = weight;
+    weight.gguf_shape = linear->gguf_shape;
+    weight.gguf_part = std::max<std::int64_t>(0, linear->expert);
+    weight.gguf_float = linear->role == Role::kRouter || linear->role == Role::kSharedGate;
+    weight.stack = linear->stack;
+    bias.name = linear->name + ".bias", bias.gguf = linear->gguf + ".bias", bias.shape = {linear->out};
     tensors.push_back(std::move(weight));
-    if (linear.bias) tensors.push_back(std::move(bias));
+    if (linear->bias) tensors.push_back(std::move(bias));
   }
+}
+
+// Of roles that read the same, one.
+Role first_of(Role role) {
+  if (role == Role::kKey || role == Role::kValue) return Role::kQuery;
+  return role == Role::kUp ? Role::kGate : role;
 }
 
 void check_rope(const RopeSpec& rope, const std::string& file) {
@@ -59,7 +78,36 @@ void check_rope(const RopeSpec& rope, const std::string& file) {
       if (!(factor > 0) || !std::isfinite(factor)) fail("impossible rope factor", fmt::format("{}", factor), "above 0");
 }
 
+void check_experts(const ModelConfig& config, const std::string& file) {
+  if (config.experts == 0) return;
+  const auto within = [](std::int64_t value, std::int64_t least, std::int64_t most) {
+    return value >= least && value <= most;
+  };
+  if (!within(config.experts, 1, kMostExperts / config.layers) || !within(config.chosen_experts, 1, config.experts))
+    throw base::Error({"impossible number of experts", file,
+                       fmt::format("{} of {} in {} layers", config.chosen_experts, config.experts, config.layers),
+                       fmt::format("1 to all of them, at most {} in the model", kMostExperts), ""});
+  if (!within(config.expert_size, 1, kMostSize) || !within(config.shared_expert_size, 0, kMostSize))
+    throw base::Error({"impossible size of an expert", file,
+                       fmt::format("{} and {}", config.expert_size, config.shared_expert_size), "1 to 2^31", ""});
+  if (!std::isfinite(config.router_loss_weight))
+    throw base::Error({"impossible weight of the routers' loss", file, "", "a number", ""});
+}
+
 }  // namespace
+
+std::vector<std::span<const LinearSpec>> products_of(const BlockSpec& block) {
+  std::vector<std::span<const LinearSpec>> products;
+  const std::span<const LinearSpec> linears(block.linears);
+  for (std::size_t first = 0, end = 0; first < linears.size(); first = end) {
+    const auto reads_the_same = [&](const LinearSpec& linear) {
+      return first_of(linear.role) == first_of(linears[first].role) && linear.expert == linears[first].expert;
+    };
+    while (end < linears.size() && reads_the_same(linears[end])) ++end;
+    products.push_back(linears.subspan(first, end - first));
+  }
+  return products;
+}
 
 std::vector<TensorSpec> tensors_of(const ModelSpec& spec) {
   const std::int64_t hidden{spec.config.hidden_size}, vocabulary{spec.config.vocab_size};
@@ -108,6 +156,7 @@ void check_config(const ModelConfig& config, const std::string& file) {
     fail("impossible window or rotation",
          fmt::format("{} tokens, {} of {} dimensions", config.sliding_window, config.turned_dim(), config.head_dim),
          "");
+  check_experts(config, file);
   check_rope(config.rope, file);
   if (config.local_rope) check_rope(*config.local_rope, file);
 }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -11,17 +12,27 @@
 namespace lora {
 
 enum class NormKind { kNone, kRms, kRmsPlusOne, kLayer };
-/// What a linear layer computes in its block.
-enum class Role { kQuery, kKey, kValue, kAttentionOut, kGate, kUp, kDown };
+/// What a linear layer computes in its block. kRouter: a token's score of each expert; kSharedGate: by how much the MLP
+/// that all tokens go through counts beside the experts, before the sigmoid.
+enum class Role { kQuery, kKey, kValue, kAttentionOut, kGate, kUp, kDown, kRouter, kSharedGate };
 /// Else to the MLP.
 constexpr bool belongs_to_attention(Role role) { return role < Role::kGate; }
 /// What its rows are. kQkvPerKeyHead: of each key head the query heads that read it, then its key, then its value.
-enum class Rows { kPlain, kQkv, kQkvPerKeyHead, kGateUp, kExperts };
+enum class Rows { kPlain, kQkv, kQkvPerKeyHead, kGateUp };
+
+inline constexpr std::int64_t kAllTokens = -1;  ///< of a linear layer: of no expert
 
 /// Names are whole, without ".weight": "model.layers.3.input_layernorm", "blk.3.attn_norm".
 struct NormSpec {
   NormKind kind = NormKind::kNone;
   std::string name, gguf;
+};
+
+/// A tensor of a file that holds several of ours, one behind the other and all of one size: `name` whole, "" for none.
+struct Stack {
+  std::string name{};
+  std::vector<std::int64_t> shape{};
+  std::int64_t part = 0;
 };
 
 struct LinearSpec {
@@ -32,6 +43,9 @@ struct LinearSpec {
   Rows rows = Rows::kPlain;
   /// Heads whose rows a GGUF stores interleaved (see permute_rope_rows), 0: as they are.
   std::int64_t interleaved_heads = 0;
+  std::int64_t expert = kAllTokens;        ///< the number of the expert that it is a part of
+  std::vector<std::int64_t> gguf_shape{};  ///< of the tensor `gguf`, which holds that of all experts; empty: its own
+  Stack stack{};                           ///< in folders of transformers 5 that do not keep the original format
 };
 
 struct AttentionSpec {
@@ -47,10 +61,14 @@ struct AttentionSpec {
   std::vector<double> slopes;  ///< ALiBi: of each head, what a step of the key's position adds to q k; empty: none
 };
 
+/// With `experts`, a token goes through the `chosen` ones of the highest score, each weighed by its softmax among all,
+/// and (renormalised) divided by the sum of these; linear layers without an expert are one more that all tokens go
+/// through.
 struct MlpSpec {
   Activation activation = Activation::kSilu;
   bool gated = true;
   std::int64_t experts = 0, chosen = 0;
+  bool renormalised = false;
 };
 
 struct BlockSpec {
@@ -59,8 +77,11 @@ struct BlockSpec {
   bool parallel = false;
   AttentionSpec attention;
   MlpSpec mlp;
-  std::vector<LinearSpec> linears;  ///< forward order; q, k, v side by side, gate (if any) before up
+  /// Forward order; q, k, v side by side, gate (if any) before up, experts last.
+  std::vector<LinearSpec> linears;
 };
+/// Linear layers of a block that read the same and are computed as one product, in the order of `linears`.
+std::vector<std::span<const LinearSpec>> products_of(const BlockSpec& block);
 
 struct ModelSpec {
   ModelConfig config;
@@ -81,8 +102,14 @@ struct TensorSpec {
   std::int64_t key_heads = 0;
   std::int64_t head_rows = 0;  ///< rows of a head, of these
   float gguf_added = 0;        ///< what a GGUF holds more in every number: 1 of Gemma's norms
+  /// `gguf` has this shape and holds as many tensors as fit, of which this one is the `gguf_part`th; empty: it alone.
+  std::vector<std::int64_t> gguf_shape{};
+  std::int64_t gguf_part = 0;
+  bool gguf_float = false;  ///< a GGUF always has it in float32, as it has vectors
+  Stack stack{};            ///< where a folder has no tensor `name`
 };
-/// Every tensor: embedding, blocks in forward order, last norm, head (not when tied).
+/// Every tensor: embedding, blocks in forward order (of experts first all gates, then all ups, then all downs, as a
+/// GGUF stacks them), last norm, head (not when tied).
 std::vector<TensorSpec> tensors_of(const ModelSpec& spec);
 /// Numbers in all of them.
 std::int64_t parameters_of(const ModelSpec& spec);

@@ -48,7 +48,10 @@ void wrap(BlockSpec& block, const Wrapper& wrapper) {
   for (NormSpec* norm : {&block.attention_norm, &block.attention_post_norm, &block.mlp_norm, &block.mlp_post_norm,
                          &block.attention.q_norm, &block.attention.k_norm})
     norm->name = wrapped(std::move(norm->name), wrapper);
-  for (LinearSpec& linear : block.linears) linear.name = wrapped(std::move(linear.name), wrapper);
+  for (LinearSpec& linear : block.linears) {
+    linear.name = wrapped(std::move(linear.name), wrapper);
+    if (!linear.stack.name.empty()) linear.stack.name = wrapped(std::move(linear.stack.name), wrapper);
+  }
 }
 
 }  // namespace

@@ -13,6 +13,7 @@ from collections import Counter
 
 import torch
 import transformers
+from transformers.core_model_loading import revert_weight_conversion
 
 GOLDEN = os.path.join(os.path.dirname(__file__), "../../tests/golden/lora")
 RENAMED = {"n_head": "num_attention_heads", "n_layer": "num_hidden_layers", "n_head_kv": "num_kv_heads"}
@@ -29,7 +30,10 @@ def shapes_of(config):
     with torch.device("meta"):
         model = loader.from_config(made)
     count, tensors = 0, {}
-    for name, parameter in model.named_parameters():  # a tied head is not named again
+    stored = dict(model.named_parameters())  # a tied head is not named again
+    if "experts" in "".join(stored):  # stacks are saved as the experts that they hold
+        stored = revert_weight_conversion(model, stored)
+    for name, parameter in stored.items():
         if name.startswith(("model.vision", "model.multi_modal")):  # beside a text model, which alone is counted
             continue
         count += parameter.numel()

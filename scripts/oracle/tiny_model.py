@@ -38,8 +38,10 @@ def llama(vocabulary, tied=False, biases=True, rope="llama3", seed=1, family="ll
                  rope_parameters=parameters, bos_token_id=1, eos_token_id=2, pad_token_id=None)
     if family == "falcon":
         sizes |= dict(intermediate_size="none", num_key_value_heads="none")
-    if family in ("falcon", "phi", "phi3"):
+    if family in ("falcon", "phi", "phi3", "mixtral", "qwen2_moe"):
         sizes["attention_bias"] = "none"
+    if family == "mixtral":
+        others.pop("moe_intermediate_size")
     config = AutoConfig.for_model(family, **{key: value for key, value in (sizes | others).items() if value != "none"})
     if wrapped:  # around a text model
         kind, parts = wrapped

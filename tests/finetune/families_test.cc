@@ -45,6 +45,10 @@ void slopes_of_eight(BlockSpec& block) {
 void swap_norms(BlockSpec& block) { std::swap(block.attention_norm, block.mlp_norm); }
 void gelu_tanh(BlockSpec& block) { block.mlp.activation = lora::Activation::kGeluTanh; }
 void serial(BlockSpec& block) { block.parallel = false; }
+void as_they_are(BlockSpec& block) { block.mlp.renormalised = false; }
+void to_one(BlockSpec& block) { block.mlp.renormalised = true; }
+void fewer_chosen(BlockSpec& block) { block.mlp.chosen -= block.mlp.experts != 0 ? 1 : 0; }
+void more_chosen(BlockSpec& block) { block.mlp.chosen += block.mlp.experts != 0 ? 1 : 0; }
 
 std::vector<Spoiler> spoilers() {
   return {
@@ -80,6 +84,14 @@ std::vector<Spoiler> spoilers() {
       {"falcon_rw", "group_order", of_blocks<not_grouped>},
       {"falcon_rw", "alibi", of_blocks<no_alibi>},
       {"falcon_rw", "slopes_of_six_heads", of_blocks<slopes_of_eight>},
+      {"mixtral", "sum_of_weights", of_blocks<as_they_are>},
+      {"mixtral", "number_chosen", of_blocks<fewer_chosen>},
+      {"mixtral", "window", of_blocks<see_all>},
+      {"qwen2_moe", "sum_of_weights", of_blocks<to_one>},
+      {"qwen2_moe", "number_chosen", of_blocks<more_chosen>},
+      {"qwen3_moe", "sum_of_weights", of_blocks<as_they_are>},
+      {"qwen3_moe", "number_chosen", of_blocks<more_chosen>},
+      {"qwen3_moe_step", "sum_of_weights", of_blocks<to_one>},
       {"dynamic_rope", "scaling", of_blocks<plain_rope>},
       {"yarn_rope", "scaling", of_blocks<plain_rope>},
       {"yarn_rope", "attention_factor", of_blocks<no_attention_factor>},
@@ -125,6 +137,23 @@ TEST(FamilyWeights, HeadBiasQueryNormAndBiasesShow) {
   EXPECT_GT(error_of("phi", "final_layernorm.bias"), 1e-3);
   EXPECT_GT(error_of("qwen3", "q_norm.weight"), 1e-3);
   EXPECT_GT(error_of("qwen2", "v_proj.bias"), 1e-3);
+  EXPECT_GT(error_of("qwen2_moe", "shared_expert_gate.weight"), 1e-3) << "one for all tokens, by that much";
+  EXPECT_GT(error_of("qwen2_moe", "shared_expert.up_proj.weight"), 1e-3);
+  EXPECT_GT(error_of("qwen2_moe", "layers.1.mlp.up_proj.weight"), 1e-3) << "the layer without experts";
+  EXPECT_GT(error_of("qwen2_moe", "k_proj.bias"), 1e-3);
+}
+
+// Scores of other experts, or the same in another order, send tokens elsewhere.
+TEST(FamilyWeights, OrderOfTheRoutersRowsShows) {
+  for (const char* name : {"mixtral", "qwen2_moe", "qwen3_moe"}) {
+    const tiny_llama::Changed changed(name, [&](const std::string& tensor, at::Tensor& weight) {
+      if (tensor.ends_with(".gate.weight")) weight = weight.flip(0);
+    });
+    const tiny_llama::Golden golden(name);
+    at::NoGradGuard no_gradient;
+    const finetune::Transformer model = tiny_llama::load(changed.path());
+    EXPECT_GT(relative(model.logits(model.hidden(golden.row(0))), golden.at("base/logits")), 1e-2) << name;
+  }
 }
 
 }  // namespace

@@ -317,10 +317,13 @@ TEST(Model, Bfloat16IsNearFloat32) {
   for (const std::string& name : tiny_llama::cases()) {
     Transformer wide = with_adapter(name), narrow = with_adapter(name, 0, at::kBFloat16);
     PackedRow row = row_of(random_ids(40, 4), {17, 23});
-    const double bound = name == "smollm3" ? 2.5e-2 : 2e-2;  // it has four layers, the others two or three
+    // A router that rounds may send a token to another expert, of nearly the same score: that token's row is another.
+    const bool has_experts{wide.config().experts != 0};
+    // smollm3 has four layers, the others two or three.
+    const double bound = has_experts ? 1e-1 : name == "smollm3" ? 2.5e-2 : 2e-2;
     EXPECT_LT(relative(narrow.logits(narrow.hidden(row)).detach(), wide.logits(wide.hidden(row)).detach()), bound)
         << name;
-    EXPECT_LT(relative(gradient(narrow, {row}), gradient(wide, {row})), 4e-2) << name;
+    EXPECT_LT(relative(gradient(narrow, {row}), gradient(wide, {row})), has_experts ? 3e-1 : 4e-2) << name;
   }
 }
 

@@ -350,21 +350,4 @@ TEST_P(Kinds, GradientsAreThoseOfAutogradInFloat64) {
   }
 }
 
-TEST(Spec, WhatIsNotComputedIsRefusedByName) {
-  const std::vector<std::pair<std::string, Change>> refused = {
-      {"experts", of_blocks([](BlockSpec& b) { b.mlp.experts = 4; })},
-      {"experts", of_blocks([](BlockSpec& b) { b.linears[0].rows = lora::Rows::kExperts; })}};
-  for (const auto& [word, change] : refused) {
-    const TemporaryFolder folder;
-    const ModelSpec spec = spec_of({"", change, {}});
-    write_weights(spec, folder.path());
-    try {
-      Transformer(lora::ModelFiles(folder.path(), spec), at::kFloat, at::kCPU);
-      ADD_FAILURE() << word;
-    } catch (const base::Error& error) {
-      EXPECT_NE(std::string(error.what()).find(word), std::string::npos) << error.what();
-    }
-  }
-}
-
 }  // namespace

@@ -68,7 +68,9 @@ TEST(Stack, LayersOfEveryFamilyCarryTheNumbersOfTheirSource) {
     ++families;
     // The tensors of the layers stand side by side behind the embedding, in the base's order, twice.
     const std::size_t added{deep.names().size() - base.names().size()};
-    EXPECT_EQ(added % static_cast<std::size_t>(base.config().layers), 0U);
+    if (base.config().dense_layers.empty()) {
+      EXPECT_EQ(added % static_cast<std::size_t>(base.config().layers), 0U);
+    }
     for (std::size_t i = 0; i < added; ++i) {
       const std::string &first = deep.names().at(1 + i), &second = deep.names().at(1 + added + i);
       const std::string& source = base.names().at(1 + i);
@@ -99,6 +101,17 @@ TEST(Stack, OfABaseThatStandsOtherwiseIsPlain) {
     EXPECT_FALSE(config.contains("quantization_config")) << name;
     EXPECT_EQ(config["model_type"], base.config().model_type) << name;
   }
+}
+
+TEST(Stack, LayersWithAndWithoutExpertsStayWhatTheyAre) {
+  const ModelFiles base(kFamilies + "qwen3_moe_step");  // every second layer has experts
+  ASSERT_EQ(base.config().dense_layers, (std::vector<std::int64_t>{0}));
+  TemporaryFolder temporary;
+  write(base, {{1, 1}, {0, 1}, {1, 1}}, temporary.path() / "deep");
+  const ModelFiles deep((temporary.path() / "deep").string());
+  EXPECT_EQ(deep.config().dense_layers, (std::vector<std::int64_t>{1}));
+  EXPECT_EQ(whole(deep, "model.layers.3.mlp.experts.2.up_proj.weight"),
+            whole(base, "model.layers.1.mlp.experts.2.up_proj.weight"));
 }
 
 TEST(Stack, EveryLayerOnceIsTheModelItself) {

@@ -10,7 +10,12 @@ TEST(ModuleNames, AreCutAtTheNumberOfTheBlock) {
   EXPECT_EQ(name.block, 13);
   EXPECT_EQ(name.prefix, "model.layers.13");
   EXPECT_EQ(name.pattern, "model.layers.N.self_attn.q_proj");
-  EXPECT_EQ(lora::block_name("h.0.mlp.experts.7.up").pattern, "h.N.mlp.experts.7.up");
+  const lora::BlockName expert = lora::block_name("h.0.mlp.experts.7.up");
+  EXPECT_EQ(expert.pattern, "h.N.mlp.experts.N.up");
+  EXPECT_EQ(expert.prefix, "h.0");
+  EXPECT_EQ(expert.block, 0);
+  EXPECT_EQ(expert.expert, 7);
+  EXPECT_EQ(name.expert, -1);
   for (const char* none :
        {"lm_head", "", "model.layers.x.q_proj", "model.layers.99999999.q_proj", "model.layers.01.q_proj", "a1.b2"}) {
     EXPECT_EQ(lora::block_name(none).block, -1) << none;
@@ -29,8 +34,9 @@ TEST(ModuleNames, StandInForwardOrder) {
   EXPECT_TRUE(llama.suffixes.contains("lm_head"));
   EXPECT_TRUE(llama.suffixes.contains("embed_tokens"));
   EXPECT_FALSE(llama.suffixes.contains("c_attn"));
-  EXPECT_EQ(lora::known_module_names().size(), 4u + 2 * 3)
-      << "families with the same names share one entry: Falcon, LLaMA's, Phi, Phi-3; all but Falcon in two wrappers";
+  EXPECT_EQ(lora::known_module_names().size(), 6u + 2 * 5)
+      << "families with the same names share one entry: Falcon, LLaMA's, Mixtral, Phi, Phi-3, Qwen's experts; all but "
+         "Falcon in two wrappers";
 }
 
 }  // namespace
