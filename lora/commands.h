@@ -99,4 +99,29 @@ struct StackOptions {
 };
 int run_stack(StackOptions& options, base::Context& context);
 
+struct UpcycleOptions {
+  std::vector<std::string> input;
+  std::int64_t experts = 8, chosen = 2;
+  double noise = 0;
+  std::string router = "zero", output, dtype = "auto";
+  std::uint64_t seed = 42;
+  bool overwrite = false;
+  int threads = 0;
+  void visit(base::OptionVisitor& v) {
+    v.positional("input", input, "a LLaMA or Mistral: a Hugging Face folder or a .gguf file", base::PathKind::kModel);
+    v("experts", experts, "experts of each layer, each the base's MLP").at_least(1);
+    v("chosen", chosen, "of them, those that a token goes through").at_least(1);
+    v("noise", noise, "what is added to each expert, as a share of its matrix's deviation; 0: all are equal")
+        .at_least(0);
+    v.choice("router", router, {"zero", "random"}, "random: deviation 0.02");
+    v("seed", seed, "of noise and routers");
+    v.required("output", output, "the folder of the Mixtral", base::PathKind::kOutputModel);
+    v.choice("dtype", dtype, {"auto", "float32", "bfloat16", "float16"},
+             "auto: as it is, float16 if it is quantised, float32 if it is float64");
+    v("overwrite", overwrite, "replace an earlier result");
+    v("threads", threads, "threads; 0: all there are").at_least(0);
+  }
+};
+int run_upcycle(UpcycleOptions& options, base::Context& context);
+
 }  // namespace lora

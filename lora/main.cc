@@ -21,5 +21,8 @@ int main(int argc, char** argv) {
   program.commands.push_back(base::make_command<lora::StackOptions>(
       "stack", "a deeper model out of a model's own layers (depth up-scaling)",
       "lora stack models/tiny --layers 0-23 --layers 8-31 --output models/deep", lora::run_stack));
+  program.commands.push_back(base::make_command<lora::UpcycleOptions>(
+      "upcycle", "a Mixtral out of a LLaMA or Mistral, each expert its MLP",
+      "lora upcycle models/tiny --experts 8 --chosen 2 --output models/wide", lora::run_upcycle));
   return base::run_program(program, argc, argv);
 }

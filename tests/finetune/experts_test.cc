@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "lora/adapter/start.h"
 #include "lora/adapter/write_model.h"
+#include "lora/compose/upcycle.h"
 #include "tests/finetune/tiny_llama.h"
 #include "tests/temporary_folder.h"
 
@@ -78,6 +79,25 @@ TEST_P(StackedExperts, AreRefusedWithoutTheirBase) {
   EXPECT_THROW(lora::write_adapter(adapter, out.path()), base::Error);
   const lora::ModelFiles other(tiny_llama::folder("mixtral_router_loss").string());  // it has three experts
   EXPECT_THROW(lora::plain_adapter(adapter, other, 1), base::Error);
+}
+
+// Experts that are the MLP compute what it computes, whatever the router says; with noise they do not.
+TEST(Upcycle, StartsWithTheLogitsOfItsBase) {
+  for (const char* name : {"untied", "mistral"}) {
+    const lora::ModelFiles files(tiny_llama::folder(name).string());
+    const Golden golden(name);
+    const auto error_of = [&](const lora::UpcycleSettings& settings) {
+      TemporaryFolder folder;
+      const lora::MadeModel made = lora::upcycled(files, settings, base::DType::kF32, false);
+      lora::write_made_model(made, files, lora::config_text(made, files, base::DType::kF32), folder.path(), 1, {});
+      at::NoGradGuard no_gradient;
+      const Transformer model = tiny_llama::load(folder.path());
+      return relative(model.logits(model.hidden(golden.row(0))), golden.at("base/logits"));
+    };
+    EXPECT_LT(error_of({4, 2, 0, false, 1}), 1e-5) << name;
+    EXPECT_LT(error_of({3, 3, 0, true, 1}), 1e-5) << name;
+    EXPECT_GT(error_of({4, 2, 0.1, true, 1}), 1e-3) << name;
+  }
 }
 
 // As transformers' load_balancing_loss_func, written plainly.
