@@ -117,6 +117,12 @@ void add_sizes(ordered_json& facts, const ModelSpec& spec) {
                 {"attention_bias", has_bias(true)},
                 {"mlp_bias", has_bias(false)}});
   if (config.sliding_window != 0) facts["sliding_window"] = config.sliding_window;
+  if (config.experts == 0) return;
+  facts["experts"] = config.experts;
+  facts["experts_of_a_token"] = config.chosen_experts;
+  facts["expert_size"] = config.expert_size;
+  if (config.shared_expert_size != 0) facts["shared_expert_size"] = config.shared_expert_size;
+  if (!config.dense_layers.empty()) facts["dense_layers"] = config.dense_layers;
 }
 
 // What a LoRA on it takes, and the forms in which this program writes it.

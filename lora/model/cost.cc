@@ -17,9 +17,14 @@ double kept_by(const NormSpec& norm, std::int64_t size, std::int64_t element) {
   return static_cast<double>(size) * (norm.kind == NormKind::kRmsPlusOne ? in_float32 + 1 : 1);
 }
 
+// The share of the tokens that go through a linear layer.
+double share_of_tokens(const MlpSpec& mlp, const LinearSpec& linear) {
+  if (linear.expert == kAllTokens) return 1;
+  return static_cast<double>(mlp.chosen) / static_cast<double>(mlp.experts);
+}
+
 // Numbers that a block keeps of each token for its backward pass.
-double kept_by(const BlockSpec& block, std::int64_t hidden, std::int64_t inner, std::int64_t rank,
-               std::int64_t element) {
+double kept_by(const BlockSpec& block, std::int64_t hidden, std::int64_t rank, std::int64_t element) {
   const AttentionSpec& attention = block.attention;
   const std::int64_t query{attention.heads * attention.head_dim}, key{attention.kv_heads * attention.head_dim};
   double kept{0};
@@ -30,9 +35,14 @@ double kept_by(const BlockSpec& block, std::int64_t hidden, std::int64_t inner, 
   const bool shares_input{block.parallel && block.mlp_norm.kind == NormKind::kNone};
   kept += static_cast<double>(hidden * (shares_input ? 1 : 2));  // what the first matrices read
   kept += static_cast<double>(2 * query + 2 * key);              // q, k, v and what attention gives
-  const std::int64_t parts{!block.mlp.gated ? 2 : block.mlp.activation == Activation::kSilu ? 3 : 4};
-  kept += static_cast<double>(parts * inner * std::max<std::int64_t>(1, block.mlp.chosen));
-  kept += static_cast<double>(rank * static_cast<std::int64_t>(block.linears.size()));
+  const int parts{!block.mlp.gated ? 2 : block.mlp.activation == Activation::kSilu ? 3 : 4};
+  for (const LinearSpec& linear : block.linears) {
+    const double share{share_of_tokens(block.mlp, linear)};
+    kept += share * static_cast<double>(rank);
+    if (linear.role == Role::kDown) kept += share * static_cast<double>(parts * linear.in);
+    // Tokens are sorted by their expert, and what it gives is weighed.
+    if (linear.role == Role::kDown && linear.expert != kAllTokens) kept += share * static_cast<double>(2 * hidden);
+  }
   return kept;
 }
 
@@ -49,7 +59,7 @@ TrainingMemory training_memory(const ModelSpec& spec, std::int64_t rank, std::in
   const ModelConfig& config = spec.config;
   double kept{0}, most{0};
   for (const BlockSpec& block : spec.blocks) {
-    const double of_block{kept_by(block, config.hidden_size, config.intermediate_size, rank, element)};
+    const double of_block{kept_by(block, config.hidden_size, rank, element)};
     kept += of_block;
     most = std::max(most, of_block);
   }

@@ -113,7 +113,9 @@ TEST(ModelConfig, WhatAGgufCannotSayIsRefused) {
        {R"("rope_scaling":{"type":"dynamic","factor":2.0})", R"("hidden_act":"gelu")",
         R"("model_type":"gemma2","attn_logit_softcapping":null)",
         R"("model_type":"gemma2","query_pre_attn_scalar":100)", R"("model_type":"phi","qk_layernorm":true)",
-        R"("model_type":"smollm3","no_rope_layers":[0,1])", R"("model_type":"qwen3","attention_bias":true)"})
+        R"("model_type":"smollm3","no_rope_layers":[0,1])", R"("model_type":"qwen3","attention_bias":true)",
+        R"("model_type":"qwen3_moe","norm_topk_prob":false)", R"("model_type":"qwen2_moe","norm_topk_prob":true)",
+        R"("model_type":"qwen3_moe","norm_topk_prob":true,"mlp_only_layers":[0])"})
     EXPECT_THAT(error_of([&] { lora::config_to_gguf(parsed(changes)); }), HasSubstr("cannot say this")) << changes;
 }
 
