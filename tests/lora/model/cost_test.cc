@@ -42,7 +42,7 @@ TEST(Cost, EachPartGrowsWithWhatItIsMadeOf) {
 }
 
 TEST(Cost, WhatABlockIsShows) {
-  const auto kept = [](const ModelSpec& spec) { return lora::training_memory(spec, 4, 64, 4).activations; };
+  const auto kept = [](const ModelSpec& spec) { return lora::training_memory(spec, 4, 64, 2).activations; };
   const auto changed = [&](const char* name, auto change) {
     ModelSpec spec = golden(name);
     const std::uint64_t before = kept(spec);
