@@ -10,11 +10,11 @@ constexpr std::uint64_t kProgram = 220'000'000;  // LibTorch's libraries, tokeni
 constexpr std::int64_t kHeadRows = 256;          // of a chunk of logits, see head_loss_sum
 constexpr std::int64_t kPassedLayers = 3;        // on their way in the backward pass, measured: in layers' activations
 
-// Numbers that a norm keeps of each token: what it read; one with 1 + w computes in float32 and keeps that too.
+// Numbers that a norm keeps of each token: what it read; one with 1 + w eight bytes of each, as measured.
 double kept_by(const NormSpec& norm, std::int64_t size, std::int64_t element) {
   if (norm.kind == NormKind::kNone) return 0;
-  const bool is_copied{norm.kind == NormKind::kRmsPlusOne && element != 4};
-  return static_cast<double>(size) * (is_copied ? 1 + 4.0 / static_cast<double>(element) : 1);
+  const double copies{norm.kind == NormKind::kRmsPlusOne ? 8.0 / static_cast<double>(element) : 1};
+  return static_cast<double>(size) * copies;
 }
 
 // The share of the tokens that go through a linear layer.
