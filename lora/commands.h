@@ -7,6 +7,7 @@
 #include "base/options.h"
 #include "base/program.h"
 #include "lora/adapter/start.h"
+#include "lora/made_output.h"
 #include "tokenizer/chat/template_source.h"
 
 namespace lora {
@@ -84,17 +85,11 @@ int run_convert(ConvertOptions& options, base::Context& context);
 
 struct StackOptions {
   std::vector<std::string> input, layers;
-  std::string output, dtype = "auto";
-  bool overwrite = false;
-  int threads = 0;
+  MadeOptions made;
   void visit(base::OptionVisitor& v) {
     v.positional("input", input, "a Hugging Face folder or a .gguf file", base::PathKind::kModel);
     v("layers", layers, "a range of the base's layers, FIRST-LAST from 0, both among them; once for each range");
-    v.required("output", output, "the folder of the deeper model", base::PathKind::kOutputModel);
-    v.choice("dtype", dtype, {"auto", "float32", "bfloat16", "float16"},
-             "auto: as it is, float16 if it is quantised, float32 if it is float64");
-    v("overwrite", overwrite, "replace an earlier result");
-    v("threads", threads, "threads; 0: all there are").at_least(0);
+    made.visit(v, "the folder of the deeper model");
   }
 };
 int run_stack(StackOptions& options, base::Context& context);
@@ -103,10 +98,9 @@ struct UpcycleOptions {
   std::vector<std::string> input;
   std::int64_t experts = 8, chosen = 2;
   double noise = 0;
-  std::string router = "zero", output, dtype = "auto";
+  std::string router = "zero";
   std::uint64_t seed = 42;
-  bool overwrite = false;
-  int threads = 0;
+  MadeOptions made;
   void visit(base::OptionVisitor& v) {
     v.positional("input", input, "a LLaMA or Mistral: a Hugging Face folder or a .gguf file", base::PathKind::kModel);
     v("experts", experts, "experts of each layer, each the base's MLP").at_least(1);
@@ -115,11 +109,7 @@ struct UpcycleOptions {
         .at_least(0);
     v.choice("router", router, {"zero", "random"}, "random: deviation 0.02");
     v("seed", seed, "of noise and routers");
-    v.required("output", output, "the folder of the Mixtral", base::PathKind::kOutputModel);
-    v.choice("dtype", dtype, {"auto", "float32", "bfloat16", "float16"},
-             "auto: as it is, float16 if it is quantised, float32 if it is float64");
-    v("overwrite", overwrite, "replace an earlier result");
-    v("threads", threads, "threads; 0: all there are").at_least(0);
+    made.visit(v, "the folder of the Mixtral");
   }
 };
 int run_upcycle(UpcycleOptions& options, base::Context& context);

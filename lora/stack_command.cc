@@ -5,18 +5,12 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
-#include "base/file.h"
-#include "base/outputs.h"
-#include "base/progress.h"
 #include "base/text.h"
-#include "lora/adapter/write_model.h"
 #include "lora/commands.h"
 #include "lora/compose/stack.h"
 #include "lora/locate.h"
 
 namespace lora {
-
-namespace fs = std::filesystem;
 
 int run_stack(StackOptions& options, base::Context& context) {
   const ModelFiles base(only_input(options.input, "one model: lora stack MODEL --layers 0-23 --layers 8-31"));
@@ -27,32 +21,16 @@ int run_stack(StackOptions& options, base::Context& context) {
          fmt::format("the base has {}: --layers 0-{}", base.config().layers, base.config().layers - 1)});
   std::vector<LayerRange> ranges;
   for (const std::string& text : options.layers) ranges.push_back(layer_range(text, base.config().layers));
-  const fs::path output = without_separator(options.output);
-  base::check_output_is_folder("--output", output);
-  check_folder(output, options.overwrite);
-  base::check_outputs({output}, {base.path()});
-  const bool keep_types = options.dtype == "auto";
-  const base::DType type = keep_types ? natural_type(base) : type_from_name(options.dtype);
-  const MadeModel model = stacked(base, ranges, type, keep_types);
-  const std::uint64_t bytes = bytes_of(model);
-  base::check_free_space(output, bytes, options.overwrite);
-  const std::string config = config_text(model, base, type);
-
-  OutputFolder folder(output, options.overwrite, context.run_yaml);
-  base::Progress progress(context.err, context.quiet, "lora: stacking");
-  write_made_model(model, base, config, output, options.threads,
-                   [&](double share) { progress.update(share, base::human_bytes(static_cast<double>(bytes))); });
-  folder.finish();
-  progress.finish();
-  const std::int64_t parameters{parameters_of(spec_of(model.config))};
+  const auto make = [&](base::DType type, bool keep_types) { return stacked(base, ranges, type, keep_types); };
+  const MadeOutput made = write_made(base, options.made, "lora: stacking", make, context);
   if (context.json) {
-    nlohmann::ordered_json result = {{"output", output.string()},
+    nlohmann::ordered_json result = {{"output", made.output},
                                      {"input", base.path().string()},
-                                     {"layers", model.config.layers},
+                                     {"layers", made.layers},
                                      {"base_layers", base.config().layers},
-                                     {"dtype", base::name_of(type)},
-                                     {"parameters", parameters},
-                                     {"bytes", bytes}};
+                                     {"dtype", base::name_of(made.type)},
+                                     {"parameters", made.parameters},
+                                     {"bytes", made.bytes}};
     context.out << result.dump() << "\n";
   }
   if (!context.quiet)
@@ -60,9 +38,9 @@ int run_stack(StackOptions& options, base::Context& context) {
                "stacked {} layers ({}) out of the {} of {} into {} as {}: {} parameters, {}\n"
                "next: train it on, since layers that follow others than before compute something else:\n"
                "  finetune train --model {} --data DATA.jsonl --output out/run\n",
-               model.config.layers, base::join(options.layers, ", "), base.config().layers, base.path().string(),
-               output.string(), base::name_of(type), base::human_count(static_cast<std::uint64_t>(parameters)),
-               base::human_bytes(static_cast<double>(bytes)), base::shell_word(output.string()));
+               made.layers, base::join(options.layers, ", "), base.config().layers, base.path().string(), made.output,
+               base::name_of(made.type), base::human_count(static_cast<std::uint64_t>(made.parameters)),
+               base::human_bytes(static_cast<double>(made.bytes)), base::shell_word(made.output));
   return 0;
 }
 

@@ -10,6 +10,7 @@
 #include "lora/adapter/start.h"
 #include "lora/adapter/write_model.h"
 #include "tests/error_of.h"
+#include "tests/lora/whole.h"
 #include "tests/temporary_folder.h"
 
 namespace {
@@ -19,15 +20,10 @@ using lora::Adapter;
 using lora::AdapterModule;
 using lora::MergedModel;
 using lora::ModelFiles;
+using lora_tests::whole;
 using testing::HasSubstr;
 
 const fs::path kTiny = fs::path(HORNBOOK_SOURCE_DIR) / "tests/golden/finetune/tiny_llama";
-
-std::vector<float> whole(const ModelFiles& model, const std::string& name) {
-  std::vector<float> values(static_cast<std::size_t>(model.view(name).elements()));
-  model.read(name, values);
-  return values;
-}
 
 void copy_with_tokenizer(const std::string& name, const fs::path& folder) {
   for (const char* file : {"config.json", "model.safetensors"}) fs::copy(kTiny / name / file, folder);

@@ -16,6 +16,7 @@
 #include "lora/model/gguf_metadata.h"
 #include "lora/model/wrapper.h"
 #include "tests/error_of.h"
+#include "tests/lora/whole.h"
 #include "tests/temporary_folder.h"
 
 namespace {
@@ -25,6 +26,7 @@ using base::DType;
 using lora::Adapter;
 using lora::MergedModel;
 using lora::ModelFiles;
+using lora_tests::whole;
 using testing::HasSubstr;
 
 const std::string kGolden = HORNBOOK_SOURCE_DIR "/tests/golden/lora/";
@@ -33,12 +35,6 @@ std::vector<float> whole(const MergedModel& model, const std::string& name) {
   std::vector<std::int64_t> shape = model.base().shape(name);
   std::vector<float> values(static_cast<std::size_t>(model.base().view(name).elements()));
   model.read_rows(name, 0, shape[0], values);
-  return values;
-}
-
-std::vector<float> whole(const ModelFiles& model, const std::string& name) {
-  std::vector<float> values(static_cast<std::size_t>(model.view(name).elements()));
-  model.read(name, values);
   return values;
 }
 

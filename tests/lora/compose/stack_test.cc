@@ -10,21 +10,17 @@
 #include "base/file.h"
 #include "lora/adapter/write_model.h"
 #include "tests/error_of.h"
+#include "tests/lora/whole.h"
 #include "tests/temporary_folder.h"
 
 namespace {
 
 namespace fs = std::filesystem;
 using lora::ModelFiles;
+using lora_tests::whole;
 using testing::HasSubstr;
 
 const std::string kFamilies = HORNBOOK_SOURCE_DIR "/tests/golden/finetune/tiny_llama/";
-
-std::vector<float> whole(const ModelFiles& model, const std::string& name) {
-  std::vector<float> values(static_cast<std::size_t>(model.view(name).elements()));
-  model.read(name, values);
-  return values;
-}
 
 void write(const ModelFiles& base, const std::vector<lora::LayerRange>& ranges, const fs::path& folder) {
   const base::DType type = lora::natural_type(base);

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "lora/adapter/write_model.h"
 #include "tests/error_of.h"
+#include "tests/lora/whole.h"
 #include "tests/temporary_folder.h"
 
 namespace {
@@ -15,15 +16,10 @@ namespace {
 namespace fs = std::filesystem;
 using lora::ModelFiles;
 using lora::UpcycleSettings;
+using lora_tests::whole;
 using testing::HasSubstr;
 
 const std::string kFamilies = HORNBOOK_SOURCE_DIR "/tests/golden/finetune/tiny_llama/";
-
-std::vector<float> whole(const ModelFiles& model, const std::string& name) {
-  std::vector<float> values(static_cast<std::size_t>(model.view(name).elements()));
-  model.read(name, values);
-  return values;
-}
 
 void write(const ModelFiles& base, const UpcycleSettings& settings, const fs::path& folder, int threads = 2) {
   const base::DType type = lora::natural_type(base);

@@ -1,0 +1,36 @@
+// What the commands that make a model out of another one's tensors have alike.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+
+#include "base/options.h"
+#include "base/program.h"
+#include "lora/compose/made_model.h"
+
+namespace lora {
+
+struct MadeOptions {
+  std::string output, dtype = "auto";
+  bool overwrite = false;
+  int threads = 0;
+  void visit(base::OptionVisitor& v, const char* output_help);
+};
+
+struct MadeOutput {
+  std::string output;  ///< the folder
+  base::DType type;
+  std::int64_t layers, parameters;
+  std::uint64_t bytes;
+};
+
+/// Gives the model in `type`, or with `keep_types` in the natural types of the base.
+using MakeModel = std::function<MadeModel(base::DType type, bool keep_types)>;
+
+/// Checks the output, makes the model, checks free space and the model's config, and writes the folder behind a
+/// progress line that says `doing`. Throws what these throw, before anything is emptied or made.
+MadeOutput write_made(const ModelFiles& base, const MadeOptions& options, const std::string& doing,
+                      const MakeModel& make, base::Context& context);
+
+}  // namespace lora
