@@ -22,7 +22,9 @@ run python3 scripts/corpus/make_corpus.py --tags quickstart --cache build/cache 
 run python3 scripts/corpus/make_sft.py $out/questions.jsonl build/cache
 
 say "3. Curate: train a textbook scorer on the corpus' own labels, then filter and deduplicate"
-run $bin/curate train-scorer $out/corpus/*.jsonl --output $out/textbook.model --label-field quality --good 2,3 --bad 0 --group-field source
+# The German manual has no labels, and a file that gives nothing to learn from is a failure.
+labelled=$(ls $out/corpus/*.jsonl | grep -v -e /debian-reference-de.jsonl)
+run $bin/curate train-scorer $labelled --output $out/textbook.model --label-field quality --good 2,3 --bad 0 --group-field source
 run $bin/curate run --config configs/curate-quickstart.yaml
 
 say "4. Instruction data: question/answer pairs into chat records"
