@@ -11,6 +11,7 @@
 #include <cmath>
 #include <limits>
 
+#include "finetune/kernels/blocked_attention.h"
 #include "finetune/kernels/fused_rows.h"
 
 namespace finetune {
@@ -136,6 +137,12 @@ struct PackedAttentionFunction : torch::autograd::Function<PackedAttentionFuncti
     std::int64_t tokens = qkv.size(0), turned = shape.heads + shape.kv_heads;
     at::Tensor heads =
         rotate(qkv.view({tokens, turned + shape.kv_heads, shape.head_dim}), turned, rotation, false, passes_for(qkv));
+    keep_shape(context, shape, lengths);
+    if (blocked::handles(heads, shape)) {
+      const blocked::Result result = blocked::forward(heads, shape, lengths);
+      context->save_for_backward({heads, result.out, rotation.cosines, rotation.sines, result.log_sums});
+      return result.out;
+    }
     at::Tensor out = at::empty({tokens, shape.heads * shape.head_dim}, qkv.options());
     variable_list saved = {heads, out, rotation.cosines, rotation.sines};
     std::int64_t first = 0;
@@ -155,12 +162,16 @@ struct PackedAttentionFunction : torch::autograd::Function<PackedAttentionFuncti
       first += length;
     }
     context->save_for_backward(saved);
+    return out;
+  }
+
+  static void keep_shape(AutogradContext* context, const AttentionShape& shape,
+                         const std::vector<std::int64_t>& lengths) {
     context->saved_data["sizes"] = std::vector<std::int64_t>{shape.heads, shape.kv_heads, shape.head_dim, shape.window};
     context->saved_data["scale"] = shape.scale;
     context->saved_data["softcap"] = shape.softcap;
     context->saved_data["slopes"] = shape.slopes;
     context->saved_data["lengths"] = lengths;
-    return out;
   }
 
   static AttentionShape shape_of(AutogradContext* context) {
@@ -179,9 +190,15 @@ struct PackedAttentionFunction : torch::autograd::Function<PackedAttentionFuncti
     variable_list saved = context->get_saved_variables();
     const at::Tensor &heads = saved[0], &out = saved[1], dout = gradients[0].contiguous();
     std::int64_t turned = shape.heads + shape.kv_heads, group = shape.heads / shape.kv_heads, first = 0;
+    const std::vector<std::int64_t> lengths = context->saved_data["lengths"].toIntVector();
+    if (blocked::handles(heads, shape)) {
+      const at::Tensor d = blocked::backward(dout, heads, {out, saved[4]}, shape, lengths);
+      return {unrotated(d, turned, {saved[2], saved[3]}).view({d.size(0), -1}), at::Tensor(), at::Tensor(),
+              at::Tensor()};
+    }
     at::Tensor d = at::empty_like(heads);
     std::size_t next = 4;
-    for (std::int64_t length : context->saved_data["lengths"].toIntVector()) {
+    for (std::int64_t length : lengths) {
       const Grouped document = grouped(heads.narrow(0, first, length), shape);
       const std::vector<Segment> segments = segments_of(length, 0, shape, heads.device());
       at::Tensor here = d.narrow(0, first, length);

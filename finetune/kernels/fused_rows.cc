@@ -3,59 +3,16 @@
 #include "finetune/kernels/fused_rows.h"
 
 #include <ATen/Parallel.h>
-#include <c10/util/BFloat16.h>
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
+#include <vector>
 
-// The row functions are compiled three times, and the loader takes the best that the processor has.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-#define FINETUNE_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define FINETUNE_CLONES
-#endif
-#define FINETUNE_INLINE inline __attribute__((always_inline))
+#include "finetune/kernels/vector_math.h"
 
 namespace finetune::fused {
 namespace {
 
-struct Bfloat16 {
-  std::uint16_t bits;
-};
-
-FINETUNE_INLINE float load(float value) { return value; }
-FINETUNE_INLINE float load(Bfloat16 value) {
-  return std::bit_cast<float>(static_cast<std::uint32_t>(value.bits) << 16);
-}
-FINETUNE_INLINE void store(float& place, float value) { place = value; }
-FINETUNE_INLINE void store(Bfloat16& place, float value) {  // to nearest even; NaN stays NaN
-  auto bits = std::bit_cast<std::uint32_t>(value);
-  std::uint32_t rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16;
-  place.bits = static_cast<std::uint16_t>(value == value ? rounded : 0x7FC0u);
-}
-template <class T>
-FINETUNE_INLINE float rounded(float value) {
-  T place;
-  store(place, value);
-  return load(place);
-}
-
-// e^x within 2 units in the last place for |x| <= 87, clamped beyond (Cephes' polynomial).
-FINETUNE_INLINE float exponential(float x) {
-  x = std::min(87.0f, std::max(-87.0f, x));
-  constexpr float kMagic = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer
-  float n = (x * 1.44269504f + kMagic) - kMagic;
-  float r = x - n * 0.693359375f + n * 2.12194440e-4f;
-  float p = 1.9875691500e-4f;
-  p = p * r + 1.3981999507e-3f;
-  p = p * r + 8.3334519073e-3f;
-  p = p * r + 4.1665795894e-2f;
-  p = p * r + 1.6666665459e-1f;
-  p = p * r + 5.0000001201e-1f;
-  p = p * r * r + r + 1.0f;
-  return p * std::bit_cast<float>((static_cast<std::int32_t>(n) + 127) << 23);
-}
 FINETUNE_INLINE float sigmoid(float x) { return 1.0f / (1.0f + exponential(-x)); }
 
 template <class T>
@@ -112,7 +69,24 @@ FINETUNE_INLINE void rotate_row(const T* x, std::int64_t turned, std::int64_t he
   if (x != y) std::copy(x, x + (heads - turned) * 2 * half, y);
 }
 
-// target_clones does not apply to templates: one plain function for each type and operation.
+template <class T>
+FINETUNE_INLINE float cross_entropy_row(T* x, std::int64_t n, std::int64_t target, bool with_gradient,
+                                        float* exponentials) {
+  float maximum = load(x[0]), sum = 0;
+#pragma omp simd reduction(max : maximum)
+  for (std::int64_t i = 0; i < n; ++i) maximum = std::max(maximum, load(x[i]));
+#pragma omp simd reduction(+ : sum)
+  for (std::int64_t i = 0; i < n; ++i) sum += exponentials[i] = exponential(load(x[i]) - maximum);
+  const float loss = std::log(sum) + maximum - load(x[target]), inverse = 1 / sum;
+  if (!with_gradient) return loss;
+  const float of_target = exponentials[target] * inverse - 1;
+#pragma omp simd
+  for (std::int64_t i = 0; i < n; ++i) store(x[i], exponentials[i] * inverse);
+  store(x[target], of_target);
+  return loss;
+}
+
+// One plain function for each type and operation: see vector_math.h.
 #define FINETUNE_ROWS(T)                                                                                            \
   FINETUNE_CLONES void norm(const T* x, const T* w, std::int64_t n, float eps, T* y, float* inverse) {              \
     norm_row(x, w, n, eps, y, inverse);                                                                             \
@@ -127,6 +101,9 @@ FINETUNE_INLINE void rotate_row(const T* x, std::int64_t turned, std::int64_t he
   FINETUNE_CLONES void turn(const T* x, std::int64_t turned, std::int64_t heads, std::int64_t half, const float* c, \
                             const float* s, float sign, T* y) {                                                     \
     rotate_row(x, turned, heads, half, c, s, sign, y);                                                              \
+  }                                                                                                                 \
+  FINETUNE_CLONES float likelihood(T* x, std::int64_t n, std::int64_t target, bool with_gradient, float* scratch) { \
+    return cross_entropy_row(x, n, target, with_gradient, scratch);                                                 \
   }
 FINETUNE_ROWS(float)
 FINETUNE_ROWS(Bfloat16)
@@ -197,6 +174,16 @@ void rotate(const at::Tensor& heads, std::int64_t turned, const at::Tensor& cosi
     for (std::int64_t i = begin; i < end; ++i)
       turn(read<T>(heads) + i * row, turned, count, half, read<float>(cosines) + i * half,
            read<float>(sines) + i * half, sign, write<T>(result) + i * row);
+  });
+}
+
+void cross_entropy(at::Tensor& logits, const at::Tensor& targets, at::Tensor& losses, bool with_gradient) {
+  const std::int64_t n{logits.size(1)};
+  over_rows(logits, logits.size(0), [&]<class T>(T, std::int64_t begin, std::int64_t end) {
+    std::vector<float> scratch(static_cast<std::size_t>(n));
+    for (std::int64_t i = begin; i < end; ++i)
+      write<float>(losses)[i] =
+          likelihood(write<T>(logits) + i * n, n, read<std::int64_t>(targets)[i], with_gradient, scratch.data());
   });
 }
 

@@ -22,4 +22,8 @@ void swiglu_backward(const at::Tensor& dy, const at::Tensor& gate_up, at::Tensor
 void rotate(const at::Tensor& heads, std::int64_t turned, const at::Tensor& cosines, const at::Tensor& sines,
             float sign, at::Tensor& result);
 
+/// Logits [T, n] become the gradient of the negative log-likelihood of `targets` [T] int64: softmax - one-hot, in place
+/// and in their type; `losses` [T] float32 gets the likelihoods. Without `with_gradient` they stay as they are.
+void cross_entropy(at::Tensor& logits, const at::Tensor& targets, at::Tensor& losses, bool with_gradient);
+
 }  // namespace finetune::fused

@@ -5,31 +5,50 @@
 #include <ATen/core/grad_mode.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "finetune/kernels/elementwise.h"
+#include "finetune/kernels/fused_rows.h"
+
 namespace finetune {
 namespace {
 
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
+// Both return the sum of the negative log-likelihoods. Where gradients are needed `logits` becomes d loss / d logits.
+at::Tensor fused_loss(at::Tensor& logits, const at::Tensor& targets, bool needs_gradient) {
+  at::Tensor losses = at::empty({logits.size(0)}, logits.options().dtype(at::kFloat));
+  fused::cross_entropy(logits, targets, losses, needs_gradient);
+  return losses.sum();
+}
+
+at::Tensor plain_loss(at::Tensor& logits, const at::Tensor& targets, bool needs_gradient, double softcap) {
+  const at::Tensor target = targets.unsqueeze(1), logs = at::log_softmax(logits, 1, at::kFloat);
+  const at::Tensor loss = -logs.gather(1, target).sum();
+  if (!needs_gradient) return loss;
+  at::Tensor d = logs.exp_();  // softmax - one-hot of the target
+  d.scatter_add_(1, target, at::full(target.sizes(), -1, d.options()));
+  if (softcap != 0) d.mul_(1 - (logits / softcap).square());
+  logits = d;
+  return loss;
+}
+
 struct HeadLossFunction : torch::autograd::Function<HeadLossFunction> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& hidden, const Head* head,
                             const at::Tensor& targets, std::int64_t chunk_rows, bool needs_gradient) {
     at::Tensor rows = targets.ge(0).nonzero().squeeze(1);
-    at::Tensor kept = hidden.index_select(0, rows), kept_targets = targets.index_select(0, rows).unsqueeze(1);
+    at::Tensor kept = hidden.index_select(0, rows), kept_targets = targets.index_select(0, rows);
     at::Tensor loss = at::zeros({}, hidden.options().dtype(at::kFloat));
     at::Tensor gradient = needs_gradient ? at::zeros_like(hidden) : at::Tensor();
     for (std::int64_t first = 0; first < rows.size(0); first += chunk_rows) {
       std::int64_t count = std::min(chunk_rows, rows.size(0) - first);
-      at::Tensor target = kept_targets.narrow(0, first, count);
       at::Tensor logits = head->logits(kept.narrow(0, first, count));  // [count, vocab]
-      at::Tensor logs = at::log_softmax(logits, 1, at::kFloat);
-      loss -= logs.gather(1, target).sum();
+      at::Tensor target = kept_targets.narrow(0, first, count);
+      loss += passes_for(hidden) == Passes::kFused && head->softcap == 0
+                  ? fused_loss(logits, target, needs_gradient)
+                  : plain_loss(logits, target, needs_gradient, head->softcap);
       if (!needs_gradient) continue;
-      // d loss / d logits = softmax - one-hot of the target
-      at::Tensor d = logs.exp_();
-      d.scatter_add_(1, target, at::full({count, 1}, -1, d.options()));
-      if (head->softcap != 0) d.mul_(1 - (logits / head->softcap).square());
-      gradient.index_copy_(0, rows.narrow(0, first, count), head->matrix->apply_transposed(d.to(hidden.scalar_type())));
+      gradient.index_copy_(0, rows.narrow(0, first, count),
+                           head->matrix->apply_transposed(logits.to(hidden.scalar_type())));
     }
     if (needs_gradient) context->save_for_backward({gradient});
     return loss;

@@ -3,6 +3,8 @@
 
 #include <ATen/ATen.h>
 
+#include "base/resident.h"
+
 namespace finetune {
 namespace {
 
@@ -10,6 +12,7 @@ void read_into(const lora::ModelFiles& files, const std::string& name, at::Tenso
   at::Tensor raw = at::empty(target.sizes(), at::kFloat);
   files.read(name, {raw.mutable_data_ptr<float>(), static_cast<std::size_t>(raw.numel())});
   target.copy_(raw);
+  base::give_back(files.view(name).bytes);  // it is read once
 }
 
 }  // namespace

@@ -1,0 +1,74 @@
+// Products with large frozen matrices, in tiles. Tested by tests/finetune/model_test.cc.
+#include "finetune/kernels/products.h"
+
+#include <ATen/ATen.h>
+
+#include "finetune/kernels/tiles.h"
+
+namespace finetune {
+namespace {
+
+constexpr std::int64_t kDepth = 512;   // of a block of w: with 64 columns it lies in a core's cache
+constexpr std::int64_t kRows = 128;    // of x at a time
+constexpr std::int64_t kFewRows = 32;  // below, bringing w into order costs more than it saves
+constexpr std::int64_t kManyColumns = 2048;
+
+bool is_tiled(const at::Tensor& x, const at::Tensor& w) {
+  return x.is_cpu() && x.scalar_type() == at::kFloat && x.size(0) >= kFewRows && x.is_contiguous() && w.is_contiguous();
+}
+
+// y [T, columns] += x [T, depth] b, where put(first depth, depth, first column, columns, out) writes a block of b.
+template <class Put>
+void add_product(const at::Tensor& x, at::Tensor& y, bool adds, Put put) {
+  const std::int64_t rows{x.size(0)}, depth{x.size(1)}, columns{y.size(1)};
+  const std::int64_t width{columns >= kManyColumns ? 64 : 32};
+  const float* in = x.const_data_ptr<float>();
+  float* out = y.mutable_data_ptr<float>();
+  take_turns((columns + width - 1) / width, [&] {
+    static thread_local std::vector<float> block;  // stays: between tensors that live on it would scatter them
+    block.resize(static_cast<std::size_t>(kDepth * width));
+    return [&](std::int64_t tile) {
+      const std::int64_t first{tile * width}, count{std::min(width, columns - first)};
+      for (std::int64_t k = 0; k < depth; k += kDepth) {
+        const std::int64_t deep{std::min(kDepth, depth - k)};
+        put(k, deep, first, count, block.data());
+        // The last rows in powers of two, so that few kernels do for all texts.
+        for (std::int64_t row = 0, step = kRows; row < rows; row += step) {
+          while (step > rows - row) step /= 2;
+          tile_product(step, count, deep, in + row * depth + k, depth, block.data(), out + row * columns + first,
+                       columns, adds || k > 0);
+        }
+      }
+    };
+  });
+}
+
+}  // namespace
+
+at::Tensor product(const at::Tensor& x, const at::Tensor& w, const at::Tensor& added) {
+  if (!is_tiled(x, w)) return added.defined() ? at::addmm(added, x, w.t()) : at::mm(x, w.t());
+  at::Tensor y = at::empty({x.size(0), w.size(0)}, x.options());
+  if (added.defined()) y.copy_(added);
+  const float* from = w.const_data_ptr<float>();
+  add_product(x, y, added.defined(),
+              [&](std::int64_t k, std::int64_t deep, std::int64_t first, std::int64_t count, float* block) {
+                transpose(from + first * w.size(1) + k, w.size(1), count, deep, block, count);
+              });
+  return y;
+}
+
+at::Tensor product_transposed(const at::Tensor& dy, const at::Tensor& w) {
+  if (!is_tiled(dy, w)) return at::mm(dy, w);
+  at::Tensor dx = at::empty({dy.size(0), w.size(1)}, dy.options());
+  const float* from = w.const_data_ptr<float>();
+  add_product(dy, dx, false,
+              [&](std::int64_t k, std::int64_t deep, std::int64_t first, std::int64_t count, float* block) {
+                for (std::int64_t i = 0; i < deep; ++i) {
+                  const float* row = from + (k + i) * w.size(1) + first;
+                  std::copy(row, row + count, block + i * count);
+                }
+              });
+  return dx;
+}
+
+}  // namespace finetune

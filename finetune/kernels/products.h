@@ -1,0 +1,18 @@
+// Products with large frozen matrices on the CPU. Tested by tests/finetune/model_test.cc.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+namespace finetune {
+
+/// x w^T + added: x [T, in], w [out, in] -> [T, out]; `added` is [out] or [T, out], undefined: nothing.
+///
+/// Of many float32 rows in CPU memory it is oneDNN's kernel over blocks of w that are brought into its order as they
+/// come: 10 to 20 % faster than ATen's product, which is MKL's, and without a second copy of w. All else is ATen's.
+/// The same bytes with any number of threads.
+at::Tensor product(const at::Tensor& x, const at::Tensor& w, const at::Tensor& added = {});
+
+/// dy w: dy [T, out], w [out, in] -> [T, in].
+at::Tensor product_transposed(const at::Tensor& dy, const at::Tensor& w);
+
+}  // namespace finetune

@@ -1,0 +1,82 @@
+// What blocked products are made of: one small product of oneDNN's, its operands in the order that it wants, and
+// work that threads take in turns. For the .cc files of this room alone. Tested by tests/finetune/model_test.cc.
+#pragma once
+
+#include <ATen/Parallel.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cstdint>
+#include <vector>
+
+#include "finetune/kernels/vector_math.h"
+
+namespace finetune {
+
+/// c [m, n] (+)= a [m, k] b [k, n], rows `a_stride` and `c_stride` apart; b as Operand gives it, k even for bfloat16.
+/// oneDNN compiles a kernel for every combination of numbers that it meets: keep them few.
+void tile_product(std::int64_t m, std::int64_t n, std::int64_t k, const float* a, std::int64_t a_stride, const float* b,
+                  float* c, std::int64_t c_stride, bool adds);
+void tile_product(std::int64_t m, std::int64_t n, std::int64_t k, const Bfloat16* a, std::int64_t a_stride,
+                  const Bfloat16* b, float* c, std::int64_t c_stride, bool adds);
+/// Whether the processor multiplies bfloat16 itself (avx512_bf16 or AMX).
+bool multiplies_bfloat16();
+
+/// x [rows, columns], rows `stride` apart -> out [columns, out_stride].
+void transpose(const float* x, std::int64_t stride, std::int64_t rows, std::int64_t columns, float* out,
+               std::int64_t out_stride);
+void transpose(const Bfloat16* x, std::int64_t stride, std::int64_t rows, std::int64_t columns, Bfloat16* out,
+               std::int64_t out_stride);
+
+/// Rounds n numbers.
+void narrow(const float* x, std::int64_t n, Bfloat16* out);
+void narrow(const float* x, std::int64_t n, float* out);
+
+/// Memory for an operand of a product. The right one is plain in float32; in bfloat16 its rows lie interleaved two by
+/// two, [k / 2][n][2] ("VNNI"). What is returned lives until the next call.
+template <class T>
+class Operand;
+
+template <>
+class Operand<float> {
+ public:
+  const float* left(const float* x, std::int64_t) { return x; }
+  /// x [k, n].
+  const float* right(const float* x, std::int64_t, std::int64_t) { return x; }
+  /// x [n, k], whose transpose is the operand.
+  const float* right_of_transposed(const float* x, std::int64_t n, std::int64_t k);
+
+ private:
+  std::vector<float> transposed_;
+};
+
+template <>
+class Operand<Bfloat16> {
+ public:
+  const Bfloat16* left(const float* x, std::int64_t count);
+  const Bfloat16* right(const float* x, std::int64_t k, std::int64_t n);
+  const Bfloat16* right(const Bfloat16* x, std::int64_t k, std::int64_t n);
+  const Bfloat16* right_of_transposed(const Bfloat16* x, std::int64_t n, std::int64_t k);
+
+ private:
+  std::vector<std::uint32_t> pairs_;
+  std::vector<Bfloat16> narrow_;
+};
+
+/// Gives up what a thread holds of the processor for products (AMX's tiles).
+void release_tiles();
+
+/// Calls f() in each thread, and what it returns for every number below `count`, each thread taking the next when it
+/// is done: a busy processor holds up nobody.
+template <class F>
+void take_turns(std::int64_t count, F f) {
+  std::atomic<std::int64_t> next = 0;
+  const std::int64_t threads{std::min<std::int64_t>(at::get_num_threads(), count)};
+  at::parallel_for(0, threads, 1, [&](std::int64_t, std::int64_t) {
+    auto work = f();
+    for (std::int64_t i = next++; i < count; i = next++) work(i);
+    release_tiles();
+  });
+}
+
+}  // namespace finetune

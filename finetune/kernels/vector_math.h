@@ -1,0 +1,57 @@
+// What loops over rows share: types as they lie in memory, computed with in float32, and an exponential that compilers
+// turn into vector instructions. For the .cc files of this room alone. Tested by tests/finetune/model_test.cc.
+#pragma once
+
+#include <algorithm>
+#include <bit>
+#include <cstdint>
+
+// A function with this is compiled three times, and the loader takes the best that the processor has. It does not
+// apply to templates: one plain function for each type and operation.
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#define FINETUNE_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#else
+#define FINETUNE_CLONES
+#endif
+#define FINETUNE_INLINE inline __attribute__((always_inline))
+
+namespace finetune {
+
+struct Bfloat16 {
+  std::uint16_t bits;
+};
+
+FINETUNE_INLINE float load(float value) { return value; }
+FINETUNE_INLINE float load(Bfloat16 value) {
+  return std::bit_cast<float>(static_cast<std::uint32_t>(value.bits) << 16);
+}
+FINETUNE_INLINE void store(float& place, float value) { place = value; }
+FINETUNE_INLINE void store(Bfloat16& place, float value) {  // to nearest even; NaN stays NaN
+  auto bits = std::bit_cast<std::uint32_t>(value);
+  std::uint32_t rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) >> 16;
+  place.bits = static_cast<std::uint16_t>(value == value ? rounded : 0x7FC0u);
+}
+template <class T>
+FINETUNE_INLINE float rounded(float value) {
+  T place;
+  store(place, value);
+  return load(place);
+}
+
+/// e^x within 2 units in the last place for |x| <= 87, clamped beyond (Cephes' polynomial).
+FINETUNE_INLINE float exponential(float x) {
+  x = std::min(87.0f, std::max(-87.0f, x));
+  constexpr float kMagic = 12582912.0f;  // 1.5 * 2^23: adding it rounds to an integer
+  float n = (x * 1.44269504f + kMagic) - kMagic;
+  float r = x - n * 0.693359375f + n * 2.12194440e-4f;
+  float p = 1.9875691500e-4f;
+  p = p * r + 1.3981999507e-3f;
+  p = p * r + 8.3334519073e-3f;
+  p = p * r + 4.1665795894e-2f;
+  p = p * r + 1.6666665459e-1f;
+  p = p * r + 5.0000001201e-1f;
+  p = p * r * r + r + 1.0f;
+  return p * std::bit_cast<float>((static_cast<std::int32_t>(n) + 127) << 23);
+}
+
+}  // namespace finetune

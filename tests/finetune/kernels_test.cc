@@ -1,0 +1,206 @@
+// Our own passes over CPU memory against the same in ATen's operations, at sizes where their tiles end.
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <ATen/core/grad_mode.h>
+#include <gtest/gtest.h>
+
+#include <numeric>
+
+#include "finetune/kernels/attention.h"
+#include "finetune/kernels/blocked_attention.h"
+#include "finetune/kernels/fused_rows.h"
+#include "finetune/kernels/products.h"
+#include "finetune/kernels/tiles.h"
+#include "finetune/model/loss.h"
+#include "finetune/weights/frozen_matrix.h"
+
+namespace {
+
+using finetune::AttentionShape;
+using Lengths = std::vector<std::int64_t>;
+
+double relative(const at::Tensor& value, const at::Tensor& expected) {
+  const at::Tensor wanted = expected.to(at::kDouble);
+  return ((value.to(at::kDouble) - wanted).norm() / wanted.norm()).item<double>();
+}
+
+struct Attention {
+  at::Tensor out, gradient;
+};
+
+// In double numbers, each head by itself with a mask: what attention is.
+Attention plain_attention(const at::Tensor& heads, const at::Tensor& dout, const AttentionShape& shape,
+                          const Lengths& lengths) {
+  const at::Tensor all = heads.to(at::kDouble).detach().requires_grad_();
+  std::vector<at::Tensor> documents;
+  std::int64_t first = 0;
+  for (const std::int64_t length : lengths) {
+    at::Tensor seen = at::ones({length, length}, at::kBool).tril();
+    if (shape.window != 0) seen = seen.logical_and(at::ones({length, length}, at::kBool).triu(1 - shape.window));
+    std::vector<at::Tensor> parts;
+    for (std::int64_t head = 0; head < shape.heads; ++head) {
+      const std::int64_t key{shape.heads + head / (shape.heads / shape.kv_heads)};
+      const auto part = [&](std::int64_t i) { return all.narrow(0, first, length).select(1, i); };
+      const double scale{shape.scale == 0 ? 1 / std::sqrt(static_cast<double>(shape.head_dim)) : shape.scale};
+      const at::Tensor products = part(head).mm(part(key).t()) * scale;
+      parts.push_back(products.masked_fill(seen.logical_not(), -1e300).softmax(1).mm(part(key + shape.kv_heads)));
+    }
+    documents.push_back(at::cat(parts, 1));
+    first += length;
+  }
+  const at::Tensor out = at::cat(documents);
+  (out * dout.to(at::kDouble)).sum().backward();
+  return {out.detach(), all.grad()};
+}
+
+Attention blocked_attention(const at::Tensor& heads, const at::Tensor& dout, const AttentionShape& shape,
+                            const Lengths& lengths) {
+  const finetune::blocked::Result result = finetune::blocked::forward(heads, shape, lengths);
+  return {result.out, finetune::blocked::backward(dout, heads, result, shape, lengths)};
+}
+
+AttentionShape shaped(std::int64_t heads, std::int64_t kv_heads, std::int64_t head_dim, std::int64_t window = 0) {
+  AttentionShape shape;
+  shape.heads = heads;
+  shape.kv_heads = kv_heads;
+  shape.head_dim = head_dim;
+  shape.window = window;
+  return shape;
+}
+
+// Largest differences, of what comes out and of gradients, over shapes and lengths.
+struct Differences {
+  double out = 0, gradient = 0;
+};
+Differences differences(at::ScalarType type) {
+  const std::vector<AttentionShape> shapes = {shaped(9, 3, 64),      shaped(4, 4, 16),    shaped(14, 2, 64),
+                                              shaped(8, 1, 128, 50), shaped(6, 2, 80, 1), shaped(32, 1, 6, 100)};
+  const std::vector<Lengths> packed = {{1}, {2, 1, 31}, {65, 130}, {300, 17}};
+  Differences found;
+  at::manual_seed(11);
+  for (const AttentionShape& shape : shapes)
+    for (const Lengths& lengths : packed) {
+      const std::int64_t tokens{std::accumulate(lengths.begin(), lengths.end(), std::int64_t{0})};
+      const at::Tensor heads = at::randn({tokens, shape.heads + 2 * shape.kv_heads, shape.head_dim}).mul_(1.5).to(type);
+      const at::Tensor dout = at::randn({tokens, shape.heads * shape.head_dim}).to(type);
+      EXPECT_TRUE(finetune::blocked::handles(heads, shape));
+      const Attention ours = blocked_attention(heads, dout, shape, lengths);
+      const Attention plain = plain_attention(heads, dout, shape, lengths);
+      found.out = std::max(found.out, relative(ours.out, plain.out));
+      found.gradient = std::max(found.gradient, relative(ours.gradient, plain.gradient));
+    }
+  return found;
+}
+
+TEST(BlockedAttention, IsAttentionInFloat32) {
+  const Differences found = differences(at::kFloat);
+  EXPECT_LT(found.out, 2e-6);
+  EXPECT_LT(found.gradient, 2e-6);
+}
+
+TEST(BlockedAttention, IsAttentionInBfloat16) {
+  if (!finetune::multiplies_bfloat16()) GTEST_SKIP() << "this processor does not multiply bfloat16";
+  const Differences found = differences(at::kBFloat16);
+  EXPECT_LT(found.out, 5e-3);  // bfloat16 keeps eight bits: 2e-3 by itself
+  EXPECT_LT(found.gradient, 1e-2);
+}
+
+TEST(BlockedAttention, TakesNoPartInWhatItCannotCompute) {
+  at::Tensor heads = at::zeros({4, 6, 8});
+  AttentionShape shape = shaped(2, 2, 8);
+  EXPECT_TRUE(finetune::blocked::handles(heads, shape));
+  EXPECT_FALSE(finetune::blocked::handles(heads.to(at::kDouble), shape));
+  shape.softcap = 30;
+  EXPECT_FALSE(finetune::blocked::handles(heads, shape));
+  shape.softcap = 0;
+  shape.slopes = {0.5, 0.25};
+  EXPECT_FALSE(finetune::blocked::handles(heads, shape));
+}
+
+// What stands behind a document, or before its window, is not read even where it is no number.
+TEST(BlockedAttention, DocumentsDoNotTouch) {
+  const AttentionShape shape = shaped(2, 1, 8, 5);
+  at::manual_seed(3);
+  const at::Tensor heads = at::randn({70, 4, 8}), dout = at::randn({70, 16});
+  const Attention clean = blocked_attention(heads, dout, shape, {33, 37});
+  at::Tensor spoiled = heads.clone();
+  spoiled.narrow(0, 0, 33).fill_(std::numeric_limits<float>::quiet_NaN());
+  const Attention found = blocked_attention(spoiled, dout, shape, {33, 37});
+  EXPECT_TRUE(at::equal(found.out.narrow(0, 33, 37), clean.out.narrow(0, 33, 37)));
+  EXPECT_TRUE(at::equal(found.gradient.narrow(0, 33, 37), clean.gradient.narrow(0, 33, 37)));
+}
+
+// Runs f with one to four threads, which must all give the same bytes.
+template <class F>
+void expect_same_on_all_threads(F f) {
+  const int before{at::get_num_threads()};
+  std::vector<at::Tensor> results;
+  for (const int threads : {1, 2, 3, 4}) {
+    at::set_num_threads(threads);
+    results.push_back(f());
+  }
+  at::set_num_threads(before);
+  for (const at::Tensor& result : results) EXPECT_TRUE(at::equal(result, results[0]));
+}
+
+TEST(BlockedAttention, ThreadsDoNotShow) {
+  const AttentionShape shape = shaped(6, 2, 16);
+  at::manual_seed(5);
+  const at::Tensor heads = at::randn({500, 10, 16}), dout = at::randn({500, 96});
+  expect_same_on_all_threads([&] {
+    const Attention found = blocked_attention(heads, dout, shape, {300, 150, 50});
+    return at::cat({found.out.flatten(), found.gradient.flatten()});
+  });
+}
+
+TEST(Products, AreProducts) {
+  at::manual_seed(1);
+  for (const std::int64_t rows : {31, 32, 33, 127, 128, 300})
+    for (const auto& [in, out] :
+         std::vector<std::pair<std::int64_t, std::int64_t>>{{16, 16}, {576, 40}, {513, 2100}, {1100, 70}}) {
+      const at::Tensor x = at::randn({rows, in}), w = at::randn({out, in}), dy = at::randn({rows, out});
+      const at::Tensor exact = x.to(at::kDouble).mm(w.to(at::kDouble).t());
+      EXPECT_LT(relative(finetune::product(x, w), exact), 1e-6);
+      EXPECT_LT(relative(finetune::product_transposed(dy, w), dy.to(at::kDouble).mm(w.to(at::kDouble))), 1e-6);
+      const at::Tensor bias = at::randn({out}), residual = at::randn({rows, out});
+      EXPECT_LT(relative(finetune::product(x, w, bias), exact + bias), 1e-6);
+      EXPECT_LT(relative(finetune::product(x, w, residual), exact + residual), 1e-6);
+      EXPECT_LT(relative(finetune::product(x.to(at::kBFloat16), w.to(at::kBFloat16)), exact), 1e-2);
+    }
+}
+
+TEST(Products, ThreadsDoNotShow) {
+  at::manual_seed(2);
+  const at::Tensor x = at::randn({200, 300}), w = at::randn({2100, 300});
+  expect_same_on_all_threads([&] { return finetune::product(x, w); });
+  const at::Tensor dy = at::randn({200, 2100});
+  expect_same_on_all_threads([&] { return finetune::product_transposed(dy, w); });
+}
+
+// Loss and gradient of a head by one pass of ours, and by ATen's autograd in float32.
+void expect_same_loss(at::ScalarType type, double near) {
+  at::manual_seed(4);
+  const at::Tensor weight = at::randn({700, 24}).to(type);
+  const finetune::Head head{std::make_shared<finetune::DenseMatrix>(weight), {}, 0};
+  at::Tensor targets = at::randint(0, 700, {90}, at::kLong);
+  targets.narrow(0, 10, 20).fill_(-100);
+  at::Tensor hidden = at::randn({90, 24}).mul_(3).to(type).requires_grad_();
+  const at::Tensor loss = finetune::head_loss_sum(hidden, head, targets, 32);
+  loss.backward();
+  const at::Tensor plain = hidden.detach().to(at::kFloat).requires_grad_();
+  const at::Tensor wanted =
+      at::nll_loss(at::log_softmax(plain.mm(weight.to(at::kFloat).t()), 1), targets, {}, at::Reduction::Sum, -100);
+  wanted.backward();
+  EXPECT_NEAR(loss.item<double>() / wanted.item<double>(), 1, near);
+  EXPECT_LT(relative(hidden.grad(), plain.grad()), 10 * near);
+  const at::NoGradGuard no_gradient;
+  EXPECT_NEAR(finetune::head_loss_sum(hidden.detach(), head, targets, 32).item<double>() / wanted.item<double>(), 1,
+              near);
+}
+
+TEST(CrossEntropy, IsTheLikelihoodAndItsGradient) {
+  expect_same_loss(at::kFloat, 1e-6);
+  expect_same_loss(at::kBFloat16, 2e-3);
+}
+
+}  // namespace
