@@ -7,7 +7,7 @@
 
 #include <algorithm>
 #include <array>
-#include <deque>
+#include <list>
 
 #include "base/error.h"
 #include "base/text.h"
@@ -33,76 +33,88 @@ bool is_flag(const Member& member) {
 }
 
 // Data sets keep tools as JSON or as a text of JSON.
-Json value_of(const Member& member) {
-  Json value = Json::parse(member.json);
-  if (!value.is_string() || meaning_of(member.name, Holder::kRecord) != Meaning::kTools) return value;
-  Json inner = Json::parse(value.get_ref<const std::string&>(), nullptr, false);
-  return inner.is_array() || inner.is_object() ? inner : value;
+std::string json_of(const Member& member) {
+  if (!member.json.starts_with('"') || meaning_of(member.name, Holder::kRecord) != Meaning::kTools) return member.json;
+  std::string text = Json::parse(member.json);
+  const std::string_view first = base::trim(text).substr(0, 1);
+  return (first == "[" || first == "{") && Json::accept(text) ? std::move(text) : member.json;
 }
 
 // Names of an answer's thoughts. transformers gives them under two of them, whatever the data call them.
 constexpr std::array<std::string_view, 3> kThoughts = {"reasoning_content", "thinking", "reasoning"};
 bool is_thought(std::string_view name) { return std::ranges::find(kThoughts, name) != kThoughts.end(); }
 
-Json with_thoughts(Json message) {
-  for (const std::string_view name : kThoughts) {
-    const auto found = message.find(name);
-    if (found == message.end() || found->is_null()) continue;
-    const Json thoughts = *found;
-    Json named = {{"thinking", thoughts}};
-    named.update(message);
-    named["reasoning_content"] = thoughts;
-    return named;
-  }
-  return message;
+const Member* thoughts_of(const Message& message) {
+  if (message.members.empty()) return nullptr;
+  for (const std::string_view name : kThoughts)
+    for (const Member& member : message.members)
+      if (member.name == name && member.json != "null") return &member;
+  return nullptr;
 }
 
-Json json_of(const Message& message) {
-  Json one = {{"role", message.role}, {"content", message.has_content ? Json(message.content) : Json(nullptr)}};
-  for (const Member& member : message.members)
-    if (!is_flag(member)) one[member.name] = Json::parse(member.json);
-  return with_thoughts(std::move(one));
-}
-
-// The messages as a template takes them: those that hold more than role and text as JSON, which `jsons` keeps.
-std::vector<jinja::GivenMessage> given(const std::vector<Message>& messages, std::deque<Json>& jsons) {
-  std::vector<jinja::GivenMessage> list;
-  list.reserve(messages.size());
-  for (const Message& message : messages) {
-    list.push_back({message.role, message.content});
-    if (!message.has_content || !std::ranges::all_of(message.members, is_flag))
-      list.back().all = &jsons.emplace_back(json_of(message));
+// The messages as a template takes them. Valid until the thread's next rendering, and as long as the messages.
+class GivenMessages {
+ public:
+  std::span<const jinja::GivenMessage> of(const std::vector<Message>& messages) {
+    members_.clear();
+    ends_.clear();
+    for (const Message& message : messages) {
+      add(message);
+      ends_.push_back(members_.size());
+    }
+    messages_.clear();
+    std::size_t begin = 0;
+    for (const std::size_t end : ends_) {
+      messages_.emplace_back(members_.data() + begin, end - begin);
+      begin = end;
+    }
+    return messages_;
   }
-  return list;
-}
+
+ private:
+  void add(const Message& message) {
+    const Member* thoughts = thoughts_of(message);
+    if (thoughts) members_.push_back({"thinking", thoughts->json, true});
+    members_.push_back({"role", message.role});
+    members_.push_back({"content", message.has_content ? std::string_view(message.content) : "null", !message.has_content});
+    for (const Member& member : message.members)
+      if (!is_flag(member)) members_.push_back({member.name, member.json, true});
+    if (thoughts) members_.push_back({"reasoning_content", thoughts->json, true});
+  }
+
+  std::vector<jinja::GivenMember> members_;
+  std::vector<std::size_t> ends_;
+  std::vector<jinja::GivenMessage> messages_;
+};
 
 // What nothing is a special token in. The name of a role is not: it is one of four, and templates make tokens of it
 // ("<|" + role + "|>").
-std::vector<ByteRange> data_of(const jinja::Rendered& chat) {
+void find_data(const jinja::Rendered& chat, std::vector<ByteRange>& data) {
   static constexpr std::array<std::string_view, 4> kRoles = {"system", "user", "assistant", "tool"};
-  std::vector<ByteRange> data;
+  data.clear();
   for (const Span& span : chat.spans) {
     if (!span.data) continue;
     const std::string_view text = std::string_view(chat.text).substr(span.begin, span.end - span.begin);
-    const bool is_role = span.member != Span::kNone && chat.members[span.member] == "role";
+    const bool is_role = span.member == jinja::Rendered::kRole;
     if (is_role && std::ranges::find(kRoles, text) != kRoles.end()) continue;
     if (!data.empty() && data.back().end == span.begin)
       data.back().end = span.end;
     else
       data.push_back({span.begin, span.end});
   }
-  return data;
 }
 
 // What of the messages was not written: whole messages, and members that were not.
 void note_left_out(const jinja::Rendered& chat, const std::vector<Message>& messages, RenderedChat& result) {
-  std::vector<bool> written(messages.size());
+  static thread_local std::vector<std::uint8_t> written;
+  written.assign(messages.size(), 0);
   std::vector<std::pair<std::int32_t, std::string_view>> members;
   for (const Span& span : chat.spans) {
-    if (span.origin == Span::kNone) continue;
-    const std::string_view name = span.member == Span::kNone ? "" : std::string_view(chat.members[span.member]);
-    if (name != "role") written[span.origin] = true;
-    if (name != "role" && name != "content") members.emplace_back(span.origin, name);
+    if (span.origin == Span::kNone || span.member == jinja::Rendered::kRole) continue;
+    written[span.origin] = 1;
+    if (span.member != jinja::Rendered::kContent)
+      members.emplace_back(span.origin,
+                           span.member == Span::kNone ? "" : std::string_view(chat.members[span.member]));
   }
   std::ranges::sort(members);
   for (std::size_t i = 0; i < messages.size(); ++i) {
@@ -129,12 +141,14 @@ bool is_said(const Member& member, Holder holder) {
 ChatTemplate::ChatTemplate(const Tokenizer& tokenizer, TemplateSource source)
     : tokenizer_(tokenizer), source_(std::move(source)), template_(source_.jinja, source_.name) {
   const auto add = [&](const char* name, const std::optional<std::int32_t>& id) {
-    if (id) settings_.emplace_back(name, tokenizer.token(*id));
+    if (id && template_.reads(name)) settings_.emplace_back(name, tokenizer.token(*id));
   };
   add("bos_token", tokenizer.bos);
   add("eos_token", tokenizer.eos);
   add("pad_token", tokenizer.pad);
   add("unk_token", tokenizer.unknown);
+  for (const std::string_view name : kVariables)
+    if (template_.reads(name)) settings_.emplace_back(name, nullptr);
   const auto render = [&](const std::vector<Message>& messages, bool generation_prompt) {
     return run(messages, generation_prompt, {});
   };
@@ -157,30 +171,31 @@ void ChatTemplate::find_missing_tokens() {
     if (!tokenizer_.id_of(found) && std::ranges::find(missing_, found) == missing_.end()) missing_.push_back(found);
 }
 
-jinja::Rendered ChatTemplate::run(const std::vector<Message>& messages, bool generation_prompt,
-                                  const std::vector<Member>& record) const {
-  static const Json kTrue = true, kFalse = false, kNull = nullptr;
-  std::deque<Json> jsons;
-  const std::vector<jinja::GivenMessage> list = given(messages, jsons);
-  std::vector<std::pair<std::string, Json>> extra;
+jinja::Rendered& ChatTemplate::run(const std::vector<Message>& messages, bool generation_prompt,
+                                   const std::vector<Member>& record) const {
+  static const Json kTrue = true, kFalse = false;
+  static thread_local GivenMessages given;
+  static thread_local std::vector<jinja::Variable> variables;
+  static thread_local jinja::Rendered rendered;
+  variables.clear();
+  variables.push_back({.name = "messages", .role = jinja::Role::kMessages, .messages = given.of(messages)});
+  variables.push_back({.name = "add_generation_prompt", .value = generation_prompt ? &kTrue : &kFalse});
+  for (const auto& [name, value] : settings_) variables.push_back({.name = name, .value = &value});
+  // What the record says comes last, and so counts.
+  std::list<std::string> texts;
+  std::list<Json> keywords;
   for (const Member& member : record) {
     if (says_nothing(member)) continue;
     if (std::ranges::find(kVariables, member.name) != kVariables.end())
-      extra.emplace_back(member.name, value_of(member));
+      variables.push_back(
+          {.name = member.name, .role = jinja::Role::kData, .json = texts.emplace_back(json_of(member))});
     if (member.name != kKeywords) continue;
-    const Json keywords = Json::parse(member.json);
-    for (const auto& [name, value] : keywords.items()) extra.emplace_back(name, value);
+    const Json& all = keywords.emplace_back(Json::parse(member.json));
+    for (const auto& [name, value] : all.get_ref<const Json::object_t&>())
+      variables.push_back({.name = name, .value = &value, .role = jinja::Role::kData});
   }
-  std::vector<jinja::Variable> variables;
-  variables.reserve(2 + settings_.size() + kVariables.size() + extra.size());
-  variables.push_back({"messages", nullptr, jinja::Role::kMessages, list});
-  variables.push_back({"add_generation_prompt", generation_prompt ? &kTrue : &kFalse});
-  for (const auto& [name, value] : settings_) variables.push_back({name, &value});
-  for (const std::string_view name : kVariables)
-    if (std::ranges::none_of(extra, [&](const auto& one) { return one.first == name; }))
-      variables.push_back({name, &kNull});
-  for (const auto& [name, value] : extra) variables.push_back({name, &value, jinja::Role::kData});
-  return template_.render(variables);
+  template_.render(variables, {}, rendered);
+  return rendered;
 }
 
 void ChatTemplate::check_known(const std::vector<Member>& members, Holder holder) const {
@@ -217,20 +232,19 @@ void ChatTemplate::check_keywords(const std::vector<Member>& record) const {
   }
 }
 
-RenderedChat ChatTemplate::render_text(const std::vector<Message>& messages, bool generation_prompt,
-                                       const std::vector<Member>& record, TrainOn train_on) const {
+void ChatTemplate::render_text(const std::vector<Message>& messages, bool generation_prompt,
+                               const std::vector<Member>& record, TrainOn train_on, RenderedChat& result) const {
   check_known(record, Holder::kRecord);
   check_keywords(record);
   for (const Message& message : messages) check_known(message.members, Holder::kMessage);
-  jinja::Rendered chat = run(messages, generation_prompt, record);
-  RenderedChat result;
-  result.data = data_of(chat);
-  TrainedBytes trained = trained_bytes(chat, messages, shape_, tokenizer_, train_on);
-  result.trained = std::move(trained.ranges);
-  result.without_end = std::move(trained.without_end);
+  jinja::Rendered& chat = run(messages, generation_prompt, record);
+  result.dropped.clear();
+  result.without_end.clear();
+  result.left_out.clear();
+  find_data(chat, result.data);
+  find_trained_bytes(chat, messages, shape_, tokenizer_, train_on, result.trained, result.without_end);
   note_left_out(chat, messages, result);
-  result.text = std::move(chat.text);
-  return result;
+  result.text.swap(chat.text);
 }
 
 std::vector<std::int32_t> ChatTemplate::stop_ids() const {

@@ -51,7 +51,14 @@ class ChatTemplate {
   /// of which tools, documents and chat_template_kwargs are the template's to use. Throws base::Error for what the
   /// template refuses, and for a member that says something and that the template does not know.
   RenderedChat render_text(const std::vector<Message>& messages, bool generation_prompt,
-                           const std::vector<Member>& record = {}, TrainOn train_on = TrainOn::kAssistant) const;
+                           const std::vector<Member>& record = {}, TrainOn train_on = TrainOn::kAssistant) const {
+    RenderedChat chat;
+    render_text(messages, generation_prompt, record, train_on, chat);
+    return chat;
+  }
+  /// The same into `chat`, whose memory is used again.
+  void render_text(const std::vector<Message>& messages, bool generation_prompt, const std::vector<Member>& record,
+                   TrainOn train_on, RenderedChat& chat) const;
   Rendered render(const std::vector<Message>& messages, bool generation_prompt,
                   const std::vector<Member>& record = {}) const {
     return encode_chat(tokenizer_, render_text(messages, generation_prompt, record));
@@ -64,8 +71,9 @@ class ChatTemplate {
   const TemplateSource& source() const { return source_; }
 
  private:
-  jinja::Rendered run(const std::vector<Message>& messages, bool generation_prompt,
-                      const std::vector<Member>& record) const;
+  /// Valid until the thread's next rendering.
+  jinja::Rendered& run(const std::vector<Message>& messages, bool generation_prompt,
+                       const std::vector<Member>& record) const;
   void check_known(const std::vector<Member>& members, Holder holder) const;
   void check_keywords(const std::vector<Member>& record) const;
   void find_missing_tokens();
@@ -73,7 +81,7 @@ class ChatTemplate {
   const Tokenizer& tokenizer_;
   TemplateSource source_;
   jinja::Template template_;
-  std::vector<std::pair<std::string, jinja::Json>> settings_;  //< bos_token and the like
+  std::vector<std::pair<std::string, jinja::Json>> settings_;  //< bos_token and the like, those that are read
   TurnShape shape_;
   std::vector<std::string> missing_;
 };

@@ -28,15 +28,15 @@ struct Turn {
   }
 };
 
-bool is_words(const jinja::Rendered& chat, const Span& span) {
-  return span.data && span.origin != Span::kNone && (span.member == Span::kNone || chat.members[span.member] != "role");
+bool is_words(const Span& span) {
+  return span.data && span.origin != Span::kNone && span.member != jinja::Rendered::kRole;
 }
 
 // A template that does not loop over the messages: the words alone, and what follows them up to other words.
 void take_loose_words(const jinja::Rendered& chat, std::vector<Turn>& turns) {
   for (std::size_t s = 0; s < chat.spans.size(); ++s) {
     const Span& span = chat.spans[s];
-    if (!is_words(chat, span)) continue;
+    if (!is_words(span)) continue;
     Turn& turn = turns[span.origin];
     if (turn.exists()) continue;
     turn.take(span);
@@ -46,12 +46,14 @@ void take_loose_words(const jinja::Rendered& chat, std::vector<Turn>& turns) {
   }
 }
 
-std::vector<Turn> turns_of(const jinja::Rendered& chat, std::size_t messages) {
-  std::vector<Turn> turns(messages);
+// Valid until the thread's next call.
+std::vector<Turn>& turns_of(const jinja::Rendered& chat, std::size_t messages) {
+  static thread_local std::vector<Turn> turns;
+  turns.assign(messages, {});
   for (const Span& span : chat.spans) {
     if (span.owner == Span::kNone) continue;
     turns[span.owner].take(span);
-    if (is_words(chat, span) && span.origin == span.owner) turns[span.owner].take_words(span);
+    if (is_words(span) && span.origin == span.owner) turns[span.owner].take_words(span);
   }
   take_loose_words(chat, turns);
   return turns;
@@ -123,16 +125,17 @@ void add(std::vector<ByteRange>& ranges, std::size_t begin, std::size_t end) {
   if (begin < end) ranges.push_back({begin, end});
 }
 
-std::vector<ByteRange> joined(std::vector<ByteRange> ranges) {
+// Sorts them, and makes one of those that touch.
+void join(std::vector<ByteRange>& ranges) {
   std::ranges::sort(ranges, {}, &ByteRange::begin);
-  std::vector<ByteRange> result;
-  for (const ByteRange& range : ranges) {
-    if (!result.empty() && range.begin <= result.back().end)
-      result.back().end = std::max(result.back().end, range.end);
+  std::size_t count = 0;
+  for (const ByteRange range : ranges) {
+    if (count > 0 && range.begin <= ranges[count - 1].end)
+      ranges[count - 1].end = std::max(ranges[count - 1].end, range.end);
     else
-      result.push_back(range);
+      ranges[count++] = range;
   }
-  return result;
+  ranges.resize(count);
 }
 
 // Where turns begin, in order, and the end of the text.
@@ -145,18 +148,18 @@ std::vector<std::size_t> begins_of(const std::vector<Turn>& turns, std::size_t s
 }
 
 // All but the turns that say that they are not trained.
-std::vector<ByteRange> all_but(const std::vector<Turn>& turns, const std::vector<Message>& messages, std::size_t size) {
+void add_all_but(const std::vector<Turn>& turns, const std::vector<Message>& messages, std::size_t size,
+                 std::vector<ByteRange>& ranges) {
   std::vector<ByteRange> out;
   for (std::size_t i = 0; i < turns.size(); ++i)
     if (turns[i].exists() && !messages[i].trained.value_or(true)) add(out, turns[i].begin, turns[i].end);
-  std::vector<ByteRange> ranges;
+  join(out);
   std::size_t begin = 0;
-  for (const ByteRange& range : joined(std::move(out))) {
+  for (const ByteRange& range : out) {
     add(ranges, begin, range.begin);
     begin = range.end;
   }
   add(ranges, begin, size);
-  return ranges;
 }
 
 }  // namespace
@@ -188,14 +191,14 @@ TurnShape shape_of(const RenderProbe& render, bool marks, const Tokenizer& token
   return shape;
 }
 
-TrainedBytes trained_bytes(const jinja::Rendered& chat, const std::vector<Message>& messages, const TurnShape& shape,
-                           const Tokenizer& tokenizer, TrainOn train_on) {
-  const std::vector<Turn> turns = turns_of(chat, messages.size());
-  if (train_on == TrainOn::kAll) return {all_but(turns, messages, chat.text.size()), {}};
+void find_trained_bytes(const jinja::Rendered& chat, const std::vector<Message>& messages, const TurnShape& shape,
+                        const Tokenizer& tokenizer, TrainOn train_on, std::vector<ByteRange>& trained,
+                        std::vector<std::size_t>& without_end) {
+  trained.clear();
+  const std::vector<Turn>& turns = turns_of(chat, messages.size());
+  if (train_on == TrainOn::kAll) return add_all_but(turns, messages, chat.text.size(), trained);
   std::size_t last = messages.size();
   while (last > 0 && messages[last - 1].role != "assistant") --last;
-  TrainedBytes trained;
-  std::vector<ByteRange> ranges;
   const std::vector<std::size_t> begins = shape.marks ? begins_of(turns, chat.text.size()) : std::vector<std::size_t>();
   for (std::size_t i = 0; i < messages.size(); ++i) {
     const bool answers = messages[i].role == "assistant";
@@ -207,9 +210,9 @@ TrainedBytes trained_bytes(const jinja::Rendered& chat, const std::vector<Messag
     const std::string_view tail = tail_of(chat, turn, begin);
     const std::size_t tail_begin = static_cast<std::size_t>(tail.data() - chat.text.data());
     const std::size_t size = end_size(tail, shape, tokenizer);
-    if (size == 0) trained.without_end.push_back(i);
+    if (size == 0) without_end.push_back(i);
     if (!shape.marks || !answers) {
-      add(ranges, begin, tail_begin + (size == 0 && answers ? closing_size(tail) : size));
+      add(trained, begin, tail_begin + (size == 0 && answers ? closing_size(tail) : size));
       continue;
     }
     std::size_t marked = 0;
@@ -218,13 +221,12 @@ TrainedBytes trained_bytes(const jinja::Rendered& chat, const std::vector<Messag
     for (auto span = std::ranges::lower_bound(chat.spans, turn.begin, {}, &Span::begin);
          span != chat.spans.end() && span->end <= next; ++span) {
       if (!span->generated) continue;
-      add(ranges, span->begin, span->end);
+      add(trained, span->begin, span->end);
       marked = span->end;
     }
-    if (marked > 0) add(ranges, marked, tail_begin + size);
+    if (marked > 0) add(trained, marked, tail_begin + size);
   }
-  trained.ranges = joined(std::move(ranges));
-  return trained;
+  join(trained);
 }
 
 }  // namespace tokenizer

@@ -46,12 +46,10 @@ using RenderProbe = std::function<jinja::Rendered(const std::vector<Message>& me
 /// Throws what `render` throws for a question with its answer.
 TurnShape shape_of(const RenderProbe& render, bool marks, const Tokenizer& tokenizer);
 
-struct TrainedBytes {
-  std::vector<ByteRange> ranges;         ///< sorted, disjoint
-  std::vector<std::size_t> without_end;  ///< trained messages whose turn ends without an end token
-};
-/// `chat`: as the template of `shape` rendered `messages`.
-TrainedBytes trained_bytes(const jinja::Rendered& chat, const std::vector<Message>& messages, const TurnShape& shape,
-                           const Tokenizer& tokenizer, TrainOn train_on);
+/// `chat`: as the template of `shape` rendered `messages`. Sets `trained`, sorted and disjoint, and adds to
+/// `without_end` the trained messages whose turn ends without an end token.
+void find_trained_bytes(const jinja::Rendered& chat, const std::vector<Message>& messages, const TurnShape& shape,
+                        const Tokenizer& tokenizer, TrainOn train_on, std::vector<ByteRange>& trained,
+                        std::vector<std::size_t>& without_end);
 
 }  // namespace tokenizer

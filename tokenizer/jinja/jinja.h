@@ -26,16 +26,18 @@ enum class Role {
   kData,      ///< tools, documents: data that belong to no message
   kMessages,  ///< the list of messages: its strings are data of the message that holds them
 };
-/// A message of a role and a text; where it holds anything else, `all` of it.
-struct GivenMessage {
-  std::string_view role, content;
-  const Json* all = nullptr;
+/// A member of a message: its text or, of any other kind, its JSON.
+struct GivenMember {
+  std::string_view name, value;
+  bool is_json = false;
 };
+using GivenMessage = std::span<const GivenMember>;
 struct Variable {
   std::string_view name;
-  const Json* value;
+  const Json* value = nullptr;
   Role role = Role::kSetting;
   std::span<const GivenMessage> messages = {};  ///< of kMessages, instead of `value`
+  std::string_view json = {};                   ///< the same, of any role
 };
 
 /// Neighbouring characters of the output of one kind. The spans of a text are sorted and disjoint, and cover it wholly.
@@ -58,6 +60,7 @@ struct Span {
 };
 
 struct Rendered {
+  static constexpr std::int32_t kRole = 0, kContent = 1;  ///< these members are always there, also of no message
   std::string text;
   std::vector<Span> spans;
   std::vector<std::string> members;

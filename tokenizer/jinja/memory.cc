@@ -7,7 +7,7 @@
 
 namespace tokenizer::jinja {
 
-constexpr std::size_t kFirstChunk = std::size_t{64} << 10;
+constexpr std::size_t kFirstChunk = std::size_t{64} << 10, kKept = std::size_t{1} << 20;
 
 Arena::Arena() { grow(kFirstChunk); }
 
@@ -27,8 +27,12 @@ void Arena::grow(std::size_t size) {
 }
 
 void Arena::reset() {
-  chunks_.resize(1);
-  total_ = chunks_[0].size;
+  if (chunks_.size() > 1) {
+    const std::size_t kept = std::min(total_, kKept);
+    chunks_.clear();
+    total_ = 0;
+    return grow(kept);
+  }
   next_ = chunks_[0].bytes.get();
   end_ = next_ + total_;
 }

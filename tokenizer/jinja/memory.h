@@ -12,7 +12,7 @@
 
 namespace tokenizer::jinja {
 
-/// Memory that is given back as a whole. The first chunk is kept for the next rendering.
+/// Memory that is given back as a whole. As much as a usual rendering needs is kept for the next.
 class Arena {
  public:
   static constexpr std::size_t kLimit = std::size_t{256} << 20;

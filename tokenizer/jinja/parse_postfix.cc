@@ -1,5 +1,6 @@
 // What stands behind an expression: attributes, indices and slices, calls, filters and tests. Tested by
 // tests/tokenizer/jinja_test.cc.
+#include "tokenizer/jinja/context.h"
 #include "tokenizer/jinja/parser.h"
 
 namespace tokenizer::jinja {
@@ -42,7 +43,7 @@ Expression* Parser::parse_attribute(Expression* object) {
   }
   AttributeExpression* attribute = make<AttributeExpression>(line);
   attribute->object = object;
-  attribute->name = expect_any_name();
+  attribute->name = known_name(expect_any_name());
   attribute->string_method = find_method(Type::kString, attribute->name);
   attribute->loop_attribute = find_loop_attribute(attribute->name);
   attribute->special = is_unsafe(Type::kDict, attribute->name);
@@ -67,8 +68,10 @@ Expression* Parser::parse_index(Expression* object) {
   SubscriptExpression* subscript = make<SubscriptExpression>(line);
   subscript->object = object;
   subscript->index = first;
-  subscript->key = dynamic_cast<const ConstantExpression*>(first);
-  if (subscript->key && !subscript->key->value.is_string()) subscript->key = nullptr;
+  if (auto* constant = dynamic_cast<ConstantExpression*>(first); constant && constant->value.is_string()) {
+    constant->value.text = known_name(constant->value.string()).data();
+    subscript->key = constant;
+  }
   if (is_operator(",")) {
     SequenceExpression* tuple = make<SequenceExpression>(line);
     tuple->type = Type::kTuple;

@@ -42,6 +42,17 @@ Program::Program(std::string source, std::string title)
   if (has_blocks && reads("self"))
     throw base::Error({"self, which is the blocks of a template, is not supported", name, "self", "",
                        "write what is said twice as a macro"});
+  set_defaults();
+}
+
+void Program::set_defaults() {
+  for (const Global& global : globals_) {
+    Value& value = defaults_.emplace_back(Value::undefined(Missing::kVariable, global.name));
+    if (global.name == "self") value = Value::of_type(Type::kTemplate);
+    if (!global.function) continue;
+    value = Value::of_type(Type::kFunction);
+    value.function = global.function;
+  }
 }
 
 std::uint32_t Program::global(std::string_view global_name, bool read) {
@@ -53,18 +64,12 @@ std::uint32_t Program::global(std::string_view global_name, bool read) {
 
 void Program::fill_globals(Engine& engine, const std::vector<Variable>& variables, Rendered& rendered) const {
   engine.globals = engine.arena.array<Value>(globals_.size());
-  for (std::size_t i = 0; i < globals_.size(); ++i) {
-    const Global& global = globals_[i];
-    engine.globals[i] =
-        global.name == "self" ? Value::of_type(Type::kTemplate) : Value::undefined(Missing::kVariable, global.name);
-    if (!global.function) continue;
-    engine.globals[i] = Value::of_type(Type::kFunction);
-    engine.globals[i].function = global.function;
-  }
+  std::ranges::copy(defaults_, engine.globals);
   ContextBuilder context(engine, rendered.members);
-  for (const Variable& variable : variables)
-    if (const auto found = global_indices_.find(variable.name); found != global_indices_.end())
-      engine.globals[found->second] = context.convert(variable);
+  for (const Variable& variable : variables) {
+    const auto found = std::ranges::find(globals_, variable.name, &Global::name);  // few, and mostly of other lengths
+    if (found != globals_.end()) engine.globals[found - globals_.begin()] = context.convert(variable);
+  }
 }
 
 namespace {
@@ -88,7 +93,6 @@ void Program::render(const std::vector<Variable>& variables, const Options& opti
   struct Reset {
     ~Reset() { arena.reset(); }
   } reset;
-  rendered.members.clear();
   Engine engine(arena, name, options);
   fill_globals(engine, variables, rendered);
   Activation activation{engine.arena.array<Value>(slots), nullptr};

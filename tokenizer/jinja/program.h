@@ -37,6 +37,7 @@ class Program {
   bool marks_generation = false, has_blocks = false;
 
  private:
+  void set_defaults();
   void fill_globals(Engine& engine, const std::vector<Variable>& variables, Rendered& rendered) const;
 
   struct Global {
@@ -46,6 +47,7 @@ class Program {
   };
   std::vector<Global> globals_;
   std::map<std::string_view, std::uint32_t> global_indices_;
+  std::vector<Value> defaults_;  // of the globals, where none is given
 };
 
 }  // namespace tokenizer::jinja

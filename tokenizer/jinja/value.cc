@@ -204,7 +204,7 @@ Value* Dict::find_in_table(std::string_view key) const {
     const std::uint32_t found = table[at & mask];
     if (found == 0) return nullptr;
     Entry& entry = entries[found - 1];
-    if (entry.key.is_string() && entry.key.string() == key) return &entry.value;
+    if (is_key(entry, key)) return &entry.value;
   }
 }
 

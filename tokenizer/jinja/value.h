@@ -163,7 +163,7 @@ struct Dict {
   Value* find(std::string_view key) const {
     if (table) return find_in_table(key);
     for (std::uint32_t i = 0; i < size; ++i)
-      if (entries[i].key.is_string() && entries[i].key.string() == key) return &entries[i].value;
+      if (is_key(entries[i], key)) return &entries[i].value;
     return nullptr;
   }
   void set(Engine& engine, const Value& key, const Value& value);
@@ -173,6 +173,10 @@ struct Dict {
   std::span<Entry> items() const { return {entries, size}; }
 
  private:
+  static bool is_key(const Entry& entry, std::string_view key) {
+    if (!entry.key.is_string() || entry.key.size != key.size()) return false;
+    return entry.key.text == key.data() || std::memcmp(entry.key.text, key.data(), key.size()) == 0;
+  }
   Value* find_in_table(std::string_view key) const;
   void rehash(Engine& engine);
 };
@@ -205,6 +209,13 @@ std::size_t code_points(std::string_view text);
 std::size_t byte_offset(std::string_view text, std::size_t index);
 inline bool is_ascii(std::string_view text) {
   std::size_t i = 0;
+  for (; i + 64 <= text.size(); i += 64) {
+    std::uint64_t words[8];
+    std::memcpy(words, text.data() + i, 64);
+    std::uint64_t all = 0;
+    for (const std::uint64_t word : words) all |= word;
+    if (all & 0x8080808080808080ull) return false;
+  }
   for (; i + 8 <= text.size(); i += 8) {
     std::uint64_t word;
     std::memcpy(&word, text.data() + i, 8);
