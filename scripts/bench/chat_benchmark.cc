@@ -58,8 +58,12 @@ int main(int argc, char** argv) try {
   const auto conversations = read_messages(argv[2]);
   const int rounds = std::max(1, std::atoi(argv[3]));
   std::size_t total = 0;
+  tokenizer::RenderedChat kept;
   const double render = median_seconds(rounds, [&] {
-    for (const auto& messages : conversations) total += chat->render_text(messages, false).text.size();
+    for (const auto& messages : conversations) {
+      chat->render_text(messages, false, {}, tokenizer::TrainOn::kAssistant, kept);
+      total += kept.text.size();
+    }
   });
   const double all = median_seconds(rounds, [&] {
     for (const auto& messages : conversations) total += chat->render(messages, false).ids.size();

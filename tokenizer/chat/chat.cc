@@ -92,6 +92,7 @@ class GivenMessages {
 void find_data(const jinja::Rendered& chat, std::vector<ByteRange>& data) {
   static constexpr std::array<std::string_view, 4> kRoles = {"system", "user", "assistant", "tool"};
   data.clear();
+  data.reserve(chat.spans.size() / 2 + 1);  // mostly every second span is the template's
   for (const Span& span : chat.spans) {
     if (!span.data) continue;
     const std::string_view text = std::string_view(chat.text).substr(span.begin, span.end - span.begin);
@@ -245,6 +246,13 @@ void ChatTemplate::render_text(const std::vector<Message>& messages, bool genera
   find_trained_bytes(chat, messages, shape_, tokenizer_, train_on, result.trained, result.without_end);
   note_left_out(chat, messages, result);
   result.text.swap(chat.text);
+}
+
+Rendered ChatTemplate::render(const std::vector<Message>& messages, bool generation_prompt,
+                              const std::vector<Member>& record) const {
+  static thread_local RenderedChat chat;
+  render_text(messages, generation_prompt, record, TrainOn::kAssistant, chat);
+  return encode_chat(tokenizer_, chat);
 }
 
 std::vector<std::int32_t> ChatTemplate::stop_ids() const {

@@ -60,9 +60,7 @@ class ChatTemplate {
   void render_text(const std::vector<Message>& messages, bool generation_prompt, const std::vector<Member>& record,
                    TrainOn train_on, RenderedChat& chat) const;
   Rendered render(const std::vector<Message>& messages, bool generation_prompt,
-                  const std::vector<Member>& record = {}) const {
-    return encode_chat(tokenizer_, render_text(messages, generation_prompt, record));
-  }
+                  const std::vector<Member>& record = {}) const;
   /// The tokens at which generation of an answer stops.
   std::vector<std::int32_t> stop_ids() const;
   /// Token-like texts that the template writes and that are no tokens of the vocabulary: "<|im_start|>" ...

@@ -31,6 +31,7 @@ void Engine::check_stack() const {
 
 void Engine::emit(std::string_view text, const Source* source) {
   if (!source) return emit(text);
+  if (source->count == 0) return out->append(arena, text, source->tag | generated, owner);
   for_each_run(text, source, [this](std::string_view part, Tag tag, std::int32_t written) {
     out->append(arena, part, tag | generated, written < 0 ? owner : written);
   });

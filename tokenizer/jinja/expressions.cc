@@ -71,34 +71,46 @@ Value LogicalExpression::evaluate(Engine& engine) const {
   return truth(first) == conjunction ? right->evaluate(engine) : first;
 }
 
+bool LogicalExpression::holds(Engine& engine) const {
+  return left->holds(engine) == conjunction ? right->holds(engine) : !conjunction;
+}
+
+bool UnaryExpression::holds(Engine& engine) const {
+  if (operation != '!') return truth(evaluate(engine));
+  engine.charge();
+  return !operand->holds(engine);
+}
+
 Value UnaryExpression::evaluate(Engine& engine) const {
+  if (operation == '!') return Value::boolean_of(holds(engine));
   const Value value = value_of(engine, *operand);
   engine.charge();
-  if (operation == '!') return Value::boolean_of(!truth(value));
   if (!value.is_number()) engine.fail(fmt::format("'{}' needs a number", operation), type_name(value));
   if (operation == '-') return negate(engine, value);
   return value.is(Type::kBool) ? Value::integer_of(value.boolean) : value;
 }
 
-Value ComparisonExpression::evaluate(Engine& engine) const {
+Value ComparisonExpression::evaluate(Engine& engine) const { return Value::boolean_of(holds(engine)); }
+
+bool ComparisonExpression::holds(Engine& engine) const {
   Value left = first->evaluate(engine);
   for (const Step& step : steps) {
     const Value right = value_of(engine, *step.operand);
     engine.charge();
-    if (!compare(engine, step.comparison, left, right)) return Value::boolean_of(false);
+    if (!compare(engine, step.comparison, left, right)) return false;
     left = right;
   }
-  return Value::boolean_of(true);
+  return true;
 }
 
 Value ConditionalExpression::evaluate(Engine& engine) const {
-  if (truth(condition->evaluate(engine))) return then->evaluate(engine);
+  if (condition->holds(engine)) return then->evaluate(engine);
   if (otherwise) return otherwise->evaluate(engine);
   return Value::undefined(Missing::kHint, "the condition was false and there is no else");
 }
 
 void ConditionalExpression::emit(Engine& engine) const {
-  if (truth(condition->evaluate(engine)))
+  if (condition->holds(engine))
     then->emit(engine);
   else if (otherwise)
     otherwise->emit(engine);
@@ -249,12 +261,14 @@ Value FilterExpression::apply(Engine& engine, const Value& value) const {
   return function->call(engine, value, values);
 }
 
-Value TestExpression::evaluate(Engine& engine) const {
+Value TestExpression::evaluate(Engine& engine) const { return Value::boolean_of(holds(engine)); }
+
+bool TestExpression::holds(Engine& engine) const {
   const Value value = input->evaluate(engine);
   const ArgumentValues values(engine, arguments, line);
   engine.charge();
   if (!function) engine.fail("unknown test", name);
-  return Value::boolean_of(function->call(engine, value, values));
+  return function->call(engine, value, values);
 }
 
 }  // namespace tokenizer::jinja

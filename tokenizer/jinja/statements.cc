@@ -121,7 +121,7 @@ Value apply_chain(Engine& engine, const FilterExpression& filter, const Value& c
 Flow IfStatement::execute(Engine& engine) const {
   engine.charge();
   for (const Branch& branch : branches) {
-    if (branch.condition && !truth(branch.condition->evaluate(engine))) continue;
+    if (branch.condition && !branch.condition->holds(engine)) continue;
     return jinja::execute(engine, branch.body);
   }
   return Flow::kNormal;
@@ -156,7 +156,7 @@ class TestedItems : public Iterator {
       engine.charge();
       enter(engine, statement_.test_initializations);
       assign(engine, statement_.test_target, item);
-      if (truth(statement_.test->evaluate(engine))) return true;
+      if (statement_.test->holds(engine)) return true;
     }
     return false;
   }

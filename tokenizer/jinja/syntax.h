@@ -34,6 +34,8 @@ class Expression {
  public:
   virtual ~Expression() = default;
   virtual Value evaluate(Engine& engine) const = 0;
+  /// Whether the value is true.
+  virtual bool holds(Engine& engine) const { return truth(evaluate(engine)); }
   /// Writes the value, as {{ expression }} does.
   virtual void emit(Engine& engine) const { engine.print(evaluate(engine)); }
   virtual void each_child(const ExpressionVisitor&) {}
@@ -89,6 +91,7 @@ struct OperatorExpression : Expression {
 /// and, or: the operand that decides.
 struct LogicalExpression : Expression {
   Value evaluate(Engine& engine) const override;
+  bool holds(Engine& engine) const override;
   void each_child(const ExpressionVisitor& visit) override { visit(*left), visit(*right); }
   bool conjunction;
   Expression *left, *right;
@@ -96,6 +99,7 @@ struct LogicalExpression : Expression {
 
 struct UnaryExpression : Expression {
   Value evaluate(Engine& engine) const override;
+  bool holds(Engine& engine) const override;
   void each_child(const ExpressionVisitor& visit) override { visit(*operand); }
   char operation;  // '-', '+' or '!' for not
   Expression* operand;
@@ -104,6 +108,7 @@ struct UnaryExpression : Expression {
 /// a < b <= c.
 struct ComparisonExpression : Expression {
   Value evaluate(Engine& engine) const override;
+  bool holds(Engine& engine) const override;
   void each_child(const ExpressionVisitor& visit) override {
     visit(*first);
     for (const Step& step : steps) visit(*step.operand);
@@ -224,6 +229,7 @@ Value apply_chain(Engine& engine, const FilterExpression& filter, const Value& c
 
 struct TestExpression : Expression {
   Value evaluate(Engine& engine) const override;
+  bool holds(Engine& engine) const override;
   void each_child(const ExpressionVisitor& visit) override {
     visit(*input);
     arguments.each_child(visit);

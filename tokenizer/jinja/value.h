@@ -208,20 +208,22 @@ std::size_t code_points(std::string_view text);
 /// Byte offset of the code point `index`; the end when there are fewer.
 std::size_t byte_offset(std::string_view text, std::size_t index);
 inline bool is_ascii(std::string_view text) {
+  typedef std::uint64_t Words [[gnu::vector_size(16)]];
+  constexpr std::uint64_t kHigh = 0x8080808080808080;
+  const auto at = [&]<class T>(std::size_t position, T word) {
+    std::memcpy(&word, text.data() + position, sizeof(T));
+    return word;
+  };
+  const std::size_t size = text.size();
   std::size_t i = 0;
-  for (; i + 64 <= text.size(); i += 64) {
-    std::uint64_t words[8];
-    std::memcpy(words, text.data() + i, 64);
-    std::uint64_t all = 0;
-    for (const std::uint64_t word : words) all |= word;
-    if (all & 0x8080808080808080ull) return false;
+  for (; i + 64 <= size; i += 64) {
+    const Words all = at(i, Words()) | at(i + 16, Words()) | at(i + 32, Words()) | at(i + 48, Words());
+    if ((all[0] | all[1]) & kHigh) return false;
   }
-  for (; i + 8 <= text.size(); i += 8) {
-    std::uint64_t word;
-    std::memcpy(&word, text.data() + i, 8);
-    if (word & 0x8080808080808080ull) return false;
-  }
-  for (; i < text.size(); ++i)
+  for (; i + 8 <= size; i += 8)
+    if (at(i, std::uint64_t()) & kHigh) return false;
+  if (size >= 8) return !(at(size - 8, std::uint64_t()) & kHigh);
+  for (; i < size; ++i)
     if (static_cast<unsigned char>(text[i]) >= 0x80) return false;
   return true;
 }
