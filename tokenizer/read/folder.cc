@@ -26,6 +26,8 @@ constexpr const char* kKinds =
 BpeSpec spec_from_json(const fs::path& file) {
   const base::MappedFile mapped(file);
   const auto* bytes = reinterpret_cast<const std::uint8_t*>(mapped.bytes().data());
+  const std::string_view json(reinterpret_cast<const char*>(bytes), mapped.bytes().size());
+  if (auto spec = spec_from_usual_tekken(json, file.string())) return std::move(*spec);
   const std::size_t size = mapped.bytes().size(), in_last_page = size % static_cast<std::size_t>(::getpagesize());
   const bool has_room =
       in_last_page > 0 && in_last_page + simdjson::SIMDJSON_PADDING <= static_cast<std::size_t>(::getpagesize());
@@ -33,7 +35,6 @@ BpeSpec spec_from_json(const fs::path& file) {
   simdjson::dom::element root;
   if (const auto error = parser.parse(bytes, size, !has_room).get(root))
     throw base::Error({"the tokenizer file is not valid JSON", file.string(), simdjson::error_message(error), "", ""});
-  const std::string_view json(reinterpret_cast<const char*>(bytes), size);
   return is_tekken(root) ? spec_from_tekken(root, file.string()) : spec_from_tokenizer_json(root, json, file.string());
 }
 

@@ -44,6 +44,8 @@ BpeSpec spec_from_ranks(const std::filesystem::path& file);
 /// Whether a JSON file is a tekken.json; if not it is a tokenizer.json.
 bool is_tekken(const simdjson::dom::element& root);
 BpeSpec spec_from_tekken(const simdjson::dom::element& root, const std::string& where);
+/// The same from the text; nothing where it is not as such files are usually written, right or wrong.
+std::optional<BpeSpec> spec_from_usual_tekken(std::string_view json, const std::string& where);
 
 enum class VocabularyKind { kJson, kRanks, kSentencePiece, kGguf };
 /// What `file` is, by its content, and where that tells nothing by its name. Throws Error for a file that is neither.

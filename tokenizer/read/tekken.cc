@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "tokenizer/read/ranks.h"
 #include "tokenizer/read/readers.h"
+#include "tokenizer/read/tekken_vocab.h"
 #include "tokenizer/spec/token_table.h"
 
 namespace tokenizer {
@@ -47,19 +48,33 @@ class TekkenReader {
     if (root.get(root_)) broken("the file", "an object");
   }
 
-  BpeSpec read() {
-    object config;
-    if (root_.at_key("config").get(config)) broken("config", "an object");
+  struct Size {
+    std::size_t specials, all;
+  };
+  Size size() const {
+    const object config = config_of();
     const std::int64_t specials = number(config, "default_num_special_tokens");
-    const std::int64_t size = number(config, "default_vocab_size");
-    if (specials > size) broken(fmt::format("{} special tokens of {}", specials, size), "fewer than all tokens");
+    const std::int64_t all = number(config, "default_vocab_size");
+    if (specials > all) broken(fmt::format("{} special tokens of {}", specials, all), "fewer than all tokens");
+    return {static_cast<std::size_t>(specials), static_cast<std::size_t>(all)};
+  }
+
+  BpeSpec read() const { return read(tokens()); }
+  /// Of a list of tokens that is known to be good.
+  BpeSpec read(TekkenVocab vocab) const {
+    const object config = config_of();
+    const std::size_t specials = size().specials, count = size().all - specials;
+    if (vocab.listed < count)
+      broken(fmt::format("{} tokens in vocab", vocab.listed),
+             fmt::format("at least {}: default_vocab_size without the special tokens", count));
     std::string_view pattern, version;
     if (config.at_key("pattern").get(pattern)) broken("config.pattern", "a regular expression");
     if (config.at_key("version").get(version)) broken("config.version", "a version such as v3");
-    const std::vector<std::string> contents = special_tokens(static_cast<std::size_t>(specials), version);
-    BpeSpec spec = spec_of_ranks(tokens(static_cast<std::size_t>(specials), static_cast<std::size_t>(size)));
+    const std::vector<std::string> contents = special_tokens(specials, version);
+    BpeSpec spec = spec_of_ranks(std::move(vocab.tokens));
     if (const auto& ids = spec.by_text->twice())
-      broken(fmt::format("vocab[{}] is vocab[{}] again", ids->second - specials, ids->first - specials),
+      broken(fmt::format("vocab[{}] is vocab[{}] again", static_cast<std::size_t>(ids->second) - specials,
+                         static_cast<std::size_t>(ids->first) - specials),
              "each token once");
     for (std::size_t i = 0; i < contents.size(); ++i) add_special(spec, static_cast<std::int32_t>(i), contents[i]);
     spec.splits = {step_of_pattern(pattern, Dialect::kRust)};
@@ -75,6 +90,11 @@ class TekkenReader {
  private:
   [[noreturn]] void broken(const std::string& what, const std::string& expected) const {
     throw base::Error({"tekken.json is broken", where_, what, expected, "get the file again from its source"});
+  }
+  object config_of() const {
+    object config;
+    if (root_.at_key("config").get(config)) broken("config", "an object");
+    return config;
   }
   std::int64_t number(const object& parent, std::string_view key) const {
     constexpr std::int64_t kMost = 1 << 24;  // a far id would be memory for nothing
@@ -114,21 +134,20 @@ class TekkenReader {
     return contents;
   }
 
-  // Those with ids from `first` up to `size`: files hold more than the model has rows for.
-  base::Texts tokens(std::size_t first, std::size_t size) const {
-    const std::size_t count = size - first;
+  // Files hold more than the model has rows for.
+  TekkenVocab tokens() const {
+    const auto [specials, most] = size();
     array vocabulary;
     if (root_.at_key("vocab").get(vocabulary)) broken("vocab", "a list");
-    if (vocabulary.size() < count)
-      broken(fmt::format("{} tokens in vocab", vocabulary.size()),
-             fmt::format("at least {}: default_vocab_size without the special tokens", count));
-    base::Texts all;
-    all.reserve(size, 8 * count);
-    all.resize(first);
+    TekkenVocab vocab;
+    vocab.listed = vocabulary.size();
+    base::Texts& all = vocab.tokens;
+    all.reserve(most, 8 * (most - specials));
+    all.resize(specials);
     std::string bytes;
     for (const element item : vocabulary) {
-      if (all.size() == size) break;
-      const std::size_t index = all.size() - first;
+      if (all.size() == most) break;
+      const std::size_t index = all.size() - specials;
       const auto place = [&] { return fmt::format("vocab[{}]", index); };
       object token;
       std::string_view text;
@@ -140,7 +159,7 @@ class TekkenReader {
       if (!append_base64(text, bytes) || bytes.empty()) broken(place(), "token_bytes in base 64");
       all.push_back(bytes);
     }
-    return all;
+    return vocab;
   }
 
   const std::string& where_;
@@ -155,5 +174,23 @@ bool is_tekken(const element& root) {
 }
 
 BpeSpec spec_from_tekken(const element& root, const std::string& where) { return TekkenReader(root, where).read(); }
+
+std::optional<BpeSpec> spec_from_usual_tekken(std::string_view json, const std::string& where) {
+  const auto begin = vocab_begin(json);
+  if (!begin) return std::nullopt;
+  simdjson::dom::parser parser;
+  element root;
+  const auto is_parsed = [&](const std::string& text) { return parser.parse(text).get(root) == simdjson::SUCCESS; };
+  // What stands before the list says how many tokens count; all without the list is read as any JSON.
+  std::string rest(json.substr(0, *begin));
+  if (!is_parsed(rest + "]}") || !is_tekken(root)) return std::nullopt;
+  const auto size = TekkenReader(root, where).size();
+  auto vocab = scan_tekken_vocab(json, *begin, size.specials, size.all);
+  if (!vocab) return std::nullopt;
+  rest += json.substr(vocab->end);
+  array list;
+  if (!is_parsed(rest) || root["vocab"].get(list) || list.size() > 0) return std::nullopt;
+  return TekkenReader(root, where).read(std::move(*vocab));
+}
 
 }  // namespace tokenizer
