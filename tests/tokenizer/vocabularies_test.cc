@@ -156,6 +156,50 @@ TEST(RankFiles, BrokenOnesSayTheLine) {
   EXPECT_THAT(refused(""), HasSubstr("empty"));
 }
 
+// As mistral-common writes it, the list of tokens is scanned; in any other order its JSON is read. Both take the same
+// files, and both say the same of others.
+TEST(Tekken, TheListIsReadAlikeWhateverTheLayout) {
+  const TemporaryFolder folder;
+  const auto loaded = [&](const std::string& before, const std::string& vocab, const std::string& behind) {
+    base::write_file(folder / "tekken.json", "{" + before + R"("vocab" : [)" + vocab + "]" + behind + "}");
+    std::string ids;
+    const std::string error = error_of([&] {
+      for (const auto id : tokenizer::load(folder / "tekken.json")->encode("ab<s>", true)) ids += std::to_string(id);
+    });
+    return ids.empty() ? error : ids;
+  };
+  const std::string config = R"("config": {"pattern": "[^b]+|b", "default_vocab_size": 5, "version": "v3",
+                                           "default_num_special_tokens": 3},
+                                "special_tokens": [{"rank": 0, "token_str": "<unk>"}, {"rank": 1, "token_str": "<s>"}])";
+  const auto both = [&](const std::string& rank, const std::string& bytes, const std::string& text,
+                        const std::string& more = "") {
+    const std::string first = R"({ "rank": 0, "token_bytes": "YQ==", "token_str": "a\u00e9\\\ud83d\ude00" },)";
+    const std::string usual = loaded(config + ",",
+                                     first + "\n {\"rank\":" + rank + ", \"token_bytes\":\"" + bytes +
+                                         "\", \"token_str\": " + text + "}" + more,
+                                     "");
+    const std::string other = loaded("",
+                                     first + "{\"token_str\":" + text + ", \"token_bytes\":\"" + bytes +
+                                         "\", \"rank\":" + rank + "}" + more,
+                                     ", " + config);
+    EXPECT_EQ(usual, other);
+    return usual;
+  };
+  EXPECT_EQ(both("1", "Yg==", "\"b\""), "341");
+  EXPECT_EQ(both("1", "Yg==", "null"), "341");
+  EXPECT_EQ(both("1", "Yg==", "null", R"(, {"rank": 2, "token_bytes": "YWI=", "token_str": "ab"})"), "341");
+  EXPECT_THAT(both("2", "Yg==", "\"b\""), HasSubstr("vocab[1]: rank 2"));
+  EXPECT_THAT(both("01", "Yg==", "\"b\""), HasSubstr("not valid JSON"));
+  EXPECT_THAT(both("1.0", "Yg==", "\"b\""), HasSubstr("vocab[1]"));
+  EXPECT_THAT(both("1", "Yg=", "\"b\""), HasSubstr("vocab[1]"));
+  EXPECT_THAT(both("1", "", "\"b\""), HasSubstr("vocab[1]"));
+  EXPECT_THAT(both("1", "YQ==", "\"b\""), HasSubstr("vocab[1] is vocab[0] again"));
+  EXPECT_EQ(both("1", "Y\\u0067==", "\"b\""), "341");
+  for (const char* broken : {R"("\x")", R"("\u12")", R"("\ude00")", R"("\ud83d ")", "\"\n\"", "\"\xff\"", "\"b"})
+    EXPECT_THAT(both("1", "Yg==", broken), HasSubstr("not valid JSON")) << broken;
+  EXPECT_THAT(both("1", "Yg==", "null", ","), HasSubstr("not valid JSON"));
+}
+
 TEST(Tekken, BrokenOnesSayWhere) {
   const TemporaryFolder folder;
   const nlohmann::json good = {
