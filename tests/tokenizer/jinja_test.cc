@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 
 #include <chrono>
+#include <regex>
 #include <thread>
 
 #include "base/error.h"
@@ -267,6 +268,28 @@ TEST(JinjaBounds, ATemplateThatNobodyReadEndsSoon) {
     const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
     EXPECT_LT(seconds, kSanitized ? 60 : 2) << text.substr(0, 100);  // a second, and some for a machine under load
   }
+}
+
+// Texts that a search by trial would compare at every place: an answer or a refusal, but soon.
+TEST(JinjaBounds, LookingForALongTextEndsSoon) {
+  const std::string set = "{% set long = 'a' * 60000000 %}{% set late = 'a' * 300000 ~ 'b' %}"
+                          "{% set early = 'b' ~ 'a' * 300000 %}{% set amid = 'a' * 99 ~ 'b' ~ 'a' * 99 %}";
+  for (const char* wanted : {"late", "early", "amid"})
+    for (const char* use : {"W in long", "long.find(W)", "long.rfind(W)", "long.count(W)", "long.split(W) | length",
+                            "long.rsplit(W) | length", "long.replace(W, 'x') | length", "long.partition(W)[0] | length",
+                            "long.rpartition(W)[0] | length", "long.strip(W) | length", "long | replace(W, '')"}) {
+      const std::string expression = std::regex_replace(std::string(use), std::regex("W"), wanted);
+      const auto begin = std::chrono::steady_clock::now();
+      error_in(set + "{{ " + expression + " }}");
+      const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+      EXPECT_LT(seconds, kSanitized ? 60 : 2) << expression;
+    }
+  EXPECT_EQ(Template("{{ 'abcab'.find('ab', 1) }} {{ 'abcab'.rfind('ab') }} {{ 'aaaa'.count('aa') }} {{ 'b' in 'abc' }} "
+                     "{{ 'bc' in 'abc' }} {{ '' in '' }} {{ 'abc' in 'ab' }} {{ 'xaabxaab'.split('aab') }} "
+                     "{{ 'xaabx'.rsplit('aab') }} {{ 'aXXb'.rpartition('XX')[2] }}")
+                .render({})
+                .text,
+            "3 3 2 True True True False ['x', 'x', ''] ['x', 'x'] b");
 }
 
 TEST(JinjaBounds, LargeTemplatesAndTextsAreLinear) {

@@ -6,6 +6,7 @@
 #include <cstring>
 
 #include "tokenizer/jinja/engine.h"
+#include "tokenizer/jinja/strings.h"
 
 namespace tokenizer::jinja {
 
@@ -211,7 +212,7 @@ bool contains(Engine& engine, const Value& container, const Value& item) {
     case Type::kString:
       if (!item.is_string()) engine.fail("only a string can be in a string", type_name(item));
       engine.charge_bytes(container.size);
-      return container.string().find(item.string()) != std::string_view::npos;
+      return find_text(container.string(), item.string()) != std::string_view::npos;
     case Type::kDict:
       return container.dict->find(engine, item) != nullptr;
     case Type::kView:

@@ -67,7 +67,7 @@ Value split(Engine& engine, const Value& self, const Arguments& arguments) {
   ListBuilder parts(engine);
   std::size_t begin = 0;
   for (std::size_t at;
-       (limit < 0 || static_cast<std::int64_t>(parts.size()) < limit) && (at = text.find(separator, begin)) != kNone;) {
+       (limit < 0 || static_cast<std::int64_t>(parts.size()) < limit) && (at = find_text(text, separator, begin)) != kNone;) {
     engine.charge();
     parts.add(part_of(self, text.substr(begin, at - begin)));
     begin = at + separator.size();
@@ -83,6 +83,7 @@ Value rsplit(Engine& engine, const Value& self, const Arguments& arguments) {
   if (!given.given(0)) return rsplit_space(engine, self, limit);
   const Text text = self.string(), separator = given.string(0);
   if (separator.empty()) engine.fail("rsplit needs a separator that is not empty");
+  charge_backwards(engine, text, separator);
   ListBuilder parts(engine);
   std::size_t end = text.size();
   while ((limit < 0 || static_cast<std::int64_t>(parts.size()) < limit) && end >= separator.size()) {
@@ -107,7 +108,8 @@ Value partition(Engine& engine, const Value& self, const Arguments& arguments, b
   const Text text = self.string(), separator = given.string(0);
   if (separator.empty()) engine.fail("partition needs a separator that is not empty");
   engine.charge_bytes(text.size());
-  const std::size_t at = from_right ? text.rfind(separator) : text.find(separator);
+  if (from_right) charge_backwards(engine, text, separator);
+  const std::size_t at = from_right ? text.rfind(separator) : find_text(text, separator);
   Value* parts = engine.arena.array<Value>(3);
   const Value nothing = part_of(self, "");
   if (at == kNone) {
@@ -171,7 +173,8 @@ Value find(Engine& engine, const Value& self, const Arguments& arguments) {
   std::int64_t start;
   bool crossed;
   const Text wanted = given.string(0), text = bounded(engine, self, given, 1, &start, &crossed);
-  const std::size_t at = crossed ? kNone : from_right ? text.rfind(wanted) : text.find(wanted);
+  if (from_right) charge_backwards(engine, text, wanted);
+  const std::size_t at = crossed ? kNone : from_right ? text.rfind(wanted) : find_text(text, wanted);
   if (at == kNone && must) engine.fail("the text does not occur", wanted);
   return Value::integer_of(at == kNone ? -1 : start + static_cast<std::int64_t>(code_points(text.substr(0, at))));
 }
@@ -183,7 +186,7 @@ Value count(Engine& engine, const Value& self, const Arguments& arguments) {
   const Text wanted = given.string(0), text = bounded(engine, self, given, 1, &start, &crossed);
   if (crossed) return Value::integer_of(0);
   if (wanted.empty()) return Value::integer_of(static_cast<std::int64_t>(code_points(text)) + 1);
-  for (std::size_t at = text.find(wanted); at != kNone; at = text.find(wanted, at + wanted.size())) ++times;
+  for (std::size_t at = find_text(text, wanted); at != kNone; at = find_text(text, wanted, at + wanted.size())) ++times;
   return Value::integer_of(times);
 }
 

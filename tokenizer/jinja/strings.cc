@@ -43,7 +43,7 @@ Value replace(Engine& engine, const Value& string, const Value& from, const Valu
   const std::string_view text = string.string(), old = from.string();
   engine.charge_bytes(text.size());
   if (count < 0) count = INT64_MAX;
-  std::size_t at = old.empty() ? 0 : text.find(old);
+  std::size_t at = old.empty() ? 0 : find_text(text, old);
   if (count == 0 || at == text.npos) return string;
   TextBuilder result(engine, text.size());
   std::size_t done = 0;
@@ -53,7 +53,7 @@ Value replace(Engine& engine, const Value& string, const Value& from, const Valu
     result.append(to);
     done = at + old.size();
     if (!old.empty()) {
-      at = text.find(old, done);
+      at = find_text(text, old, done);
     } else if (at == text.size()) {
       break;
     } else {

@@ -5,6 +5,17 @@
 
 namespace tokenizer::jinja {
 
+/// As text.find(wanted, from), in a time that grows with the sum of both sizes, not with their product.
+inline std::size_t find_text(std::string_view text, std::string_view wanted, std::size_t from = 0) {
+  if (wanted.size() < 2) return text.find(wanted, from);
+  const void* const found = memmem(text.data() + from, text.size() - from, wanted.data(), wanted.size());
+  return found ? static_cast<std::size_t>(static_cast<const char*>(found) - text.data()) : text.npos;
+}
+/// The work of looking for `wanted` from the end, at worst.
+inline void charge_backwards(Engine& engine, std::string_view text, std::string_view wanted) {
+  engine.charge((text.size() / 32 + 1) * (wanted.size() + 1));
+}
+
 /// `part` lies within the text of `string`.
 inline Value part_of(const Value& string, std::string_view part) {
   return Value::string_of(part, string.source, string.detail);
