@@ -13,6 +13,7 @@ namespace tokenizer::jinja {
 
 Value folded(Engine& engine, const Value& value, bool case_sensitive) {
   if (!value.is_string() || case_sensitive) return value;
+  charge_case(engine, value.string());
   return with_text(engine, value, lower_case(value.string()));
 }
 

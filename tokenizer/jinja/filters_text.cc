@@ -19,7 +19,7 @@ template <std::string (*change)(Text)>
 Value changed(Engine& engine, const Value& input, const Arguments& arguments) {
   const Parameters none(engine, "the filter", arguments, {});
   const Value text = engine.to_string(input);
-  engine.charge(text.size / (is_ascii(text.string()) ? 32 : 2));
+  charge_case(engine, text.string());
   return with_text(engine, text, change(text.string()));
 }
 
@@ -40,6 +40,11 @@ std::string title(Text text) {
     at = end;
   }
   return result;
+}
+
+Value title_filter(Engine& engine, const Value& input, const Arguments& arguments) {
+  engine.charge(engine.to_string(input).size);  // word by word it takes longer than the case alone
+  return changed<title>(engine, input, arguments);
 }
 
 Value call_method(Engine& engine, const Value& string, const char* name, const Arguments& arguments) {
@@ -183,7 +188,7 @@ constexpr std::array kFilters = {FilterFunction{"capitalize", changed<capitalize
                                  FilterFunction{"lower", changed<lower_case>},
                                  FilterFunction{"replace", replace_text},
                                  FilterFunction{"string", to_text},
-                                 FilterFunction{"title", changed<title>},
+                                 FilterFunction{"title", title_filter},
                                  FilterFunction{"tojson", to_json},
                                  FilterFunction{"trim", trim},
                                  FilterFunction{"truncate", truncate},

@@ -206,7 +206,7 @@ Value join_method(Engine& engine, const Value& self, const Arguments& arguments)
 template <std::string (*change)(Text)>
 Value changed(Engine& engine, const Value& self, const Arguments& arguments) {
   const Parameters none(engine, "this method", arguments, {});
-  engine.charge(self.size / (is_ascii(self.string()) ? 32 : 2));
+  charge_case(engine, self.string());
   return with_text(engine, self, change(self.string()));
 }
 

@@ -16,6 +16,11 @@ inline void charge_backwards(Engine& engine, std::string_view text, std::string_
   engine.charge((text.size() / 32 + 1) * (wanted.size() + 1));
 }
 
+/// The work of changing the case of `text`.
+inline void charge_case(Engine& engine, std::string_view text) {
+  engine.charge(text.size() / (is_ascii(text) ? 32 : 2));
+}
+
 /// `part` lies within the text of `string`.
 inline Value part_of(const Value& string, std::string_view part) {
   return Value::string_of(part, string.source, string.detail);
