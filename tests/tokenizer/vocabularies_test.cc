@@ -174,14 +174,13 @@ TEST(Tekken, TheListIsReadAlikeWhateverTheLayout) {
   const auto both = [&](const std::string& rank, const std::string& bytes, const std::string& text,
                         const std::string& more = "") {
     const std::string first = R"({ "rank": 0, "token_bytes": "YQ==", "token_str": "a\u00e9\\\ud83d\ude00" },)";
-    const std::string usual = loaded(config + ",",
-                                     first + "\n {\"rank\":" + rank + ", \"token_bytes\":\"" + bytes +
-                                         "\", \"token_str\": " + text + "}" + more,
-                                     "");
-    const std::string other = loaded("",
-                                     first + "{\"token_str\":" + text + ", \"token_bytes\":\"" + bytes +
-                                         "\", \"rank\":" + rank + "}" + more,
-                                     ", " + config);
+    const std::string usual = loaded(
+        config + ",",
+        first + "\n {\"rank\":" + rank + ", \"token_bytes\":\"" + bytes + "\", \"token_str\": " + text + "}" + more,
+        "");
+    const std::string other = loaded(
+        "", first + "{\"token_str\":" + text + ", \"token_bytes\":\"" + bytes + "\", \"rank\":" + rank + "}" + more,
+        ", " + config);
     EXPECT_EQ(usual, other);
     return usual;
   };

@@ -76,7 +76,8 @@ class GivenMessages {
     const Member* thoughts = thoughts_of(message);
     if (thoughts) members_.push_back({"thinking", thoughts->json, true});
     members_.push_back({"role", message.role});
-    members_.push_back({"content", message.has_content ? std::string_view(message.content) : "null", !message.has_content});
+    members_.push_back(
+        {"content", message.has_content ? std::string_view(message.content) : "null", !message.has_content});
     for (const Member& member : message.members)
       if (!is_flag(member)) members_.push_back({member.name, member.json, true});
     if (thoughts) members_.push_back({"reasoning_content", thoughts->json, true});
@@ -114,8 +115,7 @@ void note_left_out(const jinja::Rendered& chat, const std::vector<Message>& mess
     if (span.origin == Span::kNone || span.member == jinja::Rendered::kRole) continue;
     written[span.origin] = 1;
     if (span.member != jinja::Rendered::kContent)
-      members.emplace_back(span.origin,
-                           span.member == Span::kNone ? "" : std::string_view(chat.members[span.member]));
+      members.emplace_back(span.origin, span.member == Span::kNone ? "" : std::string_view(chat.members[span.member]));
   }
   std::ranges::sort(members);
   for (std::size_t i = 0; i < messages.size(); ++i) {

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <ctime>
 
 #include "base/error.h"
 #include "base/text.h"
@@ -18,8 +19,19 @@ void Engine::fail(std::string what, std::string_view value, std::string expected
                      std::move(advice)});
 }
 
+void Engine::begin_slice(std::uint64_t steps) {
+  const std::uint64_t more = std::max(kSlice, steps - slice_);
+  timespec now{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+  const double seconds = static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
+  if (begin_ < 0) begin_ = seconds;
+  if (more > steps_ || seconds - begin_ > kSeconds) refuse_steps();
+  steps_ -= more;
+  slice_ += more;
+}
+
 void Engine::refuse_steps() const {
-  fail("the chat template takes too long", {}, fmt::format("{} steps at most", kSteps),
+  fail("the chat template takes too long", {}, fmt::format("{} steps and {} seconds at most", kSteps, kSeconds),
        "does it loop over something that grows, or call itself without an end?");
 }
 

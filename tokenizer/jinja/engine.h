@@ -66,7 +66,8 @@ class Iterator {
 
 class Engine {
  public:
-  static constexpr std::uint64_t kSteps = 10'000'000;
+  static constexpr std::uint64_t kSteps = 10'000'000, kSlice = 4096;
+  static constexpr double kSeconds = 0.5;  ///< of the processor: steps can take longer than most do
   static constexpr std::size_t kStackBytes = std::size_t{1} << 20;
 
   Engine(Arena& arena, const std::string& name, const Options& options);
@@ -76,11 +77,15 @@ class Engine {
                          std::string advice = {}) const;
   /// Counts work; a template that never ends is stopped.
   void charge(std::uint64_t steps = 1) {
-    if (steps > steps_) refuse_steps();
-    steps_ -= steps;
+    if (steps > slice_) begin_slice(steps);
+    slice_ -= steps;
   }
   /// Work on so many bytes.
   void charge_bytes(std::size_t bytes) { charge(bytes / 32); }
+  /// Work on a value as a whole, by a filter, a test or a method.
+  void charge_value(const Value& value) {
+    if (value.is_string()) charge_bytes(value.size);
+  }
   /// To be called where the depth of recursion is the template's or the data's choice.
   void check_stack() const;
 
@@ -114,9 +119,11 @@ class Engine {
 
  private:
   [[noreturn]] void refuse_steps() const;
+  void begin_slice(std::uint64_t steps);
 
   const std::string& name_;
-  std::uint64_t steps_ = kSteps;
+  std::uint64_t slice_ = kSlice, steps_ = kSteps - kSlice;  // before the clock is looked at, and behind that
+  double begin_ = -1;                                       // of the second slice: most renderings have none
   const char* stack_;
 };
 

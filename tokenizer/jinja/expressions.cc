@@ -181,7 +181,10 @@ void ArgumentsSyntax::each_child(const ExpressionVisitor& visit) const {
 ArgumentValues::ArgumentValues(Engine& engine, const ArgumentsSyntax& syntax, int line, const Value* caller) {
   const std::size_t count = syntax.positional.size();
   Value* values = count <= std::size(few_) ? few_ : engine.arena.array<Value>(count);
-  for (std::size_t i = 0; i < count; ++i) values[i] = syntax.positional[i]->evaluate(engine);
+  for (std::size_t i = 0; i < count; ++i) {
+    values[i] = syntax.positional[i]->evaluate(engine);
+    engine.charge_value(values[i]);
+  }
   positional_ = {values, count};
   if (syntax.more_positional || syntax.more_named || caller || !syntax.named.empty()) {
     Named* named = engine.arena.array<Named>(syntax.named.size() + 1);
@@ -231,6 +234,7 @@ Value CallExpression::evaluate(Engine& engine, const Value* caller) const {
     const Value function = method ? Value() : attribute->of(engine, self);
     const ArgumentValues values(engine, arguments, line, caller);
     engine.charge();
+    engine.charge_value(self);
     return method ? method->call(engine, self, values) : engine.call(function, values);
   }
   const Value function = callee->evaluate(engine);
@@ -257,6 +261,7 @@ void CallExpression::emit(Engine& engine, const Value* caller) const {
 Value FilterExpression::apply(Engine& engine, const Value& value) const {
   const ArgumentValues values(engine, arguments, line);
   engine.charge();
+  engine.charge_value(value);
   if (!function) engine.fail("unknown filter", name);
   return function->call(engine, value, values);
 }
@@ -267,6 +272,7 @@ bool TestExpression::holds(Engine& engine) const {
   const Value value = input->evaluate(engine);
   const ArgumentValues values(engine, arguments, line);
   engine.charge();
+  engine.charge_value(value);
   if (!function) engine.fail("unknown test", name);
   return function->call(engine, value, values);
 }

@@ -83,6 +83,7 @@ class Mapped final : public Lazy {
   bool advance(Engine& engine, Value& item) override {
     if (!items_->next(engine, item)) return false;
     if (filter_) {
+      engine.charge_value(item);
       item = filter_->call(engine, item, arguments_);
       return true;
     }
@@ -116,6 +117,7 @@ class Selected final : public Lazy {
   bool advance(Engine& engine, Value& item) override {
     while (items_->next(engine, item)) {
       const Value value = path_ ? attribute_path(engine, item, *path_) : item;
+      engine.charge_value(value);
       if ((test_ ? test_->call(engine, value, arguments_) : truth(value)) == keep_) return true;
     }
     return false;

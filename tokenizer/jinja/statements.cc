@@ -313,6 +313,7 @@ Value Engine::call(const Value& callee, const Arguments& arguments) {
     case Type::kFunction:
       return callee.function->call(*this, arguments);
     case Type::kMethod:
+      charge_value(callee.method->self);
       return callee.method->method->call(*this, callee.method->self, arguments);
     case Type::kMacro:
       return call_macro(*callee.closure, arguments);

@@ -66,8 +66,8 @@ Value split(Engine& engine, const Value& self, const Arguments& arguments) {
   if (separator.empty()) engine.fail("split needs a separator that is not empty");
   ListBuilder parts(engine);
   std::size_t begin = 0;
-  for (std::size_t at;
-       (limit < 0 || static_cast<std::int64_t>(parts.size()) < limit) && (at = find_text(text, separator, begin)) != kNone;) {
+  for (std::size_t at; (limit < 0 || static_cast<std::int64_t>(parts.size()) < limit) &&
+                       (at = find_text(text, separator, begin)) != kNone;) {
     engine.charge();
     parts.add(part_of(self, text.substr(begin, at - begin)));
     begin = at + separator.size();
@@ -186,7 +186,10 @@ Value count(Engine& engine, const Value& self, const Arguments& arguments) {
   const Text wanted = given.string(0), text = bounded(engine, self, given, 1, &start, &crossed);
   if (crossed) return Value::integer_of(0);
   if (wanted.empty()) return Value::integer_of(static_cast<std::int64_t>(code_points(text)) + 1);
-  for (std::size_t at = find_text(text, wanted); at != kNone; at = find_text(text, wanted, at + wanted.size())) ++times;
+  for (std::size_t at = find_text(text, wanted); at != kNone; at = find_text(text, wanted, at + wanted.size())) {
+    engine.charge();
+    ++times;
+  }
   return Value::integer_of(times);
 }
 
@@ -213,7 +216,7 @@ Value changed(Engine& engine, const Value& self, const Arguments& arguments) {
 template <bool (*holds)(Text)>
 Value is(Engine& engine, const Value& self, const Arguments& arguments) {
   const Parameters none(engine, "this method", arguments, {});
-  engine.charge_bytes(self.size);
+  engine.charge(self.size / 4);
   return Value::boolean_of(holds(self.string()));
 }
 template <Property property>

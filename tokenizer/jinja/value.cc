@@ -52,6 +52,7 @@ namespace {
 
 bool equal_lists(Engine& engine, std::span<const Value> left, std::span<const Value> right) {
   engine.check_stack();
+  engine.charge_bytes(left.size_bytes());
   return left.size() == right.size() &&
          std::equal(left.begin(), left.end(), right.begin(),
                     [&](const auto& a, const auto& b) { return identical(a, b) || equal(engine, a, b); });
@@ -209,7 +210,10 @@ Value* Dict::find_in_table(std::string_view key) const {
 }
 
 Value* Dict::find(Engine& engine, const Value& key) const {
-  if (key.is_string()) return find(key.string());
+  if (key.is_string()) {
+    engine.charge_bytes(key.size);
+    return find(key.string());
+  }
   const std::size_t sum = jinja::hash(engine, key);
   if (!table) {
     for (Entry& entry : items())

@@ -13,7 +13,7 @@ namespace tokenizer {
 std::optional<std::size_t> vocab_begin(std::string_view json);
 
 struct TekkenVocab {
-  base::Texts tokens;     ///< by id
+  base::Texts tokens;      ///< by id
   std::size_t listed = 0;  ///< so many in the list
   std::size_t end = 0;     ///< where its "]" stands in the text
 };
