@@ -269,4 +269,39 @@ TEST(Turns, ATemplateMustFitTheVocabulary) {
   EXPECT_THAT(message_of([&] { ChatTemplate(model, {"mine.jinja", "{% for %}"}); }), HasSubstr("mine.jinja"));
 }
 
+// Members go from their JSON texts to the template's values, and are the same as those of a tree of JSON.
+TEST(Turns, MembersOfMessagesAndToolsAreWhatTheirJsonSays) {
+  const Bytes model;
+  const std::string show =
+      "{{ message.x | tojson }}|{{ message.x }}|{{ message.x is mapping }}|{{ message | tojson }}|"
+      "{% for key in message %}{{ key }},{% endfor %}|{{ tools | tojson if tools else tools }}";
+  const std::string source = chatml("{% if message.x is defined %}" + show +
+                                    "{% endif %}{{ (message.content or '') + '<|im_end|>' }}");
+  const ChatTemplate chat(model, {"test", source});
+  const jinja::Template bare(source);
+  const std::string deep = std::string(1500, '[') + std::string(1500, ']');
+  for (const std::string json :
+       {R"({"b":1,"a":[true,false,null,1.5,-0.0,1e300,-7,12345678901,[],{}],"":{"é":"\u00e9\n\ud83d\ude00\"<"}})",
+        R"({"a":1,"b":2,"a":3})", "9223372036854775807", "-9223372036854775808", "18446744073709551615",
+        "123456789012345678901234567890", R"("text")", "[[1,2],[3]]", "0.1", "true", deep.c_str()}) {
+    Message answer{"assistant", "So"};
+    answer.members = {{"name", R"("n")"}, {"x", json}, {"weight", "1"}};
+    std::string got, expected;
+    const std::string error =
+        message_of([&] { got = chat.render_text({kTalk[0], answer}, false, {{"tools", "[" + json + "]"}}).text; });
+    const std::string error_of_tree = message_of([&] {
+      using Json = jinja::Json;
+      const Json messages = {{{"role", "system"}, {"content", "Be brief"}},
+                             {{"role", "assistant"}, {"content", "So"}, {"name", "n"}, {"x", Json::parse(json)}}};
+      const Json tools = Json::array({Json::parse(json)}), no = false;
+      expected = bare.render({{"messages", &messages, jinja::Role::kMessages},
+                              {"tools", &tools, jinja::Role::kData},
+                              {"add_generation_prompt", &no}})
+                     .text;
+    });
+    EXPECT_EQ(got, expected) << json.substr(0, 60);
+    EXPECT_EQ(error == "no error", error_of_tree == "no error") << json.substr(0, 60) << error << error_of_tree;
+  }
+}
+
 }  // namespace
