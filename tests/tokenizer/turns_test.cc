@@ -275,8 +275,8 @@ TEST(Turns, MembersOfMessagesAndToolsAreWhatTheirJsonSays) {
   const std::string show =
       "{{ message.x | tojson }}|{{ message.x }}|{{ message.x is mapping }}|{{ message | tojson }}|"
       "{% for key in message %}{{ key }},{% endfor %}|{{ tools | tojson if tools else tools }}";
-  const std::string source = chatml("{% if message.x is defined %}" + show +
-                                    "{% endif %}{{ (message.content or '') + '<|im_end|>' }}");
+  const std::string source =
+      chatml("{% if message.x is defined %}" + show + "{% endif %}{{ (message.content or '') + '<|im_end|>' }}");
   const ChatTemplate chat(model, {"test", source});
   const jinja::Template bare(source);
   const std::string deep = std::string(1500, '[') + std::string(1500, ']');
@@ -287,8 +287,9 @@ TEST(Turns, MembersOfMessagesAndToolsAreWhatTheirJsonSays) {
     Message answer{"assistant", "So"};
     answer.members = {{"name", R"("n")"}, {"x", json}, {"weight", "1"}};
     std::string got, expected;
-    const std::string error =
-        message_of([&] { got = chat.render_text({kTalk[0], answer}, false, {{"tools", "[" + json + "]"}}).text; });
+    const std::string error = message_of([&] {
+      got = chat.render_text({kTalk[0], answer}, false, {{"tools", "[" + json + "]"}}).text;
+    });
     const std::string error_of_tree = message_of([&] {
       using Json = jinja::Json;
       const Json messages = {{{"role", "system"}, {"content", "Be brief"}},

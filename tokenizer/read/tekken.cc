@@ -142,7 +142,8 @@ class TekkenReader {
     TekkenVocab vocab;
     vocab.listed = vocabulary.size();
     base::Texts& all = vocab.tokens;
-    all.reserve(most, 8 * (most - specials));
+    const std::size_t expected = std::min(most - specials, vocab.listed);
+    all.reserve(specials + expected, 8 * expected);
     all.resize(specials);
     std::string bytes;
     for (const element item : vocabulary) {

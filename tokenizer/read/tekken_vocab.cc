@@ -1,6 +1,7 @@
 // Scans the list of tokens in a tekken.json. Tested by tests/tokenizer/vocabularies_test.cc.
 #include "tokenizer/read/tekken_vocab.h"
 
+#include <algorithm>
 #include <cctype>
 #include <charconv>
 #include <string>
@@ -95,7 +96,9 @@ std::optional<TekkenVocab> scan_tekken_vocab(std::string_view json, std::size_t 
                                              std::size_t size) {
   Scanner scanner(json, begin);
   TekkenVocab vocab;
-  vocab.tokens.reserve(size, 8 * (size - first));
+  constexpr std::size_t kLeast = 40;  // bytes of one in the text
+  const std::size_t expected = std::min(size - first, json.size() / kLeast);
+  vocab.tokens.reserve(first + expected, 8 * expected);
   vocab.tokens.resize(first);
   std::string bytes;
   do {
