@@ -217,7 +217,8 @@ Example ExampleMaker::from_chat(const Conversation& conversation, RecordNotes& n
         {"the data has conversations, but the model's chat template cannot be used: " + chat_error_, "--data", "", "",
          "choose a template with --chat-template, or give {\"prompt\", \"completion\"} or {\"text\"} records"});
   }
-  tokenizer::RenderedChat chat = chat_->render_text(conversation.messages, false, conversation.members, train_on_);
+  static thread_local tokenizer::RenderedChat chat;  // its memory is used again
+  chat_->render_text(conversation.messages, false, conversation.members, train_on_, chat);
   tokenizer::Rendered rendered = tokenizer::encode_chat(tokenizer_, chat);
   notes.left_out = std::move(chat.left_out);
   notes.drops_messages = !chat.dropped.empty();
