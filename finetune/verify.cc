@@ -22,7 +22,7 @@ namespace {
 
 struct VerifyOptions {
   std::vector<std::string> models;
-  std::string adapter, text, device = "cpu";
+  std::string adapter, text, device = "cpu", quantization = "none";
   double bound = 0;
   std::int64_t max_tokens = 1024;
   int threads = 0;
@@ -32,6 +32,7 @@ struct VerifyOptions {
     v("adapter", adapter, "goes on the first model: an adapter folder, or the output folder of a training run",
       base::PathKind::kModel);
     v.required("text", text, "a text file: what the two models read", base::PathKind::kPath);
+    visit_quantization(v, quantization, "how the first model is kept: as its adapter was trained");
     v("bound", bound, "largest relative difference that passes; 0: by the second model's type of weights").at_least(0);
     v("max_tokens", max_tokens, "compare at most so many tokens").at_least(1);
     v.choice("device", device, {"auto", "cpu", "cuda"}, "where to compute, always in float32");
@@ -82,7 +83,7 @@ int run_verify(VerifyOptions& options, base::Context& context) {
     if (ids.empty()) throw base::Error({"no token to compare", options.text, "", "a text", ""});
     ids.resize(std::min(ids.size(), static_cast<std::size_t>(options.max_tokens)));
     check_ids(ids, files.config());
-    Transformer model(files, at::kFloat, device);
+    Transformer model(files, at::kFloat, device, quantization_named(options.quantization));
     if (!options.adapter.empty()) model.attach(load_adapter(options.adapter, files, options.threads));
     expected = all_logits(model, ids);
   }  // One model in memory at a time.

@@ -7,7 +7,6 @@
 
 #include "base/error.h"
 #include "finetune/kernels/activation.h"
-#include "finetune/weights/load_weights.h"
 
 namespace finetune {
 namespace {
@@ -24,8 +23,11 @@ at::Tensor added(const JoinedLinear& product, const at::Tensor& x, const Norm& n
   return residual + norm(product.forward(x, {}, seed));
 }
 
+// What chooses experts is small, and a token sent elsewhere is another function.
+bool chooses(lora::Role role) { return role == lora::Role::kRouter || role == lora::Role::kSharedGate; }
+
 JoinedLinear load_product(const lora::ModelFiles& files, std::span<const lora::LinearSpec> linears,
-                          const at::TensorOptions& options, std::int64_t& index) {
+                          const at::TensorOptions& options, Quantization quantization, std::int64_t& index) {
   JoinedLinear product;
   std::vector<std::string> names;
   std::vector<at::Tensor> biases;
@@ -41,7 +43,8 @@ JoinedLinear load_product(const lora::ModelFiles& files, std::span<const lora::L
                                  : at::zeros({linear.out}, options));
     has_bias |= linear.bias;
   }
-  product.weight = load_matrix(files, names, options);
+  const bool stays{chooses(linears[0].role) && quantization != Quantization::kKeep};
+  product.weight = load_matrix(files, names, options, stays ? Quantization::kNone : quantization);
   if (has_bias) product.bias = at::cat(biases);
   return product;
 }
@@ -61,7 +64,7 @@ Norm load_norm(const lora::ModelFiles& files, const lora::NormSpec& spec, const 
 }
 
 Block::Block(const lora::ModelFiles& files, const lora::BlockSpec& spec, const at::TensorOptions& options,
-             std::int64_t& index)
+             Quantization quantization, std::int64_t& index)
     : attention_norm_(load_norm(files, spec.attention_norm, options)),
       attention_post_norm_(load_norm(files, spec.attention_post_norm, options)),
       mlp_norm_(load_norm(files, spec.mlp_norm, options)),
@@ -72,7 +75,7 @@ Block::Block(const lora::ModelFiles& files, const lora::BlockSpec& spec, const a
       mlp_(spec.mlp),
       parallel_(spec.parallel) {
   for (const std::span<const lora::LinearSpec> linears : lora::products_of(spec))
-    products_.push_back(load_product(files, linears, options, index));
+    products_.push_back(load_product(files, linears, options, quantization, index));
   grouped_ = spec.linears[0].rows == lora::Rows::kQkvPerKeyHead && spec.attention.kv_heads > 1;
 }
 

@@ -12,6 +12,7 @@
 #include "finetune/kernels/attention.h"
 #include "finetune/kernels/norm.h"
 #include "finetune/model/experts.h"
+#include "finetune/weights/load_weights.h"
 #include "lora/model/model_files.h"
 
 namespace finetune {
@@ -26,7 +27,7 @@ class Block {
 
   /// `index`: the number of the next linear layer in the model, counted on.
   Block(const lora::ModelFiles& files, const lora::BlockSpec& spec, const at::TensorOptions& options,
-        std::int64_t& index);
+        Quantization quantization, std::int64_t& index);
   /// x [T, hidden] -> [T, hidden]. `seed` picks the masks of dropout, 0: none. `shares` may be null.
   at::Tensor forward(const at::Tensor& x, std::uint64_t seed, const Attend& attend, RouterShares* shares) const;
   const AttentionShape& shape() const { return shape_; }

@@ -17,6 +17,7 @@ void ModelOptions::visit(base::OptionVisitor& v) {
     base::PathKind::kModel);
   v("adapter", adapter, "an adapter folder, or the output folder of a training run", base::PathKind::kModel);
   v.choice("dtype", dtype, {"auto", "float32", "bfloat16"}, "type of the weights: auto is bfloat16 on CUDA");
+  visit_quantization(v, quantization, "how the base is kept: as it was trained, to compute the same");
   v.choice("device", device, {"auto", "cpu", "cuda"}, "where to compute");
   v("threads", threads, "CPU threads, 0 = one a core").at_least(0);
   chat.visit(v);
@@ -54,8 +55,9 @@ LoadedModel load_model(const ModelOptions& options) {
   lora::Adapter adapter;
   if (!options.adapter.empty()) adapter = load_adapter(options.adapter, files, options.threads);
   const std::filesystem::path folder = options.adapter.empty() ? "" : lora::adapter_folder(options.adapter);
-  LoadedModel loaded{files.path(), lora::tokenizer_of(files, folder, options.chat.chat_template),
-                     Transformer(files, choose_dtype(options.dtype, device), device)};
+  LoadedModel loaded{
+      files.path(), lora::tokenizer_of(files, folder, options.chat.chat_template),
+      Transformer(files, choose_dtype(options.dtype, device), device, quantization_named(options.quantization))};
   if (!options.adapter.empty()) loaded.model.attach(adapter);
   return loaded;
 }

@@ -8,23 +8,26 @@
 
 #include "base/error.h"
 #include "finetune/model/state.h"
-#include "finetune/weights/load_weights.h"
 
 namespace finetune {
 
-Transformer::State::State(const lora::ModelFiles& files, at::ScalarType weights, at::Device place)
+Transformer::State::State(const lora::ModelFiles& files, at::ScalarType weights, at::Device place,
+                          Quantization quantization)
     : spec(files.spec()), dtype(weights), device(place) {
   if (dtype != at::kFloat && dtype != at::kBFloat16)
     throw base::Error({"unknown weight type", "", at::toString(dtype), "float32 or bfloat16", ""});
+  check_quantization(files, quantization);
+  // Quantised as they are loaded are linear layers of blocks alone, as in bitsandbytes.
+  const Quantization ends{quantization == Quantization::kKeep ? quantization : Quantization::kNone};
   settings.base_model = std::filesystem::absolute(files.path()).string();
-  embedding = load_matrix(files, {spec.embedding + ".weight"}, options());
-  head.matrix = spec.config.tied_embeddings ? embedding : load_matrix(files, {spec.head + ".weight"}, options());
+  embedding = load_matrix(files, {spec.embedding + ".weight"}, options(), ends);
+  head.matrix = spec.config.tied_embeddings ? embedding : load_matrix(files, {spec.head + ".weight"}, options(), ends);
   if (spec.head_bias) head.bias = load_tensor(files, spec.head + ".bias", options());
   head.softcap = spec.logit_softcap;
   norm = load_norm(files, spec.norm, options());
   std::int64_t index = 0;
   for (std::size_t i = 0; i < spec.blocks.size(); ++i) {
-    blocks.emplace_back(files, spec.blocks[i], options(), index);
+    blocks.emplace_back(files, spec.blocks[i], options(), quantization, index);
     add_rotation(i);
   }
 }
@@ -76,8 +79,9 @@ bool Transformer::State::turns_alike(std::int64_t length, std::int64_t other) co
   });
 }
 
-Transformer::Transformer(const lora::ModelFiles& files, at::ScalarType dtype, at::Device device)
-    : state_(std::make_unique<State>(files, dtype, device)) {}
+Transformer::Transformer(const lora::ModelFiles& files, at::ScalarType dtype, at::Device device,
+                         Quantization quantization)
+    : state_(std::make_unique<State>(files, dtype, device, quantization)) {}
 Transformer::~Transformer() = default;
 Transformer::Transformer(Transformer&&) noexcept = default;
 Transformer& Transformer::operator=(Transformer&&) noexcept = default;

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "finetune/weights/load_weights.h"
 #include "lora/adapter/adapter.h"
 #include "lora/model/model_files.h"
 
@@ -33,8 +34,10 @@ struct KvCache {
 
 class Transformer {
  public:
-  /// Loads the base: float32 or bfloat16 weights on `device`.
-  Transformer(const lora::ModelFiles& files, at::ScalarType dtype, at::Device device);
+  /// Loads the base: weights on `device`, computed with in float32 or bfloat16. Throws base::UsageError where its
+  /// matrices cannot be kept as `quantization` says.
+  Transformer(const lora::ModelFiles& files, at::ScalarType dtype, at::Device device,
+              Quantization quantization = Quantization::kNone);
   ~Transformer();
   Transformer(Transformer&&) noexcept;
   Transformer& operator=(Transformer&&) noexcept;

@@ -33,7 +33,7 @@ struct Transformer::State {
   std::vector<std::size_t> rotation;  // of each block, its place in `ropes`
   lora::Adapter settings;             // everything of the adapter but its modules
 
-  State(const lora::ModelFiles& files, at::ScalarType dtype, at::Device device);
+  State(const lora::ModelFiles& files, at::ScalarType dtype, at::Device device, Quantization quantization);
   at::TensorOptions options() const { return at::TensorOptions(device).dtype(dtype); }
   void add_rotation(std::size_t block);
   at::Tensor embed(const at::Tensor& ids) const;  // [T] -> [T, hidden]

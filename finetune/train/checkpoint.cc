@@ -153,7 +153,8 @@ void check_same_run(const std::map<std::string, std::string>& saved, const std::
     if (key == "adapter") refuse(key, "another one", "the same one");  // known by its values
     std::string option = key;
     std::replace(option.begin(), option.end(), '_', '-');
-    refuse(option, value(now, key), value(saved, key));
+    const auto shown = [](const std::string& text) { return text.empty() ? "none" : text; };
+    refuse(option, shown(value(now, key)), shown(value(saved, key)));
   }
   if (!same_examples) refuse("data", "other records", "the same records");
 }

@@ -1,6 +1,8 @@
 // What `finetune train` can be told. Tested by tests/finetune/train_test.cc and train_start_test.cc.
 #include "finetune/train/train_options.h"
 
+#include "finetune/weights/load_weights.h"
+
 namespace finetune {
 
 void StartOptions::visit(base::OptionVisitor& v) {
@@ -63,6 +65,9 @@ void LoraOptions::visit(base::OptionVisitor& v) {
 void ComputeOptions::visit(base::OptionVisitor& v) {
   v.choice("dtype", dtype, {"auto", "float32", "bfloat16"},
            "of the frozen base (the adapter is float32); auto: bfloat16 on CUDA, float32 on a CPU");
+  visit_quantization(v, quantization,
+                     "of the frozen base: nf4 (QLoRA) and int8 quantise linear layers as they load, keep leaves the "
+                     "blocks of a GGUF or bitsandbytes' numbers as they are");
   v.choice("device", device, {"auto", "cpu", "cuda"}, "where to train; auto: CUDA when there is one");
   v("seed", seed, "of the adapter's start, the data's order and dropout");
   v("threads", threads, "CPU threads; 0: all").at_least(0);

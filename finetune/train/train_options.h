@@ -72,7 +72,7 @@ struct LoraOptions {
 
 /// Where and how it is computed, the random numbers among it.
 struct ComputeOptions {
-  std::string dtype = "auto", device = "auto";
+  std::string dtype = "auto", quantization = "none", device = "auto";
   std::uint64_t seed = 42;
   int threads = 0;
   void visit(base::OptionVisitor& v);

@@ -189,6 +189,8 @@ std::map<std::string, std::string> facts_of(const TrainOptions& options, const l
           {"lora.targets", base::join(lora::expand_targets(files.spec(), adapter.targets), ",")},
           {"lora.rslora", text(adapter.rslora)},
           {"dtype", dtype == at::kFloat ? "float32" : "bfloat16"},
+          // No fact of older checkpoints, which had none.
+          {"quantization", options.compute.quantization == "none" ? "" : options.compute.quantization},
           {"seed", text(options.compute.seed)}};
 }
 
@@ -223,10 +225,12 @@ TrainStart prepare_training(TrainOptions& options, base::Context& context) {
   check_sources(options.sources);
   const at::Device device = choose_device(compute.device);
   const at::ScalarType dtype = choose_dtype(compute.dtype, device);
+  const Quantization quantization = quantization_named(compute.quantization);
   base::check_output_folder(output.folder, output.resume, output.overwrite);
   if (model_name.empty()) model_name = base_of(adapter_name);
   auto files = std::make_unique<lora::ModelFiles>(model_name);
   lora::tell_notes(*files, context);
+  check_quantization(*files, quantization);
   lora::expand_targets(files->spec(), options.lora.targets);  // throws
   base::check_outputs({output.folder}, {files->path()});      // a model by its hub name too
   check_rows(options.plan.rows, files->config());
@@ -242,7 +246,7 @@ TrainStart prepare_training(TrainOptions& options, base::Context& context) {
   const fs::path adapter_folder = adapter_name.empty() ? fs::path() : lora::adapter_folder(adapter_name);
   auto tokenizer = lora::tokenizer_of(*files, adapter_folder, options.reading.chat.chat_template);
   TrainingData data = read_data(options, *files, *tokenizer, context);
-  Transformer model(*files, dtype, device);
+  Transformer model(*files, dtype, device, quantization);
   if (adapter) {
     model.attach(*adapter);
   } else {

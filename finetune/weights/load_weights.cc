@@ -1,40 +1,145 @@
-// Tensors of a model file in the form in which they are computed with. Tested by tests/finetune/weights_test.cc.
+// Tensors of a model file in the form in which they are kept. Tested by tests/finetune/weights_test.cc and
+// quantized_test.cc.
 #include "finetune/weights/load_weights.h"
 
 #include <ATen/ATen.h>
+#include <fmt/format.h>
 
+#include <algorithm>
+#include <map>
+#include <span>
+
+#include "base/error.h"
 #include "base/resident.h"
+#include "base/text.h"
+#include "finetune/weights/eight_bits.h"
+#include "finetune/weights/four_bits.h"
+#include "finetune/weights/gguf_rows.h"
+#include "finetune/weights/quantized_matrix.h"
 
 namespace finetune {
 namespace {
 
-void read_into(const lora::ModelFiles& files, const std::string& name, at::Tensor target) {
-  at::Tensor raw = at::empty(target.sizes(), at::kFloat);
+at::Tensor read_floats(const lora::ModelFiles& files, const std::string& name) {
+  at::Tensor raw = at::empty(files.shape(name), at::kFloat);
   files.read(name, {raw.mutable_data_ptr<float>(), static_cast<std::size_t>(raw.numel())});
-  target.copy_(raw);
-  base::give_back(files.view(name).bytes);  // it is read once
+  base::give_back(files.view(name).bytes);  // else all of the file would stay in memory beside what is made of it
+  return raw;
 }
 
-}  // namespace
-
-at::Tensor load_tensor(const lora::ModelFiles& files, const std::string& name, const at::TensorOptions& options) {
-  at::Tensor tensor = at::empty(files.shape(name), options);
-  read_into(files, name, tensor);
-  return tensor;
+std::shared_ptr<const QuantizedRows> four_bit_rows(const FourBits& kept, at::IntArrayRef shape, at::Device device) {
+  return std::make_shared<FourBitRows>(to_device(kept, device), shape[0], shape[1]);
 }
 
-std::shared_ptr<const FrozenMatrix> load_matrix(const lora::ModelFiles& files, const std::vector<std::string>& names,
-                                                const at::TensorOptions& options) {
+std::shared_ptr<const QuantizedRows> eight_bit_rows(const EightBits& kept, at::Device device) {
+  return std::make_shared<EightBitRows>(kept.bytes.to(device), kept.scales.to(device));
+}
+
+std::shared_ptr<const QuantizedRows> kept_rows(const lora::ModelFiles& files, const std::string& name,
+                                               at::Device device) {
+  const std::vector<std::int64_t> shape = files.shape(name);
+  std::shared_ptr<const QuantizedRows> rows;
+  if (const lora::PackedMatrix* packed = files.packed(name)) {
+    const lora::PackedParts& parts = packed->parts();
+    rows = parts.codes ? four_bit_rows(kept_four_bits(parts, shape[0] * shape[1]), shape, device)
+                       : eight_bit_rows(kept_eight_bits(parts, shape[0]), device);
+  } else if (base::is_block_type(files.type(name))) {
+    const auto bytes = static_cast<std::int64_t>(base::byte_size(files.type(name), shape));
+    at::Tensor blocks = at::empty({shape[0], bytes / shape[0]}, at::kByte);
+    files.read_blocks(name, {static_cast<std::byte*>(blocks.mutable_data_ptr()), static_cast<std::size_t>(bytes)});
+    rows = std::make_shared<GgufRows>(files.type(name), blocks.to(device), shape[1]);
+  }
+  if (rows) base::give_back(files.view(name).bytes);
+  return rows;
+}
+
+// Null for a matrix that is kept as it is computed with.
+std::shared_ptr<const QuantizedRows> quantized_rows(const lora::ModelFiles& files, const std::string& name,
+                                                    const at::TensorOptions& options, Quantization quantization) {
+  const at::Device device = options.device();
+  switch (quantization) {
+    case Quantization::kNone:
+      return nullptr;
+    case Quantization::kNf4:
+      return four_bit_rows(quantize_nf4(read_floats(files, name), c10::typeMetaToScalarType(options.dtype()),
+                                        files.path().string() + ": " + name),
+                           files.shape(name), device);
+    case Quantization::kInt8:
+      return eight_bit_rows(quantize_int8(read_floats(files, name), files.path().string() + ": " + name), device);
+    case Quantization::kKeep:
+      return kept_rows(files, name, device);
+  }
+  return nullptr;
+}
+
+std::shared_ptr<const FrozenMatrix> dense_matrix(const lora::ModelFiles& files, const std::vector<std::string>& names,
+                                                 const at::TensorOptions& options) {
   std::int64_t rows = 0;
   for (const std::string& name : names) rows += files.shape(name).at(0);
   at::Tensor weight = at::empty({rows, files.shape(names.at(0)).at(1)}, options);
   std::int64_t row = 0;
   for (const std::string& name : names) {
     const std::int64_t count{files.shape(name)[0]};
-    read_into(files, name, weight.narrow(0, row, count));
+    weight.narrow(0, row, count).copy_(read_floats(files, name));
     row += count;
   }
   return std::make_shared<DenseMatrix>(weight);
+}
+
+}  // namespace
+
+void visit_quantization(base::OptionVisitor& v, std::string& name, const char* help) {
+  v.choice("quantization", name, {"none", "nf4", "int8", "keep"}, help);
+}
+
+Quantization quantization_named(const std::string& name) {
+  static const std::map<std::string, Quantization> kNames = {{"none", Quantization::kNone},
+                                                             {"nf4", Quantization::kNf4},
+                                                             {"int8", Quantization::kInt8},
+                                                             {"keep", Quantization::kKeep}};
+  if (const auto found = kNames.find(name); found != kNames.end()) return found->second;
+  throw base::UsageError({"unknown quantisation", "--quantization", name, "none, nf4, int8 or keep", ""});
+}
+
+void check_quantization(const lora::ModelFiles& files, Quantization quantization) {
+  if (quantization == Quantization::kNone) return;
+  std::vector<std::string> types, packed;
+  bool has_blocks = false;
+  const auto add = [](std::vector<std::string>& list, std::string_view name) {
+    if (std::ranges::find(list, name) == list.end()) list.emplace_back(name);
+  };
+  for (const std::string& name : files.names()) {
+    add(types, files.type_name(name));
+    if (files.is_packed(name)) add(packed, files.type_name(name));
+    has_blocks |= files.shape(name).size() == 2 && base::is_block_type(files.type(name));
+  }
+  const bool keeps{quantization == Quantization::kKeep};
+  if (keeps && packed.empty() && !has_blocks)
+    throw base::UsageError({"nothing of this model is quantised", "--quantization keep: " + files.path().string(),
+                            base::join(types, ", "),
+                            "a GGUF with blocks (Q4_K ...), or a folder of bitsandbytes' NF4, FP4 or INT8",
+                            "use --quantization nf4 or int8, which quantise as they load, or none"});
+  if (!keeps && !packed.empty())
+    throw base::UsageError({"this model is quantised already", "--quantization: " + files.path().string(),
+                            base::join(packed, ", "), "keep, or none", "a second quantisation would only lose more"});
+}
+
+at::Tensor load_tensor(const lora::ModelFiles& files, const std::string& name, const at::TensorOptions& options) {
+  return at::empty(files.shape(name), options).copy_(read_floats(files, name));
+}
+
+std::shared_ptr<const FrozenMatrix> load_matrix(const lora::ModelFiles& files, const std::vector<std::string>& names,
+                                                const at::TensorOptions& options, Quantization quantization) {
+  std::vector<std::shared_ptr<const QuantizedRows>> parts;
+  bool is_quantized = false;
+  for (const std::string& name : names) {
+    parts.push_back(quantized_rows(files, name, options, quantization));
+    is_quantized |= parts.back() != nullptr;
+  }
+  if (!is_quantized) return dense_matrix(files, names, options);
+  for (std::size_t i = 0; i < names.size(); ++i)
+    if (!parts[i]) parts[i] = std::make_shared<DenseRows>(load_tensor(files, names[i], options));
+  return std::make_shared<QuantizedMatrix>(std::move(parts), options);
 }
 
 }  // namespace finetune

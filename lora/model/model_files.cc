@@ -257,6 +257,24 @@ StoredBlocks ModelFiles::blocks(const std::string& name) const {
   if (!gguf_) return {view.type, view.shape, view.bytes};
   return {view.type, view.shape, view.bytes, spec.interleaved_heads, spec.key_heads, spec.head_rows};
 }
+
+void ModelFiles::read_blocks(const std::string& name, std::span<std::byte> out) const {
+  const StoredBlocks stored = blocks(name);
+  if (out.size() != stored.bytes.size())
+    throw base::Error({"not the size of the tensor", path_.string() + ": " + name, fmt::format("{} bytes", out.size()),
+                       fmt::format("{}", stored.bytes.size()), ""});
+  std::ranges::copy(stored.bytes, out.begin());
+  if (stored.interleaved_heads > 0) permute_rope_rows(out, stored.shape[0], stored.interleaved_heads, false);
+  if (stored.key_heads == 0) return;
+  const std::int64_t heads{stored.shape[0] / stored.head_rows};
+  const std::size_t head{out.size() / static_cast<std::size_t>(heads)};
+  for (std::int64_t i = 0; i < heads; ++i) {
+    const auto from = static_cast<std::size_t>(regrouped_head(i, stored.key_heads, heads));
+    std::copy_n(stored.bytes.begin() + static_cast<std::ptrdiff_t>(from * head), head,
+                out.begin() + static_cast<std::ptrdiff_t>(static_cast<std::size_t>(i) * head));
+  }
+}
+
 std::vector<std::int64_t> ModelFiles::shape(const std::string& name) const { return view(name).shape; }
 base::DType ModelFiles::type(const std::string& name) const { return view(name).type; }
 

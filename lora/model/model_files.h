@@ -59,7 +59,9 @@ class ModelFiles {
   /// those of what it gives.
   const base::TensorView& view(const std::string& name) const;
   /// Several numbers a byte, with tensors beside it that say how (bitsandbytes).
-  bool is_packed(const std::string& name) const { return stored(name).packed != nullptr; }
+  bool is_packed(const std::string& name) const { return packed(name) != nullptr; }
+  /// The same, null for a plain tensor.
+  const PackedMatrix* packed(const std::string& name) const { return stored(name).packed.get(); }
   /// "BF16", "Q8_0", "NF4": how it is kept.
   std::string_view type_name(const std::string& name) const;
   /// Tensors of a wrapper that are not the text model's, as they lie in the file.
@@ -68,6 +70,8 @@ class ModelFiles {
   const std::string& name_on_disk(const std::string& name) const;
   /// Blocks for who keeps them as they are: what must be known to use them. Throws for packed tensors.
   StoredBlocks blocks(const std::string& name) const;
+  /// The same bytes with the rows in Hugging Face's order. `out.size()` = that of the tensor's bytes.
+  void read_blocks(const std::string& name, std::span<std::byte> out) const;
 
  private:
   struct Stored {

@@ -106,50 +106,33 @@ void for_each_run(std::int64_t first, std::int64_t size, std::span<float> out, U
 // Two numbers a byte, the first in the upper half; blocks of them, from row to row, share a scale.
 class FourBits final : public PackedMatrix {
  public:
-  FourBits(const Codes& codes, std::span<const std::byte> bytes, std::vector<float> scales, std::int64_t block,
-           DType type)
-      : codes_(codes), bytes_(bytes), scales_(std::move(scales)), block_(block), type_(type) {}
-  std::string_view name() const override { return &codes_ == &kNf4 ? "NF4" : "FP4"; }
-  DType type() const override { return type_; }
+  using PackedMatrix::PackedMatrix;
+  std::string_view name() const override { return parts_.codes == &kNf4 ? "NF4" : "FP4"; }
   void read(std::int64_t first, std::span<float> out) const override {
-    for_each_run(first, block_, out, [&](std::int64_t place, std::int64_t run, std::span<float> part) {
-      const float scale{scales_[static_cast<std::size_t>(run)]};
+    for_each_run(first, parts_.block, out, [&](std::int64_t place, std::int64_t run, std::span<float> part) {
+      const float scale{parts_.scales.at(run)};
       for (float& value : part) {
-        const auto pair = static_cast<unsigned>(bytes_[static_cast<std::size_t>(place / 2)]);
-        value = rounded(codes_[place++ % 2 == 0 ? pair >> 4 : pair & 15] * scale, type_);
+        const auto pair = static_cast<unsigned>(parts_.bytes[static_cast<std::size_t>(place / 2)]);
+        value = rounded((*parts_.codes)[place++ % 2 == 0 ? pair >> 4 : pair & 15] * scale, parts_.type);
       }
     });
   }
-
- private:
-  const Codes& codes_;
-  std::span<const std::byte> bytes_;
-  std::vector<float> scales_;
-  std::int64_t block_;
-  DType type_;
 };
 
 // One signed byte a number, a scale a row.
 class EightBits final : public PackedMatrix {
  public:
-  EightBits(std::span<const std::byte> bytes, std::vector<float> scales, std::int64_t columns, DType type)
-      : bytes_(bytes), scales_(std::move(scales)), columns_(columns), type_(type) {}
+  using PackedMatrix::PackedMatrix;
   std::string_view name() const override { return "INT8"; }
-  DType type() const override { return type_; }
   void read(std::int64_t first, std::span<float> out) const override {
     constexpr auto kStep = static_cast<float>(7.874015718698502e-3);  // 1 / 127, as bitsandbytes writes it
-    for_each_run(first, columns_, out, [&](std::int64_t place, std::int64_t row, std::span<float> part) {
-      const float scale{scales_[static_cast<std::size_t>(row)]};
+    for_each_run(first, parts_.block, out, [&](std::int64_t place, std::int64_t row, std::span<float> part) {
+      const float scale{parts_.scales.at(row)};
       for (float& value : part)
-        value = static_cast<float>(static_cast<std::int8_t>(bytes_[static_cast<std::size_t>(place++)])) * scale * kStep;
+        value = static_cast<float>(static_cast<std::int8_t>(parts_.bytes[static_cast<std::size_t>(place++)])) * scale *
+                kStep;
     });
   }
-
- private:
-  std::span<const std::byte> bytes_;
-  std::vector<float> scales_;
-  std::int64_t columns_;
-  DType type_;
 };
 
 std::int64_t blocks_of(std::int64_t count, std::int64_t block) { return (count + block - 1) / block; }
@@ -193,21 +176,16 @@ State read_state(const TensorView& view, std::string_view kind, const std::vecto
   return state;
 }
 
-// Scales that are themselves quantised: a table of 256 numbers, a scale for every `nested_block` of them, an offset.
-std::vector<float> scales_of(Companions& companions, const State& state, std::int64_t count) {
+PackedScales scales_of(Companions& companions, const State& state, std::int64_t count) {
   const std::string& weight = companions.weight();
   const std::int64_t blocks{blocks_of(count, state.block)};
-  if (state.nested_block == 0) return companions.floats(weight + ".absmax", blocks);
-  const std::span<const std::byte> numbers = companions.take(weight + ".absmax", DType::kU8, blocks);
-  const std::vector<float> table = companions.floats(weight + ".nested_quant_map", 256),
-                           outer = companions.floats(weight + ".nested_absmax", blocks_of(blocks, state.nested_block));
-  std::vector<float> scales(static_cast<std::size_t>(blocks));
-  for (std::size_t i = 0; i < scales.size(); ++i) {
-    const float scaled{table[static_cast<std::size_t>(numbers[i])] *
-                       outer[i / static_cast<std::size_t>(state.nested_block)]};
-    scales[i] = scaled + state.nested_offset;
-  }
-  return scales;
+  if (state.nested_block == 0) return {companions.floats(weight + ".absmax", blocks)};
+  return {{},
+          companions.take(weight + ".absmax", DType::kU8, blocks),
+          companions.floats(weight + ".nested_quant_map", 256),
+          companions.floats(weight + ".nested_absmax", blocks_of(blocks, state.nested_block)),
+          state.nested_block,
+          state.nested_offset};
 }
 
 std::shared_ptr<const PackedMatrix> four_bits(Companions& companions, const TensorView& state_tensor,
@@ -226,7 +204,8 @@ std::shared_ptr<const PackedMatrix> four_bits(Companions& companions, const Tens
   if (static_cast<std::int64_t>(stored.bytes.size()) != (count + 1) / 2)
     companions.fail("a packed weight of a wrong size", weight, fmt::format("{} bytes", stored.bytes.size()),
                     fmt::format("{}", (count + 1) / 2));
-  return std::make_shared<FourBits>(codes, stored.bytes, scales_of(companions, state, count), state.block, state.type);
+  return std::make_shared<FourBits>(
+      PackedParts{&codes, stored.bytes, scales_of(companions, state, count), state.block, state.type});
 }
 
 std::shared_ptr<const PackedMatrix> eight_bits(Companions& companions, const TensorView& stored,
@@ -242,10 +221,17 @@ std::shared_ptr<const PackedMatrix> eight_bits(Companions& companions, const Ten
                     format->bytes.empty() ? "" : fmt::format("{}", static_cast<int>(format->bytes[0])),
                     "0, row by row");
   std::vector<float> scales = companions.floats(module + ".SCB", shape.at(0));
-  return std::make_shared<EightBits>(stored.bytes, std::move(scales), shape.at(1), type);
+  return std::make_shared<EightBits>(PackedParts{nullptr, stored.bytes, {std::move(scales)}, shape.at(1), type});
 }
 
 }  // namespace
+
+float PackedScales::at(std::int64_t index) const {
+  const auto i = static_cast<std::size_t>(index);
+  if (block == 0) return plain[i];
+  const float scaled{table[static_cast<std::size_t>(numbers[i])] * outer[i / static_cast<std::size_t>(block)]};
+  return scaled + offset;
+}
 
 std::shared_ptr<const PackedMatrix> unpack_matrix(TensorsByName& tensors, const std::string& weight,
                                                   const std::vector<std::int64_t>& shape, DType type,

@@ -2,6 +2,7 @@
 // Tested by tests/lora/model/packed_matrix_test.cc.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -17,14 +18,38 @@ namespace lora {
 /// By the name under which a model has them.
 using TensorsByName = std::unordered_map<std::string, base::TensorView>;
 
+/// Scales of blocks: `plain`; or, where these are quantised themselves, each a number of `table` times the one of
+/// `outer` that `block` of them share, plus `offset`.
+struct PackedScales {
+  std::vector<float> plain{};
+  std::span<const std::byte> numbers{};  ///< as long as the file is open, as are PackedParts' bytes
+  std::vector<float> table{}, outer{};   ///< [256], [numbers / block]
+  std::int64_t block = 0;                ///< 0: plain
+  float offset = 0;
+  float at(std::int64_t index) const;
+};
+/// What a packed matrix is made of, for who keeps it as it is.
+struct PackedParts {
+  const std::array<float, 16>* codes = nullptr;  ///< of four bits; null: INT8, signed bytes
+  std::span<const std::byte> bytes{};            ///< of four bits two numbers each, the first in the upper half
+  PackedScales scales{};
+  std::int64_t block = 0;                ///< numbers that share a scale, from row to row; of INT8 a row
+  base::DType type = base::DType::kF32;  ///< see PackedMatrix::type
+};
+
 class PackedMatrix {
  public:
+  explicit PackedMatrix(PackedParts parts) : parts_(std::move(parts)) {}
   virtual ~PackedMatrix() = default;
+  const PackedParts& parts() const { return parts_; }
   virtual std::string_view name() const = 0;  ///< "NF4", "FP4", "INT8"
   /// The type that its numbers are computed in and rounded to; of INT8 they are float32 all the same.
-  virtual base::DType type() const = 0;
+  base::DType type() const { return parts_.type; }
   /// Numbers [first, first + out.size()) of the matrix, row by row, bit for bit as bitsandbytes gives them on the CPU.
   virtual void read(std::int64_t first, std::span<float> out) const = 0;
+
+ protected:
+  PackedParts parts_;
 };
 
 /// The matrix `shape` whose weight stands in `tensors` with what bitsandbytes keeps beside it; these companions are

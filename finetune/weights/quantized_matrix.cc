@@ -1,0 +1,107 @@
+// A frozen matrix of quantised parts. Tested by tests/finetune/quantized_test.cc.
+#include "finetune/weights/quantized_matrix.h"
+
+#include <ATen/ATen.h>
+
+#include <algorithm>
+
+namespace finetune {
+namespace {
+
+constexpr std::int64_t kColumnStep = 256;  // whole blocks of every kind
+// Enough for the processor's cores and for a good product; on a GPU 64 MB in bfloat16.
+constexpr std::int64_t kScratch = std::int64_t{8} << 20, kDeviceScratch = std::int64_t{32} << 20;
+
+// Memory of this thread's products. New memory for each would be given back to the system and fetched again page by
+// page; a device's allocator keeps it.
+at::Tensor scratch_of(std::int64_t numbers, const at::TensorOptions& options) {
+  if (!options.device().is_cpu()) return at::empty({numbers}, options);
+  thread_local at::Tensor bytes;
+  const std::int64_t size{numbers * static_cast<std::int64_t>(options.dtype().itemsize())};
+  if (!bytes.defined() || bytes.numel() < size) {
+    bytes = at::Tensor();
+    bytes = at::empty({size}, at::kByte);
+  }
+  return bytes.narrow(0, 0, size).view(c10::typeMetaToScalarType(options.dtype()));
+}
+
+}  // namespace
+
+QuantizedMatrix::QuantizedMatrix(std::vector<std::shared_ptr<const QuantizedRows>> parts,
+                                 const at::TensorOptions& options, std::int64_t scratch)
+    : parts_(std::move(parts)),
+      options_(options),
+      scratch_(scratch > 0                 ? scratch
+               : options.device().is_cpu() ? kScratch
+                                           : kDeviceScratch),
+      columns_(parts_.at(0)->columns()) {
+  for (const auto& part : parts_) rows_ += part->rows();
+}
+
+at::Tensor QuantizedMatrix::expanded(std::int64_t first, std::int64_t count, std::int64_t column,
+                                     std::int64_t columns) const {
+  const at::Tensor all = scratch_of(count * columns, options_).view({count, columns});
+  std::int64_t begin = 0;  // of the part
+  for (const auto& part : parts_) {
+    const std::int64_t from{std::max(first, begin)}, to{std::min(first + count, begin + part->rows())};
+    if (from < to) {
+      at::Tensor out = all.narrow(0, from - first, to - from);
+      part->expand(from - begin, column, out, passes_for(out));
+    }
+    begin += part->rows();
+  }
+  return all;
+}
+
+at::Tensor QuantizedMatrix::apply(const at::Tensor& x, const at::Tensor& added) const {
+  const std::int64_t step{std::max<std::int64_t>(1, scratch_ / columns_)};
+  if (step >= rows_) {
+    const at::Tensor weight = expanded(0, rows_, 0, columns_);
+    return added.defined() ? at::addmm(added, x, weight.t()) : at::mm(x, weight.t());
+  }
+  at::Tensor y = at::empty({x.size(0), rows_}, x.options());
+  for (std::int64_t first = 0; first < rows_; first += step) {
+    const std::int64_t count{std::min(step, rows_ - first)};
+    const at::Tensor weight = expanded(first, count, 0, columns_);
+    at::Tensor part = y.narrow(1, first, count);
+    if (!added.defined()) {
+      at::mm_out(part, x, weight.t());
+    } else {
+      at::addmm_out(part, added.narrow(added.dim() - 1, first, count), x, weight.t());
+    }
+  }
+  return y;
+}
+
+at::Tensor QuantizedMatrix::apply_transposed(const at::Tensor& dy) const {
+  const std::int64_t step{std::max(kColumnStep, scratch_ / rows_ / kColumnStep * kColumnStep)};
+  if (step >= columns_) return at::mm(dy, expanded(0, rows_, 0, columns_));
+  at::Tensor dx = at::empty({dy.size(0), columns_}, dy.options());
+  for (std::int64_t column = 0; column < columns_; column += step) {
+    const std::int64_t count{std::min(step, columns_ - column)};
+    at::Tensor part = dx.narrow(1, column, count);
+    at::mm_out(part, dy, expanded(0, rows_, column, count));
+  }
+  return dx;
+}
+
+at::Tensor QuantizedMatrix::rows(const at::Tensor& numbers) const {
+  at::Tensor out = at::empty({numbers.size(0), columns_}, options_);
+  if (parts_.size() == 1) {
+    parts_[0]->pick(numbers, out);
+    return out;
+  }
+  std::int64_t begin = 0;
+  for (const auto& part : parts_) {
+    const at::Tensor places = (numbers.ge(begin) & numbers.lt(begin + part->rows())).nonzero().squeeze(1);
+    if (places.size(0) > 0) {
+      at::Tensor picked = at::empty({places.size(0), columns_}, options_);
+      part->pick(numbers.index_select(0, places) - begin, picked);
+      out.index_copy_(0, places, picked);
+    }
+    begin += part->rows();
+  }
+  return out;
+}
+
+}  // namespace finetune

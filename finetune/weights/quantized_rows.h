@@ -1,0 +1,37 @@
+// Rows of a matrix in fewer bits than it is computed with. Tested by tests/finetune/quantized_test.cc.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include "finetune/kernels/elementwise.h"
+
+namespace finetune {
+
+/// Rows of one tensor of the base as it is kept. What is expanded is rounded once to the type that is computed with.
+class QuantizedRows {
+ public:
+  QuantizedRows(std::int64_t rows, std::int64_t columns) : rows_(rows), columns_(columns) {}
+  virtual ~QuantizedRows() = default;
+  std::int64_t rows() const { return rows_; }
+  std::int64_t columns() const { return columns_; }
+  /// Numbers of the rows from `first` on and the columns from `column` on, a multiple of 256, as many as `out` has:
+  /// [n, m] contiguous, float32 or bfloat16, on the device of the rows.
+  virtual void expand(std::int64_t first, std::int64_t column, at::Tensor& out, Passes passes) const = 0;
+  /// The rows `numbers` [n] int64 -> out [n, columns].
+  virtual void pick(const at::Tensor& numbers, at::Tensor& out) const;
+
+ private:
+  std::int64_t rows_, columns_;
+};
+
+/// Kept as they are computed with.
+class DenseRows final : public QuantizedRows {
+ public:
+  explicit DenseRows(at::Tensor weight) : QuantizedRows(weight.size(0), weight.size(1)), weight_(std::move(weight)) {}
+  void expand(std::int64_t first, std::int64_t column, at::Tensor& out, Passes passes) const override;
+
+ private:
+  at::Tensor weight_;
+};
+
+}  // namespace finetune
