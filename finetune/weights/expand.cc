@@ -7,12 +7,14 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <cstring>
 
 #include "base/blocks.h"
 
 // Compiled three times, and the loader takes the best that the processor has: see finetune/kernels/fused_rows.cc.
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
 #define FINETUNE_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#define FINETUNE_V4 __attribute__((target("arch=x86-64-v4")))
 #else
 #define FINETUNE_CLONES
 #endif
@@ -33,12 +35,6 @@ inline void store(Bfloat16& place, float value) {  // to nearest even; NaN stays
 
 // target_clones does not apply to templates: one plain function for each type.
 #define FINETUNE_EXPAND(T)                                                                                \
-  FINETUNE_CLONES void look_up(const std::uint8_t* pairs, std::int64_t n, const T* table, T* out) {       \
-    for (std::int64_t i = 0; i < n; ++i) {                                                                \
-      out[2 * i] = table[pairs[i] >> 4];                                                                  \
-      out[2 * i + 1] = table[pairs[i] & 15];                                                              \
-    }                                                                                                     \
-  }                                                                                                       \
   FINETUNE_CLONES void scale(const std::int8_t* bytes, std::int64_t n, float scale, float step, T* out) { \
     for (std::int64_t i = 0; i < n; ++i) store(out[i], static_cast<float>(bytes[i]) * scale * step);      \
   }
@@ -48,11 +44,76 @@ FINETUNE_CLONES void narrow(const float* values, std::size_t n, Bfloat16* out) {
   for (std::size_t i = 0; i < n; ++i) store(out[i], values[i]);
 }
 
-float rounded(float value, at::ScalarType type) {
-  if (type == at::kBFloat16) return base::bfloat16_to_float(base::float_to_bfloat16(value));
-  if (type == at::kHalf) return base::half_to_float(base::float_to_half(value));
-  return value;
+// What the 16 codes stand for in a block: their products with its scale, rounded to `type` and to T.
+template <class T>
+std::array<T, 16> table_of(const float* codes, float scale, at::ScalarType type) {
+  std::array<float, 16> values;
+  for (std::size_t j = 0; j < values.size(); ++j) values[j] = codes[j] * scale;
+  if (type == at::kBFloat16) {
+    for (float& value : values) {
+      Bfloat16 rounded;
+      store(rounded, value);
+      value = base::bfloat16_to_float(rounded.bits);
+    }
+  } else if (type == at::kHalf) {
+    for (float& value : values) value = base::half_to_float(base::float_to_half(value));
+  }
+  std::array<T, 16> table;
+  for (std::size_t j = 0; j < values.size(); ++j) store(table[j], values[j]);
+  return table;
 }
+
+#ifdef FINETUNE_V4
+// AVX-512 holds a table of 16 in a register, which the compiler must be told. `n` bytes, 16 at once.
+using Bytes16 = std::uint8_t __attribute__((vector_size(16)));
+using Words16 = std::uint32_t __attribute__((vector_size(64)));
+using Floats16 = float __attribute__((vector_size(64)));
+
+FINETUNE_V4 inline Words16 wide(const std::uint8_t* pairs) {
+  Bytes16 bytes;
+  std::memcpy(&bytes, pairs, sizeof bytes);
+  return __builtin_convertvector(bytes, Words16);
+}
+
+// The bits of table_of, of finite numbers.
+FINETUNE_V4 inline Words16 words_of(const float* codes, float scale, bool rounds) {
+  Floats16 values;
+  std::memcpy(&values, codes, sizeof values);
+  values *= scale;
+  Words16 bits;
+  std::memcpy(&bits, &values, sizeof bits);
+  return rounds ? (bits + 0x7FFF + ((bits >> 16) & 1)) & 0xFFFF0000 : bits;
+}
+
+FINETUNE_V4 void look_up_16(const std::uint8_t* pairs, std::int64_t n, const float* codes, float scale, bool,
+                            Bfloat16* out) {
+  const Words16 table = words_of(codes, scale, true) >> 16;
+  for (std::int64_t i = 0; i < n; i += 16) {
+    const Words16 numbers = wide(pairs + i);
+    const Words16 both = __builtin_shuffle(table, numbers >> 4) | __builtin_shuffle(table, numbers & 15) << 16;
+    std::memcpy(out + 2 * i, &both, sizeof both);
+  }
+}
+
+FINETUNE_V4 void look_up_16(const std::uint8_t* pairs, std::int64_t n, const float* codes, float scale, bool rounds,
+                            float* out) {
+  constexpr Words16 kLower = {0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23}, kUpper = kLower + 8;
+  const Words16 table = words_of(codes, scale, rounds);
+  for (std::int64_t i = 0; i < n; i += 16) {
+    const Words16 numbers = wide(pairs + i);
+    const Words16 first = __builtin_shuffle(table, numbers >> 4), second = __builtin_shuffle(table, numbers & 15);
+    const Words16 begin = __builtin_shuffle(first, second, kLower), end = __builtin_shuffle(first, second, kUpper);
+    std::memcpy(out + 2 * i, &begin, sizeof begin);
+    std::memcpy(out + 2 * i + 16, &end, sizeof end);
+  }
+}
+
+const bool kHasV4 = __builtin_cpu_supports("x86-64-v4");
+#else
+constexpr bool kHasV4 = false;
+template <class T>
+void look_up_16(const std::uint8_t*, std::int64_t, const float*, float, bool, T*) {}
+#endif
 
 // Calls f(T*, i) for every row of `out`, on all threads.
 template <class F>
@@ -68,15 +129,17 @@ void for_rows(at::Tensor& out, F f) {
   });
 }
 
-// `n` numbers from `place` on, which share a table.
+// `n` numbers from `place` on, which share a scale.
 template <class T>
-void look_up_from(const std::uint8_t* bytes, std::int64_t place, std::int64_t n, const T* table, T* out) {
-  if (n > 0 && place % 2 != 0) {
-    *out++ = table[bytes[place++ / 2] & 15];
-    --n;
+void look_up(const std::uint8_t* bytes, std::int64_t place, std::int64_t n, const float* codes, float scale,
+             at::ScalarType type, T* out) {
+  if (kHasV4 && type != at::kHalf && place % 2 == 0 && n % 32 == 0)
+    return look_up_16(bytes + place / 2, n / 2, codes, scale, type == at::kBFloat16, out);
+  const std::array<T, 16> table = table_of<T>(codes, scale, type);
+  for (std::int64_t i = 0; i < n; ++i, ++place) {
+    const unsigned pair{bytes[place / 2]};
+    out[i] = table[place % 2 == 0 ? pair >> 4 : pair & 15];
   }
-  look_up(bytes + place / 2, n / 2, table, out);
-  if (n % 2 != 0) out[n - 1] = table[bytes[(place + n - 1) / 2] >> 4];
 }
 
 void to_numbers(base::ExpandBlock expand, const std::byte* block, std::size_t, float* out) { expand(block, out); }
@@ -94,13 +157,10 @@ void four_bits(const at::Tensor& bytes, const at::Tensor& codes, std::int64_t bl
   const float* code = codes.const_data_ptr<float>();
   const std::int64_t width{out.size(1)};
   for_rows(out, [&]<class T>(T* to, std::int64_t i) {
-    std::array<T, 16> table;
     const std::int64_t begin{(first + i) * columns + column}, end{begin + width};
     for (std::int64_t place = begin; place < end;) {
       const std::int64_t count{std::min(end - place, block - place % block)};
-      const float scale{scales.at(place / block)};
-      for (std::size_t j = 0; j < table.size(); ++j) store(table[j], rounded(code[j] * scale, type));
-      look_up_from(pairs, place, count, table.data(), to);
+      look_up(pairs, place, count, code, scales.at(place / block), type, to);
       place += count;
       to += count;
     }
