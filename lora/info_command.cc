@@ -4,6 +4,7 @@
 
 #include <Eigen/Core>
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <functional>
 #include <map>
@@ -125,17 +126,43 @@ void add_sizes(ordered_json& facts, const ModelSpec& spec) {
   if (!config.dense_layers.empty()) facts["dense_layers"] = config.dense_layers;
 }
 
-// What a LoRA on it takes, and the forms in which this program writes it.
-void add_uses(ordered_json& facts, const ModelSpec& spec, std::int64_t rank) {
+// How its weights can be kept in fewer bits, and what that takes. `files`: null where only the config is known.
+std::vector<std::pair<std::string, WeightMemory>> quantised_weights(const ModelSpec& spec, const ModelFiles* files,
+                                                                    std::int64_t element) {
+  std::vector<std::pair<std::string, WeightMemory>> all;
+  const auto any = [&](auto is) { return files && std::ranges::any_of(files->names(), is); };
+  const bool is_packed = any([&](const std::string& name) { return files->is_packed(name); });
+  if (!is_packed)
+    for (const char* word : {"nf4", "int8"}) all.emplace_back(word, weight_memory(spec, word, element));
+  const auto is_quantised = [&](const std::string& name) {
+    return files->is_packed(name) || base::is_block_type(files->type(name));
+  };
+  if (any(is_quantised)) all.emplace_back("keep", kept_weight_memory(*files, element));
+  return all;
+}
+
+// What a LoRA on it takes, and the forms in which this program writes it. `files` may be null.
+void add_uses(ordered_json& facts, const ModelSpec& spec, const ModelFiles* files, std::int64_t rank) {
+  constexpr std::array<std::int64_t, 3> kTokens = {512, 2048, 8192};
+  const auto fits = [&](std::int64_t tokens) { return tokens == 512 || tokens <= spec.config.context_length; };
   facts["lora_rank"] = rank;
   facts["lora_parameters"] = lora_parameters(spec, rank);
   ordered_json memory = ordered_json::array();
   for (const auto& [dtype, element] : {std::pair{"float32", 4}, std::pair{"bfloat16", 2}})
-    for (const std::int64_t tokens : {512, 2048, 8192})
-      if (tokens == 512 || tokens <= spec.config.context_length)
+    for (const std::int64_t tokens : kTokens)
+      if (fits(tokens))
         memory.push_back(
             {{"dtype", dtype}, {"tokens", tokens}, {"bytes", training_memory(spec, rank, tokens, element).total()}});
   facts["training_memory"] = memory;
+  ordered_json quantised = ordered_json::array();
+  for (const auto& [word, weights] : quantised_weights(spec, files, 2))
+    for (const std::int64_t tokens : kTokens)
+      if (fits(tokens))
+        quantised.push_back({{"quantization", word},
+                             {"dtype", "bfloat16"},
+                             {"tokens", tokens},
+                             {"bytes", training_memory(spec, rank, tokens, 2, weights).total()}});
+  facts["quantized_memory"] = quantised;
   ordered_json exports = {"hugging face folder", "peft adapter"};
   try {
     config_to_gguf(spec.config);
@@ -165,7 +192,7 @@ ordered_json model_facts(const std::string& path, std::int64_t rank) {
                         {"bytes", bytes},
                         {"tensors", types}};
   add_sizes(facts, files.spec());
-  add_uses(facts, files.spec(), rank);
+  add_uses(facts, files.spec(), &files, rank);
   if (!files.notes().empty()) facts["notes"] = files.notes();
   return facts;
 }
@@ -178,7 +205,7 @@ ordered_json config_facts(const std::string& path, std::int64_t rank) {
                         {"architecture", spec.config.model_type},
                         {"parameters", parameters_of(spec)}};
   add_sizes(facts, spec);
-  add_uses(facts, spec, rank);
+  add_uses(facts, spec, nullptr, rank);
   return facts;
 }
 
@@ -192,12 +219,14 @@ ordered_json facts_of(const std::string& path, std::int64_t rank) {
   return model_facts(path, rank);
 }
 
-// "float32 1.6 GB (512 tokens), ..."
+// "float32 1.6 GB (512 tokens), ...", or "nf4 in bfloat16 ..."
 std::string readable_memory(const ordered_json& memory) {
-  std::string text, dtype;
+  std::string text, form;
   for (const ordered_json& line : memory) {
     text += text.empty() ? "" : ", ";
-    if (line["dtype"] != dtype) text += (dtype = line["dtype"].get<std::string>()) + " ";
+    std::string own = line["dtype"];
+    if (line.contains("quantization")) own = line["quantization"].get<std::string>() + " in " + own;
+    if (own != form) text += (form = own) + " ";
     text += fmt::format("{} ({} tokens)", base::human_bytes(line["bytes"].get<double>()), line["tokens"].get<int>());
   }
   return text;
@@ -207,7 +236,7 @@ std::string readable_memory(const ordered_json& memory) {
 std::string readable(const std::string& key, const ordered_json& value) {
   if (key == "bytes") return base::human_bytes(value.get<double>());
   if (key == "parameters" || key == "lora_parameters") return base::human_count(value.get<std::uint64_t>());
-  if (key == "training_memory") return readable_memory(value);
+  if (key == "training_memory" || key == "quantized_memory") return readable_memory(value);
   if (value.is_string()) return value.get<std::string>().empty() ? "-" : value.get<std::string>();
   if (value.is_boolean()) return value.get<bool>() ? "yes" : "no";
   if (value.is_number_float()) return fmt::format("{:.6g}", value.get<double>());

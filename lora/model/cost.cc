@@ -8,6 +8,7 @@ namespace {
 
 constexpr std::uint64_t kProgram = 220'000'000;  // LibTorch's libraries, tokenizer, allocator: measured
 constexpr std::int64_t kHeadRows = 256;          // of a chunk of logits, see head_loss_sum
+constexpr std::int64_t kExpanded = 8 << 20, kExpandedColumns = 256;  // see finetune/weights/quantized_matrix.cc
 constexpr std::int64_t kPassedLayers = 3;        // on their way in the backward pass, measured: in layers' activations
 
 // Numbers that a norm keeps of each token: what it read; one with 1 + w eight bytes of each, as measured.
@@ -46,7 +47,72 @@ double kept_by(const BlockSpec& block, std::int64_t hidden, std::int64_t rank, s
   return kept;
 }
 
+// Bytes of a matrix of `numbers` in blocks of 64 and their scales in blocks of 256; in int8 with a scale a row.
+std::int64_t nf4_bytes(std::int64_t numbers) {
+  const std::int64_t blocks{(numbers + 63) / 64};
+  return (numbers + 1) / 2 + blocks + (blocks + 255) / 256 * 4;
+}
+std::int64_t int8_bytes(const LinearSpec& linear) { return linear.out * linear.in + linear.out * 4; }
+
+bool chooses_experts(const LinearSpec& linear) {
+  return linear.role == Role::kRouter || linear.role == Role::kSharedGate;
+}
+
+// Numbers of a matrix that are expanded at once.
+std::int64_t expanded(std::int64_t rows, std::int64_t columns) {
+  return std::min(rows * columns, std::max(kExpanded, rows * kExpandedColumns));
+}
+
+// Of the largest product of a block.
+std::int64_t expanded_by(const ModelSpec& spec) {
+  std::int64_t most{0};
+  for (const BlockSpec& block : spec.blocks)
+    for (const std::span<const LinearSpec> product : products_of(block)) {
+      std::int64_t rows{0};
+      for (const LinearSpec& linear : product) rows += linear.out;
+      most = std::max(most, expanded(rows, product[0].in));
+    }
+  return most;
+}
+
+std::uint64_t bytes_of(const PackedParts& parts) {
+  const PackedScales& scales = parts.scales;
+  return parts.bytes.size() + scales.numbers.size() +
+         4 * (scales.plain.size() + scales.table.size() + scales.outer.size());
+}
+
 }  // namespace
+
+WeightMemory weight_memory(const ModelSpec& spec, std::string_view quantization, std::int64_t element) {
+  std::int64_t bytes{parameters_of(spec) * element};
+  if (quantization == "none") return {static_cast<std::uint64_t>(bytes), 0};
+  for (const BlockSpec& block : spec.blocks)
+    for (const LinearSpec& linear : block.linears) {
+      if (chooses_experts(linear)) continue;
+      const std::int64_t numbers{linear.out * linear.in};
+      bytes += (quantization == "nf4" ? nf4_bytes(numbers) : int8_bytes(linear)) - numbers * element;
+    }
+  return {static_cast<std::uint64_t>(bytes), static_cast<std::uint64_t>(expanded_by(spec) * element)};
+}
+
+WeightMemory kept_weight_memory(const ModelFiles& files, std::int64_t element) {
+  WeightMemory memory;
+  std::int64_t most{expanded_by(files.spec())};
+  for (const std::string& name : files.names()) {
+    const base::TensorView& view = files.view(name);
+    const bool is_matrix{view.shape.size() == 2};
+    if (const PackedMatrix* packed = files.packed(name)) {
+      memory.kept += bytes_of(packed->parts());
+    } else if (is_matrix && base::is_block_type(view.type)) {
+      memory.kept += view.bytes.size();
+      most = std::max(most, expanded(view.shape[0], view.shape[1]));
+    } else {
+      memory.kept += static_cast<std::uint64_t>(view.elements() * element);
+    }
+  }
+  memory.expanded = static_cast<std::uint64_t>(most * element);
+  return memory;
+}
 
 std::int64_t lora_parameters(const ModelSpec& spec, std::int64_t rank) {
   std::int64_t parameters = 0;
@@ -56,6 +122,11 @@ std::int64_t lora_parameters(const ModelSpec& spec, std::int64_t rank) {
 }
 
 TrainingMemory training_memory(const ModelSpec& spec, std::int64_t rank, std::int64_t tokens, std::int64_t element) {
+  return training_memory(spec, rank, tokens, element, weight_memory(spec, "none", element));
+}
+
+TrainingMemory training_memory(const ModelSpec& spec, std::int64_t rank, std::int64_t tokens, std::int64_t element,
+                               const WeightMemory& weights) {
   const ModelConfig& config = spec.config;
   double kept{0}, most{0};
   for (const BlockSpec& block : spec.blocks) {
@@ -67,12 +138,12 @@ TrainingMemory training_memory(const ModelSpec& spec, std::int64_t rank, std::in
     return static_cast<std::uint64_t>(numbers * static_cast<double>(tokens * element));
   };
   TrainingMemory memory;
-  memory.weights = static_cast<std::uint64_t>(parameters_of(spec) * element);
+  memory.weights = weights.kept;
   memory.adapter = static_cast<std::uint64_t>(16 * lora_parameters(spec, rank));
   memory.activations = bytes(kept);
   // Logits in the weights' type and in float32, twice that where the gradient is rounded.
   const std::int64_t chunk{std::min(tokens, kHeadRows) * config.vocab_size * 12};
-  memory.scratch = bytes(kPassedLayers * most) + static_cast<std::uint64_t>(chunk);
+  memory.scratch = bytes(kPassedLayers * most) + static_cast<std::uint64_t>(chunk) + weights.expanded;
   memory.program = kProgram;
   return memory;
 }

@@ -3,7 +3,9 @@
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 
+#include "lora/model/model_files.h"
 #include "lora/model/spec.h"
 
 namespace lora {
@@ -11,17 +13,30 @@ namespace lora {
 /// Trained numbers of a LoRA of `rank` on every linear layer.
 std::int64_t lora_parameters(const ModelSpec& spec, std::int64_t rank);
 
+/// Bytes of a base as `finetune --quantization` keeps it.
+struct WeightMemory {
+  std::uint64_t kept = 0;
+  std::uint64_t expanded = 0;  ///< the most that a product expands at once
+};
+/// `quantization`: "none", "nf4" or "int8"; `element`: bytes of a number that is computed with, 4 or 2.
+WeightMemory weight_memory(const ModelSpec& spec, std::string_view quantization, std::int64_t element);
+/// Of "keep".
+WeightMemory kept_weight_memory(const ModelFiles& files, std::int64_t element);
+
 /// Bytes, at the peak of a training on the CPU.
 struct TrainingMemory {
-  std::uint64_t weights = 0;      ///< of the base, in its type
+  std::uint64_t weights = 0;      ///< of the base, as it is kept
   std::uint64_t adapter = 0;      ///< A and B in float32, their gradients, AdamW's two moments
   std::uint64_t activations = 0;  ///< what the backward pass reads again
-  std::uint64_t scratch = 0;      ///< logits of the head's chunks, gradients on their way
+  std::uint64_t scratch = 0;      ///< logits of the head's chunks, gradients on their way, expanded weights
   std::uint64_t program = 0;      ///< LibTorch and the program itself
   std::uint64_t total() const { return weights + adapter + activations + scratch + program; }
 };
 
-/// `tokens` of a step's rows lie in memory at once; `element`: bytes of a number of the weights, 4 or 2.
+/// `tokens` of a step's rows lie in memory at once; `element`: bytes of a number that is computed with, 4 or 2.
+TrainingMemory training_memory(const ModelSpec& spec, std::int64_t rank, std::int64_t tokens, std::int64_t element,
+                               const WeightMemory& weights);
+/// Of weights that are not quantised.
 TrainingMemory training_memory(const ModelSpec& spec, std::int64_t rank, std::int64_t tokens, std::int64_t element);
 
 }  // namespace lora

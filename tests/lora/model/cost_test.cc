@@ -61,4 +61,41 @@ TEST(Cost, WhatABlockIsShows) {
   EXPECT_GT(plus_one, rms);
 }
 
+TEST(Cost, QuantisedWeightsTakeTheirBitsAndWhatAProductExpands) {
+  const ModelSpec spec = smollm2();
+  // Of 134,515,008 numbers 106,168,320 are linear layers'; the largest product is gate and up.
+  const std::int64_t linear{106'168'320}, rest{134'515'008 - linear};
+  const lora::WeightMemory nf4 = lora::weight_memory(spec, "nf4", 2), int8 = lora::weight_memory(spec, "int8", 2);
+  // A byte for two, a byte of scale for 64, four bytes for 256 scales; of each layer less than four bytes more.
+  const double expected = static_cast<double>(rest) * 2 + static_cast<double>(linear) * (0.5 + 1.0 / 64 + 4.0 / 16384);
+  EXPECT_NEAR(static_cast<double>(nf4.kept), expected, 30 * 7 * 4);
+  EXPECT_EQ(nf4.expanded, 2U * 2 * 1536 * 576);
+  const std::int64_t rows{30 * (3 * 576 + 2 * 192 + 2 * 1536)};  // q, out, down; k, v; gate, up
+  EXPECT_EQ(int8.kept, static_cast<std::uint64_t>(2 * rest + linear + 4 * rows));
+  const TrainingMemory dense = lora::training_memory(spec, 16, 512, 2),
+                       quantised = lora::training_memory(spec, 16, 512, 2, nf4);
+  EXPECT_EQ(quantised.weights, nf4.kept);
+  EXPECT_EQ(quantised.scratch, dense.scratch + nf4.expanded);
+  EXPECT_EQ(quantised.activations, dense.activations);
+}
+
+TEST(Cost, WhatIsKeptIsWhatTheFileHolds) {
+  const std::string golden = HORNBOOK_SOURCE_DIR "/tests/golden/";
+  const lora::ModelFiles blocks(golden + "finetune/k_quants/q4_k_m.gguf");
+  std::uint64_t bytes = 0;
+  for (const std::string& name : blocks.names()) {
+    const base::TensorView& view = blocks.view(name);
+    bytes += view.shape.size() == 1 ? static_cast<std::uint64_t>(2 * view.elements()) : view.bytes.size();
+  }
+  EXPECT_EQ(lora::kept_weight_memory(blocks, 2).kept, bytes);
+  EXPECT_LT(bytes, lora::weight_memory(blocks.spec(), "none", 2).kept / 2);
+  // The same layers in NF4, with and without scales of scales; what is beside them is in its type.
+  const lora::ModelFiles plain(golden + "lora/bitsandbytes/nf4"), nested(golden + "lora/bitsandbytes/nf4_nested");
+  for (const lora::ModelFiles* files : {&plain, &nested}) {
+    const std::uint64_t kept = lora::kept_weight_memory(*files, 2).kept;
+    EXPECT_LT(kept, lora::weight_memory(files->spec(), "none", 2).kept) << files->path();
+    EXPECT_GE(kept, files == &nested ? lora::weight_memory(files->spec(), "nf4", 2).kept : 0);
+  }
+}
+
 }  // namespace
