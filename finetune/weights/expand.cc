@@ -151,6 +151,15 @@ void to_numbers(base::ExpandBlock expand, const std::byte* block, std::size_t el
 
 }  // namespace
 
+FINETUNE_CLONES void count_below(const std::array<float, 15>& bounds, const std::array<float, 64>& values,
+                                 std::array<std::int32_t, 64>& counts) {
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    std::int32_t count{0};
+    for (std::size_t j = 0; j < bounds.size(); ++j) count += bounds[j] < values[i] ? 1 : 0;
+    counts[i] = count;
+  }
+}
+
 void four_bits(const at::Tensor& bytes, const at::Tensor& codes, std::int64_t block, const Scales& scales,
                at::ScalarType type, std::int64_t columns, std::int64_t first, std::int64_t column, at::Tensor& out) {
   const std::uint8_t* pairs = bytes.const_data_ptr<std::uint8_t>();

@@ -3,6 +3,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <array>
 #include <cstdint>
 
 #include "base/tensor.h"
@@ -34,5 +35,9 @@ void four_bits(const at::Tensor& bytes, const at::Tensor& codes, std::int64_t bl
 void eight_bits(const at::Tensor& bytes, const at::Tensor& scales, float step, at::Tensor& out);
 /// `bytes` [n, bytes of m numbers] uint8 with any stride of rows: blocks as ggml lays them.
 void blocks(base::DType type, const at::Tensor& bytes, at::Tensor& out);
+
+/// Of each of 64 values how many of `bounds` are below it: the number of its code.
+void count_below(const std::array<float, 15>& bounds, const std::array<float, 64>& values,
+                 std::array<std::int32_t, 64>& counts);
 
 }  // namespace finetune::expand

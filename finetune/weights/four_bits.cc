@@ -46,35 +46,31 @@ at::Tensor to_tensor(std::span<const std::byte> bytes) {
   return tensor;
 }
 
-// The number of the code nearest to each value in [-1, 1]: the lower one half way.
-class Nearest {
- public:
-  Nearest() {
-    for (std::size_t i = 0; i < bounds_.size(); ++i) bounds_[i] = (kNf4[i] + kNf4[i + 1]) / 2;
-  }
-  unsigned operator()(float value) const {
-    unsigned number{0};
-    for (const float bound : bounds_) number += bound < value ? 1 : 0;
-    return number;
-  }
-
- private:
-  std::array<float, 15> bounds_;
-};
+// Half way between two codes, where the lower one counts as nearest.
+constexpr std::array<float, 15> kBounds = [] {
+  std::array<float, 15> bounds{};
+  for (std::size_t i = 0; i < bounds.size(); ++i) bounds[i] = (kNf4[i] + kNf4[i + 1]) / 2;
+  return bounds;
+}();
 
 // One block of `n` numbers into nibbles; returns its scale. The last block of a tensor, where it is not whole, is
-// divided by its scale, the others are multiplied with the inverse: as the peer does.
-float quantize_block(const float* values, std::int64_t n, const Nearest& nearest, std::uint8_t* bytes) {
-  float largest{0};
-  for (std::int64_t i = 0; i < n; ++i) largest = std::max(largest, std::fabs(values[i]));
+// divided by its scale, the others are multiplied with the inverse: as the peer does. NaN where one is not finite.
+float quantize_block(const float* values, std::int64_t n, std::uint8_t* bytes) {
+  float largest{0}, spoilt{0};
+  for (std::int64_t i = 0; i < n; ++i) {
+    largest = std::max(largest, std::fabs(values[i]));
+    spoilt += values[i] * 0;
+  }
   const bool is_whole{n == kBlock};
   const float divisor{std::max(largest, kSmallest)}, inverse{1.0F / divisor};
-  const auto number = [&](std::int64_t i) {
-    if (i >= n) return nearest(0);
-    return nearest(std::clamp(is_whole ? values[i] * inverse : values[i] / divisor, -1.0F, 1.0F));
-  };
-  for (std::int64_t i = 0; i < n; i += 2) bytes[i / 2] = static_cast<std::uint8_t>(number(i) << 4 | number(i + 1));
-  return is_whole ? largest : divisor;
+  std::array<float, kBlock> scaled{};
+  for (std::int64_t i = 0; i < n; ++i)
+    scaled[static_cast<std::size_t>(i)] = std::clamp(is_whole ? values[i] * inverse : values[i] / divisor, -1.0F, 1.0F);
+  std::array<std::int32_t, kBlock> numbers;
+  expand::count_below(kBounds, scaled, numbers);
+  for (std::size_t i = 0; i < static_cast<std::size_t>(n); i += 2)
+    bytes[i / 2] = static_cast<std::uint8_t>(numbers[i] << 4 | numbers[i + 1]);
+  return (is_whole ? largest : divisor) + spoilt;
 }
 
 // The dynamic 8-bit type (Dettmers 2015, arXiv:1511.04561): a sign, an exponent of base 10 in unary, a fraction.
@@ -197,13 +193,11 @@ FourBits quantize_nf4(const at::Tensor& weight, at::ScalarType type, const std::
   const at::Tensor scales = at::empty({blocks}, at::kFloat);
   std::uint8_t* bytes = kept.bytes.mutable_data_ptr<std::uint8_t>();
   float* scale = scales.mutable_data_ptr<float>();
-  const Nearest nearest;
   at::parallel_for(0, blocks, 256, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i)
-      scale[i] =
-          quantize_block(values + i * kBlock, std::min(kBlock, count - i * kBlock), nearest, bytes + i * kBlock / 2);
+      scale[i] = quantize_block(values + i * kBlock, std::min(kBlock, count - i * kBlock), bytes + i * kBlock / 2);
   });
-  if (!at::isfinite(flat).all().item<bool>())
+  if (!at::isfinite(scales).all().item<bool>())
     throw base::Error({"a weight that is no finite number cannot be quantised", where, "", "finite numbers",
                        "the file is damaged, or training spoilt the model"});
   quantize_scales(kept, scales);

@@ -9,7 +9,7 @@ namespace {
 constexpr std::uint64_t kProgram = 220'000'000;  // LibTorch's libraries, tokenizer, allocator: measured
 constexpr std::int64_t kHeadRows = 256;          // of a chunk of logits, see head_loss_sum
 constexpr std::int64_t kExpanded = 8 << 20, kExpandedColumns = 256;  // see finetune/weights/quantized_matrix.cc
-constexpr std::int64_t kPassedLayers = 3;        // on their way in the backward pass, measured: in layers' activations
+constexpr std::int64_t kPassedLayers = 3;  // on their way in the backward pass, measured: in layers' activations
 
 // Numbers that a norm keeps of each token: what it read; one with 1 + w eight bytes of each, as measured.
 double kept_by(const NormSpec& norm, std::int64_t size, std::int64_t element) {

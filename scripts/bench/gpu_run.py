@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
 """What a GPU machine is asked: do the tests pass on CUDA, does it train as the CPU does, is a resumed run the same to the
-last bit, and how fast is it beside transformers + peft? Called by run.sh of the bundle that gpu_bundle.sh makes.
+last bit, and how fast is it beside transformers + peft, in bfloat16 and with the base in NF4? Called by run.sh of the bundle
+that gpu_bundle.sh makes.
 
     gpu_run.py [--minutes 9] [--device cuda|cpu] [--results results.json]
 
-Needs Python with torch 2.11.0; transformers and peft for the peer and the larger shapes (a peer that cannot be imported or fails
-is named and is no failure). Without a GPU the same stages run on the CPU with a tiny shape, so that the bundle can be
-tried anywhere. Exit 1 when a test, a loss or a resumed run is not as it must be."""
+Needs Python with torch 2.11.0; transformers and peft for the peer and the larger shapes, bitsandbytes for the peer in NF4 (a
+peer that cannot be imported or fails is named and is no failure). Without a GPU the same stages run on the CPU with a tiny
+shape, so that the bundle can be tried anywhere. Exit 1 when a test, a loss or a resumed run is not as it must be."""
 import argparse
 import json
 import os
@@ -16,6 +17,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -70,15 +72,42 @@ def make_model(name, folder, device):
     return parameters
 
 
-def train(model, folder, length, steps, device, dtype):
+class PeakMemory:
+    """The most memory of the GPU in use beyond what was when it began: of all processes, asked ten times a second."""
+
+    def __init__(self, device):
+        self.device, self.peak, self.stop = device, 0, threading.Event()
+
+    def used(self):
+        import torch
+        free, total = torch.cuda.mem_get_info()
+        return total - free
+
+    def watch(self, before):
+        while not self.stop.wait(0.1):
+            self.peak = max(self.peak, self.used() - before)
+
+    def __enter__(self):
+        if self.device == "cuda":
+            self.thread = threading.Thread(target=self.watch, args=(self.used(),))
+            self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        if self.device == "cuda":
+            self.stop.set()
+            self.thread.join()
+
+
+def train(model, folder, length, steps, device, dtype, quantization="none"):
     finetune("train", "--model", model, "--data", HERE / "texts.jsonl", "--output", folder, "--overwrite", "--steps",
              steps, "--max-length", length, "--rows-per-batch", 1, "--learning-rate", RATE, "--lora.rank", RANK,
              "--lora.alpha", 2 * RANK, "--schedule", "constant", "--warmup-ratio", 0, "--validation-share", 0,
-             "--device", device, "--dtype", dtype, "--quiet")
+             "--device", device, "--dtype", dtype, "--quantization", quantization, "--quiet")
     return [json.loads(line) for line in (pathlib.Path(folder) / "metrics.jsonl").read_text().splitlines()]
 
 
-def peer(model, length, steps, device):
+def peer(model, length, steps, device, quantization):
     """The same texts, rank and rate with transformers + peft: losses and tokens a second of each step."""
     import peft
     import torch
@@ -86,8 +115,15 @@ def peer(model, length, steps, device):
     tokenizer = transformers.PreTrainedTokenizerFast(tokenizer_file=str(HERE / "tokenizer/tokenizer.json"))
     rows = [tokenizer(json.loads(line)["text"], add_special_tokens=False)["input_ids"][:length]
             for line in open(HERE / "texts.jsonl")]
-    network = transformers.AutoModelForCausalLM.from_pretrained(model, dtype=torch.bfloat16, attn_implementation="sdpa")
-    network = peft.get_peft_model(network.to(device), peft.LoraConfig(r=RANK, lora_alpha=2 * RANK, task_type="CAUSAL_LM",
+    more = {}
+    if quantization == "nf4":
+        import bitsandbytes  # noqa: F401, says what is missing by its name
+        more = dict(device_map=device, quantization_config=transformers.BitsAndBytesConfig(
+            load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True,
+            bnb_4bit_compute_dtype=torch.bfloat16))
+    network = transformers.AutoModelForCausalLM.from_pretrained(model, dtype=torch.bfloat16, attn_implementation="sdpa",
+                                                                **more)
+    network = peft.get_peft_model(network if more else network.to(device), peft.LoraConfig(r=RANK, lora_alpha=2 * RANK, task_type="CAUSAL_LM",
                                                                       target_modules="all-linear"))
     parameters = [p for p in network.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=RATE, weight_decay=0, fused=device == "cuda")
@@ -105,8 +141,9 @@ def peer(model, length, steps, device):
         print(json.dumps({"loss": value, "tokens_per_second": ids.numel() / (time.perf_counter() - begun)}), flush=True)
 
 
-def peer_lines(model, length, steps, device):
-    done = subprocess.run([sys.executable, __file__, "--peer", json.dumps([str(model), length, steps, device])],
+def peer_lines(model, length, steps, device, quantization):
+    words = json.dumps([str(model), length, steps, device, quantization])
+    done = subprocess.run([sys.executable, __file__, "--peer", words],
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     if done.returncode:
         return None, (done.stderr.strip().splitlines() or ["it printed nothing"])[-1]
@@ -168,7 +205,7 @@ class Report:
 
 
 def tests(device):
-    words = [HERE / "bin/finetune_test", "--gtest_brief=1", "--gtest_filter=*TinyLlama*:ParityCanFail*"]
+    words = [HERE / "bin/finetune_test", "--gtest_brief=1", "--gtest_filter=*TinyLlama*:ParityCanFail*:Device*"]
     done = subprocess.run(words, env=environment() | {"HORNBOOK_TEST_DEVICE": device}, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, text=True)
     if done.returncode:
@@ -198,20 +235,17 @@ def resume(device):
     return done.stdout.strip()
 
 
-def speed(name, work, device, product):
-    folder, shape = work / name, SHAPES[name]
-    parameters = make_model(name, folder, device)
-    if device == "cuda":
-        import torch
-        torch.cuda.empty_cache()
-    lines = train(folder, work / "run", shape["length"], shape["steps"], device, "bfloat16")
+def speed_beside_peer(name, parameters, folder, work, device, product, quantization):
+    shape = SHAPES[name]
+    with PeakMemory(device) as memory:
+        lines = train(folder, work / "run", shape["length"], shape["steps"], device, "bfloat16", quantization)
     ours = rate_of(lines)
     per_token = flops_of_a_token(name, parameters)
-    facts = {"parameters": parameters, "tokens a step": shape["length"], "tokens/s": round(ours),
-             "model TFLOP/s": round(ours * per_token / 1e12, 2),
+    facts = {"tokens/s": round(ours), "model TFLOP/s": round(ours * per_token / 1e12, 2),
              "share of the product": round(ours * per_token / 1e12 / product, 3)}
-    theirs, problem = peer_lines(folder, shape["length"], shape["steps"], device)
-    shutil.rmtree(folder)
+    if device == "cuda":
+        facts["peak GB"] = round(memory.peak / 1e9, 2)
+    theirs, problem = peer_lines(folder, shape["length"], shape["steps"], device, quantization)
     if theirs is None:
         return facts | {"peft": f"failed: {problem}"}
     gap = abs(theirs[0]["loss"] - lines[0]["loss"])
@@ -219,6 +253,20 @@ def speed(name, work, device, product):
         raise RuntimeError(f"the first losses differ: {lines[0]['loss']} and peft's {theirs[0]['loss']}")
     return facts | {"peft tokens/s": round(rate_of(theirs)), "ratio": round(ours / rate_of(theirs), 2),
                     "first losses": [lines[0]["loss"], theirs[0]["loss"]]}
+
+
+def speed(name, work, device, product):
+    folder = work / name
+    parameters = make_model(name, folder, device)
+    if device == "cuda":
+        import torch
+        torch.cuda.empty_cache()
+    try:
+        return {"parameters": parameters, "tokens a step": SHAPES[name]["length"]} | {
+            form: speed_beside_peer(name, parameters, folder, work, device, product, quantization)
+            for form, quantization in (("bfloat16", "none"), ("nf4", "nf4"))}
+    finally:
+        shutil.rmtree(folder)
 
 
 def main():
@@ -246,7 +294,7 @@ def main():
         product = product_rate(device)
         report.facts["TFLOP/s of a product in bfloat16"] = product
         print(f"a product in bfloat16: {product:.1f} TFLOP/s", flush=True)
-        for shape, needs in (("Llama-3.1-8B", 150), ("Qwen3-0.6B", 60), ("SmolLM2-135M", 40)) if device == "cuda" else (
+        for shape, needs in (("Llama-3.1-8B", 240), ("Qwen3-0.6B", 90), ("SmolLM2-135M", 60)) if device == "cuda" else (
                 ("tiny", 20),):
             report.stage(shape, lambda: speed(shape, work, device, product), needs)
     options.results.write_text(json.dumps(report.facts, indent=1) + "\n")

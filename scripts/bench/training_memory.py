@@ -3,9 +3,8 @@
 
     build/venv/bin/python scripts/bench/training_memory.py [--programs build/release/bin] [--model build/data/smollm2.gguf]
 
-Trains two steps of rows that are full, in float32 and bfloat16 and with several lengths, of SmolLM2 and of random models
-of other shapes (Qwen3, Gemma 3, Phi) with its tokenizer. Peak: the largest resident set, less the model's file, whose
-pages the system takes back when it needs them. Needs transformers for the random models."""
+Trains two steps of rows that are full, in float32 and bfloat16, with several lengths and with quantised weights, of SmolLM2
+and of random models of other shapes (Qwen3, Gemma 3, Phi) with its tokenizer. Peak: the largest resident set. Needs transformers for the random models."""
 import argparse
 import json
 import os
@@ -61,19 +60,20 @@ def main():
         models = [options.model, work / "qwen3", work / "gemma3", work / "phi"]
         worst = 0
         for model in models:
-            file = model if model.is_file() else model / "model.safetensors"
             facts = json.loads(subprocess.run([options.programs / "lora", "info", model, "--json"], check=True,
                                               capture_output=True, text=True).stdout)
-            for line in facts["training_memory"]:
+            for line in facts["training_memory"] + facts["quantized_memory"]:
                 if line["tokens"] > 2048:
                     continue
                 got = peak([options.programs / "finetune", "train", "--model", model, "--data", work / "long.jsonl",
                             "--output", work / "run", "--overwrite", "--steps", 2, "--max-length", line["tokens"],
                             "--rows-per-batch", 1, "--dtype", line["dtype"], "--device", "cpu", "--lora.rank",
-                            facts["lora_rank"], "--learning-rate", 1e-4, "--quiet"]) - file.stat().st_size
+                            facts["lora_rank"], "--learning-rate", 1e-4, "--quiet", "--quantization",
+                            line.get("quantization", "none")])
                 ratio = line["bytes"] / got
                 worst = max(worst, abs(ratio - 1))
-                print(f"{facts['architecture']:12} {line['dtype']:9} {line['tokens']:5} tokens: foretold "
+                form = line.get("quantization", "") + " " + line["dtype"]
+                print(f"{facts['architecture']:12} {form:14} {line['tokens']:5} tokens: foretold "
                       f"{line['bytes'] / 1e6:6.0f} MB, peak {got / 1e6:6.0f} MB, ratio {ratio:.2f}", flush=True)
         print(f"worst: {100 * worst:.0f} %")
 

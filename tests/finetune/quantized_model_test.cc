@@ -167,6 +167,20 @@ TEST(QuantizedModel, RefusesWhatCannotBeKeptSo) {
   EXPECT_THAT(error_of([] { finetune::quantization_named("int4"); }), HasSubstr("none, nf4, int8 or keep"));
 }
 
+TEST(QuantizedModel, ConfigsForUsersSayWhatTheOptionsKnow) {
+  int files = 0;
+  for (const auto& entry : fs::directory_iterator(fs::path(HORNBOOK_SOURCE_DIR) / "configs")) {
+    const std::string name = entry.path().filename();
+    if (!name.starts_with("finetune-")) continue;
+    TrainOptions options;
+    base::OptionSet set(options);
+    set.read_yaml(base::read_file(entry.path()), entry.path());
+    EXPECT_EQ(options.compute.quantization, name == "finetune-qlora.yaml" ? "nf4" : "none") << name;
+    ++files;
+  }
+  EXPECT_GE(files, 3);
+}
+
 class QuantizedTrain : public Train {};
 
 TEST_F(QuantizedTrain, TenStepsAreThoseOfTheRoundedWeights) {

@@ -171,6 +171,55 @@ TEST_P(Blocks, MultiplyAsTheDenseMatrix) {
   EXPECT_TRUE(at::equal(alone.rows(numbers.narrow(0, 1, 2)), at::stack({values[0], values[11]}).to(at::kBFloat16)));
 }
 
+// On the GPU where the tests are told to run there, else on the CPU: the rows lie there, and what they stand for is the
+// same.
+class DeviceQuantized : public testing::Test {
+ protected:
+  static void expect_same(const QuantizedRows& there, const QuantizedRows& here) {
+    for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+      at::Tensor out = at::empty({there.rows(), there.columns()}, at::TensorOptions(tiny_llama::device()).dtype(type));
+      there.expand(0, 0, out, Passes::kAten);
+      const at::Tensor expected = expanded(here, type, Passes::kFused);
+      EXPECT_TRUE(at::equal(out.cpu(), expected));
+      const at::Tensor numbers = at::tensor(std::vector<std::int64_t>{3, 0}).to(out.device());
+      at::Tensor picked = at::empty({2, there.columns()}, out.options());
+      there.pick(numbers, picked);
+      EXPECT_TRUE(at::equal(picked.cpu(), at::stack({expected[3], expected[0]})));
+    }
+  }
+};
+
+TEST_F(DeviceQuantized, ExpandsAsTheProcessor) {
+  at::manual_seed(12);
+  const at::Device device = tiny_llama::device();
+  for (const std::int64_t columns : {64, 72, 600}) {
+    const at::Tensor weight = at::randn({9, columns});
+    const finetune::FourBits four = finetune::quantize_nf4(weight, at::kBFloat16, "");
+    const finetune::EightBits eight = finetune::quantize_int8(weight, "");
+    expect_same(finetune::FourBitRows(finetune::to_device(four, device), 9, columns),
+                finetune::FourBitRows(four, 9, columns));
+    expect_same(finetune::EightBitRows(eight.bytes.to(device), eight.scales.to(device)),
+                finetune::EightBitRows(eight.bytes, eight.scales));
+  }
+  for (const DType type : kBlockTypes) {
+    const std::vector<std::byte> bytes = random_gguf::blocks(type, 5 * 256 / base::block_elements(type), 2);
+    at::Tensor kept = at::empty({5, static_cast<std::int64_t>(bytes.size() / 5)}, at::kByte);
+    std::ranges::copy(bytes, static_cast<std::byte*>(kept.data_ptr()));
+    expect_same(finetune::GgufRows(type, kept.to(device), 256), finetune::GgufRows(type, kept, 256));
+  }
+}
+
+TEST_F(DeviceQuantized, ComputesTheLossOfTheProcessor) {
+  for (const finetune::Quantization quantization : {finetune::Quantization::kNf4, finetune::Quantization::kInt8}) {
+    const lora::ModelFiles files(tiny_llama::folder("tied").string());
+    const finetune::Transformer there(files, at::kFloat, tiny_llama::device(), quantization),
+        here(files, at::kFloat, at::kCPU, quantization);
+    const finetune::PackedRow row = tiny_llama::Golden("tied").row(0);
+    at::NoGradGuard no_gradient;
+    EXPECT_LT(tiny_llama::relative(there.hidden(row), here.hidden(row)), 1e-5);
+  }
+}
+
 TEST(QuantizedMatrix, PicksRowsAndPiecesOfBlocksThatGoOnFromRowToRow) {
   at::manual_seed(6);
   const at::Tensor weight = at::randn({20, 600});
