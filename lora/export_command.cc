@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/outputs.h"
+#include "base/text.h"
 #include "lora/adapter/gguf_adapter.h"
 #include "lora/adapter/model_card.h"
 #include "lora/adapter/write_model.h"
@@ -51,18 +52,26 @@ int run_export(ExportOptions& options, base::Context& context) {
   if (!options.base_name.empty()) adapter.base_model = options.base_name;
   std::string next;
   if (gguf) {
+    check_only_lora(adapter, "a GGUF adapter");
     MergedModel(*base, &adapter);  // throws when it does not fit, before anything is made
     write_gguf_adapter(adapter, *base, output, type);
     next = "llama-cli -m BASE.gguf --lora " + output.string() + "   (BASE.gguf: lora convert " + base->path().string() +
            " --output BASE.gguf)";
   } else {
+    if (options.bake_scale) adapter = bake_scale(std::move(adapter));  // throws
     OutputFolder made(output, options.overwrite, context.run_yaml);
-    if (options.bake_scale) adapter = bake_scale(std::move(adapter));
     write_adapter(adapter, output);
     write_model_card(adapter, output);
     made.finish();
-    next = "vllm serve BASE --enable-lora --max-lora-rank " + std::to_string(adapter.rank) +
-           " --lora-modules mine=" + output.string();
+    const std::vector<std::string> beyond = beyond_lora(adapter);
+    next = beyond.empty() ? "vllm serve BASE --enable-lora --max-lora-rank " + std::to_string(adapter.rank) +
+                                " --lora-modules mine=" + output.string()
+                          : "PeftModel.from_pretrained(BASE, \"" + output.string() + "\")";
+    if (!context.quiet && !beyond.empty())
+      fmt::print(context.err,
+                 "note: it has more than A and B of linear layers ({}): PEFT reads it, vLLM and llama.cpp "
+                 "do not; for them, lora merge\n",
+                 base::join(beyond, ", "));
     if (!context.quiet && !is_hub_name(adapter.base_model))
       fmt::print(context.err,
                  "note: the adapter names its base {}; with --base-name ORG/MODEL other machines find it too\n",

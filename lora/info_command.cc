@@ -48,21 +48,25 @@ ordered_json adapter_facts(const fs::path& folder) {
   std::map<std::int64_t, int> ranks;
   std::map<double, int> scales;
   for (const AdapterModule& module : adapter.modules) {
-    parameters += module.rank * (module.in + module.out);
+    parameters += module.rank * (module.in + module.out) + static_cast<std::int64_t>(module.magnitude.size());
     double squared = squared_norm(module);
     total += squared;
     by_target[suffix_of(module.name)] += squared;
     ++ranks[module.rank];
     ++scales[module.scale];
   }
+  for (const SavedTensor& tensor : adapter.saved)
+    parameters += tensor.is_trained ? static_cast<std::int64_t>(tensor.values.size()) : 0;
+  for (const TokenRows& rows : adapter.tokens) parameters += static_cast<std::int64_t>(rows.values.size());
   ordered_json facts = {{"kind", "adapter"}, {"path", folder.string()}, {"base_model", adapter.base_model}};
   facts["rank"] = adapter.rank;
   facts["alpha"] = adapter.alpha;
   facts["rslora"] = adapter.rslora;
   facts["dropout"] = adapter.dropout;
+  if (const std::vector<std::string> beyond = beyond_lora(adapter); !beyond.empty()) facts["beside_a_and_b"] = beyond;
   if (scales.size() == 1) {
     facts["scale"] = scales.begin()->first;
-  } else {
+  } else if (!scales.empty()) {
     facts["scale"] = {scales.begin()->first, scales.rbegin()->first};
   }
   if (ranks.size() > 1) facts["ranks"] = {ranks.begin()->first, ranks.rbegin()->first};
@@ -70,10 +74,11 @@ ordered_json adapter_facts(const fs::path& folder) {
   facts["modules"] = adapter.modules.size();
   facts["parameters"] = parameters;
   facts["bytes"] = fs::file_size(folder / "adapter_model.safetensors");
-  // Of B A alone; a PiSSA or OLoRA adapter changes the base by less, which only the base tells.
+  // Of B A alone; what a PiSSA, OLoRA or DoRA adapter changes only the base tells.
   if (adapter.start != Start::kNothing) facts["start"] = name_of(adapter.start);
-  facts["delta_norm"] = adapter.start == Start::kNothing ? ordered_json(std::sqrt(total)) : ordered_json();
-  if (adapter.start != Start::kNothing) return facts;
+  const bool is_alone{adapter.start == Start::kNothing && !adapter.dora};
+  facts["delta_norm"] = is_alone ? ordered_json(std::sqrt(total)) : ordered_json();
+  if (!is_alone) return facts;
   ordered_json norms = ordered_json::object();
   for (const std::string& target : adapter.targets) norms[target] = std::sqrt(by_target[target]);
   facts["delta_norm_by_target"] = norms;

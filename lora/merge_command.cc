@@ -13,6 +13,7 @@
 #include "base/progress.h"
 #include "base/text.h"
 #include "lora/adapter/chat_format.h"
+#include "lora/adapter/start.h"
 #include "lora/adapter/write_model.h"
 #include "lora/commands.h"
 #include "lora/locate.h"
@@ -95,6 +96,9 @@ std::string own_tokenizer_note(const fs::path& adapter, const ModelFiles& base) 
       base::join(own, ", "));
 }
 
+constexpr const char* kUntied =
+    "note: the base ties its head to the embedding, and the adapter parts them: the result has a head of its own\n";
+
 std::string template_name(const MergeOptions& options, const fs::path& adapter) {
   return options.chat.chat_template.empty() ? (adapter / tokenizer::kChatTemplateFile).string()
                                             : options.chat.chat_template;
@@ -140,8 +144,11 @@ int run_merge(MergeOptions& options, base::Context& context) {
   const Formats formats = formats_of(options);
   const fs::path adapter_path = adapter_folder(input);
   Adapter adapter = read_adapter(adapter_path);
-  const ModelFiles base(base_model_of(adapter_path, options.base, "--base", adapter));
+  ModelFiles base(base_model_of(adapter_path, options.base, "--base", adapter));
   tell_notes(base, context);
+  adapter = with_names_of(base, std::move(adapter));
+  const bool is_untied = parts_head(adapter, base);
+  give_own_head(base, adapter);
   const bool keep_types = options.dtype == "auto";
   const DType type = keep_types ? natural_type(base) : type_from_name(options.dtype);
   if (formats.hf && type == DType::kQ8_0)
@@ -202,7 +209,7 @@ int run_merge(MergeOptions& options, base::Context& context) {
                base::human_bytes(static_cast<double>(bytes)), base::human_seconds(seconds),
                formats.gguf ? gguf_note(base.config()) : "",
                tokenizer ? "chat template: " + template_name(options, adapter_path) + "\n" : "",
-               own_tokenizer_note(adapter_path, base), end_tokens_note(base, formats.gguf),
+               own_tokenizer_note(adapter_path, base) + (is_untied ? kUntied : ""), end_tokens_note(base, formats.gguf),
                next_commands(formats.hf ? output.string() : "", gguf_file.string(),
                              "lora merge " + base::shell_word(input) +
                                  (options.base.empty() ? "" : " --base " + base::shell_word(options.base)) +

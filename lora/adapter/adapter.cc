@@ -16,6 +16,7 @@
 #include "base/file.h"
 #include "base/safetensors.h"
 #include "base/text.h"
+#include "lora/adapter/extra_tensors.h"
 #include "lora/adapter/stacked_experts.h"
 #include "lora/model/module_names.h"
 #include "lora/model/wrapper.h"
@@ -25,8 +26,6 @@ namespace {
 
 namespace fs = std::filesystem;
 using nlohmann::ordered_json;
-
-constexpr std::string_view kPrefix = "base_model.model.";
 
 // A parameter of all experts of a layer: no linear module's name ends so.
 bool is_stack(const std::string& name) {
@@ -43,7 +42,8 @@ const ModuleNames& names_with(const std::vector<AdapterModule>& modules, const s
   const std::string* unknown = nullptr;
   for (const ModuleNames& names : known_module_names()) {
     const auto other = std::find_if(modules.begin(), modules.end(), [&](const AdapterModule& module) {
-      return !names.order.contains(pattern_of(module.name));
+      return module.name != names.embedding && module.name != names.head &&
+             !names.order.contains(pattern_of(module.name));
     });
     if (other == modules.end()) return names;
     if (!unknown) unknown = &other->name;
@@ -55,17 +55,19 @@ const ModuleNames& names_with(const std::vector<AdapterModule>& modules, const s
     throw base::Error({"a module outside the text model", file, base::shortened(*unknown), "modules of the text model",
                        "train with target_modules that name the language model's alone, or merge with PEFT"});
   throw base::Error({"a module that cannot carry LoRA here", file, base::shortened(*unknown),
-                     base::join(expected, " or "),
-                     "adapters of embeddings and of the head are not supported; merge with PEFT first"});
+                     base::join(expected, " or "), "merge with PEFT first"});
 }
 
-// As the forward pass meets them; also the targets.
-void put_in_forward_order(Adapter& adapter, const ModuleNames& names) {
+// Embedding and head, then as the forward pass meets them; also the targets, of which these two come last, and the
+// tensors by name.
+void put_in_order(Adapter& adapter, const ModuleNames& names) {
   std::map<std::tuple<std::int64_t, std::int64_t, std::size_t>, AdapterModule> sorted;  // of a block experts come last
   std::set<std::pair<std::size_t, std::string>> targets;
   for (AdapterModule& module : adapter.modules) {
+    const bool is_outside{module.name == names.embedding || module.name == names.head};
     const BlockName name = block_name(module.name);
-    const std::size_t order{names.order.at(name.pattern)};
+    const std::size_t order{is_outside ? names.order.size() + (module.name == names.head ? 1 : 0)
+                                       : names.order.at(name.pattern)};
     targets.emplace(order, suffix_of(module.name));
     sorted.emplace(std::tuple(name.block, name.expert, order), std::move(module));
   }
@@ -74,6 +76,8 @@ void put_in_forward_order(Adapter& adapter, const ModuleNames& names) {
   for (const auto& [order, suffix] : targets)
     if (std::find(adapter.targets.begin(), adapter.targets.end(), suffix) == adapter.targets.end())
       adapter.targets.push_back(suffix);
+  std::ranges::sort(adapter.saved, {}, &SavedTensor::name);
+  std::ranges::sort(adapter.tokens, {}, &TokenRows::module);
 }
 
 std::vector<float> floats_of(const base::TensorView& tensor, const std::string& file) {
@@ -84,140 +88,244 @@ std::vector<float> floats_of(const base::TensorView& tensor, const std::string& 
   return values;
 }
 
-bool is_of_embedding_or_head(const std::string& tensor) {
-  const auto& known = known_module_names();
-  return std::any_of(known.begin(), known.end(), [&](const ModuleNames& names) {
-    return tensor.find(names.embedding) != std::string::npos || tensor.find(names.head) != std::string::npos;
-  });
-}
-
 // Any tensor that is no matrix of a plain LoRA, by name, with the likely way out.
 [[noreturn]] void refuse_tensor(const base::TensorView& tensor, const std::string& file) {
-  std::string advice = "only a plain LoRA of linear modules is supported; merge it with PEFT's merge_and_unload first";
+  std::string advice =
+      "what LoRA, DoRA, modules_to_save and trainable_token_indices make is known; merge it with PEFT's "
+      "merge_and_unload first";
   if (tensor.name.find(".lora_A.") != std::string::npos || tensor.name.find(".lora_B.") != std::string::npos)
     advice = "save it with PEFT's model.save_pretrained, which leaves the adapter's name out of the tensors' names";
-  else if (is_of_embedding_or_head(tensor.name))
-    advice = "the embedding or the head was trained or resized too; " + advice;
   throw base::Error({"unknown tensor in the adapter", file, base::shortened(tensor.name),
                      "base_model.model.MODULE.lora_A.weight or .lora_B.weight", advice});
 }
 
-// Every module that the config names must have tensors somewhere; a name of other architectures need not.
+// Every module that the config names must have tensors somewhere; a name of other architectures need not, nor one that
+// another key leaves out.
 void check_complete(const AdapterConfig& config, const std::vector<std::string>& present, const ModuleNames& names,
                     const std::string& file) {
+  const auto is_left_out = [&](const std::string& target) {
+    return std::ranges::any_of(names.linears, [&](const std::string& name) {
+      return suffix_of(name) == target && config.excluded_by(name) == "exclude_modules";
+    });
+  };
   for (const std::string& target : config.targets)
-    if (names.suffixes.contains(target) && std::find(present.begin(), present.end(), target) == present.end())
+    if (names.suffixes.contains(target) && !is_left_out(target) &&
+        std::find(present.begin(), present.end(), target) == present.end())
       throw base::Error({"adapter_config.json's \"target_modules\" names a module that has no tensor", file, target,
                          "lora_A and lora_B of every module named", "the file is not whole, or the config another's"});
 }
 
-// The number as JSON: an integer where it is one, as PEFT and vLLM expect of lora_alpha. The product scale * rank may
-// miss the integer it came from by a rounding.
-ordered_json number(double value) {
-  double nearest = std::round(value);
-  if (std::fabs(value - nearest) <= 1e-9 * std::max(1.0, std::fabs(value)) && std::fabs(nearest) < 1e15)
-    return static_cast<std::int64_t>(nearest);
-  return value;
-}
-
-// Suffixes ("q_proj") when each stands for all layers that have any, and for all experts of these; else full module
-// names, as in a wrapper, whose vision model has modules of these suffixes too.
-std::vector<std::string> target_modules(const Adapter& adapter) {
-  std::set<std::string> blocks, patterns, suffixes, names;
-  bool is_whole = true;
-  std::int64_t experts = 1;
-  std::size_t of_experts = 0;  // of `patterns`
-  for (const AdapterModule& module : adapter.modules) {
-    const BlockName name = block_name(module.name);
-    is_whole &= without_wrapper(module.name) == module.name;
-    names.insert(module.name);
-    suffixes.insert(suffix_of(module.name));
-    blocks.emplace(name.prefix);
-    of_experts += patterns.insert(name.pattern).second && name.expert >= 0 ? 1 : 0;
-    experts = std::max(experts, name.expert + 1);
+// The tensors of an adapter, taken one by one.
+class AdapterReader {
+ public:
+  AdapterReader(const AdapterConfig& config, const fs::path& file)
+      : config_(config), reader_(file), file_(file.string()) {
+    static_cast<AdapterSettings&>(adapter_) = config;
   }
-  const std::size_t of_block{patterns.size() - of_experts + of_experts * static_cast<std::size_t>(experts)};
-  const auto& chosen = is_whole && names.size() == blocks.size() * of_block ? suffixes : names;
-  return {chosen.begin(), chosen.end()};
-}
+
+  Adapter read() {
+    for (const base::TensorView& tensor : reader_.tensors()) take(tensor);
+    if (adapter_.modules.empty() && adapter_.saved.empty() && adapter_.tokens.empty())
+      throw base::Error({"the adapter is empty", file_, "", "", ""});
+    const ModuleNames& names = names_with(adapter_.modules, file_);
+    finish_modules();
+    check_parameters();
+    if (adapter_.tied) drop_the_tied_head();
+    put_in_order(adapter_, names);
+    check_complete(config_, adapter_.targets, names, file_);
+    for (const std::string& module : config_.saved) check_saved(module);
+    return std::move(adapter_);
+  }
+
+ private:
+  // Of a module while its tensors are read.
+  struct Parts {
+    bool a = false, b = false;
+    double rank = 0;  // as declared
+  };
+
+  void take(const base::TensorView& tensor) {
+    const auto [kind, of] = tensor_name(tensor.name, config_);
+    switch (kind) {
+      case TensorKind::kUnknown:
+        refuse_tensor(tensor, file_);
+      case TensorKind::kTokens:
+        return take_tokens(tensor, of);
+      case TensorKind::kTrained:
+      case TensorKind::kSaved:
+        adapter_.saved.push_back(
+            {name_of_today(of), tensor.shape, floats_of(tensor, file_), kind == TensorKind::kTrained});
+        return;
+      default:
+        return take_matrix(tensor, kind, of);
+    }
+  }
+
+  void take_tokens(const base::TensorView& tensor, const std::string& module) {
+    const auto found = std::ranges::find_if(config_.tokens, [&](const auto& entry) {
+      return entry.first.empty() ? is_embedding(name_of_today(module)) : module.ends_with(entry.first);
+    });
+    const auto rows = static_cast<std::int64_t>(found == config_.tokens.end() ? 0 : found->second.size());
+    if (rows == 0 || tensor.shape.size() != 2 || tensor.shape[0] != rows)
+      throw base::Error({"rows of tokens that are not those of adapter_config.json's \"trainable_token_indices\"",
+                         file_ + ": " + base::shortened(tensor.name),
+                         fmt::format("{} rows", tensor.shape.empty() ? 0 : tensor.shape[0]), fmt::format("{}", rows),
+                         "the config belongs to another adapter, or was changed"});
+    adapter_.tokens.push_back({name_of_today(module), found->second, tensor.shape[1], floats_of(tensor, file_)});
+  }
+
+  void take_matrix(const base::TensorView& tensor, TensorKind kind, std::string module) {
+    if (kind == TensorKind::kMagnitude ? tensor.shape.size() != 1 && tensor.shape.size() != 2
+                                       : tensor.shape.size() != 2 || tensor.elements() == 0)
+      throw base::Error(
+          {"an adapter matrix of a wrong shape", file_, base::shortened(tensor.name), "rows and columns", ""});
+    const std::string parameter = config_.parameter_of(module), key = parameter.empty() ? module : parameter;
+    if (!parameter.empty()) parameters_.insert(parameter);
+    if (is_stack(parameter)) module = parameter;  // else a router, of which PEFT adapts the one parameter it has
+    const bool follows{config_.tied && is_head(name_of_today(module))};  // the embedding, which the config names
+    if (const std::string by = parameter.empty() && !follows ? config_.excluded_by(module) : ""; !by.empty())
+      throw base::Error({fmt::format("a tensor of a module that adapter_config.json's \"{}\" leaves out", by), file_,
+                         base::shortened(tensor.name), "tensors of the modules that the config chooses",
+                         "PEFT would not use it; is the config another adapter's?"});
+    const auto [place, is_new] = places_.emplace(module, adapter_.modules.size());
+    if (is_new) {
+      adapter_.modules.emplace_back().name = name_of_today(module);
+      const std::string decides = follows ? adapted_embedding() : key;
+      adapter_.modules.back().scale = config_.alpha_of(decides);
+      parts_.push_back({false, false, config_.rank_of(decides)});
+    }
+    AdapterModule& entry = adapter_.modules[place->second];
+    Parts& parts = parts_[place->second];
+    std::vector<float> values = floats_of(tensor, file_);
+    if (kind == TensorKind::kMagnitude) {
+      entry.magnitude = std::move(values);
+      return;
+    }
+    const bool is_turned{kind == TensorKind::kEmbeddingA || kind == TensorKind::kEmbeddingB};
+    if (is_turned)
+      values = transposed(values, static_cast<std::size_t>(tensor.shape[0]), static_cast<std::size_t>(tensor.shape[1]));
+    const bool is_a{kind == TensorKind::kA || kind == TensorKind::kEmbeddingB};
+    const bool rank_is_first{kind == TensorKind::kA || kind == TensorKind::kEmbeddingA};
+    (is_a ? parts.a : parts.b) = true;
+    (is_a ? entry.a : entry.b) = std::move(values);
+    (is_a ? entry.in : entry.out) = tensor.shape[rank_is_first ? 1 : 0];
+    take_rank(tensor, entry, parts, tensor.shape[rank_is_first ? 0 : 1], is_stack(parameter));
+  }
+
+  // The embedding in the file's names, "" where it has no LoRA.
+  std::string adapted_embedding() const {
+    for (const base::TensorView& tensor : reader_.tensors())
+      if (const auto [kind, of] = tensor_name(tensor.name, config_); kind == TensorKind::kEmbeddingA) return of;
+    return "";
+  }
+
+  // Of a stack of experts: that of all of them.
+  void take_rank(const base::TensorView& tensor, AdapterModule& entry, const Parts& parts, std::int64_t given,
+                 bool of_stack) const {
+    const double rank{static_cast<double>(given)}, declared{parts.rank};
+    const bool is_whole{declared >= 1 && std::fmod(declared, 1) == 0 && std::fmod(rank, declared) == 0};
+    if (of_stack ? !is_whole || (entry.rank != 0 && entry.rank != given) : rank != declared)
+      throw base::Error({"the rank of a matrix is not the one in adapter_config.json", file_ + ": " + tensor.name,
+                         std::to_string(given), fmt::format("{}", declared), ""});
+    entry.rank = given;
+  }
+
+  void finish_modules() {
+    std::vector<AdapterModule> modules;
+    for (std::size_t i = 0; i < adapter_.modules.size(); ++i) {
+      AdapterModule& module = adapter_.modules[i];
+      const Parts& parts = parts_[i];
+      if (!parts.a || !parts.b)
+        throw base::Error({"one of lora_A and lora_B is missing", file_, module.name, "both", "the file is damaged"});
+      check_magnitude(module);
+      module.scale /= adapter_.rslora ? std::sqrt(parts.rank) : parts.rank;
+      if (!is_stack(module.name)) {
+        modules.push_back(std::move(module));
+        continue;
+      }
+      for (AdapterModule& part : split_by_expert(module, static_cast<std::int64_t>(parts.rank)))
+        modules.push_back(std::move(part));
+    }
+    adapter_.modules = std::move(modules);
+  }
+
+  void check_magnitude(const AdapterModule& module) const {
+    if (is_embedding(module.name) && (adapter_.dora || !module.magnitude.empty()))
+      throw base::Error({"DoRA on an embedding, which scales its columns, is not supported", file_, module.name,
+                         "DoRA on linear layers", "merge it with PEFT's merge_and_unload, and give the merged model"});
+    if (module.magnitude.size() == (adapter_.dora && !is_stack(module.name) ? static_cast<std::size_t>(module.out) : 0))
+      return;
+    throw base::Error({adapter_.dora
+                           ? "adapter_config.json says \"use_dora\", and a module has no magnitude for every row"
+                           : "a module has magnitudes, and adapter_config.json does not say \"use_dora\"",
+                       file_, module.name, fmt::format("lora_magnitude_vector of {} numbers with use_dora", module.out),
+                       "the config is another adapter's, or the file is damaged"});
+  }
+
+  void check_parameters() const {
+    for (const std::string& target : config_.parameters)
+      if (std::ranges::none_of(parameters_,
+                               [&](const std::string& name) { return ("." + name).ends_with("." + target); }))
+        throw base::Error(
+            {"adapter_config.json's \"target_parameters\" names a parameter that has no tensor", file_, target,
+             "those of experts and routers: mlp.experts.gate_up_proj, mlp.experts.down_proj, mlp.gate.weight",
+             "the file is not whole, or the config another's"});
+  }
+
+  // A name of other architectures need not be there.
+  void check_saved(const std::string& module) const {
+    const bool is_known{is_embedding(module) || is_head(module) || module == "embed_tokens"};
+    if (is_known && std::ranges::none_of(adapter_.saved, [&](const SavedTensor& tensor) {
+          return tensor.is_trained && saves_tensor({module}, tensor.name);
+        }))
+      throw base::Error({"adapter_config.json's \"modules_to_save\" names a module that has no tensor", file_, module,
+                         "the weights of every module named", "the file is not whole, or the config another's"});
+  }
+
+  // PEFT writes what the head shares with the embedding twice. Where the base does not tie them the two may differ, and
+  // both stay.
+  void drop_the_tied_head() {
+    const auto find = [](auto& list, auto is_it, auto name) {
+      return std::ranges::find_if(list, [&](const auto& entry) { return is_it(entry.*name); });
+    };
+    const auto is_weight_of = [](auto is_it) {
+      return [is_it](const std::string& name) {
+        return name.ends_with(".weight") && is_it(name.substr(0, name.size() - 7));
+      };
+    };
+    auto& modules = adapter_.modules;
+    auto& saved = adapter_.saved;
+    const auto embedding = find(modules, is_embedding, &AdapterModule::name);
+    const auto head = find(modules, is_head, &AdapterModule::name);
+    if (head != modules.end() && embedding != modules.end()) {
+      if (head->a != embedding->a || head->b != embedding->b) adapter_.tied = false;
+      if (adapter_.tied) modules.erase(head);
+    }
+    const auto table = find(saved, is_weight_of(is_embedding), &SavedTensor::name);
+    const auto other = find(saved, is_weight_of(is_head), &SavedTensor::name);
+    if (other == saved.end() || table == saved.end()) return;
+    if (other->values != table->values) adapter_.tied = false;
+    if (adapter_.tied) saved.erase(other);
+  }
+
+  const AdapterConfig& config_;
+  base::SafetensorsReader reader_;
+  std::string file_;
+  Adapter adapter_;
+  std::unordered_map<std::string, std::size_t> places_;  // in adapter_.modules, which are in the file's order here
+  std::vector<Parts> parts_;
+  std::set<std::string> parameters_;  // that are adapted and are no linear module's
+};
 
 }  // namespace
 
 Adapter read_adapter(const fs::path& folder) {
   const AdapterConfig config = read_adapter_config(folder);
-  Adapter adapter;
-  static_cast<AdapterSettings&>(adapter) = config;
   fs::path weights = folder / "adapter_model.safetensors";
   if (!fs::exists(weights))
     throw base::Error({"the adapter has no weights", folder.string(), "", "adapter_model.safetensors",
                        fs::exists(folder / "adapter_model.bin") ? "save it with PEFT's safe_serialization=True" : ""});
-  base::SafetensorsReader reader(weights);
-  const std::string file = weights.string();
-  std::unordered_map<std::string, std::size_t> places;  // in adapter.modules, which are in the file's order here
-  std::vector<int> sides;                               // of each: 1 A, 2 B
-  std::vector<double> sizes;                            // of each: the rank
-  std::set<std::string> parameters;                     // that are adapted and are no linear module's
-  for (const base::TensorView& tensor : reader.tensors()) {
-    std::string_view name = tensor.name;
-    bool is_a = name.ends_with(".lora_A.weight"), is_b = name.ends_with(".lora_B.weight");
-    if (!name.starts_with(kPrefix) || (!is_a && !is_b)) refuse_tensor(tensor, file);
-    std::string module(name.substr(kPrefix.size(), name.size() - kPrefix.size() - 14));
-    if (tensor.shape.size() != 2 || tensor.elements() == 0)
-      throw base::Error({"an adapter matrix of a wrong shape", file, base::shortened(name), "rows and columns", ""});
-    const std::string parameter = config.parameter_of(module), key = parameter.empty() ? module : parameter;
-    if (!parameter.empty()) parameters.insert(parameter);
-    if (is_stack(parameter)) module = parameter;  // else a router, of which PEFT adapts the one parameter it has
-    if (const std::string by = parameter.empty() ? config.excluded_by(module) : ""; !by.empty())
-      throw base::Error({fmt::format("a tensor of a module that adapter_config.json's \"{}\" leaves out", by), file,
-                         base::shortened(name), "tensors of the modules that the config chooses",
-                         "PEFT would not use it; is the config another adapter's?"});
-    const auto [place, is_new] = places.emplace(module, adapter.modules.size());
-    if (is_new) {
-      adapter.modules.emplace_back().name = name_of_today(module);
-      adapter.modules.back().scale = config.alpha_of(key);
-      sides.push_back(0);
-      sizes.push_back(config.rank_of(key));
-    }
-    AdapterModule& entry = adapter.modules[place->second];
-    (is_a ? entry.a : entry.b) = floats_of(tensor, file);
-    (is_a ? entry.in : entry.out) = tensor.shape[is_a ? 1 : 0];
-    sides[place->second] |= is_a ? 1 : 2;
-    // Of a stack of experts: that of all of them.
-    std::int64_t given = tensor.shape[is_a ? 0 : 1];
-    double declared = config.rank_of(key);
-    const double rank{static_cast<double>(given)};
-    const bool is_whole{declared >= 1 && std::fmod(declared, 1) == 0 && std::fmod(rank, declared) == 0};
-    if (is_stack(parameter) ? !is_whole || (entry.rank != 0 && entry.rank != given) : rank != declared)
-      throw base::Error({"the rank of a matrix is not the one in adapter_config.json", file + ": " + std::string(name),
-                         std::to_string(given), fmt::format("{}", declared), ""});
-    entry.rank = given;
-  }
-  if (adapter.modules.empty()) throw base::Error({"the adapter is empty", file, "", "", ""});
-  const ModuleNames& names = names_with(adapter.modules, file);
-  std::vector<AdapterModule> modules;
-  for (std::size_t i = 0; i < adapter.modules.size(); ++i) {
-    AdapterModule& module = adapter.modules[i];
-    if (sides[i] != 3)
-      throw base::Error({"one of lora_A and lora_B is missing", file, module.name, "both", "the file is damaged"});
-    const double size{sizes[i]};
-    module.scale /= adapter.rslora ? std::sqrt(size) : size;
-    if (!is_stack(module.name)) {
-      modules.push_back(std::move(module));
-      continue;
-    }
-    for (AdapterModule& part : split_by_expert(module, static_cast<std::int64_t>(size)))
-      modules.push_back(std::move(part));
-  }
-  adapter.modules = std::move(modules);
-  for (const std::string& target : config.parameters)
-    if (std::ranges::none_of(parameters, [&](const std::string& name) { return ("." + name).ends_with("." + target); }))
-      throw base::Error(
-          {"adapter_config.json's \"target_parameters\" names a parameter that has no tensor", file, target,
-           "those of experts and routers: mlp.experts.gate_up_proj, mlp.experts.down_proj, mlp.gate.weight",
-           "the file is not whole, or the config another's"});
-  put_in_forward_order(adapter, names);
-  check_complete(config, adapter.targets, names, file);
-  return adapter;
+  return AdapterReader(config, weights).read();
 }
 
 void check_plain(const Adapter& adapter) {
@@ -229,52 +337,14 @@ void check_plain(const Adapter& adapter) {
                      adapter.base_model, "", "an adapter made plain with its base model", ""});
 }
 
-void write_adapter(const Adapter& adapter, const fs::path& folder) {
-  check_plain(adapter);
-  std::vector<base::SafetensorsWriter::Entry> entries;
-  ordered_json rank_pattern = ordered_json::object(), alpha_pattern = ordered_json::object();
-  for (const AdapterModule& module : adapter.modules) {
-    std::string name = std::string(kPrefix) + module.name;
-    entries.push_back({name + ".lora_A.weight", base::DType::kF32, {module.rank, module.in}});
-    entries.push_back({name + ".lora_B.weight", base::DType::kF32, {module.out, module.rank}});
-    if (module.rank != adapter.rank) rank_pattern[module.name] = module.rank;
-    double size = static_cast<double>(module.rank);
-    double alpha = module.scale * (adapter.rslora ? std::sqrt(size) : size);
-    if (std::fabs(alpha - adapter.alpha) > 1e-9 * std::fabs(adapter.alpha)) alpha_pattern[module.name] = number(alpha);
-  }
-  fs::create_directories(folder);
-  base::SafetensorsWriter writer(folder / "adapter_model.safetensors", std::move(entries));
-  for (const AdapterModule& module : adapter.modules) {
-    std::string name = std::string(kPrefix) + module.name;
-    writer.write(name + ".lora_A.weight", std::as_bytes(std::span<const float>(module.a)));
-    writer.write(name + ".lora_B.weight", std::as_bytes(std::span<const float>(module.b)));
-  }
-  writer.commit();
-  // nlohmann::json sorts its keys, as PEFT does. These are the keys that every PEFT since 0.8 knows: an older one stops
-  // at a key it does not know, and a newer one fills in the rest.
-  nlohmann::json config = {
-      {"alpha_pattern", alpha_pattern},
-      {"auto_mapping", nullptr},
-      {"base_model_name_or_path", adapter.base_model.empty() ? nlohmann::json() : nlohmann::json(adapter.base_model)},
-      {"bias", "none"},
-      {"fan_in_fan_out", false},
-      {"inference_mode", true},
-      {"init_lora_weights", true},
-      {"layers_pattern", nullptr},
-      {"layers_to_transform", nullptr},
-      {"lora_alpha", number(adapter.alpha)},
-      {"lora_dropout", adapter.dropout},
-      {"modules_to_save", nullptr},
-      {"peft_type", "LORA"},
-      {"r", adapter.rank},
-      {"rank_pattern", rank_pattern},
-      {"revision", adapter.revision.empty() ? nlohmann::json() : nlohmann::json(adapter.revision)},
-      {"target_modules", target_modules(adapter)},
-      {"task_type", "CAUSAL_LM"},
-      {"use_rslora", adapter.rslora},
-  };
-  // Written last: a folder without it is not an adapter.
-  base::write_file(folder / "adapter_config.json", config.dump(2) + "\n");
+std::vector<std::string> beyond_lora(const Adapter& adapter) {
+  std::vector<std::string> parts;
+  if (adapter.dora) parts.push_back("DoRA");
+  if (std::ranges::any_of(adapter.modules, [](const AdapterModule& module) { return is_embedding(module.name); }))
+    parts.push_back("LoRA on the embedding");
+  if (!adapter.saved.empty()) parts.push_back("whole modules");
+  if (!adapter.tokens.empty()) parts.push_back("rows of tokens");
+  return parts;
 }
 
 }  // namespace lora

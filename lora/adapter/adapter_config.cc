@@ -50,6 +50,10 @@ constexpr Key kKeys[] = {
     {"layers_to_transform"},
     {"layers_pattern"},
     {"target_parameters"},
+    {"use_dora"},
+    {"modules_to_save"},
+    {"trainable_token_indices"},
+    {"ensure_weight_tying"},
     // How it was made or is loaded; nothing that W + scale B A depends on.
     {"auto_mapping"},
     {"inference_mode"},
@@ -62,17 +66,13 @@ constexpr Key kKeys[] = {
     {"corda_config"},
     {"lora_ga_config"},
     {"loftq_config"},
-    {"ensure_weight_tying"},  // only of embeddings and heads, whose tensors are refused
-    {"lora_dtype"},           // ms-swift: the type it trained in
-    {"lorap_lr_ratio"},       // ms-swift: learning rates
+    {"lora_dtype"},      // ms-swift: the type it trained in
+    {"lorap_lr_ratio"},  // ms-swift: learning rates
     {"lorap_emb_lr"},
     // Refused.
-    {"use_dora", "DoRA scales every row of the weight"},
     {"use_qalora", "QA-LoRA pools the inputs"},
     {"use_bdlora", "BD-LoRA has block-diagonal matrices"},
     {"lora_bias", "B has a bias"},
-    {"modules_to_save", "whole modules were trained beside the LoRA"},
-    {"trainable_token_indices", "rows of the embedding were trained beside the LoRA"},
     {"fan_in_fan_out", "the weights are stored the other way round"},
     {"enable_lora", "one matrix holds several modules"},
     {"layer_replication", "layers of the base are repeated"},
@@ -191,10 +191,7 @@ std::optional<std::function<bool(const std::string&)>> name_test(const Keys& key
   if (!value->is_array() || !std::all_of(value->begin(), value->end(), [](const auto& v) { return v.is_string(); }))
     keys.wrong(key, "names of modules, or one expression");
   auto names = value->get<std::vector<std::string>>();
-  return [names](const std::string& module) {
-    return std::any_of(names.begin(), names.end(),
-                       [&](const std::string& name) { return module == name || module.ends_with("." + name); });
-  };
+  return [names](const std::string& module) { return names_module(names, module); };
 }
 
 std::optional<std::set<std::int64_t>> layers_of(const Keys& keys) {
@@ -233,12 +230,34 @@ std::function<std::string(const std::string&)> exclusion(const Keys& keys) {
   };
 }
 
-std::vector<std::string> target_parameters(const Keys& keys) {
-  const ordered_json* value = keys.find("target_parameters");
+std::vector<std::string> names_at(const Keys& keys, const char* key, const char* expected) {
+  const ordered_json* value = keys.find(key);
   if (!value) return {};
   if (!value->is_array() || !std::all_of(value->begin(), value->end(), [](const auto& v) { return v.is_string(); }))
-    keys.wrong("target_parameters", "names of parameters");
+    keys.wrong(key, expected);
   return value->get<std::vector<std::string>>();
+}
+
+// A list is the embedding's, which transformers' decoders call "embed_tokens" or "wte"; "" stands for it.
+std::map<std::string, std::vector<std::int64_t>> token_indices(const Keys& keys) {
+  constexpr const char* kKey = "trainable_token_indices";
+  const ordered_json* value = keys.find(kKey);
+  if (!value || value->empty()) return {};
+  const ordered_json object = value->is_array() ? ordered_json{{"", *value}} : *value;
+  const auto is_list = [](const ordered_json& list) {
+    return list.is_array() && std::all_of(list.begin(), list.end(), [](const auto& v) {
+             return v.is_number_integer() && v.template get<std::int64_t>() >= 0;
+           });
+  };
+  std::map<std::string, std::vector<std::int64_t>> tokens;
+  if (!object.is_object()) keys.wrong(kKey, "numbers of tokens, or such a list for each module");
+  for (const auto& [module, list] : object.items()) {
+    if (!is_list(list)) keys.wrong(kKey, "numbers of tokens, or such a list for each module");
+    tokens[module] = list.get<std::vector<std::int64_t>>();
+    const std::set<std::int64_t> different(tokens[module].begin(), tokens[module].end());
+    if (different.size() != tokens[module].size()) keys.wrong(kKey, "each token once");
+  }
+  return tokens;
 }
 
 // PEFT puts the parameters of a module around each other in the order in which transformers' classes of experts
@@ -300,6 +319,22 @@ std::string_view name_of(Start start) {
   return start == Start::kPissa ? "pissa" : start == Start::kOlora ? "olora" : "";
 }
 
+bool pattern_matches(const std::string& expression, const std::string& module) {
+  return RE2::FullMatch(module, *compiled("(?:.*\\.)?(?:" + expression + ")"));
+}
+
+bool names_module(const std::vector<std::string>& names, const std::string& module) {
+  return std::any_of(names.begin(), names.end(),
+                     [&](const std::string& name) { return module == name || module.ends_with("." + name); });
+}
+
+bool saves_tensor(const std::vector<std::string>& modules, const std::string& tensor) {
+  for (std::size_t end = tensor.rfind('.'); end != std::string::npos && end > 0; end = tensor.rfind('.', end - 1))
+    for (const std::string& module : modules)
+      if (!module.empty() && std::string_view(tensor).substr(0, end).ends_with(module)) return true;
+  return false;
+}
+
 AdapterConfig read_adapter_config(const fs::path& folder) {
   const std::string file = (folder / "adapter_config.json").string();
   if (!fs::exists(file))
@@ -315,7 +350,11 @@ AdapterConfig read_adapter_config(const fs::path& folder) {
     refuse("bias", bias, file, "biases of the base were trained beside the LoRA");
   if (const std::string task = keys.text("task_type"); !task.empty() && task != "CAUSAL_LM")
     refuse("task_type", task, file, "an adapter of another kind of model than a language model that writes");
+  return adapter_config_of(json, file);
+}
 
+AdapterConfig adapter_config_of(const ordered_json& json, const std::string& file) {
+  const Keys keys(json, file);
   AdapterConfig config;
   config.base_model = keys.text("base_model_name_or_path");
   config.revision = keys.text("revision");
@@ -330,7 +369,11 @@ AdapterConfig read_adapter_config(const fs::path& folder) {
   config.rank_of = patterns(keys, "rank_pattern", rank);
   config.alpha_of = patterns(keys, "alpha_pattern", config.alpha);
   config.excluded_by = exclusion(keys);
-  config.parameters = target_parameters(keys);
+  config.dora = keys.truth("use_dora");
+  config.tied = keys.truth("ensure_weight_tying");
+  config.saved = names_at(keys, "modules_to_save", "names of modules");
+  config.tokens = token_indices(keys);
+  config.parameters = names_at(keys, "target_parameters", "names of parameters");
   config.parameter_of = parameter_test(config.parameters);
   config.stacked_experts = !config.parameters.empty();
   if (config.stacked_experts && config.start != Start::kNothing)

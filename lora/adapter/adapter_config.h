@@ -4,6 +4,8 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <map>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <vector>
 
@@ -21,6 +23,8 @@ struct AdapterSettings {
   std::int64_t rank = 16;
   double alpha = 32, dropout = 0;
   bool rslora = false;
+  bool dora = false;
+  bool tied = false;  ///< ensure_weight_tying: what the embedding is given is the head's too, where the base ties them
   Start start = Start::kNothing;  ///< other adapters are right only after plain_adapter (lora/adapter/start.h)
   bool stacked_experts = false;   ///< and so are those whose modules have names of stacks (stacked_experts.h)
   bool needs_base() const { return start != Start::kNothing || stacked_experts; }
@@ -34,6 +38,9 @@ struct AdapterConfig : AdapterSettings {
   std::function<std::string(const std::string& module)> excluded_by;
   std::vector<std::string> targets;     ///< target_modules where it is a list
   std::vector<std::string> parameters;  ///< target_parameters
+  std::vector<std::string> saved;       ///< modules_to_save: a module whose name ends so is trained whole
+  /// trainable_token_indices: of a module whose name ends so (the embedding, where only a list stands there), tokens.
+  std::map<std::string, std::vector<std::int64_t>> tokens;
   /// The whole name of the parameter that the tensors of a module adapt, "model.layers.0.mlp.experts.up_proj", where
   /// target_parameters names it; "" of a linear module. PEFT puts one parameter around the other: the outer one has the
   /// tensors "...mlp.experts", the inner one "...mlp.experts.base_layer".
@@ -43,5 +50,13 @@ struct AdapterConfig : AdapterSettings {
 /// Reads `folder`/adapter_config.json. Throws base::Error naming a key that changes what the adapter computes and that
 /// we do not compute, or that is not known at all; such a key may stand there with null, false or something empty.
 AdapterConfig read_adapter_config(const std::filesystem::path& folder);
+/// The same of keys of LoraConfig that stand elsewhere; `where`, for errors.
+AdapterConfig adapter_config_of(const nlohmann::ordered_json& keys, const std::string& where);
+/// True where the expression of a pattern is a module's, as PEFT's get_pattern_key has it.
+bool pattern_matches(const std::string& expression, const std::string& module);
+/// True where one of `names` is the module's or stands behind a point at its end, as PEFT's target_modules has it.
+bool names_module(const std::vector<std::string>& names, const std::string& module);
+/// True where PEFT's modules_to_save would train `tensor`, "model.norm.weight", with the module that holds it.
+bool saves_tensor(const std::vector<std::string>& modules, const std::string& tensor);
 
 }  // namespace lora

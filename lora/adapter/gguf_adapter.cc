@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/gguf.h"
+#include "base/text.h"
 #include "lora/adapter/merge.h"
 #include "lora/adapter/write_model.h"
 #include "lora/model/family.h"
@@ -93,7 +94,16 @@ Matrices matrices_of(const Tensor& tensor, double alpha) {
 
 }  // namespace
 
+void check_only_lora(const Adapter& adapter, const std::string& runtime) {
+  const std::vector<std::string> parts = beyond_lora(adapter);
+  if (parts.empty()) return;
+  throw base::Error({runtime + " cannot carry all of this adapter, and would compute something else",
+                     adapter.base_model, base::join(parts, ", "), "A and B of linear layers",
+                     "merge it into the model, which every runtime reads: lora merge, or lora merge --format gguf"});
+}
+
 Adapter bake_scale(Adapter adapter) {
+  check_only_lora(adapter, "an adapter for vLLM");
   double scale = common_scale(adapter);
   std::int64_t rank = 1;
   for (const AdapterModule& module : adapter.modules) rank = std::max(rank, module.rank);
@@ -116,6 +126,7 @@ void write_gguf_adapter(const Adapter& adapter, const ModelFiles& base, const st
   if (type != base::DType::kF32 && type != base::DType::kF16)
     throw base::UsageError(
         {"a GGUF adapter cannot have this type", "dtype", std::string(base::name_of(type)), "float32 or float16", ""});
+  check_only_lora(adapter, "a GGUF adapter");
   MergedModel fits(base, &adapter);  // throws when it does not
   // llama.cpp's scale is alpha / rank of the module, so modules of one scale need one rank as well.
   double alpha = common_scale(adapter) * static_cast<double>(adapter.modules.at(0).rank);

@@ -16,6 +16,9 @@ namespace lora {
 void write_gguf_adapter(const Adapter& adapter, const ModelFiles& base, const std::filesystem::path& file,
                         base::DType type = base::DType::kF32);
 
+/// Throws Error naming what the adapter has beside A and B of linear layers, which `runtime` cannot carry.
+void check_only_lora(const Adapter& adapter, const std::string& runtime);
+
 /// The same deltas with one rank, alpha / rank as the scale of every module, no rsLoRA and no patterns, for runtimes
 /// that know only r and lora_alpha (vLLM drops patterns, SGLang drops rsLoRA). Smaller ranks are padded with zeros.
 Adapter bake_scale(Adapter adapter);

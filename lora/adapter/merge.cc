@@ -3,8 +3,10 @@
 #include "lora/adapter/merge.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <Eigen/Core>
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -15,27 +17,98 @@ namespace {
 
 using Matrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
+constexpr const char* kOtherBase = "give the base model that the adapter was trained on: --base MODEL";
+
+// DoRA: each row as long as the adapter says.
+void set_lengths(Eigen::Map<Matrix> weight, const float* magnitude) {
+  for (Eigen::Index row = 0; row < weight.rows(); ++row)
+    weight.row(row) *= static_cast<float>(magnitude[row] / weight.row(row).cast<double>().norm());
+}
+
+// Of the embedding, or of the head itself: rows, weight.
+bool is_of(const std::string& name, const std::string& module) { return name == module || name == module + ".weight"; }
+
+void check_extras(const Adapter& adapter, const ModelFiles& base) {
+  const auto shape_text = [](const std::vector<std::int64_t>& shape) {
+    return fmt::format("[{}]", fmt::join(shape, ", "));
+  };
+  for (const SavedTensor& tensor : adapter.saved) {
+    if (!base.find(tensor.name))
+      throw base::Error({"the adapter has a tensor that the model does not have", base.path().string(), tensor.name,
+                         "a tensor of the model", kOtherBase});
+    if (base.shape(tensor.name) != tensor.shape)
+      throw base::Error({"the adapter does not fit the model", base.path().string() + ": " + tensor.name,
+                         shape_text(tensor.shape), shape_text(base.shape(tensor.name)), kOtherBase});
+  }
+  for (const TokenRows& rows : adapter.tokens) {
+    const std::string name = rows.module + ".weight";
+    const std::vector<std::int64_t> shape = base.find(name) ? base.shape(name) : std::vector<std::int64_t>{0, 0};
+    for (const std::int64_t id : rows.ids)
+      if (id >= shape[0] || rows.width != shape[1])
+        throw base::Error({"the adapter has rows of tokens that the model does not have", base.path().string(),
+                           fmt::format("{}: row {} of {} numbers", rows.module, id, rows.width),
+                           fmt::format("{} rows of {} numbers", shape[0], shape[1]), kOtherBase});
+  }
+}
+
 }  // namespace
 
+bool parts_head(const Adapter& adapter, const ModelFiles& base) {
+  if (!base.config().tied_embeddings) return false;
+  const std::string &embedding = base.spec().embedding, &head = base.spec().head;
+  const auto any = [&](const std::string& module) {
+    return std::ranges::any_of(adapter.modules, [&](const auto& m) { return is_of(m.name, module); }) ||
+           std::ranges::any_of(adapter.saved, [&](const auto& t) { return is_of(t.name, module); });
+  };
+  return any(head) || (any(embedding) && !adapter.tied) ||
+         std::ranges::any_of(adapter.tokens, [&](const TokenRows& rows) { return rows.module == head; });
+}
+
+void give_own_head(ModelFiles& base, const Adapter& adapter) {
+  if (parts_head(adapter, base)) base.give_own_head();
+}
+
 void check_fits(const Adapter& adapter, const ModelFiles& base) {
-  const std::string advice = "give the base model that the adapter was trained on: --base MODEL";
   for (const AdapterModule& module : adapter.modules) {
     std::string name = module.name + ".weight";
     if (!base.find(name))
       throw base::Error({"the adapter has a module that the model does not have", base.path().string(), module.name,
-                         "a module of the model", advice});
+                         "a module of the model", kOtherBase});
     if (base.shape(name) != std::vector<std::int64_t>{module.out, module.in})
       throw base::Error({"the adapter does not fit the model", base.path().string() + ": " + name,
                          fmt::format("{} -> {}", module.in, module.out),
-                         fmt::format("{} -> {}", base.shape(name)[1], base.shape(name)[0]), advice});
+                         fmt::format("{} -> {}", base.shape(name)[1], base.shape(name)[0]), kOtherBase});
   }
+  check_extras(adapter, base);
 }
 
 MergedModel::MergedModel(const ModelFiles& base, const Adapter* adapter) : base_(base) {
   if (!adapter) return;
   check_plain(*adapter);
   check_fits(*adapter, base);
+  if (parts_head(*adapter, base))
+    throw base::Error({"the adapter parts the head from the embedding, and this model has one for both",
+                       base.path().string(), base.spec().head, "", ""});
   for (const AdapterModule& module : adapter->modules) modules_[module.name + ".weight"] = &module;
+  for (const SavedTensor& tensor : adapter->saved) saved_[tensor.name] = &tensor;
+  for (const TokenRows& rows : adapter->tokens) tokens_[rows.module + ".weight"] = &rows;
+}
+
+// What stands in the place of rows of the base.
+void MergedModel::replace_rows(const std::string& name, std::int64_t first, std::int64_t count,
+                               std::span<float> out) const {
+  if (const auto saved = saved_.find(name); saved != saved_.end()) {
+    const SavedTensor& tensor = *saved->second;
+    const std::size_t row{tensor.values.size() / static_cast<std::size_t>(tensor.shape[0])};
+    std::ranges::copy(std::span(tensor.values).subspan(static_cast<std::size_t>(first) * row, out.size()), out.begin());
+  }
+  const auto tokens = tokens_.find(name);
+  if (tokens == tokens_.end()) return;
+  const TokenRows& rows = *tokens->second;
+  for (std::size_t i = 0; i < rows.ids.size(); ++i)
+    if (rows.ids[i] >= first && rows.ids[i] < first + count)
+      std::copy_n(rows.values.begin() + static_cast<std::int64_t>(i) * rows.width, rows.width,
+                  out.begin() + (rows.ids[i] - first) * rows.width);
 }
 
 void MergedModel::read_rows(const std::string& name, std::int64_t first, std::int64_t count,
@@ -45,6 +118,7 @@ void MergedModel::read_rows(const std::string& name, std::int64_t first, std::in
   } else {
     base_.read_rows(name, first, count, out);
   }
+  replace_rows(name, first, count, out);
   auto found = modules_.find(name);
   if (found != modules_.end()) {
     const AdapterModule& module = *found->second;
@@ -52,14 +126,15 @@ void MergedModel::read_rows(const std::string& name, std::int64_t first, std::in
     Eigen::Map<const Matrix> b(module.b.data() + first * module.rank, count, module.rank);
     Eigen::Map<Matrix> weight(out.data(), count, module.in);
     weight.noalias() += static_cast<float>(module.scale) * (b * a);
+    if (!module.magnitude.empty()) set_lengths(weight, module.magnitude.data() + first);
   }
   // Not NaN and not infinite; written so that the compiler makes it a vector loop.
   bool finite = true;
   for (float value : out) finite &= std::fabs(value) <= std::numeric_limits<float>::max();
   if (!finite)
     throw base::Error({"the weights are not finite numbers", base_.path().string() + ": " + name, "", "",
-                       found == modules_.end() ? "the base model is damaged; fetch it again"
-                                               : "the adapter or the base is damaged; did the training diverge?"});
+                       !is_changed(name) ? "the base model is damaged; fetch it again"
+                                         : "the adapter or the base is damaged; did the training diverge?"});
 }
 
 }  // namespace lora

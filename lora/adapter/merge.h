@@ -11,10 +11,15 @@
 
 namespace lora {
 
-/// Throws Error when a module of the adapter is not in the base or has another size there.
+/// Throws Error when a module or tensor of the adapter is not in the base or has another size there.
 void check_fits(const Adapter& adapter, const ModelFiles& base);
 
-/// The tensors of `base`, those of the adapter's modules being W + scale * B A, in float32. No tensor is ever whole in
+/// True where what the adapter does to the embedding or the head parts the two, which the base ties.
+bool parts_head(const Adapter& adapter, const ModelFiles& base);
+/// `base` with a head of its own where the adapter parts it from the embedding.
+void give_own_head(ModelFiles& base, const Adapter& adapter);
+
+/// The tensors of `base` with the adapter in them, in float32. No tensor is ever whole in
 /// memory, so that a model larger than the machine's memory can be merged. Thread-safe.
 class MergedModel {
  public:
@@ -23,14 +28,21 @@ class MergedModel {
   MergedModel(const ModelFiles& base, const Adapter* adapter);
   const ModelFiles& base() const { return base_; }
   /// True for the tensors that the adapter changes.
-  bool is_changed(const std::string& name) const { return modules_.contains(name); }
+  bool is_changed(const std::string& name) const {
+    return modules_.contains(name) || saved_.contains(name) || tokens_.contains(name);
+  }
   /// Rows [first, first + count) of a matrix (of q_proj and k_proj whole heads), or all of a vector with first = 0 and
   /// count = its size; Hugging Face layout. Throws Error when a number is not finite.
   void read_rows(const std::string& name, std::int64_t first, std::int64_t count, std::span<float> out) const;
 
  private:
   const ModelFiles& base_;
-  std::unordered_map<std::string, const AdapterModule*> modules_;  // by the name of the weight
+  void replace_rows(const std::string& name, std::int64_t first, std::int64_t count, std::span<float> out) const;
+
+  // By the name of the tensor.
+  std::unordered_map<std::string, const AdapterModule*> modules_;
+  std::unordered_map<std::string, const SavedTensor*> saved_;
+  std::unordered_map<std::string, const TokenRows*> tokens_;
 };
 
 }  // namespace lora

@@ -67,7 +67,7 @@ MatrixXd weight_of(const ModelFiles& base, const std::string& name) {
   return weight.cast<double>();
 }
 
-AdapterModule without_start(const AdapterModule& module, Start start, const ModelFiles& base) {
+Factors start_of(const AdapterModule& module, Start start, const ModelFiles& base) {
   const std::string name = module.name + ".weight";
   const std::string where = base.path().string() + ": " + name;
   if (base.type(name) > base::DType::kBF16 || base.is_packed(name))
@@ -78,8 +78,12 @@ AdapterModule without_start(const AdapterModule& module, Start start, const Mode
   if (module.rank > std::min(module.in, module.out) || !(module.scale > 0))
     not_unique(where, start, fmt::format("rank {}, scale {}", module.rank, module.scale));
   const MatrixXd weight = weight_of(base, name);
-  const Factors factors = start == Start::kPissa ? pissa_start(weight, module.rank, module.scale, where)
-                                                 : olora_start(weight, module.rank, where);
+  return start == Start::kPissa ? pissa_start(weight, module.rank, module.scale, where)
+                                : olora_start(weight, module.rank, where);
+}
+
+// With scale * (B A - B0 A0) instead of scale * B A.
+AdapterModule without_start(const AdapterModule& module, const Factors& factors) {
   AdapterModule plain = module;
   plain.rank = 2 * module.rank;
   const auto rank = static_cast<Eigen::Index>(module.rank);
@@ -92,6 +96,25 @@ AdapterModule without_start(const AdapterModule& module, Start start, const Mode
   return plain;
 }
 
+// PiSSA shares the singular values between the two: A = sqrt(S / scale) V', B = U sqrt(S / scale). A and B as computed
+// are S V' and U / scale.
+Factors evened(Factors factors, Start start) {
+  if (start != Start::kPissa) return factors;
+  for (Eigen::Index i = 0; i < factors.a.rows(); ++i) {
+    const double of_a{factors.a.row(i).norm()}, of_b{factors.b.col(i).norm()};
+    const double share{std::sqrt(of_b / of_a)};
+    factors.a.row(i) *= share;
+    factors.b.col(i) /= share;
+  }
+  return factors;
+}
+
+// alpha keeps the scale that most modules have.
+void double_rank(Adapter& adapter) {
+  adapter.alpha *= adapter.rslora ? std::sqrt(2.0) : 2;
+  adapter.rank *= 2;
+}
+
 // A text model and the whole around it have the same modules; the base decides what they are called.
 std::string name_in(const ModelFiles& base, const std::string& module) {
   const std::string plain = without_wrapper(module);
@@ -101,23 +124,48 @@ std::string name_in(const ModelFiles& base, const std::string& module) {
 
 }  // namespace
 
+Adapter with_names_of(const ModelFiles& base, Adapter adapter) {
+  for (AdapterModule& module : adapter.modules) module.name = name_in(base, module.name);
+  for (TokenRows& rows : adapter.tokens) rows.module = name_in(base, rows.module);
+  for (SavedTensor& tensor : adapter.saved) {
+    const std::size_t dot{tensor.name.rfind('.')};
+    tensor.name = name_in(base, tensor.name.substr(0, dot)) + tensor.name.substr(dot);
+  }
+  return adapter;
+}
+
 Adapter plain_adapter(Adapter adapter, const ModelFiles& base, int threads,
                       const std::function<void(double)>& progress) {
-  for (AdapterModule& module : adapter.modules) module.name = name_in(base, module.name);
+  adapter = with_names_of(base, std::move(adapter));
   if (adapter.stacked_experts) adapter = with_linears_of(base, std::move(adapter));
   if (adapter.start == Start::kNothing) return adapter;
   check_fits(adapter, base);
   std::atomic<std::size_t> done = 0;
   base::parallel_for(adapter.modules.size(), base::thread_count(threads), [&](std::size_t i, int worker) {
-    adapter.modules[i] = without_start(adapter.modules[i], adapter.start, base);
+    adapter.modules[i] = without_start(adapter.modules[i], start_of(adapter.modules[i], adapter.start, base));
     ++done;
     if (worker == 0 && progress) progress(static_cast<double>(done) / static_cast<double>(adapter.modules.size()));
   });
   adapter.start = Start::kNothing;
-  // alpha keeps the scale that most modules have.
-  adapter.alpha *= adapter.rslora ? std::sqrt(2.0) : 2;
-  adapter.rank *= 2;
+  double_rank(adapter);
   return adapter;
+}
+
+void start_from_base(Adapter& adapter, const ModelFiles& base, Start start, int threads,
+                     const std::function<void(double)>& progress) {
+  std::atomic<std::size_t> done = 0;
+  base::parallel_for(adapter.modules.size(), base::thread_count(threads), [&](std::size_t i, int worker) {
+    AdapterModule& module = adapter.modules[i];
+    const Factors factors = evened(start_of(module, start, base), start);
+    Eigen::Map<RowMajor>(module.a.data(), module.rank, module.in) = factors.a.cast<float>();
+    Eigen::Map<RowMajor>(module.b.data(), module.out, module.rank) = factors.b.cast<float>();
+    module.frozen = module.rank;
+    module = without_start(module, {Eigen::Map<RowMajor>(module.b.data(), module.out, module.rank).cast<double>(),
+                                    Eigen::Map<RowMajor>(module.a.data(), module.rank, module.in).cast<double>()});
+    ++done;
+    if (worker == 0 && progress) progress(static_cast<double>(done) / static_cast<double>(adapter.modules.size()));
+  });
+  double_rank(adapter);
 }
 
 }  // namespace lora

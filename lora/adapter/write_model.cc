@@ -190,8 +190,13 @@ std::string config_text(const ModelFiles& model, DType type) {
   ordered_json config = ordered_json::parse(base::read_file(model.path() / "config.json"));
   auto made = ordered_json::parse(config_to_json(model.config(), hf_name(type)));
   config.erase("quantization_config");
+  const auto untie = [&](ordered_json& part) {  // what an adapter has parted
+    if (!model.config().tied_embeddings && part.value("tie_word_embeddings", true)) part["tie_word_embeddings"] = false;
+  };
+  untie(config);
   if (!model.config().wrapper.empty()) {
     refuse_packed_rest(model);
+    untie(config["text_config"]);
     for (ordered_json* part : {&config, &config["text_config"]})
       (*part)["torch_dtype"] = (*part)["dtype"] = hf_name(type);
     return config.dump(2) + "\n";

@@ -202,6 +202,21 @@ void ModelFiles::untie_another_head(const TensorsByName& tensors) {
   spec_ = spec_of(untied);
 }
 
+void ModelFiles::give_own_head() {
+  if (!config().tied_embeddings) return;
+  const std::string embedding = spec_.embedding + ".weight", head = spec_.head + ".weight";
+  ModelConfig untied = config();
+  untied.tied_embeddings = false;
+  spec_ = spec_of(untied);
+  Stored own = stored(embedding);
+  for (TensorSpec& tensor : tensors_of(spec_))
+    if (tensor.name == head) own.spec = std::move(tensor);
+  own.view.name = own.view.name.starts_with("language_model.model.") ? "language_model." + head : head;
+  tensors_[head] = std::move(own);
+  names_.clear();
+  for (const TensorSpec& tensor : tensors_of(spec_)) names_.push_back(tensor.name);
+}
+
 bool ModelFiles::is_carried(const std::string& name) const {
   const Wrapper* wrapper = wrapper_of_type(config().wrapper);
   return wrapper && !is_of_text(name, *wrapper);

@@ -34,6 +34,8 @@ class ModelFiles {
   explicit ModelFiles(const std::string& model);
   /// A folder of safetensors whose spec is told instead of read.
   ModelFiles(const std::filesystem::path& folder, ModelSpec spec);
+  /// Unties the head of a model that ties it to its embedding: a tensor of its own now, with the same values.
+  void give_own_head();
   const ModelSpec& spec() const { return spec_; }
   const ModelConfig& config() const { return spec_.config; }
   /// Where the model really lies: the folder or the .gguf file; give it to tokenizer::load.

@@ -175,11 +175,14 @@ std::vector<std::string> expand_targets(const ModelSpec& spec, const std::vector
       if (std::string suffix = suffix_of(linear.name);
           std::find(suffixes.begin(), suffixes.end(), suffix) == suffixes.end())
         suffixes.push_back(std::move(suffix));
+  const std::size_t linears{suffixes.size()};
+  for (const std::string& outside : {spec.embedding, spec.head})
+    suffixes.push_back(outside.substr(outside.rfind('.') + 1));
   std::vector<bool> chosen(suffixes.size());
   for (const std::string& target : targets) {
     const auto found = std::find(suffixes.begin(), suffixes.end(), target);
     if (target == "all-linear") {
-      chosen.assign(chosen.size(), true);
+      std::fill_n(chosen.begin(), linears, true);
     } else if (found != suffixes.end()) {
       chosen[static_cast<std::size_t>(found - suffixes.begin())] = true;
     } else {

@@ -119,7 +119,8 @@ void check_config(const ModelConfig& config, const std::string& file);
 /// The family's spec of this config.
 ModelSpec spec_of(const ModelConfig& config);
 
-/// Module suffixes ("q_proj", ...) in forward order, for PEFT-style targets: "all-linear", or any of the suffixes.
+/// Module suffixes ("q_proj", ...) in forward order, then the embedding's and the head's, for PEFT-style targets:
+/// "all-linear" (without these two), or any of the suffixes.
 /// Throws UsageError with a near name.
 std::vector<std::string> expand_targets(const ModelSpec& spec, const std::vector<std::string>& targets);
 

@@ -140,13 +140,13 @@ TEST_F(AdapterFolder, RefusesWhatIsNotComputedExactly) {
     EXPECT_EQ(error_with("a_key_of_tomorrow", unused), "no error") << unused;
   for (const nlohmann::json& used : {nlohmann::json(3), nlohmann::json(true), nlohmann::json("x"), nlohmann::json({1})})
     EXPECT_THAT(error_with("a_key_of_tomorrow", used), HasSubstr("\"a_key_of_tomorrow\"")) << used;
-  const std::map<std::string, std::string> unsupported = {{"use_dora", "true"},
+  const std::map<std::string, std::string> unsupported = {{"use_dora", "true"},  // without magnitudes
                                                           {"modules_to_save", R"(["lm_head"])"},
                                                           {"bias", R"("all")"},
                                                           {"lora_bias", "true"},
                                                           {"fan_in_fan_out", "true"},
                                                           {"layer_replication", "[[0,1]]"},
-                                                          {"trainable_token_indices", "[1,2]"},
+                                                          {"trainable_token_indices", "[1,1]"},
                                                           {"use_qalora", "true"},
                                                           {"use_bdlora", R"({"nblocks":2})"},
                                                           {"enable_lora", "[true,false]"},
@@ -256,15 +256,44 @@ TEST_F(AdapterFolder, RefusesUnknownTensors) {
   EXPECT_THAT(with({{module + ".lora_A.weight", DType::kF32, {2, 8}}}), HasSubstr("is missing"));
   EXPECT_THAT(with({{module + ".lora_A.weight", DType::kF32, {16}}}), HasSubstr("wrong shape"));
   EXPECT_THAT(with({{module + ".lora_A.weight", DType::kI32, {2, 8}}}), HasSubstr("integer type"));
-  EXPECT_THAT(with({{module + ".lora_magnitude_vector", DType::kF32, {8}}}), HasSubstr("unknown tensor"));
+  const std::vector<base::SafetensorsWriter::Entry> pair = {{module + ".lora_A.weight", DType::kF32, {2, 8}},
+                                                            {module + ".lora_B.weight", DType::kF32, {8, 2}}};
+  const auto beside = [&](const std::string& name, std::vector<std::int64_t> shape) {
+    auto entries = pair;
+    entries.push_back({name, DType::kF32, std::move(shape)});
+    return with(entries);
+  };
+  EXPECT_THAT(beside(module + ".lora_magnitude_vector", {8}), HasSubstr("use_dora"));
+  EXPECT_THAT(beside(module + ".lora_B.bias", {8}), HasSubstr("unknown tensor"));
+  EXPECT_THAT(beside("base_model.model.model.norm.weight", {8}), HasSubstr("unknown tensor"));
+  EXPECT_THAT(beside("base_model.model.model.embed_tokens.token_adapter.trainable_tokens_delta", {2, 8}),
+              HasSubstr("trainable_token_indices"));
   EXPECT_THAT(with({{module + ".lora_A.default.weight", DType::kF32, {2, 8}}}), HasSubstr("the adapter's name"));
-  EXPECT_THAT(with({{"base_model.model.model.embed_tokens.weight", DType::kF32, {2, 8}}}), HasSubstr("resized"));
+  EXPECT_EQ(with({{"base_model.model.model.embed_tokens.weight", DType::kF32, {2, 8}}}),
+            "no error");  // as PEFT resizes
   EXPECT_THAT(with({{"model.layers.0.self_attn.q_proj.lora_A.weight", DType::kF32, {2, 8}}}),
               HasSubstr("unknown tensor"));
-  for (const char* name : {"base_model.model.lm_head", "base_model.model.model.layers.0.self_attn",
-                           "base_model.model.model.layers.x.mlp.up_proj", "base_model.model.model.layers."})
+  for (const char* name : {"base_model.model.model.layers.0.self_attn", "base_model.model.model.layers.x.mlp.up_proj",
+                           "base_model.model.model.layers."})
     EXPECT_THAT(with({{std::string(name) + ".lora_A.weight", DType::kF32, {2, 8}}}), HasSubstr("cannot carry LoRA"));
   EXPECT_THAT(with({}), HasSubstr("empty"));
+  // Numbers, tokens and magnitudes must be those that the config speaks of.
+  const auto configured = [&](const std::string& keys) {
+    base::write_file(folder_ / "adapter_config.json", R"({"peft_type":"LORA","r":2,"lora_alpha":2,)" + keys + "}");
+  };
+  configured(R"("use_dora":true)");
+  EXPECT_EQ(beside(module + ".lora_magnitude_vector", {8}), "no error");
+  EXPECT_EQ(beside(module + ".lora_magnitude_vector.weight", {8, 1}), "no error") << "as PEFT once had it";
+  EXPECT_THAT(beside(module + ".lora_magnitude_vector", {7}), HasSubstr("magnitude"));
+  EXPECT_THAT(with({{"base_model.model.model.embed_tokens.lora_embedding_A", DType::kF32, {2, 9}},
+                    {"base_model.model.model.embed_tokens.lora_embedding_B", DType::kF32, {8, 2}}}),
+              HasSubstr("DoRA on an embedding"));
+  configured(R"("trainable_token_indices":[3,4])");
+  const std::string rows = "base_model.model.model.embed_tokens.token_adapter.trainable_tokens_delta";
+  EXPECT_EQ(beside(rows, {2, 8}), "no error");
+  EXPECT_THAT(beside(rows, {3, 8}), HasSubstr("3 rows"));
+  configured(R"("modules_to_save":["norm","lm_head"])");
+  EXPECT_THAT(beside("base_model.model.model.norm.weight", {8}), HasSubstr("'lm_head'"));
 }
 
 }  // namespace

@@ -1,0 +1,190 @@
+// Fresh adapters: what options choose, as PEFT's keys of the same names would, and what they refuse.
+#include "lora/adapter/fresh.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <map>
+#include <memory>
+
+#include "base/error.h"
+#include "lora/adapter/merge.h"
+
+namespace {
+
+using lora::Adapter;
+using lora::FreshOptions;
+using testing::HasSubstr;
+
+const std::string kTiny = HORNBOOK_SOURCE_DIR "/tests/golden/finetune/tiny_llama/";
+const std::string kVariants = HORNBOOK_SOURCE_DIR "/tests/golden/finetune/variants/";
+
+lora::ModelFiles& files(const std::string& name) {
+  static std::map<std::string, std::unique_ptr<lora::ModelFiles>> open;
+  auto& entry = open[name];
+  if (!entry) entry = std::make_unique<lora::ModelFiles>(kTiny + name);
+  return *entry;
+}
+
+Adapter made(const FreshOptions& options, const std::string& base) {
+  Adapter adapter = lora::fresh_adapter(files(base).spec(), options, 3);
+  lora::add_from_base(adapter, files(base), options, 1);
+  return adapter;
+}
+
+std::string error_of(const FreshOptions& options, const std::string& base = "untied") {
+  try {
+    made(options, base);
+  } catch (const base::Error& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+// The options of scripts/oracle/peft_variants.py, and which tensors of which shape PEFT has for them.
+struct Case {
+  const char* name;
+  const char* base;
+  FreshOptions options;
+};
+
+std::vector<Case> cases() {
+  std::vector<Case> cases;
+  const auto add = [&](const char* name, const char* base, std::vector<std::string> targets, std::int64_t rank,
+                       double alpha) -> FreshOptions& {
+    Case& entry = cases.emplace_back();
+    entry.name = name, entry.base = base;
+    entry.options.targets = std::move(targets), entry.options.rank = rank, entry.options.alpha = alpha;
+    return entry.options;
+  };
+  FreshOptions& patterns = add("patterns", "untied", {"all-linear"}, 4, 6);
+  patterns.exclude_modules = {"o_proj"};
+  patterns.layers_to_transform = {"1"};
+  patterns.layers_pattern = {"layers"};
+  patterns.rank_pattern = {"q_proj=2", R"(.*\.mlp\.(up|gate)_proj=6)", "down_proj=3"};
+  patterns.alpha_pattern = {R"(self_attn\..*=5)", "down_proj=11"};
+  add("dora", "untied", {"all-linear"}, 4, 8).dora = true;
+  add("saved", "untied", {"q_proj"}, 2, 4).modules_to_save = {"embed_tokens", "lm_head", "norm", "layers.1.mlp"};
+  add("saved_linear", "bias", {"q_proj"}, 2, 4).modules_to_save = {"k_proj", "down_proj"};
+  add("saved_tied", "tied", {"q_proj"}, 2, 4).modules_to_save = {"embed_tokens"};
+  add("saved_tied_both", "tied", {"q_proj"}, 2, 4).modules_to_save = {"embed_tokens", "lm_head"};
+  FreshOptions& ensured = add("saved_tied_ensured", "tied", {"q_proj"}, 2, 4);
+  ensured.modules_to_save = {"embed_tokens"};
+  ensured.ensure_weight_tying = true;
+  add("embedding", "untied", {"q_proj", "embed_tokens", "lm_head"}, 3, 6);
+  add("embedding_tied", "tied", {"q_proj", "embed_tokens"}, 3, 6);
+  add("embedding_tied_ensured", "tied", {"q_proj", "embed_tokens"}, 3, 6).ensure_weight_tying = true;
+  add("tokens", "untied", {"q_proj"}, 2, 4).tokens = {5, 40, 200};
+  add("tokens_tied", "tied", {"q_proj"}, 2, 4).tokens = {5, 40, 200};
+  return cases;
+}
+
+TEST(FreshAdapter, ChoosesWhatPeftChooses) {
+  for (const auto& [name, base, options] : cases()) {
+    const Adapter ours = made(options, base);
+    Adapter theirs = lora::read_adapter(kVariants + name);
+    std::erase_if(theirs.saved, [](const lora::SavedTensor& tensor) { return !tensor.is_trained; });
+    ASSERT_EQ(ours.modules.size(), theirs.modules.size()) << name;
+    for (std::size_t i = 0; i < ours.modules.size(); ++i) {
+      const lora::AdapterModule &mine = ours.modules[i], &other = theirs.modules[i];
+      EXPECT_EQ(mine.name, other.name) << name;
+      EXPECT_EQ(mine.rank, other.rank) << name << mine.name;
+      EXPECT_EQ(mine.in, other.in) << name << mine.name;
+      EXPECT_EQ(mine.out, other.out) << name << mine.name;
+      EXPECT_DOUBLE_EQ(mine.scale, other.scale) << name << mine.name;
+      EXPECT_EQ(std::count(mine.b.begin(), mine.b.end(), 0.0F), static_cast<std::ptrdiff_t>(mine.b.size()));
+    }
+    ASSERT_EQ(ours.saved.size(), theirs.saved.size()) << name;
+    for (std::size_t i = 0; i < ours.saved.size(); ++i) {
+      EXPECT_EQ(ours.saved[i].name, theirs.saved[i].name);
+      EXPECT_EQ(ours.saved[i].shape, theirs.saved[i].shape);
+    }
+    ASSERT_EQ(ours.tokens.size(), theirs.tokens.size()) << name;
+    if (!ours.tokens.empty()) {
+      EXPECT_EQ(ours.tokens[0].ids, theirs.tokens[0].ids);
+    }
+    EXPECT_EQ(ours.tied, theirs.tied) << name;
+    EXPECT_EQ(ours.targets.size(), theirs.targets.size() + (options.exclude_modules.empty() ? 0 : 1)) << name;
+  }
+}
+
+// The whole is the base's before the first step: with PiSSA's and OLoRA's starts as well, whose A and B are PEFT's.
+TEST(FreshAdapter, BeginsAsTheBase) {
+  for (const char* start : {"", "pissa", "olora"}) {
+    FreshOptions options;
+    options.start = start;
+    options.rank = 4, options.alpha = 6, options.rslora = *start == 'o';
+    options.modules_to_save = {"norm"};
+    options.tokens = {3};
+    const Adapter adapter = made(options, "untied");
+    const lora::MergedModel merged(files("untied"), &adapter);
+    for (const std::string& name : files("untied").names()) {
+      const std::vector<std::int64_t> shape = files("untied").shape(name);
+      std::vector<float> before(static_cast<std::size_t>(shape[0] * (shape.size() > 1 ? shape[1] : 1))),
+          now(before.size());
+      files("untied").read(name, before);
+      merged.read_rows(name, 0, shape[0], now);
+      for (std::size_t i = 0; i < now.size(); ++i) ASSERT_NEAR(now[i], before[i], 2e-6) << start << name;
+    }
+    if (!*start) continue;
+    const lora::AdapterModule& module = adapter.modules[0];
+    EXPECT_EQ(module.rank, 8);
+    EXPECT_EQ(module.frozen, 4);
+    // A and B of the trained half share what they take: their lengths are equal (PiSSA); B's columns have length 1
+    // (OLoRA).
+    double a = 0, b = 0;
+    for (std::int64_t i = 0; i < module.in; ++i) a += std::pow(module.a[static_cast<std::size_t>(i)], 2);
+    for (std::int64_t i = 0; i < module.out; ++i) b += std::pow(module.b[static_cast<std::size_t>(i * 8)], 2);
+    EXPECT_GT(a, 0.01);
+    EXPECT_NEAR(b, *start == 'p' ? a : 1, 1e-4);
+  }
+}
+
+TEST(FreshAdapter, RefusesWhatChoosesNothing) {
+  const auto with = [](auto change) {
+    FreshOptions options;
+    change(options);
+    return options;
+  };
+  using O = FreshOptions;
+  const std::vector<std::pair<O, std::vector<std::string>>> wrong = {
+      {with([](O& o) { o.rank_pattern = {"q_porj=2"}; }), {"rank_pattern", "q_porj"}},
+      {with([](O& o) { o.rank_pattern = {"q_proj=2.5"}; }), {"rank_pattern", "2.5"}},
+      {with([](O& o) { o.rank_pattern = {"q_proj"}; }), {"rank_pattern", "EXPRESSION=NUMBER"}},
+      {with([](O& o) {
+         o.rank_pattern = {"q_proj=2", "q_proj=3"};
+       }),
+       {"rank_pattern", "twice"}},
+      {with([](O& o) { o.rank_pattern = {"(?=q)=3"}; }), {"rank_pattern", "(?=q)"}},
+      {with([](O& o) { o.alpha_pattern = {"q_proj=x"}; }), {"alpha_pattern", "q_proj=x"}},
+      {with([](O& o) { o.alpha_pattern = {"lm_head=3"}; }), {"alpha_pattern", "lm_head"}},
+      {with([](O& o) { o.dropout_pattern = {"q_proj=1"}; }), {"dropout_pattern", "below 1"}},
+      {with([](O& o) { o.dropout_pattern = {"x=0.1"}; }), {"dropout_pattern", "'x'"}},
+      {with([](O& o) { o.exclude_modules = {"q_porj"}; }), {"exclude_modules", "q_porj"}},
+      {with([](O& o) { o.layers_to_transform = {"2"}; }), {"layers_to_transform", "0 to 1"}},
+      {with([](O& o) { o.layers_to_transform = {"first"}; }), {"layers_to_transform", "first"}},
+      {with([](O& o) { o.layers_to_transform = {"1"}, o.layers_pattern = {"h"}; }), {"no module is left"}},
+      {with([](O& o) { o.targets = {"q_proj"}, o.exclude_modules = {"q_proj"}; }), {"no module is left"}},
+      {with([](O& o) { o.modules_to_save = {"lm_haed"}; }), {"modules_to_save", "did you mean 'lm_head'"}},
+      {with([](O& o) { o.targets = {"embed_tokens"}, o.dora = true; }), {"dora", "columns"}},
+      {with([](O& o) { o.targets = {"embed_tokens"}, o.tokens = {1}; }), {"trainable_tokens", "trains already"}},
+  };
+  for (const auto& [options, words] : wrong)
+    for (const std::string& word : words) EXPECT_THAT(error_of(options), HasSubstr(word));
+  EXPECT_EQ(error_of({}), "no error");
+}
+
+TEST(FreshAdapter, DropoutsGoByModule) {
+  FreshOptions options;
+  options.dropout = 0.1;
+  options.dropout_pattern = {R"(layers\.0\..*=0.5)", "q_proj=0"};
+  for (const lora::AdapterModule& module : made(options, "untied").modules) {
+    const double expected{module.name.find("layers.0") != std::string::npos ? 0.5
+                          : module.name.ends_with("q_proj")                 ? 0
+                                                                            : 0.1};
+    EXPECT_EQ(module.dropout.value_or(options.dropout), expected) << module.name;
+  }
+}
+
+}  // namespace
