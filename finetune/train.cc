@@ -30,6 +30,7 @@
 #include "finetune/train/train_start.h"
 #include "lora/adapter/chat_format.h"
 #include "lora/adapter/model_card.h"
+#include "lora/adapter/write_model.h"
 
 namespace finetune {
 namespace {
@@ -143,10 +144,11 @@ bool train(TrainStart& start, const TrainOptions& options, const base::Interrupt
     return true;
   };
   auto save = [&] {
-    write_checkpoint(fs::path(options.output.folder) / "checkpoints",
-                     {done, done_rows, adapter_of(model, options.start), optimizer.first_moment(),
-                      optimizer.second_moment(), start.facts, start.tokenizer->chat_template},
-                     intervals.keep_checkpoints);
+    write_checkpoint(
+        fs::path(options.output.folder) / "checkpoints",
+        {done, done_rows, adapter_of(model, options.start), optimizer.first_moment(), optimizer.second_moment(),
+         start.facts, start.tokenizer->chat_template, options.start.trains_all() ? start.files.get() : nullptr},
+        intervals.keep_checkpoints);
     saved = done;
   };
   // Before the first step, or what an interrupted run left out behind its last one.
@@ -194,13 +196,24 @@ bool train(TrainStart& start, const TrainOptions& options, const base::Interrupt
   return is_complete && done == plan.steps;
 }
 
-// Why the adapter computes what it computed before the run, or "" when it does not.
-std::string nothing_changed(const TrainStart& start, const MetricsLog& log) {
+// True where B of every module is 0, and nothing else trains.
+bool is_zero(const Transformer& model) {
   bool is_zero = true;
-  const std::vector<at::Tensor> parameters = start.model.parameters();  // A then B of every module
-  for (std::size_t i = 1; i < parameters.size(); i += 2)
+  const std::vector<at::Tensor> parameters = model.parameters();
+  const std::vector<ParameterKind> kinds = model.parameter_kinds();
+  std::size_t of_lora = 0;
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    if (!kinds[i].is_b || parameters[i].dim() != 2) continue;
+    of_lora += 2;  // A before it
     is_zero &= parameters[i].count_nonzero().item<std::int64_t>() == 0;
-  if (!is_zero && !at::equal(start.optimizer.values(), start.first_values)) return "";
+  }
+  return is_zero && of_lora == parameters.size();
+}
+
+// Why the model computes what it computed before the run, or "" when it does not.
+std::string nothing_changed(const TrainStart& start, const MetricsLog& log) {
+  const bool is_nothing{is_zero(start.model)};
+  if (!is_nothing && !at::equal(start.optimizer.values(), start.first_values)) return "";
   const auto& steps = log.steps();
   auto all = [&](auto metric) {
     return std::all_of(steps.begin(), steps.end(), [&](const StepMetrics& step) { return step.*metric == 0; });
@@ -208,7 +221,33 @@ std::string nothing_changed(const TrainStart& start, const MetricsLog& log) {
   std::string why = "the updates were too small for float32: raise --learning-rate";
   if (all(&StepMetrics::gradient_norm)) why = "the gradient was 0 in every step: is --lora.alpha 0?";
   if (all(&StepMetrics::learning_rate)) why = "the learning rate was 0 in every step";
-  return fmt::format("nothing was learned: the adapter {}; {}", is_zero ? "is zero" : "is what it was", why);
+  return fmt::format("nothing was learned: the adapter {}; {}", is_nothing ? "is zero" : "is what it was", why);
+}
+
+// Written aside and renamed: an interrupted end leaves the last checkpoint, and no half of a model.
+void write_model(const TrainStart& start, const lora::Adapter& adapter, const fs::path& folder) {
+  const fs::path part = folder.parent_path() / ".model.part";
+  fs::remove_all(part);
+  fs::create_directories(part);
+  lora::write_hf_folder(lora::MergedModel(*start.files, &adapter), part,
+                        {lora::natural_type(*start.files), 0, {}, true, start.tokenizer.get()});
+  fs::remove_all(folder);
+  fs::rename(part, folder);
+}
+
+// What the run was for, and where it lies.
+fs::path write_result(const TrainStart& start, const TrainOptions& options) {
+  const fs::path output = options.output.folder;
+  const lora::Adapter adapter = adapter_of(start.model, options.start);
+  if (options.start.trains_all()) {
+    write_model(start, adapter, output / "model");
+    return output / "model";
+  }
+  lora::write_adapter(adapter, output / "adapter");
+  if (!start.tokenizer->chat_template.empty())
+    lora::write_tokenizer_files(*start.files, *start.tokenizer, output / "adapter");
+  lora::write_model_card(adapter, output / "adapter");
+  return output / "adapter";
 }
 
 std::string resume_command(const fs::path& output) {
@@ -232,13 +271,8 @@ int run_train(TrainOptions& options, base::Context& context) {
   }
   MetricsLog log(output, start.resume_step);
   const bool is_complete = train(start, options, interrupt, log, context);
-  if (is_complete) {
-    const lora::Adapter adapter = adapter_of(start.model, options.start);
-    lora::write_adapter(adapter, output / "adapter");
-    if (!start.tokenizer->chat_template.empty())
-      lora::write_tokenizer_files(*start.files, *start.tokenizer, output / "adapter");
-    lora::write_model_card(adapter, output / "adapter");
-  }
+  fs::path result_folder;
+  if (is_complete) result_folder = write_result(start, options);
 
   const std::int64_t done = start.optimizer.steps();
   nlohmann::ordered_json result = {{"output", output.string()}, {"steps", done}};
@@ -267,8 +301,10 @@ int run_train(TrainOptions& options, base::Context& context) {
   if (!unchanged.empty()) fmt::print(context.err, "{}\n", unchanged);
   if (!context.quiet) {
     if (is_complete) {
-      fmt::print(context.err, "{}\nadapter: {}\nnext: lora merge {}\n", summary, (output / "adapter").string(),
-                 base::shell_word(output.string()));
+      const bool trains_all{options.start.trains_all()};
+      fmt::print(context.err, "{}\n{}: {}\nnext: {} {}\n", summary, trains_all ? "model" : "adapter",
+                 result_folder.string(), trains_all ? "finetune chat --model" : "lora merge",
+                 base::shell_word(trains_all ? result_folder.string() : output.string()));
     } else {
       fmt::print(context.err, "{}; it is all saved\nnext: {}\n", summary, resume_command(output));
     }
@@ -278,7 +314,7 @@ int run_train(TrainOptions& options, base::Context& context) {
 
 base::Command train_command() {
   return base::make_command<TrainOptions>(
-      "train", "LoRA training: records in, a PEFT adapter out",
+      "train", "training: records in, a PEFT adapter or a whole model out",
       "finetune train --model models/SmolLM2 --data chat.jsonl --validation-share 0.05 --output run", run_train);
 }
 

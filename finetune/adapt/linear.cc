@@ -8,6 +8,7 @@
 #include <cmath>
 
 #include "base/random.h"
+#include "finetune/adapt/parts.h"
 
 namespace finetune {
 namespace {
@@ -82,37 +83,68 @@ struct LoraFunction : torch::autograd::Function<LoraFunction> {
 
 }  // namespace
 
+at::Tensor Linear::whole_a() const { return frozen_a.defined() ? at::cat({lora_a, frozen_a}) : lora_a; }
+at::Tensor Linear::whole_b() const { return frozen_b.defined() ? at::cat({lora_b, frozen_b}, 1) : lora_b; }
+
 at::Tensor JoinedLinear::forward(const at::Tensor& x, const at::Tensor& residual, std::uint64_t dropout_seed) const {
   std::vector<at::Tensor> adapters;
-  for (const Linear& part : parts)
-    if (part.lora_a.defined()) adapters.insert(adapters.end(), {part.lora_a, part.lora_b});
+  for (const Linear& part : parts) {
+    if (part.weight.defined() || part.magnitude.defined()) return forward_by_parts(*this, x, residual, dropout_seed);
+    if (part.lora_a.defined()) adapters.insert(adapters.end(), {part.whole_a(), part.whole_b()});
+  }
   std::optional<at::Tensor> maybe_residual;
   if (residual.defined()) maybe_residual = residual;
   return LoraFunction::apply(x, maybe_residual, at::TensorList(adapters), this, dropout_seed);
 }
 
-at::Tensor dropout_mask(std::uint64_t seed, std::int64_t index, double p, at::IntArrayRef sizes,
-                        const at::TensorOptions& options) {
-  std::uint64_t key = base::mix64(seed ^ base::mix64(static_cast<std::uint64_t>(index) + 1));
-  if (!options.device().is_cpu()) {  // the device's own counter-based generator (Philox)
-    at::Generator generator = at::globalContext().defaultGenerator(options.device()).clone();
-    generator.set_current_seed(key);
-    return at::empty(sizes, options).bernoulli_(1 - p, generator).mul_(1 / (1 - p));
-  }
-  // One hash gives four numbers of 16 bits: p is rounded to 1/65536.
-  at::Tensor mask = at::empty(sizes, options.dtype(at::kFloat));
-  float* out = mask.mutable_data_ptr<float>();
-  std::int64_t count = mask.numel();
-  auto threshold = static_cast<std::uint64_t>(std::lround(p * 65536));
-  auto keep = static_cast<float>(1 / (1 - p));
+namespace {
+
+std::uint64_t key_of(std::uint64_t seed, std::int64_t index) {
+  return base::mix64(seed ^ base::mix64(static_cast<std::uint64_t>(index) + 1));
+}
+
+// The device's own counter-based generator (Philox).
+at::Generator generator_of(std::uint64_t key, at::Device device) {
+  at::Generator generator = at::globalContext().defaultGenerator(device).clone();
+  generator.set_current_seed(key);
+  return generator;
+}
+
+// f(16 random bits) of every position. One hash gives four of them.
+template <class F>
+at::Tensor of_hashes(std::uint64_t key, at::IntArrayRef sizes, F f) {
+  at::Tensor result = at::empty(sizes, at::kFloat);
+  float* out = result.mutable_data_ptr<float>();
+  const std::int64_t count{result.numel()};
   at::parallel_for(0, (count + 3) / 4, 1 << 14, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
       std::uint64_t bits = base::mix64(key + static_cast<std::uint64_t>(i));
-      std::int64_t last = std::min(count, 4 * i + 4);
-      for (std::int64_t j = 4 * i; j < last; ++j, bits >>= 16) out[j] = (bits & 0xFFFF) < threshold ? 0 : keep;
+      const std::int64_t last{std::min(count, 4 * i + 4)};
+      for (std::int64_t j = 4 * i; j < last; ++j, bits >>= 16) out[j] = f(bits & 0xFFFF);
     }
   });
-  return mask.to(options.dtype());
+  return result;
+}
+
+}  // namespace
+
+at::Tensor dropout_mask(std::uint64_t seed, std::int64_t index, double p, at::IntArrayRef sizes,
+                        const at::TensorOptions& options) {
+  const std::uint64_t key{key_of(seed, index)};
+  if (!options.device().is_cpu())
+    return at::empty(sizes, options).bernoulli_(1 - p, generator_of(key, options.device())).mul_(1 / (1 - p));
+  // p is rounded to 1/65536.
+  const auto threshold = static_cast<std::uint64_t>(std::lround(p * 65536));
+  const auto keep = static_cast<float>(1 / (1 - p));
+  return of_hashes(key, sizes, [=](std::uint64_t bits) { return bits < threshold ? 0 : keep; }).to(options.dtype());
+}
+
+at::Tensor uniform_numbers(std::uint64_t seed, std::int64_t index, at::IntArrayRef sizes,
+                           const at::TensorOptions& options) {
+  const std::uint64_t key{key_of(seed, index)};
+  if (!options.device().is_cpu())
+    return at::empty(sizes, options.dtype(at::kFloat)).uniform_(0, 1, generator_of(key, options.device()));
+  return of_hashes(key, sizes, [](std::uint64_t bits) { return (static_cast<float>(bits) + 0.5F) / 65536; });
 }
 
 }  // namespace finetune

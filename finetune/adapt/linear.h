@@ -13,13 +13,21 @@
 
 namespace finetune {
 
-/// One linear layer of the base, with or without LoRA: y = x W^T + bias + scale * dropout(x) A^T B^T.
+/// One linear layer of the base, with or without LoRA: y = x W^T + bias + scale * dropout(x) A^T B^T; or trained whole.
 struct Linear {
   std::string name;               ///< "model.layers.0.self_attn.q_proj"
   std::int64_t index = 0;         ///< number of this module in the model: picks its own dropout mask
   std::int64_t in = 0, out = 0;   ///< features
   at::Tensor lora_a, lora_b;      ///< float32 leaf tensors [rank, in], [out, rank]; undefined without LoRA
   double scale = 0, dropout = 0;  ///< alpha / rank (rsLoRA: alpha / sqrt(rank)); probability
+  at::Tensor magnitude{};         ///< of DoRA, float32 leaf [out]: see forward_by_parts
+  /// Frozen rows of A [n, in] and columns of B [out, n] beside those that train: what a start took out of W.
+  at::Tensor frozen_a{}, frozen_b{};
+  at::Tensor weight{}, bias{};  ///< float32 leaves in the place of the base's; undefined: frozen
+  bool has_bias = false;
+  /// A and B with all their rows and columns.
+  at::Tensor whole_a() const;
+  at::Tensor whole_b() const;
 };
 
 /// Linear layers that read the same input (q, k, v; gate, up; or one alone), computed as one product with their rows
@@ -39,5 +47,9 @@ struct JoinedLinear {
 /// value does not depend on the number of threads.
 at::Tensor dropout_mask(std::uint64_t seed, std::int64_t index, double p, at::IntArrayRef sizes,
                         const at::TensorOptions& options);
+
+/// Float32 in [0, 1), 16 bits each, chosen in the same way.
+at::Tensor uniform_numbers(std::uint64_t seed, std::int64_t index, at::IntArrayRef sizes,
+                           const at::TensorOptions& options);
 
 }  // namespace finetune

@@ -14,9 +14,21 @@ at::Tensor rms_norm_plus_one(const at::Tensor& x, const at::Tensor& weight, doub
   return (x32 * (x32.square().mean(-1, true) + eps).rsqrt() * weight).to(x.scalar_type());
 }
 
+// As transformers computes it in torch's operations: the passes of our own know no gradient of the weight.
+at::Tensor trained_norm(const Norm& norm, const at::Tensor& x) {
+  const at::Tensor x32 = x.to(at::kFloat);
+  if (norm.kind == lora::NormKind::kLayer)
+    return at::layer_norm(x32, norm.weight.sizes(), norm.weight, norm.bias.to(at::kFloat), norm.eps)
+        .to(x.scalar_type());
+  const at::Tensor normed = x32 * (x32.square().mean(-1, true) + norm.eps).rsqrt();
+  const at::Tensor weight = norm.kind == lora::NormKind::kRmsPlusOne ? norm.weight + 1 : norm.weight;
+  return (normed * weight).to(x.scalar_type());
+}
+
 }  // namespace
 
 at::Tensor Norm::operator()(const at::Tensor& x) const {
+  if (weight.defined() && weight.requires_grad()) return trained_norm(*this, x);
   switch (kind) {
     case lora::NormKind::kNone:
       return x;

@@ -38,6 +38,7 @@ JoinedLinear load_product(const lora::ModelFiles& files, std::span<const lora::L
     part.index = index++;
     part.in = linear.in;
     part.out = linear.out;
+    part.has_bias = linear.bias;
     names.push_back(linear.name + ".weight");
     biases.push_back(linear.bias ? load_tensor(files, linear.name + ".bias", options)
                                  : at::zeros({linear.out}, options));
@@ -55,6 +56,7 @@ Norm load_norm(const lora::ModelFiles& files, const lora::NormSpec& spec, const 
   Norm norm;
   norm.kind = spec.kind;
   norm.eps = files.config().rms_norm_eps;
+  norm.name = spec.name;
   if (!norm) return norm;
   const bool plus_one{spec.kind == lora::NormKind::kRmsPlusOne};
   norm.weight = load_tensor(files, spec.name + ".weight", options);

@@ -37,6 +37,13 @@ class Block {
     for (JoinedLinear& product : products_)
       for (Linear& linear : product.parts) f(linear);
   }
+  std::vector<JoinedLinear>& products() { return products_; }
+  /// Every norm that there is.
+  template <class F>
+  void for_each_norm(F f) {
+    for (Norm* norm : {&attention_norm_, &attention_post_norm_, &mlp_norm_, &mlp_post_norm_, &q_norm_, &k_norm_})
+      if (*norm) f(*norm);
+  }
 
  private:
   at::Tensor in_order(const at::Tensor& qkv) const;  // q | k | v of what stands by key heads

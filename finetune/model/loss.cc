@@ -7,6 +7,7 @@
 
 #include "finetune/kernels/elementwise.h"
 #include "finetune/kernels/fused_rows.h"
+#include "finetune/model/trained_head.h"
 
 namespace finetune {
 namespace {
@@ -61,13 +62,14 @@ struct HeadLossFunction : torch::autograd::Function<HeadLossFunction> {
 
 }  // namespace
 
-at::Tensor Head::logits(const at::Tensor& hidden) const {
-  at::Tensor logits = matrix->apply(hidden, bias);
+at::Tensor Head::logits(const at::Tensor& hidden, const at::Tensor& dropped) const {
+  at::Tensor logits = adapted ? adapted->product(hidden, dropped, bias) : matrix->apply(hidden, bias);
   return softcap == 0 ? logits : (logits.to(at::kFloat) / softcap).tanh() * softcap;
 }
 
-at::Tensor head_loss_sum(const at::Tensor& hidden, const Head& head, const at::Tensor& targets,
-                         std::int64_t chunk_rows) {
+at::Tensor head_loss_sum(const at::Tensor& hidden, const Head& head, const at::Tensor& targets, std::int64_t chunk_rows,
+                         std::uint64_t dropout_seed) {
+  if (head.adapted) return trained_head_loss_sum(hidden, head, targets, chunk_rows, dropout_seed);
   bool needs_gradient = at::GradMode::is_enabled() && hidden.requires_grad();
   return HeadLossFunction::apply(hidden, &head, targets, chunk_rows, needs_gradient);
 }

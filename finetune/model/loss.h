@@ -6,6 +6,7 @@
 
 #include <memory>
 
+#include "finetune/adapt/vocabulary.h"
 #include "finetune/weights/frozen_matrix.h"
 
 namespace finetune {
@@ -14,9 +15,12 @@ namespace finetune {
 struct Head {
   std::shared_ptr<const FrozenMatrix> matrix;  ///< [vocab, n]
   at::Tensor bias;                             ///< [vocab] or undefined
+  const VocabularyMatrix* adapted = nullptr;   ///< takes the place of `matrix` where it is not null
   double softcap = 0;                          ///< logits are softcap * tanh(logit / softcap); 0: as they are
   /// [rows, n] -> [rows, vocab]: in the type of `hidden`, in float32 where they are capped.
-  at::Tensor logits(const at::Tensor& hidden) const;
+  at::Tensor logits(const at::Tensor& hidden) const { return logits(hidden, hidden); }
+  /// The same where LoRA on the head reads `dropped`.
+  at::Tensor logits(const at::Tensor& hidden, const at::Tensor& dropped) const;
 };
 
 /// Sum over the positions with a target of -log softmax(logits)[target], as a float32 scalar. hidden [T, n],
@@ -24,6 +28,6 @@ struct Head {
 /// product, the others go through in chunks of `chunk_rows`; the gradient of `hidden` is computed in the same pass
 /// while a chunk's logits are there, so that the backward pass only scales it. Logits and softmax are in float32.
 at::Tensor head_loss_sum(const at::Tensor& hidden, const Head& head, const at::Tensor& targets,
-                         std::int64_t chunk_rows = 256);
+                         std::int64_t chunk_rows = 256, std::uint64_t dropout_seed = 0);
 
 }  // namespace finetune

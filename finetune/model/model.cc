@@ -5,11 +5,27 @@
 #include <ATen/core/grad_mode.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "base/error.h"
 #include "finetune/model/state.h"
 
 namespace finetune {
+namespace {
+
+constexpr std::int64_t kHeadRows = 256;  // of a chunk of logits
+constexpr std::int64_t kNoise = -7;      // among the numbers of modules, which pick their random numbers by them
+
+// U(-1, 1) alpha / sqrt(tokens of the document * hidden).
+at::Tensor noise_for(const at::Tensor& x, const std::vector<std::int64_t>& lengths, double alpha, std::uint64_t seed) {
+  std::vector<at::Tensor> bounds;
+  for (const std::int64_t length : lengths)
+    bounds.push_back(at::full({length, 1}, alpha / std::sqrt(static_cast<double>(length * x.size(1))), at::kFloat));
+  const at::Tensor uniform = uniform_numbers(seed, kNoise, x.sizes(), x.options());  // [0, 1)
+  return ((2 * uniform - 1) * at::cat(bounds).to(x.device())).to(x.scalar_type());
+}
+
+}  // namespace
 
 Transformer::State::State(const lora::ModelFiles& files, at::ScalarType weights, at::Device place,
                           Quantization quantization)
@@ -20,8 +36,10 @@ Transformer::State::State(const lora::ModelFiles& files, at::ScalarType weights,
   // Quantised as they are loaded are linear layers of blocks alone, as in bitsandbytes.
   const Quantization ends{quantization == Quantization::kKeep ? quantization : Quantization::kNone};
   settings.base_model = std::filesystem::absolute(files.path()).string();
-  embedding = load_matrix(files, {spec.embedding + ".weight"}, options(), ends);
-  head.matrix = spec.config.tied_embeddings ? embedding : load_matrix(files, {spec.head + ".weight"}, options(), ends);
+  embedding.matrix = load_matrix(files, {spec.embedding + ".weight"}, options(), ends);
+  own_head.matrix =
+      spec.config.tied_embeddings ? embedding.matrix : load_matrix(files, {spec.head + ".weight"}, options(), ends);
+  head.matrix = own_head.matrix;
   if (spec.head_bias) head.bias = load_tensor(files, spec.head + ".bias", options());
   head.softcap = spec.logit_softcap;
   norm = load_norm(files, spec.norm, options());
@@ -30,6 +48,10 @@ Transformer::State::State(const lora::ModelFiles& files, at::ScalarType weights,
     blocks.emplace_back(files, spec.blocks[i], options(), quantization, index);
     add_rotation(i);
   }
+  const std::int64_t vocabulary{spec.config.vocab_size}, hidden{spec.config.hidden_size};
+  own_head.linear.name = spec.head, own_head.linear.index = index;
+  embedding.linear.name = spec.embedding, embedding.linear.index = index + 1;
+  for (Linear* linear : {&own_head.linear, &embedding.linear}) linear->in = hidden, linear->out = vocabulary;
 }
 
 void Transformer::State::add_rotation(std::size_t block) {
@@ -45,7 +67,7 @@ void Transformer::State::add_rotation(std::size_t block) {
 }
 
 at::Tensor Transformer::State::embed(const at::Tensor& ids) const {
-  at::Tensor x = embedding->rows(ids.to(device));
+  at::Tensor x = embedding.rows(ids.to(device), options());
   return spec.embedding_scale == 1 ? x : x * at::scalar_tensor(spec.embedding_scale, options());
 }
 
@@ -95,6 +117,7 @@ at::Tensor Transformer::State::hidden(const PackedRow& row, std::uint64_t dropou
   for (std::int64_t length : row.lengths) texts.push_back({0, length});
   const std::vector<Rotation> rotations = rotations_at(texts);
   at::Tensor x = embed(row.ids);
+  if (noise > 0 && dropout_seed != 0) x = x + noise_for(x, row.lengths, noise, dropout_seed);
   for (std::size_t i = 0; i < blocks.size(); ++i) {
     const Block& block = blocks[i];
     if (states) states->push_back(x);
@@ -117,7 +140,7 @@ at::Tensor Transformer::loss_sum(const PackedRow& row, std::uint64_t dropout_see
   RouterShares shares;
   const bool evens{config().router_loss && at::GradMode::is_enabled()};
   const at::Tensor hidden = state_->hidden(row, dropout_seed, nullptr, evens ? &shares : nullptr);
-  const at::Tensor loss = head_loss_sum(hidden, state_->head, row.targets.to(state_->device));
+  const at::Tensor loss = head_loss_sum(hidden, state_->head, row.targets.to(state_->device), kHeadRows, dropout_seed);
   if (shares.rows == 0) return loss;
   return loss + shares.loss() * (config().router_loss_weight * static_cast<double>(row.trained));
 }

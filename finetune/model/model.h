@@ -32,6 +32,13 @@ struct KvCache {
   std::int64_t rotated_for = 0;  ///< the length of text whose rotations the keys have
 };
 
+/// What an optimizer must know of a parameter to treat it as PEFT and transformers' Trainer do.
+struct ParameterKind {
+  bool is_b = false;             ///< B of LoRA, or a vector: LoRA+ gives it a larger rate
+  bool is_of_embedding = false;  ///< A or B of the embedding, for which LoRA+ has a rate of its own
+  bool decays = true;            ///< not norms and biases
+};
+
 class Transformer {
  public:
   /// Loads the base: weights on `device`, computed with in float32 or bfloat16. Throws base::UsageError where its
@@ -41,17 +48,23 @@ class Transformer {
   ~Transformer();
   Transformer(Transformer&&) noexcept;
   Transformer& operator=(Transformer&&) noexcept;
-  /// Attaches fresh LoRA instead of what was attached: A kaiming-uniform(a = sqrt 5), i.e. U(+-1/sqrt(in)), from `seed`
-  /// and the module's place in the model; B = 0. `targets`: suffixes ("q_proj") or "all-linear".
+  /// Attaches fresh LoRA (lora/adapter/fresh.h) instead of what was attached.
   void attach(const std::vector<std::string>& targets, std::int64_t rank, double alpha, double dropout, bool rslora,
               std::uint64_t seed);
-  /// Attaches a saved adapter instead of what was attached. Throws base::Error when a module's name or shape is not one
-  /// of this model's.
+  /// Attaches a saved adapter instead of what was attached. Modules of a DoRA adapter without magnitudes get the
+  /// lengths of their rows. Throws base::Error when a name or shape is not one of this model's.
   void attach(const lora::Adapter& adapter);
   /// The adapter now, as data.
   lora::Adapter adapter() const;
-  /// The leaf tensors that train, in a fixed order (A then B of every module in forward order).
+  /// The leaf tensors that train, in the order of flat_values: of every module of the adapter A, B and, where it has
+  /// them, magnitudes; then whole tensors and rows of tokens.
   std::vector<at::Tensor> parameters() const;
+  std::vector<ParameterKind> parameter_kinds() const;
+  /// NEFTune (Jain et al. 2023, arXiv:2310.05914): while training, what the embedding gives of a document of T tokens
+  /// gets uniform noise within +-alpha / sqrt(T hidden), a function of the seed of the masks. 0: none.
+  void set_noise(double alpha);
+  /// Gives back the memory of base weights that trained ones stand for. Nothing can be attached any more.
+  void free_replaced();
   /// Hidden states before the head, [T, hidden]. With autograd when parameters require it. `dropout_seed` picks the
   /// masks of a training forward (every module its own mask); 0 = no dropout. `states`, where given, gets what each
   /// block reads, the first one what the embedding gives.

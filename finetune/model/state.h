@@ -1,9 +1,12 @@
 // What a Transformer holds. Tested by tests/finetune/model_test.cc.
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <string>
 #include <vector>
 
+#include "finetune/adapt/vocabulary.h"
 #include "finetune/model/block.h"
 #include "finetune/model/loss.h"
 #include "finetune/model/model.h"
@@ -21,17 +24,28 @@ struct Positions {
   std::int64_t first, last;
 };
 
+/// A tensor in the place of the base's.
+struct WholeTensor {
+  std::string name;  ///< "model.norm.weight"
+  at::Tensor values;
+  bool is_trained;
+};
+
 struct Transformer::State {
   lora::ModelSpec spec;
   at::ScalarType dtype;
   at::Device device;
-  std::shared_ptr<const FrozenMatrix> embedding;  // [vocab, hidden]; the head's own when tied
-  Norm norm;                                      // before the head
+  VocabularyMatrix embedding, own_head;  // of a tied model the same matrix; `own_head` is used where it is adapted
+  Norm norm;                             // before the head
   Head head;
   std::vector<Block> blocks;
-  std::vector<Rope> ropes;            // every kind of rotation in the model
-  std::vector<std::size_t> rotation;  // of each block, its place in `ropes`
-  lora::Adapter settings;             // everything of the adapter but its modules
+  std::vector<Rope> ropes;                  // every kind of rotation in the model
+  std::vector<std::size_t> rotation;        // of each block, its place in `ropes`
+  lora::Adapter settings;                   // everything of the adapter but what trains
+  std::vector<WholeTensor> whole;           // tensors that stand in the place of the base's, by name
+  std::vector<std::function<void()>> undo;  // what attach changed
+  double noise = 0;                         // NEFTune's alpha
+  bool is_freed = false;                    // Transformer::free_replaced
 
   State(const lora::ModelFiles& files, at::ScalarType dtype, at::Device device, Quantization quantization);
   at::TensorOptions options() const { return at::TensorOptions(device).dtype(dtype); }
@@ -48,6 +62,22 @@ struct Transformer::State {
   void for_each_linear(F f) {
     for (Block& block : blocks) block.for_each_linear(f);
   }
+  // Embedding and head, then every linear layer in forward order: the order of an adapter's modules.
+  template <class F>
+  void for_each_adapted(F f) {
+    f(embedding.linear);
+    f(own_head.linear);
+    for_each_linear(f);
+  }
+  void attach_module(Linear& linear, const lora::AdapterModule& module, const lora::Adapter& adapter);
+  void attach_saved(const lora::Adapter& adapter);
+  void attach_tokens(const lora::Adapter& adapter);
+  // The place of a tensor that can train whole, null: none such.
+  at::Tensor* place_of(const std::string& name);
+  void use_own_head(const lora::Adapter& adapter);
+  void add_magnitudes();
+  bool follows_embedding(const Linear& linear) const;
+  std::vector<const VocabularyMatrix*> with_own_tokens() const;
 };
 
 }  // namespace finetune

@@ -16,6 +16,8 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/safetensors.h"
+#include "lora/adapter/fresh.h"
+#include "lora/adapter/write_model.h"
 #include "tokenizer/spec/tokenizer.h"
 
 namespace finetune {
@@ -74,7 +76,12 @@ void write_checkpoint(const fs::path& checkpoints, const Checkpoint& checkpoint,
   const fs::path part = checkpoints / fmt::format(".step-{}.part", checkpoint.step);
   fs::remove_all(part);
   fs::create_directories(part);
-  lora::write_adapter(checkpoint.adapter, part);
+  if (checkpoint.base != nullptr) {
+    const lora::MergedModel model(*checkpoint.base, &checkpoint.adapter);
+    lora::write_hf_folder(model, part, {base::DType::kF32, 0, {}});
+  } else {
+    lora::write_adapter(checkpoint.adapter, part);
+  }
   if (!checkpoint.chat_template.empty())
     base::write_file(part / tokenizer::kChatTemplateFile, checkpoint.chat_template);
 
@@ -119,7 +126,9 @@ std::optional<Checkpoint> read_newest_checkpoint(const fs::path& checkpoints) {
     state.at("step").get_to(checkpoint.step);
     state.at("rows").get_to(checkpoint.rows);
     state.at("facts").get_to(checkpoint.facts);
-    checkpoint.adapter = lora::read_adapter(folder);
+    checkpoint.adapter = fs::exists(folder / "adapter_config.json")
+                             ? lora::read_adapter(folder)
+                             : lora::whole_model(lora::ModelFiles(folder.string()));
     const base::SafetensorsReader optimizer(folder / "optimizer.safetensors");
     checkpoint.first_moment = tensor_of(optimizer.at("first_moment"));
     checkpoint.second_moment = tensor_of(optimizer.at("second_moment"));
@@ -161,13 +170,25 @@ void check_same_run(const std::map<std::string, std::string>& saved, const std::
 
 at::Tensor flat_values(const lora::Adapter& adapter) {
   std::vector<at::Tensor> parts;
+  const auto add = [&](const std::vector<float>& values, std::int64_t rows, std::int64_t columns,
+                       std::int64_t first_rows, std::int64_t first_columns) {
+    at::Tensor part = at::empty({rows, columns}, at::kFloat);
+    std::memcpy(part.mutable_data_ptr(), values.data(), values.size() * sizeof(float));
+    parts.push_back(part.narrow(0, 0, first_rows).narrow(1, 0, first_columns).reshape({-1}));
+  };
+  const auto add_all = [&](const std::vector<float>& values) {
+    const auto size = static_cast<std::int64_t>(values.size());
+    add(values, 1, size, 1, size);
+  };
   for (const lora::AdapterModule& module : adapter.modules) {
-    for (const std::vector<float>* values : {&module.a, &module.b}) {
-      at::Tensor part = at::empty({static_cast<std::int64_t>(values->size())}, at::kFloat);
-      std::memcpy(part.mutable_data_ptr(), values->data(), values->size() * sizeof(float));
-      parts.push_back(part);
-    }
+    const std::int64_t trained{module.rank - module.frozen};
+    add(module.a, module.rank, module.in, trained, module.in);
+    add(module.b, module.out, module.rank, module.out, trained);
+    if (!module.magnitude.empty()) add_all(module.magnitude);
   }
+  for (const lora::SavedTensor& tensor : adapter.saved)
+    if (tensor.is_trained) add_all(tensor.values);
+  for (const lora::TokenRows& rows : adapter.tokens) add_all(rows.values);
   return at::cat(parts);
 }
 

@@ -10,6 +10,7 @@
 #include <string>
 
 #include "lora/adapter/adapter.h"
+#include "lora/model/model_files.h"
 
 namespace finetune {
 
@@ -22,6 +23,8 @@ struct Checkpoint {
   at::Tensor first_moment, second_moment;    ///< optimizer.safetensors: [N] float32, AdamW's flat order
   std::map<std::string, std::string> facts;  ///< state.json: options and data that a resumed run must share
   std::string chat_template = {};            ///< chat_template.jinja: what a merge of it needs
+  /// Of full fine-tuning: the base, beside whose files every weight of `adapter` is written, as a model.
+  const lora::ModelFiles* base = nullptr;
 };
 
 /// Writes `checkpoints`/step-N so that it is there whole or not at all (written aside, flushed, renamed), then removes
@@ -35,7 +38,8 @@ std::optional<Checkpoint> read_newest_checkpoint(const std::filesystem::path& ch
 /// of steps is allowed: the run becomes longer or shorter.
 void check_same_run(const std::map<std::string, std::string>& saved, const std::map<std::string, std::string>& now);
 
-/// The adapter's values in AdamW's flat order, [N] float32: A then B of every module.
+/// What trains of the adapter in AdamW's flat order, [N] float32: of every module A, B and magnitudes, then whole
+/// tensors and rows of tokens.
 at::Tensor flat_values(const lora::Adapter& adapter);
 
 }  // namespace finetune

@@ -3,6 +3,7 @@
 
 #include <c10/core/GradMode.h>
 
+#include <algorithm>
 #include <cmath>
 
 namespace finetune {
@@ -27,6 +28,16 @@ AdamW::AdamW(std::vector<at::Tensor> parameters, AdamWOptions options)
     parameter.mutable_grad() = gradient_.narrow(0, offset, size).view(parameter.sizes());
     offset += size;
   }
+  factors_ = per_element(options_.factors);
+  decays_ = per_element({options_.decays.begin(), options_.decays.end()});
+}
+
+at::Tensor AdamW::per_element(const std::vector<double>& numbers) const {
+  if (std::ranges::all_of(numbers, [](double number) { return number == 1; })) return {};
+  std::vector<at::Tensor> parts;
+  for (std::size_t i = 0; i < numbers.size(); ++i)
+    parts.push_back(at::full({parameters_[i].numel()}, numbers[i], values_.options()));
+  return at::cat(parts);
 }
 
 void AdamW::zero_gradients() { gradient_.zero_(); }
@@ -43,10 +54,16 @@ void AdamW::step(double rate) {
   ++steps_;
   const double correction1 = 1 - std::pow(options_.beta1, static_cast<double>(steps_));
   const double correction2 = 1 - std::pow(options_.beta2, static_cast<double>(steps_));
-  values_.mul_(1 - rate * options_.weight_decay);
+  if (options_.weight_decay != 0) {
+    at::Tensor of_each = factors_;
+    if (decays_.defined()) of_each = of_each.defined() ? of_each * decays_ : decays_;
+    of_each.defined() ? values_.mul_(1 - of_each * (rate * options_.weight_decay))
+                      : values_.mul_(1 - rate * options_.weight_decay);
+  }
   first_moment_.lerp_(gradient_, 1 - options_.beta1);
   second_moment_.mul_(options_.beta2).addcmul_(gradient_, gradient_, 1 - options_.beta2);
-  const at::Tensor denominator = second_moment_.sqrt().div_(std::sqrt(correction2)).add_(options_.epsilon);
+  at::Tensor denominator = second_moment_.sqrt().div_(std::sqrt(correction2)).add_(options_.epsilon);
+  if (factors_.defined()) denominator.div_(factors_);
   values_.addcdiv_(first_moment_, denominator, -rate / correction1);
 }
 

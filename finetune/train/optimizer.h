@@ -10,6 +10,9 @@ namespace finetune {
 
 struct AdamWOptions {
   double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weight_decay = 0.01;
+  /// Of each parameter what its rate is multiplied by (LoRA+), and whether it decays. Empty: 1, and all do.
+  std::vector<double> factors = {};
+  std::vector<bool> decays = {};
 };
 
 /// torch.optim.AdamW (Loshchilov, Hutter 2019; torch 2.11's single-tensor path), operation for operation:
@@ -42,7 +45,10 @@ class AdamW {
  private:
   std::vector<at::Tensor> parameters_;
   AdamWOptions options_;
+  at::Tensor per_element(const std::vector<double>& numbers) const;  // [N]; undefined where all are 1
+
   at::Tensor values_, gradient_, first_moment_, second_moment_;
+  at::Tensor factors_, decays_;  // [N] float32, where parameters differ
   std::int64_t steps_ = 0;
 };
 

@@ -11,6 +11,7 @@ void StartOptions::visit(base::OptionVisitor& v) {
     base::PathKind::kModel);
   v("adapter", adapter, "go on from this adapter (its folder, or a run): it decides all of lora",
     base::PathKind::kModel);
+  v.choice("method", method, {"lora", "full"}, "lora trains an adapter; full trains every weight and writes a model");
   v("base_name", base_name,
     "name of the base on the hub, ORG/MODEL, which the adapter says of its base instead of a path of this machine");
 }
@@ -52,14 +53,32 @@ void OptimizerOptions::visit(base::OptionVisitor& v) {
   v("warmup_ratio", warmup_ratio, "share of the steps that warm up").between(0, 1);
   v("weight_decay", weight_decay, "decoupled weight decay of AdamW").at_least(0);
   v("clip", clip, "largest norm of the gradient; 0: no limit").at_least(0);
+  v("neftune_noise_alpha", neftune_noise_alpha, "NEFTune: noise on what the embedding gives while training; 0: none")
+      .at_least(0);
 }
 
 void LoraOptions::visit(base::OptionVisitor& v) {
   v("rank", rank, "columns of the adapter's matrices: more learn more and cost more").between(1, 65536);
   v("alpha", alpha, "the adapter's output is scaled by alpha / rank").above(0);
   v("dropout", dropout, "share of the adapter's inputs set to zero while training").at_least(0).below(1);
-  v("targets", targets, "modules that get an adapter: all-linear, or names such as q_proj, v_proj");
+  v("targets", targets, "modules that get an adapter: all-linear, or names such as q_proj, embed_tokens, lm_head");
   v("rslora", rslora, "scale by alpha / sqrt(rank) instead");
+  v("dora", dora, "DoRA: the length of every row of a weight trains too");
+  v.choice("start", start, {"", "pissa", "olora"},
+           "A and B start with the largest part of each weight (pissa, olora), which is taken out of it; else B is 0");
+  v("rank_pattern", rank_pattern, "other ranks: EXPRESSION=RANK for the end of a module's name, such as down_proj=8");
+  v("alpha_pattern", alpha_pattern, "other alphas, likewise");
+  v("dropout_pattern", dropout_pattern, "other dropouts, likewise");
+  v("exclude_modules", exclude_modules, "modules that get none, by the end of their names");
+  v("layers_to_transform", layers_to_transform, "only these layers get an adapter: 0, 1, ...");
+  v("layers_pattern", layers_pattern, "what stands before a layer's number in a name, where that is not plain");
+  v("modules_to_save", modules_to_save,
+    "modules that train whole, beside the adapter: embed_tokens, lm_head, norm ...");
+  v("trainable_tokens", trainable_tokens, "tokens, or their numbers, whose rows of the embedding train");
+  v("ensure_weight_tying", ensure_weight_tying,
+    "where the base ties its head to its embedding, what trains of one is the other's too");
+  v("loraplus_lr_ratio", loraplus_lr_ratio, "LoRA+: the rate of B as a multiple of A's").above(0);
+  v("loraplus_lr_embedding", loraplus_lr_embedding, "LoRA+: the rate of A and B of an embedding").above(0);
 }
 
 void ComputeOptions::visit(base::OptionVisitor& v) {

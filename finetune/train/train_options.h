@@ -9,13 +9,15 @@
 #include "base/options.h"
 #include "base/tolerance.h"
 #include "finetune/data/data.h"
+#include "lora/adapter/fresh.h"
 #include "tokenizer/chat/template_source.h"
 
 namespace finetune {
 
 /// What training starts from.
 struct StartOptions {
-  std::string model, adapter, base_name;
+  std::string model, adapter, base_name, method = "lora";
+  bool trains_all() const { return method == "full"; }
   void visit(base::OptionVisitor& v);
 };
 
@@ -58,15 +60,13 @@ struct OptimizerOptions {
   std::string schedule = "cosine";
   std::int64_t warmup_steps = 0;
   double warmup_ratio = 0.03;
-  double weight_decay = 0, clip = 1;
+  double weight_decay = 0, clip = 1, neftune_noise_alpha = 0;
   void visit(base::OptionVisitor& v);
 };
 
-struct LoraOptions {
-  std::int64_t rank = 16;
-  double alpha = 32, dropout = 0;
-  std::vector<std::string> targets = {"all-linear"};
-  bool rslora = false;
+struct LoraOptions : lora::FreshOptions {
+  std::vector<std::string> trainable_tokens;  ///< texts of tokens or their numbers: FreshOptions::tokens
+  double loraplus_lr_ratio = 1, loraplus_lr_embedding = 1e-6;
   void visit(base::OptionVisitor& v);
 };
 

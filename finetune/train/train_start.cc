@@ -5,9 +5,11 @@
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 #include <fmt/ostream.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <bit>
+#include <charconv>
 #include <cmath>
 #include <filesystem>
 
@@ -16,6 +18,7 @@
 #include "base/inputs.h"
 #include "base/outputs.h"
 #include "base/pipeline.h"
+#include "base/progress.h"
 #include "base/random.h"
 #include "base/text.h"
 #include "finetune/data/packing.h"
@@ -23,6 +26,7 @@
 #include "finetune/model/load.h"
 #include "finetune/train/checkpoint.h"
 #include "lora/adapter/chat_format.h"
+#include "lora/adapter/merge.h"
 #include "lora/adapter/model_card.h"
 #include "lora/locate.h"
 #include "lora/model/identity.h"
@@ -32,10 +36,25 @@ namespace {
 
 namespace fs = std::filesystem;
 
-void check_start(const StartOptions& start) {
+// Given, and not the default: run.yaml gives all.
+bool is_chosen(const base::OptionSet* declared, const std::string& option) {
+  const base::Option* found = declared ? declared->find(option) : nullptr;
+  return found && found->given && base::join(found->get(), ", ") != found->fallback;
+}
+
+void check_start(const StartOptions& start, const base::OptionSet* declared) {
   if (start.model.empty() && start.adapter.empty())
     throw base::UsageError({"no model", "--model", "", "a Hugging Face folder or a .gguf file", ""});
   if (!start.base_name.empty()) lora::check_base_name(start.base_name);
+  if (!start.trains_all()) return;
+  if (!start.adapter.empty())
+    throw base::UsageError({"every weight trains, and none of an adapter", "--adapter", start.adapter, "no adapter",
+                            "merge it first, and give the merged model: lora merge " + start.adapter});
+  if (!declared) return;
+  for (const base::Option& option : declared->options())
+    if (option.name.starts_with("lora.") && is_chosen(declared, option.name))
+      throw base::UsageError({"an option of adapters, and --method full trains every weight", "--" + option.name,
+                              base::join(option.get(), ", "), "", "leave it out"});
 }
 
 void check_sources(const SourceOptions& sources) {
@@ -63,11 +82,18 @@ void take_lora(LoraOptions& options, const lora::Adapter& adapter, const std::st
     field = value;
   };
   auto plain = [](auto value) { return fmt::format("{}", value); };
+  for (const char* option : {"start", "rank_pattern", "alpha_pattern", "exclude_modules", "layers_to_transform",
+                             "layers_pattern", "modules_to_save", "trainable_tokens"})
+    if (is_chosen(declared, std::string("lora.") + option))
+      throw base::UsageError({"only for a fresh adapter", std::string("--lora.") + option, "",
+                              "an adapter that training goes on from decides it: " + name, "leave the option out"});
   options.targets = lora::expand_targets(spec, options.targets);
   take("lora.rank", options.rank, adapter.rank, plain);
   take("lora.alpha", options.alpha, adapter.alpha, plain);
   take("lora.dropout", options.dropout, adapter.dropout, plain);
   take("lora.rslora", options.rslora, adapter.rslora, plain);
+  take("lora.dora", options.dora, adapter.dora, plain);
+  take("lora.ensure_weight_tying", options.ensure_weight_tying, adapter.tied, plain);
   take("lora.targets", options.targets, adapter.targets,
        [](const std::vector<std::string>& names) { return base::join(names, ", "); });
 }
@@ -188,6 +214,21 @@ std::map<std::string, std::string> facts_of(const TrainOptions& options, const l
           {"lora.dropout", text(adapter.dropout)},
           {"lora.targets", base::join(lora::expand_targets(files.spec(), adapter.targets), ",")},
           {"lora.rslora", text(adapter.rslora)},
+          {"lora.dora", text(adapter.dora)},
+          {"lora.start", adapter.start},
+          {"lora.rank_pattern", base::join(adapter.rank_pattern, ",")},
+          {"lora.alpha_pattern", base::join(adapter.alpha_pattern, ",")},
+          {"lora.dropout_pattern", base::join(adapter.dropout_pattern, ",")},
+          {"lora.exclude_modules", base::join(adapter.exclude_modules, ",")},
+          {"lora.layers_to_transform", base::join(adapter.layers_to_transform, ",")},
+          {"lora.layers_pattern", base::join(adapter.layers_pattern, ",")},
+          {"lora.modules_to_save", base::join(adapter.modules_to_save, ",")},
+          {"lora.trainable_tokens", fmt::format("{}", fmt::join(adapter.tokens, ","))},
+          {"lora.ensure_weight_tying", text(adapter.ensure_weight_tying)},
+          {"lora.loraplus_lr_ratio", text(adapter.loraplus_lr_ratio)},
+          {"lora.loraplus_lr_embedding", text(adapter.loraplus_lr_embedding)},
+          {"neftune_noise_alpha", text(optimizer.neftune_noise_alpha)},
+          {"method", options.start.method},
           {"dtype", dtype == at::kFloat ? "float32" : "bfloat16"},
           // No fact of older checkpoints, which had none.
           {"quantization", options.compute.quantization == "none" ? "" : options.compute.quantization},
@@ -203,6 +244,72 @@ void tell_plan(const Plan& plan, std::int64_t warmup, const Checkpoint* checkpoi
   if (!checkpoint || checkpoint->facts.at("steps") == std::to_string(plan.steps)) return;
   fmt::print(context.err, "the run has {} steps now, not {}: from step {} on the rate follows the new schedule\n",
              plan.steps, checkpoint->facts.at("steps"), plan.first_step + 1);
+}
+
+// Texts of tokens, or their numbers.
+std::vector<std::int64_t> token_numbers(const std::vector<std::string>& texts, const tokenizer::Tokenizer& tokenizer,
+                                        const lora::ModelConfig& config) {
+  std::vector<std::int64_t> numbers;
+  for (const std::string& text : texts) {
+    std::int64_t id = tokenizer.id_of(text).value_or(-1);
+    if (const auto end = text.data() + text.size(); id < 0)
+      if (const auto [rest, error] = std::from_chars(text.data(), end, id); error != std::errc() || rest != end)
+        id = -1;
+    if (id < 0 || id >= config.vocab_size || std::ranges::find(numbers, id) != numbers.end())
+      throw base::UsageError({"not a token of the model, or given twice", "--lora.trainable-tokens",
+                              base::shortened(text),
+                              fmt::format("a token of its vocabulary, or a number below {}", config.vocab_size),
+                              "new tokens: add them with transformers, model.resize_token_embeddings(len(tokenizer)), "
+                              "and save both; then give that model"});
+    numbers.push_back(id);
+  }
+  std::ranges::sort(numbers);
+  return numbers;
+}
+
+// What PEFT warns of.
+void tell_parted(const lora::Adapter& adapter, const lora::ModelFiles& files, base::Context& context) {
+  if (!context.quiet && lora::parts_head(adapter, files))
+    fmt::print(context.err,
+               "note: the base ties its head to the embedding, and this adapter parts them, so that a merged model has "
+               "both; --lora.ensure-weight-tying keeps them one\n");
+}
+
+// A checkpoint's adapter, of which the part that a start took out does not train.
+lora::Adapter resumed(lora::Adapter adapter, const std::string& start) {
+  for (lora::AdapterModule& module : adapter.modules) module.frozen = start.empty() ? 0 : module.rank / 2;
+  return adapter;
+}
+
+// What a run without --adapter begins with, or what `done` has of a start, which is not computed twice.
+lora::Adapter first_adapter(const TrainOptions& options, const lora::ModelFiles& files, const Checkpoint* done,
+                            base::Context& context) {
+  if (options.start.trains_all()) return lora::whole_model(files);
+  if (done && !options.lora.start.empty()) {
+    lora::Adapter adapter = resumed(done->adapter, options.lora.start);
+    lora::set_dropouts(adapter, options.lora.dropout_pattern);
+    return adapter;
+  }
+  lora::Adapter adapter = lora::fresh_adapter(files.spec(), options.lora, options.compute.seed);
+  base::Progress progress(context.err, context.quiet || options.lora.start.empty(), "start: " + options.lora.start);
+  lora::add_from_base(adapter, files, options.lora, options.compute.threads,
+                      [&](double share) { progress.update(share, ""); });
+  progress.finish();
+  tell_parted(adapter, files, context);
+  return adapter;
+}
+
+AdamWOptions optimizer_options(const TrainOptions& options, const Transformer& model) {
+  AdamWOptions result{.weight_decay = options.optimizer.weight_decay};
+  const LoraOptions& lora = options.lora;
+  for (const ParameterKind& kind : model.parameter_kinds()) {
+    const bool is_plus{lora.loraplus_lr_ratio != 1};
+    double factor{is_plus && kind.is_b ? lora.loraplus_lr_ratio : 1};
+    if (is_plus && kind.is_of_embedding) factor = lora.loraplus_lr_embedding / options.optimizer.learning_rate;
+    result.factors.push_back(factor);
+    result.decays.push_back(kind.decays);
+  }
+  return result;
 }
 
 // Each checkpoint holds the adapter and two moments, one more is written before the oldest goes.
@@ -221,7 +328,7 @@ TrainStart prepare_training(TrainOptions& options, base::Context& context) {
   const OutputOptions& output = options.output;
   const ComputeOptions& compute = options.compute;
   set_threads(base::thread_count(compute.threads));
-  check_start(options.start);
+  check_start(options.start, context.options);
   check_sources(options.sources);
   const at::Device device = choose_device(compute.device);
   const at::ScalarType dtype = choose_dtype(compute.dtype, device);
@@ -231,13 +338,14 @@ TrainStart prepare_training(TrainOptions& options, base::Context& context) {
   auto files = std::make_unique<lora::ModelFiles>(model_name);
   lora::tell_notes(*files, context);
   check_quantization(*files, quantization);
-  lora::expand_targets(files->spec(), options.lora.targets);  // throws
-  base::check_outputs({output.folder}, {files->path()});      // a model by its hub name too
+  lora::fresh_adapter(files->spec(), options.lora, 0);    // throws
+  base::check_outputs({output.folder}, {files->path()});  // a model by its hub name too
   check_rows(options.plan.rows, files->config());
   std::optional<lora::Adapter> adapter;
   if (!adapter_name.empty()) {
     adapter = load_adapter(adapter_name, *files, compute.threads);
     take_lora(options.lora, *adapter, adapter_name, files->spec(), context.options);
+    lora::set_dropouts(*adapter, options.lora.dropout_pattern);
   }
   std::optional<Checkpoint> checkpoint;
   if (output.resume) checkpoint = read_newest_checkpoint(fs::path(output.folder) / "checkpoints");
@@ -245,16 +353,15 @@ TrainStart prepare_training(TrainOptions& options, base::Context& context) {
 
   const fs::path adapter_folder = adapter_name.empty() ? fs::path() : lora::adapter_folder(adapter_name);
   auto tokenizer = lora::tokenizer_of(*files, adapter_folder, options.reading.chat.chat_template);
+  if (!adapter) options.lora.tokens = token_numbers(options.lora.trainable_tokens, *tokenizer, files->config());
   TrainingData data = read_data(options, *files, *tokenizer, context);
   Transformer model(*files, dtype, device, quantization);
-  if (adapter) {
-    model.attach(*adapter);
-  } else {
-    const LoraOptions& fresh = options.lora;
-    model.attach(fresh.targets, fresh.rank, fresh.alpha, fresh.dropout, fresh.rslora, compute.seed);
-  }
-  AdamW optimizer(model.parameters(), {.weight_decay = options.optimizer.weight_decay});
+  model.set_noise(options.optimizer.neftune_noise_alpha);
+  model.attach(adapter ? *adapter : first_adapter(options, *files, done, context));
+  if (options.start.trains_all()) model.free_replaced();
+  AdamW optimizer(model.parameters(), optimizer_options(options, model));
   at::Tensor first_values = optimizer.values().clone();
+  if (done && !options.lora.start.empty()) first_values.zero_();  // those before the first step are not made again
   check_space(output, options.intervals.keep_checkpoints, first_values);
 
   std::map<std::string, std::string> facts = facts_of(options, *files, data, dtype, first_values);
@@ -263,14 +370,16 @@ TrainStart prepare_training(TrainOptions& options, base::Context& context) {
   facts["steps"] = std::to_string(plan.steps);
   const std::int64_t warmup = warmup_of(options.optimizer, plan.steps);
   plan.warmup = std::min(warmup, plan.steps - 1);
-  if (done) optimizer.restore(flat_values(done->adapter), done->first_moment, done->second_moment, done->step);
+  if (done)
+    optimizer.restore(flat_values(resumed(done->adapter, options.lora.start)), done->first_moment, done->second_moment,
+                      done->step);
   tell_plan(plan, warmup, done, context);
   const bool is_new_plan = done && done->facts.at("steps") != facts.at("steps");
   if (!context.quiet) {
-    fmt::print(context.err, "{} adapter parameters train ({} on {}), {} steps of up to {} rows{}\n",
+    fmt::print(context.err, "{} {}parameters train ({} on {}), {} steps of up to {} rows{}\n",
                base::human_count(static_cast<std::uint64_t>(first_values.numel())),
-               dtype == at::kFloat ? "float32" : "bfloat16", device.str(), plan.steps, plan.rows_per_step,
-               done ? fmt::format(", going on after step {}", done->step) : "");
+               options.start.trains_all() ? "" : "adapter ", dtype == at::kFloat ? "float32" : "bfloat16", device.str(),
+               plan.steps, plan.rows_per_step, done ? fmt::format(", going on after step {}", done->step) : "");
   }
   return {std::move(data),
           std::move(model),

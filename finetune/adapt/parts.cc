@@ -1,0 +1,92 @@
+// Linear layers that train otherwise than by A and B alone. Tested by tests/finetune/variants_test.cc.
+#include "finetune/adapt/parts.h"
+
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <algorithm>
+
+namespace finetune {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+constexpr std::int64_t kPiece = std::int64_t{1} << 20;  // numbers of W that are looked at together
+
+struct FrozenProduct : torch::autograd::Function<FrozenProduct> {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const FrozenMatrix* matrix) {
+    context->saved_data["matrix"] = reinterpret_cast<std::int64_t>(matrix);
+    return matrix->apply(x);
+  }
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    const auto* matrix = reinterpret_cast<const FrozenMatrix*>(context->saved_data["matrix"].toInt());
+    return {matrix->apply_transposed(gradients[0].contiguous()), {}};
+  }
+};
+
+at::Tensor low_rank(const Linear& part, const at::Tensor& x) {
+  const at::Tensor low = at::mm(x, part.whole_a().to(x.scalar_type()).t());
+  return at::mm(low, part.whole_b().to(x.scalar_type()).t()) * part.scale;
+}
+
+// What LoRA or DoRA adds to rows [first, first + out) of the product `all` of the whole matrix.
+at::Tensor added_to(const JoinedLinear& layer, const Linear& part, std::int64_t first, const at::Tensor& all,
+                    const at::Tensor& x, std::uint64_t seed) {
+  const bool drops{part.dropout > 0 && seed != 0};
+  at::Tensor input = x;
+  if (drops) input = x * dropout_mask(seed, part.index, part.dropout, x.sizes(), x.options());
+  at::Tensor delta = low_rank(part, input);
+  if (!part.magnitude.defined()) return delta;
+  const at::Tensor own = (drops ? frozen_product(*layer.weight, input) : all).narrow(1, first, part.out);
+  const at::Tensor factor = (part.magnitude / row_lengths(*layer.weight, first, part)).to(x.scalar_type());
+  return (factor - 1) * own + factor * delta;
+}
+
+}  // namespace
+
+at::Tensor frozen_product(const FrozenMatrix& matrix, const at::Tensor& x) { return FrozenProduct::apply(x, &matrix); }
+
+at::Tensor row_lengths(const FrozenMatrix& matrix, std::int64_t first, const Linear& part) {
+  at::NoGradGuard no_gradient;
+  const std::int64_t rows{std::max<std::int64_t>(1, kPiece / part.in)};
+  at::Tensor a, b;
+  if (part.lora_a.defined()) a = part.whole_a(), b = part.whole_b();
+  std::vector<at::Tensor> lengths;
+  for (std::int64_t row = 0; row < part.out; row += rows) {
+    const std::int64_t count{std::min(rows, part.out - row)};
+    at::TensorOptions place(at::kLong);
+    if (part.lora_a.defined()) place = place.device(a.device());
+    at::Tensor piece = matrix.rows(at::arange(first + row, first + row + count, place)).to(at::kFloat);
+    if (a.defined()) piece = at::addmm(piece, b.narrow(0, row, count), a, 1, part.scale);
+    lengths.push_back(at::linalg_vector_norm(piece, 2, at::IntArrayRef{1}));
+  }
+  return at::cat(lengths);
+}
+
+at::Tensor forward_by_parts(const JoinedLinear& layer, const at::Tensor& x, const at::Tensor& residual,
+                            std::uint64_t dropout_seed) {
+  at::Tensor all;  // of the frozen matrix
+  const auto is_frozen = [](const Linear& part) { return !part.weight.defined(); };
+  if (std::ranges::any_of(layer.parts, is_frozen)) all = frozen_product(*layer.weight, x);
+  std::vector<at::Tensor> results;
+  std::int64_t row = 0;
+  for (const Linear& part : layer.parts) {
+    at::Tensor y;
+    if (is_frozen(part)) {
+      y = all.narrow(1, row, part.out);
+      if (layer.bias.defined()) y = y + layer.bias.narrow(0, row, part.out);
+      if (part.lora_a.defined()) y = y + added_to(layer, part, row, all, x, dropout_seed);
+    } else {
+      y = at::linear(x, part.weight.to(x.scalar_type()),
+                     part.bias.defined() ? part.bias.to(x.scalar_type()) : at::Tensor());
+    }
+    results.push_back(y);
+    row += part.out;
+  }
+  const at::Tensor joined = results.size() == 1 ? results[0] : at::cat(results, 1);
+  return residual.defined() ? residual + joined : joined;
+}
+
+}  // namespace finetune

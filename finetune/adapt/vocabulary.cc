@@ -1,0 +1,47 @@
+// The embedding and the head. Tested by tests/finetune/variants_test.cc.
+#include "finetune/adapt/vocabulary.h"
+
+#include <ATen/ATen.h>
+
+#include "finetune/adapt/parts.h"
+
+namespace finetune {
+
+at::Tensor VocabularyMatrix::rows(const at::Tensor& ids, const at::TensorOptions& options) const {
+  at::Tensor x = linear.weight.defined() ? at::embedding(linear.weight, ids).to(options.dtype()) : matrix->rows(ids);
+  if (linear.lora_a.defined()) {
+    const at::Tensor low = at::embedding(linear.whole_b(), ids).to(x.scalar_type());  // [T, rank]
+    x = x + at::mm(low, linear.whole_a().to(x.scalar_type())) * linear.scale;
+  }
+  if (!token_rows.defined()) return x;
+  const at::Tensor is_it = ids.unsqueeze(1) == token_ids.unsqueeze(0);  // [T, n]
+  const at::Tensor own = at::embedding(token_rows, is_it.to(at::kLong).argmax(1)).to(x.scalar_type());
+  return at::where(is_it.any(1).unsqueeze(1), own, x);
+}
+
+at::Tensor VocabularyMatrix::product(const at::Tensor& hidden, const at::Tensor& dropped,
+                                     const at::Tensor& bias) const {
+  at::Tensor y = linear.weight.defined() ? at::mm(hidden, linear.weight.to(hidden.scalar_type()).t())
+                                         : frozen_product(*matrix, hidden);
+  if (linear.lora_a.defined()) {
+    const at::Tensor low = at::mm(dropped, linear.whole_a().to(hidden.scalar_type()).t());
+    at::Tensor delta = at::mm(low, linear.whole_b().to(hidden.scalar_type()).t()) * linear.scale;
+    if (linear.magnitude.defined()) {
+      const at::Tensor factor = (linear.magnitude / row_lengths(*matrix, 0, linear)).to(hidden.scalar_type());
+      const at::Tensor own = dropped.is_same(hidden) ? y : frozen_product(*matrix, dropped);
+      delta = (factor - 1) * own + factor * delta;
+    }
+    y = y + delta;
+  }
+  if (token_rows.defined()) y = y.index_copy(1, token_ids, at::mm(hidden, token_rows.to(hidden.scalar_type()).t()));
+  return bias.defined() ? y + bias.to(y.scalar_type()) : y;
+}
+
+std::vector<at::Tensor> VocabularyMatrix::leaves() const {
+  std::vector<at::Tensor> leaves;
+  for (const at::Tensor& tensor : {linear.lora_a, linear.lora_b, linear.magnitude, linear.weight, token_rows})
+    if (tensor.defined() && tensor.requires_grad()) leaves.push_back(tensor);
+  return leaves;
+}
+
+}  // namespace finetune

@@ -1,0 +1,155 @@
+// Whole runs of every way to train: resumed to the same bytes, read back by every command's loader.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "finetune/model/load.h"
+#include "lora/adapter/fresh.h"
+#include "tests/finetune/train_fixture.h"
+
+namespace {
+
+using testing::HasSubstr;
+
+struct Way {
+  const char* name;
+  std::function<void(TrainOptions&)> set;
+};
+
+std::vector<Way> ways() {
+  return {
+      {"patterns",
+       [](TrainOptions& o) {
+         o.lora.rank_pattern = {"down_proj=2"};
+         o.lora.alpha_pattern = {"q_proj=3"};
+         o.lora.dropout_pattern = {"v_proj=0.3"};
+         o.lora.exclude_modules = {"k_proj"};
+         o.lora.layers_to_transform = {"1"};
+       }},
+      {"dora", [](TrainOptions& o) { o.lora.dora = true, o.lora.dropout = 0.2; }},
+      {"saved",
+       [](TrainOptions& o) {
+         o.lora.modules_to_save = {"embed_tokens", "norm", "down_proj"};
+       }},
+      {"tied", [](TrainOptions& o) { o.lora.modules_to_save = {"embed_tokens"}, o.lora.ensure_weight_tying = true; }},
+      {"embedding",
+       [](TrainOptions& o) {
+         o.lora.targets = {"embed_tokens", "lm_head", "v_proj"}, o.lora.dropout = 0.2;
+       }},
+      {"tokens",
+       [](TrainOptions& o) {
+         o.lora.trainable_tokens = {"<|endoftext|>", "7"};
+       }},
+      {"plus", [](TrainOptions& o) { o.lora.loraplus_lr_ratio = 16, o.optimizer.weight_decay = 0.1; }},
+      {"pissa", [](TrainOptions& o) { o.lora.start = "pissa", o.lora.dropout = 0.1; }},
+      {"olora", [](TrainOptions& o) { o.lora.start = "olora", o.lora.rslora = true; }},
+      {"pissa_dora", [](TrainOptions& o) { o.lora.start = "pissa", o.lora.dora = true; }},
+      {"noise", [](TrainOptions& o) { o.optimizer.neftune_noise_alpha = 5; }},
+      {"full", [](TrainOptions& o) { o.start.method = "full", o.optimizer.weight_decay = 0.1; }},
+  };
+}
+
+class TrainWays : public Train {
+ protected:
+  TrainOptions way(const std::string& output, const Way& way) const {
+    TrainOptions all = options(output);
+    all.intervals.save_every = 2;
+    all.intervals.keep_checkpoints = 10;
+    way.set(all);
+    return all;
+  }
+  static fs::path result_of(const TrainOptions& options) {
+    return fs::path(options.output.folder) / (options.start.trains_all() ? "model" : "adapter");
+  }
+  static std::string bytes_of(const TrainOptions& options) {
+    return base::read_file(result_of(options) /
+                           (options.start.trains_all() ? "model.safetensors" : "adapter_model.safetensors"));
+  }
+};
+
+TEST_F(TrainWays, ResumeToTheSameBytes) {
+  std::set<std::string> seen;
+  for (const Way& each : ways()) {
+    const TrainOptions whole = way(each.name, each);
+    run(whole);
+    EXPECT_TRUE(seen.insert(bytes_of(whole)).second) << each.name << ": the option does something";
+    TrainOptions resumed = way(std::string(each.name) + "_resumed", each);
+    fs::copy(whole.output.folder, resumed.output.folder, fs::copy_options::recursive);
+    fs::remove_all(result_of(resumed));
+    for (const char* step : {"step-4", "step-6"})
+      fs::remove_all(fs::path(resumed.output.folder) / "checkpoints" / step);
+    resumed.output.resume = true;
+    EXPECT_THAT(run(resumed), HasSubstr("going on after step 2")) << each.name;
+    EXPECT_EQ(bytes_of(resumed), bytes_of(whole)) << each.name;
+    // An option left out is named. Each way differs from the plain one in what decides its bytes.
+    TrainOptions plain = resumed;
+    plain.lora = options("x").lora;
+    plain.start.method = "lora";
+    plain.optimizer = options("x").optimizer;
+    if (std::string(each.name) != "dora") continue;
+    EXPECT_THAT(error_of<base::UsageError>(plain), HasSubstr("lora.d"));
+  }
+}
+
+TEST_F(TrainWays, EveryOptionIsAFactOfTheRun) {
+  const TrainOptions plain = way("plain", {"", [](TrainOptions&) {}});
+  run(plain);
+  for (const Way& each : ways()) {
+    TrainOptions other = way("plain", each);
+    other.output.resume = true;
+    EXPECT_THAT(error_of<base::UsageError>(other), HasSubstr("--resume would not continue the same run")) << each.name;
+  }
+}
+
+// What was trained is what the commands read: the last loss is that of the loaded adapter, and lower than at the start.
+TEST_F(TrainWays, IsReadBackAsTrained) {
+  for (const Way& each : ways()) {
+    TrainOptions trained = way(each.name, each);
+    trained.plan.steps = 12;
+    trained.sources.validation_data = {(model_.path() / "data.jsonl").string()};
+    run(trained);
+    const auto lines = metrics(trained);
+    const double before = lines.front()["validation_loss"], after = lines.back()["validation_loss"];
+    EXPECT_LT(after, before) << each.name;
+    // Again from the result, without a step: the first validation of a run that goes on from it.
+    TrainOptions again = options(std::string(each.name) + "_again");
+    again.sources.validation_data = trained.sources.validation_data;
+    again.plan.steps = 1;
+    if (trained.start.trains_all()) {
+      again.start.model = result_of(trained).string();
+      EXPECT_TRUE(fs::exists(result_of(trained) / "tokenizer.json"));
+    } else {
+      again.start.adapter = result_of(trained).string();
+    }
+    run(again);
+    EXPECT_NEAR(metrics(again).front()["validation_loss"].get<double>(), after, 2e-5 * after) << each.name;
+  }
+}
+
+TEST_F(TrainWays, RefusesWhatDoesNotGoTogether) {
+  TrainOptions unknown = options("unknown");
+  unknown.lora.trainable_tokens = {"<|im_start|>"};
+  EXPECT_THAT(error_of<base::UsageError>(unknown), HasSubstr("trainable-tokens"));
+  EXPECT_FALSE(fs::exists(unknown.output.folder));
+  run(options("first"));
+  TrainOptions full = options("full");
+  full.start.method = "full";
+  full.start.adapter = options("first").output.folder;
+  EXPECT_THAT(error_of<base::UsageError>(full), HasSubstr("--adapter"));
+  const auto error_of_words = [&](std::vector<std::string> words) -> std::string {
+    words.insert(words.end(),
+                 {(model_.path() / "data.jsonl").string(), "--model", model_.path().string(), "--steps", "1",
+                  "--max-length", "64", "--device", "cpu", "--output", (model_.path() / "no").string()});
+    try {
+      run_words(words);
+    } catch (const base::UsageError& error) {
+      return error.what();
+    }
+    return "no error";
+  };
+  EXPECT_THAT(error_of_words({"--method", "full", "--lora.rank", "4"}), HasSubstr("--lora.rank"));
+  EXPECT_THAT(error_of_words({"--adapter", options("first").output.folder, "--lora.start", "pissa"}),
+              HasSubstr("--lora.start"));
+  EXPECT_THAT(error_of_words({"--adapter", options("first").output.folder, "--lora.dora"}), HasSubstr("--lora.dora"));
+}
+
+}  // namespace

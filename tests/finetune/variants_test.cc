@@ -1,0 +1,155 @@
+// What trains beside a plain LoRA (DoRA, whole modules, embeddings, heads, single tokens), equal to peft.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "finetune/train/checkpoint.h"
+#include "finetune/train/optimizer.h"
+#include "lora/adapter/merge.h"
+#include "lora/adapter/write_model.h"
+#include "tests/finetune/tiny_llama.h"
+#include "tests/temporary_folder.h"
+
+namespace {
+
+using finetune::PackedRow;
+using finetune::Transformer;
+using tiny_llama::Golden;
+using tiny_llama::relative;
+
+constexpr double kLogits = 1e-5, kGradients = 1e-5, kTrained = 1e-4;
+
+std::filesystem::path folder(const std::string& name) { return tiny_llama::folder("../variants") / name; }
+
+// What peft computed for one case, under the names of adapter_model.safetensors.
+struct Variant {
+  explicit Variant(const std::string& name)
+      : file(folder(name) / "golden.safetensors"), base(file.metadata().at("base")) {}
+  base::SafetensorsReader file;
+  std::string base;
+  at::Tensor at(const std::string& name) const { return tiny_llama::to_tensor(file.at(name)); }
+  double number(const std::string& fact) const { return std::stod(file.metadata().at(fact)); }
+};
+
+// A written adapter beside peft's, tensor by tensor. Names in one alone are given back.
+std::vector<std::string> compare(const std::filesystem::path& ours, const base::SafetensorsReader& theirs,
+                                 const std::string& prefix, double bound) {
+  const base::SafetensorsReader written(ours / "adapter_model.safetensors");
+  std::vector<std::string> alone;
+  for (const base::TensorView& view : written.tensors()) {
+    const base::TensorView* expected = theirs.find(prefix + view.name);
+    if (!expected) {
+      alone.push_back(view.name);
+      continue;
+    }
+    EXPECT_LT(relative(tiny_llama::to_tensor(view), tiny_llama::to_tensor(*expected)), bound) << prefix << view.name;
+  }
+  for (const base::TensorView& view : theirs.tensors())
+    if (view.name.starts_with(prefix) && !written.find(view.name.substr(prefix.size()))) alone.push_back(view.name);
+  return alone;
+}
+
+std::vector<std::string> cases() {
+  std::vector<std::string> names;
+  for (const auto& entry : std::filesystem::directory_iterator(folder("")))
+    names.push_back(entry.path().filename().string());
+  std::sort(names.begin(), names.end());
+  return names;
+}
+
+class Variants : public testing::TestWithParam<std::string> {};
+INSTANTIATE_TEST_SUITE_P(Cases, Variants, testing::ValuesIn(cases()), [](const auto& info) { return info.param; });
+
+Transformer with_adapter(const std::string& name, const Variant& variant) {
+  Transformer model = tiny_llama::load(tiny_llama::folder(variant.base));
+  model.attach(lora::read_adapter(folder(name)));
+  return model;
+}
+
+TEST_P(Variants, LogitsAndLoss) {
+  const Variant variant(GetParam());
+  const Golden golden(variant.base);
+  const Transformer model = with_adapter(GetParam(), variant);
+  const PackedRow row = golden.row(0);
+  at::NoGradGuard no_gradient;
+  EXPECT_LT(relative(model.logits(model.hidden(row)), variant.at("logits")), kLogits);
+  EXPECT_GT(relative(golden.at("base/logits"), variant.at("logits")), 0.02) << "the adapter does something";
+  EXPECT_LT(relative(model.loss_sum(row) / row.trained, variant.at("loss")), kLogits);
+  finetune::KvCache cache;
+  const at::Tensor first = row.ids.narrow(0, 0, row.lengths[0]);
+  EXPECT_LT(relative(model.next_logits(first, cache), variant.at("logits")[row.lengths[0] - 1]), kLogits);
+}
+
+// Gradients, put into a copy of the adapter, must be peft's under the names that we write.
+TEST_P(Variants, Gradients) {
+  const Variant variant(GetParam());
+  const Golden golden(variant.base);
+  Transformer model = with_adapter(GetParam(), variant);
+  const PackedRow row = golden.row(0);
+  (model.loss_sum(row) / row.trained).backward();
+  {
+    at::NoGradGuard no_gradient;
+    for (at::Tensor& leaf : model.parameters()) leaf.copy_(leaf.grad());
+  }
+  lora::Adapter gradients = model.adapter();
+  std::erase_if(gradients.saved, [](const lora::SavedTensor& tensor) { return !tensor.is_trained; });
+  const TemporaryFolder written;
+  lora::write_adapter(gradients, written.path());
+  std::vector<std::string> alone = compare(written.path(), variant.file, "gradient/", kGradients);
+  std::erase(alone, "base_model.model.lm_head.weight");  // tied: peft has the gradient once
+  EXPECT_THAT(alone, testing::IsEmpty());
+}
+
+TEST_P(Variants, ThreeSteps) {
+  const Variant variant(GetParam());
+  const Golden golden(variant.base);
+  Transformer model = with_adapter(GetParam(), variant);
+  finetune::AdamW optimizer(model.parameters(), {.weight_decay = variant.number("weight_decay")});
+  for (int step = 0; step < 3; ++step) {
+    optimizer.zero_gradients();
+    const PackedRow row = golden.row(step);
+    (model.loss_sum(row) / row.trained).backward();
+    optimizer.clip(variant.number("clip"));
+    optimizer.step(variant.number("rate"));
+  }
+  EXPECT_TRUE(at::equal(finetune::flat_values(model.adapter()), optimizer.values().cpu())) << "one order for both";
+  lora::Adapter trained = model.adapter();
+  std::erase_if(trained.saved, [](const lora::SavedTensor& tensor) { return !tensor.is_trained; });
+  const TemporaryFolder written;
+  lora::write_adapter(trained, written.path());
+  std::vector<std::string> alone = compare(written.path(), variant.file, "after/", kTrained);
+  std::erase(alone, "base_model.model.lm_head.weight");
+  EXPECT_THAT(alone, testing::IsEmpty());
+}
+
+// What is written is what was read, for peft and for us.
+TEST_P(Variants, WrittenAsRead) {
+  const Variant variant(GetParam());
+  const Transformer model = with_adapter(GetParam(), variant);
+  const TemporaryFolder written;
+  lora::write_adapter(model.adapter(), written.path());
+  const base::SafetensorsReader theirs(folder(GetParam()) / "adapter_model.safetensors");
+  std::vector<std::string> alone = compare(written.path(), theirs, "", 1e-30);
+  std::erase(alone, "base_model.model.lm_head.base_layer.weight");  // of a tied head: the embedding's
+  EXPECT_THAT(alone, testing::IsEmpty());
+  const lora::Adapter once = lora::read_adapter(folder(GetParam())), again = lora::read_adapter(written.path());
+  EXPECT_TRUE(at::equal(finetune::flat_values(once), finetune::flat_values(again)));
+  EXPECT_EQ(once.dora, again.dora);
+  EXPECT_EQ(once.tied, again.tied);
+}
+
+// The merged model computes the same, from a folder and from a GGUF.
+TEST_P(Variants, MergedModel) {
+  const Variant variant(GetParam());
+  const Golden golden(variant.base);
+  const lora::Adapter adapter = lora::read_adapter(folder(GetParam()));
+  const TemporaryFolder merged;
+  lora::ModelFiles base(tiny_llama::folder(variant.base).string());
+  lora::give_own_head(base, adapter);
+  lora::write_hf_folder(lora::MergedModel(base, &adapter), merged.path(), {base::DType::kF32, 1, {}});
+  const PackedRow row = golden.row(0);
+  at::NoGradGuard no_gradient;
+  const Transformer model = tiny_llama::load(merged.path());
+  EXPECT_LT(relative(model.logits(model.hidden(row)), variant.at("logits")), kLogits);
+}
+
+}  // namespace
