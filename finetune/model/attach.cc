@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <map>
+#include <ranges>
 
 #include "base/error.h"
 #include "finetune/adapt/parts.h"
@@ -90,6 +91,21 @@ at::Tensor* Transformer::State::place_of(const std::string& name) {
   return place;
 }
 
+// Of an embedding or a head that PEFT saved with what trains of it. A tied pair stays one matrix.
+void Transformer::State::replace_matrix(const std::string& name, const at::Tensor& values) {
+  const bool is_embedding{name == spec.embedding + ".weight"};
+  if (!is_embedding && name != spec.head + ".weight")
+    throw base::Error({"the adapter has a tensor in the place of the base's that does not train", name, "",
+                       "that of an embedding or a head", "merge it with PEFT's merge_and_unload"});
+  undo.push_back([this, table = embedding.matrix, own = own_head.matrix] {
+    embedding.matrix = table;
+    own_head.matrix = head.matrix = own;
+  });
+  const auto matrix = std::make_shared<DenseMatrix>(values.to(options().dtype()));
+  if (is_embedding || spec.config.tied_embeddings) embedding.matrix = matrix;
+  if (!is_embedding || spec.config.tied_embeddings) own_head.matrix = head.matrix = matrix;
+}
+
 void Transformer::State::attach_saved(const lora::Adapter& adapter) {
   std::vector<const lora::SavedTensor*> sorted;
   for (const lora::SavedTensor& tensor : adapter.saved) sorted.push_back(&tensor);
@@ -103,10 +119,13 @@ void Transformer::State::attach_saved(const lora::Adapter& adapter) {
            tensor->name, fmt::format("[{}]", fmt::join(tensor->shape, ", ")),
            fmt::format("[{}]", fmt::join(shape, ", ")), kOtherBase});
     at::Tensor values = tensor_of(tensor->values, tensor->shape, device);
-    if (tensor->is_trained) values.requires_grad_();
-    undo.push_back([place, before = *place] { *place = before; });
     whole.push_back({tensor->name, values, tensor->is_trained});
-    *place = values;
+    if (!tensor->is_trained) {
+      replace_matrix(tensor->name, values);
+      continue;
+    }
+    undo.push_back([place, before = *place] { *place = before; });
+    *place = values.requires_grad_();
   }
   // A bias trains only with its weight, as a part of its module.
   for_each_linear([&](Linear& linear) {
@@ -164,7 +183,7 @@ void Transformer::attach(const lora::Adapter& adapter) {
   lora::check_plain(adapter);
   State& state = *state_;
   if (state.is_freed) throw base::Error("nothing can be attached to a model without its base");
-  for (const auto& step : state.undo) step();
+  for (const auto& step : std::views::reverse(state.undo)) step();
   state.undo.clear();
   state.whole.clear();
   std::map<std::string, const lora::AdapterModule*> by_name;

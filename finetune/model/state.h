@@ -71,6 +71,7 @@ struct Transformer::State {
   }
   void attach_module(Linear& linear, const lora::AdapterModule& module, const lora::Adapter& adapter);
   void attach_saved(const lora::Adapter& adapter);
+  void replace_matrix(const std::string& name, const at::Tensor& values);
   void attach_tokens(const lora::Adapter& adapter);
   // The place of a tensor that can train whole, null: none such.
   at::Tensor* place_of(const std::string& name);

@@ -50,8 +50,11 @@ TensorName tensor_name(std::string_view tensor, const AdapterConfig& config) {
   // Of a module that carries LoRA or rows of tokens: PEFT saves the embedding where it was adapted or resized.
   std::string name(tensor);
   for (const char* inner : {".token_adapter.base_layer", ".base_layer"})
-    if (const std::size_t place = name.rfind(inner); place != std::string::npos)
+    if (const std::size_t place = name.rfind(inner); place != std::string::npos) {
+      const std::string holder = name.substr(0, place);
+      if (!is_embedding(holder) && !is_head(holder)) return {};
       return {TensorKind::kSaved, name.erase(place, std::string_view(inner).size())};
+    }
   if (saves_tensor(config.saved, name)) return {TensorKind::kTrained, name};
   const std::string module = name.substr(0, name.rfind('.'));
   if (is_embedding(module) || is_head(module)) return {TensorKind::kSaved, name};

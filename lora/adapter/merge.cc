@@ -36,9 +36,14 @@ void check_extras(const Adapter& adapter, const ModelFiles& base) {
     if (!base.find(tensor.name))
       throw base::Error({"the adapter has a tensor that the model does not have", base.path().string(), tensor.name,
                          "a tensor of the model", kOtherBase});
-    if (base.shape(tensor.name) != tensor.shape)
+    if (const auto shape = base.shape(tensor.name); shape != tensor.shape) {
+      const bool is_resized{shape.front() == base.config().vocab_size && shape.size() == tensor.shape.size()};
       throw base::Error({"the adapter does not fit the model", base.path().string() + ": " + tensor.name,
-                         shape_text(tensor.shape), shape_text(base.shape(tensor.name)), kOtherBase});
+                         shape_text(tensor.shape), shape_text(shape),
+                         is_resized ? "its vocabulary was resized: give a base that was resized too, as transformers "
+                                      "saves it after resize_token_embeddings"
+                                    : kOtherBase});
+    }
   }
   for (const TokenRows& rows : adapter.tokens) {
     const std::string name = rows.module + ".weight";
@@ -58,7 +63,7 @@ bool parts_head(const Adapter& adapter, const ModelFiles& base) {
   const std::string &embedding = base.spec().embedding, &head = base.spec().head;
   const auto any = [&](const std::string& module) {
     return std::ranges::any_of(adapter.modules, [&](const auto& m) { return is_of(m.name, module); }) ||
-           std::ranges::any_of(adapter.saved, [&](const auto& t) { return is_of(t.name, module); });
+           std::ranges::any_of(adapter.saved, [&](const auto& t) { return t.is_trained && is_of(t.name, module); });
   };
   return any(head) || (any(embedding) && !adapter.tied) ||
          std::ranges::any_of(adapter.tokens, [&](const TokenRows& rows) { return rows.module == head; });

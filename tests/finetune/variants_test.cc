@@ -2,6 +2,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cmath>
+
 #include "finetune/train/checkpoint.h"
 #include "finetune/train/optimizer.h"
 #include "lora/adapter/merge.h"
@@ -150,6 +152,88 @@ TEST_P(Variants, MergedModel) {
   at::NoGradGuard no_gradient;
   const Transformer model = tiny_llama::load(merged.path());
   EXPECT_LT(relative(model.logits(model.hidden(row)), variant.at("logits")), kLogits);
+}
+
+// PEFT saves the base's embedding with its LoRA: what stands there counts, not what the base has.
+TEST(VariantsCanFail, AnEmbeddingSavedBesideItsLoraCounts) {
+  const Variant variant("embedding");
+  const Golden golden(variant.base);
+  lora::Adapter adapter = lora::read_adapter(folder("embedding"));
+  ASSERT_EQ(adapter.saved.size(), 2u);
+  for (lora::SavedTensor& tensor : adapter.saved) {
+    EXPECT_FALSE(tensor.is_trained);
+    for (float& value : tensor.values) value *= 1.5F;
+  }
+  Transformer model = tiny_llama::load(tiny_llama::folder(variant.base));
+  model.attach(adapter);
+  const TemporaryFolder merged;
+  const lora::ModelFiles base(tiny_llama::folder(variant.base).string());
+  lora::write_hf_folder(lora::MergedModel(base, &adapter), merged.path(), {base::DType::kF32, 1, {}});
+  const Transformer whole = tiny_llama::load(merged.path());
+  const PackedRow row = golden.row(0);
+  at::NoGradGuard no_gradient;
+  const at::Tensor logits = model.logits(model.hidden(row));
+  EXPECT_LT(relative(logits, whole.logits(whole.hidden(row))), kLogits);
+  EXPECT_GT(relative(logits, variant.at("logits")), 0.01);
+  model.attach({"q_proj"}, 2, 4, 0, false, 1);  // B = 0: the base again
+  EXPECT_LT(relative(model.logits(model.hidden(row)), golden.at("base/logits")), kLogits) << "all was taken back";
+}
+
+TEST(Noise, IsUniformWithinEachDocumentsBoundAndOnlyWhileTraining) {
+  const Golden golden("untied");
+  Transformer model = tiny_llama::load(tiny_llama::folder("untied"));
+  const PackedRow row = golden.row(0);
+  const auto read = [&](std::uint64_t seed) {
+    at::NoGradGuard no_gradient;
+    std::vector<at::Tensor> states;
+    model.hidden(row, seed, &states);
+    return states[0];
+  };
+  const at::Tensor plain = read(0);
+  model.set_noise(5);
+  EXPECT_TRUE(at::equal(read(0), plain)) << "not in an evaluation";
+  const at::Tensor noise = read(9) - plain;
+  EXPECT_TRUE(at::equal(read(9), read(9)));
+  EXPECT_GT(relative(read(10) - plain, noise), 0.5) << "another seed, other noise";
+  std::int64_t first = 0;
+  for (const std::int64_t length : row.lengths) {
+    const at::Tensor part = noise.narrow(0, first, length).abs();
+    const double bound{5 / std::sqrt(static_cast<double>(length * 64))};
+    EXPECT_LE(part.max().item<double>(), bound * 1.0001);
+    EXPECT_GT(part.max().item<double>(), bound * 0.97);
+    EXPECT_NEAR(part.mean().item<double>(), bound / 2, bound * 0.05) << "uniform";
+    first += length;
+  }
+}
+
+// LoRA+: one optimizer with factors is as many of torch's groups, each with its own rate.
+TEST(LoraPlus, FactorsAreGroupsOfTheirOwn) {
+  at::manual_seed(3);
+  const auto leaves = [] {
+    std::vector<at::Tensor> made;
+    for (const std::int64_t size : {7, 5, 4}) made.push_back((at::arange(size, at::kFloat) - 2).requires_grad_());
+    return made;
+  };
+  std::vector<at::Tensor> together = leaves(), apart = leaves();
+  finetune::AdamWOptions options{.weight_decay = 0.1};
+  options.factors = {1, 16, 16};
+  options.decays = {true, true, false};
+  finetune::AdamW optimizer(together, options);
+  std::vector<finetune::AdamW> groups;
+  for (std::size_t i = 0; i < apart.size(); ++i)
+    groups.push_back(finetune::AdamW({apart[i]}, {.weight_decay = i == 2 ? 0 : 0.1}));
+  for (int step = 0; step < 3; ++step) {
+    optimizer.zero_gradients();
+    for (finetune::AdamW& group : groups) group.zero_gradients();
+    for (std::size_t i = 0; i < apart.size(); ++i) {
+      together[i].square().sum().backward();
+      apart[i].square().sum().backward();
+    }
+    optimizer.step(1e-2);
+    for (std::size_t i = 0; i < apart.size(); ++i) groups[i].step(i == 0 ? 1e-2 : 16e-2);
+  }
+  for (std::size_t i = 0; i < apart.size(); ++i) EXPECT_LT(relative(together[i], apart[i]), 1e-6) << i;
+  EXPECT_GT(relative(together[1], leaves()[1]), 0.1);
 }
 
 }  // namespace
