@@ -213,7 +213,7 @@ bool is_zero(const Transformer& model) {
 // Why the model computes what it computed before the run, or "" when it does not.
 std::string nothing_changed(const TrainStart& start, const MetricsLog& log) {
   const bool is_nothing{is_zero(start.model)};
-  if (!is_nothing && !at::equal(start.optimizer.values(), start.first_values)) return "";
+  if (!is_nothing && hash_of(start.optimizer.values()) != start.first_hash) return "";
   const auto& steps = log.steps();
   auto all = [&](auto metric) {
     return std::all_of(steps.begin(), steps.end(), [&](const StepMetrics& step) { return step.*metric == 0; });

@@ -51,6 +51,10 @@ fs::path run_yaml_of(const fs::path& folder) {
 fs::path adapter_folder(const std::string& path) {
   for (const fs::path& folder : {fs::path(path), fs::path(path) / "adapter"})
     if (fs::exists(folder / "adapter_config.json")) return without_separator(fs::absolute(folder).lexically_normal());
+  if (fs::exists(fs::path(path) / "model" / "config.json"))
+    throw base::UsageError({"a run that trained every weight: there is a model instead of an adapter", path, "",
+                            "a run or folder with an adapter",
+                            "give the model itself: " + (fs::path(path) / "model").string()});
   throw base::UsageError({"no adapter there", path, "", "adapter_config.json in the folder or in its adapter/",
                           fs::exists(fs::path(path) / "run.yaml") ? "has the training finished?" : ""});
 }

@@ -171,26 +171,18 @@ std::int64_t warmup_of(const OptimizerOptions& options, std::int64_t steps) {
   return static_cast<std::int64_t>(std::ceil(options.warmup_ratio * static_cast<double>(steps)));
 }
 
-std::string hash_of(const at::Tensor& values) {
-  std::uint64_t hash = base::mix64(static_cast<std::uint64_t>(values.numel()));
-  const at::Tensor flat = values.cpu().contiguous();
-  const float* data = flat.const_data_ptr<float>();
-  for (std::int64_t i = 0; i < flat.numel(); ++i) hash = base::mix64(hash ^ std::bit_cast<std::uint32_t>(data[i]));
-  return fmt::format("{:016x}", hash);
-}
-
 // All that decides the bytes of the adapter (given one machine and thread count) but the number of steps, under the
 // names of the options.
 std::map<std::string, std::string> facts_of(const TrainOptions& options, const lora::ModelFiles& files,
                                             const TrainingData& data, at::ScalarType dtype,
-                                            const at::Tensor& first_values) {
+                                            const std::string& first_hash) {
   auto text = [](auto value) { return fmt::format("{}", value); };
   const ReadingOptions& reading = options.reading;
   const PlanOptions& plan = options.plan;
   const OptimizerOptions& optimizer = options.optimizer;
   const LoraOptions& adapter = options.lora;
   return {{"model", lora::identity_of(files)},
-          {"adapter", options.start.adapter.empty() ? "" : hash_of(first_values)},
+          {"adapter", options.start.adapter.empty() ? "" : first_hash},
           {"data", fmt::format("{:016x}", fingerprint(data.training))},
           {"limit", text(reading.limit)},
           {"too_long", plan.rows.too_long},
@@ -322,6 +314,14 @@ void check_space(const OutputOptions& output, std::int64_t checkpoints, const at
 
 }  // namespace
 
+std::string hash_of(const at::Tensor& values) {
+  std::uint64_t hash = base::mix64(static_cast<std::uint64_t>(values.numel()));
+  const at::Tensor flat = values.cpu().contiguous();
+  const float* data = flat.const_data_ptr<float>();
+  for (std::int64_t i = 0; i < flat.numel(); ++i) hash = base::mix64(hash ^ std::bit_cast<std::uint32_t>(data[i]));
+  return fmt::format("{:016x}", hash);
+}
+
 TrainStart prepare_training(TrainOptions& options, base::Context& context) {
   std::string& model_name = options.start.model;
   const std::string& adapter_name = options.start.adapter;
@@ -360,11 +360,10 @@ TrainStart prepare_training(TrainOptions& options, base::Context& context) {
   model.attach(adapter ? *adapter : first_adapter(options, *files, done, context));
   if (options.start.trains_all()) model.free_replaced();
   AdamW optimizer(model.parameters(), optimizer_options(options, model));
-  at::Tensor first_values = optimizer.values().clone();
-  if (done && !options.lora.start.empty()) first_values.zero_();  // those before the first step are not made again
-  check_space(output, options.intervals.keep_checkpoints, first_values);
+  std::string first_hash = hash_of(optimizer.values());
+  check_space(output, options.intervals.keep_checkpoints, optimizer.values());
 
-  std::map<std::string, std::string> facts = facts_of(options, *files, data, dtype, first_values);
+  std::map<std::string, std::string> facts = facts_of(options, *files, data, dtype, first_hash);
   if (done) check_same_run(done->facts, facts);
   Plan plan = make_plan(options.plan, data.training, done);
   facts["steps"] = std::to_string(plan.steps);
@@ -373,18 +372,19 @@ TrainStart prepare_training(TrainOptions& options, base::Context& context) {
   if (done)
     optimizer.restore(flat_values(resumed(done->adapter, options.lora.start)), done->first_moment, done->second_moment,
                       done->step);
+  if (done && !options.lora.start.empty()) first_hash.clear();  // a start is not made again
   tell_plan(plan, warmup, done, context);
   const bool is_new_plan = done && done->facts.at("steps") != facts.at("steps");
   if (!context.quiet) {
     fmt::print(context.err, "{} {}parameters train ({} on {}), {} steps of up to {} rows{}\n",
-               base::human_count(static_cast<std::uint64_t>(first_values.numel())),
+               base::human_count(static_cast<std::uint64_t>(optimizer.values().numel())),
                options.start.trains_all() ? "" : "adapter ", dtype == at::kFloat ? "float32" : "bfloat16", device.str(),
                plan.steps, plan.rows_per_step, done ? fmt::format(", going on after step {}", done->step) : "");
   }
   return {std::move(data),
           std::move(model),
           std::move(optimizer),
-          first_values,
+          std::move(first_hash),
           std::move(facts),
           plan,
           done ? std::optional(done->step) : std::nullopt,

@@ -32,7 +32,7 @@ struct TrainStart {
   TrainingData data;
   Transformer model;
   AdamW optimizer;
-  at::Tensor first_values;                   ///< the adapter's before the first step of the run
+  std::string first_hash;                    ///< of what trains, before the first step of the run; "": not known
   std::map<std::string, std::string> facts;  ///< see Checkpoint
   Plan plan;
   std::optional<std::int64_t> resume_step;
@@ -44,5 +44,8 @@ struct TrainStart {
 /// Throws base::Error, with nothing written, when the run cannot begin. Takes `options.lora` from
 /// `options.start.adapter` when there is one.
 TrainStart prepare_training(TrainOptions& options, base::Context& context);
+
+/// Equal for equal numbers in the same order.
+std::string hash_of(const at::Tensor& values);
 
 }  // namespace finetune

@@ -133,6 +133,10 @@ TEST_F(TrainWays, RefusesWhatDoesNotGoTogether) {
   run(options("first"));
   TrainOptions full = options("full");
   full.start.method = "full";
+  run(full);
+  TrainOptions from_full = options("from_full");
+  from_full.start.adapter = full.output.folder;
+  EXPECT_THAT(error_of<base::UsageError>(from_full), HasSubstr("full/model"));
   full.start.adapter = options("first").output.folder;
   EXPECT_THAT(error_of<base::UsageError>(full), HasSubstr("--adapter"));
   const auto error_of_words = [&](std::vector<std::string> words) -> std::string {
