@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "finetune/kernels/products.h"
+
 namespace finetune {
 namespace {
 
@@ -57,7 +59,7 @@ at::Tensor QuantizedMatrix::apply(const at::Tensor& x, const at::Tensor& added) 
   const std::int64_t step{std::max<std::int64_t>(1, scratch_ / columns_)};
   if (step >= rows_) {
     const at::Tensor weight = expanded(0, rows_, 0, columns_);
-    return added.defined() ? at::addmm(added, x, weight.t()) : at::mm(x, weight.t());
+    return product(x, weight, added);
   }
   at::Tensor y = at::empty({x.size(0), rows_}, x.options());
   for (std::int64_t first = 0; first < rows_; first += step) {
@@ -75,7 +77,7 @@ at::Tensor QuantizedMatrix::apply(const at::Tensor& x, const at::Tensor& added) 
 
 at::Tensor QuantizedMatrix::apply_transposed(const at::Tensor& dy) const {
   const std::int64_t step{std::max(kColumnStep, scratch_ / rows_ / kColumnStep * kColumnStep)};
-  if (step >= columns_) return at::mm(dy, expanded(0, rows_, 0, columns_));
+  if (step >= columns_) return product_transposed(dy, expanded(0, rows_, 0, columns_));
   at::Tensor dx = at::empty({dy.size(0), columns_}, dy.options());
   for (std::int64_t column = 0; column < columns_; column += step) {
     const std::int64_t count{std::min(step, columns_ - column)};
