@@ -11,6 +11,7 @@
 #include <chrono>
 #include <cmath>
 #include <filesystem>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
 
@@ -26,6 +27,7 @@
 #include "finetune/train/group.h"
 #include "finetune/train/metrics.h"
 #include "finetune/train/objective.h"
+#include "finetune/train/preferences.h"
 #include "finetune/train/schedule.h"
 #include "finetune/train/train_start.h"
 #include "lora/adapter/chat_format.h"
@@ -83,13 +85,17 @@ double normaliser_of(const Objective& objective, std::span<const PackedRow> batc
 
 // Forward and backward; returns the loss. Every trained token of the step weighs the same, whatever batch it is in.
 at::Tensor add_gradients(const Objective& objective, const Transformer& model, std::span<const PackedRow> batches,
-                         double normaliser, std::uint64_t seed, std::int64_t step) {
+                         double normaliser, std::uint64_t seed, std::int64_t step, Figures& figures) {
+  for (const std::string& name : objective.figure_names()) figures.emplace_back(name, 0);
   at::Tensor loss = at::zeros({}, at::TensorOptions(model.device()).dtype(at::kDouble));
   for (std::size_t i = 0; i < batches.size(); ++i) {
     const std::uint64_t masks = dropout_seed(seed, step, static_cast<std::int64_t>(i));
-    const at::Tensor share = objective.loss_sum(model, batches[i], masks) / normaliser;
+    at::Tensor sums;
+    const at::Tensor share = objective.loss_sum(model, batches[i], masks, &sums) / normaliser;
     share.backward();
     loss += share.detach();
+    for (std::size_t j = 0; j < figures.size(); ++j)
+      figures[j].second += sums[static_cast<std::int64_t>(j)].item<double>() / normaliser;
   }
   return loss;
 }
@@ -112,6 +118,11 @@ void check_finite(double value, const char* what, std::int64_t step, const std::
                                  output)});
 }
 
+std::unique_ptr<const Objective> objective_of(const PreferenceOptions& options) {
+  if (options.is_on()) return std::make_unique<PreferenceObjective>(options);
+  return std::make_unique<AnswerObjective>();
+}
+
 // The loop. `log` gets every step, `err` a line for people, checkpoints go to `checkpoints`. Returns whether the run is
 // complete: not when it was interrupted, which it saves first.
 bool train(TrainStart& start, const TrainOptions& options, const base::Interrupt& interrupt, MetricsLog& log,
@@ -122,7 +133,8 @@ bool train(TrainStart& start, const TrainOptions& options, const base::Interrupt
   const IntervalOptions& intervals = options.intervals;
   const Transformer& model = start.model;
   AdamW& optimizer = start.optimizer;
-  const AnswerObjective objective;
+  const std::unique_ptr<const Objective> chosen_objective = objective_of(options.preferences);
+  const Objective& objective = *chosen_objective;
   const OneProcess group;
   const Schedule schedule(options.optimizer.schedule, plan.warmup, plan.steps);
   RowStream stream(data.training, rows.max_length, rows.packing, options.compute.seed);
@@ -137,7 +149,9 @@ bool train(TrainStart& start, const TrainOptions& options, const base::Interrupt
     const auto found = evaluate(model, objective, data.validation, rows.max_length, rows.packing,
                                 [&](double) { return !interrupt.requested(); });
     if (!found) return false;
-    const EvaluationMetrics metrics{done, found->loss, found->perplexity, found->trained_tokens};
+    EvaluationMetrics metrics{done, found->loss, found->perplexity, found->trained_tokens};
+    const std::vector<std::string> names = objective.figure_names();
+    for (std::size_t i = 0; i < found->figures.size(); ++i) metrics.figures.emplace_back(names[i], found->figures[i]);
     log.add(metrics);
     progress.finish();
     if (!context.quiet) fmt::print(context.err, "{}\n", validation_line(metrics, plan.steps));
@@ -163,8 +177,8 @@ bool train(TrainStart& start, const TrainOptions& options, const base::Interrupt
     StepMetrics metrics = metrics_of(batches);
 
     optimizer.zero_gradients();
-    const at::Tensor loss =
-        add_gradients(objective, model, batches, normaliser_of(objective, batches, group), options.compute.seed, step);
+    const at::Tensor loss = add_gradients(objective, model, batches, normaliser_of(objective, batches, group),
+                                          options.compute.seed, step, metrics.figures);
 
     // Update, unless something broke.
     metrics.gradient_norm = optimizer.clip(options.optimizer.clip).item<double>();
@@ -269,6 +283,7 @@ int run_train(TrainOptions& options, base::Context& context) {
                      base::without_options(context.options ? context.options->to_yaml() : context.run_yaml,
                                            {"resume", "overwrite"}));
   }
+  if (options.preferences.is_on()) write_references(output / kReferencesFile, start.references);
   MetricsLog log(output, start.resume_step);
   const bool is_complete = train(start, options, interrupt, log, context);
   fs::path result_folder;

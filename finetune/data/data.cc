@@ -16,6 +16,7 @@
 #include "base/random.h"
 #include "base/records.h"
 #include "base/text.h"
+#include "finetune/data/pairs.h"
 
 namespace finetune {
 namespace {
@@ -64,7 +65,8 @@ void check_flags(const Conversation& conversation, RecordNotes& notes) {
 void check_members(const Conversation& conversation) {
   const std::string only_answers = "this training has an objective for answers only";
   if (conversation.format == "preference")
-    refuse(only_answers, {"rejected", ""}, "records with answers only", "keep the chosen answers as messages");
+    refuse(only_answers, {"rejected", ""}, "records with answers only",
+           "keep the chosen answers as messages, or train on both with --objective dpo");
   for (const Member& member : conversation.members) {
     if (conversation.plain && tokenizer::is_said(member, Holder::kRecord))
       refuse("a prompt and its completion are one text, in which this has no place", member, "prompt and completion",
@@ -117,8 +119,9 @@ void take(Example example, const RecordNotes& notes, const DataOptions& options,
   DataReport& report = result.report;
   const auto limit = static_cast<std::size_t>(options.max_length);
   std::vector<Example> pieces;
-  const std::size_t length = example.ids.size();
-  if (length <= limit) {
+  const bool is_pair = example.second > 0;
+  const std::size_t length = is_pair ? example.second : example.ids.size();
+  if (longest(example) <= limit) {
     pieces.push_back(std::move(example));
   } else {
     ++report.too_long;
@@ -126,7 +129,8 @@ void take(Example example, const RecordNotes& notes, const DataOptions& options,
       ++report.dropped;
       return;
     }
-    for (std::size_t begin = 0; begin < example.ids.size(); begin += limit) {
+    if (is_pair) pieces.push_back(truncated(example, limit));
+    for (std::size_t begin = 0; begin < example.ids.size() && !is_pair; begin += limit) {
       const std::size_t end = std::min(begin + limit, example.ids.size());
       const auto from = static_cast<std::ptrdiff_t>(begin), to = static_cast<std::ptrdiff_t>(end);
       pieces.push_back({{example.ids.begin() + from, example.ids.begin() + to},
@@ -134,7 +138,7 @@ void take(Example example, const RecordNotes& notes, const DataOptions& options,
       if (options.too_long == "truncate") break;
     }
   }
-  std::erase_if(pieces, [](const Example& piece) { return piece.targets() == 0; });
+  std::erase_if(pieces, [&](const Example& piece) { return is_pair ? !trains_both(piece) : piece.targets() == 0; });
   ++(pieces.empty() ? report.untrained : report.used);
   if (pieces.empty()) return;
   report.specials_as_text += notes.specials_as_text;
@@ -191,13 +195,14 @@ void MakerOptions::visit(base::OptionVisitor& v) {
 
 std::int64_t Example::targets() const {
   std::int64_t count = 0;
-  for (std::size_t i = 1; i < trained.size(); ++i) count += trained[i];
+  for (std::size_t i = 1; i < trained.size(); ++i) count += i == second ? 0 : trained[i];
   return count;
 }
 
 ExampleMaker::ExampleMaker(const tokenizer::Tokenizer& tokenizer, const MakerOptions& options)
     : tokenizer_(tokenizer),
       allow_special_(options.allow_special),
+      pairs_(options.pairs),
       roles_(tokenizer::role_map(options.roles)),
       train_on_(options.train_on.value()) {
   try {
@@ -250,16 +255,52 @@ Example ExampleMaker::from_text(const std::string& prompt, const std::string& co
   return example;
 }
 
+Example ExampleMaker::from_pair(Conversation& conversation, bool is_text, RecordNotes& notes) const {
+  const auto& messages = conversation.messages;
+  if (is_text) {
+    conversation.format = "prompt";
+    conversation.plain = true;
+    check_members(conversation);
+    RecordNotes second;
+    Example chosen = from_text(messages[0].content, messages[1].content, notes);
+    const Example rejected = from_text(messages[0].content, conversation.rejected[0].content, second);
+    notes.specials_as_text |= second.specials_as_text;
+    return joined(std::move(chosen), rejected);
+  }
+  Conversation side = conversation;
+  side.format = "messages";
+  side.messages.resize(conversation.prompt);
+  for (Message& message : side.messages) message.trained = false;  // answers in a prompt stand on both sides
+  Conversation other = side;
+  side.messages.insert(side.messages.end(), messages.begin() + static_cast<std::ptrdiff_t>(conversation.prompt),
+                       messages.end());
+  other.messages.insert(other.messages.end(), conversation.rejected.begin(), conversation.rejected.end());
+  RecordNotes second;
+  Example chosen = from_chat(side, notes);
+  const Example rejected = from_chat(other, second);
+  notes.specials_as_text |= second.specials_as_text;
+  notes.drops_messages |= second.drops_messages;
+  for (const std::string& name : second.left_out)
+    if (std::ranges::find(notes.left_out, name) == notes.left_out.end()) notes.left_out.push_back(name);
+  return joined(std::move(chosen), rejected);
+}
+
 Example ExampleMaker::make(std::string_view record, RecordNotes* notes) const {
   RecordNotes unused;
   RecordNotes& said = notes ? *notes : unused;
-  const Json json = base::lenient_ordered_json(record, &said.repeated_keys);
+  Json json = base::lenient_ordered_json(record, &said.repeated_keys);
+  if (pairs_) state_prompt(json);
   if (json.is_discarded()) throw base::Error({"not valid JSON", "", parse_error(record), "", ""});
   Conversation conversation;
   if (const auto problem = tokenizer::read_conversation(json, roles_, conversation)) throw base::Error(problem->facts);
   check_flags(conversation, said);
   Example example;
-  if (conversation.format == "text") {
+  if (pairs_) {
+    if (conversation.format != "preference")
+      throw base::Error({"no pair of answers", conversation.format, "", "chosen and rejected",
+                         "train on answers with --objective answers"});
+    example = from_pair(conversation, is_text_pair(json, conversation), said);
+  } else if (conversation.format == "text") {
     example = from_text("", conversation.text, said);
   } else if (conversation.plain) {
     check_members(conversation);
@@ -403,6 +444,7 @@ std::uint64_t fingerprint(const std::vector<Example>& examples) {
   std::uint64_t hash = base::mix64(examples.size());
   for (const Example& example : examples) {
     hash = base::mix64(hash ^ example.ids.size());
+    if (example.second > 0) hash = base::mix64(hash ^ example.second);
     for (std::size_t i = 0; i < example.ids.size(); ++i) {
       hash = base::mix64(hash ^ (static_cast<std::uint64_t>(example.ids[i]) << 1 | example.trained[i]));
     }

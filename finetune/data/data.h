@@ -1,6 +1,7 @@
 // Records -> token ids and the mask of what is trained.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -16,10 +17,13 @@
 
 namespace finetune {
 
-/// One document. `trained[i]` is 1 when token i is one that the model learns to write.
+/// One document, or a pair of them: a chosen and a rejected answer with their prompt. `trained[i]` is 1 when token i is
+/// one that the model learns to write.
 struct Example {
   std::vector<std::int32_t> ids;
   std::vector<std::uint8_t> trained;
+  std::size_t second = 0;                 ///< where the second document of a pair begins; 0: there is none
+  std::array<double, 2> reference{0, 0};  ///< of a pair: log-probabilities of the answers before the training
   /// Trained tokens that have a token before them: the ones that give a loss.
   std::int64_t targets() const;
 };
@@ -40,6 +44,7 @@ struct MakerOptions {
   std::vector<std::string> roles;  ///< more names of roles (tokenizer::role_map)
   tokenizer::TrainOnOptions train_on{};
   base::TextOptions text{};
+  bool pairs = false;  ///< records are preferences: chosen and rejected answers
   void visit(base::OptionVisitor& v);
 };
 
@@ -85,6 +90,8 @@ struct Dataset {
 ///   {"prompt", "completion"} are one text, of which the completion is trained, with the token that holds its first
 ///   byte; {"text"} is trained whole. Both end with the end-of-text token, as TRL has it
 /// (or the first end token, where the model names no EOS).
+///   With `pairs`, records hold a chosen and a rejected answer: messages go through the chat template; prompt, chosen
+///   and rejected that are texts are two texts, as TRL has it. Both answers are one example.
 /// Refused by name is what this training would lose: preferences, labels, weights between 0 and 1, tools and other
 /// members that say something and that the template does not know.
 class ExampleMaker {
@@ -98,10 +105,11 @@ class ExampleMaker {
 
  private:
   Example from_chat(const tokenizer::Conversation& conversation, RecordNotes& notes) const;
+  Example from_pair(tokenizer::Conversation& conversation, bool is_text, RecordNotes& notes) const;
   Example from_text(const std::string& prompt, const std::string& completion, RecordNotes& notes) const;
 
   const tokenizer::Tokenizer& tokenizer_;
-  bool allow_special_;
+  bool allow_special_, pairs_;
   tokenizer::RoleMap roles_;
   tokenizer::TrainOn train_on_;
   std::unique_ptr<tokenizer::ChatTemplate> chat_;

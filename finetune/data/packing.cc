@@ -71,12 +71,16 @@ PackedRow make_row(std::span<const Example> examples, std::span<const std::uint3
     const Example& example = examples[document];
     const std::size_t length = example.ids.size();
     for (std::size_t i = 0; i < length; ++i) {
-      const bool trained = i + 1 < length && example.trained[i + 1];
+      const bool trained = i + 1 < length && i + 1 != example.second && example.trained[i + 1];
       *ids++ = example.ids[i];
       *targets++ = trained ? example.ids[i + 1] : kNotTrained;
       row.trained += trained;
     }
-    row.lengths.push_back(static_cast<std::int64_t>(length));
+    if (example.second > 0) {
+      row.lengths.push_back(static_cast<std::int64_t>(example.second));
+      row.references.insert(row.references.end(), example.reference.begin(), example.reference.end());
+    }
+    row.lengths.push_back(static_cast<std::int64_t>(length - example.second));
   }
   row.ids = row.ids.to(device);
   row.targets = row.targets.to(device);

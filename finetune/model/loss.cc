@@ -60,6 +60,39 @@ struct HeadLossFunction : torch::autograd::Function<HeadLossFunction> {
   }
 };
 
+struct HeadLogProbabilities : torch::autograd::Function<HeadLogProbabilities> {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& hidden, const Head* head,
+                            const at::Tensor& targets, std::int64_t chunk_rows) {
+    const at::Tensor rows = targets.ge(0).nonzero().squeeze(1);
+    at::Tensor result = at::zeros({hidden.size(0)}, hidden.options().dtype(at::kFloat));
+    for (const at::Tensor& chunk : rows.split(chunk_rows)) {
+      const at::Tensor logits = head->logits(hidden.index_select(0, chunk)), target = targets.index_select(0, chunk);
+      const at::Tensor logs = at::log_softmax(logits, 1, at::kFloat);
+      result.index_copy_(0, chunk, logs.gather(1, target.unsqueeze(1)).squeeze(1));
+    }
+    context->save_for_backward({hidden, targets, rows});
+    context->saved_data["head"] = reinterpret_cast<std::int64_t>(head);
+    context->saved_data["chunk_rows"] = chunk_rows;
+    return result;
+  }
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    const auto* head = reinterpret_cast<const Head*>(context->saved_data["head"].toInt());
+    const variable_list saved = context->get_saved_variables();
+    const at::Tensor &hidden = saved[0], &targets = saved[1], &rows = saved[2];
+    at::Tensor gradient = at::zeros_like(hidden);
+    for (const at::Tensor& chunk : rows.split(context->saved_data["chunk_rows"].toInt())) {
+      const at::Tensor logits = head->logits(hidden.index_select(0, chunk));
+      const at::Tensor target = targets.index_select(0, chunk).unsqueeze(1);
+      at::Tensor d = at::softmax(logits, 1, at::kFloat).neg_();  // one-hot of the target - softmax
+      d.scatter_add_(1, target, at::ones(target.sizes(), d.options()));
+      if (head->softcap != 0) d.mul_(1 - (logits / head->softcap).square());
+      d.mul_(gradients[0].index_select(0, chunk).unsqueeze(1));
+      gradient.index_copy_(0, chunk, head->matrix->apply_transposed(d.to(hidden.scalar_type())));
+    }
+    return {gradient, {}, {}, {}};
+  }
+};
+
 }  // namespace
 
 at::Tensor Head::logits(const at::Tensor& hidden, const at::Tensor& dropped) const {
@@ -72,6 +105,11 @@ at::Tensor head_loss_sum(const at::Tensor& hidden, const Head& head, const at::T
   if (head.adapted) return trained_head_loss_sum(hidden, head, targets, chunk_rows, dropout_seed);
   bool needs_gradient = at::GradMode::is_enabled() && hidden.requires_grad();
   return HeadLossFunction::apply(hidden, &head, targets, chunk_rows, needs_gradient);
+}
+
+at::Tensor head_log_probabilities(const at::Tensor& hidden, const Head& head, const at::Tensor& targets,
+                                  std::int64_t chunk_rows) {
+  return HeadLogProbabilities::apply(hidden, &head, targets, chunk_rows);
 }
 
 }  // namespace finetune

@@ -30,4 +30,10 @@ struct Head {
 at::Tensor head_loss_sum(const at::Tensor& hidden, const Head& head, const at::Tensor& targets,
                          std::int64_t chunk_rows = 256, std::uint64_t dropout_seed = 0);
 
+/// log softmax(logits)[target] of each position, [T] float32, 0 where there is no target; in the same chunks. The
+/// backward pass makes the logits of a chunk again, since only then it is known what each position weighs.
+/// `head` must outlive the graph.
+at::Tensor head_log_probabilities(const at::Tensor& hidden, const Head& head, const at::Tensor& targets,
+                                  std::int64_t chunk_rows = 256);
+
 }  // namespace finetune

@@ -145,6 +145,13 @@ at::Tensor Transformer::loss_sum(const PackedRow& row, std::uint64_t dropout_see
   return loss + shares.loss() * (config().router_loss_weight * static_cast<double>(row.trained));
 }
 
+at::Tensor Transformer::log_probabilities(const PackedRow& row, std::uint64_t dropout_seed) const {
+  const at::Tensor each = head_log_probabilities(hidden(row, dropout_seed), state_->head, row.targets.to(device()));
+  std::vector<at::Tensor> sums;
+  for (const at::Tensor& document : each.split_with_sizes(row.lengths)) sums.push_back(document.sum());
+  return at::stack(sums);
+}
+
 at::Tensor Transformer::next_logits(const at::Tensor& new_ids, KvCache& cache) const {
   at::NoGradGuard no_gradient;
   const std::int64_t needed{cache.tokens + new_ids.size(0)};

@@ -21,6 +21,7 @@ struct PackedRow {
   at::Tensor targets;                 ///< [T] int64: the token to predict at each position, -100 = not trained
   std::vector<std::int64_t> lengths;  ///< tokens of each document, sum T; positions restart at 0 in each
   std::int64_t trained = 0;           ///< positions with a target
+  std::vector<double> references{};   ///< of pairs: Example::reference of each document
 };
 
 /// Keys and values of one sequence, for generation: per layer [heads_kv, capacity, head_dim], of which the first
@@ -76,6 +77,8 @@ class Transformer {
   /// logits of all positions never exist at once. Scalar float32, differentiable. With gradients and a config that asks
   /// for it, the loss that evens out the experts of the row is added, once for each trained position.
   at::Tensor loss_sum(const PackedRow& row, std::uint64_t dropout_seed = 0) const;
+  /// Log-probability of each document's targets, [documents] float32, differentiable, in the same chunks.
+  at::Tensor log_probabilities(const PackedRow& row, std::uint64_t dropout_seed = 0) const;
   /// Extends `cache` by `new_ids` [n] and returns the logits of the last position, [vocab] float32. No autograd.
   at::Tensor next_logits(const at::Tensor& new_ids, KvCache& cache) const;
   const lora::ModelConfig& config() const;

@@ -1,6 +1,7 @@
 // Loss and perplexity of a model on examples. Tested by tests/finetune/train_test.cc and commands_test.cc.
 #include "finetune/train/evaluate.h"
 
+#include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
 #include <cmath>
@@ -20,12 +21,17 @@ std::optional<Evaluation> evaluate(const Transformer& model, const Objective& ob
   for (std::size_t i = 0; i < rows.size(); ++i) {
     if (!go_on(static_cast<double>(i) / static_cast<double>(rows.size()))) return std::nullopt;
     const PackedRow row = make_row(examples, rows[i], model.device());
-    sum += objective.loss_sum(model, row, 0).item<double>();
+    at::Tensor figures;
+    sum += objective.loss_sum(model, row, 0, &figures).item<double>();
+    result.figures.resize(objective.figure_names().size());
+    for (std::size_t j = 0; j < result.figures.size(); ++j)
+      result.figures[j] += figures[static_cast<std::int64_t>(j)].item<double>();
     normaliser += objective.normaliser(row);
     result.trained_tokens += row.trained;
     result.tokens += row.ids.numel();
   }
   result.loss = sum / normaliser;
+  for (double& figure : result.figures) figure /= normaliser;
   result.perplexity = std::exp(result.loss);
   return result;
 }

@@ -5,6 +5,7 @@
 #include <functional>
 #include <optional>
 #include <span>
+#include <vector>
 
 #include "finetune/data/data.h"
 #include "finetune/train/objective.h"
@@ -15,6 +16,7 @@ struct Evaluation {
   double loss = 0;        ///< the sum over all rows by their normaliser: nats per trained token for answers
   double perplexity = 1;  ///< exp(loss)
   std::int64_t trained_tokens = 0, tokens = 0;
+  std::vector<double> figures{};  ///< of Objective::figure_names
 };
 
 /// Over all of `examples`, in rows as of plan_rows. No dropout, no autograd. Before each row `go_on` gets the

@@ -41,17 +41,34 @@ void each_key(EvaluationMetrics& m, F f) {
   f("validation_trained_tokens", m.trained_tokens);
 }
 
+const char* prefix_of(const StepMetrics&) { return ""; }
+const char* prefix_of(const EvaluationMetrics&) { return "validation_"; }
+
 template <class M>
 std::string to_line(M metrics) {
   Json json;
   each_key(metrics, [&](const char* key, auto value) { json[key] = value; });
+  for (const auto& [name, value] : metrics.figures) json[prefix_of(metrics) + name] = value;
   return json.dump() + "\n";
+}
+
+// Of pairs: how many are told apart, and how clearly.
+std::string preferred(const Figures& figures) {
+  std::string text;
+  for (const auto& [name, value] : figures) {
+    if (name == "rewards/accuracies") text += fmt::format("  accuracy {:.3g}", value);
+    if (name == "rewards/margins") text += fmt::format("  margin {:.3g}", value);
+  }
+  return text;
 }
 
 template <class M>
 M from_json(const Json& json) {
   M metrics;
   each_key(metrics, [&](const char* key, auto& value) { json.at(key).get_to(value); });
+  const std::string prefix = prefix_of(metrics);
+  for (const auto& [key, value] : json.items())
+    if (key.starts_with(prefix + "rewards/")) metrics.figures.emplace_back(key.substr(prefix.size()), value);
   return metrics;
 }
 
@@ -110,7 +127,8 @@ void MetricsLog::write(const std::string& line) {
 }
 
 std::string step_line(const StepMetrics& metrics, std::int64_t steps, double seconds_left) {
-  const std::string begin = fmt::format("step {}/{}  loss {:.5g}", metrics.step, steps, metrics.loss);
+  const std::string begin =
+      fmt::format("step {}/{}  loss {:.5g}", metrics.step, steps, metrics.loss) + preferred(metrics.figures);
   const std::string rate = fmt::format("  rate {:.1e}", metrics.learning_rate);
   const std::string norm = fmt::format("  norm {:.3g}", metrics.gradient_norm);
   const std::string speed = fmt::format("  {:.0f} tokens/s", metrics.tokens_per_second);
@@ -123,8 +141,9 @@ std::string step_line(const StepMetrics& metrics, std::int64_t steps, double sec
 }
 
 std::string validation_line(const EvaluationMetrics& metrics, std::int64_t steps) {
-  return fmt::format("step {}/{}  validation loss {:.4f}  perplexity {:.5g}", metrics.step, steps, metrics.loss,
-                     metrics.perplexity)
+  const std::string more =
+      metrics.figures.empty() ? fmt::format("  perplexity {:.5g}", metrics.perplexity) : preferred(metrics.figures);
+  return (fmt::format("step {}/{}  validation loss {:.4f}", metrics.step, steps, metrics.loss) + more)
       .substr(0, kColumns);
 }
 

@@ -6,11 +6,16 @@
 #include <fstream>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "finetune/train/events.h"
 
 namespace finetune {
+
+/// What an objective tells beside its loss, as TRL names it: rewards/chosen, rewards/accuracies ... In a line of a
+/// validation each name begins with "validation_".
+using Figures = std::vector<std::pair<std::string, double>>;
 
 /// One optimizer step. A line of metrics.jsonl:
 ///   {"step":3,"epoch":0.12,"loss":2.31,"learning_rate":0.00018,"gradient_norm":0.9,"tokens":2048,"trained_tokens":913,
@@ -25,6 +30,7 @@ struct StepMetrics {
   std::int64_t trained_tokens = 0;  ///< of this step
   double tokens_per_second = 0;     ///< this step's tokens over its wall time
   double seconds = 0;               ///< since this process began to train
+  Figures figures{};
 };
 
 /// One pass over the validation data. A line of metrics.jsonl:
@@ -34,6 +40,7 @@ struct EvaluationMetrics {
   double loss = 0;        ///< nats per trained token
   double perplexity = 0;  ///< exp(loss)
   std::int64_t trained_tokens = 0;
+  Figures figures{};
 };
 
 /// Writes both files; every line is on disk's side of the process before the next step begins.

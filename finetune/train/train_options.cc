@@ -114,6 +114,7 @@ void TrainOptions::visit(base::OptionVisitor& v) {
   sources.visit(v);
   output.visit(v);
   plan.visit(v);
+  preferences.visit(v);
   optimizer.visit(v);
   v.group("lora", lora);
   compute.visit(v);

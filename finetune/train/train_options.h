@@ -9,6 +9,7 @@
 #include "base/options.h"
 #include "base/tolerance.h"
 #include "finetune/data/data.h"
+#include "finetune/train/preferences.h"
 #include "lora/adapter/fresh.h"
 #include "tokenizer/chat/template_source.h"
 
@@ -97,6 +98,7 @@ struct TrainOptions {
   SourceOptions sources;
   OutputOptions output;
   PlanOptions plan;
+  PreferenceOptions preferences;
   OptimizerOptions optimizer;
   LoraOptions lora;
   ComputeOptions compute;

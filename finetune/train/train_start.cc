@@ -112,7 +112,9 @@ TrainingData read_data(const TrainOptions& options, const lora::ModelFiles& file
   const RowOptions& rows = options.plan.rows;
   const std::vector<std::string> training_files = base::expand_inputs(sources.data, context),
                                  validation_files = base::expand_inputs(sources.validation_data, context);
-  const ExampleMaker maker(tokenizer, reading.maker);
+  MakerOptions making = reading.maker;
+  making.pairs = options.preferences.is_on();
+  const ExampleMaker maker(tokenizer, making);
   if (maker.chat_template() != nullptr) tell_template(*maker.chat_template(), context);
   auto read = [&](const char* title, const std::vector<std::string>& inputs, std::uint64_t limit) {
     const DataOptions limits{rows.max_length, rows.too_long,           limit,
@@ -181,6 +183,7 @@ std::map<std::string, std::string> facts_of(const TrainOptions& options, const l
   const PlanOptions& plan = options.plan;
   const OptimizerOptions& optimizer = options.optimizer;
   const LoraOptions& adapter = options.lora;
+  const PreferenceOptions& preferences = options.preferences;
   return {{"model", lora::identity_of(files)},
           {"adapter", options.start.adapter.empty() ? "" : first_hash},
           {"data", fmt::format("{:016x}", fingerprint(data.training))},
@@ -222,9 +225,24 @@ std::map<std::string, std::string> facts_of(const TrainOptions& options, const l
           {"neftune_noise_alpha", text(optimizer.neftune_noise_alpha)},
           {"method", options.start.method},
           {"dtype", dtype == at::kFloat ? "float32" : "bfloat16"},
-          // No fact of older checkpoints, which had none.
+          // From here on no facts of older checkpoints, which had none.
           {"quantization", options.compute.quantization == "none" ? "" : options.compute.quantization},
+          {"objective", preferences.is_on() ? preferences.objective : ""},
+          {"beta", preferences.is_on() ? text(preferences.beta) : ""},
+          {"label_smoothing", preferences.is_on() ? text(preferences.label_smoothing) : ""},
           {"seed", text(options.compute.seed)}};
+}
+
+// What log-probabilities of the data by the base belong to.
+std::string reference_key(const lora::ModelFiles& files, const TrainingData& data, at::ScalarType dtype,
+                          const std::string& quantization) {
+  return fmt::format("{} {:016x} {:016x} {} {}", lora::identity_of(files), fingerprint(data.training),
+                     fingerprint(data.validation), at::toString(dtype), quantization);
+}
+
+void check_preferences(const TrainOptions& options) {
+  if (options.preferences.is_on() && options.plan.rows.too_long == "split")
+    throw base::UsageError({"a pair of answers cannot be split", "--too-long", "split", "truncate or drop", ""});
 }
 
 // Says what a person would not expect of the plan.
@@ -330,6 +348,7 @@ TrainStart prepare_training(TrainOptions& options, base::Context& context) {
   set_threads(base::thread_count(compute.threads));
   check_start(options.start, context.options);
   check_sources(options.sources);
+  check_preferences(options);
   const at::Device device = choose_device(compute.device);
   const at::ScalarType dtype = choose_dtype(compute.dtype, device);
   const Quantization quantization = quantization_named(compute.quantization);
@@ -356,6 +375,10 @@ TrainStart prepare_training(TrainOptions& options, base::Context& context) {
   if (!adapter) options.lora.tokens = token_numbers(options.lora.trainable_tokens, *tokenizer, files->config());
   TrainingData data = read_data(options, *files, *tokenizer, context);
   Transformer model(*files, dtype, device, quantization);
+  References references;
+  if (options.preferences.is_on())
+    references = add_references(fs::path(output.folder) / kReferencesFile, reference_key(*files, data, dtype, compute.quantization), model,
+                                {&data.training, &data.validation});
   model.set_noise(options.optimizer.neftune_noise_alpha);
   model.attach(adapter ? *adapter : first_adapter(options, *files, done, context));
   if (options.start.trains_all()) model.free_replaced();
@@ -390,7 +413,8 @@ TrainStart prepare_training(TrainOptions& options, base::Context& context) {
           done ? std::optional(done->step) : std::nullopt,
           is_new_plan,
           std::move(files),
-          std::move(tokenizer)};
+          std::move(tokenizer),
+          std::move(references)};
 }
 
 }  // namespace finetune

@@ -39,6 +39,7 @@ struct TrainStart {
   bool is_new_plan = false;                         ///< resumed with another number of steps than it was started with
   std::unique_ptr<lora::ModelFiles> files;          ///< the base's
   std::unique_ptr<tokenizer::Tokenizer> tokenizer;  ///< with the chat template that is trained
+  References references;                            ///< of pairs
 };
 
 /// Throws base::Error, with nothing written, when the run cannot begin. Takes `options.lora` from
