@@ -74,6 +74,13 @@ StepMetrics metrics_of(std::span<const PackedRow> batches) {
   return metrics;
 }
 
+EvaluationMetrics metrics_of(std::int64_t done, const Evaluation& found, const Objective& objective) {
+  EvaluationMetrics metrics{done, found.loss, found.perplexity, found.trained_tokens};
+  const std::vector<std::string> names = objective.figure_names();
+  for (std::size_t i = 0; i < found.figures.size(); ++i) metrics.figures.emplace_back(names[i], found.figures[i]);
+  return metrics;
+}
+
 // What the loss of a step is divided by, over all processes.
 double normaliser_of(const Objective& objective, std::span<const PackedRow> batches, const Group& group) {
   double own = 0;
@@ -85,8 +92,9 @@ double normaliser_of(const Objective& objective, std::span<const PackedRow> batc
 
 // Forward and backward; returns the loss. Every trained token of the step weighs the same, whatever batch it is in.
 at::Tensor add_gradients(const Objective& objective, const Transformer& model, std::span<const PackedRow> batches,
-                         double normaliser, std::uint64_t seed, std::int64_t step, Figures& figures) {
+                         const Group& group, std::uint64_t seed, std::int64_t step, Figures& figures) {
   for (const std::string& name : objective.figure_names()) figures.emplace_back(name, 0);
+  const double normaliser = normaliser_of(objective, batches, group);
   at::Tensor loss = at::zeros({}, at::TensorOptions(model.device()).dtype(at::kDouble));
   for (std::size_t i = 0; i < batches.size(); ++i) {
     const std::uint64_t masks = dropout_seed(seed, step, static_cast<std::int64_t>(i));
@@ -125,16 +133,14 @@ std::unique_ptr<const Objective> objective_of(const PreferenceOptions& options) 
 
 // The loop. `log` gets every step, `err` a line for people, checkpoints go to `checkpoints`. Returns whether the run is
 // complete: not when it was interrupted, which it saves first.
-bool train(TrainStart& start, const TrainOptions& options, const base::Interrupt& interrupt, MetricsLog& log,
-           base::Context& context) {
+bool train(TrainStart& start, const TrainOptions& options, const Objective& objective, const base::Interrupt& interrupt,
+           MetricsLog& log, base::Context& context) {
   const TrainingData& data = start.data;
   const Plan& plan = start.plan;
   const RowOptions& rows = options.plan.rows;
   const IntervalOptions& intervals = options.intervals;
   const Transformer& model = start.model;
   AdamW& optimizer = start.optimizer;
-  const std::unique_ptr<const Objective> chosen_objective = objective_of(options.preferences);
-  const Objective& objective = *chosen_objective;
   const OneProcess group;
   const Schedule schedule(options.optimizer.schedule, plan.warmup, plan.steps);
   RowStream stream(data.training, rows.max_length, rows.packing, options.compute.seed);
@@ -149,9 +155,7 @@ bool train(TrainStart& start, const TrainOptions& options, const base::Interrupt
     const auto found = evaluate(model, objective, data.validation, rows.max_length, rows.packing,
                                 [&](double) { return !interrupt.requested(); });
     if (!found) return false;
-    EvaluationMetrics metrics{done, found->loss, found->perplexity, found->trained_tokens};
-    const std::vector<std::string> names = objective.figure_names();
-    for (std::size_t i = 0; i < found->figures.size(); ++i) metrics.figures.emplace_back(names[i], found->figures[i]);
+    const EvaluationMetrics metrics = metrics_of(done, *found, objective);
     log.add(metrics);
     progress.finish();
     if (!context.quiet) fmt::print(context.err, "{}\n", validation_line(metrics, plan.steps));
@@ -177,8 +181,8 @@ bool train(TrainStart& start, const TrainOptions& options, const base::Interrupt
     StepMetrics metrics = metrics_of(batches);
 
     optimizer.zero_gradients();
-    const at::Tensor loss = add_gradients(objective, model, batches, normaliser_of(objective, batches, group),
-                                          options.compute.seed, step, metrics.figures);
+    const at::Tensor loss =
+        add_gradients(objective, model, batches, group, options.compute.seed, step, metrics.figures);
 
     // Update, unless something broke.
     metrics.gradient_norm = optimizer.clip(options.optimizer.clip).item<double>();
@@ -285,7 +289,7 @@ int run_train(TrainOptions& options, base::Context& context) {
   }
   if (options.preferences.is_on()) write_references(output / kReferencesFile, start.references);
   MetricsLog log(output, start.resume_step);
-  const bool is_complete = train(start, options, interrupt, log, context);
+  const bool is_complete = train(start, options, *objective_of(options.preferences), interrupt, log, context);
   fs::path result_folder;
   if (is_complete) result_folder = write_result(start, options);
 
