@@ -109,6 +109,8 @@ at::Tensor head_loss_sum(const at::Tensor& hidden, const Head& head, const at::T
 
 at::Tensor head_log_probabilities(const at::Tensor& hidden, const Head& head, const at::Tensor& targets,
                                   std::int64_t chunk_rows) {
+  TORCH_CHECK(!head.adapted || !at::GradMode::is_enabled(),
+              "log-probabilities have no gradients for a head that trains");
   return HeadLogProbabilities::apply(hidden, &head, targets, chunk_rows);
 }
 

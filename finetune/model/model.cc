@@ -145,6 +145,8 @@ at::Tensor Transformer::loss_sum(const PackedRow& row, std::uint64_t dropout_see
   return loss + shares.loss() * (config().router_loss_weight * static_cast<double>(row.trained));
 }
 
+bool Transformer::trains_head() const { return state_->head.adapted != nullptr; }
+
 at::Tensor Transformer::log_probabilities(const PackedRow& row, std::uint64_t dropout_seed) const {
   const at::Tensor each = head_log_probabilities(hidden(row, dropout_seed), state_->head, row.targets.to(device()));
   std::vector<at::Tensor> sums;

@@ -64,6 +64,8 @@ class Transformer {
   /// NEFTune (Jain et al. 2023, arXiv:2310.05914): while training, what the embedding gives of a document of T tokens
   /// gets uniform noise within +-alpha / sqrt(T hidden), a function of the seed of the masks. 0: none.
   void set_noise(double alpha);
+  /// Whether what is attached trains the head.
+  bool trains_head() const;
   /// Gives back the memory of base weights that trained ones stand for. Nothing can be attached any more.
   void free_replaced();
   /// Hidden states before the head, [T, hidden]. With autograd when parameters require it. `dropout_seed` picks the

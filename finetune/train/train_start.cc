@@ -377,10 +377,15 @@ TrainStart prepare_training(TrainOptions& options, base::Context& context) {
   Transformer model(*files, dtype, device, quantization);
   References references;
   if (options.preferences.is_on())
-    references = add_references(fs::path(output.folder) / kReferencesFile, reference_key(*files, data, dtype, compute.quantization), model,
+    references = add_references(fs::path(output.folder) / kReferencesFile,
+                                reference_key(*files, data, dtype, compute.quantization), model,
                                 {&data.training, &data.validation});
   model.set_noise(options.optimizer.neftune_noise_alpha);
   model.attach(adapter ? *adapter : first_adapter(options, *files, done, context));
+  if (options.preferences.is_on() && model.trains_head())
+    throw base::UsageError({"the head cannot be trained on pairs of answers yet", "--objective",
+                            options.preferences.objective, "LoRA on layers of blocks, the head as it is",
+                            "leave lm_head (with tied embeddings embed_tokens too) and --method full out"});
   if (options.start.trains_all()) model.free_replaced();
   AdamW optimizer(model.parameters(), optimizer_options(options, model));
   std::string first_hash = hash_of(optimizer.values());

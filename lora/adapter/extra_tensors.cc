@@ -1,4 +1,4 @@
-// The tensors of a PEFT adapter by their names. Tested by tests/lora/adapter/variants_test.cc.
+// The tensors of a PEFT adapter by their names. Tested by tests/finetune/variants_test.cc.
 #include "lora/adapter/extra_tensors.h"
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// Writes an adapter as PEFT reads it. Tested by tests/lora/adapter/adapter_test.cc and variants_test.cc.
+// Writes an adapter as PEFT reads it. Tested by tests/lora/adapter/adapter_test.cc and fresh_test.cc.
 #include <fmt/format.h>
 
 #include <algorithm>

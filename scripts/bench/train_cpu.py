@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""LoRA training of SmolLM2 on the CPU in float32: tokens per second of `finetune train` beside transformers + peft.
+"""LoRA training of SmolLM2 on the CPU: tokens per second of `finetune train` beside transformers + peft.
 
-    build/venv/bin/python scripts/bench/train_cpu.py --data records.jsonl [--threads 2] [--rounds 3] [--steps 4]
+    build/venv/bin/python scripts/bench/train_cpu.py --data records.jsonl [--threads 2] [--rounds 3] [--steps 4] [--dtype bfloat16] [--peer-dtype float32]
 
 Both sides train the same model with the same adapter (rank 16 on all linear modules, AdamW, clip 1), turn by turn in
 one run, so that whatever else the machine does hits both. Tokens are those of the data, padding not counted.
@@ -46,7 +46,7 @@ def peer(options):
     torch.set_num_threads(options.threads)
     folder = pathlib.Path(options.hf)
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
-    model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="sdpa")
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, options.peer_dtype), attn_implementation="sdpa")
     model = peft.get_peft_model(model, peft.LoraConfig(r=RANK, lora_alpha=ALPHA, target_modules="all-linear",
                                                        task_type="CAUSAL_LM"))
     model.train()
@@ -94,14 +94,14 @@ def ours(options, data, rows, steps, folder):
     subprocess.run([options.finetune, "train", "--model", options.model, "--data", data, "--output", str(output),
                     "--overwrite", "--steps", str(steps + 1), "--max-length", str(LENGTH), "--rows-per-batch", str(rows),
                     "--learning-rate", str(RATE), "--lora.rank", str(RANK), "--lora.alpha", str(ALPHA), "--dtype",
-                    "float32", "--device", "cpu", "--threads", str(options.threads), "--quiet"], check=True)
+                    options.dtype, "--device", "cpu", "--threads", str(options.threads), "--quiet"], check=True)
     lines = [json.loads(line) for line in (output / "metrics.jsonl").read_text().splitlines()][1:]  # 1: a cold start
     return sum(l["tokens"] for l in lines), sum(l["tokens"] / l["tokens_per_second"] for l in lines), lines[-1]["loss"]
 
 
 def compare(options, name, data, rows, folder):
     worker = subprocess.Popen([sys.executable, __file__, "--peer", "--hf", options.hf, "--data", data, "--threads",
-                               str(options.threads)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+                               str(options.threads), "--peer-dtype", options.peer_dtype], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     versions = json.loads(worker.stdout.readline())["ready"]
 
     def peer_turn(steps):
@@ -137,9 +137,12 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=4)
+    parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"])
+    parser.add_argument("--peer-dtype", default="", choices=["", "float32", "bfloat16"], help="default: as --dtype")
     parser.add_argument("--only", choices=["text", "chat"])
     parser.add_argument("--peer", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    options.peer_dtype = options.peer_dtype or options.dtype
     if options.peer:
         return peer(options)
     with tempfile.TemporaryDirectory(prefix="hornbook_bench_") as folder:

@@ -69,7 +69,7 @@ class ChatTemplate {
   const TemplateSource& source() const { return source_; }
 
  private:
-  /// Valid until the thread's next rendering.
+  // Valid until the thread's next rendering.
   jinja::Rendered& run(const std::vector<Message>& messages, bool generation_prompt,
                        const std::vector<Member>& record) const;
   void check_known(const std::vector<Member>& members, Holder holder) const;

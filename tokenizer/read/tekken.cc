@@ -60,7 +60,7 @@ class TekkenReader {
   }
 
   BpeSpec read() const { return read(tokens()); }
-  /// Of a list of tokens that is known to be good.
+  // Of a list of tokens that is known to be good.
   BpeSpec read(TekkenVocab vocab) const {
     const object config = config_of();
     const std::size_t specials = size().specials, count = size().all - specials;
