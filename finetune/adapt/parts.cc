@@ -26,27 +26,24 @@ struct FrozenProduct : torch::autograd::Function<FrozenProduct> {
   }
 };
 
-at::Tensor low_rank(const Linear& part, const at::Tensor& x) {
-  const at::Tensor low = at::mm(x, part.whole_a().to(x.scalar_type()).t());
-  return at::mm(low, part.whole_b().to(x.scalar_type()).t()) * part.scale;
-}
-
-// What LoRA or DoRA adds to rows [first, first + out) of the product `all` of the whole matrix.
-at::Tensor added_to(const JoinedLinear& layer, const Linear& part, std::int64_t first, const at::Tensor& all,
-                    const at::Tensor& x, std::uint64_t seed) {
-  const bool drops{part.dropout > 0 && seed != 0};
-  at::Tensor input = x;
-  if (drops) input = x * dropout_mask(seed, part.index, part.dropout, x.sizes(), x.options());
-  at::Tensor delta = low_rank(part, input);
-  if (!part.magnitude.defined()) return delta;
-  const at::Tensor own = (drops ? frozen_product(*layer.weight, input) : all).narrow(1, first, part.out);
-  const at::Tensor factor = (part.magnitude / row_lengths(*layer.weight, first, part)).to(x.scalar_type());
-  return (factor - 1) * own + factor * delta;
+at::Tensor dropped_for(const Linear& part, const at::Tensor& x, std::uint64_t seed) {
+  if (part.dropout == 0 || seed == 0) return x;
+  return x * dropout_mask(seed, part.index, part.dropout, x.sizes(), x.options());
 }
 
 }  // namespace
 
 at::Tensor frozen_product(const FrozenMatrix& matrix, const at::Tensor& x) { return FrozenProduct::apply(x, &matrix); }
+
+at::Tensor adapter_product(const FrozenMatrix& matrix, std::int64_t first, const Linear& part, const at::Tensor& all,
+                           const at::Tensor& x, const at::Tensor& dropped) {
+  const at::Tensor low = at::mm(dropped, part.whole_a().to(x.scalar_type()).t());
+  const at::Tensor delta = at::mm(low, part.whole_b().to(x.scalar_type()).t()) * part.scale;
+  if (!part.magnitude.defined()) return delta;
+  const at::Tensor own = (dropped.is_same(x) ? all : frozen_product(matrix, dropped)).narrow(1, first, part.out);
+  const at::Tensor factor = (part.magnitude / row_lengths(matrix, first, part)).to(x.scalar_type());
+  return (factor - 1) * own + factor * delta;
+}
 
 at::Tensor row_lengths(const FrozenMatrix& matrix, std::int64_t first, const Linear& part) {
   at::NoGradGuard no_gradient;
@@ -77,7 +74,8 @@ at::Tensor forward_by_parts(const JoinedLinear& layer, const at::Tensor& x, cons
     if (is_frozen(part)) {
       y = all.narrow(1, row, part.out);
       if (layer.bias.defined()) y = y + layer.bias.narrow(0, row, part.out);
-      if (part.lora_a.defined()) y = y + added_to(layer, part, row, all, x, dropout_seed);
+      if (part.lora_a.defined())
+        y = y + adapter_product(*layer.weight, row, part, all, x, dropped_for(part, x, dropout_seed));
     } else {
       y = at::linear(x, part.weight.to(x.scalar_type()),
                      part.bias.defined() ? part.bias.to(x.scalar_type()) : at::Tensor());

@@ -15,6 +15,10 @@ at::Tensor forward_by_parts(const JoinedLinear& layer, const at::Tensor& x, cons
 /// x W^T, differentiable in x.
 at::Tensor frozen_product(const FrozenMatrix& matrix, const at::Tensor& x);
 
+/// What LoRA or DoRA adds to rows [first, first + out) of `all` = x W^T. `dropped` is dropout(x), or x itself.
+at::Tensor adapter_product(const FrozenMatrix& matrix, std::int64_t first, const Linear& part, const at::Tensor& all,
+                           const at::Tensor& x, const at::Tensor& dropped);
+
 /// The lengths [out] in float32 of rows [first, first + out) of W + scale * B A; A and B may be undefined. No autograd;
 /// W passes in pieces.
 at::Tensor row_lengths(const FrozenMatrix& matrix, std::int64_t first, const Linear& part);

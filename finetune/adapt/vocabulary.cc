@@ -23,16 +23,7 @@ at::Tensor VocabularyMatrix::product(const at::Tensor& hidden, const at::Tensor&
                                      const at::Tensor& bias) const {
   at::Tensor y = linear.weight.defined() ? at::mm(hidden, linear.weight.to(hidden.scalar_type()).t())
                                          : frozen_product(*matrix, hidden);
-  if (linear.lora_a.defined()) {
-    const at::Tensor low = at::mm(dropped, linear.whole_a().to(hidden.scalar_type()).t());
-    at::Tensor delta = at::mm(low, linear.whole_b().to(hidden.scalar_type()).t()) * linear.scale;
-    if (linear.magnitude.defined()) {
-      const at::Tensor factor = (linear.magnitude / row_lengths(*matrix, 0, linear)).to(hidden.scalar_type());
-      const at::Tensor own = dropped.is_same(hidden) ? y : frozen_product(*matrix, dropped);
-      delta = (factor - 1) * own + factor * delta;
-    }
-    y = y + delta;
-  }
+  if (linear.lora_a.defined()) y = y + adapter_product(*matrix, 0, linear, y, hidden, dropped);
   if (token_rows.defined()) y = y.index_copy(1, token_ids, at::mm(hidden, token_rows.to(hidden.scalar_type()).t()));
   return bias.defined() ? y + bias.to(y.scalar_type()) : y;
 }

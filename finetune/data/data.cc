@@ -129,13 +129,11 @@ void take(Example example, const RecordNotes& notes, const DataOptions& options,
       ++report.dropped;
       return;
     }
-    if (is_pair) pieces.push_back(truncated(example, limit));
-    for (std::size_t begin = 0; begin < example.ids.size() && !is_pair; begin += limit) {
-      const std::size_t end = std::min(begin + limit, example.ids.size());
-      const auto from = static_cast<std::ptrdiff_t>(begin), to = static_cast<std::ptrdiff_t>(end);
-      pieces.push_back({{example.ids.begin() + from, example.ids.begin() + to},
-                        {example.trained.begin() + from, example.trained.begin() + to}});
-      if (options.too_long == "truncate") break;
+    if (options.too_long == "truncate" || is_pair) {
+      pieces.push_back(truncated(example, limit));
+    } else {
+      for (std::size_t begin = 0; begin < example.ids.size(); begin += limit)
+        pieces.push_back(part_of(example, begin, begin + limit));
     }
   }
   std::erase_if(pieces, [&](const Example& piece) { return is_pair ? !trains_both(piece) : piece.targets() == 0; });

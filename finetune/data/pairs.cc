@@ -10,12 +10,6 @@
 namespace finetune {
 namespace {
 
-Example part(const Example& example, std::size_t begin, std::size_t end) {
-  const auto from = static_cast<std::ptrdiff_t>(begin), to = static_cast<std::ptrdiff_t>(end);
-  return {{example.ids.begin() + from, example.ids.begin() + to},
-          {example.trained.begin() + from, example.trained.begin() + to}};
-}
-
 bool is_text(const nlohmann::ordered_json& record, const char* key) {
   return record.contains(key) && record.at(key).is_string();
 }
@@ -61,11 +55,18 @@ std::size_t longest(const Example& example) {
   return example.second == 0 ? example.ids.size() : std::max(example.second, example.ids.size() - example.second);
 }
 
+Example part_of(const Example& example, std::size_t begin, std::size_t end) {
+  const auto from = static_cast<std::ptrdiff_t>(begin);
+  const auto to = static_cast<std::ptrdiff_t>(std::min(end, example.ids.size()));
+  return {{example.ids.begin() + from, example.ids.begin() + to},
+          {example.trained.begin() + from, example.trained.begin() + to}};
+}
+
 Example truncated(const Example& example, std::size_t limit) {
-  if (example.second == 0) return part(example, 0, std::min(limit, example.ids.size()));
-  Example result = part(example, 0, std::min(limit, example.second));
+  if (example.second == 0) return part_of(example, 0, limit);
+  Example result = part_of(example, 0, std::min(limit, example.second));
   result.second = result.ids.size();
-  append(result, part(example, example.second, std::min(example.second + limit, example.ids.size())));
+  append(result, part_of(example, example.second, example.second + limit));
   return result;
 }
 

@@ -22,6 +22,9 @@ Example joined(Example chosen, const Example& rejected);
 /// Tokens of the longer document.
 std::size_t longest(const Example& example);
 
+/// Tokens [begin, end), which may be more than there are, as one document.
+Example part_of(const Example& example, std::size_t begin, std::size_t end);
+
 /// Keeps the first `limit` tokens of either document.
 Example truncated(const Example& example, std::size_t limit);
 

@@ -188,15 +188,22 @@ struct PackedAttentionFunction : torch::autograd::Function<PackedAttentionFuncti
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     const AttentionShape shape = shape_of(context);
     variable_list saved = context->get_saved_variables();
-    const at::Tensor &heads = saved[0], &out = saved[1], dout = gradients[0].contiguous();
-    std::int64_t turned = shape.heads + shape.kv_heads, group = shape.heads / shape.kv_heads, first = 0;
+    const at::Tensor& heads = saved[0];
+    const at::Tensor dout = gradients[0].contiguous();
     const std::vector<std::int64_t> lengths = context->saved_data["lengths"].toIntVector();
-    if (blocked::handles(heads, shape)) {
-      const at::Tensor d = blocked::backward(dout, heads, {out, saved[4]}, shape, lengths);
-      return {unrotated(d, turned, {saved[2], saved[3]}).view({d.size(0), -1}), at::Tensor(), at::Tensor(),
-              at::Tensor()};
-    }
+    const at::Tensor d = blocked::handles(heads, shape)
+                             ? blocked::backward(dout, heads, {saved[1], saved[4]}, shape, lengths)
+                             : backward_by_segments(dout, saved, shape, lengths);
+    return {unrotated(d, shape.heads + shape.kv_heads, {saved[2], saved[3]}).view({d.size(0), -1}), at::Tensor(),
+            at::Tensor(), at::Tensor()};
+  }
+
+  static at::Tensor backward_by_segments(const at::Tensor& dout, const variable_list& saved,
+                                         const AttentionShape& shape, const std::vector<std::int64_t>& lengths) {
+    const at::Tensor &heads = saved[0], &out = saved[1];
+    const std::int64_t turned{shape.heads + shape.kv_heads}, group{shape.heads / shape.kv_heads};
     at::Tensor d = at::empty_like(heads);
+    std::int64_t first = 0;
     std::size_t next = 4;
     for (std::int64_t length : lengths) {
       const Grouped document = grouped(heads.narrow(0, first, length), shape);
@@ -224,7 +231,7 @@ struct PackedAttentionFunction : torch::autograd::Function<PackedAttentionFuncti
       }
       first += length;
     }
-    return {unrotated(d, turned, {saved[2], saved[3]}).view({d.size(0), -1}), at::Tensor(), at::Tensor(), at::Tensor()};
+    return d;
   }
 
   static std::array<at::Tensor, 3> backward_of(const at::Tensor& dout, const at::Tensor& out, const Grouped& part,

@@ -2,6 +2,7 @@
 #include "finetune/kernels/products.h"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 
 #include "finetune/kernels/tiles.h"
 
@@ -17,10 +18,11 @@ bool is_tiled(const at::Tensor& x, const at::Tensor& w) {
   return x.is_cpu() && x.scalar_type() == at::kFloat && x.size(0) >= kFewRows && x.is_contiguous() && w.is_contiguous();
 }
 
-// y [T, columns] += x [T, depth] b, where put(first depth, depth, first column, columns, out) writes a block of b.
+// y [T, columns], of which rows may lie apart, (+)= x [T, depth] b, where put(first depth, depth, first column,
+// columns, out) writes a block of b.
 template <class Put>
 void add_product(const at::Tensor& x, at::Tensor& y, bool adds, Put put) {
-  const std::int64_t rows{x.size(0)}, depth{x.size(1)}, columns{y.size(1)};
+  const std::int64_t rows{x.size(0)}, depth{x.size(1)}, columns{y.size(1)}, stride{y.stride(0)};
   const std::int64_t width{columns >= kManyColumns ? 64 : 32};
   const float* in = x.const_data_ptr<float>();
   float* out = y.mutable_data_ptr<float>();
@@ -35,8 +37,8 @@ void add_product(const at::Tensor& x, at::Tensor& y, bool adds, Put put) {
         // The last rows in powers of two, so that few kernels do for all texts.
         for (std::int64_t row = 0, step = kRows; row < rows; row += step) {
           while (step > rows - row) step /= 2;
-          tile_product(step, count, deep, in + row * depth + k, depth, block.data(), out + row * columns + first,
-                       columns, adds || k > 0);
+          tile_product(step, count, deep, in + row * depth + k, depth, block.data(), out + row * stride + first, stride,
+                       adds || k > 0);
         }
       }
     };
@@ -45,21 +47,26 @@ void add_product(const at::Tensor& x, at::Tensor& y, bool adds, Put put) {
 
 }  // namespace
 
-at::Tensor product(const at::Tensor& x, const at::Tensor& w, const at::Tensor& added) {
-  if (!is_tiled(x, w)) return added.defined() ? at::addmm(added, x, w.t()) : at::mm(x, w.t());
-  at::Tensor y = at::empty({x.size(0), w.size(0)}, x.options());
+void product_into(at::Tensor& y, const at::Tensor& x, const at::Tensor& w, const at::Tensor& added) {
+  const at::NoGradGuard no_gradient;
+  if (!is_tiled(x, w)) {
+    added.defined() ? at::addmm_out(y, added, x, w.t()) : at::mm_out(y, x, w.t());
+    return;
+  }
   if (added.defined()) y.copy_(added);
   const float* from = w.const_data_ptr<float>();
   add_product(x, y, added.defined(),
               [&](std::int64_t k, std::int64_t deep, std::int64_t first, std::int64_t count, float* block) {
                 transpose(from + first * w.size(1) + k, w.size(1), count, deep, block, count);
               });
-  return y;
 }
 
-at::Tensor product_transposed(const at::Tensor& dy, const at::Tensor& w) {
-  if (!is_tiled(dy, w)) return at::mm(dy, w);
-  at::Tensor dx = at::empty({dy.size(0), w.size(1)}, dy.options());
+void product_transposed_into(at::Tensor& dx, const at::Tensor& dy, const at::Tensor& w) {
+  const at::NoGradGuard no_gradient;
+  if (!is_tiled(dy, w)) {
+    at::mm_out(dx, dy, w);
+    return;
+  }
   const float* from = w.const_data_ptr<float>();
   add_product(dy, dx, false,
               [&](std::int64_t k, std::int64_t deep, std::int64_t first, std::int64_t count, float* block) {
@@ -68,6 +75,19 @@ at::Tensor product_transposed(const at::Tensor& dy, const at::Tensor& w) {
                   std::copy(row, row + count, block + i * count);
                 }
               });
+}
+
+at::Tensor product(const at::Tensor& x, const at::Tensor& w, const at::Tensor& added) {
+  if (!is_tiled(x, w)) return added.defined() ? at::addmm(added, x, w.t()) : at::mm(x, w.t());
+  at::Tensor y = at::empty({x.size(0), w.size(0)}, x.options());
+  product_into(y, x, w, added);
+  return y;
+}
+
+at::Tensor product_transposed(const at::Tensor& dy, const at::Tensor& w) {
+  if (!is_tiled(dy, w)) return at::mm(dy, w);
+  at::Tensor dx = at::empty({dy.size(0), w.size(1)}, dy.options());
+  product_transposed_into(dx, dy, w);
   return dx;
 }
 

@@ -12,7 +12,11 @@ namespace finetune {
 /// The same bytes with any number of threads.
 at::Tensor product(const at::Tensor& x, const at::Tensor& w, const at::Tensor& added = {});
 
+/// The same into y [T, out], of which rows may lie apart. No autograd.
+void product_into(at::Tensor& y, const at::Tensor& x, const at::Tensor& w, const at::Tensor& added = {});
+
 /// dy w: dy [T, out], w [out, in] -> [T, in].
 at::Tensor product_transposed(const at::Tensor& dy, const at::Tensor& w);
+void product_transposed_into(at::Tensor& dx, const at::Tensor& dy, const at::Tensor& w);
 
 }  // namespace finetune

@@ -1,5 +1,5 @@
 // What loops over rows share: types as they lie in memory, computed with in float32, and an exponential that compilers
-// turn into vector instructions. For the .cc files of this room alone. Tested by tests/finetune/model_test.cc.
+// turn into vector instructions. For .cc files of this room and of weights. Tested by tests/finetune/model_test.cc.
 #pragma once
 
 #include <algorithm>

@@ -15,22 +15,22 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-// Both return the sum of the negative log-likelihoods. Where gradients are needed `logits` becomes d loss / d logits.
-at::Tensor fused_loss(at::Tensor& logits, const at::Tensor& targets, bool needs_gradient) {
-  at::Tensor losses = at::empty({logits.size(0)}, logits.options().dtype(at::kFloat));
-  fused::cross_entropy(logits, targets, losses, needs_gradient);
-  return losses.sum();
-}
-
-at::Tensor plain_loss(at::Tensor& logits, const at::Tensor& targets, bool needs_gradient, double softcap) {
+// Negative log-likelihood of every row [n] float32, in one pass of our own where there is one. Where gradients are
+// needed `logits` becomes the gradient of each: softmax - one-hot of the target.
+at::Tensor losses_of(at::Tensor& logits, const at::Tensor& targets, bool needs_gradient, double softcap) {
+  if (passes_for(logits) == Passes::kFused && softcap == 0) {
+    at::Tensor losses = at::empty({logits.size(0)}, logits.options().dtype(at::kFloat));
+    fused::cross_entropy(logits, targets, losses, needs_gradient);
+    return losses;
+  }
   const at::Tensor target = targets.unsqueeze(1), logs = at::log_softmax(logits, 1, at::kFloat);
-  const at::Tensor loss = -logs.gather(1, target).sum();
-  if (!needs_gradient) return loss;
-  at::Tensor d = logs.exp_();  // softmax - one-hot of the target
+  const at::Tensor losses = -logs.gather(1, target).squeeze(1);
+  if (!needs_gradient) return losses;
+  at::Tensor d = logs.exp_();
   d.scatter_add_(1, target, at::full(target.sizes(), -1, d.options()));
   if (softcap != 0) d.mul_(1 - (logits / softcap).square());
   logits = d;
-  return loss;
+  return losses;
 }
 
 struct HeadLossFunction : torch::autograd::Function<HeadLossFunction> {
@@ -44,9 +44,7 @@ struct HeadLossFunction : torch::autograd::Function<HeadLossFunction> {
       std::int64_t count = std::min(chunk_rows, rows.size(0) - first);
       at::Tensor logits = head->logits(kept.narrow(0, first, count));  // [count, vocab]
       at::Tensor target = kept_targets.narrow(0, first, count);
-      loss += passes_for(hidden) == Passes::kFused && head->softcap == 0
-                  ? fused_loss(logits, target, needs_gradient)
-                  : plain_loss(logits, target, needs_gradient, head->softcap);
+      loss += losses_of(logits, target, needs_gradient, head->softcap).sum();
       if (!needs_gradient) continue;
       gradient.index_copy_(0, rows.narrow(0, first, count),
                            head->matrix->apply_transposed(logits.to(hidden.scalar_type())));
@@ -66,9 +64,8 @@ struct HeadLogProbabilities : torch::autograd::Function<HeadLogProbabilities> {
     const at::Tensor rows = targets.ge(0).nonzero().squeeze(1);
     at::Tensor result = at::zeros({hidden.size(0)}, hidden.options().dtype(at::kFloat));
     for (const at::Tensor& chunk : rows.split(chunk_rows)) {
-      const at::Tensor logits = head->logits(hidden.index_select(0, chunk)), target = targets.index_select(0, chunk);
-      const at::Tensor logs = at::log_softmax(logits, 1, at::kFloat);
-      result.index_copy_(0, chunk, logs.gather(1, target.unsqueeze(1)).squeeze(1));
+      at::Tensor logits = head->logits(hidden.index_select(0, chunk));
+      result.index_copy_(0, chunk, -losses_of(logits, targets.index_select(0, chunk), false, head->softcap));
     }
     context->save_for_backward({hidden, targets, rows});
     context->saved_data["head"] = reinterpret_cast<std::int64_t>(head);
@@ -81,13 +78,11 @@ struct HeadLogProbabilities : torch::autograd::Function<HeadLogProbabilities> {
     const at::Tensor &hidden = saved[0], &targets = saved[1], &rows = saved[2];
     at::Tensor gradient = at::zeros_like(hidden);
     for (const at::Tensor& chunk : rows.split(context->saved_data["chunk_rows"].toInt())) {
-      const at::Tensor logits = head->logits(hidden.index_select(0, chunk));
-      const at::Tensor target = targets.index_select(0, chunk).unsqueeze(1);
-      at::Tensor d = at::softmax(logits, 1, at::kFloat).neg_();  // one-hot of the target - softmax
-      d.scatter_add_(1, target, at::ones(target.sizes(), d.options()));
-      if (head->softcap != 0) d.mul_(1 - (logits / head->softcap).square());
-      d.mul_(gradients[0].index_select(0, chunk).unsqueeze(1));
-      gradient.index_copy_(0, chunk, head->matrix->apply_transposed(d.to(hidden.scalar_type())));
+      at::Tensor logits = head->logits(hidden.index_select(0, chunk));
+      losses_of(logits, targets.index_select(0, chunk), true, head->softcap);
+      const at::Tensor weights = -gradients[0].index_select(0, chunk).unsqueeze(1);
+      const at::Tensor of_rows = head->matrix->apply_transposed(logits.to(hidden.scalar_type()));
+      gradient.index_copy_(0, chunk, (of_rows * weights).to(hidden.scalar_type()));
     }
     return {gradient, {}, {}, {}};
   }

@@ -357,7 +357,7 @@ TrainStart prepare_training(TrainOptions& options, base::Context& context) {
   auto files = std::make_unique<lora::ModelFiles>(model_name);
   lora::tell_notes(*files, context);
   check_quantization(*files, quantization);
-  lora::fresh_adapter(files->spec(), options.lora, 0);    // throws
+  lora::chosen_modules(files->spec(), options.lora);      // throws
   base::check_outputs({output.folder}, {files->path()});  // a model by its hub name too
   check_rows(options.plan.rows, files->config());
   std::optional<lora::Adapter> adapter;

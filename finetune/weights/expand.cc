@@ -6,43 +6,25 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <cstring>
 
 #include "base/blocks.h"
+#include "finetune/kernels/tiles.h"
 
-// Compiled three times, and the loader takes the best that the processor has: see finetune/kernels/fused_rows.cc.
 #if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-#define FINETUNE_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
 #define FINETUNE_V4 __attribute__((target("arch=x86-64-v4")))
-#else
-#define FINETUNE_CLONES
 #endif
 
 namespace finetune::expand {
 namespace {
 
-struct Bfloat16 {
-  std::uint16_t bits;
-};
-
-inline void store(float& place, float value) { place = value; }
-inline void store(Bfloat16& place, float value) {  // to nearest even; NaN stays NaN
-  const auto bits = std::bit_cast<std::uint32_t>(value);
-  const std::uint32_t rounded{(bits + 0x7FFF + ((bits >> 16) & 1)) >> 16};
-  place.bits = static_cast<std::uint16_t>(value == value ? rounded : 0x7FC0U);
-}
-
-// target_clones does not apply to templates: one plain function for each type.
+// One plain function for each type: see vector_math.h.
 #define FINETUNE_EXPAND(T)                                                                                \
   FINETUNE_CLONES void scale(const std::int8_t* bytes, std::int64_t n, float scale, float step, T* out) { \
     for (std::int64_t i = 0; i < n; ++i) store(out[i], static_cast<float>(bytes[i]) * scale * step);      \
   }
 FINETUNE_EXPAND(float)
 FINETUNE_EXPAND(Bfloat16)
-FINETUNE_CLONES void narrow(const float* values, std::size_t n, Bfloat16* out) {
-  for (std::size_t i = 0; i < n; ++i) store(out[i], values[i]);
-}
 
 // What the 16 codes stand for in a block: their products with its scale, rounded to `type` and to T.
 template <class T>
@@ -50,11 +32,7 @@ std::array<T, 16> table_of(const float* codes, float scale, at::ScalarType type)
   std::array<float, 16> values;
   for (std::size_t j = 0; j < values.size(); ++j) values[j] = codes[j] * scale;
   if (type == at::kBFloat16) {
-    for (float& value : values) {
-      Bfloat16 rounded;
-      store(rounded, value);
-      value = base::bfloat16_to_float(rounded.bits);
-    }
+    for (float& value : values) value = rounded<Bfloat16>(value);
   } else if (type == at::kHalf) {
     for (float& value : values) value = base::half_to_float(base::float_to_half(value));
   }
@@ -146,7 +124,7 @@ void to_numbers(base::ExpandBlock expand, const std::byte* block, std::size_t, f
 void to_numbers(base::ExpandBlock expand, const std::byte* block, std::size_t elements, Bfloat16* out) {
   std::array<float, base::kSuperBlock> values;
   expand(block, values.data());
-  narrow(values.data(), elements, out);
+  narrow(values.data(), static_cast<std::int64_t>(elements), out);
 }
 
 }  // namespace

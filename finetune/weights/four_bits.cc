@@ -16,23 +16,6 @@
 namespace finetune {
 namespace {
 
-// The quantiles of a normal distribution (Dettmers et al. 2023, arXiv:2305.14314, appendix E).
-constexpr std::array<float, 16> kNf4 = {-1.0F,
-                                        -0.6961928009986877F,
-                                        -0.5250730514526367F,
-                                        -0.39491748809814453F,
-                                        -0.28444138169288635F,
-                                        -0.18477343022823334F,
-                                        -0.09105003625154495F,
-                                        0.0F,
-                                        0.07958029955625534F,
-                                        0.16093020141124725F,
-                                        0.24611230194568634F,
-                                        0.33791524171829224F,
-                                        0.44070982933044434F,
-                                        0.5626170039176941F,
-                                        0.7229568362236023F,
-                                        1.0F};
 constexpr std::int64_t kBlock = 64, kScaleBlock = 256;
 constexpr float kSmallest = 1e-38F;  // a block of zeros is divided by it
 
@@ -49,7 +32,7 @@ at::Tensor to_tensor(std::span<const std::byte> bytes) {
 // Half way between two codes, where the lower one counts as nearest.
 constexpr std::array<float, 15> kBounds = [] {
   std::array<float, 15> bounds{};
-  for (std::size_t i = 0; i < bounds.size(); ++i) bounds[i] = (kNf4[i] + kNf4[i + 1]) / 2;
+  for (std::size_t i = 0; i < bounds.size(); ++i) bounds[i] = (lora::kNf4Codes[i] + lora::kNf4Codes[i + 1]) / 2;
   return bounds;
 }();
 
@@ -188,7 +171,7 @@ FourBits quantize_nf4(const at::Tensor& weight, at::ScalarType type, const std::
   FourBits kept;
   kept.type = type;
   kept.block = kBlock;
-  kept.codes = to_tensor(std::span<const float>(kNf4));
+  kept.codes = to_tensor(std::span<const float>(lora::kNf4Codes));
   kept.bytes = at::empty({(count + 1) / 2}, at::kByte);
   const at::Tensor scales = at::empty({blocks}, at::kFloat);
   std::uint8_t* bytes = kept.bytes.mutable_data_ptr<std::uint8_t>();

@@ -57,32 +57,23 @@ at::Tensor QuantizedMatrix::expanded(std::int64_t first, std::int64_t count, std
 
 at::Tensor QuantizedMatrix::apply(const at::Tensor& x, const at::Tensor& added) const {
   const std::int64_t step{std::max<std::int64_t>(1, scratch_ / columns_)};
-  if (step >= rows_) {
-    const at::Tensor weight = expanded(0, rows_, 0, columns_);
-    return product(x, weight, added);
-  }
   at::Tensor y = at::empty({x.size(0), rows_}, x.options());
   for (std::int64_t first = 0; first < rows_; first += step) {
     const std::int64_t count{std::min(step, rows_ - first)};
-    const at::Tensor weight = expanded(first, count, 0, columns_);
     at::Tensor part = y.narrow(1, first, count);
-    if (!added.defined()) {
-      at::mm_out(part, x, weight.t());
-    } else {
-      at::addmm_out(part, added.narrow(added.dim() - 1, first, count), x, weight.t());
-    }
+    product_into(part, x, expanded(first, count, 0, columns_),
+                 added.defined() ? added.narrow(added.dim() - 1, first, count) : added);
   }
   return y;
 }
 
 at::Tensor QuantizedMatrix::apply_transposed(const at::Tensor& dy) const {
   const std::int64_t step{std::max(kColumnStep, scratch_ / rows_ / kColumnStep * kColumnStep)};
-  if (step >= columns_) return product_transposed(dy, expanded(0, rows_, 0, columns_));
   at::Tensor dx = at::empty({dy.size(0), columns_}, dy.options());
   for (std::int64_t column = 0; column < columns_; column += step) {
     const std::int64_t count{std::min(step, columns_ - column)};
     at::Tensor part = dx.narrow(1, column, count);
-    at::mm_out(part, dy, expanded(0, rows_, column, count));
+    product_transposed_into(part, dy, expanded(0, rows_, column, count));
   }
   return dx;
 }

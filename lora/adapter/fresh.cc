@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <numbers>
 #include <set>
@@ -172,7 +173,7 @@ void add_tokens(Adapter& adapter, const ModelFiles& base, const FreshOptions& op
 
 }  // namespace
 
-Adapter fresh_adapter(const ModelSpec& spec, const FreshOptions& options, std::uint64_t seed) {
+Adapter chosen_modules(const ModelSpec& spec, const FreshOptions& options) {
   const AdapterConfig config = config_of(spec, options);
   Adapter adapter;
   adapter.rank = options.rank, adapter.alpha = options.alpha, adapter.dropout = options.dropout;
@@ -190,10 +191,6 @@ Adapter fresh_adapter(const ModelSpec& spec, const FreshOptions& options, std::u
     AdapterModule& module = adapter.modules.emplace_back();
     module = {place.name, static_cast<std::int64_t>(rank), place.in, place.out, 0, {}, {}};
     module.scale = alpha / (options.rslora ? std::sqrt(rank) : rank);
-    module.a.resize(static_cast<std::size_t>(module.rank * place.in));
-    module.b.resize(static_cast<std::size_t>(module.rank * place.out));
-    base::Random random(base::mix64(seed ^ base::mix64(static_cast<std::uint64_t>(place.index) + 1)));
-    fill(module.a, random, 1 / std::sqrt(static_cast<double>(place.in)), place.name == spec.embedding);
   }
   if (chosen.empty())
     refuse("no module is left to train", "targets", base::join(options.targets, ", "), "one or more",
@@ -204,6 +201,19 @@ Adapter fresh_adapter(const ModelSpec& spec, const FreshOptions& options, std::u
   check_used(chosen, pattern_object(options.rank_pattern, "rank_pattern"), "rank_pattern");
   check_used(chosen, pattern_object(options.alpha_pattern, "alpha_pattern"), "alpha_pattern");
   set_dropouts(adapter, options.dropout_pattern);
+  return adapter;
+}
+
+Adapter fresh_adapter(const ModelSpec& spec, const FreshOptions& options, std::uint64_t seed) {
+  Adapter adapter = chosen_modules(spec, options);
+  std::map<std::string, std::int64_t> numbers;
+  for (const Place& place : places_of(spec)) numbers[place.name] = place.index;
+  for (AdapterModule& module : adapter.modules) {
+    module.a.resize(static_cast<std::size_t>(module.rank * module.in));
+    module.b.resize(static_cast<std::size_t>(module.rank * module.out));
+    base::Random random(base::mix64(seed ^ base::mix64(static_cast<std::uint64_t>(numbers.at(module.name)) + 1)));
+    fill(module.a, random, 1 / std::sqrt(static_cast<double>(module.in)), module.name == spec.embedding);
+  }
   return adapter;
 }
 

@@ -26,8 +26,12 @@ struct FreshOptions {
   std::string start;  ///< "", "pissa" or "olora": init_lora_weights
 };
 
+/// The modules of a fresh adapter, each without numbers yet. Throws base::Error for what chooses nothing.
+Adapter chosen_modules(const ModelSpec& spec, const FreshOptions& options);
+
 /// A kaiming-uniform(a = sqrt 5), i.e. U(+-1/sqrt(in)), from `seed` and the module's place in the model; of the
-/// embedding N(0, 1); B = 0. No magnitudes, whole tensors or rows yet. Throws base::Error for what chooses nothing.
+/// embedding N(0, 1); B = 0. No magnitudes, whole tensors or rows yet. Throws as
+/// chosen_modules does.
 Adapter fresh_adapter(const ModelSpec& spec, const FreshOptions& options, std::uint64_t seed);
 
 /// Puts what comes from the weights into it: whole tensors, rows of tokens, and A and B of a start, which takes

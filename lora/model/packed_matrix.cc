@@ -24,23 +24,7 @@ using nlohmann::json;
 
 constexpr std::string_view kState = ".quant_state.bitsandbytes__";
 using Codes = std::array<float, 16>;
-// bitsandbytes' tables; `quant_map` of a file holds the same numbers.
-constexpr Codes kNf4 = {-1.0F,
-                        -0.6961928009986877F,
-                        -0.5250730514526367F,
-                        -0.39491748809814453F,
-                        -0.28444138169288635F,
-                        -0.18477343022823334F,
-                        -0.09105003625154495F,
-                        0.0F,
-                        0.07958029955625534F,
-                        0.16093020141124725F,
-                        0.24611230194568634F,
-                        0.33791524171829224F,
-                        0.44070982933044434F,
-                        0.5626170039176941F,
-                        0.7229568362236023F,
-                        1.0F};
+// bitsandbytes' table; `quant_map` of a file holds the same numbers.
 constexpr Codes kFp4 = {0.0F, 0.005208333333F,  0.6666666667F,  1.0F,  0.3333333333F,  0.5F,  0.1666666667F,  0.25F,
                         0.0F, -0.005208333333F, -0.6666666667F, -1.0F, -0.3333333333F, -0.5F, -0.1666666667F, -0.25F};
 
@@ -107,7 +91,7 @@ void for_each_run(std::int64_t first, std::int64_t size, std::span<float> out, U
 class FourBits final : public PackedMatrix {
  public:
   using PackedMatrix::PackedMatrix;
-  std::string_view name() const override { return parts_.codes == &kNf4 ? "NF4" : "FP4"; }
+  std::string_view name() const override { return parts_.codes == &kNf4Codes ? "NF4" : "FP4"; }
   void read(std::int64_t first, std::span<float> out) const override {
     for_each_run(first, parts_.block, out, [&](std::int64_t place, std::int64_t run, std::span<float> part) {
       const float scale{parts_.scales.at(run)};
@@ -193,7 +177,7 @@ std::shared_ptr<const PackedMatrix> four_bits(Companions& companions, const Tens
                                               const TensorView& stored) {
   const std::string& weight = companions.weight();
   const std::string kind = state_tensor.name.substr(state_tensor.name.rfind("__") + 2);
-  const Codes& codes = kind == "nf4" ? kNf4 : kFp4;
+  const Codes& codes = kind == "nf4" ? kNf4Codes : kFp4;
   const State state = read_state(state_tensor, kind, shape, file + ": " + state_tensor.name, companions);
   const std::int64_t count{shape.at(0) * shape.at(1)};
   const std::vector<float> table = companions.floats(weight + ".quant_map", 16);

@@ -13,16 +13,13 @@
 #include "finetune/kernels/tiles.h"
 #include "finetune/model/loss.h"
 #include "finetune/weights/frozen_matrix.h"
+#include "tests/finetune/tiny_llama.h"
 
 namespace {
 
 using finetune::AttentionShape;
+using tiny_llama::relative;
 using Lengths = std::vector<std::int64_t>;
-
-double relative(const at::Tensor& value, const at::Tensor& expected) {
-  const at::Tensor wanted = expected.to(at::kDouble);
-  return ((value.to(at::kDouble) - wanted).norm() / wanted.norm()).item<double>();
-}
 
 struct Attention {
   at::Tensor out, gradient;
