@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <future>
 
 #include "tokenizer/read/ranks.h"
 #include "tokenizer/split/characters.h"
@@ -47,15 +48,17 @@ MergeTable::MergeTable(const std::vector<Merge>& merges) {
 
 BpeModel::BpeModel(const BpeSpec& spec)
     : by_id_(merges_by_id(spec)),
-      merges_(by_id_              ? MergeTable({})
-              : spec.merges_by_id ? MergeTable(merges_of(spec))
-                                  : MergeTable(spec.merges)),
       pairs_(by_id_ ? 0x10000 : 0, TokenTable::kNone),
       unknown_(spec.unknown.value_or(-1)),
       byte_level_(spec.byte_level),
       fuse_unknown_(spec.fuse_unknown),
       byte_fallback_(spec.byte_fallback),
       ignore_merges_(spec.ignore_merges) {
+  // The merges and the tokens are two large tables that know nothing of each other: made at once.
+  std::future<MergeTable> merges;
+  if (!by_id_)
+    merges = std::async(std::launch::async,
+                        [&] { return spec.merges_by_id ? MergeTable(merges_of(spec)) : MergeTable(spec.merges); });
   byte_ids_.fill(-1);
   ascii_ids_.fill(-1);
   // Tokens that only stand in the list of added ones are no part of the model; special ones never come out of text.
@@ -82,6 +85,7 @@ BpeModel::BpeModel(const BpeSpec& spec)
     if (!are_there) whole_texts_.set(i, token);
   }
   whole_ = are_there ? spec.by_text : std::make_shared<const TokenTable>(whole_texts_.all());
+  if (!by_id_) merges_ = merges.get();
   if (byte_level_) return;
   if (byte_fallback_) {
     std::unordered_map<std::string_view, std::int32_t> ids;

@@ -24,7 +24,7 @@ class MergeTable {
   };
   static constexpr std::uint32_t kNone = 0xFFFFFFFF;
 
-  explicit MergeTable(const std::vector<Merge>& merges);  ///< of two merges of one pair the later counts
+  explicit MergeTable(const std::vector<Merge>& merges = {});  ///< of two merges of one pair the later counts
   Found find(std::int32_t left, std::int32_t right) const {
     const std::uint64_t key = key_of(left, right);
     for (std::size_t i = hash(key);; i = (i + 1) & mask_) {

@@ -3,10 +3,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 
 #include "base/error.h"
+#include "base/parallel.h"
 #include "base/text.h"
 #include "tokenizer/read/gguf_names.h"
 #include "tokenizer/read/merge_list.h"
@@ -37,19 +39,30 @@ bool flag(const base::GgufReader& gguf, const char* key, bool fallback) {
   return gguf.find(key) ? gguf.integer(key) != 0 : fallback;
 }
 
+// In two halves at once: looking up hundreds of thousands of tokens is most of what loading a vocabulary takes.
 void read_merges(const base::GgufReader& gguf, BpeSpec& spec, const TokenTable& ids) {
   const auto& merges = gguf.texts("tokenizer.ggml.merges");
-  MergeList list(ids, merges.size(), [&](std::size_t index, std::string_view token) {
-    broken(gguf, fmt::format("merge {}: '{}' is no token", index, base::shortened(token, 40)), "tokens");
+  constexpr int kHalves = 2;
+  std::array<std::vector<Merge>, kHalves> halves;
+  base::parallel_for(kHalves, kHalves, [&](std::size_t half, int) {
+    const std::size_t begin = merges.size() * half / kHalves, end = merges.size() * (half + 1) / kHalves;
+    MergeList list(
+        ids, end - begin,
+        [&](std::size_t index, std::string_view token) {
+          broken(gguf, fmt::format("merge {}: '{}' is no token", index, base::shortened(token, 40)), "tokens");
+        },
+        begin);
+    for (std::size_t i = begin; i < end; ++i) {
+      const std::string_view merge = merges[i];
+      const std::size_t blank = merge.find(' ', 1);
+      if (blank == std::string_view::npos || blank + 1 == merge.size())
+        broken(gguf, fmt::format("merge {} '{}'", i, base::shortened(merge, 40)), "two tokens and a blank");
+      list.add(merge.substr(0, blank), merge.substr(blank + 1));
+    }
+    halves[half] = list.finish();
   });
-  for (std::size_t i = 0; i < merges.size(); ++i) {
-    const std::string_view merge = merges[i];
-    const std::size_t blank = merge.find(' ', 1);
-    if (blank == std::string_view::npos || blank + 1 == merge.size())
-      broken(gguf, fmt::format("merge {} '{}'", i, base::shortened(merge, 40)), "two tokens and a blank");
-    list.add(merge.substr(0, blank), merge.substr(blank + 1));
-  }
-  spec.merges = list.finish();
+  spec.merges = std::move(halves[0]);
+  spec.merges.insert(spec.merges.end(), halves[1].begin(), halves[1].end());
 }
 
 void read_byte_level(const base::GgufReader& gguf, BpeSpec& spec, const TokenTable& ids) {

@@ -5,8 +5,8 @@
 
 namespace tokenizer {
 
-MergeList::MergeList(const TokenTable& ids, std::size_t expected, Unknown unknown)
-    : ids_(ids), unknown_(std::move(unknown)) {
+MergeList::MergeList(const TokenTable& ids, std::size_t expected, Unknown unknown, std::size_t first)
+    : ids_(ids), unknown_(std::move(unknown)), first_(first) {
   merges_.reserve(expected);
 }
 
@@ -25,7 +25,7 @@ void MergeList::resolve() {
       const std::string result = std::string(left).append(right);
       last_ = known(ids_.find(result), result);
     }
-    merges_.push_back({left_id, right_id, last_, static_cast<std::int32_t>(merges_.size())});
+    merges_.push_back({left_id, right_id, last_, static_cast<std::int32_t>(index())});
   }
   waiting_ = 0;
 }
@@ -36,7 +36,7 @@ bool MergeList::makes(std::int32_t id, std::string_view left, std::string_view r
 }
 
 std::int32_t MergeList::known(std::int32_t id, std::string_view token) const {
-  if (id == TokenTable::kNone) unknown_(merges_.size(), token);
+  if (id == TokenTable::kNone) unknown_(index(), token);
   return id;
 }
 

@@ -17,7 +17,8 @@ class MergeList {
  public:
   /// Called for a token of merge `index` that the vocabulary lacks; throws.
   using Unknown = std::function<void(std::size_t index, std::string_view token)>;
-  MergeList(const TokenTable& ids, std::size_t expected, Unknown unknown);
+  /// `first`: the index and rank of the first merge, where others read the ones before.
+  MergeList(const TokenTable& ids, std::size_t expected, Unknown unknown, std::size_t first = 0);
   void add(std::string_view left, std::string_view right) {
     parts_[waiting_++] = left;
     parts_[waiting_++] = right;
@@ -29,9 +30,11 @@ class MergeList {
   void resolve();
   bool makes(std::int32_t id, std::string_view left, std::string_view right) const;
   std::int32_t known(std::int32_t id, std::string_view token) const;
+  std::size_t index() const { return first_ + merges_.size(); }
 
   const TokenTable& ids_;
   Unknown unknown_;
+  std::size_t first_;
   std::array<std::string_view, 512> parts_;
   std::array<std::int32_t, 512> found_{};
   std::size_t waiting_ = 0;
