@@ -14,6 +14,14 @@
 
 #include "base/error.h"
 
+// Compiled for three processors, of which the loader takes the best; contraction is off (see CMakeLists.txt), so that
+// all give the same bits.
+#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
+#define BASE_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
+#else
+#define BASE_CLONES
+#endif
+
 namespace base {
 namespace {
 
@@ -30,25 +38,25 @@ float half_at(const std::byte* from) { return half_to_float(load<std::uint16_t>(
 
 // The two nibbles of byte j are the elements j and j + half of a run of 2 * half elements.
 template <std::size_t half, class Value>
-void for_nibbles(const std::byte* packed, float* out, Value value) {
+[[gnu::always_inline]] inline void for_nibbles(const std::byte* packed, float* out, Value value) {
   for (std::size_t j = 0; j < half; ++j) out[j] = value(byte_at(packed, j) & 15, j);
   for (std::size_t j = 0; j < half; ++j) out[half + j] = value(byte_at(packed, j) >> 4, half + j);
 }
 
 // d, 16 bytes of nibbles.
-void expand_q4_0(const std::byte* block, float* out) {
+BASE_CLONES void expand_q4_0(const std::byte* block, float* out) {
   const float d = half_at(block);
   for_nibbles<16>(block + 2, out, [&](int q, std::size_t) { return d * static_cast<float>(q - 8); });
 }
 
 // d, minimum, nibbles.
-void expand_q4_1(const std::byte* block, float* out) {
+BASE_CLONES void expand_q4_1(const std::byte* block, float* out) {
   const float d = half_at(block), minimum = half_at(block + 2);
   for_nibbles<16>(block + 4, out, [&](int q, std::size_t) { return d * static_cast<float>(q) + minimum; });
 }
 
 // d, the fifth bit of each element, nibbles.
-void expand_q5_0(const std::byte* block, float* out) {
+BASE_CLONES void expand_q5_0(const std::byte* block, float* out) {
   const float d = half_at(block);
   const auto high = load<std::uint32_t>(block + 2);
   for_nibbles<16>(block + 6, out, [&](int q, std::size_t e) {
@@ -57,7 +65,7 @@ void expand_q5_0(const std::byte* block, float* out) {
 }
 
 // d, minimum, fifth bits, nibbles.
-void expand_q5_1(const std::byte* block, float* out) {
+BASE_CLONES void expand_q5_1(const std::byte* block, float* out) {
   const float d = half_at(block), minimum = half_at(block + 2);
   const auto high = load<std::uint32_t>(block + 4);
   for_nibbles<16>(block + 8, out, [&](int q, std::size_t e) {
@@ -65,7 +73,7 @@ void expand_q5_1(const std::byte* block, float* out) {
   });
 }
 
-void expand_q8_0(const std::byte* block, float* out) {
+BASE_CLONES void expand_q8_0(const std::byte* block, float* out) {
   const float d = half_at(block);
   for (std::size_t e = 0; e < kSmallBlock; ++e) out[e] = static_cast<float>(load<std::int8_t>(block + 2 + e)) * d;
 }
@@ -103,17 +111,9 @@ void expand_q3_k(const std::byte* block, float* out) {
   }
 }
 
-// Scale and minimum of 32 elements, 6 bits each, in the 12 bytes of Q4_K and Q5_K.
-std::pair<float, float> scale_and_minimum(const std::byte* scales, std::size_t group) {
-  const std::size_t i = group % 4;
-  if (group < 4) return {byte_at(scales, i) & 63, byte_at(scales, 4 + i) & 63};
-  const int last = byte_at(scales, 8 + i);
-  return {(last & 15) | (byte_at(scales, i) >> 2 & 0x30), last >> 4 | (byte_at(scales, 4 + i) >> 2 & 0x30)};
-}
-
 // d, dmin, scales, [32 bytes of fifth bits,] 128 bytes of nibbles: 32 bytes hold two groups of 32.
 template <bool five_bits>
-void expand_q4_k_or_q5_k(const std::byte* block, float* out) {
+[[gnu::always_inline]] inline void expand_q4_k_or_q5_k(const std::byte* block, float* out) {
   const float d = half_at(block), dmin = half_at(block + 2);
   const std::byte *scales = block + 4, *high = block + 16, *quants = block + (five_bits ? 48 : 16);
   for (std::size_t group = 0; group < 8; ++group) {
@@ -129,8 +129,11 @@ void expand_q4_k_or_q5_k(const std::byte* block, float* out) {
   }
 }
 
+BASE_CLONES void expand_q4_k(const std::byte* block, float* out) { expand_q4_k_or_q5_k<false>(block, out); }
+BASE_CLONES void expand_q5_k(const std::byte* block, float* out) { expand_q4_k_or_q5_k<true>(block, out); }
+
 // 128 bytes of nibbles, 64 bytes of the upper two bits, 16 scales of 8 bits, d.
-void expand_q6_k(const std::byte* block, float* out) {
+BASE_CLONES void expand_q6_k(const std::byte* block, float* out) {
   const std::byte* scales = block + 192;
   const float d = half_at(block + 208);
   for (std::size_t group = 0; group < 16; ++group) {
@@ -195,9 +198,9 @@ ExpandBlock block_expander(DType type) {
     case DType::kQ3_K:
       return expand_q3_k;
     case DType::kQ4_K:
-      return expand_q4_k_or_q5_k<false>;
+      return expand_q4_k;
     case DType::kQ5_K:
-      return expand_q4_k_or_q5_k<true>;
+      return expand_q5_k;
     case DType::kQ6_K:
       return expand_q6_k;
     case DType::kIQ4_NL:

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstddef>
+#include <utility>
 
 #include "base/tensor.h"
 
@@ -14,6 +15,14 @@ constexpr std::size_t kSmallBlock = 32, kSuperBlock = 256;  ///< elements
 using ExpandBlock = void (*)(const std::byte* block, float* out);
 /// Null for types whose elements stand alone.
 ExpandBlock block_expander(DType type);
+
+/// Scale and minimum of a group of 32 elements, 6 bits each, in the 12 bytes of Q4_K and Q5_K.
+inline std::pair<float, float> scale_and_minimum(const std::byte* scales, std::size_t group) {
+  const auto bits = [&](std::size_t i) { return std::to_integer<int>(scales[i]); };
+  const std::size_t i = group % 4;
+  if (group < 4) return {bits(i) & 63, bits(4 + i) & 63};
+  return {(bits(8 + i) & 15) | (bits(i) >> 2 & 0x30), bits(8 + i) >> 4 | (bits(4 + i) >> 2 & 0x30)};
+}
 
 /// 32 values -> 34 bytes. d = amax / 127, q = round(x / d), halves away from zero (ggml's quantize_row_q8_0_ref).
 /// Throws Error for what is not finite or beyond what a half scale can hold.

@@ -22,10 +22,12 @@ bool drops(const Linear& part, std::uint64_t seed) { return part.dropout > 0 && 
 struct LoraFunction : torch::autograd::Function<LoraFunction> {
   // `adapters` holds A and B of every attached part, in order. `layer` is a plain pointer: see JoinedLinear::forward.
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const std::optional<at::Tensor>& residual,
-                            at::TensorList adapters, const JoinedLinear* layer, std::uint64_t seed) {
+                            at::TensorList adapters, const JoinedLinear* layer, std::uint64_t seed,
+                            const Recipe* again) {
     at::Tensor y = layer->weight->apply(x, residual ? *residual : layer->bias);
     if (residual && layer->bias.defined()) y.add_(layer->bias);
-    variable_list saved = {x};
+    variable_list saved = {again ? again->source : x};
+    if (again) context->saved_data["again"] = kept_function(again->make);
     std::int64_t row = 0;
     std::size_t next = 0;
     for (const Linear& part : layer->parts) {
@@ -52,6 +54,8 @@ struct LoraFunction : torch::autograd::Function<LoraFunction> {
     auto seed = static_cast<std::uint64_t>(context->saved_data["seed"].toInt());
     variable_list saved = context->get_saved_variables();
     at::Tensor x = saved[0], dy = gradients[0].contiguous(), dx;
+    if (const auto again = context->saved_data.find("again"); again != context->saved_data.end())
+      x = function_in(again->second)(x);
     if (context->needs_input_grad(0)) dx = layer->weight->apply_transposed(dy);
     variable_list adapters;
     std::int64_t row = 0;
@@ -76,7 +80,7 @@ struct LoraFunction : torch::autograd::Function<LoraFunction> {
     variable_list result = {dx};
     result.push_back(context->saved_data["residual"].toBool() ? dy : at::Tensor());
     result.insert(result.end(), adapters.begin(), adapters.end());
-    result.resize(result.size() + 2);  // layer and seed have no gradient
+    result.resize(result.size() + 3);  // layer, seed and recipe have no gradient
     return result;
   }
 };
@@ -86,7 +90,8 @@ struct LoraFunction : torch::autograd::Function<LoraFunction> {
 at::Tensor Linear::whole_a() const { return frozen_a.defined() ? at::cat({lora_a, frozen_a}) : lora_a; }
 at::Tensor Linear::whole_b() const { return frozen_b.defined() ? at::cat({lora_b, frozen_b}, 1) : lora_b; }
 
-at::Tensor JoinedLinear::forward(const at::Tensor& x, const at::Tensor& residual, std::uint64_t dropout_seed) const {
+at::Tensor JoinedLinear::forward(const at::Tensor& x, const at::Tensor& residual, std::uint64_t dropout_seed,
+                                 const Recipe* again) const {
   std::vector<at::Tensor> adapters;
   for (const Linear& part : parts) {
     if (part.weight.defined() || part.magnitude.defined()) return forward_by_parts(*this, x, residual, dropout_seed);
@@ -94,7 +99,7 @@ at::Tensor JoinedLinear::forward(const at::Tensor& x, const at::Tensor& residual
   }
   std::optional<at::Tensor> maybe_residual;
   if (residual.defined()) maybe_residual = residual;
-  return LoraFunction::apply(x, maybe_residual, at::TensorList(adapters), this, dropout_seed);
+  return LoraFunction::apply(x, maybe_residual, at::TensorList(adapters), this, dropout_seed, again);
 }
 
 namespace {

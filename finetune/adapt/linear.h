@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "finetune/adapt/recompute.h"
 #include "finetune/weights/frozen_matrix.h"
 
 namespace finetune {
@@ -38,8 +39,10 @@ struct JoinedLinear {
   std::vector<Linear> parts;                   ///< in the order of the rows
 
   /// x [T, in] -> [T, sum of out], plus `residual` of that shape when it is defined. Differentiable in x, residual, A
-  /// and B; the layer must outlive the graph. `dropout_seed` picks the masks, 0 = no dropout.
-  at::Tensor forward(const at::Tensor& x, const at::Tensor& residual, std::uint64_t dropout_seed) const;
+  /// and B; the layer must outlive the graph. `dropout_seed` picks the masks, 0 = no dropout. `again`, where given,
+  /// makes x anew for the backward pass, which then keeps its source alone (not where a part trains by its own passes).
+  at::Tensor forward(const at::Tensor& x, const at::Tensor& residual, std::uint64_t dropout_seed,
+                     const Recipe* again = nullptr) const;
 };
 
 /// Keeps each element with probability 1 - p: [rows, columns] holding 0 or 1 / (1 - p). A function of (seed, index,

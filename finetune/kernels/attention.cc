@@ -13,6 +13,7 @@
 
 #include "finetune/kernels/blocked_attention.h"
 #include "finetune/kernels/fused_rows.h"
+#include "finetune/kernels/one_row.h"
 
 namespace finetune {
 namespace {
@@ -41,10 +42,6 @@ Grouped grouped(const at::Tensor& heads, const AttentionShape& shape) {
 
 // [kv_heads, group, tokens, head_dim] -> [tokens, heads head_dim]
 at::Tensor ungrouped(const at::Tensor& x) { return x.permute({2, 0, 1, 3}).reshape({x.size(2), -1}); }
-
-double scale_of(const AttentionShape& shape) {
-  return shape.scale == 0 ? 1 / std::sqrt(static_cast<double>(shape.head_dim)) : shape.scale;
-}
 
 // Queries that are computed together, and the keys that they see: all that stand before them, or those in the window.
 struct Segment {
@@ -253,6 +250,10 @@ struct PackedAttentionFunction : torch::autograd::Function<PackedAttentionFuncti
 
 }  // namespace
 
+double scale_of(const AttentionShape& shape) {
+  return shape.scale == 0 ? 1 / std::sqrt(static_cast<double>(shape.head_dim)) : shape.scale;
+}
+
 at::Tensor inverse_frequencies(const lora::AttentionSpec& attention, std::int64_t length) {
   if (attention.rotary_dim == 0) return at::empty({0}, at::kFloat);
   const std::vector<float> values = lora::inverse_frequencies(attention.rope, attention.rotary_dim, length);
@@ -300,6 +301,7 @@ at::Tensor cached_attention(const at::Tensor& qkv, const AttentionShape& shape, 
   keys.narrow(1, past, tokens).copy_(heads.narrow(1, shape.heads, shape.kv_heads).permute({1, 0, 2}));
   values.narrow(1, past, tokens).copy_(heads.narrow(1, turned, shape.kv_heads).permute({1, 0, 2}));
   std::int64_t all = past + tokens;
+  if (tokens == 1 && qkv.is_cpu()) return one_row::attention(heads.narrow(1, 0, shape.heads), keys, values, all, shape);
   at::Tensor q =
       heads.narrow(1, 0, shape.heads).reshape({tokens, shape.kv_heads, group, shape.head_dim}).permute({1, 2, 0, 3});
   auto shared = [&](const at::Tensor& cache) {

@@ -28,6 +28,8 @@ struct AttentionShape {
   std::int64_t window = 0;       ///< a token sees itself and window - 1 before it; 0: all before it
   std::vector<double> slopes{};  ///< of each head: slope * position of the key is added to q k; empty: nothing
 };
+/// What products are multiplied by.
+double scale_of(const AttentionShape& shape);
 /// Of a spec's attention.
 AttentionShape shape_of(const lora::AttentionSpec& attention);
 

@@ -97,7 +97,7 @@ struct Sizes {
 
 Sizes sizes_of(const at::Tensor& heads, const AttentionShape& shape) {
   const std::int64_t group{shape.heads / shape.kv_heads};
-  const double scale{shape.scale == 0 ? 1 / std::sqrt(static_cast<double>(shape.head_dim)) : shape.scale};
+  const double scale{scale_of(shape)};
   return {heads.size(0),
           shape.heads,
           shape.kv_heads,

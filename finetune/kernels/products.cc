@@ -4,6 +4,7 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
+#include "finetune/kernels/one_row.h"
 #include "finetune/kernels/tiles.h"
 
 namespace finetune {
@@ -49,6 +50,7 @@ void add_product(const at::Tensor& x, at::Tensor& y, bool adds, Put put) {
 
 void product_into(at::Tensor& y, const at::Tensor& x, const at::Tensor& w, const at::Tensor& added) {
   const at::NoGradGuard no_gradient;
+  if (one_row::is_one(x, w)) return one_row::product(y, x, w, added);
   if (!is_tiled(x, w)) {
     added.defined() ? at::addmm_out(y, added, x, w.t()) : at::mm_out(y, x, w.t());
     return;
@@ -78,7 +80,7 @@ void product_transposed_into(at::Tensor& dx, const at::Tensor& dy, const at::Ten
 }
 
 at::Tensor product(const at::Tensor& x, const at::Tensor& w, const at::Tensor& added) {
-  if (!is_tiled(x, w)) return added.defined() ? at::addmm(added, x, w.t()) : at::mm(x, w.t());
+  if (!is_tiled(x, w) && !one_row::is_one(x, w)) return added.defined() ? at::addmm(added, x, w.t()) : at::mm(x, w.t());
   at::Tensor y = at::empty({x.size(0), w.size(0)}, x.options());
   product_into(y, x, w, added);
   return y;

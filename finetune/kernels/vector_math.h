@@ -38,6 +38,17 @@ FINETUNE_INLINE float rounded(float value) {
   return load(place);
 }
 
+using Floats16 = float __attribute__((vector_size(64)));
+using Words16 = std::uint32_t __attribute__((vector_size(64)));
+/// Sixteen numbers from any address. (A vector returned by value would depend on the processor compiled for.)
+FINETUNE_INLINE void load(const float* x, Floats16& values) { __builtin_memcpy(&values, x, sizeof values); }
+FINETUNE_INLINE void load(const Bfloat16* x, Floats16& values) {
+  std::uint16_t __attribute__((vector_size(32))) bits;
+  __builtin_memcpy(&bits, x, sizeof bits);
+  const Words16 words = __builtin_convertvector(bits, Words16) << 16;
+  __builtin_memcpy(&values, &words, sizeof values);
+}
+
 /// e^x within 2 units in the last place for |x| <= 87, clamped beyond (Cephes' polynomial).
 FINETUNE_INLINE float exponential(float x) {
   x = std::min(87.0f, std::max(-87.0f, x));

@@ -18,9 +18,9 @@ at::Tensor normed(const at::Tensor& x, const Norm& norm) {
 
 // residual + norm(product(x)), with the sum inside the product where there is no norm.
 at::Tensor added(const JoinedLinear& product, const at::Tensor& x, const Norm& norm, const at::Tensor& residual,
-                 std::uint64_t seed) {
-  if (!norm) return product.forward(x, residual, seed);
-  return residual + norm(product.forward(x, {}, seed));
+                 std::uint64_t seed, const Recipe* again = nullptr) {
+  if (!norm) return product.forward(x, residual, seed, again);
+  return residual + norm(product.forward(x, {}, seed, again));
 }
 
 // What chooses experts is small, and a token sent elsewhere is another function.
@@ -81,6 +81,20 @@ Block::Block(const lora::ModelFiles& files, const lora::BlockSpec& spec, const a
   grouped_ = spec.linears[0].rows == lora::Rows::kQkvPerKeyHead && spec.attention.kv_heads > 1;
 }
 
+std::vector<at::Tensor> Block::leaves() const {
+  std::vector<at::Tensor> leaves;
+  const auto add = [&](const at::Tensor& tensor) {
+    if (tensor.defined() && tensor.requires_grad()) leaves.push_back(tensor);
+  };
+  for (const JoinedLinear& product : products_)
+    for (const Linear& part : product.parts)
+      for (const at::Tensor* tensor : {&part.lora_a, &part.lora_b, &part.magnitude, &part.weight, &part.bias})
+        add(*tensor);
+  for (const Norm* norm : {&attention_norm_, &attention_post_norm_, &mlp_norm_, &mlp_post_norm_, &q_norm_, &k_norm_})
+    add(norm->weight), add(norm->bias);
+  return leaves;
+}
+
 at::Tensor Block::in_order(const at::Tensor& qkv) const {
   if (!grouped_) return qkv;
   const std::int64_t queries{shape_.heads / shape_.kv_heads};
@@ -101,14 +115,19 @@ at::Tensor Block::with_normed_heads(const at::Tensor& qkv) const {
 }
 
 at::Tensor Block::forward(const at::Tensor& x, std::uint64_t seed, const Attend& attend, RouterShares* shares) const {
-  const at::Tensor read = attention_norm_(x);                                                    // [T, hidden]
-  const at::Tensor qkv = with_normed_heads(in_order(products_[0].forward(read, {}, seed)));      // [T, q | k | v]
-  const at::Tensor middle = added(products_[1], attend(qkv), attention_post_norm_, x, seed);     // [T, hidden]
-  const at::Tensor mlp_read = !parallel_ ? mlp_norm_(middle) : mlp_norm_ ? mlp_norm_(x) : read;  // [T, hidden]
+  const at::Tensor read = attention_norm_(x);  // [T, hidden]
+  const Recipe read_again{x, attention_norm_};
+  const at::Tensor qkv =
+      with_normed_heads(in_order(products_[0].forward(read, {}, seed, &read_again)));         // [T, q | k | v]
+  const at::Tensor middle = added(products_[1], attend(qkv), attention_post_norm_, x, seed);  // [T, hidden]
+  const bool shares_input{parallel_ && !mlp_norm_};
+  const Recipe mlp_read_again{parallel_ ? x : middle, shares_input ? attention_norm_ : mlp_norm_};
+  const at::Tensor mlp_read = shares_input ? read : mlp_norm_(mlp_read_again.source);  // [T, hidden]
   const auto mlp = std::span(products_).subspan(2);
   if (mlp_.experts != 0) return middle + mlp_post_norm_(routed(mlp, mlp_, mlp_read, seed, shares));
-  const at::Tensor inner = activate(mlp[0].forward(mlp_read, {}, seed), mlp_);  // [T, inner]
-  return added(mlp[1], inner, mlp_post_norm_, middle, seed);                    // [T, hidden]
+  const at::Tensor gate_up = mlp[0].forward(mlp_read, {}, seed, &mlp_read_again);  // [T, gate | up]
+  const Recipe inner_again{gate_up, [this](const at::Tensor& again) { return activate(again, mlp_); }};
+  return added(mlp[1], activate(gate_up, mlp_), mlp_post_norm_, middle, seed, &inner_again);  // [T, hidden]
 }
 
 }  // namespace finetune

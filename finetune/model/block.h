@@ -38,6 +38,8 @@ class Block {
       for (Linear& linear : product.parts) f(linear);
   }
   std::vector<JoinedLinear>& products() { return products_; }
+  /// What trains of it.
+  std::vector<at::Tensor> leaves() const;
   /// Every norm that there is.
   template <class F>
   void for_each_norm(F f) {

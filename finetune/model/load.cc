@@ -17,7 +17,10 @@ void ModelOptions::visit(base::OptionVisitor& v) {
     base::PathKind::kModel);
   v("adapter", adapter, "an adapter folder, or the output folder of a training run", base::PathKind::kModel);
   v.choice("dtype", dtype, {"auto", "float32", "bfloat16"}, "type of the weights: auto is bfloat16 on CUDA");
-  visit_quantization(v, quantization, "how the base is kept: as it was trained, to compute the same");
+  visit_quantization(
+      v, quantization,
+      "how the base is kept: as it was trained, to compute the same; auto: the blocks of a GGUF on a CPU as they are",
+      {"auto"});
   v.choice("device", device, {"auto", "cpu", "cuda"}, "where to compute");
   v("threads", threads, "CPU threads, 0 = one a core").at_least(0);
   chat.visit(v);
@@ -52,12 +55,13 @@ LoadedModel load_model(const ModelOptions& options) {
   set_threads(options.threads);
   at::Device device = choose_device(options.device);
   lora::ModelFiles files(options.model.empty() ? base_of(options.adapter) : options.model);
+  std::string quantization = options.quantization;
+  if (quantization == "auto") quantization = device.is_cpu() && has_blocks(files) ? "keep" : "none";
   lora::Adapter adapter;
   if (!options.adapter.empty()) adapter = load_adapter(options.adapter, files, options.threads);
   const std::filesystem::path folder = options.adapter.empty() ? "" : lora::adapter_folder(options.adapter);
-  LoadedModel loaded{
-      files.path(), lora::tokenizer_of(files, folder, options.chat.chat_template),
-      Transformer(files, choose_dtype(options.dtype, device), device, quantization_named(options.quantization))};
+  LoadedModel loaded{files.path(), lora::tokenizer_of(files, folder, options.chat.chat_template),
+                     Transformer(files, choose_dtype(options.dtype, device), device, quantization_named(quantization))};
   if (!options.adapter.empty()) loaded.model.attach(adapter);
   return loaded;
 }

@@ -20,7 +20,7 @@ struct ModelOptions {
   std::string dtype = "auto", device = "auto";
   int threads = 0;
   tokenizer::TemplateOptions chat{};
-  std::string quantization = "none";
+  std::string quantization = "auto";
   void visit(base::OptionVisitor& v);
 };
 

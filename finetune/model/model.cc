@@ -8,6 +8,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "finetune/adapt/recompute.h"
 #include "finetune/model/state.h"
 
 namespace finetune {
@@ -116,15 +117,17 @@ at::Tensor Transformer::State::hidden(const PackedRow& row, std::uint64_t dropou
   std::vector<Positions> texts;
   for (std::int64_t length : row.lengths) texts.push_back({0, length});
   const std::vector<Rotation> rotations = rotations_at(texts);
+  const auto lengths = std::make_shared<const std::vector<std::int64_t>>(row.lengths);
   at::Tensor x = embed(row.ids);
   if (noise > 0 && dropout_seed != 0) x = x + noise_for(x, row.lengths, noise, dropout_seed);
   for (std::size_t i = 0; i < blocks.size(); ++i) {
-    const Block& block = blocks[i];
     if (states) states->push_back(x);
-    const auto attend = [&](const at::Tensor& qkv) {
-      return packed_attention(qkv, block.shape(), rotations[rotation[i]], row.lengths);
+    const auto forward = [&block = blocks[i], turn = rotations[rotation[i]], lengths, dropout_seed,
+                          shares](const at::Tensor& read) {
+      const auto attend = [&](const at::Tensor& qkv) { return packed_attention(qkv, block.shape(), turn, *lengths); };
+      return block.forward(read, dropout_seed, attend, shares);
     };
-    x = block.forward(x, dropout_seed, attend, shares);
+    x = i < recomputed_blocks ? recomputed(forward, x, blocks[i].leaves()) : forward(x);
   }
   return norm(x);
 }
@@ -143,6 +146,13 @@ at::Tensor Transformer::loss_sum(const PackedRow& row, std::uint64_t dropout_see
   const at::Tensor loss = head_loss_sum(hidden, state_->head, row.targets.to(state_->device), kHeadRows, dropout_seed);
   if (shares.rows == 0) return loss;
   return loss + shares.loss() * (config().router_loss_weight * static_cast<double>(row.trained));
+}
+
+void Transformer::recompute_blocks(std::size_t blocks) {
+  if (blocks > 0 && config().router_loss)
+    throw base::UsageError({"blocks whose routers have a loss of their own cannot be computed again",
+                            "--gradient-checkpointing", "blocks", "none", "or set router_aux_loss_coef to 0"});
+  state_->recomputed_blocks = blocks;
 }
 
 bool Transformer::trains_head() const { return state_->head.adapted != nullptr; }

@@ -64,6 +64,10 @@ class Transformer {
   /// NEFTune (Jain et al. 2023, arXiv:2310.05914): while training, what the embedding gives of a document of T tokens
   /// gets uniform noise within +-alpha / sqrt(T hidden), a function of the seed of the masks. 0: none.
   void set_noise(double alpha);
+  /// Gradient checkpointing: of the first `blocks` only what they read is kept; their forward pass is computed again
+  /// in the backward pass, with the same numbers. The first, since theirs is computed again when nothing is kept of the
+  /// others any more. Throws base::UsageError for a config whose experts' routers train with a loss of their own.
+  void recompute_blocks(std::size_t blocks);
   /// Whether what is attached trains the head.
   bool trains_head() const;
   /// Gives back the memory of base weights that trained ones stand for. Nothing can be attached any more.

@@ -45,6 +45,7 @@ struct Transformer::State {
   std::vector<WholeTensor> whole;           // tensors that stand in the place of the base's, by name
   std::vector<std::function<void()>> undo;  // what attach changed
   double noise = 0;                         // NEFTune's alpha
+  std::size_t recomputed_blocks = 0;        // of the first ones the backward pass computes everything again
   bool is_freed = false;                    // Transformer::free_replaced
 
   State(const lora::ModelFiles& files, at::ScalarType dtype, at::Device device, Quantization quantization);

@@ -90,6 +90,10 @@ void ComputeOptions::visit(base::OptionVisitor& v) {
   v.choice("device", device, {"auto", "cpu", "cuda"}, "where to train; auto: CUDA when there is one");
   v("seed", seed, "of the adapter's start, the data's order and dropout");
   v("threads", threads, "CPU threads; 0: all").at_least(0);
+  v.choice("gradient_checkpointing", gradient_checkpointing, {"none", "blocks", "auto"},
+           "compute blocks again in the backward pass instead of keeping what it needs of them, with the same result: "
+           "all of them, or as few as it takes to stay within --memory");
+  v("memory", memory, "what training may take, such as 1.5GB; 0: 90 % of what the machine or the GPU has");
 }
 
 void IntervalOptions::visit(base::OptionVisitor& v) {

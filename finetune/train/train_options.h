@@ -76,6 +76,8 @@ struct ComputeOptions {
   std::string dtype = "auto", quantization = "none", device = "auto";
   std::uint64_t seed = 42;
   int threads = 0;
+  std::string gradient_checkpointing = "auto";
+  base::ByteSize memory;  ///< 0: what the machine has
   void visit(base::OptionVisitor& v);
 };
 

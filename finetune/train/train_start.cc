@@ -25,6 +25,7 @@
 #include "finetune/kernels/device.h"
 #include "finetune/model/load.h"
 #include "finetune/train/checkpoint.h"
+#include "finetune/train/memory.h"
 #include "lora/adapter/chat_format.h"
 #include "lora/adapter/merge.h"
 #include "lora/adapter/model_card.h"
@@ -366,6 +367,9 @@ TrainStart prepare_training(TrainOptions& options, base::Context& context) {
     take_lora(options.lora, *adapter, adapter_name, files->spec(), context.options);
     lora::set_dropouts(*adapter, options.lora.dropout_pattern);
   }
+  const MemoryPlan memory = plan_memory(options, *files, dtype, device);
+  if (!context.quiet && (memory.recomputed_blocks > 0 || compute.memory.bytes > 0))
+    fmt::print(context.err, "{}\n", memory.to_text());
   std::optional<Checkpoint> checkpoint;
   if (output.resume) checkpoint = read_newest_checkpoint(fs::path(output.folder) / "checkpoints");
   const Checkpoint* done = checkpoint ? &*checkpoint : nullptr;
@@ -380,6 +384,7 @@ TrainStart prepare_training(TrainOptions& options, base::Context& context) {
     references = add_references(fs::path(output.folder) / kReferencesFile,
                                 reference_key(*files, data, dtype, compute.quantization), model,
                                 {&data.training, &data.validation});
+  model.recompute_blocks(memory.recomputed_blocks);
   model.set_noise(options.optimizer.neftune_noise_alpha);
   model.attach(adapter ? *adapter : first_adapter(options, *files, done, context));
   if (options.preferences.is_on() && model.trains_head())

@@ -44,8 +44,6 @@ std::array<T, 16> table_of(const float* codes, float scale, at::ScalarType type)
 #ifdef FINETUNE_V4
 // AVX-512 holds a table of 16 in a register, which the compiler must be told. `n` bytes, 16 at once.
 using Bytes16 = std::uint8_t __attribute__((vector_size(16)));
-using Words16 = std::uint32_t __attribute__((vector_size(64)));
-using Floats16 = float __attribute__((vector_size(64)));
 
 FINETUNE_V4 inline Words16 wide(const std::uint8_t* pairs) {
   Bytes16 bytes;

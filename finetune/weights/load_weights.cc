@@ -88,8 +88,15 @@ std::shared_ptr<const FrozenMatrix> dense_matrix(const lora::ModelFiles& files, 
 
 }  // namespace
 
-void visit_quantization(base::OptionVisitor& v, std::string& name, const char* help) {
-  v.choice("quantization", name, {"none", "nf4", "int8", "keep"}, help);
+void visit_quantization(base::OptionVisitor& v, std::string& name, const char* help, std::vector<std::string> more) {
+  more.insert(more.end(), {"none", "nf4", "int8", "keep"});
+  v.choice("quantization", name, more, help);
+}
+
+bool has_blocks(const lora::ModelFiles& files) {
+  return std::ranges::any_of(files.names(), [&](const std::string& name) {
+    return !files.is_packed(name) && files.shape(name).size() == 2 && base::is_block_type(files.type(name));
+  });
 }
 
 Quantization quantization_named(const std::string& name) {
@@ -104,17 +111,15 @@ Quantization quantization_named(const std::string& name) {
 void check_quantization(const lora::ModelFiles& files, Quantization quantization) {
   if (quantization == Quantization::kNone) return;
   std::vector<std::string> types, packed;
-  bool has_blocks = false;
   const auto add = [](std::vector<std::string>& list, std::string_view name) {
     if (std::ranges::find(list, name) == list.end()) list.emplace_back(name);
   };
   for (const std::string& name : files.names()) {
     add(types, files.type_name(name));
     if (files.is_packed(name)) add(packed, files.type_name(name));
-    has_blocks |= files.shape(name).size() == 2 && base::is_block_type(files.type(name));
   }
   const bool keeps{quantization == Quantization::kKeep};
-  if (keeps && packed.empty() && !has_blocks)
+  if (keeps && packed.empty() && !has_blocks(files))
     throw base::UsageError({"nothing of this model is quantised", "--quantization keep: " + files.path().string(),
                             base::join(types, ", "),
                             "a GGUF with blocks (Q4_K ...), or a folder of bitsandbytes' NF4, FP4 or INT8",

@@ -19,12 +19,17 @@ namespace finetune {
 /// quantised.
 enum class Quantization { kNone, kNf4, kInt8, kKeep };
 
-/// The option `--quantization` and its words.
-void visit_quantization(base::OptionVisitor& v, std::string& name, const char* help);
+/// The option `--quantization` and its words, `more` among them.
+void visit_quantization(base::OptionVisitor& v, std::string& name, const char* help,
+                        std::vector<std::string> more = {});
 /// Throws base::UsageError for other names.
 Quantization quantization_named(const std::string& name);
 /// Throws base::UsageError where `files` cannot be kept so: nothing of it is quantised, or it is already.
 void check_quantization(const lora::ModelFiles& files, Quantization quantization);
+
+/// Whether a GGUF has matrices of blocks, which one token after the other is best computed on as they are: they are
+/// fewer bytes to read.
+bool has_blocks(const lora::ModelFiles& files);
 
 /// The tensor `name`; `options`: type and device.
 at::Tensor load_tensor(const lora::ModelFiles& files, const std::string& name, const at::TensorOptions& options);

@@ -2,6 +2,7 @@
 #include "finetune/weights/quantized_matrix.h"
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 
 #include <algorithm>
 
@@ -13,6 +14,7 @@ namespace {
 constexpr std::int64_t kColumnStep = 256;  // whole blocks of every kind
 // Enough for the processor's cores and for a good product; on a GPU 64 MB in bfloat16.
 constexpr std::int64_t kScratch = std::int64_t{8} << 20, kDeviceScratch = std::int64_t{32} << 20;
+constexpr std::int64_t kCached = std::int64_t{1} << 17;
 
 // Memory of this thread's products. New memory for each would be given back to the system and fetched again page by
 // page; a device's allocator keeps it.
@@ -56,6 +58,7 @@ at::Tensor QuantizedMatrix::expanded(std::int64_t first, std::int64_t count, std
 }
 
 at::Tensor QuantizedMatrix::apply(const at::Tensor& x, const at::Tensor& added) const {
+  if (x.size(0) == 1 && x.is_cpu()) return apply_to_one(x, added);
   const std::int64_t step{std::max<std::int64_t>(1, scratch_ / columns_)};
   at::Tensor y = at::empty({x.size(0), rows_}, x.options());
   for (std::int64_t first = 0; first < rows_; first += step) {
@@ -65,6 +68,23 @@ at::Tensor QuantizedMatrix::apply(const at::Tensor& x, const at::Tensor& added) 
                  added.defined() ? added.narrow(added.dim() - 1, first, count) : added);
   }
   return y;
+}
+
+// Every number is read once: each thread expands no more than its cache holds.
+at::Tensor QuantizedMatrix::apply_to_one(const at::Tensor& x, const at::Tensor& added) const {
+  at::Tensor y = at::empty({1, rows_}, at::kFloat);
+  const OneRow row(x);
+  float* out = y.mutable_data_ptr<float>();
+  const std::int64_t grain{std::max<std::int64_t>(1, kCached / columns_)};
+  std::int64_t begin = 0;  // of the part
+  for (const auto& part : parts_) {
+    at::parallel_for(0, part->rows(), grain, [&](std::int64_t first, std::int64_t end) {
+      part->times(row, first, options_.dtype().toScalarType(), {out + begin + first, out + begin + end});
+    });
+    begin += part->rows();
+  }
+  if (added.defined()) y.add_(added);
+  return y.to(x.scalar_type());
 }
 
 at::Tensor QuantizedMatrix::apply_transposed(const at::Tensor& dy) const {

@@ -22,6 +22,7 @@ class QuantizedMatrix final : public FrozenMatrix {
   at::Tensor rows(const at::Tensor& numbers) const override;
 
  private:
+  at::Tensor apply_to_one(const at::Tensor& x, const at::Tensor& added) const;
   at::Tensor expanded(std::int64_t first, std::int64_t count, std::int64_t column, std::int64_t columns) const;
 
   std::vector<std::shared_ptr<const QuantizedRows>> parts_;

@@ -3,6 +3,12 @@
 
 #include <ATen/ATen.h>
 
+#include <algorithm>
+#include <numeric>
+
+#include "finetune/kernels/one_row.h"
+#include "finetune/weights/block_dots.h"
+
 namespace finetune {
 
 void QuantizedRows::pick(const at::Tensor& numbers, at::Tensor& out) const {
@@ -10,6 +16,28 @@ void QuantizedRows::pick(const at::Tensor& numbers, at::Tensor& out) const {
   for (std::int64_t i = 0; i < here.size(0); ++i) {
     at::Tensor row = out.narrow(0, i, 1);
     expand(here.const_data_ptr<std::int64_t>()[i], 0, row, passes_for(out));
+  }
+}
+
+OneRow::OneRow(const at::Tensor& x) : values(static_cast<std::size_t>(x.numel())) {
+  const at::Tensor wide = x.to(at::kFloat).contiguous();
+  std::copy_n(wide.const_data_ptr<float>(), values.size(), values.begin());
+  for (std::size_t i = 0; i < values.size(); i += kSummed) {
+    const std::size_t end = std::min(values.size(), i + kSummed);
+    sums.push_back(std::accumulate(values.begin() + static_cast<std::ptrdiff_t>(i),
+                                   values.begin() + static_cast<std::ptrdiff_t>(end), 0.0F));
+  }
+}
+
+void QuantizedRows::times(const OneRow& x, std::int64_t first, at::ScalarType type, std::span<float> y) const {
+  constexpr std::int64_t kCached = std::int64_t{1} << 17;  // numbers
+  const auto count = static_cast<std::int64_t>(y.size());
+  const std::int64_t step{std::min(count, std::max<std::int64_t>(1, kCached / columns_))};
+  const at::Tensor memory = at::empty({step, columns_}, type);
+  for (std::int64_t row = 0; row < count; row += step) {
+    at::Tensor some = memory.narrow(0, 0, std::min(step, count - row));
+    expand(first + row, 0, some, passes_for(some));
+    one_row::times(x.values, some, y.subspan(static_cast<std::size_t>(row), static_cast<std::size_t>(some.size(0))));
   }
 }
 

@@ -3,9 +3,18 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <span>
+#include <vector>
+
 #include "finetune/kernels/elementwise.h"
 
 namespace finetune {
+
+/// A row of numbers that rows are multiplied with, and its sums by kSummed.
+struct OneRow {
+  explicit OneRow(const at::Tensor& x);  ///< [1, columns] in CPU memory
+  std::vector<float> values, sums;
+};
 
 /// Rows of one tensor of the base as it is kept. What is expanded is rounded once to the type that is computed with.
 class QuantizedRows {
@@ -19,6 +28,9 @@ class QuantizedRows {
   virtual void expand(std::int64_t first, std::int64_t column, at::Tensor& out, Passes passes) const = 0;
   /// The rows `numbers` [n] int64 -> out [n, columns].
   virtual void pick(const at::Tensor& numbers, at::Tensor& out) const;
+  /// `y` [n] = the rows from `first` on times x [columns], float32 in CPU memory, in this thread. By rows that are
+  /// expanded to `type`, or from the kept bits where that is faster and differs by rounding alone.
+  virtual void times(const OneRow& x, std::int64_t first, at::ScalarType type, std::span<float> y) const;
 
  private:
   std::int64_t rows_, columns_;

@@ -33,10 +33,12 @@ double kept_by(const BlockSpec& block, std::int64_t hidden, std::int64_t rank, s
        {&block.attention_norm, &block.attention_post_norm, &block.mlp_norm, &block.mlp_post_norm})
     kept += kept_by(*norm, hidden, element);
   kept += kept_by(attention.q_norm, query, element) + kept_by(attention.k_norm, key, element);
-  const bool shares_input{block.parallel && block.mlp_norm.kind == NormKind::kNone};
-  kept += static_cast<double>(hidden * (shares_input ? 1 : 2));  // what the first matrices read
-  kept += static_cast<double>(2 * query + 2 * key);              // q, k, v and what attention gives
-  const int parts{!block.mlp.gated ? 2 : block.mlp.activation == Activation::kSilu ? 3 : 4};
+  kept += static_cast<double>(2 * query + 2 * key);  // q, k, v and what attention gives
+  // What products read is made again out of what norms and activations read, but for experts.
+  const bool has_experts{block.mlp.experts != 0};
+  if (has_experts) kept += static_cast<double>(hidden);
+  const int own{!block.mlp.gated ? 1 : block.mlp.activation == Activation::kSilu ? 2 : 3};
+  const int parts{has_experts ? own + 1 : own};
   for (const LinearSpec& linear : block.linears) {
     const double share{share_of_tokens(block.mlp, linear)};
     kept += share * static_cast<double>(rank);
@@ -121,17 +123,24 @@ std::int64_t lora_parameters(const ModelSpec& spec, std::int64_t rank) {
   return parameters;
 }
 
+std::size_t blocks_to_recompute(const ModelSpec& spec, std::int64_t rank, std::int64_t tokens, std::int64_t element,
+                                const WeightMemory& weights, std::uint64_t limit) {
+  for (std::size_t blocks = 0; blocks < spec.blocks.size(); ++blocks)
+    if (training_memory(spec, rank, tokens, element, weights, blocks).total() <= limit) return blocks;
+  return spec.blocks.size();
+}
+
 TrainingMemory training_memory(const ModelSpec& spec, std::int64_t rank, std::int64_t tokens, std::int64_t element) {
   return training_memory(spec, rank, tokens, element, weight_memory(spec, "none", element));
 }
 
 TrainingMemory training_memory(const ModelSpec& spec, std::int64_t rank, std::int64_t tokens, std::int64_t element,
-                               const WeightMemory& weights) {
+                               const WeightMemory& weights, std::size_t recomputed_blocks) {
   const ModelConfig& config = spec.config;
   double kept{0}, most{0};
-  for (const BlockSpec& block : spec.blocks) {
-    const double of_block{kept_by(block, config.hidden_size, rank, element)};
-    kept += of_block;
+  for (std::size_t i = 0; i < spec.blocks.size(); ++i) {
+    const double of_block{kept_by(spec.blocks[i], config.hidden_size, rank, element)};
+    kept += i < recomputed_blocks ? static_cast<double>(config.hidden_size) : of_block;
     most = std::max(most, of_block);
   }
   const auto bytes = [&](double numbers) {

@@ -2,6 +2,7 @@
 // Tested by tests/lora/model/cost_test.cc; held against measured peaks by scripts/bench/training_memory.py.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string_view>
 
@@ -33,9 +34,13 @@ struct TrainingMemory {
   std::uint64_t total() const { return weights + adapter + activations + scratch + program; }
 };
 
-/// `tokens` of a step's rows lie in memory at once; `element`: bytes of a number that is computed with, 4 or 2.
+/// `tokens` of a step's rows lie in memory at once; `element`: bytes of a number that is computed with, 4 or 2. Of the
+/// first `recomputed_blocks` only what they read is kept.
 TrainingMemory training_memory(const ModelSpec& spec, std::int64_t rank, std::int64_t tokens, std::int64_t element,
-                               const WeightMemory& weights);
+                               const WeightMemory& weights, std::size_t recomputed_blocks = 0);
+/// As few as it needs to stay below `limit` bytes; all where that is not enough.
+std::size_t blocks_to_recompute(const ModelSpec& spec, std::int64_t rank, std::int64_t tokens, std::int64_t element,
+                                const WeightMemory& weights, std::uint64_t limit);
 /// Of weights that are not quantised.
 TrainingMemory training_memory(const ModelSpec& spec, std::int64_t rank, std::int64_t tokens, std::int64_t element);
 

@@ -9,6 +9,7 @@
 #include "finetune/kernels/attention.h"
 #include "finetune/kernels/blocked_attention.h"
 #include "finetune/kernels/fused_rows.h"
+#include "finetune/kernels/one_row.h"
 #include "finetune/kernels/products.h"
 #include "finetune/kernels/tiles.h"
 #include "finetune/model/loss.h"
@@ -152,7 +153,7 @@ TEST(BlockedAttention, ThreadsDoNotShow) {
 
 TEST(Products, AreProducts) {
   at::manual_seed(1);
-  for (const std::int64_t rows : {31, 32, 33, 127, 128, 300})
+  for (const std::int64_t rows : {1, 2, 31, 32, 33, 127, 128, 300})
     for (const auto& [in, out] :
          std::vector<std::pair<std::int64_t, std::int64_t>>{{16, 16}, {576, 40}, {513, 2100}, {1100, 70}}) {
       const at::Tensor x = at::randn({rows, in}), w = at::randn({out, in}), dy = at::randn({rows, out});
@@ -166,10 +167,44 @@ TEST(Products, AreProducts) {
     }
 }
 
+// A row's numbers are those of float32 sums that are rounded once.
+TEST(Products, OfOneRowInBfloat16RoundOnce) {
+  at::manual_seed(3);
+  const at::Tensor x = at::randn({1, 513}).to(at::kBFloat16), w = at::randn({2100, 513}).to(at::kBFloat16),
+                   bias = at::randn({2100}).to(at::kBFloat16);
+  const at::Tensor exact = x.to(at::kDouble).mm(w.to(at::kDouble).t()) + bias;
+  EXPECT_LT(relative(finetune::product(x, w, bias), exact), relative(exact.to(at::kBFloat16), exact) * 1.001);
+}
+
+// One new token behind others sees what the last of many rows sees.
+TEST(OneRow, AttendsAsTheLastOfManyRows) {
+  at::manual_seed(6);
+  for (const std::int64_t window : {0, 70})
+    for (const std::int64_t head_dim : {16, 80}) {
+      const AttentionShape shape = shaped(6, 2, head_dim, window);
+      const at::Tensor heads = at::randn({300, 10, head_dim});
+      const at::Tensor expected =
+          plain_attention(heads, at::zeros({300, 6 * head_dim}), shape, {300}).out.narrow(0, 299, 1);
+      const auto cache = [&](std::int64_t first) {
+        at::Tensor room = at::full({2, 310, head_dim}, 9.0);
+        room.narrow(1, 0, 300).copy_(heads.narrow(1, first, 2).permute({1, 0, 2}));
+        return room;
+      };
+      const at::Tensor q = heads.narrow(0, 299, 1).narrow(1, 0, 6);
+      EXPECT_LT(relative(finetune::one_row::attention(q, cache(6), cache(8), 300, shape), expected), 1e-6);
+      const auto narrow = [](const at::Tensor& x) { return x.to(at::kBFloat16); };
+      EXPECT_LT(
+          relative(finetune::one_row::attention(narrow(q), narrow(cache(6)), narrow(cache(8)), 300, shape), expected),
+          1e-2);
+      expect_same_on_all_threads([&] { return finetune::one_row::attention(q, cache(6), cache(8), 300, shape); });
+    }
+}
+
 TEST(Products, ThreadsDoNotShow) {
   at::manual_seed(2);
   const at::Tensor x = at::randn({200, 300}), w = at::randn({2100, 300});
   expect_same_on_all_threads([&] { return finetune::product(x, w); });
+  expect_same_on_all_threads([&] { return finetune::product(x.narrow(0, 0, 1), w); });
   const at::Tensor dy = at::randn({200, 2100});
   expect_same_on_all_threads([&] { return finetune::product_transposed(dy, w); });
 }

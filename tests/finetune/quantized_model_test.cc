@@ -59,8 +59,10 @@ void expect_same(const fs::path& kept, Quantization quantization, const fs::path
     const std::vector<at::Tensor> got = results(ours), expected = results(theirs);
     EXPECT_TRUE(std::isfinite(expected[0].item<double>()));
     ASSERT_EQ(got.size(), expected.size());
-    for (std::size_t i = 0; i < got.size(); ++i)
+    for (std::size_t i = 0; i + 1 < got.size(); ++i)
       EXPECT_TRUE(at::equal(got[i], expected[i])) << at::toString(dtype) << " " << i;
+    // One row is multiplied with the kept bits, without the rounding of expanded numbers.
+    EXPECT_LT(tiny_llama::relative(got.back(), expected.back()), dtype == at::kFloat ? 1e-5 : 2e-2);
   }
 }
 

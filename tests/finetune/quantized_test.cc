@@ -164,6 +164,10 @@ TEST_P(Blocks, MultiplyAsTheDenseMatrix) {
     EXPECT_LT(tiny_llama::relative(matrix.apply(x), dense.apply(x)), 1e-6) << scratch;
     EXPECT_LT(tiny_llama::relative(matrix.apply(x, row), dense.apply(x, row)), 1e-6) << scratch;
     EXPECT_LT(tiny_llama::relative(matrix.apply(x, sum), dense.apply(x, sum)), 1e-6) << scratch;
+    const at::Tensor one = x.narrow(0, 2, 1);  // as generation multiplies
+    EXPECT_LT(tiny_llama::relative(matrix.apply(one), dense.apply(one)), 1e-6) << scratch;
+    EXPECT_LT(tiny_llama::relative(matrix.apply(one, sum.narrow(0, 1, 1)), dense.apply(one, sum.narrow(0, 1, 1))),
+              1e-6);
     EXPECT_LT(tiny_llama::relative(matrix.apply_transposed(dy), dense.apply_transposed(dy)), 1e-6) << scratch;
     EXPECT_TRUE(at::equal(matrix.rows(numbers), dense.rows(numbers)));
   }

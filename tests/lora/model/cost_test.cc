@@ -29,8 +29,8 @@ TEST(Cost, EachPartGrowsWithWhatItIsMadeOf) {
   const TrainingMemory one = lora::training_memory(spec, 16, 512, 4), twice = lora::training_memory(spec, 16, 1024, 4);
   EXPECT_EQ(one.weights, 4U * 134'515'008);
   EXPECT_EQ(one.adapter, 16U * 4'884'480);
-  // Of each token and layer: 4 hidden, q k v, what attention gives, gate, up and their product, seven times A x.
-  EXPECT_EQ(one.activations, 512U * 4 * 30 * (4 * 576 + 2 * 576 + 2 * 192 + 3 * 1536 + 7 * 16));
+  // Of each token and layer: what two norms read, q k v, what attention gives, gate, up, seven times A x.
+  EXPECT_EQ(one.activations, 512U * 4 * 30 * (2 * 576 + 2 * 576 + 2 * 192 + 2 * 1536 + 7 * 16));
   EXPECT_EQ(twice.activations, 2 * one.activations);
   EXPECT_EQ(twice.weights, one.weights);
   EXPECT_LT(twice.scratch, 2 * one.scratch);  // of the head a chunk lies in memory, not all rows

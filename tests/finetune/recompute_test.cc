@@ -1,0 +1,111 @@
+// Gradient checkpointing: the same numbers with less kept.
+#include "finetune/adapt/recompute.h"
+
+#include <ATen/ATen.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+#include "finetune/train/memory.h"
+#include "tests/finetune/tiny_llama.h"
+
+namespace {
+
+using finetune::Transformer;
+
+TEST(Recomputed, CallsTheFunctionAgainAndGivesItsGradients) {
+  at::manual_seed(1);
+  const at::Tensor weight = at::randn({4, 3}).requires_grad_(), unused = at::randn({2}).requires_grad_();
+  at::Tensor x = at::randn({5, 3}).requires_grad_();
+  int calls = 0;
+  const auto f = [&](const at::Tensor& read) {
+    ++calls;
+    return at::mm(read, weight.t()).tanh();
+  };
+  const at::Tensor upstream = at::randn({5, 4});
+  (f(x) * upstream).sum().backward();
+  const at::Tensor of_x = x.grad().clone(), of_weight = weight.grad().clone();
+  x.mutable_grad() = at::Tensor(), weight.mutable_grad() = at::Tensor();
+  const at::Tensor y = finetune::recomputed(f, x, {weight, unused});
+  EXPECT_EQ(calls, 2);
+  (y * upstream).sum().backward();
+  EXPECT_EQ(calls, 3);
+  EXPECT_TRUE(at::equal(x.grad(), of_x));
+  EXPECT_TRUE(at::equal(weight.grad(), of_weight));
+  EXPECT_FALSE(unused.grad().defined());
+}
+
+// Loss and gradients of a row with dropout, of which nothing may change.
+std::vector<at::Tensor> results(const std::string& name, at::ScalarType dtype, std::size_t recomputed, bool dora) {
+  Transformer model(lora::ModelFiles(tiny_llama::folder(name).string()), dtype, at::kCPU);
+  model.attach({"all-linear"}, 4, 8, 0.1, false, 7);
+  if (dora) {
+    lora::Adapter adapter = model.adapter();
+    adapter.dora = true;
+    model.attach(adapter);
+  }
+  at::manual_seed(8);
+  {
+    at::NoGradGuard no_gradient;
+    for (at::Tensor& leaf : model.parameters())
+      if (leaf.dim() == 2) leaf.normal_(0, 0.05);
+  }
+  model.recompute_blocks(recomputed);
+  finetune::PackedRow row;
+  row.ids = at::arange(40, at::kLong) * 7 % model.config().vocab_size;
+  row.targets = at::arange(1, 41, at::kLong) * 5 % model.config().vocab_size;
+  row.lengths = {25, 15};
+  row.trained = 40;
+  const at::Tensor loss = model.loss_sum(row, 11);
+  row = {};  // the graph lives by itself
+  loss.backward();
+  std::vector<at::Tensor> all = {loss.detach()};
+  for (const at::Tensor& leaf : model.parameters())
+    all.push_back(leaf.grad().defined() ? leaf.grad() : at::zeros_like(leaf));
+  return all;
+}
+
+class RecomputedFamily : public testing::TestWithParam<const char*> {};
+INSTANTIATE_TEST_SUITE_P(Families, RecomputedFamily,
+                         testing::Values("tied", "bias", "gemma2", "phi", "falcon_40b", "mixtral", "qwen3"));
+
+TEST_P(RecomputedFamily, ComputesTheSameBytes) {
+  for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16})
+    for (const bool dora : {false, true}) {
+      if (dora && std::string_view(GetParam()) == "mixtral") continue;
+      const std::vector<at::Tensor> expected = results(GetParam(), dtype, 0, dora);
+      for (const std::size_t blocks : {1, 99}) {
+        const std::vector<at::Tensor> found = results(GetParam(), dtype, blocks, dora);
+        ASSERT_EQ(found.size(), expected.size());
+        for (std::size_t i = 0; i < found.size(); ++i) EXPECT_TRUE(at::equal(found[i], expected[i])) << i;
+      }
+    }
+}
+
+TEST(RecomputedBlocks, AreRefusedWhereRoutersHaveALossOfTheirOwn) {
+  Transformer model(lora::ModelFiles(tiny_llama::folder("mixtral_router_loss").string()), at::kFloat, at::kCPU);
+  EXPECT_THROW(model.recompute_blocks(1), base::UsageError);
+  model.recompute_blocks(0);
+}
+
+TEST(MemoryPlan, ComputesAsFewBlocksAgainAsTheMemoryNeeds) {
+  const lora::ModelFiles files(tiny_llama::folder("tied").string());
+  finetune::TrainOptions options;
+  options.plan.rows.max_length = 4096;
+  const auto plan = [&](std::uint64_t bytes, const char* checkpointing = "auto") {
+    options.compute.memory.bytes = bytes;
+    options.compute.gradient_checkpointing = checkpointing;
+    return finetune::plan_memory(options, files, at::kFloat, at::kCPU);
+  };
+  const finetune::MemoryPlan none = plan(0, "none"), all = plan(0, "blocks");
+  EXPECT_EQ(none.recomputed_blocks, 0U);
+  EXPECT_EQ(all.recomputed_blocks, files.spec().blocks.size());
+  EXPECT_LT(all.foretold.total(), none.foretold.total());
+  EXPECT_EQ(plan(none.foretold.total()).recomputed_blocks, 0U);
+  EXPECT_EQ(plan(none.foretold.total() - 1).recomputed_blocks, 1U);
+  EXPECT_EQ(plan(all.foretold.total()).recomputed_blocks, files.spec().blocks.size());
+  EXPECT_THROW(plan(all.foretold.total() - 1), base::UsageError);
+  EXPECT_THROW(plan(all.foretold.total(), "none"), base::UsageError);
+}
+
+}  // namespace
