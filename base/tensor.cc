@@ -11,6 +11,7 @@
 
 #include "base/blocks.h"
 #include "base/error.h"
+#include "base/quantize.h"
 
 namespace base {
 namespace {
@@ -183,12 +184,11 @@ std::vector<std::byte> from_float(DType type, std::span<const float> values) {
     case DType::kBF16:
       shrink(float_to_bfloat16);
       break;
-    case DType::kQ8_0:
-      for (std::size_t i = 0; i < values.size() / kSmallBlock; ++i)
-        quantize_q8_0(&values[i * kSmallBlock], bytes.data() + i * facts.bytes);
-      break;
     default:
-      throw Error({"cannot write this type", "", facts.name, "F32, F16, BF16 or Q8_0", ""});
+      if (!can_quantize(type))
+        throw Error({"cannot write this type", "", facts.name,
+                     "F32, F16, BF16, Q4_0, Q4_1, Q5_0, Q5_1, Q8_0, Q4_K, Q5_K or Q6_K", ""});
+      quantize(type, values, bytes.data());
   }
   return bytes;
 }

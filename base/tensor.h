@@ -66,7 +66,7 @@ std::uint16_t float_to_bfloat16(float value);  ///< round to nearest even; NaN s
 /// Expands floating and block types to float32, bit for bit as the PyPI `gguf` package's dequantize does.
 /// `out.size()` must be the number of elements. Throws Error for integer types.
 void to_float(DType type, std::span<const std::byte> bytes, std::span<float> out);
-/// The reverse for F32, F16, BF16 and Q8_0 (rounding as ggml's reference: amax/127, round half away from zero).
+/// The reverse, for F32, F16, BF16 and the blocks of base/quantize.h.
 std::vector<std::byte> from_float(DType type, std::span<const float> values);
 
 }  // namespace base
