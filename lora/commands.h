@@ -7,6 +7,7 @@
 #include "base/options.h"
 #include "base/program.h"
 #include "lora/adapter/start.h"
+#include "lora/adapter/write_model.h"
 #include "lora/made_output.h"
 #include "tokenizer/chat/template_source.h"
 
@@ -14,6 +15,9 @@ namespace lora {
 
 /// plain_adapter with a progress line.
 Adapter made_plain(Adapter adapter, const ModelFiles& base, int threads, base::Context& context);
+
+/// "auto" and the names of all types that are written.
+std::vector<std::string> dtype_choices();
 
 struct InfoOptions {
   std::vector<std::string> input;
@@ -29,6 +33,7 @@ struct MergeOptions {
   std::vector<std::string> input, format;
   std::string base, output, dtype = "auto";
   tokenizer::TemplateOptions chat;
+  base::ByteSize max_shard_size{kMaxShard};
   bool overwrite = false;
   int threads = 0;
   void visit(base::OptionVisitor& v) {
@@ -38,9 +43,10 @@ struct MergeOptions {
     v("output", output, "folder or .gguf file for the result; else merged/ in the run or beside the adapter",
       base::PathKind::kOutputModel);
     v("format", format, "hf (a Hugging Face folder) or gguf, or both; else by the name of --output: hf or .gguf");
-    v.choice("dtype", dtype, {"auto", "float32", "bfloat16", "float16", "q8_0"},
-             "q8_0: gguf only; auto: as the base, float16 if it is quantised, float32 if it is float64");
+    v.choice("dtype", dtype, dtype_choices(),
+             "q...: gguf only; auto: as the base, float16 if it is quantised, float32 if it is float64");
     chat.visit(v);
+    v("max_shard_size", max_shard_size, "of a file of weights in a folder; a larger model is cut into several");
     v("overwrite", overwrite, "replace an earlier result");
     v("threads", threads, "threads; 0: all there are").at_least(0);
   }
@@ -53,7 +59,8 @@ struct ExportOptions {
   bool bake_scale = false, overwrite = false;
   void visit(base::OptionVisitor& v) {
     v.positional("input", input, "a run of finetune train, or an adapter's folder", base::PathKind::kModel);
-    v.choice("format", format, {"gguf", "peft"}, "gguf (llama.cpp, Ollama) or peft (vLLM, SGLang, PEFT)");
+    v.choice("format", format, {"gguf", "peft", "mlx"},
+             "gguf (llama.cpp, Ollama), peft (vLLM, SGLang, PEFT) or mlx (mlx-lm)");
     v("base", base, "base model, whose heads a gguf adapter must know; else the one that the adapter names",
       base::PathKind::kModel);
     v("base_name", base_name, "name of the base on the hub, ORG/MODEL, which the exported adapter says of its base");
@@ -69,14 +76,16 @@ int run_export(ExportOptions& options, base::Context& context);
 struct ConvertOptions {
   std::vector<std::string> input;
   std::string output, dtype = "auto";
+  base::ByteSize max_shard_size{kMaxShard};
   bool overwrite = false;
   int threads = 0;
   void visit(base::OptionVisitor& v) {
     v.positional("input", input, "a Hugging Face folder or a .gguf file", base::PathKind::kModel);
     v.required("output", output, "a name that ends in .gguf, or a folder for the Hugging Face form",
                base::PathKind::kOutputModel);
-    v.choice("dtype", dtype, {"auto", "float32", "bfloat16", "float16", "q8_0"},
-             "q8_0: gguf only; auto: as it is, float16 if it is quantised, float32 if it is float64");
+    v.choice("dtype", dtype, dtype_choices(),
+             "q...: gguf only; auto: as it is, float16 if it is quantised, float32 if it is float64");
+    v("max_shard_size", max_shard_size, "of a file of weights in a folder; a larger model is cut into several");
     v("overwrite", overwrite, "replace an earlier result");
     v("threads", threads, "threads; 0: all there are").at_least(0);
   }

@@ -9,7 +9,9 @@
 #include "base/file.h"
 #include "base/outputs.h"
 #include "base/text.h"
+#include "lora/adapter/contents.h"
 #include "lora/adapter/gguf_adapter.h"
+#include "lora/adapter/mlx_adapter.h"
 #include "lora/adapter/model_card.h"
 #include "lora/adapter/write_model.h"
 #include "lora/commands.h"
@@ -22,17 +24,18 @@ namespace fs = std::filesystem;
 
 int run_export(ExportOptions& options, base::Context& context) {
   const std::string& input = only_input(options.input, "one run or adapter: lora export RUN --format gguf");
-  const bool gguf = options.format == "gguf";
-  if (gguf && options.bake_scale)
-    throw base::UsageError({"only for PEFT", "bake_scale", "", "--format peft", "a GGUF adapter always has it"});
-  const base::DType type = type_from_name(options.dtype);
+  const bool gguf = options.format == "gguf", mlx = options.format == "mlx";
+  if (options.format != "peft" && options.bake_scale)
+    throw base::UsageError({"only for PEFT", "bake_scale", "", "--format peft", "a GGUF or MLX adapter always has it"});
+  const base::DType type = type_from_name(options.dtype).type;
   if (!gguf && type != base::DType::kF32)
-    throw base::UsageError({"only for GGUF", "dtype", options.dtype, "float32", "PEFT adapters are float32"});
+    throw base::UsageError({"only for GGUF", "dtype", options.dtype, "float32", "PEFT and MLX adapters are float32"});
   if (!options.base_name.empty()) check_base_name(options.base_name);
   const fs::path folder = adapter_folder(input);
   Adapter adapter = read_adapter(folder);
   fs::path output = options.output;
-  if (output.empty()) output = folder.parent_path() / (folder.filename().string() + (gguf ? ".gguf" : "-peft"));
+  if (output.empty())
+    output = folder.parent_path() / (folder.stem().string() + (gguf ? ".gguf" : "-" + options.format));
   output = without_separator(output);
   if (gguf) {
     check_gguf_name(output);
@@ -57,6 +60,11 @@ int run_export(ExportOptions& options, base::Context& context) {
     write_gguf_adapter(adapter, *base, output, type);
     next = "llama-cli -m BASE.gguf --lora " + output.string() + "   (BASE.gguf: lora convert " + base->path().string() +
            " --output BASE.gguf)";
+  } else if (mlx) {
+    OutputFolder made(output, options.overwrite, context.run_yaml);
+    write_mlx_adapter(adapter, output);
+    made.finish();
+    next = "mlx_lm.generate --model BASE --adapter-path " + output.string();
   } else {
     if (options.bake_scale) adapter = bake_scale(std::move(adapter));  // throws
     OutputFolder made(output, options.overwrite, context.run_yaml);
@@ -78,15 +86,13 @@ int run_export(ExportOptions& options, base::Context& context) {
                  adapter.base_model.empty() ? "not at all" : "by a path of this machine, " + adapter.base_model);
   }
   if (context.json) {
-    nlohmann::ordered_json result = {{"output", output.string()},
-                                     {"adapter", folder.string()},
-                                     {"format", options.format},
-                                     {"modules", adapter.modules.size()},
-                                     {"rank", adapter.rank}};
+    nlohmann::ordered_json result = {
+        {"output", output.string()}, {"adapter", folder.string()}, {"format", options.format}, {"rank", adapter.rank}};
+    add_contents(adapter, result);
     context.out << result.dump() << "\n";
   }
   if (!context.quiet)
-    fmt::print(context.err, "exported {} modules to {}\nnext: {}\n", adapter.modules.size(), output.string(), next);
+    fmt::print(context.err, "exported {} to {}\nnext: {}\n", contents_text(adapter), output.string(), next);
   return 0;
 }
 

@@ -15,6 +15,7 @@
 #include "base/outputs.h"
 #include "base/text.h"
 #include "lora/adapter/adapter.h"
+#include "lora/adapter/mlx_adapter.h"
 #include "lora/commands.h"
 #include "lora/locate.h"
 #include "lora/model/cost.h"
@@ -73,7 +74,8 @@ ordered_json adapter_facts(const fs::path& folder) {
   facts["targets"] = adapter.targets;
   facts["modules"] = adapter.modules.size();
   facts["parameters"] = parameters;
-  facts["bytes"] = fs::file_size(folder / "adapter_model.safetensors");
+  facts["bytes"] =
+      fs::file_size(folder / (is_mlx_adapter(folder) ? "adapters.safetensors" : "adapter_model.safetensors"));
   // Of B A alone; what a PiSSA, OLoRA or DoRA adapter changes only the base tells.
   if (adapter.start != Start::kNothing) facts["start"] = name_of(adapter.start);
   const bool is_alone{adapter.start == Start::kNothing && !adapter.dora};

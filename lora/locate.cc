@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/outputs.h"
+#include "lora/adapter/read_gguf_adapter.h"
 #include "lora/model/hub.h"
 
 namespace lora {
@@ -49,6 +50,7 @@ fs::path run_yaml_of(const fs::path& folder) {
 }  // namespace
 
 fs::path adapter_folder(const std::string& path) {
+  if (is_gguf_adapter(path)) return fs::absolute(path).lexically_normal();
   for (const fs::path& folder : {fs::path(path), fs::path(path) / "adapter"})
     if (fs::exists(folder / "adapter_config.json")) return without_separator(fs::absolute(folder).lexically_normal());
   if (fs::exists(fs::path(path) / "model" / "config.json"))

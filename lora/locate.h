@@ -12,8 +12,8 @@
 
 namespace lora {
 
-/// The adapter's folder: `path` itself, or `path`/adapter of a training run. Throws UsageError saying what was looked
-/// for.
+/// The adapter's folder: `path` itself, or `path`/adapter of a training run; or `path`, a GGUF adapter. Throws
+/// UsageError saying what was looked for.
 std::filesystem::path adapter_folder(const std::string& path);
 
 /// The base model of the adapter in `folder`, the one rule of every command: `given` when not empty; else the base that

@@ -26,7 +26,7 @@ MadeOutput write_made(const ModelFiles& base, const MadeOptions& options, const 
   check_folder(output, options.overwrite);
   base::check_outputs({output}, {base.path()});
   const bool keep_types = options.dtype == "auto";
-  const base::DType type = keep_types ? natural_type(base) : type_from_name(options.dtype);
+  const base::DType type = keep_types ? natural_type(base) : type_from_name(options.dtype).type;
   const MadeModel model = make(type, keep_types);
   const std::uint64_t bytes = bytes_of(model);
   base::check_free_space(output, bytes, options.overwrite);

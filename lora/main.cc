@@ -5,7 +5,7 @@
 int main(int argc, char** argv) {
   base::Program program;
   program.name = "lora";
-  program.summary = "LoRA adapters: inspect, merge, export, convert";
+  program.summary = "LoRA adapters and models: inspect, merge, export, convert, stack, upcycle";
   program.commands.push_back(base::make_command<lora::InfoOptions>(
       "info", "what an adapter or a model is: sizes, scale, targets, norm of its change",
       "lora info out/run model.gguf", lora::run_info));

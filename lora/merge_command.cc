@@ -13,6 +13,7 @@
 #include "base/progress.h"
 #include "base/text.h"
 #include "lora/adapter/chat_format.h"
+#include "lora/adapter/contents.h"
 #include "lora/adapter/start.h"
 #include "lora/adapter/write_model.h"
 #include "lora/commands.h"
@@ -25,11 +26,10 @@ namespace lora {
 namespace {
 
 namespace fs = std::filesystem;
-using base::DType;
 
 // The name of the file in a folder of `merge`: model-f16.gguf.
-std::string gguf_file_name(DType type) {
-  std::string name(base::name_of(type));
+std::string gguf_file_name(WeightType type) {
+  std::string name = name_of(type);
   std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return std::tolower(c); });
   return "model-" + name + ".gguf";
 }
@@ -47,6 +47,16 @@ std::string next_commands(const std::string& folder, const std::string& gguf, co
       fmt::format("  Ollama        echo {} > Modelfile && ollama create my-model -f Modelfile && ollama run my-model\n",
                   base::shell_word("FROM " + gguf));
   return text;
+}
+
+std::string block_note_of(const ModelFiles& base, WeightType type, bool keep_types) {
+  return keep_types ? "" : block_note(base, type);
+}
+
+void check_folder_holds(WeightType type, const char* advice) {
+  if (base::is_block_type(type.type))
+    throw base::UsageError({"a Hugging Face folder cannot hold this type", "dtype", name_of(type),
+                            base::join(type_names(false), ", "), std::string("blocks exist in GGUF only: ") + advice});
 }
 
 struct Formats {
@@ -70,10 +80,9 @@ Formats formats_of(const MergeOptions& options) {
 }
 
 // "F16 (the base is Q4_1)": what a conversion of the type did not keep is said.
-std::string type_text(const ModelFiles& base, DType type) {
+std::string type_text(const ModelFiles& base, WeightType type) {
   const std::string_view stored = base.type_name(first_matrix(base));
-  return stored == base::name_of(type) ? std::string(stored)
-                                       : fmt::format("{} (the base is {})", base::name_of(type), stored);
+  return stored == name_of(type) ? std::string(stored) : fmt::format("{} (the base is {})", name_of(type), stored);
 }
 
 // A vocabulary of its own in the adapter's folder: perhaps it was trained with that. Its chat template is taken over.
@@ -130,6 +139,12 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
 
 }  // namespace
 
+std::vector<std::string> dtype_choices() {
+  std::vector<std::string> choices = type_names(true);
+  choices.insert(choices.begin(), "auto");
+  return choices;
+}
+
 Adapter made_plain(Adapter adapter, const ModelFiles& base, int threads, base::Context& context) {
   if (adapter.start == Start::kNothing) return plain_adapter(std::move(adapter), base, threads);
   base::Progress progress(context.err, context.quiet, fmt::format("lora: start of {}", name_of(adapter.start)));
@@ -150,11 +165,9 @@ int run_merge(MergeOptions& options, base::Context& context) {
   const bool is_untied = parts_head(adapter, base);
   give_own_head(base, adapter);
   const bool keep_types = options.dtype == "auto";
-  const DType type = keep_types ? natural_type(base) : type_from_name(options.dtype);
-  if (formats.hf && type == DType::kQ8_0)
-    throw base::UsageError(
-        {"a Hugging Face folder cannot hold this type", "dtype", "q8_0", "float32, bfloat16 or float16",
-         formats.gguf ? "run it twice, with --format hf and --format gguf" : "q8_0 needs --format gguf"});
+  const WeightType type = keep_types ? WeightType(natural_type(base)) : type_from_name(options.dtype);
+  if (formats.hf)
+    check_folder_holds(type, formats.gguf ? "run it twice, with --format hf and --format gguf" : "--format gguf");
   const std::uint64_t bytes =
       (formats.hf ? hf_bytes(base, type, keep_types) : 0) + (formats.gguf ? gguf_bytes(base, type, keep_types) : 0);
 
@@ -177,9 +190,12 @@ int run_merge(MergeOptions& options, base::Context& context) {
   double part = 0;
   const double parts = (formats.hf ? 1 : 0) + (formats.gguf ? 1 : 0);
   WriteOptions write{
-      type, options.threads,
+      type,
+      options.threads,
       [&](double share) { progress.update((part + share) / parts, base::human_bytes(static_cast<double>(bytes))); },
-      keep_types, tokenizer.get()};
+      keep_types,
+      tokenizer.get(),
+      options.max_shard_size.bytes};
   fs::path gguf_file;
   if (formats.gguf) {
     gguf_file = formats.file ? output : output / gguf_file_name(type);
@@ -195,19 +211,19 @@ int run_merge(MergeOptions& options, base::Context& context) {
     nlohmann::ordered_json result = {{"output", output.string()},
                                      {"base", base.path().string()},
                                      {"adapter", adapter_path.string()},
-                                     {"dtype", base::name_of(type)},
-                                     {"modules", adapter.modules.size()},
-                                     {"bytes", bytes},
-                                     {"seconds", seconds}};
+                                     {"dtype", name_of(type)}};
+    add_contents(adapter, result);
+    result["bytes"] = bytes;
+    result["seconds"] = seconds;
     result["hf"] = formats.hf ? nlohmann::ordered_json(output.string()) : nullptr;
     result["gguf"] = formats.gguf ? nlohmann::ordered_json(gguf_file.string()) : nullptr;
     context.out << result.dump() << "\n";
   }
   if (!context.quiet) {
-    fmt::print(context.err, "merged {} modules of {} into {} as {}: {} in {}\n{}{}{}{}{}", adapter.modules.size(),
+    fmt::print(context.err, "merged {} of {} into {} as {}: {} in {}\n{}{}{}{}{}", contents_text(adapter),
                adapter_path.string(), base.path().string(), type_text(base, type),
                base::human_bytes(static_cast<double>(bytes)), base::human_seconds(seconds),
-               formats.gguf ? gguf_note(base.config()) : "",
+               formats.gguf ? gguf_note(base.config()) + block_note_of(base, type, keep_types) : "",
                tokenizer ? "chat template: " + template_name(options, adapter_path) + "\n" : "",
                own_tokenizer_note(adapter_path, base) + (is_untied ? kUntied : ""), end_tokens_note(base, formats.gguf),
                next_commands(formats.hf ? output.string() : "", gguf_file.string(),
@@ -227,19 +243,20 @@ int run_convert(ConvertOptions& options, base::Context& context) {
   const bool gguf = base::is_gguf_name(output);
   gguf ? check_file(output, options.overwrite) : check_folder(output, options.overwrite);
   const bool keep_types = options.dtype == "auto";
-  const DType type = keep_types ? natural_type(base) : type_from_name(options.dtype);
+  const WeightType type = keep_types ? WeightType(natural_type(base)) : type_from_name(options.dtype);
   const std::uint64_t bytes = gguf ? gguf_bytes(base, type, keep_types) : hf_bytes(base, type, keep_types);
-  if (!gguf && type == DType::kQ8_0)
-    throw base::UsageError({"a Hugging Face folder cannot hold this type", "dtype", "q8_0",
-                            "float32, bfloat16 or float16", "q8_0 needs an --output that ends in .gguf"});
+  if (!gguf) check_folder_holds(type, "an --output that ends in .gguf");
   base::check_free_space(output, bytes, options.overwrite && !gguf);
   check_can_write(base, type, gguf);
   base::check_outputs({output}, {base.path()});
   check_weights(model, gguf, {type, options.threads, {}, keep_types}, context);
   base::Progress progress(context.err, context.quiet, "lora: converting");
-  WriteOptions write{type, options.threads,
+  WriteOptions write{type,
+                     options.threads,
                      [&](double share) { progress.update(share, base::human_bytes(static_cast<double>(bytes))); },
-                     keep_types};
+                     keep_types,
+                     nullptr,
+                     options.max_shard_size.bytes};
   if (gguf) {
     write_gguf(model, output, write);
   } else {
@@ -253,7 +270,7 @@ int run_convert(ConvertOptions& options, base::Context& context) {
     nlohmann::ordered_json result = {{"output", output.string()},
                                      {"input", base.path().string()},
                                      {"format", gguf ? "gguf" : "hf"},
-                                     {"dtype", base::name_of(type)},
+                                     {"dtype", name_of(type)},
                                      {"bytes", bytes},
                                      {"seconds", seconds}};
     context.out << result.dump() << "\n";
@@ -261,7 +278,8 @@ int run_convert(ConvertOptions& options, base::Context& context) {
   if (!context.quiet)
     fmt::print(context.err, "converted {} to {} as {}: {} in {}\n{}{}", base.path().string(), output.string(),
                type_text(base, type), base::human_bytes(static_cast<double>(bytes)), base::human_seconds(seconds),
-               gguf ? gguf_note(base.config()) : "", end_tokens_note(base, gguf));
+               gguf ? gguf_note(base.config()) + block_note_of(base, type, keep_types) : "",
+               end_tokens_note(base, gguf));
   return 0;
 }
 

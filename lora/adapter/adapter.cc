@@ -3,6 +3,7 @@
 #include "lora/adapter/adapter.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>
@@ -14,9 +15,12 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/outputs.h"
 #include "base/safetensors.h"
 #include "base/text.h"
 #include "lora/adapter/extra_tensors.h"
+#include "lora/adapter/mlx_adapter.h"
+#include "lora/adapter/read_gguf_adapter.h"
 #include "lora/adapter/stacked_experts.h"
 #include "lora/model/module_names.h"
 #include "lora/model/wrapper.h"
@@ -60,7 +64,7 @@ const ModuleNames& names_with(const std::vector<AdapterModule>& modules, const s
 
 // Embedding and head, then as the forward pass meets them; also the targets, of which these two come last, and the
 // tensors by name.
-void put_in_order(Adapter& adapter, const ModuleNames& names) {
+void put_in_order_of(Adapter& adapter, const ModuleNames& names) {
   std::map<std::tuple<std::int64_t, std::int64_t, std::size_t>, AdapterModule> sorted;  // of a block experts come last
   std::set<std::pair<std::size_t, std::string>> targets;
   for (AdapterModule& module : adapter.modules) {
@@ -124,14 +128,14 @@ class AdapterReader {
   }
 
   Adapter read() {
-    for (const base::TensorView& tensor : reader_.tensors()) take(tensor);
+    for (const base::TensorView& tensor : reader_.tensors()) take(renamed(tensor));
     if (adapter_.modules.empty() && adapter_.saved.empty() && adapter_.tokens.empty())
       throw base::Error({"the adapter is empty", file_, "", "", ""});
     const ModuleNames& names = names_with(adapter_.modules, file_);
     finish_modules();
     check_parameters();
     if (adapter_.tied) drop_the_tied_head();
-    put_in_order(adapter_, names);
+    put_in_order_of(adapter_, names);
     check_complete(config_, adapter_.targets, names, file_);
     for (const std::string& module : config_.saved) check_saved(module);
     return std::move(adapter_);
@@ -143,6 +147,17 @@ class AdapterReader {
     bool a = false, b = false;
     double rank = 0;  // as declared
   };
+
+  // Without the words that torch.compile and a state_dict leave in a name.
+  base::TensorView renamed(base::TensorView tensor) {
+    std::string adapter;
+    tensor.name = plain_tensor_name(tensor.name, adapter);
+    if (!adapter.empty()) names_.insert(adapter);
+    if (!seen_.insert(tensor.name).second || names_.size() > 1)
+      throw base::Error({"more than one adapter in a file", file_, fmt::format("{}", fmt::join(names_, ", ")), "one",
+                         "save each with PEFT's model.save_pretrained(FOLDER, selected_adapters=[NAME])"});
+    return tensor;
+  }
 
   void take(const base::TensorView& tensor) {
     const auto [kind, of] = tensor_name(tensor.name, config_);
@@ -214,8 +229,11 @@ class AdapterReader {
 
   // The embedding in the file's names, "" where it has no LoRA.
   std::string adapted_embedding() const {
+    std::string adapter;
     for (const base::TensorView& tensor : reader_.tensors())
-      if (const auto [kind, of] = tensor_name(tensor.name, config_); kind == TensorKind::kEmbeddingA) return of;
+      if (const auto [kind, of] = tensor_name(plain_tensor_name(tensor.name, adapter), config_);
+          kind == TensorKind::kEmbeddingA)
+        return of;
     return "";
   }
 
@@ -314,12 +332,19 @@ class AdapterReader {
   Adapter adapter_;
   std::unordered_map<std::string, std::size_t> places_;  // in adapter_.modules, which are in the file's order here
   std::vector<Parts> parts_;
-  std::set<std::string> parameters_;  // that are adapted and are no linear module's
+  std::set<std::string> names_, seen_;  // of adapters, of tensors
+  std::set<std::string> parameters_;    // that are adapted and are no linear module's
 };
 
 }  // namespace
 
+void put_in_order(Adapter& adapter, const std::string& file) {
+  put_in_order_of(adapter, names_with(adapter.modules, file));
+}
+
 Adapter read_adapter(const fs::path& folder) {
+  if (base::is_gguf_name(folder)) return read_gguf_adapter(folder);
+  if (is_mlx_adapter(folder)) return read_mlx_adapter(folder);
   const AdapterConfig config = read_adapter_config(folder);
   fs::path weights = folder / "adapter_model.safetensors";
   if (!fs::exists(weights))
@@ -329,6 +354,9 @@ Adapter read_adapter(const fs::path& folder) {
 }
 
 void check_plain(const Adapter& adapter) {
+  if (!adapter.gguf_architecture.empty())
+    throw base::Error({"a GGUF adapter is right only with the names of a base", adapter.base_model, "",
+                       "an adapter made plain with its base model", ""});
   if (adapter.stacked_experts)
     throw base::Error({"an adapter of stacked experts is right only with the names of a base", adapter.base_model, "",
                        "an adapter made plain with its base model", ""});

@@ -50,9 +50,14 @@ struct Adapter : AdapterSettings {
   std::vector<TokenRows> tokens;       ///< by module
 };
 
-/// Reads a PEFT folder; rank_pattern and alpha_pattern are honoured. Throws base::Error naming what we do not compute
-/// exactly: a key of the config (lora/adapter/adapter_config.h), a tensor that belongs to nothing that the config
-/// chooses.
+/// Embedding and head first, then in forward order; also the targets. `file`, for errors. Throws base::Error for
+/// modules of no family that is known.
+void put_in_order(Adapter& adapter, const std::string& file);
+
+/// Reads a PEFT folder, an mlx-lm one (lora/adapter/mlx_adapter.h) or a GGUF adapter
+/// (lora/adapter/read_gguf_adapter.h); rank_pattern and alpha_pattern are honoured. Throws base::Error naming what we
+/// do not compute exactly: a key of the config (lora/adapter/adapter_config.h), a tensor that belongs to nothing that
+/// the config chooses.
 Adapter read_adapter(const std::filesystem::path& folder);
 /// Writes the two files atomically, float32, sorted keys, readable by PEFT and vLLM. Ranks and scales of modules that
 /// differ from the adapter's go into rank_pattern and alpha_pattern. The folder is made when missing.

@@ -25,9 +25,10 @@ struct AdapterSettings {
   bool rslora = false;
   bool dora = false;
   bool tied = false;  ///< ensure_weight_tying: what the embedding is given is the head's too, where the base ties them
-  Start start = Start::kNothing;  ///< other adapters are right only after plain_adapter (lora/adapter/start.h)
-  bool stacked_experts = false;   ///< and so are those whose modules have names of stacks (stacked_experts.h)
-  bool needs_base() const { return start != Start::kNothing || stacked_experts; }
+  Start start = Start::kNothing;    ///< other adapters are right only after plain_adapter (lora/adapter/start.h)
+  bool stacked_experts = false;     ///< and so are those whose modules have names of stacks (stacked_experts.h)
+  std::string gguf_architecture{};  ///< of one whose modules and rows are a GGUF's (read_gguf_adapter.h); else ""
+  bool needs_base() const { return start != Start::kNothing || stacked_experts || !gguf_architecture.empty(); }
 };
 
 struct AdapterConfig : AdapterSettings {

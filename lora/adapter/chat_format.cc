@@ -7,7 +7,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
-#include "lora/adapter/write_model.h"
+#include "lora/adapter/companions.h"
 #include "tokenizer/chat/chat.h"
 #include "tokenizer/read/gguf_names.h"
 

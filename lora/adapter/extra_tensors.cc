@@ -40,6 +40,25 @@ std::string head_beside(const std::string& embedding) {
   return "";
 }
 
+std::string plain_tensor_name(std::string tensor, std::string& adapter) {
+  constexpr std::string_view kCompiled = "_orig_mod.", kWhole = ".modules_to_save.";
+  for (std::size_t place; (place = tensor.find(kCompiled)) != std::string::npos;) tensor.erase(place, kCompiled.size());
+  for (const std::string_view marker :
+       {std::string_view(".lora_A."), std::string_view(".lora_B."), std::string_view(".lora_magnitude_vector."),
+        std::string_view(".lora_embedding_A."), std::string_view(".lora_embedding_B."),
+        std::string_view(".trainable_tokens_delta."), kWhole}) {
+    const std::size_t place{tensor.rfind(marker)};
+    if (place == std::string::npos) continue;
+    const std::size_t first{place + marker.size()}, end{std::min(tensor.find('.', first), tensor.size())};
+    const std::string name = tensor.substr(first, end - first);
+    if (name == "weight" || name == "bias") continue;
+    adapter = name;
+    const std::size_t from{marker == kWhole ? place : first - 1};
+    return tensor.erase(from, end - from);
+  }
+  return tensor;
+}
+
 TensorName tensor_name(std::string_view tensor, const AdapterConfig& config) {
   if (!tensor.starts_with(kAdapterPrefix)) return {};
   tensor.remove_prefix(kAdapterPrefix.size());

@@ -22,6 +22,10 @@ struct TensorName {
 };
 TensorName tensor_name(std::string_view tensor, const AdapterConfig& config);
 
+/// A name without "_orig_mod.", which torch.compile puts into it, and without the adapter's name, which stands in that
+/// of a state_dict ("lora_A.default.weight") and is given as `adapter`, where there is one.
+std::string plain_tensor_name(std::string tensor, std::string& adapter);
+
 /// True of an embedding or a head of some family.
 bool is_embedding(const std::string& module);
 bool is_head(const std::string& module);

@@ -104,6 +104,10 @@ void check_only_lora(const Adapter& adapter, const std::string& runtime) {
 
 Adapter bake_scale(Adapter adapter) {
   check_only_lora(adapter, "an adapter for vLLM");
+  return with_one_scale(std::move(adapter));
+}
+
+Adapter with_one_scale(Adapter adapter) {
   double scale = common_scale(adapter);
   std::int64_t rank = 1;
   for (const AdapterModule& module : adapter.modules) rank = std::max(rank, module.rank);

@@ -22,5 +22,7 @@ void check_only_lora(const Adapter& adapter, const std::string& runtime);
 /// The same deltas with one rank, alpha / rank as the scale of every module, no rsLoRA and no patterns, for runtimes
 /// that know only r and lora_alpha (vLLM drops patterns, SGLang drops rsLoRA). Smaller ranks are padded with zeros.
 Adapter bake_scale(Adapter adapter);
+/// The same of any adapter, DoRA's magnitudes as they are.
+Adapter with_one_scale(Adapter adapter);
 
 }  // namespace lora

@@ -12,6 +12,7 @@
 #include "base/parallel.h"
 #include "base/pipeline.h"
 #include "lora/adapter/merge.h"
+#include "lora/adapter/read_gguf_adapter.h"
 #include "lora/adapter/stacked_experts.h"
 #include "lora/model/wrapper.h"
 
@@ -125,6 +126,7 @@ std::string name_in(const ModelFiles& base, const std::string& module) {
 }  // namespace
 
 Adapter with_names_of(const ModelFiles& base, Adapter adapter) {
+  adapter = without_gguf_names(base, std::move(adapter));
   for (AdapterModule& module : adapter.modules) module.name = name_in(base, module.name);
   for (TokenRows& rows : adapter.tokens) rows.module = name_in(base, rows.module);
   for (SavedTensor& tensor : adapter.saved) {

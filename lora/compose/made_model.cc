@@ -5,12 +5,11 @@
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
-#include <optional>
 
 #include "base/error.h"
 #include "base/file.h"
-#include "base/pipeline.h"
-#include "base/safetensors.h"
+#include "lora/adapter/companions.h"
+#include "lora/adapter/tensor_stream.h"
 #include "lora/adapter/write_model.h"
 
 namespace lora {
@@ -18,41 +17,15 @@ namespace {
 
 using nlohmann::ordered_json;
 
-constexpr std::int64_t kChunkElements = std::int64_t{1} << 20;  // of one piece of work: 4 MB of float32
-
-struct Chunk {
-  const MadeTensor* tensor;
-  std::int64_t first, rows;
-};
-
-struct Piece {
-  const MadeTensor* tensor;
-  std::vector<std::byte> bytes;
-};
-
-std::int64_t row_elements(const MadeTensor& tensor) { return tensor.shape.size() == 1 ? 1 : tensor.shape[1]; }
-
-std::vector<Chunk> chunks_of(const MadeModel& model) {
-  std::vector<Chunk> chunks;
-  const std::int64_t unit{model.config.head_dim};  // whole heads
-  for (const MadeTensor& tensor : model.tensors) {
-    const std::int64_t all{tensor.shape[0]};
-    const std::int64_t fitting{std::max<std::int64_t>(1, kChunkElements / row_elements(tensor) / unit) * unit};
-    const std::int64_t rows{tensor.shape.size() == 1 ? all : fitting};
-    for (std::int64_t first = 0; first < all; first += rows)
-      chunks.push_back({&tensor, first, std::min(rows, all - first)});
-  }
-  return chunks;
-}
-
-Piece computed(const Chunk& chunk) {
-  std::vector<float> values(static_cast<std::size_t>(chunk.rows * row_elements(*chunk.tensor)));
-  chunk.tensor->read(chunk.first, values);
+std::vector<std::byte> computed(const MadeTensor& tensor, std::int64_t first, std::int64_t rows) {
+  const std::int64_t row{tensor.shape.size() == 1 ? 1 : tensor.shape[1]};
+  std::vector<float> values(static_cast<std::size_t>(rows * row));
+  tensor.read(first, values);
   if (!std::ranges::all_of(values, [](float value) { return std::isfinite(value); }))
-    throw base::Error({"the weights are not finite numbers", chunk.tensor->name, "", "",
-                       "the base model is damaged; fetch it again"});
-  check_range(chunk.tensor->name, values, chunk.tensor->type);
-  return {chunk.tensor, base::from_float(chunk.tensor->type, values)};
+    throw base::Error(
+        {"the weights are not finite numbers", tensor.name, "", "", "the base model is damaged; fetch it again"});
+  check_range(tensor.name, values, tensor.type);
+  return base::from_float(tensor.type, values);
 }
 
 }  // namespace
@@ -119,24 +92,11 @@ std::string config_text(const MadeModel& model, const ModelFiles& base, base::DT
 void write_made_model(const MadeModel& model, const ModelFiles& base, const std::string& config,
                       const std::filesystem::path& folder, int threads, const std::function<void(double)>& progress) {
   write_companions(base, config, folder);
-  std::vector<base::SafetensorsWriter::Entry> entries;
-  for (const MadeTensor& tensor : model.tensors) entries.push_back({tensor.name, tensor.type, tensor.shape});
-  base::SafetensorsWriter writer(folder / "model.safetensors", std::move(entries));
-  const std::vector<Chunk> chunks = chunks_of(model);
-  std::size_t next = 0, done = 0;
-  base::ordered_pipeline<Chunk, Piece>(
-      base::thread_count(threads),
-      [&]() -> std::optional<Chunk> {
-        if (next == chunks.size()) return std::nullopt;
-        return chunks[next++];
-      },
-      [](const Chunk& chunk, int) { return computed(chunk); },
-      [&](const Piece& piece) {
-        writer.write_part(piece.tensor->name, piece.bytes);
-        ++done;
-        if (progress) progress(static_cast<double>(done) / static_cast<double>(chunks.size()));
-      });
-  writer.commit();
+  std::vector<StreamedTensor> tensors;
+  for (const MadeTensor& tensor : model.tensors)
+    tensors.push_back({tensor.name, tensor.type, tensor.shape,
+                       [&tensor](std::int64_t first, std::int64_t rows) { return computed(tensor, first, rows); }});
+  write_safetensors(tensors, folder, kMaxShard, {model.config.head_dim, threads, progress});  // whole heads
   base::write_file(folder / "config.json", config);
 }
 

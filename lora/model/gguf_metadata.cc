@@ -6,7 +6,6 @@
 
 #include <cmath>
 
-#include "base/error.h"
 #include "lora/model/family.h"
 #include "tokenizer/write/convert.h"
 
@@ -14,12 +13,11 @@ namespace lora {
 namespace {
 
 namespace fs = std::filesystem;
-using base::DType;
 using base::GgufValue;
 
 constexpr std::uint32_t kQuantizationVersion = 2;  // GGML_QNT_VERSION
 
-GgufMetadata metadata_from_gguf(const base::GgufReader& file, DType type) {
+GgufMetadata metadata_from_gguf(const base::GgufReader& file, WeightType type) {
   GgufMetadata metadata;
   bool has_type = false, has_version = false;
   for (const auto& [key, value] : file.metadata()) {
@@ -40,21 +38,6 @@ GgufMetadata metadata_from_gguf(const base::GgufReader& file, DType type) {
 }
 
 }  // namespace
-
-std::uint32_t gguf_file_type(DType type) {
-  switch (type) {
-    case DType::kF32:
-      return 0;
-    case DType::kF16:
-      return 1;
-    case DType::kQ8_0:
-      return 7;
-    case DType::kBF16:
-      return 32;
-    default:
-      throw base::Error({"not a type we write", "", std::string(base::name_of(type)), "F32, F16, BF16 or Q8_0", ""});
-  }
-}
 
 std::string model_name(const fs::path& path) {
   fs::path full = fs::absolute(path).lexically_normal();
@@ -103,7 +86,7 @@ std::string gguf_note(const ModelConfig& config) {
                      family.gguf, config.sliding_window);
 }
 
-GgufMetadata gguf_metadata(const ModelFiles& model, DType type) {
+GgufMetadata gguf_metadata(const ModelFiles& model, WeightType type) {
   if (model.gguf()) return metadata_from_gguf(*model.gguf(), type);
   const ModelConfig& config = model.config();
   std::uint64_t parameters = 0;

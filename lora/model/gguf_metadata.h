@@ -8,21 +8,19 @@
 
 #include "base/gguf.h"
 #include "lora/model/model_files.h"
+#include "lora/model/weight_type.h"
 
 namespace lora {
 
 /// Everything a GGUF of `model` needs. Of a GGUF base all keys are copied as they are, but the file type; of a Hugging
 /// Face folder they are made from config.json and the tokenizer's files. `type` is the type of the matrices.
-GgufMetadata gguf_metadata(const ModelFiles& model, base::DType type);
+GgufMetadata gguf_metadata(const ModelFiles& model, WeightType type);
 
 /// Tensors of a GGUF that follow from the config: what rope's waves are stretched by.
 std::vector<std::pair<std::string, std::vector<float>>> rope_tensors(const ModelConfig& config);
 
 /// What llama.cpp computes otherwise with a GGUF of this model, for people; "" when nothing.
 std::string gguf_note(const ModelConfig& config);
-
-/// general.file_type of a file whose matrices are of `type` (llama.cpp's enum llama_ftype).
-std::uint32_t gguf_file_type(base::DType type);
 
 /// A name for people: "SmolLM2-135M" of a folder or file, "org/model" of a snapshot in the Hugging Face cache.
 std::string model_name(const std::filesystem::path& path);

@@ -29,10 +29,10 @@ FILE_TYPES = {"q4_k_m": 15, "q5_k_m": 17, "q6_k": 18}  # enum llama_ftype
 
 
 class Parameters(ctypes.Structure):
-    """llama_model_quantize_params of llama.h."""
+    """llama_model_quantize_params of llama.h, with room for what later versions add."""
     _fields_ = [("threads", ctypes.c_int32), ("file_type", ctypes.c_int), ("output_type", ctypes.c_int),
-                ("embedding_type", ctypes.c_int), *[(f"flag{i}", ctypes.c_bool) for i in range(5)],
-                *[(f"pointer{i}", ctypes.c_void_p) for i in range(3)]]
+                ("embedding_type", ctypes.c_int), *[(f"flag{i}", ctypes.c_bool) for i in range(6)],
+                *[(f"pointer{i}", ctypes.c_void_p) for i in range(8)]]
 
 
 def quantiser(path):

@@ -6,6 +6,7 @@
 
 #include <cmath>
 #include <fstream>
+#include <functional>
 #include <map>
 #include <nlohmann/json.hpp>
 
@@ -268,7 +269,7 @@ TEST_F(AdapterFolder, RefusesUnknownTensors) {
   EXPECT_THAT(beside("base_model.model.model.norm.weight", {8}), HasSubstr("unknown tensor"));
   EXPECT_THAT(beside("base_model.model.model.embed_tokens.token_adapter.trainable_tokens_delta", {2, 8}),
               HasSubstr("trainable_token_indices"));
-  EXPECT_THAT(with({{module + ".lora_A.default.weight", DType::kF32, {2, 8}}}), HasSubstr("the adapter's name"));
+  EXPECT_THAT(with({{module + ".lora_A.default.weight", DType::kF32, {2, 8}}}), HasSubstr("one of lora_A and lora_B"));
   EXPECT_EQ(with({{"base_model.model.model.embed_tokens.weight", DType::kF32, {2, 8}}}),
             "no error");  // as PEFT resizes
   EXPECT_THAT(with({{"model.layers.0.self_attn.q_proj.lora_A.weight", DType::kF32, {2, 8}}}),
@@ -294,6 +295,40 @@ TEST_F(AdapterFolder, RefusesUnknownTensors) {
   EXPECT_THAT(beside(rows, {3, 8}), HasSubstr("3 rows"));
   configured(R"("modules_to_save":["norm","lm_head"])");
   EXPECT_THAT(beside("base_model.model.model.norm.weight", {8}), HasSubstr("'lm_head'"));
+}
+
+// As a state_dict names them, and as torch.compile does.
+TEST_F(AdapterFolder, NamesOfAStateDictAreRead) {
+  const Adapter plain = lora::read_adapter(kGolden + "plain");
+  const base::SafetensorsReader file(fs::path(kGolden + "plain") / "adapter_model.safetensors");
+  const auto renamed = [&](const std::function<std::string(std::string)>& rename) {
+    std::vector<base::SafetensorsWriter::Entry> entries;
+    for (const base::TensorView& tensor : file.tensors())
+      entries.push_back({rename(tensor.name), tensor.type, tensor.shape});
+    base::SafetensorsWriter writer(folder_ / "adapter_model.safetensors", entries);
+    for (const base::TensorView& tensor : file.tensors()) writer.write(rename(tensor.name), tensor.bytes);
+    writer.commit();
+  };
+  const auto put = [](std::string name, const std::string& before, const std::string& word) {
+    return name.insert(name.find(before), word);
+  };
+  fs::copy(kGolden + "plain/adapter_config.json", folder_ / "adapter_config.json");
+  const std::function<std::string(std::string)> ways[] = {
+      [&](std::string name) { return put(name, ".weight", ".default"); },
+      [&](std::string name) { return put(name, "base_model", "_orig_mod."); },
+      [&](std::string name) { return put(put(name, "model.layers", "_orig_mod."), ".weight", ".default"); }};
+  for (const auto& way : ways) {
+    renamed(way);
+    const Adapter again = lora::read_adapter(folder_);
+    ASSERT_EQ(again.modules.size(), plain.modules.size());
+    for (std::size_t i = 0; i < plain.modules.size(); ++i) {
+      EXPECT_EQ(again.modules[i].name, plain.modules[i].name);
+      EXPECT_EQ(again.modules[i].b, plain.modules[i].b);
+    }
+  }
+  int count = 0;
+  renamed([&](std::string name) { return put(name, ".weight", count++ % 2 == 0 ? ".one" : ".two"); });
+  EXPECT_THAT(error(), HasSubstr("more than one adapter"));
 }
 
 }  // namespace
