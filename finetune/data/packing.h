@@ -5,7 +5,7 @@
 #include <span>
 #include <vector>
 
-#include "finetune/data/data.h"
+#include "finetune/data/example.h"
 #include "finetune/model/model.h"
 
 namespace finetune {

@@ -5,7 +5,8 @@
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 
-#include "finetune/data/data.h"
+#include "finetune/data/example.h"
+#include "tokenizer/chat/conversation.h"
 
 namespace finetune {
 

@@ -1,0 +1,51 @@
+// Where the records of a data set went, and what is worth saying of them.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+
+#include "base/records.h"
+#include "base/tolerance.h"
+
+namespace finetune {
+
+struct DataOptions {
+  std::int64_t max_length = 1024;  ///< tokens of one example
+  std::string too_long =
+      "truncate";                ///< "truncate" (keep the beginning), "drop" or "split" (the rest is an example too)
+  std::uint64_t limit = 0;       ///< read at most so many records, 0 = all
+  base::Tolerance max_bad{100};  ///< more bad records than this is an error
+  int threads = 0;               ///< 0 = all
+  base::TextOptions text{};
+};
+
+/// Where every record went: read = used + untrained + dropped + bad.
+struct DataReport {
+  std::uint64_t read = 0;
+  std::uint64_t used = 0;       ///< gave at least one example
+  std::uint64_t untrained = 0;  ///< nothing in it is trained (or nothing is left after the cut)
+  std::uint64_t dropped = 0;    ///< too long, with too_long = "drop"
+  std::uint64_t bad = 0;        ///< unreadable, or of no known shape
+  std::uint64_t too_long = 0;   ///< longer than max_length, whatever was done about it
+  std::uint64_t examples = 0, tokens = 0, trained_tokens = 0;
+  std::uint64_t specials_as_text = 0;              ///< used records that write special tokens as text
+  std::uint64_t drops_messages = 0;                ///< used records of which the template leaves out a message
+  std::uint64_t ends = 0;                          ///< examples in which an end token is trained
+  std::uint64_t repeated_keys = 0;                 ///< records that had a key twice, of which the last counts
+  std::map<std::string, std::uint64_t> bad_kinds;  ///< what is wrong with bad records
+  std::map<std::string, std::uint64_t> left_out;   ///< members of messages that no template wrote -> used records
+  std::map<std::string, std::uint64_t> unused;     ///< members of records that nothing reads -> used records
+  std::string first_bad;                           ///< "file:line: why", of the first bad record
+  /// "read 660 records: 655 used (12 truncated to 1024 tokens), 3 without trained tokens, 2 bad; 652 examples, ..."
+  std::string to_text(const DataOptions& options) const;
+};
+
+/// Counts `name`; data may invent any number of names, of which those beyond thirty are "others".
+void count(std::map<std::string, std::uint64_t>& counts, const std::string& name, std::uint64_t number = 1);
+/// "a (3), b (2)", the most frequent first.
+std::string counted(const std::map<std::string, std::uint64_t>& counts);
+/// Adds what a later part of the same input gave.
+void add(DataReport& total, const DataReport& part);
+
+}  // namespace finetune

@@ -1,0 +1,152 @@
+// One record -> token ids and the mask of what is trained. Tested by tests/finetune/data_test.cc and records_test.cc.
+#include "finetune/data/example_maker.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "base/json_text.h"
+#include "finetune/data/pairs.h"
+#include "finetune/data/record_checks.h"
+
+namespace finetune {
+namespace {
+
+using Json = nlohmann::ordered_json;
+using tokenizer::Conversation;
+using tokenizer::Message;
+
+// Why a text is no JSON.
+std::string parse_error(std::string_view text) {
+  try {
+    [[maybe_unused]] const Json parsed = Json::parse(text);
+    return "";
+  } catch (const Json::exception& error) {
+    return error.what();
+  }
+}
+
+}  // namespace
+
+void MakerOptions::visit(base::OptionVisitor& v) {
+  v("allow_special", allow_special, "special tokens written out in texts, prompts and completions become tokens");
+  v("roles", roles, "what else the data call a role: NAME=ROLE, ROLE one of system, user, assistant, tool");
+  train_on.visit(v);
+  text.visit(v);
+}
+
+ExampleMaker::ExampleMaker(const tokenizer::Tokenizer& tokenizer, const MakerOptions& options)
+    : tokenizer_(tokenizer),
+      allow_special_(options.allow_special),
+      pairs_(options.pairs),
+      roles_(tokenizer::role_map(options.roles)),
+      train_on_(options.train_on.value()) {
+  try {
+    chat_ = tokenizer::chat_template_of(tokenizer);
+    end_ids_ = chat_->stop_ids();
+  } catch (const base::Error& error) {
+    end_ids_ = tokenizer.end_ids();
+    chat_error_ = error.what();
+  }
+}
+
+Example ExampleMaker::from_chat(const Conversation& conversation, RecordNotes& notes) const {
+  check_members(conversation);
+  for (const Message& message : conversation.messages) check_message(message);
+  if (!chat_) {
+    throw base::UsageError(
+        {"the data has conversations, but the model's chat template cannot be used: " + chat_error_, "--data", "", "",
+         "choose a template with --chat-template, or give {\"prompt\", \"completion\"} or {\"text\"} records"});
+  }
+  static thread_local tokenizer::RenderedChat chat;  // its memory is used again
+  chat_->render_text(conversation.messages, false, conversation.members, train_on_, chat);
+  tokenizer::Rendered rendered = tokenizer::encode_chat(tokenizer_, chat);
+  notes.left_out = std::move(chat.left_out);
+  notes.drops_messages = !chat.dropped.empty();
+  notes.specials_as_text = rendered.specials_as_text > 0;
+  return {std::move(rendered.ids), std::move(rendered.trained)};
+}
+
+Example ExampleMaker::from_text(const std::string& prompt, const std::string& completion, RecordNotes& notes) const {
+  const std::string text = prompt + completion;
+  const tokenizer::ByteRange all{0, text.size()};
+  const tokenizer::DataRanges data =
+      allow_special_ || text.empty() ? tokenizer::DataRanges() : tokenizer::DataRanges(&all, 1);
+  tokenizer::Encoding encoding = tokenizer_.encode_with_offsets(text, data);
+  notes.specials_as_text = encoding.specials_as_text > 0;
+  Example example;
+  example.ids = std::move(encoding.ids);
+  // The token that holds the last of the prompt and the first of the completion counts as completion.
+  for (const tokenizer::ByteRange& offsets : encoding.offsets)
+    example.trained.push_back(offsets.end > prompt.size() || offsets.begin >= prompt.size());
+  if (tokenizer_.add_bos && tokenizer_.bos && (example.ids.empty() || example.ids.front() != *tokenizer_.bos)) {
+    example.ids.insert(example.ids.begin(), *tokenizer_.bos);
+    example.trained.insert(example.trained.begin(), 0);
+  }
+  const std::vector<std::int32_t> ends = tokenizer_.end_ids();
+  if (!ends.empty() && (example.ids.empty() || example.ids.back() != ends.front())) {
+    example.ids.push_back(ends.front());
+    example.trained.push_back(1);
+  }
+  return example;
+}
+
+Example ExampleMaker::from_pair(Conversation& conversation, bool is_text, RecordNotes& notes) const {
+  const auto& messages = conversation.messages;
+  if (is_text) {
+    conversation.format = "prompt";
+    conversation.plain = true;
+    check_members(conversation);
+    RecordNotes second;
+    Example chosen = from_text(messages[0].content, messages[1].content, notes);
+    const Example rejected = from_text(messages[0].content, conversation.rejected[0].content, second);
+    notes.specials_as_text |= second.specials_as_text;
+    return joined(std::move(chosen), rejected);
+  }
+  Conversation side = conversation;
+  side.format = "messages";
+  side.messages.resize(conversation.prompt);
+  for (Message& message : side.messages) message.trained = false;  // answers in a prompt stand on both sides
+  Conversation other = side;
+  side.messages.insert(side.messages.end(), messages.begin() + static_cast<std::ptrdiff_t>(conversation.prompt),
+                       messages.end());
+  other.messages.insert(other.messages.end(), conversation.rejected.begin(), conversation.rejected.end());
+  RecordNotes second;
+  Example chosen = from_chat(side, notes);
+  const Example rejected = from_chat(other, second);
+  notes.specials_as_text |= second.specials_as_text;
+  notes.drops_messages |= second.drops_messages;
+  for (const std::string& name : second.left_out)
+    if (std::ranges::find(notes.left_out, name) == notes.left_out.end()) notes.left_out.push_back(name);
+  return joined(std::move(chosen), rejected);
+}
+
+Example ExampleMaker::make(std::string_view record, RecordNotes* notes) const {
+  RecordNotes unused;
+  RecordNotes& said = notes ? *notes : unused;
+  Json json = base::lenient_ordered_json(record, &said.repeated_keys);
+  if (pairs_) state_prompt(json);
+  if (json.is_discarded()) throw base::Error({"not valid JSON", "", parse_error(record), "", ""});
+  Conversation conversation;
+  if (const auto problem = tokenizer::read_conversation(json, roles_, conversation)) throw base::Error(problem->facts);
+  check_flags(conversation, said);
+  Example example;
+  if (pairs_) {
+    if (conversation.format != "preference")
+      throw base::Error({"no pair of answers", conversation.format, "", "chosen and rejected",
+                         "train on answers with --objective answers"});
+    example = from_pair(conversation, is_text_pair(json, conversation), said);
+  } else if (conversation.format == "text") {
+    example = from_text("", conversation.text, said);
+  } else if (conversation.plain) {
+    check_members(conversation);
+    example = from_text(conversation.messages[0].content, conversation.messages[1].content, said);
+  } else {
+    example = from_chat(conversation, said);
+  }
+  for (std::size_t i = example.ids.size(); i-- > 1;)
+    if (example.trained[i] && std::ranges::find(end_ids_, example.ids[i]) != end_ids_.end()) said.first_end = i;
+  return example;
+}
+
+}  // namespace finetune

@@ -1,0 +1,72 @@
+// One record -> token ids and the mask of what is trained.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/options.h"
+#include "base/records.h"
+#include "finetune/data/example.h"
+#include "tokenizer/chat/chat.h"
+#include "tokenizer/chat/conversation.h"
+#include "tokenizer/spec/tokenizer.h"
+
+namespace finetune {
+
+/// How records are read.
+struct MakerOptions {
+  bool allow_special = false;      ///< special tokens written out in a text, prompt or completion are tokens
+  std::vector<std::string> roles;  ///< more names of roles (tokenizer::role_map)
+  tokenizer::TrainOnOptions train_on{};
+  base::TextOptions text{};
+  bool pairs = false;  ///< records are preferences: chosen and rejected answers
+  void visit(base::OptionVisitor& v);
+};
+
+/// What is worth saying of one record.
+struct RecordNotes {
+  bool specials_as_text = false;              ///< it writes special tokens that were read as characters
+  std::size_t first_end = std::string::npos;  ///< the first end token that is trained
+  std::vector<std::string> left_out;          ///< members of its messages that the chat template does not write
+  bool drops_messages = false;                ///< the chat template writes nothing of a message that has words
+  bool repeated_keys = false;                 ///< it had a key twice
+  std::vector<std::string> unused;            ///< members of the record that nothing reads, but id and source
+};
+
+/// Turns one record into an example. Thread-safe. `tokenizer` must outlive it.
+///   Conversations (tokenizer/chat/conversation.h) go through the tokenizer's chat template: what the assistant says
+///   and its end token is trained, but for messages that say otherwise (weight: 0, train: false);
+///   {"prompt", "completion"} are one text, of which the completion is trained, with the token that holds its first
+///   byte; {"text"} is trained whole. Both end with the end-of-text token, as TRL has it
+/// (or the first end token, where the model names no EOS).
+///   With `pairs`, records hold a chosen and a rejected answer: messages go through the chat template; prompt, chosen
+///   and rejected that are texts are two texts, as TRL has it. Both answers are one example.
+/// Refused by name is what this training would lose: preferences, labels, weights between 0 and 1, tools and other
+/// members that say something and that the template does not know.
+class ExampleMaker {
+ public:
+  /// Throws UsageError for bad roles.
+  explicit ExampleMaker(const tokenizer::Tokenizer& tokenizer, const MakerOptions& options = {});
+  /// Throws base::Error for a bad record; base::UsageError when a conversation meets a tokenizer without a template.
+  Example make(std::string_view record, RecordNotes* notes = nullptr) const;
+  /// Null where the tokenizer has none that can be used.
+  const tokenizer::ChatTemplate* chat_template() const { return chat_.get(); }
+
+ private:
+  Example from_chat(const tokenizer::Conversation& conversation, RecordNotes& notes) const;
+  Example from_pair(tokenizer::Conversation& conversation, bool is_text, RecordNotes& notes) const;
+  Example from_text(const std::string& prompt, const std::string& completion, RecordNotes& notes) const;
+
+  const tokenizer::Tokenizer& tokenizer_;
+  bool allow_special_, pairs_;
+  tokenizer::RoleMap roles_;
+  tokenizer::TrainOn train_on_;
+  std::unique_ptr<tokenizer::ChatTemplate> chat_;
+  std::string chat_error_;  // why there is no template
+  std::vector<std::int32_t> end_ids_;
+};
+
+}  // namespace finetune

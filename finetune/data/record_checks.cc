@@ -1,0 +1,81 @@
+// What of a record a training would lose is refused by name. Tested by tests/finetune/records_test.cc.
+#include "finetune/data/record_checks.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "base/text.h"
+
+namespace finetune {
+namespace {
+
+using Json = nlohmann::ordered_json;
+using tokenizer::Conversation;
+using tokenizer::Holder;
+using tokenizer::Meaning;
+using tokenizer::Member;
+using tokenizer::Message;
+
+[[noreturn]] void refuse(const std::string& what, const Member& member, const std::string& expected,
+                         const std::string& advice) {
+  throw base::Error({what, member.name, base::shortened(member.json), expected, advice});
+}
+
+// KTO's mark of a good or bad answer, not the name of some class.
+bool is_verdict(const Json& value) {
+  if (value.is_boolean()) return true;
+  if (value.is_number()) return value == 0 || value == 1;
+  if (!value.is_string()) return false;
+  std::string low = value.get<std::string>();
+  for (char& c : low) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return low == "true" || low == "false";
+}
+
+}  // namespace
+
+void check_flags(const Conversation& conversation, RecordNotes& notes) {
+  for (const Member& member : conversation.members) {
+    const Meaning meaning = tokenizer::meaning_of(member.name, Holder::kRecord);
+    const bool is_flag = meaning == Meaning::kFlag || meaning == Meaning::kPartFlag;
+    const auto is_any_of = [&](std::initializer_list<std::string_view> values) {
+      return std::ranges::find(values, member.json) != values.end();
+    };
+    if (is_flag && is_any_of({"1", "1.0", "true"})) continue;
+    if (is_flag && (conversation.format != "text" || is_any_of({"0", "0.0", "false"})))
+      refuse("a flag of the whole record is not supported", member, "flags of its messages",
+             "leave the record out, or set the flag on its messages");
+    const bool is_said = meaning == Meaning::kSaid || meaning == Meaning::kTools;  // written, or refused
+    if (!is_said && member.name != "id" && member.name != "source") notes.unused.push_back(member.name);
+  }
+}
+
+void check_members(const Conversation& conversation) {
+  const std::string only_answers = "this training has an objective for answers only";
+  if (conversation.format == "preference")
+    refuse(only_answers, {"rejected", ""}, "records with answers only",
+           "keep the chosen answers as messages, or train on both with --objective dpo");
+  for (const Member& member : conversation.members) {
+    if (conversation.plain && tokenizer::is_said(member, Holder::kRecord))
+      refuse("a prompt and its completion are one text, in which this has no place", member, "prompt and completion",
+             "give messages, and a chat template that writes it");
+    const Meaning meaning = tokenizer::meaning_of(member.name, Holder::kRecord);
+    if (meaning == Meaning::kAnswers || (meaning == Meaning::kVerdict && is_verdict(Json::parse(member.json))))
+      refuse(only_answers, member, "records with answers only", "keep the good answers as messages, without it");
+  }
+}
+
+void check_message(const Message& message) {
+  if (message.weight != 0 && message.weight != 1)
+    refuse("a weight that is neither 0 nor 1 is not supported", {"weight", fmt::format("{}", message.weight)}, "0 or 1",
+           "");
+  for (const Member& member : message.members) {
+    const Meaning meaning = tokenizer::meaning_of(member.name, Holder::kMessage);
+    if (meaning == Meaning::kPartFlag)
+      refuse("flags for parts of a message are not supported", member, "train: true or false", "");
+  }
+}
+
+}  // namespace finetune

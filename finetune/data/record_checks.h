@@ -1,0 +1,19 @@
+// What of a record a training would lose is refused by name.
+#pragma once
+
+#include "finetune/data/example_maker.h"
+#include "tokenizer/chat/conversation.h"
+
+namespace finetune {
+
+/// Flags of a whole record. Of a text only those that keep it out: its weight may be of any kind. What else is in it is
+/// noted.
+void check_flags(const tokenizer::Conversation& conversation, RecordNotes& notes);
+
+/// Refuses by name what training on the messages alone would lose.
+void check_members(const tokenizer::Conversation& conversation);
+
+/// The same of one message.
+void check_message(const tokenizer::Message& message);
+
+}  // namespace finetune
