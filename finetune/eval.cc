@@ -10,6 +10,7 @@
 #include "base/inputs.h"
 #include "base/progress.h"
 #include "base/text.h"
+#include "finetune/data/data.h"
 #include "finetune/model/load.h"
 #include "finetune/train/evaluate.h"
 
@@ -48,7 +49,7 @@ int run_eval(EvalOptions& options, base::Context& context) {
   ExampleMaker maker(*loaded.tokenizer, options.reading);
   Dataset dataset = read_dataset(base::expand_inputs(options.data, context), maker, limits);
   if (!context.quiet) fmt::print(context.err, "{}\n", dataset.report.to_text(limits));
-  for (const Example& example : dataset.examples) check_ids(example.ids, loaded.model.config());
+  for (std::size_t i = 0; i < dataset.examples.size(); ++i) check_ids(dataset.examples[i].ids, loaded.model.config());
   base::Progress progress(context.err, context.quiet, "finetune eval");
   const auto show = [&](double share) {
     progress.update(share, "");

@@ -50,8 +50,8 @@ std::uint64_t dropout_seed(std::uint64_t seed, std::int64_t step, std::int64_t b
 }
 
 // Rows [first, last), cut into batches that fit the model.
-std::vector<PackedRow> batches_of(RowStream& stream, std::span<const Example> examples, at::Device device,
-                                  std::int64_t first, std::int64_t last, std::int64_t rows_per_batch) {
+std::vector<PackedRow> batches_of(RowStream& stream, const Examples& examples, at::Device device, std::int64_t first,
+                                  std::int64_t last, std::int64_t rows_per_batch) {
   std::vector<PackedRow> batches;
   for (std::int64_t begin = first; begin < last; begin += rows_per_batch) {
     RowPlan documents;

@@ -3,10 +3,45 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
 #include "base/json_text.h"
 #include "base/text.h"
 
 namespace finetune {
+namespace {
+
+struct Number {
+  const char* name;
+  std::uint64_t DataReport::*field;
+};
+constexpr Number kNumbers[] = {{"read", &DataReport::read},
+                               {"used", &DataReport::used},
+                               {"untrained", &DataReport::untrained},
+                               {"dropped", &DataReport::dropped},
+                               {"bad", &DataReport::bad},
+                               {"too_long", &DataReport::too_long},
+                               {"examples", &DataReport::examples},
+                               {"tokens", &DataReport::tokens},
+                               {"trained_tokens", &DataReport::trained_tokens},
+                               {"specials_as_text", &DataReport::specials_as_text},
+                               {"drops_messages", &DataReport::drops_messages},
+                               {"ends", &DataReport::ends},
+                               {"repeated_keys", &DataReport::repeated_keys},
+                               {"double_bos", &DataReport::double_bos},
+                               {"without_bos", &DataReport::without_bos},
+                               {"tried", &DataReport::tried},
+                               {"changed", &DataReport::changed}};
+
+struct Counts {
+  const char* name;
+  std::map<std::string, std::uint64_t> DataReport::*field;
+};
+constexpr Counts kCounts[] = {
+    {"bad_kinds", &DataReport::bad_kinds}, {"left_out", &DataReport::left_out}, {"unused", &DataReport::unused}};
+
+}  // namespace
 
 void count(std::map<std::string, std::uint64_t>& counts, const std::string& name, std::uint64_t number) {
   constexpr std::size_t kMost = 30;  // data may invent any number of names
@@ -20,24 +55,57 @@ std::string counted(const std::map<std::string, std::uint64_t>& counts) {
   return base::most_frequent({counts.begin(), counts.end()}, counts.size(), tell);
 }
 
-void add(DataReport& total, const DataReport& part) {
-  total.read += part.read;
-  total.used += part.used;
-  total.untrained += part.untrained;
-  total.dropped += part.dropped;
-  total.bad += part.bad;
-  total.too_long += part.too_long;
-  total.examples += part.examples;
-  total.tokens += part.tokens;
-  total.trained_tokens += part.trained_tokens;
-  total.specials_as_text += part.specials_as_text;
-  total.drops_messages += part.drops_messages;
-  total.ends += part.ends;
-  total.repeated_keys += part.repeated_keys;
-  for (const auto& [name, number] : part.bad_kinds) count(total.bad_kinds, name, number);
-  for (const auto& [name, number] : part.left_out) count(total.left_out, name, number);
-  for (const auto& [name, number] : part.unused) count(total.unused, name, number);
-  if (total.first_bad.empty()) total.first_bad = part.first_bad;
+std::string name_of(Fate fate) {
+  static const std::array<std::string, kFates> kNames{"truncated", "split", "too long", "without trained tokens",
+                                                      "bad"};
+  return kNames[static_cast<std::size_t>(fate)];
+}
+
+void DataReport::alter(Fate fate, const Origin& origin, std::string why) {
+  const auto known = std::ranges::count(altered, fate, &AlteredRecord::fate);
+  if (static_cast<std::size_t>(known) < kMostNamed) altered.push_back({fate, origin, std::move(why)});
+}
+
+void DataReport::add(DataReport part) {
+  for (const Number& number : kNumbers) this->*number.field += part.*number.field;
+  for (const Counts& counts : kCounts)
+    for (const auto& [name, number] : part.*counts.field) count(this->*counts.field, name, number);
+  if (changed == part.changed) first_changed = part.first_changed;  // these are the first
+  std::array<std::size_t, kFates> known{};
+  for (const AlteredRecord& record : altered) ++known[static_cast<std::size_t>(record.fate)];
+  for (AlteredRecord& record : part.altered)
+    if (known[static_cast<std::size_t>(record.fate)]++ < kMostNamed) altered.push_back(std::move(record));
+}
+
+std::string DataReport::place(const Origin& origin) const {
+  return fmt::format("{}:{}", files.at(origin.file), origin.line);
+}
+
+nlohmann::ordered_json DataReport::to_json() const {
+  nlohmann::ordered_json json;
+  for (const Number& number : kNumbers) json[number.name] = this->*number.field;
+  for (const Counts& counts : kCounts) json[counts.name] = this->*counts.field;
+  json["first_changed"] = {first_changed.file, first_changed.line};
+  nlohmann::ordered_json& list = json["altered"] = nlohmann::ordered_json::array();
+  for (const auto& [fate, origin, why] : altered)
+    list.push_back({static_cast<int>(fate), origin.file, origin.line, why});
+  return json;
+}
+
+DataReport DataReport::from_json(const nlohmann::ordered_json& json, std::vector<std::string> files) {
+  DataReport report;
+  for (const Number& number : kNumbers) json.at(number.name).get_to(report.*number.field);
+  for (const Counts& counts : kCounts) json.at(counts.name).get_to(report.*counts.field);
+  const auto& changed = json.at("first_changed");
+  report.first_changed = {changed.at(0).get<std::uint32_t>(), changed.at(1).get<std::uint64_t>()};
+  for (const auto& record : json.at("altered"))
+    report.altered.push_back({static_cast<Fate>(record.at(0).get<int>()),
+                              {record.at(1).get<std::uint32_t>(), record.at(2).get<std::uint64_t>()},
+                              record.at(3).get<std::string>()});
+  report.files = std::move(files);
+  const auto bad = std::ranges::find(report.altered, Fate::kBad, &AlteredRecord::fate);
+  if (bad != report.altered.end()) report.first_bad = report.place(bad->origin) + ": " + bad->why;
+  return report;
 }
 
 std::string DataReport::to_text(const DataOptions& options) const {

@@ -1,12 +1,16 @@
 // Where the records of a data set went, and what is worth saying of them.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <map>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
+#include <vector>
 
 #include "base/records.h"
 #include "base/tolerance.h"
+#include "finetune/data/example.h"
 
 namespace finetune {
 
@@ -20,8 +24,21 @@ struct DataOptions {
   base::TextOptions text{};
 };
 
+/// What became of a record that is not trained as it came.
+enum class Fate : std::uint8_t { kTruncated, kSplit, kTooLong, kUntrained, kBad };
+inline constexpr std::size_t kFates = 5;
+/// "truncated", "split", "too long", "without trained tokens", "bad".
+std::string name_of(Fate fate);
+
+struct AlteredRecord {
+  Fate fate = Fate::kBad;
+  Origin origin;
+  std::string why;  ///< of bad ones
+};
+
 /// Where every record went: read = used + untrained + dropped + bad.
 struct DataReport {
+  static constexpr std::size_t kMostNamed = 10'000;  ///< records named of each fate: the first ones
   std::uint64_t read = 0;
   std::uint64_t used = 0;       ///< gave at least one example
   std::uint64_t untrained = 0;  ///< nothing in it is trained (or nothing is left after the cut)
@@ -31,21 +48,35 @@ struct DataReport {
   std::uint64_t examples = 0, tokens = 0, trained_tokens = 0;
   std::uint64_t specials_as_text = 0;              ///< used records that write special tokens as text
   std::uint64_t drops_messages = 0;                ///< used records of which the template leaves out a message
-  std::uint64_t ends = 0;                          ///< examples in which an end token is trained
+  std::uint64_t ends = 0;                          ///< used records in which an end token is trained
   std::uint64_t repeated_keys = 0;                 ///< records that had a key twice, of which the last counts
+  std::uint64_t double_bos = 0;                    ///< used records that begin with BOS twice
+  std::uint64_t without_bos = 0;                   ///< used records without the BOS that the model's texts begin with
+  std::uint64_t tried = 0;                         ///< records whose text was made again from its tokens ...
+  std::uint64_t changed = 0;                       ///< ... and those of which another came out
   std::map<std::string, std::uint64_t> bad_kinds;  ///< what is wrong with bad records
   std::map<std::string, std::uint64_t> left_out;   ///< members of messages that no template wrote -> used records
   std::map<std::string, std::uint64_t> unused;     ///< members of records that nothing reads -> used records
+  std::vector<AlteredRecord> altered;              ///< in input order
+  Origin first_changed;                            ///< of `changed`
+  std::vector<std::string> files;                  ///< what origins mean
   std::string first_bad;                           ///< "file:line: why", of the first bad record
+
+  void alter(Fate fate, const Origin& origin, std::string why = "");
+  /// Adds what a later part of the same input gave.
+  void add(DataReport part);
+  /// "data/chat.jsonl:12"
+  std::string place(const Origin& origin) const;
   /// "read 660 records: 655 used (12 truncated to 1024 tokens), 3 without trained tokens, 2 bad; 652 examples, ..."
   std::string to_text(const DataOptions& options) const;
+  /// All but `files` and what follows from them.
+  nlohmann::ordered_json to_json() const;
+  static DataReport from_json(const nlohmann::ordered_json& json, std::vector<std::string> files);
 };
 
 /// Counts `name`; data may invent any number of names, of which those beyond thirty are "others".
 void count(std::map<std::string, std::uint64_t>& counts, const std::string& name, std::uint64_t number = 1);
 /// "a (3), b (2)", the most frequent first.
 std::string counted(const std::map<std::string, std::uint64_t>& counts);
-/// Adds what a later part of the same input gave.
-void add(DataReport& total, const DataReport& part);
 
 }  // namespace finetune

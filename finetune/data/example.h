@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <span>
 #include <vector>
 
 namespace finetune {
@@ -12,17 +13,26 @@ namespace finetune {
 struct Example {
   std::vector<std::int32_t> ids;
   std::vector<std::uint8_t> trained;
-  std::size_t second = 0;                 ///< where the second document of a pair begins; 0: there is none
-  std::array<double, 2> reference{0, 0};  ///< of a pair: log-probabilities of the answers before the training
+  std::size_t second = 0;  ///< where the second document of a pair begins; 0: there is none
   /// Trained tokens that have a token before them: the ones that give a loss.
   std::int64_t targets() const;
 };
 
-/// Moves `share` (0..1) of the examples, at least one, chosen by `seed`, out of `examples`: the validation data.
-/// Throws base::UsageError when nothing would be left on either side.
-std::vector<Example> take_validation(std::vector<Example>& examples, double share, std::uint64_t seed);
+/// Where an example came from.
+struct Origin {
+  std::uint32_t file = 0;  ///< of the files that were read
+  std::uint64_t line = 0;  ///< from 1
+};
 
-/// A number that changes when any id, mask or order changes: a resumed run must see the same data.
-std::uint64_t fingerprint(const std::vector<Example>& examples);
+/// An Example as it lies in memory that somebody else keeps.
+struct ExampleView {
+  std::span<const std::int32_t> ids;
+  std::span<const std::uint8_t> trained;
+  std::size_t second = 0;
+  std::int64_t trained_tokens = 0;  ///< Example::targets
+  Origin origin;
+  std::array<double, 2> reference{0, 0};  ///< of a pair: log-probabilities of the answers before the training
+  std::int64_t targets() const { return trained_tokens; }
+};
 
 }  // namespace finetune

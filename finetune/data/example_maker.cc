@@ -64,6 +64,7 @@ Example ExampleMaker::from_chat(const Conversation& conversation, RecordNotes& n
   notes.left_out = std::move(chat.left_out);
   notes.drops_messages = !chat.dropped.empty();
   notes.specials_as_text = rendered.specials_as_text > 0;
+  if (notes.try_round_trip) notes.round_trips = tokenizer_.decode(rendered.ids) == chat.text;
   return {std::move(rendered.ids), std::move(rendered.trained)};
 }
 
@@ -74,6 +75,7 @@ Example ExampleMaker::from_text(const std::string& prompt, const std::string& co
       allow_special_ || text.empty() ? tokenizer::DataRanges() : tokenizer::DataRanges(&all, 1);
   tokenizer::Encoding encoding = tokenizer_.encode_with_offsets(text, data);
   notes.specials_as_text = encoding.specials_as_text > 0;
+  if (notes.try_round_trip) notes.round_trips = tokenizer_.decode(encoding.ids) == text;
   Example example;
   example.ids = std::move(encoding.ids);
   // The token that holds the last of the prompt and the first of the completion counts as completion.
@@ -144,9 +146,14 @@ Example ExampleMaker::make(std::string_view record, RecordNotes* notes) const {
   } else {
     example = from_chat(conversation, said);
   }
-  for (std::size_t i = example.ids.size(); i-- > 1;)
-    if (example.trained[i] && std::ranges::find(end_ids_, example.ids[i]) != end_ids_.end()) said.first_end = i;
   return example;
+}
+
+bool ExampleMaker::trains_end(const Example& example) const {
+  const std::size_t end = example.second > 0 ? example.second : example.ids.size();
+  for (std::size_t i = 1; i < end; ++i)
+    if (example.trained[i] && std::ranges::find(end_ids_, example.ids[i]) != end_ids_.end()) return true;
+  return false;
 }
 
 }  // namespace finetune

@@ -28,12 +28,13 @@ struct MakerOptions {
 
 /// What is worth saying of one record.
 struct RecordNotes {
-  bool specials_as_text = false;              ///< it writes special tokens that were read as characters
-  std::size_t first_end = std::string::npos;  ///< the first end token that is trained
-  std::vector<std::string> left_out;          ///< members of its messages that the chat template does not write
-  bool drops_messages = false;                ///< the chat template writes nothing of a message that has words
-  bool repeated_keys = false;                 ///< it had a key twice
-  std::vector<std::string> unused;            ///< members of the record that nothing reads, but id and source
+  bool try_round_trip = false;        ///< asked for: `round_trips` is found out
+  bool round_trips = true;            ///< the text comes back from its tokens
+  bool specials_as_text = false;      ///< it writes special tokens that were read as characters
+  std::vector<std::string> left_out;  ///< members of its messages that the chat template does not write
+  bool drops_messages = false;        ///< the chat template writes nothing of a message that has words
+  bool repeated_keys = false;         ///< it had a key twice
+  std::vector<std::string> unused;    ///< members of the record that nothing reads, but id and source
 };
 
 /// Turns one record into an example. Thread-safe. `tokenizer` must outlive it.
@@ -54,6 +55,9 @@ class ExampleMaker {
   Example make(std::string_view record, RecordNotes* notes = nullptr) const;
   /// Null where the tokenizer has none that can be used.
   const tokenizer::ChatTemplate* chat_template() const { return chat_.get(); }
+  /// Whether a token is trained that ends an answer or a text; of a pair, in the chosen one.
+  bool trains_end(const Example& example) const;
+  const tokenizer::Tokenizer& tokenizer() const { return tokenizer_; }
 
  private:
   Example from_chat(const tokenizer::Conversation& conversation, RecordNotes& notes) const;

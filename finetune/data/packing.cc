@@ -9,8 +9,7 @@
 
 namespace finetune {
 
-std::vector<RowPlan> plan_rows(std::span<const Example> examples, std::int64_t max_length, bool packing,
-                               std::uint64_t seed) {
+std::vector<RowPlan> plan_rows(const Examples& examples, std::int64_t max_length, bool packing, std::uint64_t seed) {
   base::Random random(seed);
   std::vector<std::uint32_t> order(examples.size());
   std::iota(order.begin(), order.end(), 0u);
@@ -21,10 +20,10 @@ std::vector<RowPlan> plan_rows(std::span<const Example> examples, std::int64_t m
     return rows;
   }
   std::stable_sort(order.begin(), order.end(),
-                   [&](std::uint32_t a, std::uint32_t b) { return examples[a].ids.size() > examples[b].ids.size(); });
+                   [&](std::uint32_t a, std::uint32_t b) { return examples.length(a) > examples.length(b); });
   std::map<std::int64_t, std::vector<std::uint32_t>> rows_by_room;
   for (std::uint32_t document : order) {
-    const auto length = static_cast<std::int64_t>(examples[document].ids.size());
+    const auto length = static_cast<std::int64_t>(examples.length(document));
     std::int64_t room = max_length;
     auto row = static_cast<std::uint32_t>(rows.size());
     if (auto best = rows_by_room.lower_bound(length); best != rows_by_room.end()) {
@@ -42,8 +41,8 @@ std::vector<RowPlan> plan_rows(std::span<const Example> examples, std::int64_t m
   return rows;
 }
 
-RowStream::RowStream(std::span<const Example> examples, std::int64_t max_length, bool packing, std::uint64_t seed)
-    : examples_(examples), max_length_(max_length), packing_(packing), seed_(seed) {
+RowStream::RowStream(Examples examples, std::int64_t max_length, bool packing, std::uint64_t seed)
+    : examples_(std::move(examples)), max_length_(max_length), packing_(packing), seed_(seed) {
   rows_ = plan_rows(examples_, max_length_, packing_, base::mix64(seed_));
   epoch_ = 0;
   rows_per_epoch_ = static_cast<std::int64_t>(rows_.size());
@@ -58,17 +57,17 @@ const RowPlan& RowStream::row(std::int64_t number) {
   return rows_[static_cast<std::size_t>(number % rows_per_epoch_)];
 }
 
-PackedRow make_row(std::span<const Example> examples, std::span<const std::uint32_t> documents, at::Device device) {
+PackedRow make_row(const Examples& examples, std::span<const std::uint32_t> documents, at::Device device) {
   constexpr std::int64_t kNotTrained = -100;
   PackedRow row;
   std::int64_t total = 0;
-  for (std::uint32_t document : documents) total += static_cast<std::int64_t>(examples[document].ids.size());
+  for (std::uint32_t document : documents) total += static_cast<std::int64_t>(examples.length(document));
   row.ids = at::empty({total}, at::kLong);
   row.targets = at::empty({total}, at::kLong);
   auto* ids = row.ids.mutable_data_ptr<std::int64_t>();
   auto* targets = row.targets.mutable_data_ptr<std::int64_t>();
   for (std::uint32_t document : documents) {
-    const Example& example = examples[document];
+    const ExampleView example = examples[document];
     const std::size_t length = example.ids.size();
     for (std::size_t i = 0; i < length; ++i) {
       const bool trained = i + 1 < length && i + 1 != example.second && example.trained[i + 1];

@@ -5,7 +5,7 @@
 #include <span>
 #include <vector>
 
-#include "finetune/data/example.h"
+#include "finetune/data/examples.h"
 #include "finetune/model/model.h"
 
 namespace finetune {
@@ -16,21 +16,20 @@ using RowPlan = std::vector<std::uint32_t>;
 /// The rows of one epoch. With `packing`: best-fit-decreasing, i.e. documents from long to short, each into the row
 /// with the least room that still holds it, rows of at most `max_length` tokens; without: one document a row.
 /// `seed` decides which of equally long documents comes first and then the order of the rows.
-std::vector<RowPlan> plan_rows(std::span<const Example> examples, std::int64_t max_length, bool packing,
-                               std::uint64_t seed);
+std::vector<RowPlan> plan_rows(const Examples& examples, std::int64_t max_length, bool packing, std::uint64_t seed);
 
 /// Rows without end, epoch after epoch, each epoch in an order of its own that depends on nothing but `seed` and the
 /// epoch's number: a resumed run finds its place by the row's number alone.
 class RowStream {
  public:
-  /// `examples` must outlive this object and not be empty.
-  RowStream(std::span<const Example> examples, std::int64_t max_length, bool packing, std::uint64_t seed);
+  /// `examples` must not be empty.
+  RowStream(Examples examples, std::int64_t max_length, bool packing, std::uint64_t seed);
   /// The same for every epoch, because best-fit-decreasing only looks at the lengths.
   std::int64_t rows_per_epoch() const { return rows_per_epoch_; }
   const RowPlan& row(std::int64_t number);
 
  private:
-  std::span<const Example> examples_;
+  Examples examples_;
   std::int64_t max_length_;
   bool packing_;
   std::uint64_t seed_;
@@ -40,7 +39,6 @@ class RowStream {
 
 /// Lays `documents` end to end, the tensors on `device`. The target of a position is the next token of the same
 /// document where that token is trained: the label of a document's first token is never used.
-PackedRow make_row(std::span<const Example> examples, std::span<const std::uint32_t> documents,
-                   at::Device device = at::kCPU);
+PackedRow make_row(const Examples& examples, std::span<const std::uint32_t> documents, at::Device device = at::kCPU);
 
 }  // namespace finetune

@@ -21,7 +21,7 @@ struct PackedRow {
   at::Tensor targets;                 ///< [T] int64: the token to predict at each position, -100 = not trained
   std::vector<std::int64_t> lengths;  ///< tokens of each document, sum T; positions restart at 0 in each
   std::int64_t trained = 0;           ///< positions with a target
-  std::vector<double> references{};   ///< of pairs: Example::reference of each document
+  std::vector<double> references{};   ///< of pairs: ExampleView::reference of each document
 };
 
 /// Keys and values of one sequence, for generation: per layer [heads_kv, capacity, head_dim], of which the first

@@ -11,9 +11,8 @@
 
 namespace finetune {
 
-std::optional<Evaluation> evaluate(const Transformer& model, const Objective& objective,
-                                   std::span<const Example> examples, std::int64_t max_length, bool packing,
-                                   const std::function<bool(double)>& go_on) {
+std::optional<Evaluation> evaluate(const Transformer& model, const Objective& objective, const Examples& examples,
+                                   std::int64_t max_length, bool packing, const std::function<bool(double)>& go_on) {
   const at::NoGradGuard no_gradient;
   Evaluation result;
   double sum = 0, normaliser = 0;

@@ -4,10 +4,9 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
-#include <span>
 #include <vector>
 
-#include "finetune/data/data.h"
+#include "finetune/data/examples.h"
 #include "finetune/train/objective.h"
 
 namespace finetune {
@@ -21,8 +20,7 @@ struct Evaluation {
 
 /// Over all of `examples`, in rows as of plan_rows. No dropout, no autograd. Before each row `go_on` gets the
 /// share that is done, 0..1; nothing comes out when it says no.
-std::optional<Evaluation> evaluate(const Transformer& model, const Objective& objective,
-                                   std::span<const Example> examples, std::int64_t max_length, bool packing,
-                                   const std::function<bool(double)>& go_on);
+std::optional<Evaluation> evaluate(const Transformer& model, const Objective& objective, const Examples& examples,
+                                   std::int64_t max_length, bool packing, const std::function<bool(double)>& go_on);
 
 }  // namespace finetune

@@ -73,23 +73,24 @@ at::Tensor PreferenceObjective::loss_sum(const Transformer& model, const PackedR
 }
 
 References add_references(const std::filesystem::path& file, const std::string& key, const Transformer& model,
-                          const std::vector<std::vector<Example>*>& parts) {
+                          const std::vector<Examples*>& parts) {
   std::size_t count = 0;
   for (const auto* examples : parts) count += 2 * examples->size();
   const std::optional<References> known = read_references(file, key, count);
   const at::NoGradGuard no_gradient;
   References result{key, {}};
-  for (std::vector<Example>* examples : parts) {
+  for (Examples* examples : parts) {
     for (std::uint32_t i = 0; i < examples->size(); ++i) {
-      Example& example = (*examples)[i];
+      std::array<double, 2> reference;
       if (known) {
         const double* from = known->values.data() + result.values.size();
-        example.reference = {from[0], from[1]};
+        reference = {from[0], from[1]};
       } else {
         const at::Tensor logs = model.log_probabilities(make_row(*examples, {&i, 1}, model.device())).cpu();
-        example.reference = {logs[0].item<double>(), logs[1].item<double>()};
+        reference = {logs[0].item<double>(), logs[1].item<double>()};
       }
-      result.values.insert(result.values.end(), example.reference.begin(), example.reference.end());
+      examples->set_reference(i, reference);
+      result.values.insert(result.values.end(), reference.begin(), reference.end());
     }
   }
   return result;

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "base/options.h"
-#include "finetune/data/data.h"
+#include "finetune/data/examples.h"
 #include "finetune/train/objective.h"
 
 namespace finetune {
@@ -50,10 +50,11 @@ struct References {
   std::vector<double> values;
 };
 
-/// Fills Example::reference of `parts` of the data: from `file` where it holds what belongs to `key`, else by `model`,
-/// which must have no adapter. A file of another key, or that cannot be read, counts for nothing. Returns all of them.
+/// Fills ExampleView::reference of `parts` of the data: from `file` where it holds what belongs to `key`, else by
+/// `model`, which must have no adapter. A file of another key, or that cannot be read, counts for nothing. Returns all
+/// of them.
 References add_references(const std::filesystem::path& file, const std::string& key, const Transformer& model,
-                          const std::vector<std::vector<Example>*>& parts);
+                          const std::vector<Examples*>& parts);
 
 void write_references(const std::filesystem::path& file, const References& references);
 

@@ -30,6 +30,7 @@ void ReadingOptions::visit(base::OptionVisitor& v) {
   v("max_bad", max_bad, "more bad records, or a larger share of them (1%), is an error");
   maker.visit(v);
   chat.visit(v);
+  cache.visit(v);
 }
 
 void RowOptions::visit(base::OptionVisitor& v) {

@@ -8,7 +8,7 @@
 
 #include "base/options.h"
 #include "base/tolerance.h"
-#include "finetune/data/data.h"
+#include "finetune/data/data_cache.h"
 #include "finetune/train/preferences.h"
 #include "lora/adapter/fresh.h"
 #include "tokenizer/chat/template_source.h"
@@ -35,6 +35,7 @@ struct ReadingOptions {
   base::Tolerance max_bad{100};
   MakerOptions maker;
   tokenizer::TemplateOptions chat{};
+  CacheOptions cache;
   void visit(base::OptionVisitor& v);
 };
 

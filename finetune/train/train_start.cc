@@ -21,6 +21,7 @@
 #include "base/progress.h"
 #include "base/random.h"
 #include "base/text.h"
+#include "finetune/data/data_key.h"
 #include "finetune/data/packing.h"
 #include "finetune/kernels/device.h"
 #include "finetune/model/load.h"
@@ -117,12 +118,16 @@ TrainingData read_data(const TrainOptions& options, const lora::ModelFiles& file
   making.pairs = options.preferences.is_on();
   const ExampleMaker maker(tokenizer, making);
   if (maker.chat_template() != nullptr) tell_template(*maker.chat_template(), context);
+  const std::string tokenizer_name = identity_of(tokenizer, files);
+  const DataCache cache(reading.cache, [&](const std::string& what) {
+    if (!context.quiet) fmt::print(context.err, "data cache: {}\n", what);
+  });
   auto read = [&](const char* title, const std::vector<std::string>& inputs, std::uint64_t limit) {
     const DataOptions limits{rows.max_length, rows.too_long,           limit,
                              reading.max_bad, options.compute.threads, reading.maker.text};
-    Dataset dataset = read_dataset(inputs, maker, limits);
+    Dataset dataset = cache.read(inputs, maker, limits, tokenizer_name, making);
     if (!context.quiet) fmt::print(context.err, "{}: {}\n", title, dataset.report.to_text(limits));
-    for (const Example& example : dataset.examples) check_ids(example.ids, files.config());
+    for (std::size_t i = 0; i < dataset.examples.size(); ++i) check_ids(dataset.examples[i].ids, files.config());
     return std::move(dataset.examples);
   };
   TrainingData data;
@@ -141,7 +146,7 @@ TrainingData read_data(const TrainOptions& options, const lora::ModelFiles& file
 }
 
 // What the options and the data ask for, behind what `checkpoint` (nullptr: none) has done.
-Plan make_plan(const PlanOptions& options, const std::vector<Example>& training, const Checkpoint* checkpoint) {
+Plan make_plan(const PlanOptions& options, const Examples& training, const Checkpoint* checkpoint) {
   Plan plan;
   if (checkpoint) {
     plan.first_step = checkpoint->step;

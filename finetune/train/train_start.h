@@ -17,7 +17,7 @@
 namespace finetune {
 
 struct TrainingData {
-  std::vector<Example> training, validation;
+  Examples training, validation;
 };
 
 /// How many steps, of how many rows. A step takes accumulate x rows_per_batch rows, the last one what is left.

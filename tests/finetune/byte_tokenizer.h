@@ -26,7 +26,8 @@ class ByteTokenizer : public tokenizer::BpeTokenizer {
 };
 
 // The tokens that are trained, as text.
-inline std::string trained_text(const ByteTokenizer& tokenizer, const finetune::Example& example) {
+template <class E>  // Example or ExampleView
+std::string trained_text(const ByteTokenizer& tokenizer, const E& example) {
   std::vector<std::int32_t> ids;
   for (std::size_t i = 0; i < example.ids.size(); ++i) {
     if (example.trained[i]) ids.push_back(example.ids[i]);

@@ -113,7 +113,7 @@ TEST(Data, EveryRecordIsAccountedFor) {
   EXPECT_EQ(truncated.examples.size(), 5u);
   EXPECT_THAT(truncated.report.first_bad, HasSubstr("a.jsonl:2"));
   EXPECT_THAT(truncated.report.to_text(options), HasSubstr("3 longer than 8 tokens: truncated"));
-  for (const Example& example : truncated.examples) EXPECT_LE(example.ids.size(), 8u);
+  for (std::size_t i = 0; i < truncated.examples.size(); ++i) EXPECT_LE(truncated.examples[i].ids.size(), 8u);
 
   Dataset dropped = read("drop");
   EXPECT_TRUE(consistent(dropped.report));
@@ -125,7 +125,7 @@ TEST(Data, EveryRecordIsAccountedFor) {
   EXPECT_EQ(split.report.used, 6u);
   EXPECT_EQ(split.examples.size(), 7u);
   std::int64_t targets = 0;
-  for (const Example& example : split.examples) targets += example.targets();
+  for (std::size_t i = 0; i < split.examples.size(); ++i) targets += split.examples[i].targets();
   EXPECT_EQ(static_cast<std::uint64_t>(targets), split.report.trained_tokens);
   // "cc" and end; "c" and end; of "01234567" the last six. A piece's first token has no context and gives no loss.
   EXPECT_EQ(split.examples[0].targets(), 3);
@@ -150,7 +150,7 @@ TEST(Data, RecordsWithAKeyTwiceAreCounted) {
                                                    R"({"chosen":"x","chosen":"y","rejected":"z"})"
                                                    "\n");
   const Dataset dataset = finetune::read_dataset({file}, maker, {});
-  EXPECT_EQ(trained_text(tokenizer, dataset.examples.at(0)), "C<|endoftext|>");
+  EXPECT_EQ(trained_text(tokenizer, dataset.examples[0]), "C<|endoftext|>");
   EXPECT_EQ(dataset.report.bad, 1u);
   EXPECT_EQ(dataset.report.repeated_keys, 3u);
   EXPECT_THAT(dataset.report.to_text({}), HasSubstr("3 records had a key twice: the last one counts"));
@@ -196,14 +196,14 @@ TEST(Data, ValidationShareIsDisjointAndSeeded) {
   auto make = [] {
     std::vector<Example> examples;
     for (std::int32_t i = 0; i < 50; ++i) examples.push_back({{i, i}, {1, 1}});
-    return examples;
+    return finetune::Examples(examples);
   };
-  auto ids = [](const std::vector<Example>& examples) {
+  auto ids = [](const finetune::Examples& examples) {
     std::set<std::int32_t> set;
-    for (const Example& example : examples) set.insert(example.ids[0]);
+    for (std::size_t i = 0; i < examples.size(); ++i) set.insert(examples[i].ids[0]);
     return set;
   };
-  std::vector<Example> training = make(), again = make(), other = make();
+  finetune::Examples training = make(), again = make(), other = make();
   const auto validation = finetune::take_validation(training, 0.1, 1);
   EXPECT_EQ(validation.size(), 5u);
   EXPECT_EQ(training.size(), 45u);
@@ -217,8 +217,8 @@ TEST(Data, ValidationShareIsDisjointAndSeeded) {
 
 TEST(Data, FingerprintSeesIdsMasksAndOrder) {
   const Example a{{1, 2}, {0, 1}}, b{{1, 2}, {1, 1}}, c{{1, 3}, {0, 1}};
-  const std::set<std::uint64_t> prints = {finetune::fingerprint({a, b}), finetune::fingerprint({b, a}),
-                                          finetune::fingerprint({a}), finetune::fingerprint({c, b})};
+  const auto print = [](const std::vector<Example>& examples) { return finetune::fingerprint(examples); };
+  const std::set<std::uint64_t> prints = {print({a, b}), print({b, a}), print({a}), print({c, b})};
   EXPECT_EQ(prints.size(), 4u);
 }
 

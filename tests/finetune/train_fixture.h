@@ -44,6 +44,7 @@ class Train : public testing::Test {
     TrainOptions options;
     options.start.model = model_.path().string();
     options.sources.data = {(model_.path() / "data.jsonl").string()};
+    options.reading.cache.data_cache = (model_.path() / "cache").string();
     options.output.folder = (model_.path() / output).string();
     options.plan.rows.max_length = 64;
     options.plan.steps = 6;
@@ -71,6 +72,7 @@ class Train : public testing::Test {
       bound.set->read_yaml(base::read_file(words[1]), words[1]);
       words.erase(words.begin(), words.begin() + 2);
     }
+    words.insert(words.end(), {"--data-cache", "none"});
     bound.set->read_words(words);
     base::Context context{out, err, false, false, bound.set->to_yaml(), "finetune", bound.set.get()};
     EXPECT_EQ(bound.run(context), 0) << err.str();

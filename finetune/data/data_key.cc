@@ -1,0 +1,136 @@
+// What prepared data were made of, as one number. Tested by tests/finetune/data_cache_test.cc.
+#include "finetune/data/data_key.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <xxhash.h>
+
+#include <algorithm>
+#include <set>
+
+#include "base/file.h"
+#include "base/folder_fields.h"
+#include "base/parallel.h"
+#include "base/pipeline.h"
+
+namespace finetune {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Changes when the bytes of prepared data mean something else; another program prepares anew in any case.
+constexpr int kFormat = 1;
+
+class Hash {
+ public:
+  Hash() : state_(XXH3_createState(), XXH3_freeState) { XXH3_128bits_reset(state_.get()); }
+  void add(const void* data, std::size_t size) { XXH3_128bits_update(state_.get(), data, size); }
+  void add(std::string_view text) {  // with its length: "ab", "c" is not "a", "bc"
+    const std::uint64_t size = text.size();
+    add(&size, sizeof size);
+    add(text.data(), text.size());
+  }
+  std::string text() const {
+    const XXH128_hash_t hash = XXH3_128bits_digest(state_.get());
+    return DataKey{hash.low64, hash.high64}.text();
+  }
+
+ private:
+  std::unique_ptr<XXH3_state_t, decltype(&XXH3_freeState)> state_;
+};
+
+// Read, not mapped: a large file would count as memory.
+std::string hash_of(const fs::path& file) {
+  const base::RandomAccessFile bytes(file);
+  std::vector<std::byte> buffer(std::min<std::uint64_t>(bytes.size(), 4 << 20));
+  Hash hash;
+  for (std::uint64_t place = 0; place < bytes.size(); place += buffer.size()) {
+    const std::size_t size = std::min<std::uint64_t>(buffer.size(), bytes.size() - place);
+    bytes.read(place, buffer.data(), size);
+    hash.add(buffer.data(), size);
+  }
+  return hash.text();
+}
+
+// Another build may prepare otherwise.
+const std::string& program() {
+  static const std::string hash = hash_of("/proc/self/exe");
+  return hash;
+}
+
+// How a file is read follows from its suffixes, and its records may get fields from its folders.
+std::string line_of(const std::string& file, const std::string& hash) {
+  const std::string name = fs::path(file).filename().string();
+  std::string suffixes = name.substr(std::min(name.size(), name.find('.')));
+  std::string text = fmt::format("file {} {}", hash, suffixes);
+  for (const auto& [key, value] : base::folder_fields(file)) text += fmt::format(" {}={}", key, value);
+  return text + "\n";
+}
+
+void add_value(Hash& hash, const base::GgufValue& value) {
+  std::visit(
+      [&](const auto& held) {
+        using T = std::decay_t<decltype(held)>;
+        if constexpr (std::is_same_v<T, std::string>) {
+          hash.add(held);
+        } else if constexpr (std::is_same_v<T, base::Texts>) {
+          for (const std::string_view text : held) hash.add(text);
+        } else if constexpr (std::is_arithmetic_v<T>) {
+          hash.add(&held, sizeof held);
+        } else {
+          hash.add(held.data(), held.size() * sizeof held[0]);
+        }
+      },
+      value.value);
+}
+
+std::string hash_beside(const lora::ModelFiles& model) {
+  static const std::set<std::string> kOfWeights = {".safetensors", ".bin",     ".gguf", ".pt", ".pth",
+                                                   ".h5",          ".msgpack", ".onnx", ".ot"};
+  Hash hash;
+  if (model.is_gguf()) {
+    for (const auto& [key, value] : model.gguf()->metadata()) {
+      hash.add(key);
+      add_value(hash, value);
+    }
+    return hash.text();
+  }
+  std::set<fs::path> files;
+  for (const auto& entry : fs::directory_iterator(model.path()))
+    if (entry.is_regular_file() && !kOfWeights.contains(entry.path().extension().string())) files.insert(entry.path());
+  for (const fs::path& file : files) {
+    hash.add(file.filename().string());
+    hash.add(hash_of(file));
+  }
+  return hash.text();
+}
+
+}  // namespace
+
+std::string identity_of(const tokenizer::Tokenizer& tokenizer, const lora::ModelFiles& model) {
+  Hash chat;
+  chat.add(tokenizer.chat_template);
+  return fmt::format("{} {} {} ends {} bos {} {}", hash_beside(model), tokenizer.size(), chat.text(),
+                     fmt::join(tokenizer.end_ids(), ","), tokenizer.bos.value_or(-1), tokenizer.add_bos);
+}
+
+DataKey data_key(const std::vector<std::string>& files, const DataOptions& options, const std::string& tokenizer,
+                 MakerOptions making) {
+  std::vector<std::string> hashes(files.size());
+  base::parallel_for(files.size(), base::thread_count(options.threads),
+                     [&](std::size_t i, int) { hashes[i] = hash_of(files[i]); });
+  // Every option of the maker, those to come too; threads and the bound of bad records change no example.
+  std::string text = fmt::format(
+      "format {}\nprogram {}\ntokenizer {}\n{}pairs {}\nmax_length {}\ntoo_long {}\nlimit {}\n", kFormat, program(),
+      tokenizer, base::OptionSet(making).to_yaml(), making.pairs, options.max_length, options.too_long, options.limit);
+  for (std::size_t i = 0; i < files.size(); ++i) text += line_of(files[i], hashes[i]);
+  return key_of(text);
+}
+
+FileStates states_of(const std::vector<std::string>& files) {
+  FileStates states;
+  for (const std::string& file : files) states.push_back({fs::file_size(file), fs::last_write_time(file)});
+  return states;
+}
+
+}  // namespace finetune

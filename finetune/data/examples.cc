@@ -1,0 +1,83 @@
+// The examples of a training or of its validation. Tested by tests/finetune/data_test.cc.
+#include "finetune/data/examples.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "base/error.h"
+#include "base/random.h"
+
+namespace finetune {
+namespace {
+
+std::shared_ptr<const PreparedData> prepared(const std::vector<Example>& examples) {
+  MemoryWriter memory;
+  for (const Example& example : examples) memory.writer().add(example, {});
+  return memory.finish("");
+}
+
+}  // namespace
+
+Examples::Examples(std::shared_ptr<const PreparedData> data) : data_(std::move(data)), chosen_(data_->size()) {
+  std::iota(chosen_.begin(), chosen_.end(), 0u);
+}
+
+Examples::Examples(const std::vector<Example>& examples) : Examples(prepared(examples)) {}
+
+ExampleView Examples::operator[](std::size_t i) const {
+  ExampleView view = (*data_)[chosen_[i]];
+  if (!references_.empty()) view.reference = references_[i];
+  return view;
+}
+
+Examples Examples::at(const std::vector<std::uint32_t>& places) const {
+  Examples result;
+  result.data_ = data_;
+  for (const std::uint32_t place : places) result.chosen_.push_back(chosen_[place]);
+  if (!references_.empty())
+    for (const std::uint32_t place : places) result.references_.push_back(references_[place]);
+  return result;
+}
+
+void Examples::set_reference(std::size_t i, const std::array<double, 2>& reference) {
+  references_.resize(chosen_.size());
+  references_[i] = reference;
+}
+
+Examples take_validation(Examples& examples, double share, std::uint64_t seed) {
+  const auto count =
+      std::max<std::size_t>(1, static_cast<std::size_t>(std::llround(share * static_cast<double>(examples.size()))));
+  if (!(share > 0 && share < 1) || count >= examples.size()) {
+    throw base::UsageError({"the validation share leaves nothing to train or to validate on", "--validation-share",
+                            fmt::format("{} of {} examples", share, examples.size()), "between 0 and 1", ""});
+  }
+  std::vector<std::uint32_t> order(examples.size());
+  std::iota(order.begin(), order.end(), 0u);
+  base::Random random(base::mix64(seed ^ 0x76616C6964617465ull));  // "validate": not the stream that orders the rows
+  base::shuffle(order, random);
+  std::vector<std::uint32_t> validation(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(count));
+  std::vector<std::uint32_t> training(order.begin() + static_cast<std::ptrdiff_t>(count), order.end());
+  std::ranges::sort(validation);
+  std::ranges::sort(training);
+  Examples held_out = examples.at(validation);
+  examples = examples.at(training);
+  return held_out;
+}
+
+std::uint64_t fingerprint(const Examples& examples) {
+  std::uint64_t hash = base::mix64(examples.size());
+  for (std::size_t i = 0; i < examples.size(); ++i) {
+    const ExampleView example = examples[i];
+    hash = base::mix64(hash ^ example.ids.size());
+    if (example.second > 0) hash = base::mix64(hash ^ example.second);
+    for (std::size_t j = 0; j < example.ids.size(); ++j) {
+      hash = base::mix64(hash ^ (static_cast<std::uint64_t>(example.ids[j]) << 1 | example.trained[j]));
+    }
+  }
+  return hash;
+}
+
+}  // namespace finetune

@@ -1,0 +1,45 @@
+// The examples of a training or of its validation.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "finetune/data/example.h"
+#include "finetune/data/prepared.h"
+
+namespace finetune {
+
+/// Some of the examples of prepared data, in an order, of which one may stand several times. Cheap to copy: the tokens
+/// stay where they are.
+class Examples {
+ public:
+  Examples() = default;
+  /// All of `data`.
+  explicit Examples(std::shared_ptr<const PreparedData> data);
+  /// Copies of `examples`.
+  Examples(const std::vector<Example>& examples);  // NOLINT(google-explicit-constructor)
+
+  std::size_t size() const { return chosen_.size(); }
+  bool empty() const { return chosen_.empty(); }
+  ExampleView operator[](std::size_t i) const;
+  std::size_t length(std::size_t i) const { return data_->length(chosen_[i]); }  ///< of operator[](i).ids
+  /// Those at `places` of this.
+  Examples at(const std::vector<std::uint32_t>& places) const;
+  /// ExampleView::reference of a pair.
+  void set_reference(std::size_t i, const std::array<double, 2>& reference);
+
+ private:
+  std::shared_ptr<const PreparedData> data_;
+  std::vector<std::uint32_t> chosen_;
+  std::vector<std::array<double, 2>> references_;  // of chosen_; empty: none is set
+};
+
+/// Moves `share` (0..1) of the examples, at least one, chosen by `seed`, out of `examples`: the validation data.
+/// Throws base::UsageError when nothing would be left on either side.
+Examples take_validation(Examples& examples, double share, std::uint64_t seed);
+
+/// A number that changes when any id, mask or order changes: a resumed run must see the same data.
+std::uint64_t fingerprint(const Examples& examples);
+
+}  // namespace finetune
