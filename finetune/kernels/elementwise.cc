@@ -5,6 +5,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "finetune/kernels/fused_rows.h"
+#include "finetune/kernels/passing.h"
 
 namespace finetune {
 namespace {
@@ -46,7 +47,8 @@ at::Tensor swiglu(const at::Tensor& gate_up) { return SwigluFunction::apply(gate
 std::tuple<at::Tensor, at::Tensor> rms_norm_forward(const at::Tensor& x, const at::Tensor& weight, double eps,
                                                     Passes passes) {
   if (passes == Passes::kFused) {
-    at::Tensor y = at::empty_like(x), inverse = at::empty({x.size(0), 1}, x.options().dtype(at::kFloat));
+    at::Tensor y = passing_tensor(x.sizes(), x.options()),
+               inverse = at::empty({x.size(0), 1}, x.options().dtype(at::kFloat));
     fused::rms_norm_forward(x, weight, static_cast<float>(eps), y, inverse);
     return {y, inverse};
   }
@@ -72,7 +74,7 @@ at::Tensor rms_norm_backward(const at::Tensor& dy, const at::Tensor& x, const at
 at::Tensor swiglu_forward(const at::Tensor& gate_up, Passes passes) {
   std::int64_t n = gate_up.size(1) / 2;
   if (passes == Passes::kFused) {
-    at::Tensor y = at::empty({gate_up.size(0), n}, gate_up.options());
+    at::Tensor y = passing_tensor({gate_up.size(0), n}, gate_up.options());
     fused::swiglu_forward(gate_up, y);
     return y;
   }

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "finetune/kernels/passing.h"
 #include "finetune/train/memory.h"
 #include "tests/finetune/tiny_llama.h"
 
@@ -80,6 +81,25 @@ TEST_P(RecomputedFamily, ComputesTheSameBytes) {
         for (std::size_t i = 0; i < found.size(); ++i) EXPECT_TRUE(at::equal(found[i], expected[i])) << i;
       }
     }
+}
+
+// Memory is used again, never by two tensors at once, and goes on to live as long as its tensor.
+TEST(PassingTensor, TakesMemoryInTurns) {
+  const auto make = [](std::int64_t rows) { return finetune::passing_tensor({rows, 1024}, at::kFloat); };
+  at::Tensor first = make(512).fill_(1), second = make(512).fill_(2);
+  EXPECT_NE(first.data_ptr(), second.data_ptr());
+  const void* const place = first.data_ptr();
+  const at::Tensor part = first.narrow(0, 5, 1);
+  first = {};
+  EXPECT_NE(make(512).data_ptr(), place);  // `part` still has it
+  EXPECT_TRUE(part.eq(1).all().item<bool>());
+  second = {};
+  std::vector<at::Tensor> all;
+  for (std::int64_t i = 0; i < 20; ++i) all.push_back(make(512 + i).fill_(static_cast<double>(i)));
+  for (std::int64_t i = 0; i < 20; ++i)
+    EXPECT_TRUE(all[static_cast<std::size_t>(i)].eq(static_cast<double>(i)).all().item<bool>());
+  all.clear();
+  EXPECT_EQ(finetune::passing_tensor({3, 2}, at::kBFloat16).sizes(), (at::IntArrayRef{3, 2}));
 }
 
 TEST(RecomputedBlocks, AreRefusedWhereRoutersHaveALossOfTheirOwn) {
