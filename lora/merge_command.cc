@@ -14,6 +14,7 @@
 #include "base/text.h"
 #include "lora/adapter/chat_format.h"
 #include "lora/adapter/contents.h"
+#include "lora/adapter/modelfile.h"
 #include "lora/adapter/start.h"
 #include "lora/adapter/write_model.h"
 #include "lora/commands.h"
@@ -34,6 +35,12 @@ std::string gguf_file_name(WeightType type) {
   return "model-" + name + ".gguf";
 }
 
+// "Modelfile" in a folder of `merge`, "m.Modelfile" beside a file m.gguf that was named.
+fs::path modelfile_name(const fs::path& gguf) {
+  const bool is_ours{gguf.filename().string().starts_with("model-") && fs::exists(gguf.parent_path() / "run.yaml")};
+  return is_ours ? gguf.parent_path() / "Modelfile" : fs::path(gguf).replace_extension(".Modelfile");
+}
+
 std::string next_commands(const std::string& folder, const std::string& gguf, const std::string& again) {
   std::string text = "next:\n";
   if (!folder.empty())
@@ -43,9 +50,8 @@ std::string next_commands(const std::string& folder, const std::string& gguf, co
         folder);
   if (gguf.empty()) return text + "  llama.cpp, Ollama  " + again + " --format gguf\n";
   text += fmt::format("  llama.cpp     llama-cli -m {}\n", base::shell_word(gguf));
-  text +=
-      fmt::format("  Ollama        echo {} > Modelfile && ollama create my-model -f Modelfile && ollama run my-model\n",
-                  base::shell_word("FROM " + gguf));
+  text += fmt::format("  Ollama        ollama create my-model -f {} && ollama run my-model\n",
+                      base::shell_word(modelfile_name(gguf).string()));
   return text;
 }
 
@@ -175,6 +181,7 @@ int run_merge(MergeOptions& options, base::Context& context) {
   const fs::path output =
       options.output.empty() ? adapter_path.parent_path() / "merged" : without_separator(options.output);
   base::check_outputs({output}, {adapter_path, base.path()});
+  if (formats.file) check_file(modelfile_name(output), options.overwrite);
   formats.file ? check_file(output, options.overwrite) : check_folder(output, options.overwrite);
   base::check_free_space(output, bytes, options.overwrite);
   if (formats.gguf) check_can_write(base, type, true);
@@ -197,9 +204,14 @@ int run_merge(MergeOptions& options, base::Context& context) {
       tokenizer.get(),
       options.max_shard_size.bytes};
   fs::path gguf_file;
+  std::string modelfile_note;
   if (formats.gguf) {
     gguf_file = formats.file ? output : output / gguf_file_name(type);
     write_gguf(model, gguf_file, write);
+    const Modelfile modelfile =
+        modelfile_of(gguf_file.filename().string(), tokenizer ? *tokenizer : *tokenizer::load(base.path()));
+    base::write_file(modelfile_name(gguf_file), modelfile.text);
+    modelfile_note = modelfile.note;
     part = 1;
   }
   if (formats.hf) write_hf_folder(model, output, write);
@@ -225,7 +237,8 @@ int run_merge(MergeOptions& options, base::Context& context) {
                base::human_bytes(static_cast<double>(bytes)), base::human_seconds(seconds),
                formats.gguf ? gguf_note(base.config()) + block_note_of(base, type, keep_types) : "",
                tokenizer ? "chat template: " + template_name(options, adapter_path) + "\n" : "",
-               own_tokenizer_note(adapter_path, base) + (is_untied ? kUntied : ""), end_tokens_note(base, formats.gguf),
+               own_tokenizer_note(adapter_path, base) + (is_untied ? kUntied : ""),
+               end_tokens_note(base, formats.gguf) + modelfile_note,
                next_commands(formats.hf ? output.string() : "", gguf_file.string(),
                              "lora merge " + base::shell_word(input) +
                                  (options.base.empty() ? "" : " --base " + base::shell_word(options.base)) +
