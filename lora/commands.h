@@ -18,6 +18,7 @@ Adapter made_plain(Adapter adapter, const ModelFiles& base, int threads, base::C
 
 /// "auto" and the names of all types that are written.
 std::vector<std::string> dtype_choices();
+std::vector<std::string> export_dtype_choices();  ///< without "auto"
 
 struct InfoOptions {
   std::vector<std::string> input;
@@ -36,6 +37,7 @@ struct MergeOptions {
   base::ByteSize max_shard_size{kMaxShard};
   bool overwrite = false;
   int threads = 0;
+  bool next = true;  // the summary says what to type next; no option
   void visit(base::OptionVisitor& v) {
     v.positional("input", input, "a run of finetune train, or an adapter's folder", base::PathKind::kModel);
     v("base", base, "base model: a Hugging Face folder or a .gguf file; else the one that the adapter names",
@@ -55,17 +57,21 @@ int run_merge(MergeOptions& options, base::Context& context);
 
 struct ExportOptions {
   std::vector<std::string> input;
-  std::string format = "gguf", base, base_name, output, dtype = "float32";
+  std::string runtime = "any", format = "gguf", base, base_name, output, dtype = "float32";
   bool bake_scale = false, overwrite = false;
+  bool next = true;  // the summary says what to type next; no option
   void visit(base::OptionVisitor& v) {
     v.positional("input", input, "a run of finetune train, or an adapter's folder", base::PathKind::kModel);
+    v.choice("for", runtime, {"any", "transformers", "llama.cpp", "ollama", "vllm", "mlx", "lm-studio"},
+             "chooses format, type and scales for this runtime, verifies, and says what to type there");
     v.choice("format", format, {"gguf", "peft", "mlx"},
              "gguf (llama.cpp, Ollama), peft (vLLM, SGLang, PEFT) or mlx (mlx-lm)");
     v("base", base, "base model, whose heads a gguf adapter must know; else the one that the adapter names",
       base::PathKind::kModel);
     v("base_name", base_name, "name of the base on the hub, ORG/MODEL, which the exported adapter says of its base");
     v("output", output, "the .gguf file or the folder; else beside the adapter", base::PathKind::kOutputModel);
-    v.choice("dtype", dtype, {"float32", "float16"}, "float16: gguf only");
+    v.choice("dtype", dtype, export_dtype_choices(),
+             "float16: gguf only; others: of the model that --for merges, else q8_0 in a GGUF");
     v("bake_scale", bake_scale,
       "peft only: one rank and plain alpha / r for every module, for runtimes that drop rsLoRA and patterns");
     v("overwrite", overwrite, "replace an earlier result");

@@ -15,6 +15,7 @@
 #include "lora/adapter/model_card.h"
 #include "lora/adapter/write_model.h"
 #include "lora/commands.h"
+#include "lora/export_for.h"
 #include "lora/locate.h"
 #include "lora/model/hub.h"
 
@@ -23,11 +24,15 @@ namespace lora {
 namespace fs = std::filesystem;
 
 int run_export(ExportOptions& options, base::Context& context) {
+  if (options.runtime != "any") return run_export_for(options, context);
   const std::string& input = only_input(options.input, "one run or adapter: lora export RUN --format gguf");
   const bool gguf = options.format == "gguf", mlx = options.format == "mlx";
   if (options.format != "peft" && options.bake_scale)
     throw base::UsageError({"only for PEFT", "bake_scale", "", "--format peft", "a GGUF or MLX adapter always has it"});
   const base::DType type = type_from_name(options.dtype).type;
+  if (gguf && type != base::DType::kF32 && type != base::DType::kF16)
+    throw base::UsageError({"a GGUF adapter cannot have this type", "dtype", options.dtype, "float32 or float16",
+                            "a merged GGUF can: --for llama.cpp, or lora merge --format gguf"});
   if (!gguf && type != base::DType::kF32)
     throw base::UsageError({"only for GGUF", "dtype", options.dtype, "float32", "PEFT and MLX adapters are float32"});
   if (!options.base_name.empty()) check_base_name(options.base_name);
@@ -92,7 +97,8 @@ int run_export(ExportOptions& options, base::Context& context) {
     context.out << result.dump() << "\n";
   }
   if (!context.quiet)
-    fmt::print(context.err, "exported {} to {}\nnext: {}\n", contents_text(adapter), output.string(), next);
+    fmt::print(context.err, "exported {} to {}\n{}", contents_text(adapter), output.string(),
+               options.next ? "next: " + next + "\n" : "");
   return 0;
 }
 

@@ -151,6 +151,8 @@ std::vector<std::string> dtype_choices() {
   return choices;
 }
 
+std::vector<std::string> export_dtype_choices() { return type_names(true); }
+
 Adapter made_plain(Adapter adapter, const ModelFiles& base, int threads, base::Context& context) {
   if (adapter.start == Start::kNothing) return plain_adapter(std::move(adapter), base, threads);
   base::Progress progress(context.err, context.quiet, fmt::format("lora: start of {}", name_of(adapter.start)));
@@ -239,10 +241,12 @@ int run_merge(MergeOptions& options, base::Context& context) {
                tokenizer ? "chat template: " + template_name(options, adapter_path) + "\n" : "",
                own_tokenizer_note(adapter_path, base) + (is_untied ? kUntied : ""),
                end_tokens_note(base, formats.gguf) + modelfile_note,
-               next_commands(formats.hf ? output.string() : "", gguf_file.string(),
-                             "lora merge " + base::shell_word(input) +
-                                 (options.base.empty() ? "" : " --base " + base::shell_word(options.base)) +
-                                 " --output " + base::shell_word(output.string() + "-gguf")));
+               !options.next
+                   ? std::string()
+                   : next_commands(formats.hf ? output.string() : "", gguf_file.string(),
+                                   "lora merge " + base::shell_word(input) +
+                                       (options.base.empty() ? "" : " --base " + base::shell_word(options.base)) +
+                                       " --output " + base::shell_word(output.string() + "-gguf")));
   }
   return 0;
 }
