@@ -128,7 +128,8 @@ Difference verified(const ExportOptions& options, const Form& form, const fs::pa
 
 int run_export_for(ExportOptions& options, base::Context& context) {
   only_input(options.input, "one run or adapter: lora export RUN --for ollama");
-  if (options.bake_scale || options.format != "gguf")
+  const base::Option* format = context.options ? context.options->find("format") : nullptr;
+  if (options.bake_scale || (format && format->given))
     throw base::UsageError({"--for chooses the format and the rule of scales itself",
                             options.bake_scale ? "bake_scale" : "format", "", "", "leave it out, or leave out --for"});
   const fs::path folder = adapter_folder(options.input[0]);

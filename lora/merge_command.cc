@@ -14,6 +14,7 @@
 #include "base/text.h"
 #include "lora/adapter/chat_format.h"
 #include "lora/adapter/contents.h"
+#include "lora/adapter/merged_card.h"
 #include "lora/adapter/modelfile.h"
 #include "lora/adapter/start.h"
 #include "lora/adapter/write_model.h"
@@ -139,6 +140,13 @@ std::string end_tokens_note(const ModelFiles& base, bool gguf) {
                      base::join(ends, ", "));
 }
 
+// The run that made an adapter: RUN/adapter or RUN/checkpoints/step-N.
+fs::path run_of(const fs::path& adapter) {
+  const fs::path above = adapter.parent_path();
+  const fs::path run = above.filename() == "checkpoints" ? above.parent_path() : above;
+  return adapter.filename() == "adapter" || above.filename() == "checkpoints" ? run : fs::path();
+}
+
 double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
@@ -216,7 +224,10 @@ int run_merge(MergeOptions& options, base::Context& context) {
     modelfile_note = modelfile.note;
     part = 1;
   }
-  if (formats.hf) write_hf_folder(model, output, write);
+  if (formats.hf) {
+    base::write_file(output / "README.md", merged_card(adapter, base, run_of(adapter_path), type));
+    write_hf_folder(model, output, write);
+  }
   if (folder) folder->finish();
   progress.finish();
 
