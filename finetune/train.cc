@@ -6,11 +6,13 @@
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 #include <fmt/ostream.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <filesystem>
+#include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -22,6 +24,7 @@
 #include "base/random.h"
 #include "base/text.h"
 #include "finetune/data/packing.h"
+#include "finetune/data/show_batch.h"
 #include "finetune/train/checkpoint.h"
 #include "finetune/train/evaluate.h"
 #include "finetune/train/group.h"
@@ -268,6 +271,26 @@ fs::path write_result(const TrainStart& start, const TrainOptions& options) {
   return output / "adapter";
 }
 
+// The first row instead of a run.
+int show_batch(TrainOptions& options, base::Context& context) {
+  const TrainInputs inputs = read_inputs(options, context);
+  const TrainingData& data = inputs.data;
+  const RowOptions& rows = options.plan.rows;
+  RowStream stream(data.training, rows.max_length, rows.packing, options.compute.seed);
+  const RowPlan& row = stream.row(0);
+  if (context.json) {
+    const auto json = row_json(data.training, row, data.training_report, *inputs.tokenizer);
+    context.out << json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << "\n";
+  } else {
+    const bool colour = &context.out == &std::cout && isatty(STDOUT_FILENO) == 1;
+    context.out << shown_row(data.training, row, data.training_report, *inputs.tokenizer, colour);
+  }
+  if (!context.quiet)
+    fmt::print(context.err, "row 1 of {} of an epoch; nothing was trained\n",
+               base::human_count(static_cast<std::uint64_t>(stream.rows_per_epoch())));
+  return 0;
+}
+
 std::string resume_command(const fs::path& output) {
   return fmt::format("finetune train --config {} --resume", base::shell_word((output / "run.yaml").string()));
 }
@@ -275,6 +298,7 @@ std::string resume_command(const fs::path& output) {
 }  // namespace
 
 int run_train(TrainOptions& options, base::Context& context) {
+  if (options.reading.show_batch) return show_batch(options, context);
   TrainStart start = prepare_training(options, context);
   const Plan& plan = start.plan;
 
@@ -287,6 +311,8 @@ int run_train(TrainOptions& options, base::Context& context) {
                      base::without_options(context.options ? context.options->to_yaml() : context.run_yaml,
                                            {"resume", "overwrite"}));
   }
+  if (const std::string altered = altered_records(start.data); !altered.empty())
+    base::write_file(output / "altered_records.jsonl", altered);
   if (options.preferences.is_on()) write_references(output / kReferencesFile, start.references);
   MetricsLog log(output, start.resume_step);
   const bool is_complete = train(start, options, *objective_of(options.preferences), interrupt, log, context);
@@ -295,6 +321,8 @@ int run_train(TrainOptions& options, base::Context& context) {
 
   const std::int64_t done = start.optimizer.steps();
   nlohmann::ordered_json result = {{"output", output.string()}, {"steps", done}};
+  result["preflight"] = start.preflight.to_json();
+  result["preflight"]["data"] = to_json(start.data);
   std::string summary =
       is_complete ? fmt::format("{} steps", done) : fmt::format("interrupted after {} of {} steps", done, plan.steps);
   if (!log.steps().empty()) {

@@ -87,7 +87,11 @@ void take(Example example, const RecordNotes& notes, const ExampleMaker& maker, 
     return report.alter(Fate::kUntrained, origin);
   }
   ++report.used;
-  if (is_too_long) report.alter(options.too_long == "split" ? Fate::kSplit : Fate::kTruncated, origin);
+  if (is_too_long) {
+    const bool is_split = options.too_long == "split";
+    ++(is_split ? report.split : report.truncated);
+    report.alter(is_split ? Fate::kSplit : Fate::kTruncated, origin);
+  }
   count_notes(example, notes, maker, report);
   report.ends += std::ranges::any_of(pieces, [&](const Example& piece) { return maker.trains_end(piece); });
   for (Example& piece : pieces) {

@@ -129,7 +129,7 @@ std::shared_ptr<const PreparedData> DataCache::find(const fs::path& file, const 
 void DataCache::write(const fs::path& file, const DataKey& key, const std::vector<std::string>& files,
                       const ExampleMaker& maker, const DataOptions& options) const {
   // Named by the process: another run may prepare the same.
-  const fs::path own = folder_ / fmt::format("{}.{}", key.text(), ::getpid());
+  const fs::path own = folder_ / fmt::format("{}.{}.part", key.text(), ::getpid());
   const auto output = writing([&] { return std::make_unique<base::FileWriter>(own); });
   PreparedWriter writer([&](const void* data, std::size_t size) { writing([&] { output->write(data, size); }); });
   const FileStates before = states_of(files);

@@ -22,6 +22,8 @@ constexpr Number kNumbers[] = {{"read", &DataReport::read},
                                {"dropped", &DataReport::dropped},
                                {"bad", &DataReport::bad},
                                {"too_long", &DataReport::too_long},
+                               {"truncated", &DataReport::truncated},
+                               {"split", &DataReport::split},
                                {"examples", &DataReport::examples},
                                {"tokens", &DataReport::tokens},
                                {"trained_tokens", &DataReport::trained_tokens},
@@ -56,8 +58,8 @@ std::string counted(const std::map<std::string, std::uint64_t>& counts) {
 }
 
 std::string name_of(Fate fate) {
-  static const std::array<std::string, kFates> kNames{"truncated", "split", "too long", "without trained tokens",
-                                                      "bad"};
+  static const std::array<std::string, kAllFates.size()> kNames{"truncated", "split", "too long",
+                                                                "without trained tokens", "bad"};
   return kNames[static_cast<std::size_t>(fate)];
 }
 
@@ -71,10 +73,26 @@ void DataReport::add(DataReport part) {
   for (const Counts& counts : kCounts)
     for (const auto& [name, number] : part.*counts.field) count(this->*counts.field, name, number);
   if (changed == part.changed) first_changed = part.first_changed;  // these are the first
-  std::array<std::size_t, kFates> known{};
+  std::array<std::size_t, kAllFates.size()> known{};
   for (const AlteredRecord& record : altered) ++known[static_cast<std::size_t>(record.fate)];
   for (AlteredRecord& record : part.altered)
     if (known[static_cast<std::size_t>(record.fate)]++ < kMostNamed) altered.push_back(std::move(record));
+}
+
+std::uint64_t DataReport::count_of(Fate fate) const {
+  switch (fate) {
+    case Fate::kTruncated:
+      return truncated;
+    case Fate::kSplit:
+      return split;
+    case Fate::kTooLong:
+      return dropped;
+    case Fate::kUntrained:
+      return untrained;
+    case Fate::kBad:
+      return bad;
+  }
+  return 0;
 }
 
 std::string DataReport::place(const Origin& origin) const {

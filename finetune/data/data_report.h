@@ -26,7 +26,7 @@ struct DataOptions {
 
 /// What became of a record that is not trained as it came.
 enum class Fate : std::uint8_t { kTruncated, kSplit, kTooLong, kUntrained, kBad };
-inline constexpr std::size_t kFates = 5;
+inline constexpr std::array kAllFates = {Fate::kTruncated, Fate::kSplit, Fate::kTooLong, Fate::kUntrained, Fate::kBad};
 /// "truncated", "split", "too long", "without trained tokens", "bad".
 std::string name_of(Fate fate);
 
@@ -40,11 +40,12 @@ struct AlteredRecord {
 struct DataReport {
   static constexpr std::size_t kMostNamed = 10'000;  ///< records named of each fate: the first ones
   std::uint64_t read = 0;
-  std::uint64_t used = 0;       ///< gave at least one example
-  std::uint64_t untrained = 0;  ///< nothing in it is trained (or nothing is left after the cut)
-  std::uint64_t dropped = 0;    ///< too long, with too_long = "drop"
-  std::uint64_t bad = 0;        ///< unreadable, or of no known shape
-  std::uint64_t too_long = 0;   ///< longer than max_length, whatever was done about it
+  std::uint64_t used = 0;                  ///< gave at least one example
+  std::uint64_t untrained = 0;             ///< nothing in it is trained (or nothing is left after the cut)
+  std::uint64_t dropped = 0;               ///< too long, with too_long = "drop"
+  std::uint64_t bad = 0;                   ///< unreadable, or of no known shape
+  std::uint64_t too_long = 0;              ///< longer than max_length, whatever was done about it
+  std::uint64_t truncated = 0, split = 0;  ///< of the used ones
   std::uint64_t examples = 0, tokens = 0, trained_tokens = 0;
   std::uint64_t specials_as_text = 0;              ///< used records that write special tokens as text
   std::uint64_t drops_messages = 0;                ///< used records of which the template leaves out a message
@@ -63,6 +64,8 @@ struct DataReport {
   std::string first_bad;                           ///< "file:line: why", of the first bad record
 
   void alter(Fate fate, const Origin& origin, std::string why = "");
+  /// Records of that fate, those too that are not named.
+  std::uint64_t count_of(Fate fate) const;
   /// Adds what a later part of the same input gave.
   void add(DataReport part);
   /// "data/chat.jsonl:12"

@@ -47,6 +47,10 @@ void Examples::set_reference(std::size_t i, const std::array<double, 2>& referen
   references_[i] = reference;
 }
 
+Example copy_of(const ExampleView& example) {
+  return {{example.ids.begin(), example.ids.end()}, {example.trained.begin(), example.trained.end()}, example.second};
+}
+
 Examples take_validation(Examples& examples, double share, std::uint64_t seed) {
   const auto count =
       std::max<std::size_t>(1, static_cast<std::size_t>(std::llround(share * static_cast<double>(examples.size()))));

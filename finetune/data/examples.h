@@ -35,6 +35,9 @@ class Examples {
   std::vector<std::array<double, 2>> references_;  // of chosen_; empty: none is set
 };
 
+/// With memory of its own.
+Example copy_of(const ExampleView& example);
+
 /// Moves `share` (0..1) of the examples, at least one, chosen by `seed`, out of `examples`: the validation data.
 /// Throws base::UsageError when nothing would be left on either side.
 Examples take_validation(Examples& examples, double share, std::uint64_t seed);

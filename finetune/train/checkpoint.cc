@@ -141,8 +141,8 @@ std::optional<Checkpoint> read_newest_checkpoint(const fs::path& checkpoints) {
 
 void check_same_run(const std::map<std::string, std::string>& saved, const std::map<std::string, std::string>& now) {
   // These explain why the examples are other ones. Where the examples are the same, they changed nothing.
-  static const std::set<std::string> kOfTheExamples = {"limit", "too_long", "validation_share", "allow_special",
-                                                       "roles", "train_on", "chat_template"};
+  static const std::set<std::string> kOfTheExamples = {"limit",         "too_long", "data_weights", "validation_share",
+                                                       "allow_special", "roles",    "train_on",     "chat_template"};
   auto value = [](const std::map<std::string, std::string>& facts, const std::string& key) {
     const auto found = facts.find(key);
     return found == facts.end() ? "" : found->second;

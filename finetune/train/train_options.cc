@@ -18,6 +18,8 @@ void StartOptions::visit(base::OptionVisitor& v) {
 
 void SourceOptions::visit(base::OptionVisitor& v) {
   v.positional("data", data, "training records: .parquet, .jsonl, .json, .csv, .tsv, .txt, also .zst or .gz; globs");
+  v("data_weights", data_weights,
+    "mix the data by weight, one for each file or glob of --data: 0.7,0.3; smaller ones repeat in an epoch");
   v("validation_data", validation_data, "validation records, same formats", base::PathKind::kPath);
   v("validation_share", validation_share, "without --validation-data: this share of the examples validates")
       .at_least(0)
@@ -30,7 +32,9 @@ void ReadingOptions::visit(base::OptionVisitor& v) {
   v("max_bad", max_bad, "more bad records, or a larger share of them (1%), is an error");
   maker.visit(v);
   chat.visit(v);
+  v("allow_no_end", allow_no_end, "train although no record teaches the model where to stop");
   cache.visit(v);
+  v("show_batch", show_batch, "print the first packed row, what is trained marked, and stop without training");
 }
 
 void RowOptions::visit(base::OptionVisitor& v) {
@@ -106,7 +110,8 @@ void IntervalOptions::visit(base::OptionVisitor& v) {
 }
 
 void OutputOptions::visit(base::OptionVisitor& v) {
-  v.required("output", folder, "output folder: adapter, checkpoints, metrics, report", base::PathKind::kOutputFolder);
+  v("output", folder, "output folder: adapter, checkpoints, metrics, report (required but with --show-batch)",
+    base::PathKind::kOutputFolder);
 }
 
 void OutputOptions::visit_earlier(base::OptionVisitor& v) {

@@ -24,7 +24,7 @@ struct StartOptions {
 
 /// Which records train, which validate.
 struct SourceOptions {
-  std::vector<std::string> data, validation_data;
+  std::vector<std::string> data, data_weights, validation_data;
   double validation_share = 0;
   void visit(base::OptionVisitor& v);
 };
@@ -36,6 +36,7 @@ struct ReadingOptions {
   MakerOptions maker;
   tokenizer::TemplateOptions chat{};
   CacheOptions cache;
+  bool allow_no_end = false, show_batch = false;
   void visit(base::OptionVisitor& v);
 };
 

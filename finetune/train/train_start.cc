@@ -15,18 +15,18 @@
 
 #include "base/error.h"
 #include "base/file.h"
-#include "base/inputs.h"
+#include "base/machine.h"
 #include "base/outputs.h"
 #include "base/pipeline.h"
 #include "base/progress.h"
 #include "base/random.h"
 #include "base/text.h"
-#include "finetune/data/data_key.h"
 #include "finetune/data/packing.h"
 #include "finetune/kernels/device.h"
 #include "finetune/model/load.h"
 #include "finetune/train/checkpoint.h"
 #include "finetune/train/memory.h"
+#include "finetune/train/preflight.h"
 #include "lora/adapter/chat_format.h"
 #include "lora/adapter/merge.h"
 #include "lora/adapter/model_card.h"
@@ -100,51 +100,6 @@ void take_lora(LoraOptions& options, const lora::Adapter& adapter, const std::st
        [](const std::vector<std::string>& names) { return base::join(names, ", "); });
 }
 
-// A template made for other models may write tokens that this one does not have.
-void tell_template(const tokenizer::ChatTemplate& chat, base::Context& context) {
-  if (context.quiet || chat.missing_tokens().empty()) return;
-  fmt::print(context.err, "note: the chat template writes {}, for which the tokenizer has no token: plain characters\n",
-             base::join(chat.missing_tokens(), ", "));
-}
-
-TrainingData read_data(const TrainOptions& options, const lora::ModelFiles& files,
-                       const tokenizer::Tokenizer& tokenizer, base::Context& context) {
-  const SourceOptions& sources = options.sources;
-  const ReadingOptions& reading = options.reading;
-  const RowOptions& rows = options.plan.rows;
-  const std::vector<std::string> training_files = base::expand_inputs(sources.data, context),
-                                 validation_files = base::expand_inputs(sources.validation_data, context);
-  MakerOptions making = reading.maker;
-  making.pairs = options.preferences.is_on();
-  const ExampleMaker maker(tokenizer, making);
-  if (maker.chat_template() != nullptr) tell_template(*maker.chat_template(), context);
-  const std::string tokenizer_name = identity_of(tokenizer, files);
-  const DataCache cache(reading.cache, [&](const std::string& what) {
-    if (!context.quiet) fmt::print(context.err, "data cache: {}\n", what);
-  });
-  auto read = [&](const char* title, const std::vector<std::string>& inputs, std::uint64_t limit) {
-    const DataOptions limits{rows.max_length, rows.too_long,           limit,
-                             reading.max_bad, options.compute.threads, reading.maker.text};
-    Dataset dataset = cache.read(inputs, maker, limits, tokenizer_name, making);
-    if (!context.quiet) fmt::print(context.err, "{}: {}\n", title, dataset.report.to_text(limits));
-    for (std::size_t i = 0; i < dataset.examples.size(); ++i) check_ids(dataset.examples[i].ids, files.config());
-    return std::move(dataset.examples);
-  };
-  TrainingData data;
-  data.training = read("training data", training_files, reading.limit);
-  if (!sources.validation_data.empty()) {
-    data.validation = read("validation data", validation_files, reading.validation_limit);
-  } else if (sources.validation_share > 0) {
-    const std::size_t all = data.training.size();
-    data.validation = take_validation(data.training, sources.validation_share, options.compute.seed);
-    if (!context.quiet)
-      fmt::print(context.err, "validation data: {} of {} examples held out, {} left to train on\n",
-                 base::human_count(data.validation.size()), base::human_count(all),
-                 base::human_count(data.training.size()));
-  }
-  return data;
-}
-
 // What the options and the data ask for, behind what `checkpoint` (nullptr: none) has done.
 Plan make_plan(const PlanOptions& options, const Examples& training, const Checkpoint* checkpoint) {
   Plan plan;
@@ -195,6 +150,7 @@ std::map<std::string, std::string> facts_of(const TrainOptions& options, const l
           {"data", fmt::format("{:016x}", fingerprint(data.training))},
           {"limit", text(reading.limit)},
           {"too_long", plan.rows.too_long},
+          {"data_weights", base::join(options.sources.data_weights, ",")},
           {"validation_share", text(options.sources.validation_share)},
           {"allow_special", text(reading.maker.allow_special)},
           {"roles", base::join(reading.maker.roles, ",")},
@@ -336,6 +292,22 @@ void check_space(const OutputOptions& output, std::int64_t checkpoints, const at
       output.overwrite);
 }
 
+// What memory and time the steps of `plan` will take.
+Preflight foretell(const TrainOptions& options, lora::TrainingMemory memory, const Transformer& model, AdamW& optimizer,
+                   const Examples& training, const Plan& plan) {
+  constexpr std::int64_t kFewSteps = 20;  // what is tried should cost little of the run
+  memory.adapter = static_cast<std::uint64_t>(16 * optimizer.values().numel());
+  Preflight preflight{memory, options.start.trains_all()};
+  if (plan.steps - plan.first_step < kFewSteps) return preflight;
+  RowStream rows(training, options.plan.rows.max_length, options.plan.rows.packing, options.compute.seed);
+  double tokens = 0;
+  for (std::size_t i = 0; i < training.size(); ++i) tokens += static_cast<double>(training.length(i));
+  const double epochs = static_cast<double>(plan.rows - plan.first_row) / static_cast<double>(rows.rows_per_epoch());
+  preflight.seconds = measured_seconds(model, training, epochs * tokens, preflight.tried);
+  optimizer.zero_gradients();
+  return preflight;
+}
+
 }  // namespace
 
 std::string hash_of(const at::Tensor& values) {
@@ -346,7 +318,7 @@ std::string hash_of(const at::Tensor& values) {
   return fmt::format("{:016x}", hash);
 }
 
-TrainStart prepare_training(TrainOptions& options, base::Context& context) {
+TrainInputs read_inputs(TrainOptions& options, base::Context& context) {
   std::string& model_name = options.start.model;
   const std::string& adapter_name = options.start.adapter;
   const OutputOptions& output = options.output;
@@ -355,10 +327,11 @@ TrainStart prepare_training(TrainOptions& options, base::Context& context) {
   check_start(options.start, context.options);
   check_sources(options.sources);
   check_preferences(options);
-  const at::Device device = choose_device(compute.device);
-  const at::ScalarType dtype = choose_dtype(compute.dtype, device);
   const Quantization quantization = quantization_named(compute.quantization);
-  base::check_output_folder(output.folder, output.resume, output.overwrite);
+  if (output.folder.empty() && !options.reading.show_batch)
+    throw base::UsageError(
+        {"missing option --output", "", "", "", "output folder: adapter, checkpoints, metrics, report"});
+  if (!options.reading.show_batch) base::check_output_folder(output.folder, output.resume, output.overwrite);
   if (model_name.empty()) model_name = base_of(adapter_name);
   auto files = std::make_unique<lora::ModelFiles>(model_name);
   lora::tell_notes(*files, context);
@@ -372,17 +345,28 @@ TrainStart prepare_training(TrainOptions& options, base::Context& context) {
     take_lora(options.lora, *adapter, adapter_name, files->spec(), context.options);
     lora::set_dropouts(*adapter, options.lora.dropout_pattern);
   }
-  const MemoryPlan memory = plan_memory(options, *files, dtype, device);
-  if (!context.quiet && (memory.recomputed_blocks > 0 || compute.memory.bytes > 0))
-    fmt::print(context.err, "{}\n", memory.to_text());
   std::optional<Checkpoint> checkpoint;
   if (output.resume) checkpoint = read_newest_checkpoint(fs::path(output.folder) / "checkpoints");
-  const Checkpoint* done = checkpoint ? &*checkpoint : nullptr;
 
   const fs::path adapter_folder = adapter_name.empty() ? fs::path() : lora::adapter_folder(adapter_name);
   auto tokenizer = lora::tokenizer_of(*files, adapter_folder, options.reading.chat.chat_template);
   if (!adapter) options.lora.tokens = token_numbers(options.lora.trainable_tokens, *tokenizer, files->config());
   TrainingData data = read_data(options, *files, *tokenizer, context);
+  return {std::move(files), std::move(tokenizer), std::move(data), std::move(adapter), std::move(checkpoint)};
+}
+
+TrainStart prepare_training(TrainOptions& options, base::Context& context) {
+  const OutputOptions& output = options.output;
+  const ComputeOptions& compute = options.compute;
+  const at::Device device = choose_device(compute.device);
+  const at::ScalarType dtype = choose_dtype(compute.dtype, device);
+  const Quantization quantization = quantization_named(compute.quantization);
+  auto [files, tokenizer, data, adapter, checkpoint] = read_inputs(options, context);
+  const Checkpoint* done = checkpoint ? &*checkpoint : nullptr;
+  const MemoryPlan memory =
+      plan_memory(options, *files, dtype, device, largest_batch(data.training, options.plan, compute.seed));
+  if (!context.quiet && !memory.to_text().empty()) fmt::print(context.err, "{}\n", memory.to_text());
+  if (device.is_cpu()) check_memory(memory.foretold, base::machine_memory());
   Transformer model(*files, dtype, device, quantization);
   References references;
   if (options.preferences.is_on())
@@ -397,6 +381,7 @@ TrainStart prepare_training(TrainOptions& options, base::Context& context) {
                             options.preferences.objective, "LoRA on layers of blocks, the head as it is",
                             "leave lm_head (with tied embeddings embed_tokens too) and --method full out"});
   if (options.start.trains_all()) model.free_replaced();
+  check_weights(model, *files, data.training, base::thread_count(compute.threads));
   AdamW optimizer(model.parameters(), optimizer_options(options, model));
   std::string first_hash = hash_of(optimizer.values());
   check_space(output, options.intervals.keep_checkpoints, optimizer.values());
@@ -419,6 +404,9 @@ TrainStart prepare_training(TrainOptions& options, base::Context& context) {
                options.start.trains_all() ? "" : "adapter ", dtype == at::kFloat ? "float32" : "bfloat16", device.str(),
                plan.steps, plan.rows_per_step, done ? fmt::format(", going on after step {}", done->step) : "");
   }
+  const Preflight preflight = foretell(options, memory.foretold, model, optimizer, data.training, plan);
+  if (!context.quiet)
+    for (const std::string& line : preflight.lines()) fmt::print(context.err, "{}\n", line);
   return {std::move(data),
           std::move(model),
           std::move(optimizer),
@@ -429,7 +417,8 @@ TrainStart prepare_training(TrainOptions& options, base::Context& context) {
           is_new_plan,
           std::move(files),
           std::move(tokenizer),
-          std::move(references)};
+          std::move(references),
+          preflight};
 }
 
 }  // namespace finetune

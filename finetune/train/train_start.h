@@ -9,16 +9,14 @@
 #include <vector>
 
 #include "base/program.h"
-#include "finetune/data/data.h"
 #include "finetune/model/model.h"
+#include "finetune/train/checkpoint.h"
 #include "finetune/train/optimizer.h"
+#include "finetune/train/preflight.h"
+#include "finetune/train/train_data.h"
 #include "finetune/train/train_options.h"
 
 namespace finetune {
-
-struct TrainingData {
-  Examples training, validation;
-};
 
 /// How many steps, of how many rows. A step takes accumulate x rows_per_batch rows, the last one what is left.
 struct Plan {
@@ -40,7 +38,20 @@ struct TrainStart {
   std::unique_ptr<lora::ModelFiles> files;          ///< the base's
   std::unique_ptr<tokenizer::Tokenizer> tokenizer;  ///< with the chat template that is trained
   References references;                            ///< of pairs
+  Preflight preflight;
 };
+
+/// What a training needs but the weights.
+struct TrainInputs {
+  std::unique_ptr<lora::ModelFiles> files;
+  std::unique_ptr<tokenizer::Tokenizer> tokenizer;
+  TrainingData data;
+  std::optional<lora::Adapter> adapter;  ///< that it goes on from
+  std::optional<Checkpoint> checkpoint;  ///< of the run that is resumed
+};
+
+/// The first half of prepare_training.
+TrainInputs read_inputs(TrainOptions& options, base::Context& context);
 
 /// Throws base::Error, with nothing written, when the run cannot begin. Takes `options.lora` from
 /// `options.start.adapter` when there is one.

@@ -1,0 +1,158 @@
+// What is known before the first step. Tested by tests/finetune/preflight_test.cc.
+#include "finetune/train/preflight.h"
+
+#include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstring>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "base/parallel.h"
+#include "base/resident.h"
+#include "base/text.h"
+#include "finetune/data/packing.h"
+#include "finetune/data/pairs.h"
+
+namespace finetune {
+namespace {
+
+// The first `most` tokens of the examples, as one batch; all are trained where none would be.
+PackedRow beginning_of(const Examples& examples, std::size_t most, bool trains_all, at::Device device) {
+  std::vector<Example> some;
+  std::size_t tokens = 0;
+  for (std::size_t i = 0; i < examples.size() && tokens < most; ++i) {
+    const Example example = copy_of(examples[i]);
+    const std::size_t size = std::min(most - tokens, example.ids.size());
+    some.push_back(part_of(example, 0, size));
+    tokens += size;
+  }
+  const auto targets = [](const Example& example) { return example.targets() > 0; };
+  if (trains_all || std::ranges::none_of(some, targets))
+    for (Example& example : some) std::ranges::fill(example.trained, std::uint8_t{1});
+  std::vector<std::uint32_t> documents;
+  for (std::uint32_t i = 0; i < some.size(); ++i) documents.push_back(i);
+  return make_row(some, documents, device);
+}
+
+// Whether a number has all bits of its exponent set, as NaN and infinity have.
+template <class T>
+bool has_exponent(std::span<const std::byte> bytes, T exponent) {
+  bool found = false;
+  for (std::size_t i = 0; i + sizeof(T) <= bytes.size(); i += sizeof(T)) {
+    T number;
+    std::memcpy(&number, bytes.data() + i, sizeof number);
+    found |= (number & exponent) == exponent;
+  }
+  return found;
+}
+
+// Of a plain tensor; types of blocks count as fine.
+bool is_finite(const base::TensorView& tensor) {
+  switch (tensor.type) {
+    case base::DType::kF32:
+      return !has_exponent<std::uint32_t>(tensor.bytes, 0x7F800000u);
+    case base::DType::kBF16:
+      return !has_exponent<std::uint16_t>(tensor.bytes, 0x7F80u);
+    case base::DType::kF16:
+      return !has_exponent<std::uint16_t>(tensor.bytes, 0x7C00u);
+    default:
+      return true;
+  }
+}
+
+// The same of any tensor, slowly: where something is known to be wrong.
+bool is_finite(const lora::ModelFiles& files, const std::string& name) {
+  std::int64_t size = 1;
+  for (const std::int64_t extent : files.shape(name)) size *= extent;
+  std::vector<float> numbers(static_cast<std::size_t>(size));
+  files.read(name, numbers);
+  return std::ranges::all_of(numbers, [](float number) { return std::isfinite(number); });
+}
+
+[[noreturn]] void refuse_tensor(const std::string& name) {
+  throw base::Error({"the base holds numbers that are not finite", name, "NaN or infinity", "numbers",
+                     "the file is damaged, or was trained until it broke: get the base anew"});
+}
+
+}  // namespace
+
+std::int64_t largest_batch(const Examples& examples, const PlanOptions& plan, std::uint64_t seed) {
+  RowStream rows(examples, plan.rows.max_length, plan.rows.packing, seed);
+  std::int64_t most = 0;
+  for (std::int64_t begin = 0; begin < rows.rows_per_epoch(); begin += plan.rows_per_batch) {
+    std::int64_t tokens = 0;
+    for (std::int64_t i = begin; i < std::min(begin + plan.rows_per_batch, rows.rows_per_epoch()); ++i)
+      for (const std::uint32_t document : rows.row(i)) tokens += static_cast<std::int64_t>(examples.length(document));
+    most = std::max(most, tokens);
+  }
+  return most;
+}
+
+void check_memory(const lora::TrainingMemory& memory, std::uint64_t available) {
+  constexpr double kError = 1.15;  // what is foretold may be that much too high
+  if (static_cast<double>(memory.total()) <= kError * static_cast<double>(available)) return;
+  const auto size = [](std::uint64_t bytes) { return base::human_bytes(static_cast<double>(bytes)); };
+  throw base::Error({"more memory than this machine has", "",
+                     fmt::format("about {}: weights {}, what the backward pass reads again {}", size(memory.total()),
+                                 size(memory.weights), size(memory.activations)),
+                     "at most " + size(available),
+                     memory.activations > memory.weights
+                         ? "lower --rows-per-batch (and raise --accumulate) or --max-length"
+                         : "--dtype bfloat16 or --quantization nf4 take less"});
+}
+
+void check_weights(const Transformer& model, const lora::ModelFiles& files, const Examples& examples, int threads) {
+  constexpr std::size_t kTokens = 16;
+  const std::vector<std::string>& names = files.names();
+  base::parallel_for(names.size(), threads, [&](std::size_t i, int) {
+    const base::TensorView& tensor = files.view(names[i]);
+    if (!files.is_packed(names[i]) && !is_finite(tensor)) refuse_tensor(names[i]);
+    base::give_back(tensor.bytes);
+  });
+  const at::NoGradGuard no_gradient;
+  const PackedRow first = beginning_of(examples, kTokens, true, model.device());
+  const double loss = model.loss_sum(first).item<double>();
+  if (std::isfinite(loss)) return;
+  for (const std::string& name : names)
+    if (!is_finite(files, name)) refuse_tensor(name);
+  throw base::Error({"the model gives a loss that is no number before it is trained", "the first tokens of the data",
+                     fmt::format("{}", loss), "a finite number",
+                     "is an adapter of --adapter damaged? Try --dtype float32"});
+}
+
+double measured_seconds(const Transformer& model, const Examples& examples, double tokens, std::int64_t& tried) {
+  constexpr std::size_t kTokens = 256;
+  const PackedRow row = beginning_of(examples, kTokens, false, model.device());
+  tried = row.ids.numel();
+  const auto start = std::chrono::steady_clock::now();
+  const at::Tensor loss = model.loss_sum(row, 1);
+  loss.backward();
+  [[maybe_unused]] const double waited = loss.item<double>();  // for a device
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - start;
+  return seconds.count() * tokens / static_cast<double>(tried);
+}
+
+std::vector<std::string> Preflight::lines() const {
+  const auto size = [](std::uint64_t bytes) { return base::human_bytes(static_cast<double>(bytes)); };
+  std::vector<std::string> lines{
+      fmt::format("memory: {} {} at the peak: weights {}, what trains {}, the backward pass {}, the rest {}",
+                  is_least ? "at least" : "about", size(memory.total()), size(memory.weights), size(memory.adapter),
+                  size(memory.activations), size(memory.scratch + memory.program))};
+  if (seconds > 0)
+    lines.push_back(fmt::format("time: about {} for the steps, as {} tokens take that were tried",
+                                base::human_seconds(seconds), tried));
+  return lines;
+}
+
+nlohmann::ordered_json Preflight::to_json() const {
+  nlohmann::ordered_json json = {{"memory_bytes", memory.total()}, {"memory_is_least", is_least}};
+  if (seconds > 0) json["seconds"] = seconds;
+  return json;
+}
+
+}  // namespace finetune

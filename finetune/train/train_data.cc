@@ -1,0 +1,228 @@
+// What a training learns from. Tested by tests/finetune/train_data_test.cc and train_start_test.cc.
+#include "finetune/train/train_data.h"
+
+#include <fmt/format.h>
+#include <fmt/ostream.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "base/inputs.h"
+#include "base/text.h"
+#include "finetune/data/data_cache.h"
+#include "finetune/data/data_key.h"
+#include "finetune/model/load.h"
+
+namespace finetune {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+// The files of the training, and where they are mixed by weight which of the sources each belongs to.
+struct Sources {
+  std::vector<std::string> files;
+  std::vector<std::size_t> part_of_file;
+  std::vector<MixturePart> parts;
+};
+
+Sources find_sources(const SourceOptions& options, const base::Context& context) {
+  Sources sources;
+  sources.files = base::expand_inputs(options.data, context);
+  if (options.data_weights.empty()) return sources;
+  const std::vector<double> weights = parse_weights(options.data_weights, options.data.size());
+  std::size_t all = 0;
+  sources.files.clear();
+  for (std::size_t i = 0; i < weights.size(); ++i) {
+    sources.parts.push_back({options.data[i], weights[i]});
+    const std::vector<std::string> files = base::expand_inputs({options.data[i]});
+    all += files.size();
+    if (weights[i] == 0) continue;
+    sources.files.insert(sources.files.end(), files.begin(), files.end());
+    sources.part_of_file.resize(sources.files.size(), i);
+  }
+  if (const std::size_t once = base::expand_inputs(options.data).size(); once != all)
+    throw base::UsageError({"a file stands under two weights", "--data", base::join(options.data, ", "),
+                            "files that have one", "name it once"});
+  return sources;
+}
+
+// A template made for other models may write tokens that this one does not have.
+void tell_template(const tokenizer::ChatTemplate& chat, base::Context& context) {
+  if (context.quiet || chat.missing_tokens().empty()) return;
+  fmt::print(context.err, "note: the chat template writes {}, for which the tokenizer has no token: plain characters\n",
+             base::join(chat.missing_tokens(), ", "));
+}
+
+DataOptions limits_of(const TrainOptions& options, std::uint64_t limit) {
+  const RowOptions& rows = options.plan.rows;
+  const ReadingOptions& reading = options.reading;
+  return {rows.max_length, rows.too_long, limit, reading.max_bad, options.compute.threads, reading.maker.text};
+}
+
+std::string share(std::uint64_t part, std::uint64_t all) {
+  return fmt::format("{:.1f}%", all == 0 ? 0 : 100 * static_cast<double>(part) / static_cast<double>(all));
+}
+
+// The first records with `fate`; bad ones say why.
+std::vector<std::string> named(const DataReport& report, Fate fate) {
+  constexpr std::size_t kShown = 5;
+  std::vector<std::string> places;
+  for (const AlteredRecord& record : report.altered) {
+    if (record.fate != fate) continue;
+    if (places.size() == kShown) break;
+    places.push_back(report.place(record.origin) + (record.why.empty() ? "" : " (" + record.why + ")"));
+  }
+  return places;
+}
+
+// "truncated: a.jsonl:3, a.jsonl:17 and 4 more"
+std::string line_of(const DataReport& report, Fate fate) {
+  const std::vector<std::string> places = named(report, fate);
+  const std::uint64_t more = report.count_of(fate) - places.size();
+  return name_of(fate) + ": " + base::join(places, ", ") +
+         (more > 0 ? fmt::format(" and {} more", base::human_count(more)) : "");
+}
+
+// What there is to know of data before they are trained on, a line each.
+std::vector<std::string> findings(const DataReport& report, const tokenizer::Tokenizer& tokenizer) {
+  using base::human_count;
+  std::vector<std::string> lines;
+  for (const Fate fate : kAllFates)
+    if (report.count_of(fate) > 0) lines.push_back(line_of(report, fate));
+  lines.push_back(fmt::format("{} of the tokens are trained; an end token is trained in {} of {} records",
+                              share(report.trained_tokens, report.tokens), human_count(report.ends),
+                              human_count(report.used)));
+  if (tokenizer.bos)
+    lines.push_back(fmt::format("begin with {} twice: {} records{}", tokenizer.token(*tokenizer.bos),
+                                report.double_bos == 0 ? "no" : human_count(report.double_bos),
+                                report.double_bos == 0 ? "" : "; the template or the texts write one too many"));
+  if (report.without_bos > 0)
+    lines.push_back(fmt::format("warning: {} records do not begin with {}, as the model's texts do",
+                                human_count(report.without_bos), tokenizer.token(*tokenizer.bos)));
+  lines.push_back(
+      fmt::format("text comes back from its tokens in {} of {} records tried{}",
+                  human_count(report.tried - report.changed), human_count(report.tried),
+                  report.changed == 0 ? "" : "; another one does in " + report.place(report.first_changed)));
+  return lines;
+}
+
+void tell(const char* title, const DataReport& report, const DataOptions& options,
+          const tokenizer::Tokenizer& tokenizer, base::Context& context) {
+  if (context.quiet) return;
+  fmt::print(context.err, "{}: {}\n", title, report.to_text(options));
+  for (const std::string& line : findings(report, tokenizer)) fmt::print(context.err, "  {}\n", line);
+}
+
+void check_ends(const DataReport& report, bool is_allowed) {
+  if (report.ends > 0 || is_allowed) return;
+  throw base::Error({"no end token is trained in any record: the model would not learn to stop", "--data",
+                     fmt::format("{} records, {} longer than --max-length", report.used, report.too_long),
+                     "answers or texts with their end",
+                     "raise --max-length or use --too-long split where they are cut; choose a --chat-template whose "
+                     "answers end with a token; --allow-no-end trains all the same"});
+}
+
+void hold_out(TrainingData& data, const TrainOptions& options, base::Context& context) {
+  const std::size_t all = data.training.size();
+  data.validation = take_validation(data.training, options.sources.validation_share, options.compute.seed);
+  if (!context.quiet)
+    fmt::print(context.err, "validation data: {} of {} examples held out, {} left to train on\n",
+               base::human_count(data.validation.size()), base::human_count(all),
+               base::human_count(data.training.size()));
+}
+
+void mix(TrainingData& data, const Sources& sources, std::uint64_t seed, base::Context& context) {
+  data.mixture = sources.parts;
+  data.training = mixed(data.training, sources.part_of_file, seed, data.mixture);
+  if (context.quiet) return;
+  for (const MixturePart& part : data.mixture)
+    fmt::print(context.err, "mixture: {}\n", part.to_text(data.training.size()));
+}
+
+Json to_json(const DataReport& report) {
+  Json json = {{"read", report.read},
+               {"kept", report.used},
+               {"dropped", report.read - report.used},
+               {"examples", report.examples},
+               {"tokens", report.tokens},
+               {"trained_tokens", report.trained_tokens},
+               {"end_trained", report.ends},
+               {"double_bos", report.double_bos},
+               {"without_bos", report.without_bos},
+               {"round_trip", {{"tried", report.tried}, {"changed", report.changed}}}};
+  Json& fates = json["altered"] = Json::object();
+  for (const Fate fate : kAllFates)
+    if (const std::uint64_t count = report.count_of(fate); count > 0)
+      fates[name_of(fate)] = {{"records", count}, {"first", named(report, fate)}};
+  return json;
+}
+
+}  // namespace
+
+TrainingData read_data(const TrainOptions& options, const lora::ModelFiles& files,
+                       const tokenizer::Tokenizer& tokenizer, base::Context& context) {
+  const SourceOptions& from = options.sources;
+  const ReadingOptions& reading = options.reading;
+  const Sources sources = find_sources(from, context);
+  const std::vector<std::string> validation_files = base::expand_inputs(from.validation_data, context);
+  MakerOptions making = reading.maker;
+  making.pairs = options.preferences.is_on();
+  const ExampleMaker maker(tokenizer, making);
+  if (maker.chat_template() != nullptr) tell_template(*maker.chat_template(), context);
+  const std::string tokenizer_name = identity_of(tokenizer, files);
+  const DataCache cache(reading.cache, [&](const std::string& what) {
+    if (!context.quiet) fmt::print(context.err, "data cache: {}\n", what);
+  });
+  const auto read = [&](const char* title, const std::vector<std::string>& inputs, std::uint64_t limit) {
+    const DataOptions limits = limits_of(options, limit);
+    Dataset dataset = cache.read(inputs, maker, limits, tokenizer_name, making);
+    tell(title, dataset.report, limits, tokenizer, context);
+    for (std::size_t i = 0; i < dataset.examples.size(); ++i) check_ids(dataset.examples[i].ids, files.config());
+    return dataset;
+  };
+  Dataset training = read("training data", sources.files, reading.limit);
+  check_ends(training.report, reading.allow_no_end);
+  TrainingData data{std::move(training.examples), {}, std::move(training.report), std::nullopt, {}};
+  if (!from.validation_data.empty()) {
+    Dataset validation = read("validation data", validation_files, reading.validation_limit);
+    data.validation = std::move(validation.examples);
+    data.validation_report = std::move(validation.report);
+  } else if (from.validation_share > 0) {
+    hold_out(data, options, context);
+  }
+  if (!sources.parts.empty()) mix(data, sources, options.compute.seed, context);
+  return data;
+}
+
+Json to_json(const TrainingData& data) {
+  Json json = {{"training", to_json(data.training_report)}};
+  if (data.validation_report)
+    json["validation"] = to_json(*data.validation_report);
+  else if (!data.validation.empty())
+    json["held_out"] = data.validation.size();
+  for (const MixturePart& part : data.mixture)
+    json["mixture"].push_back(
+        {{"data", part.name}, {"weight", part.weight}, {"examples", part.available}, {"taken", part.taken}});
+  return json;
+}
+
+std::string altered_records(const TrainingData& data) {
+  std::string lines;
+  const auto add = [&](const char* of, const DataReport& report) {
+    for (const AlteredRecord& record : report.altered) {
+      Json line = {{"data", of},
+                   {"file", report.files.at(record.origin.file)},
+                   {"line", record.origin.line},
+                   {"became", name_of(record.fate)}};
+      if (!record.why.empty()) line["why"] = record.why;
+      lines += line.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+    }
+  };
+  add("training", data.training_report);
+  if (data.validation_report) add("validation", *data.validation_report);
+  return lines;
+}
+
+}  // namespace finetune
