@@ -22,18 +22,16 @@ std::uint64_t memory_of(at::Device device) {
 }  // namespace
 
 std::string MemoryPlan::to_text() const {
-  const std::string blocks =
-      recomputed_blocks == 0 ? "" : fmt::format(", {} blocks computed again in the backward pass", recomputed_blocks);
-  return fmt::format("memory: about {} foretold of {}{}", base::human_bytes(static_cast<double>(foretold.total())),
-                     base::human_bytes(static_cast<double>(limit)), blocks);
+  if (recomputed_blocks == 0) return "";
+  return fmt::format("to stay within {}: {} blocks are computed again in the backward pass",
+                     base::human_bytes(static_cast<double>(limit)), recomputed_blocks);
 }
 
 MemoryPlan plan_memory(const TrainOptions& options, const lora::ModelFiles& files, at::ScalarType dtype,
-                       at::Device device) {
+                       at::Device device, std::int64_t tokens) {
   const lora::ModelSpec& spec = files.spec();
   const ComputeOptions& compute = options.compute;
   const std::int64_t element{dtype == at::kFloat ? 4 : 2};
-  const std::int64_t tokens{options.plan.rows.max_length * options.plan.rows_per_batch};
   const lora::WeightMemory weights = compute.quantization == "keep"
                                          ? lora::kept_weight_memory(files, element)
                                          : lora::weight_memory(spec, compute.quantization, element);

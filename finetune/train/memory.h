@@ -16,11 +16,12 @@ struct MemoryPlan {
   std::size_t recomputed_blocks = 0;
   std::uint64_t limit = 0;        ///< bytes that training may take
   lora::TrainingMemory foretold;  ///< on a CPU; on a GPU all but `program`
-  std::string to_text() const;    ///< for people, one line
+  std::string to_text() const;    ///< for people; "" where nothing is computed again
 };
 
 /// By --gradient-checkpointing and --memory. Throws base::UsageError where a --memory that was given is too little.
+/// `tokens` of the largest batch.
 MemoryPlan plan_memory(const TrainOptions& options, const lora::ModelFiles& files, at::ScalarType dtype,
-                       at::Device device);
+                       at::Device device, std::int64_t tokens);
 
 }  // namespace finetune

@@ -111,11 +111,10 @@ TEST(RecomputedBlocks, AreRefusedWhereRoutersHaveALossOfTheirOwn) {
 TEST(MemoryPlan, ComputesAsFewBlocksAgainAsTheMemoryNeeds) {
   const lora::ModelFiles files(tiny_llama::folder("tied").string());
   finetune::TrainOptions options;
-  options.plan.rows.max_length = 4096;
   const auto plan = [&](std::uint64_t bytes, const char* checkpointing = "auto") {
     options.compute.memory.bytes = bytes;
     options.compute.gradient_checkpointing = checkpointing;
-    return finetune::plan_memory(options, files, at::kFloat, at::kCPU);
+    return finetune::plan_memory(options, files, at::kFloat, at::kCPU, 4096);
   };
   const finetune::MemoryPlan none = plan(0, "none"), all = plan(0, "blocks");
   EXPECT_EQ(none.recomputed_blocks, 0U);
