@@ -12,6 +12,7 @@
 #include "base/json_text.h"
 #include "base/records.h"
 #include "base/text.h"
+#include "finetune/data/prompts.h"
 #include "finetune/generation_settings.h"
 #include "finetune/model/generate.h"
 #include "finetune/model/load.h"
@@ -52,35 +53,14 @@ struct ChatOptions {
   }
 };
 
-std::vector<std::string> read_prompts(const GenerateOptions& options, base::Context& context) {
+std::vector<std::string> prompts_of(const GenerateOptions& options, base::Context& context) {
   if (options.prompt.empty() == options.prompts.empty())
     throw base::UsageError({"give --prompt TEXT or --prompts FILE", "", "", "", ""});
   if (options.prompts.empty()) return {options.prompt};
-  base::RecordOptions records;
-  records.split_text = "line";
-  records.text_field = "prompt";
-  records.text = options.text;
-  base::BlockReader reader(base::expand_inputs({options.prompts}), records);
-  std::vector<std::string> prompts;
-  std::uint64_t repeated_keys = 0;
-  std::vector<base::BadBytes> bad;
-  auto refuse = [&](std::uint64_t line, const std::string& why) {
-    throw base::Error({"a record is not a prompt", options.prompts + ":" + std::to_string(line), "", why, ""});
-  };
-  while (auto block = reader.next(bad)) {
-    base::for_each_line(*block, [&](std::string_view line, const base::Place& place) {
-      bool repeated = false;
-      nlohmann::json record = base::lenient_json(line, &repeated);
-      repeated_keys += repeated;
-      if (!record.is_object() || !record.contains("prompt") || !record["prompt"].is_string())
-        refuse(place.line, "{\"prompt\": \"...\"}");
-      prompts.push_back(record["prompt"]);
-    });
-  }
-  if (!bad.empty()) refuse(bad[0].place.line, bad[0].error);
-  if (prompts.empty()) throw base::Error({"no prompt in the file", options.prompts, "", "", ""});
-  if (repeated_keys > 0 && !context.quiet) fmt::print(context.err, "{}\n", base::repeated_keys_note(repeated_keys));
-  return prompts;
+  Prompts prompts = read_prompts(options.prompts, options.text);
+  if (prompts.repeated_keys > 0 && !context.quiet)
+    fmt::print(context.err, "{}\n", base::repeated_keys_note(prompts.repeated_keys));
+  return prompts.texts;
 }
 
 // nullptr: prompts are taken as they are.
@@ -110,7 +90,7 @@ void settle_sampling(SamplingOptions& sampling, const LoadedModel& loaded, base:
 }
 
 int run_generate(GenerateOptions& options, base::Context& context) {
-  std::vector<std::string> prompts = read_prompts(options, context);
+  std::vector<std::string> prompts = prompts_of(options, context);
   LoadedModel loaded = load_model(options.model);
   const tokenizer::Tokenizer& tokenizer = *loaded.tokenizer;
   std::unique_ptr<tokenizer::ChatTemplate> chat = choose_template(options, tokenizer);

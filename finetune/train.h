@@ -1,4 +1,4 @@
-// `finetune train`: LoRA training of one model on one machine.
+// `finetune train`: training of one model, in one process or several.
 #pragma once
 
 #include "base/program.h"

@@ -267,6 +267,9 @@ std::vector<at::Tensor> Transformer::parameters() const {
 std::vector<ParameterKind> Transformer::parameter_kinds() const {
   State& state = *state_;
   std::vector<ParameterKind> kinds;
+  const auto is_of_vocabulary = [&](const std::string& name) {
+    return name == state.spec.embedding + ".weight" || name == state.spec.head + ".weight";
+  };
   state.for_each_adapted([&](const Linear& linear) {
     if (!linear.lora_a.defined() || state.follows_embedding(linear)) return;
     const bool is_of_embedding{&linear == &state.embedding.linear};
@@ -275,8 +278,9 @@ std::vector<ParameterKind> Transformer::parameter_kinds() const {
     if (linear.magnitude.defined()) kinds.push_back({true, false, true});
   });
   for (const WholeTensor& tensor : state.whole)
-    if (tensor.is_trained) kinds.push_back({tensor.values.dim() == 1, false, tensor.values.dim() > 1});
-  for (std::size_t i = 0; i < state.with_own_tokens().size(); ++i) kinds.emplace_back();
+    if (tensor.is_trained)
+      kinds.push_back({tensor.values.dim() == 1, false, tensor.values.dim() > 1, is_of_vocabulary(tensor.name)});
+  for (std::size_t i = 0; i < state.with_own_tokens().size(); ++i) kinds.push_back({false, false, true, true});
   return kinds;
 }
 

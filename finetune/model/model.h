@@ -35,9 +35,10 @@ struct KvCache {
 
 /// What an optimizer must know of a parameter to treat it as PEFT and transformers' Trainer do.
 struct ParameterKind {
-  bool is_b = false;             ///< B of LoRA, or a vector: LoRA+ gives it a larger rate
-  bool is_of_embedding = false;  ///< A or B of the embedding, for which LoRA+ has a rate of its own
-  bool decays = true;            ///< not norms and biases
+  bool is_b = false;              ///< B of LoRA, or a vector: LoRA+ gives it a larger rate
+  bool is_of_embedding = false;   ///< A or B of the embedding, for which LoRA+ has a rate of its own
+  bool decays = true;             ///< not norms and biases
+  bool is_of_vocabulary = false;  ///< the whole matrix of an embedding or head, or rows of one
 };
 
 class Transformer {

@@ -63,15 +63,27 @@ std::span<const std::byte> bytes_of(const at::Tensor& tensor) {
 }
 
 at::Tensor tensor_of(const base::TensorView& view) {
-  if (view.type != base::DType::kF32) throw base::Error("a tensor of the checkpoint is not float32", view.name);
-  at::Tensor tensor = at::empty(view.shape, at::kFloat);
+  if (view.type != base::DType::kF32 && view.type != base::DType::kU8)
+    throw base::Error("a tensor of the checkpoint is neither float32 nor uint8", view.name);
+  at::Tensor tensor = at::empty(view.shape, view.type == base::DType::kU8 ? at::kByte : at::kFloat);
   std::memcpy(tensor.mutable_data_ptr(), view.bytes.data(), view.bytes.size());
   return tensor;
 }
 
+void write_state(const OptimizerState& state, const fs::path& path) {
+  std::vector<base::SafetensorsWriter::Entry> entries;
+  for (const auto& [name, tensor] : state)
+    entries.push_back(
+        {name, tensor.scalar_type() == at::kByte ? base::DType::kU8 : base::DType::kF32, tensor.sizes().vec()});
+  base::SafetensorsWriter writer(path, entries);
+  for (const auto& [name, tensor] : state) writer.write(name, bytes_of(tensor.cpu().contiguous()));
+  writer.commit();
+}
+
 }  // namespace
 
-void write_checkpoint(const fs::path& checkpoints, const Checkpoint& checkpoint, std::int64_t keep) {
+void write_checkpoint(const fs::path& checkpoints, const Checkpoint& checkpoint, std::int64_t keep,
+                      std::optional<std::int64_t> best) {
   const fs::path folder = checkpoints / fmt::format("step-{}", checkpoint.step);
   const fs::path part = checkpoints / fmt::format(".step-{}.part", checkpoint.step);
   fs::remove_all(part);
@@ -85,14 +97,7 @@ void write_checkpoint(const fs::path& checkpoints, const Checkpoint& checkpoint,
   if (!checkpoint.chat_template.empty())
     base::write_file(part / tokenizer::kChatTemplateFile, checkpoint.chat_template);
 
-  const at::Tensor first = checkpoint.first_moment.cpu().contiguous();
-  const at::Tensor second = checkpoint.second_moment.cpu().contiguous();
-  base::SafetensorsWriter optimizer(part / "optimizer.safetensors",
-                                    {{"first_moment", base::DType::kF32, first.sizes().vec()},
-                                     {"second_moment", base::DType::kF32, second.sizes().vec()}});
-  optimizer.write("first_moment", bytes_of(first));
-  optimizer.write("second_moment", bytes_of(second));
-  optimizer.commit();
+  write_state(checkpoint.optimizer, part / "optimizer.safetensors");
   const nlohmann::ordered_json state = {
       {"step", checkpoint.step}, {"rows", checkpoint.rows}, {"facts", checkpoint.facts}};
   base::write_file(part / "state.json", state.dump(2) + "\n");
@@ -103,6 +108,7 @@ void write_checkpoint(const fs::path& checkpoints, const Checkpoint& checkpoint,
   flush_folder(checkpoints);
 
   std::vector<std::int64_t> steps = steps_in(checkpoints);
+  if (best) std::erase(steps, *best);
   for (std::size_t i = 0; i + static_cast<std::size_t>(std::max<std::int64_t>(1, keep)) < steps.size(); ++i) {
     // Renamed first: a kill in the middle of the removal must not leave half a checkpoint under a good name.
     const fs::path old = checkpoints / fmt::format("step-{}", steps[i]);
@@ -116,10 +122,8 @@ void write_checkpoint(const fs::path& checkpoints, const Checkpoint& checkpoint,
   }
 }
 
-std::optional<Checkpoint> read_newest_checkpoint(const fs::path& checkpoints) {
-  const std::vector<std::int64_t> steps = steps_in(checkpoints);
-  if (steps.empty()) return std::nullopt;
-  const fs::path folder = checkpoints / fmt::format("step-{}", steps.back());
+Checkpoint read_checkpoint(const fs::path& checkpoints, std::int64_t step) {
+  const fs::path folder = checkpoints / fmt::format("step-{}", step);
   try {
     Checkpoint checkpoint;
     const auto state = nlohmann::json::parse(base::read_file(folder / "state.json"));
@@ -130,13 +134,19 @@ std::optional<Checkpoint> read_newest_checkpoint(const fs::path& checkpoints) {
                              ? lora::read_adapter(folder)
                              : lora::whole_model(lora::ModelFiles(folder.string()));
     const base::SafetensorsReader optimizer(folder / "optimizer.safetensors");
-    checkpoint.first_moment = tensor_of(optimizer.at("first_moment"));
-    checkpoint.second_moment = tensor_of(optimizer.at("second_moment"));
+    for (const base::TensorView& tensor : optimizer.tensors())
+      checkpoint.optimizer.emplace_back(tensor.name, tensor_of(tensor));
     return checkpoint;
   } catch (const std::exception& error) {
-    throw base::Error({fmt::format("the newest checkpoint cannot be read: {}", error.what()), folder.string(), "", "",
+    throw base::Error({fmt::format("the checkpoint cannot be read: {}", error.what()), folder.string(), "", "",
                        "delete that folder: --resume then goes on from the one before it"});
   }
+}
+
+std::optional<Checkpoint> read_newest_checkpoint(const fs::path& checkpoints) {
+  const std::vector<std::int64_t> steps = steps_in(checkpoints);
+  if (steps.empty()) return std::nullopt;
+  return read_checkpoint(checkpoints, steps.back());
 }
 
 void check_same_run(const std::map<std::string, std::string>& saved, const std::map<std::string, std::string>& now) {

@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 
+#include "finetune/train/optimizer.h"
 #include "lora/adapter/adapter.h"
 #include "lora/model/model_files.h"
 
@@ -20,7 +21,7 @@ struct Checkpoint {
   std::int64_t step = 0;                     ///< optimizer steps done
   std::int64_t rows = 0;                     ///< packed rows that they took
   lora::Adapter adapter;                     ///< adapter_config.json, adapter_model.safetensors: usable as it stands
-  at::Tensor first_moment, second_moment;    ///< optimizer.safetensors: [N] float32, AdamW's flat order
+  OptimizerState optimizer;                  ///< optimizer.safetensors
   std::map<std::string, std::string> facts;  ///< state.json: options and data that a resumed run must share
   std::string chat_template = {};            ///< chat_template.jinja: what a merge of it needs
   /// Of full fine-tuning: the base, beside whose files every weight of `adapter` is written, as a model.
@@ -28,18 +29,21 @@ struct Checkpoint {
 };
 
 /// Writes `checkpoints`/step-N so that it is there whole or not at all (written aside, flushed, renamed), then removes
-/// the oldest until `keep` are left.
-void write_checkpoint(const std::filesystem::path& checkpoints, const Checkpoint& checkpoint, std::int64_t keep);
+/// the oldest until `keep` are left, the one of step `best` beside them.
+void write_checkpoint(const std::filesystem::path& checkpoints, const Checkpoint& checkpoint, std::int64_t keep,
+                      std::optional<std::int64_t> best = std::nullopt);
 
-/// The newest checkpoint of the folder, or nothing. Throws base::Error when it is damaged.
+/// Throws base::Error when it is damaged or not there.
+Checkpoint read_checkpoint(const std::filesystem::path& checkpoints, std::int64_t step);
+/// The newest checkpoint of the folder, or nothing.
 std::optional<Checkpoint> read_newest_checkpoint(const std::filesystem::path& checkpoints);
 
 /// Throws base::UsageError naming an option that differs between the run that was saved and the one now. Another number
 /// of steps is allowed: the run becomes longer or shorter.
 void check_same_run(const std::map<std::string, std::string>& saved, const std::map<std::string, std::string>& now);
 
-/// What trains of the adapter in AdamW's flat order, [N] float32: of every module A, B and magnitudes, then whole
-/// tensors and rows of tokens.
+/// What trains of the adapter in an optimizer's flat order, [N] float32: of every module A, B and magnitudes, then
+/// whole tensors and rows of tokens.
 at::Tensor flat_values(const lora::Adapter& adapter);
 
 }  // namespace finetune

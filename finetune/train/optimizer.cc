@@ -1,25 +1,27 @@
-// AdamW on one flat buffer. Tested by tests/finetune/optimizer_test.cc.
+// What all optimizers share, and those that are the same for every element. Tested by
+// tests/finetune/optimizer_test.cc.
 #include "finetune/train/optimizer.h"
 
 #include <c10/core/GradMode.h>
+#include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
 
+#include "base/error.h"
+
 namespace finetune {
 
-AdamW::AdamW(std::vector<at::Tensor> parameters, AdamWOptions options)
-    : parameters_(std::move(parameters)), options_(options) {
+Optimizer::Optimizer(std::vector<at::Tensor> parameters, OptimizerSettings settings)
+    : parameters_(std::move(parameters)), settings_(std::move(settings)) {
   at::NoGradGuard no_gradient;
   std::vector<at::Tensor> flat;
   for (const at::Tensor& parameter : parameters_) {
-    TORCH_CHECK(parameter.scalar_type() == at::kFloat && parameter.is_leaf(), "AdamW needs float32 leaves");
+    TORCH_CHECK(parameter.scalar_type() == at::kFloat && parameter.is_leaf(), "an optimizer needs float32 leaves");
     flat.push_back(parameter.detach().reshape({-1}));
   }
   values_ = at::cat(flat);
   gradient_ = at::zeros_like(values_);
-  first_moment_ = at::zeros_like(values_);
-  second_moment_ = at::zeros_like(values_);
   std::int64_t offset = 0;
   for (at::Tensor& parameter : parameters_) {
     const std::int64_t size = parameter.numel();
@@ -28,11 +30,11 @@ AdamW::AdamW(std::vector<at::Tensor> parameters, AdamWOptions options)
     parameter.mutable_grad() = gradient_.narrow(0, offset, size).view(parameter.sizes());
     offset += size;
   }
-  factors_ = per_element(options_.factors);
-  decays_ = per_element({options_.decays.begin(), options_.decays.end()});
+  factors_ = per_element(settings_.factors);
+  decays_ = per_element({settings_.decays.begin(), settings_.decays.end()});
 }
 
-at::Tensor AdamW::per_element(const std::vector<double>& numbers) const {
+at::Tensor Optimizer::per_element(const std::vector<double>& numbers) const {
   if (std::ranges::all_of(numbers, [](double number) { return number == 1; })) return {};
   std::vector<at::Tensor> parts;
   for (std::size_t i = 0; i < numbers.size(); ++i)
@@ -40,40 +42,104 @@ at::Tensor AdamW::per_element(const std::vector<double>& numbers) const {
   return at::cat(parts);
 }
 
-void AdamW::zero_gradients() { gradient_.zero_(); }
+at::Tensor Optimizer::add_state(const std::string& name, std::int64_t size, at::ScalarType type) {
+  state_.emplace_back(name, at::zeros({size}, values_.options().dtype(type)));
+  return state_.back().second;
+}
 
-at::Tensor AdamW::clip(double max_norm) {
+std::int64_t Optimizer::state_bytes() const {
+  std::int64_t bytes = 0;
+  for (const auto& [name, tensor] : state_) bytes += static_cast<std::int64_t>(tensor.nbytes());
+  return bytes;
+}
+
+void Optimizer::zero_gradients() { gradient_.zero_(); }
+
+at::Tensor Optimizer::clip(double max_norm) {
   at::NoGradGuard no_gradient;
   at::Tensor norm = at::linalg_vector_norm(gradient_);
   if (max_norm > 0) gradient_.mul_((max_norm / (norm + 1e-6)).clamp_max(1.0));
   return norm;
 }
 
-void AdamW::step(double rate) {
+void Optimizer::step(double rate) {
   at::NoGradGuard no_gradient;
   ++steps_;
-  const double correction1 = 1 - std::pow(options_.beta1, static_cast<double>(steps_));
-  const double correction2 = 1 - std::pow(options_.beta2, static_cast<double>(steps_));
-  if (options_.weight_decay != 0) {
-    at::Tensor of_each = factors_;
-    if (decays_.defined()) of_each = of_each.defined() ? of_each * decays_ : decays_;
-    of_each.defined() ? values_.mul_(1 - of_each * (rate * options_.weight_decay))
-                      : values_.mul_(1 - rate * options_.weight_decay);
-  }
-  first_moment_.lerp_(gradient_, 1 - options_.beta1);
-  second_moment_.mul_(options_.beta2).addcmul_(gradient_, gradient_, 1 - options_.beta2);
-  at::Tensor denominator = second_moment_.sqrt().div_(std::sqrt(correction2)).add_(options_.epsilon);
-  if (factors_.defined()) denominator.div_(factors_);
-  values_.addcdiv_(first_moment_, denominator, -rate / correction1);
+  update(rate);
 }
 
-void AdamW::restore(const at::Tensor& values, const at::Tensor& first_moment, const at::Tensor& second_moment,
-                    std::int64_t steps) {
+void Optimizer::restore(const at::Tensor& values, const OptimizerState& state, std::int64_t steps) {
   at::NoGradGuard no_gradient;
   values_.copy_(values);
-  first_moment_.copy_(first_moment);
-  second_moment_.copy_(second_moment);
+  for (auto& [name, tensor] : state_) {
+    const auto found = std::ranges::find(state, name, [](const auto& entry) { return entry.first; });
+    if (found == state.end() || found->second.sizes() != tensor.sizes() ||
+        found->second.scalar_type() != tensor.scalar_type())
+      throw base::Error({"the checkpoint does not hold the state of this optimizer", name, "",
+                         fmt::format("{} numbers of type {}", tensor.numel(), at::toString(tensor.scalar_type())),
+                         "delete the newest checkpoint: --resume then goes on from the one before it"});
+    tensor.copy_(found->second);
+  }
   steps_ = steps;
+}
+
+Optimizer::Stretch Optimizer::stretch(std::int64_t first, std::int64_t size) const {
+  const auto part = [&](const at::Tensor& flat) { return flat.defined() ? flat.narrow(0, first, size) : flat; };
+  return {part(values_), part(gradient_), part(factors_), part(decays_)};
+}
+
+void Optimizer::decay(const Stretch& of, double rate) const {
+  if (settings_.weight_decay == 0) return;
+  at::Tensor of_each = of.factors;
+  if (of.decays.defined()) of_each = of_each.defined() ? of_each * of.decays : of.decays;
+  const double share{rate * settings_.weight_decay};
+  of_each.defined() ? of.values.mul_(1 - of_each * share) : of.values.mul_(1 - share);
+}
+
+void Optimizer::adamw_step(const Stretch& of, at::Tensor first_moment, at::Tensor second_moment, double rate) const {
+  const double correction1{1 - std::pow(settings_.beta1, static_cast<double>(steps_))},
+      correction2{1 - std::pow(settings_.beta2, static_cast<double>(steps_))};
+  decay(of, rate);
+  first_moment.lerp_(of.gradient, 1 - settings_.beta1);
+  second_moment.mul_(settings_.beta2).addcmul_(of.gradient, of.gradient, 1 - settings_.beta2);
+  at::Tensor denominator = second_moment.sqrt().div_(std::sqrt(correction2)).add_(settings_.epsilon);
+  if (of.factors.defined()) denominator.div_(of.factors);
+  of.values.addcdiv_(first_moment, denominator, -rate / correction1);
+}
+
+AdamW::AdamW(std::vector<at::Tensor> parameters, OptimizerSettings settings)
+    : Optimizer(std::move(parameters), std::move(settings)),
+      first_moment_(add_state("first_moment", values().numel())),
+      second_moment_(add_state("second_moment", values().numel())) {}
+
+void AdamW::update(double rate) { adamw_step(everything(), first_moment_, second_moment_, rate); }
+
+Sgd::Sgd(std::vector<at::Tensor> parameters, OptimizerSettings settings)
+    : Optimizer(std::move(parameters), std::move(settings)) {
+  if (settings_.momentum != 0) momentum_ = add_state("momentum", values().numel());
+}
+
+void Sgd::update(double rate) {
+  const Stretch all = everything();
+  at::Tensor direction = all.gradient;
+  if (settings_.weight_decay != 0)
+    direction = direction.add(all.decays.defined() ? all.values * all.decays : all.values, settings_.weight_decay);
+  if (momentum_.defined()) {
+    momentum_.mul_(settings_.momentum).add_(direction);
+    direction = settings_.nesterov ? direction.add(momentum_, settings_.momentum) : momentum_;
+  }
+  all.values.add_(all.factors.defined() ? direction * all.factors : direction, -rate);
+}
+
+Lion::Lion(std::vector<at::Tensor> parameters, OptimizerSettings settings)
+    : Optimizer(std::move(parameters), std::move(settings)), momentum_(add_state("momentum", values().numel())) {}
+
+void Lion::update(double rate) {
+  const Stretch all = everything();
+  decay(all, rate);
+  at::Tensor direction = momentum_.mul(settings_.beta1).add_(all.gradient, 1 - settings_.beta1).sign_();
+  all.values.add_(all.factors.defined() ? direction.mul_(all.factors) : direction, -rate);
+  momentum_.mul_(settings_.beta2).add_(all.gradient, 1 - settings_.beta2);
 }
 
 }  // namespace finetune

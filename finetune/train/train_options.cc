@@ -53,11 +53,13 @@ void PlanOptions::visit(base::OptionVisitor& v) {
 
 void OptimizerOptions::visit(base::OptionVisitor& v) {
   v("learning_rate", learning_rate, "peak rate, reached after warm-up").above(0);
-  v.choice("schedule", schedule, {"constant", "linear", "cosine"}, "the rate after warm-up");
-  v("warmup_steps", warmup_steps, "steps of warm-up; 0: by --warmup-ratio").at_least(0);
-  v("warmup_ratio", warmup_ratio, "share of the steps that warm up").between(0, 1);
-  v("weight_decay", weight_decay, "decoupled weight decay of AdamW").at_least(0);
+  ScheduleOptions::visit(v);
+  update.visit(v);
   v("clip", clip, "largest norm of the gradient; 0: no limit").at_least(0);
+  v("spike_factor", spike_factor,
+    "stop at a step whose loss or gradient is more than so many times its median of the last 32 steps, and save its "
+    "rows; 0: never (a loss that is no number always stops)")
+      .at_least(0);
   v("neftune_noise_alpha", neftune_noise_alpha, "NEFTune: noise on what the embedding gives while training; 0: none")
       .at_least(0);
 }
@@ -129,6 +131,8 @@ void TrainOptions::visit(base::OptionVisitor& v) {
   v.group("lora", lora);
   compute.visit(v);
   intervals.visit(v);
+  stopping.visit(v);
+  samples.visit(v);
   reading.visit(v);
   output.visit_earlier(v);
 }

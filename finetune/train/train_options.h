@@ -9,7 +9,11 @@
 #include "base/options.h"
 #include "base/tolerance.h"
 #include "finetune/data/data_cache.h"
+#include "finetune/train/early_stopping.h"
+#include "finetune/train/optimizer_options.h"
 #include "finetune/train/preferences.h"
+#include "finetune/train/samples.h"
+#include "finetune/train/schedule.h"
 #include "lora/adapter/fresh.h"
 #include "tokenizer/chat/template_source.h"
 
@@ -58,12 +62,10 @@ struct PlanOptions {
 };
 
 /// What a step does to the adapter.
-struct OptimizerOptions {
+struct OptimizerOptions : ScheduleOptions {
   double learning_rate = 2e-4;
-  std::string schedule = "cosine";
-  std::int64_t warmup_steps = 0;
-  double warmup_ratio = 0.03;
-  double weight_decay = 0, clip = 1, neftune_noise_alpha = 0;
+  UpdateOptions update;
+  double clip = 1, spike_factor = 0, neftune_noise_alpha = 0;
   void visit(base::OptionVisitor& v);
 };
 
@@ -107,6 +109,8 @@ struct TrainOptions {
   LoraOptions lora;
   ComputeOptions compute;
   IntervalOptions intervals;
+  StoppingOptions stopping;
+  SampleOptions samples;
   ReadingOptions reading;
   void visit(base::OptionVisitor& v);
 };

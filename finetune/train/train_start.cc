@@ -128,21 +128,18 @@ Plan make_plan(const PlanOptions& options, const Examples& training, const Check
   return plan;
 }
 
-// The steps of warm-up that are asked for; a plan takes fewer where they would take the whole run.
-std::int64_t warmup_of(const OptimizerOptions& options, std::int64_t steps) {
-  if (options.warmup_steps > 0) return options.warmup_steps;
-  return static_cast<std::int64_t>(std::ceil(options.warmup_ratio * static_cast<double>(steps)));
-}
-
 // All that decides the bytes of the adapter (given one machine and thread count) but the number of steps, under the
 // names of the options.
 std::map<std::string, std::string> facts_of(const TrainOptions& options, const lora::ModelFiles& files,
                                             const TrainingData& data, at::ScalarType dtype,
                                             const std::string& first_hash) {
   auto text = [](auto value) { return fmt::format("{}", value); };
+  auto chosen = [](const std::string& value) { return value == "auto" ? "" : value; };
   const ReadingOptions& reading = options.reading;
   const PlanOptions& plan = options.plan;
   const OptimizerOptions& optimizer = options.optimizer;
+  const UpdateOptions& update = optimizer.update;
+  const bool is_wsd{optimizer.schedule == "wsd"};
   const LoraOptions& adapter = options.lora;
   const PreferenceOptions& preferences = options.preferences;
   return {{"model", lora::identity_of(files)},
@@ -164,7 +161,12 @@ std::map<std::string, std::string> facts_of(const TrainOptions& options, const l
           {"schedule", optimizer.schedule},
           {"warmup_steps", text(optimizer.warmup_steps)},
           {"warmup_ratio", text(optimizer.warmup_ratio)},
-          {"weight_decay", text(optimizer.weight_decay)},
+          {"decay_steps", is_wsd ? text(optimizer.decay_steps) : ""},
+          {"decay_ratio", is_wsd ? text(optimizer.decay_ratio) : ""},
+          {"decay_shape", is_wsd ? optimizer.decay_shape : ""},
+          {"min_learning_rate_ratio",
+           optimizer.min_learning_rate_ratio == 0 ? "" : text(optimizer.min_learning_rate_ratio)},
+          {"weight_decay", text(optimizer.update.weight_decay)},
           {"clip", text(optimizer.clip)},
           {"lora.rank", text(adapter.rank)},
           {"lora.alpha", text(adapter.alpha)},
@@ -192,6 +194,13 @@ std::map<std::string, std::string> facts_of(const TrainOptions& options, const l
           {"objective", preferences.is_on() ? preferences.objective : ""},
           {"beta", preferences.is_on() ? text(preferences.beta) : ""},
           {"label_smoothing", preferences.is_on() ? text(preferences.label_smoothing) : ""},
+          {"optimizer", update.optimizer == "adamw" ? "" : update.optimizer},
+          {"beta1", chosen(update.beta1)},
+          {"beta2", chosen(update.beta2)},
+          {"epsilon", chosen(update.epsilon)},
+          {"momentum", chosen(update.momentum)},
+          {"nesterov", chosen(update.nesterov)},
+          {"adjust_lr_fn", chosen(update.adjust_lr_fn)},
           {"seed", text(options.compute.seed)}};
 }
 
@@ -202,6 +211,12 @@ std::string reference_key(const lora::ModelFiles& files, const TrainingData& dat
                      fingerprint(data.validation), at::toString(dtype), quantization);
 }
 
+void check_spike(double factor) {
+  if (factor == 0 || factor > 1) return;
+  throw base::UsageError({"ordinary steps would be spikes", "--spike-factor", fmt::format("{}", factor),
+                          "0, or a number above 1, such as 10", ""});
+}
+
 void check_preferences(const TrainOptions& options) {
   if (options.preferences.is_on() && options.plan.rows.too_long == "split")
     throw base::UsageError({"a pair of answers cannot be split", "--too-long", "split", "truncate or drop", ""});
@@ -210,9 +225,9 @@ void check_preferences(const TrainOptions& options) {
 // Says what a person would not expect of the plan.
 void tell_plan(const Plan& plan, std::int64_t warmup, const Checkpoint* checkpoint, base::Context& context) {
   if (context.quiet) return;
-  if (plan.warmup < warmup)
-    fmt::print(context.err, "warm-up: {} of {} steps, not {}: it never takes the whole run\n", plan.warmup, plan.steps,
-               warmup);
+  if (plan.phases.warmup < warmup)
+    fmt::print(context.err, "warm-up: {} of {} steps, not {}: it never takes the whole run\n", plan.phases.warmup,
+               plan.steps, warmup);
   if (!checkpoint || checkpoint->facts.at("steps") == std::to_string(plan.steps)) return;
   fmt::print(context.err, "the run has {} steps now, not {}: from step {} on the rate follows the new schedule\n",
              plan.steps, checkpoint->facts.at("steps"), plan.first_step + 1);
@@ -271,8 +286,8 @@ lora::Adapter first_adapter(const TrainOptions& options, const lora::ModelFiles&
   return adapter;
 }
 
-AdamWOptions optimizer_options(const TrainOptions& options, const Transformer& model) {
-  AdamWOptions result{.weight_decay = options.optimizer.weight_decay};
+OptimizerSettings optimizer_settings(const TrainOptions& options, const Transformer& model) {
+  OptimizerSettings result = settings_of(options.optimizer.update);
   const LoraOptions& lora = options.lora;
   for (const ParameterKind& kind : model.parameter_kinds()) {
     const bool is_plus{lora.loraplus_lr_ratio != 1};
@@ -280,23 +295,25 @@ AdamWOptions optimizer_options(const TrainOptions& options, const Transformer& m
     if (is_plus && kind.is_of_embedding) factor = lora.loraplus_lr_embedding / options.optimizer.learning_rate;
     result.factors.push_back(factor);
     result.decays.push_back(kind.decays);
+    result.matrices.push_back(!kind.is_of_vocabulary);
   }
   return result;
 }
 
-// Each checkpoint holds the adapter and two moments, one more is written before the oldest goes.
-void check_space(const OutputOptions& output, std::int64_t checkpoints, const at::Tensor& values) {
-  base::check_free_space(
-      output.folder,
-      static_cast<std::uint64_t>(values.nbytes()) * (3 * static_cast<std::uint64_t>(checkpoints + 1) + 1),
-      output.overwrite);
+// Each checkpoint holds the adapter and the optimizer's state, one more is written before the oldest goes.
+void check_space(const OutputOptions& output, std::int64_t checkpoints, const Optimizer& optimizer) {
+  const auto values = static_cast<std::uint64_t>(optimizer.values().nbytes());
+  const std::uint64_t checkpoint{values + static_cast<std::uint64_t>(optimizer.state_bytes())};
+  base::check_free_space(output.folder, checkpoint * static_cast<std::uint64_t>(checkpoints + 1) + values,
+                         output.overwrite);
 }
 
 // What memory and time the steps of `plan` will take.
-Preflight foretell(const TrainOptions& options, lora::TrainingMemory memory, const Transformer& model, AdamW& optimizer,
+Preflight foretell(const TrainOptions& options, lora::TrainingMemory memory, const Transformer& model,
+                   Optimizer& optimizer,
                    const Examples& training, const Plan& plan) {
   constexpr std::int64_t kFewSteps = 20;  // what is tried should cost little of the run
-  memory.adapter = static_cast<std::uint64_t>(16 * optimizer.values().numel());
+  memory.adapter = static_cast<std::uint64_t>(2 * optimizer.values().nbytes() + optimizer.state_bytes());
   Preflight preflight{memory, options.start.trains_all()};
   if (plan.steps - plan.first_step < kFewSteps) return preflight;
   RowStream rows(training, options.plan.rows.max_length, options.plan.rows.packing, options.compute.seed);
@@ -327,6 +344,10 @@ TrainInputs read_inputs(TrainOptions& options, base::Context& context) {
   check_start(options.start, context.options);
   check_sources(options.sources);
   check_preferences(options);
+  settings_of(options.optimizer.update);  // throws
+  check_schedule(options.optimizer, context.options);
+  check_spike(options.optimizer.spike_factor);
+  check_stopping(options.stopping, !options.sources.validation_data.empty() || options.sources.validation_share > 0);
   const Quantization quantization = quantization_named(compute.quantization);
   if (output.folder.empty() && !options.reading.show_batch)
     throw base::UsageError(
@@ -367,6 +388,9 @@ TrainStart prepare_training(TrainOptions& options, base::Context& context) {
       plan_memory(options, *files, dtype, device, largest_batch(data.training, options.plan, compute.seed));
   if (!context.quiet && !memory.to_text().empty()) fmt::print(context.err, "{}\n", memory.to_text());
   if (device.is_cpu()) check_memory(memory.foretold, base::machine_memory());
+  std::vector<SamplePrompt> prompts =
+      sample_prompts(options.samples, data.validation, *tokenizer, files->config().context_length);
+  for (const SamplePrompt& prompt : prompts) check_ids(prompt.ids, files->config());
   Transformer model(*files, dtype, device, quantization);
   References references;
   if (options.preferences.is_on())
@@ -382,29 +406,28 @@ TrainStart prepare_training(TrainOptions& options, base::Context& context) {
                             "leave lm_head (with tied embeddings embed_tokens too) and --method full out"});
   if (options.start.trains_all()) model.free_replaced();
   check_weights(model, *files, data.training, base::thread_count(compute.threads));
-  AdamW optimizer(model.parameters(), optimizer_options(options, model));
-  std::string first_hash = hash_of(optimizer.values());
-  check_space(output, options.intervals.keep_checkpoints, optimizer.values());
+  std::unique_ptr<Optimizer> optimizer =
+      make_optimizer(options.optimizer.update.optimizer, model.parameters(), optimizer_settings(options, model));
+  std::string first_hash = hash_of(optimizer->values());
+  check_space(output, options.intervals.keep_checkpoints, *optimizer);
 
   std::map<std::string, std::string> facts = facts_of(options, *files, data, dtype, first_hash);
   if (done) check_same_run(done->facts, facts);
   Plan plan = make_plan(options.plan, data.training, done);
   facts["steps"] = std::to_string(plan.steps);
-  const std::int64_t warmup = warmup_of(options.optimizer, plan.steps);
-  plan.warmup = std::min(warmup, plan.steps - 1);
-  if (done)
-    optimizer.restore(flat_values(resumed(done->adapter, options.lora.start)), done->first_moment, done->second_moment,
-                      done->step);
+  plan.phases = phases_of(options.optimizer, plan.steps);
+  if (done) optimizer->restore(flat_values(resumed(done->adapter, options.lora.start)), done->optimizer, done->step);
   if (done && !options.lora.start.empty()) first_hash.clear();  // a start is not made again
-  tell_plan(plan, warmup, done, context);
+  tell_plan(plan, warmup_of(options.optimizer, plan.steps), done, context);
   const bool is_new_plan = done && done->facts.at("steps") != facts.at("steps");
   if (!context.quiet) {
-    fmt::print(context.err, "{} {}parameters train ({} on {}), {} steps of up to {} rows{}\n",
-               base::human_count(static_cast<std::uint64_t>(optimizer.values().numel())),
+    fmt::print(context.err, "{} {}parameters train ({} on {}, {} keeps {}), {} steps of up to {} rows{}\n",
+               base::human_count(static_cast<std::uint64_t>(optimizer->values().numel())),
                options.start.trains_all() ? "" : "adapter ", dtype == at::kFloat ? "float32" : "bfloat16", device.str(),
+               options.optimizer.update.optimizer, base::human_bytes(static_cast<double>(optimizer->state_bytes())),
                plan.steps, plan.rows_per_step, done ? fmt::format(", going on after step {}", done->step) : "");
   }
-  const Preflight preflight = foretell(options, memory.foretold, model, optimizer, data.training, plan);
+  const Preflight preflight = foretell(options, memory.foretold, model, *optimizer, data.training, plan);
   if (!context.quiet)
     for (const std::string& line : preflight.lines()) fmt::print(context.err, "{}\n", line);
   return {std::move(data),
@@ -418,7 +441,8 @@ TrainStart prepare_training(TrainOptions& options, base::Context& context) {
           std::move(files),
           std::move(tokenizer),
           std::move(references),
-          preflight};
+          preflight,
+          std::move(prompts)};
 }
 
 }  // namespace finetune

@@ -22,14 +22,15 @@ namespace finetune {
 struct Plan {
   std::int64_t first_step = 0, first_row = 0;  ///< done by the run that is resumed
   std::int64_t steps = 0, rows = 0;            ///< in all
-  std::int64_t rows_per_step = 0, warmup = 0;
+  std::int64_t rows_per_step = 0;
+  Phases phases;
 };
 
 /// A run that can begin.
 struct TrainStart {
   TrainingData data;
   Transformer model;
-  AdamW optimizer;
+  std::unique_ptr<Optimizer> optimizer;
   std::string first_hash;                    ///< of what trains, before the first step of the run; "": not known
   std::map<std::string, std::string> facts;  ///< see Checkpoint
   Plan plan;
@@ -39,6 +40,7 @@ struct TrainStart {
   std::unique_ptr<tokenizer::Tokenizer> tokenizer;  ///< with the chat template that is trained
   References references;                            ///< of pairs
   Preflight preflight;
+  std::vector<SamplePrompt> prompts;                ///< of samples.jsonl
 };
 
 /// What a training needs but the weights.

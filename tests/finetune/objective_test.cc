@@ -1,9 +1,8 @@
-// What a step's loss is divided by, and what one process alone sums.
+// What a step's loss is divided by.
 #include "finetune/train/objective.h"
 
 #include <gtest/gtest.h>
 
-#include "finetune/train/group.h"
 #include "tests/finetune/tiny_llama.h"
 
 namespace {
@@ -19,15 +18,6 @@ TEST(Objective, OfAnswersIsTheModelsLossAndItsTrainedTokens) {
   EXPECT_EQ(objective.normaliser(row), static_cast<double>(row.targets.ge(0).sum().item<std::int64_t>()));
   EXPECT_LT(tiny_llama::relative(objective.loss_sum(model, row, 0) / objective.normaliser(row), golden.at("base/loss")),
             1e-5);
-}
-
-TEST(Group, OneProcessIsItsOwnSum) {
-  const finetune::OneProcess group;
-  EXPECT_EQ(group.rank(), 0);
-  EXPECT_EQ(group.size(), 1);
-  const at::Tensor values = at::arange(5), before = values.clone();
-  group.all_reduce(values);
-  EXPECT_TRUE(at::equal(values, before));
 }
 
 }  // namespace

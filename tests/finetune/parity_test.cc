@@ -85,10 +85,10 @@ TEST_P(TinyLlama, TwentySteps) {
   attach(model, golden);
   golden.set_adapter(model, "zero_b");
   auto steps = static_cast<std::int64_t>(golden.number("steps"));
-  finetune::AdamWOptions options;
+  finetune::OptimizerSettings options;
   options.weight_decay = golden.number("weight_decay");
   finetune::AdamW optimizer(model.parameters(), options);
-  finetune::Schedule schedule(golden.file.metadata().at("schedule"), 0, steps);
+  const finetune::Schedule schedule({.schedule = golden.file.metadata().at("schedule")}, {0, 0, steps});
   at::Tensor losses = golden.at("train/losses");
   for (std::int64_t step = 0; step < steps; ++step) {
     optimizer.zero_gradients();

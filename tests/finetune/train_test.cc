@@ -166,7 +166,7 @@ TEST_F(Train, ResumedAtAnyStepEndsWithTheSameBytes) {
   auto checkpoint = finetune::read_newest_checkpoint(model_.path() / "resumed0/checkpoints");
   ASSERT_TRUE(checkpoint);
   checkpoint->step = 12;
-  checkpoint->second_moment.fill_(1e-4);
+  checkpoint->optimizer[1].second.fill_(1e-4);
   finetune::write_checkpoint(fs::path(broken.output.folder) / "checkpoints", *checkpoint, 2);
   run(broken);
   EXPECT_NE(adapter_bytes(broken), adapter_bytes(unbroken));

@@ -39,12 +39,12 @@ std::vector<Way> ways() {
        [](TrainOptions& o) {
          o.lora.trainable_tokens = {"<|endoftext|>", "7"};
        }},
-      {"plus", [](TrainOptions& o) { o.lora.loraplus_lr_ratio = 16, o.optimizer.weight_decay = 0.1; }},
+      {"plus", [](TrainOptions& o) { o.lora.loraplus_lr_ratio = 16, o.optimizer.update.weight_decay = 0.1; }},
       {"pissa", [](TrainOptions& o) { o.lora.start = "pissa", o.lora.dropout = 0.1; }},
       {"olora", [](TrainOptions& o) { o.lora.start = "olora", o.lora.rslora = true; }},
       {"pissa_dora", [](TrainOptions& o) { o.lora.start = "pissa", o.lora.dora = true; }},
       {"noise", [](TrainOptions& o) { o.optimizer.neftune_noise_alpha = 5; }},
-      {"full", [](TrainOptions& o) { o.start.method = "full", o.optimizer.weight_decay = 0.1; }},
+      {"full", [](TrainOptions& o) { o.start.method = "full", o.optimizer.update.weight_decay = 0.1; }},
   };
 }
 

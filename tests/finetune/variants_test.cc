@@ -215,7 +215,7 @@ TEST(LoraPlus, FactorsAreGroupsOfTheirOwn) {
     return made;
   };
   std::vector<at::Tensor> together = leaves(), apart = leaves();
-  finetune::AdamWOptions options{.weight_decay = 0.1};
+  finetune::OptimizerSettings options{.weight_decay = 0.1};
   options.factors = {1, 16, 16};
   options.decays = {true, true, false};
   finetune::AdamW optimizer(together, options);

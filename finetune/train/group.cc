@@ -1,0 +1,65 @@
+// The processes that train one adapter together. Tested by tests/finetune/group_test.cc and
+// tests/cli/processes_finetune.py.
+#include "finetune/train/group.h"
+
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+
+#include <charconv>
+#include <string_view>
+
+#include "base/error.h"
+
+namespace finetune {
+namespace {
+
+constexpr std::int64_t kMost{65535};  // processes, and ports
+
+std::int64_t number_of(const Environment& environment, const char* name, std::int64_t low, std::int64_t high,
+                       std::optional<std::int64_t> fallback = std::nullopt) {
+  const char* text = environment(name);
+  const auto refuse = [&](const char* what) {
+    throw base::UsageError({what, name, text ? text : "", fmt::format("a whole number, {} to {}", low, high),
+                            "start the processes with torchrun --no-python finetune train ..., or unset RANK and "
+                            "WORLD_SIZE to train in one"});
+  };
+  if (!text && fallback) return *fallback;
+  if (!text) refuse("not set, and a training of several processes needs it");
+  std::int64_t number{0};
+  const std::string_view all = text;
+  const auto [end, error] = std::from_chars(all.data(), all.data() + all.size(), number);
+  if (error != std::errc() || end != all.data() + all.size() || number < low || number > high)
+    refuse("not what a training of several processes needs");
+  return number;
+}
+
+}  // namespace
+
+bool Group::any(bool own) const {
+  if (size() == 1) return own;
+  const at::Tensor count = at::full({1}, own ? 1.0 : 0.0, at::kDouble);
+  all_reduce(count);
+  return count.item<double>() > 0;
+}
+
+std::optional<GroupPlace> place_of(const Environment& environment) {
+  if (!environment("RANK") && !environment("WORLD_SIZE")) return std::nullopt;
+  GroupPlace place;
+  place.size = number_of(environment, "WORLD_SIZE", 1, kMost);
+  place.rank = number_of(environment, "RANK", 0, place.size - 1);
+  place.local_size = number_of(environment, "LOCAL_WORLD_SIZE", 1, place.size, 1);
+  place.local_rank = number_of(environment, "LOCAL_RANK", 0, place.size - 1, 0);
+  if (place.size == 1) return place;
+  place.port = number_of(environment, "MASTER_PORT", 1, kMost);
+  const char* address = environment("MASTER_ADDR");
+  if (!address || !*address)
+    throw base::UsageError({"not set, and a training of several processes needs it", "MASTER_ADDR", "",
+                            "the name or address of the machine of rank 0", ""});
+  place.address = address;
+  const char* store = environment("TORCHELASTIC_USE_AGENT_STORE");
+  place.has_store = store && std::string_view(store) == "True";
+  if (const char* attempt = environment("TORCHELASTIC_RESTART_COUNT")) place.attempt = attempt;
+  return place;
+}
+
+}  // namespace finetune

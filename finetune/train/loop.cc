@@ -1,0 +1,213 @@
+// The steps of a training, with what comes between them. Tested by tests/finetune/train_test.cc,
+// early_stopping_test.cc and bad_step_test.cc.
+#include "finetune/train/loop.h"
+
+#include <ATen/ATen.h>
+#include <fmt/format.h>
+#include <fmt/ostream.h>
+
+#include <algorithm>
+#include <chrono>
+#include <filesystem>
+
+#include "base/error.h"
+#include "base/progress.h"
+#include "finetune/data/packing.h"
+#include "finetune/train/bad_step.h"
+#include "finetune/train/checkpoint.h"
+#include "finetune/train/evaluate.h"
+#include "finetune/train/samples.h"
+#include "finetune/train/schedule.h"
+#include "finetune/train/step_gradient.h"
+
+namespace finetune {
+namespace {
+
+namespace fs = std::filesystem;
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+EvaluationMetrics metrics_of(std::int64_t done, const Evaluation& found, const Objective& objective) {
+  EvaluationMetrics metrics{done, found.loss, found.perplexity, found.trained_tokens};
+  const std::vector<std::string> names = objective.figure_names();
+  for (std::size_t i = 0; i < found.figures.size(); ++i) metrics.figures.emplace_back(names[i], found.figures[i]);
+  return metrics;
+}
+
+class Loop {
+ public:
+  Loop(TrainStart& start, const TrainOptions& options, const Objective& objective, const Group& group,
+       const base::Interrupt& interrupt, MetricsLog* log, base::Context& context)
+      : start_(start),
+        options_(options),
+        objective_(objective),
+        group_(group),
+        interrupt_(interrupt),
+        log_(log),
+        context_(context),
+        schedule_(options.optimizer, start.plan.phases),
+        stream_(start.data.training, options.plan.rows.max_length, options.plan.rows.packing, options.compute.seed),
+        gradient_(objective, start.model, *start.optimizer, group, options.compute.seed, options.plan.rows_per_batch),
+        samples_(options.output.folder, start.resume_step, start.prompts, options.samples.sample_tokens),
+        progress_(context.err, context.quiet, ""),
+        done_(start.plan.first_step),
+        done_rows_(start.plan.first_row),
+        saved_(done_) {
+    if (log_) history_ = log_->steps();
+  }
+
+  LoopResult run() {
+    // Before the first step, or what an interrupted run left out behind its last one.
+    const bool has_validated{log_ && !log_->evaluations().empty() && log_->evaluations().back().step == done_};
+    bool is_complete{has_validated || (done_ > 0 && !due(options_.intervals.eval_every)) || validate()};
+    while (done_ < start_.plan.steps && !group_.any(interrupt_.requested() || is_enough())) {
+      make_step();
+      if (due(options_.intervals.eval_every)) is_complete = validate();
+      if (due(options_.intervals.save_every) || is_best()) save();
+    }
+    progress_.finish();
+    if (progress_.redraws() && !line_.empty()) fmt::print(context_.err, "{}\n", line_);
+    if (saved_ != done_) save();
+    LoopResult result{Ending::kInterrupted, best()};
+    if (is_complete && done_ == start_.plan.steps) result.ending = Ending::kComplete;
+    if (is_complete && done_ < start_.plan.steps && (is_enough() || (!log_ && !interrupt_.requested())))
+      result.ending = Ending::kStoppedEarly;
+    return result;
+  }
+
+ private:
+  bool due(std::int64_t every) const { return done_ == start_.plan.steps || (every > 0 && done_ % every == 0); }
+
+  std::optional<Best> best() const {
+    return log_ ? best_of(log_->evaluations(), options_.stopping.early_stopping_threshold) : std::nullopt;
+  }
+  bool is_enough() const {
+    const std::int64_t patience{options_.stopping.early_stopping_patience};
+    const std::optional<Best> found = best();
+    return patience > 0 && found && found->waited >= patience;
+  }
+  bool is_best() const {
+    const std::optional<Best> found = best();
+    return options_.stopping.keeps_best() && found && found->step == done_ && saved_ != done_;
+  }
+
+  // False when a signal ended it.
+  bool validate() {
+    if (!log_) return true;
+    samples_.write(start_.model, *start_.tokenizer, done_, [&] { return !interrupt_.requested(); });
+    if (start_.data.validation.empty()) return start_.prompts.empty() || !interrupt_.requested();
+    const RowOptions& rows = options_.plan.rows;
+    const auto found = evaluate(start_.model, objective_, start_.data.validation, rows.max_length, rows.packing,
+                                [&](double) { return !interrupt_.requested(); });
+    if (!found) return false;
+    const EvaluationMetrics metrics = metrics_of(done_, *found, objective_);
+    log_->add(metrics);
+    tell(validation_line(metrics, start_.plan.steps));
+    return true;
+  }
+
+  void save() {
+    saved_ = done_;
+    if (!group_.is_first()) return;
+    std::optional<std::int64_t> kept;
+    if (const std::optional<Best> found = best(); found && options_.stopping.keeps_best()) kept = found->step;
+    write_checkpoint(
+        fs::path(options_.output.folder) / "checkpoints",
+        {done_, done_rows_, adapter_of(start_.model, options_.start), start_.optimizer->state(), start_.facts,
+         start_.tokenizer->chat_template, options_.start.trains_all() ? start_.files.get() : nullptr},
+        options_.intervals.keep_checkpoints, kept);
+  }
+
+  void make_step() {
+    const auto begun = Clock::now();
+    const std::int64_t last_row{std::min(done_rows_ + start_.plan.rows_per_step, start_.plan.rows)};
+    std::vector<RowPlan> rows;
+    for (std::int64_t row = done_rows_; row < last_row; ++row) rows.push_back(stream_.row(row));
+    StepMetrics metrics = gradient_.compute(done_, start_.data.training, rows, [&](std::int64_t left) {
+      tell(
+          fmt::format("out of memory: from here on {} row{} at once instead of --rows-per-batch {}, which changes no "
+                      "gradient",
+                      left, left == 1 ? "" : "s", options_.plan.rows_per_batch));
+    });
+    metrics.gradient_norm = start_.optimizer->clip(options_.optimizer.clip).item<double>();
+    metrics.step = done_ + 1;
+    check(metrics);
+    metrics.learning_rate = options_.optimizer.learning_rate * schedule_.factor(done_);
+    start_.optimizer->step(metrics.learning_rate);
+    done_ = metrics.step;
+    done_rows_ = last_row;
+    metrics.epoch = static_cast<double>(last_row) / static_cast<double>(stream_.rows_per_epoch());
+    const double seconds{seconds_since(begun)};
+    training_seconds_ += seconds;
+    metrics.tokens_per_second = static_cast<double>(metrics.tokens) / seconds;
+    metrics.seconds = seconds_since(begun_);
+    tell(metrics);
+  }
+
+  // Throws, in every process, where the step is wrong in the eyes of one.
+  void check(const StepMetrics& metrics) const {
+    std::string wrong = wrong_with(metrics, history_, options_.optimizer.spike_factor);
+    if (!group_.any(!wrong.empty())) return;
+    if (wrong.empty()) wrong = "the first process stopped the step";
+    const fs::path output = options_.output.folder;
+    const std::string of_rank{group_.is_first() ? "" : fmt::format("-rank-{}", group_.rank())};
+    const fs::path file = output / fmt::format("bad-step-{}{}.jsonl", metrics.step, of_rank);
+    write_bad_step(file, metrics.step, gradient_.batches(), gradient_.batch_losses(), *start_.tokenizer);
+    throw base::Error({wrong, fmt::format("step {}", metrics.step),
+                       fmt::format("loss {:.5g}, norm of the gradient {:.5g}", metrics.loss, metrics.gradient_norm), "",
+                       fmt::format("its rows are in {}, the checkpoints in {} as they were; look at the rows, lower "
+                                   "--learning-rate, or train with --dtype float32",
+                                   file.string(), (output / "checkpoints").string())});
+  }
+
+  void tell(const std::string& text) {
+    progress_.finish();
+    if (!context_.quiet) fmt::print(context_.err, "{}\n", text);
+  }
+  void tell(const StepMetrics& metrics) {
+    if (log_) log_->add(metrics);
+    history_.push_back(metrics);
+    const double per_step{training_seconds_ / static_cast<double>(done_ - start_.plan.first_step)};
+    line_ = step_line(metrics, start_.plan.steps, per_step * static_cast<double>(start_.plan.steps - done_));
+    progress_.draw(line_);
+    if (!progress_.redraws() && !context_.quiet && due(options_.intervals.log_every))
+      fmt::print(context_.err, "{}\n", line_);
+  }
+
+  TrainStart& start_;
+  const TrainOptions& options_;
+  const Objective& objective_;
+  const Group& group_;
+  const base::Interrupt& interrupt_;
+  MetricsLog* log_;
+  base::Context& context_;
+  Schedule schedule_;
+  RowStream stream_;
+  StepGradient gradient_;
+  SampleLog samples_;
+  base::Progress progress_;
+  std::int64_t done_, done_rows_, saved_;
+  std::vector<StepMetrics> history_;
+  std::string line_;
+  Clock::time_point begun_ = Clock::now();
+  double training_seconds_ = 0;
+};
+
+}  // namespace
+
+LoopResult train(TrainStart& start, const TrainOptions& options, const Objective& objective, const Group& group,
+                 const base::Interrupt& interrupt, MetricsLog* log, base::Context& context) {
+  return Loop(start, options, objective, group, interrupt, log, context).run();
+}
+
+lora::Adapter adapter_of(const Transformer& model, const StartOptions& start) {
+  lora::Adapter adapter = model.adapter();
+  // A hub name stays a name; a path must still be right when the adapter is read from another folder.
+  adapter.base_model = !start.base_name.empty()  ? start.base_name
+                       : fs::exists(start.model) ? fs::absolute(start.model).lexically_normal().string()
+                                                 : start.model;
+  return adapter;
+}
+
+}  // namespace finetune

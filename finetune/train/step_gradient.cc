@@ -1,0 +1,123 @@
+// The gradient of one optimizer step, on one or more processes. Tested by tests/finetune/step_gradient_test.cc.
+#include "finetune/train/step_gradient.h"
+
+#include <c10/util/Exception.h>
+
+#include <algorithm>
+#include <new>
+#include <string_view>
+
+#include "base/random.h"
+
+namespace finetune {
+namespace {
+
+// Never 0, which would mean "no dropout".
+std::uint64_t dropout_seed(std::uint64_t seed, std::int64_t step, std::int64_t batch) {
+  using base::mix64;
+  return mix64(mix64(mix64(seed) + static_cast<std::uint64_t>(step)) + static_cast<std::uint64_t>(batch)) | 1;
+}
+
+// The rows [first, last) of a step that a process takes.
+struct Share {
+  std::int64_t first, last;
+};
+
+// Whole batches, so that their masks do not depend on the number of processes, where each process gets one.
+Share share_of(std::int64_t rows, std::int64_t rows_per_batch, const Group& group) {
+  const std::int64_t batches{(rows + rows_per_batch - 1) / rows_per_batch},
+      unit{batches >= group.size() ? rows_per_batch : 1}, units{(rows + unit - 1) / unit};
+  const auto bound = [&](std::int64_t rank) { return std::min(rows, units * rank / group.size() * unit); };
+  return {bound(group.rank()), bound(group.rank() + 1)};
+}
+
+}  // namespace
+
+bool is_out_of_memory(const std::exception& error) {
+  if (dynamic_cast<const c10::OutOfMemoryError*>(&error) || dynamic_cast<const std::bad_alloc*>(&error)) return true;
+  const auto* of_torch = dynamic_cast<const c10::Error*>(&error);
+  return of_torch && of_torch->msg().find("DefaultCPUAllocator: can't allocate memory") != std::string::npos;
+}
+
+void StepGradient::cut(std::int64_t step, const Examples& examples, std::span<const RowPlan> rows) {
+  batches_.clear(), mask_seeds_.clear(), batch_losses_.clear();
+  const Share share = share_of(static_cast<std::int64_t>(rows.size()), rows_per_batch_, group_);
+  for (std::int64_t first = share.first; first < share.last; first += rows_at_once_) {
+    RowPlan documents;
+    for (std::int64_t row = first; row < std::min(first + rows_at_once_, share.last); ++row) {
+      const RowPlan& next = rows[static_cast<std::size_t>(row)];
+      documents.insert(documents.end(), next.begin(), next.end());
+    }
+    batches_.push_back(make_row(examples, documents, model_.device()));
+    const bool is_whole{first % rows_per_batch_ == 0};
+    mask_seeds_.push_back(dropout_seed(seed_, step, is_whole ? first / rows_per_batch_ : -first));
+  }
+}
+
+// Whether no process ran out of memory in it.
+bool StepGradient::everywhere(const std::function<void()>& work) {
+  const at::Tensor failures = at::zeros({}, at::kDouble);
+  try {
+    work();
+  } catch (const std::exception& error) {
+    if (rows_at_once_ == 1 || !is_out_of_memory(error)) throw;
+    failures.fill_(1);
+  }
+  group_.all_reduce(failures);
+  return failures.item<double>() == 0;
+}
+
+// Forward and backward. Every trained token of the step weighs the same, whatever batch it is in.
+StepMetrics StepGradient::add_gradients(double normaliser) {
+  StepMetrics metrics;
+  for (const std::string& name : objective_.figure_names()) metrics.figures.emplace_back(name, 0);
+  for (std::size_t i = 0; i < batches_.size(); ++i) {
+    at::Tensor sums;
+    const at::Tensor loss = objective_.loss_sum(model_, batches_[i], mask_seeds_[i], &sums) / normaliser;
+    loss.backward();
+    batch_losses_.push_back(loss.item<double>());
+    metrics.loss += batch_losses_.back();
+    metrics.tokens += batches_[i].ids.numel();
+    metrics.trained_tokens += batches_[i].trained;
+    for (std::size_t j = 0; j < metrics.figures.size(); ++j)
+      metrics.figures[j].second += sums[static_cast<std::int64_t>(j)].item<double>() / normaliser;
+  }
+  return metrics;
+}
+
+StepMetrics StepGradient::compute(std::int64_t step, const Examples& examples, std::span<const RowPlan> rows,
+                                  const std::function<void(std::int64_t)>& on_split) {
+  StepMetrics metrics;
+  const auto attempt = [&] {
+    double normaliser{0};
+    const bool is_cut{everywhere([&] {
+      cut(step, examples, rows);
+      for (const PackedRow& batch : batches_) normaliser += objective_.normaliser(batch);
+    })};
+    if (!is_cut) return false;
+    const at::Tensor total = at::full({}, normaliser, at::kDouble);
+    group_.all_reduce(total);
+    optimizer_.zero_gradients();
+    return everywhere([&] { metrics = add_gradients(total.item<double>()); });
+  };
+  while (!attempt()) {
+    batches_.clear();
+    rows_at_once_ = (rows_at_once_ + 1) / 2;
+    on_split(rows_at_once_);
+  }
+  if (group_.size() == 1) return metrics;
+  group_.all_reduce(optimizer_.gradient());
+  std::vector<double> numbers = {metrics.loss, static_cast<double>(metrics.tokens),
+                                 static_cast<double>(metrics.trained_tokens)};
+  for (const auto& [name, value] : metrics.figures) numbers.push_back(value);
+  const at::Tensor sums = at::tensor(numbers, at::kDouble);
+  group_.all_reduce(sums);
+  const double* sum = sums.const_data_ptr<double>();
+  metrics.loss = sum[0];
+  metrics.tokens = static_cast<std::int64_t>(sum[1]);
+  metrics.trained_tokens = static_cast<std::int64_t>(sum[2]);
+  for (std::size_t j = 0; j < metrics.figures.size(); ++j) metrics.figures[j].second = sum[3 + j];
+  return metrics;
+}
+
+}  // namespace finetune

@@ -1,0 +1,61 @@
+// The gradient of one optimizer step, on one or more processes.
+#pragma once
+
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "finetune/data/packing.h"
+#include "finetune/train/group.h"
+#include "finetune/train/metrics.h"
+#include "finetune/train/objective.h"
+#include "finetune/train/optimizer.h"
+
+namespace finetune {
+
+/// What an allocator throws when there is no memory: of CUDA, of the CPU's tensors, of C++.
+bool is_out_of_memory(const std::exception& error);
+
+class StepGradient {
+ public:
+  /// All must outlive this object. `seed` of the masks of dropout.
+  StepGradient(const Objective& objective, const Transformer& model, Optimizer& optimizer, const Group& group,
+               std::uint64_t seed, std::int64_t rows_per_batch)
+      : objective_(objective),
+        model_(model),
+        optimizer_(optimizer),
+        group_(group),
+        seed_(seed),
+        rows_per_batch_(rows_per_batch),
+        rows_at_once_(rows_per_batch) {}
+
+  /// Sets the optimizer's gradient to that of `rows` (all of the step; each process takes a share of them) and
+  /// returns their loss and counts. Where memory does not suffice, for any process, fewer rows go through the model at
+  /// once from then on, and the step is made again: the gradient is the same sum, and masks of dropout follow from
+  /// the seed, the step and the first row of what goes through at once. `on_split` hears how many rows are left.
+  StepMetrics compute(std::int64_t step, const Examples& examples, std::span<const RowPlan> rows,
+                      const std::function<void(std::int64_t)>& on_split);
+
+  /// Of this process in the step made last, with the loss of each.
+  const std::vector<PackedRow>& batches() const { return batches_; }
+  const std::vector<double>& batch_losses() const { return batch_losses_; }
+
+ private:
+  void cut(std::int64_t step, const Examples& examples, std::span<const RowPlan> rows);
+  bool everywhere(const std::function<void()>& work);
+  StepMetrics add_gradients(double normaliser);
+
+  const Objective& objective_;
+  const Transformer& model_;
+  Optimizer& optimizer_;
+  const Group& group_;
+  std::uint64_t seed_;
+  std::int64_t rows_per_batch_, rows_at_once_;
+  std::vector<PackedRow> batches_;
+  std::vector<std::uint64_t> mask_seeds_;
+  std::vector<double> batch_losses_;
+};
+
+}  // namespace finetune

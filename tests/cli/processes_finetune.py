@@ -1,0 +1,190 @@
+#!/usr/bin/env python3
+"""`finetune train` in several processes: two train what one trains, to 1e-6; they resume to the same bytes; when one is
+killed the other ends with an error instead of waiting.
+    tests/cli/processes_finetune.py build/release/bin/finetune [--torchrun build/venv/bin/torchrun]
+A tiny random Llama is written into a temporary folder; no network, no package beyond Python, torchrun where given."""
+import argparse
+import json
+import os
+import pathlib
+import random
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+
+from kill_resume_finetune import write_data, write_model
+
+BOUND = 1e-6
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def weights(folder):
+    """All numbers of the adapter, tensors by name."""
+    data = (folder / "adapter/adapter_model.safetensors").read_bytes()
+    size = struct.unpack("<Q", data[:8])[0]
+    header = json.loads(data[8:8 + size])
+    numbers = []
+    for name in sorted(set(header) - {"__metadata__"}):
+        begin, end = header[name]["data_offsets"]
+        numbers += struct.unpack(f"<{(end - begin) // 4}f", data[8 + size + begin:8 + size + end])
+    return numbers
+
+
+def difference(first, second):
+    """Of the adapters of two runs, relative to the length."""
+    a, b = weights(first), weights(second)
+    if len(a) != len(b):
+        sys.exit("two adapters of another size")
+    return (sum((x - y) ** 2 for x, y in zip(a, b)) / sum(x * x for x in b)) ** 0.5
+
+
+def metrics(folder):
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+class Training:
+    def __init__(self, finetune, folder, torchrun):
+        self.finetune, self.folder, self.torchrun = finetune, folder, torchrun
+        self.words = ["train", "--model", folder / "model", "--data", folder / "data.jsonl", "--max-length", 64,
+                      "--accumulate", 5, "--lora.rank", 4, "--lora.dropout", 0.1, "--validation-share", 0.1,
+                      "--save-every", 2, "--keep-checkpoints", 9, "--learning-rate", 0.003,
+                      "--schedule", "constant", "--device", "cpu"]
+
+    def command(self, output, *words):
+        often = [] if "--eval-every" in words else ["--eval-every", 4]
+        return [str(word) for word in [self.finetune, *self.words, *often, "--output", self.folder / output, *words]]
+
+    def start(self, size, output, *words):
+        """The processes, by rank."""
+        port = str(free_port())
+        environment = [os.environ | {"RANK": str(rank), "WORLD_SIZE": str(size), "LOCAL_RANK": str(rank),
+                                     "LOCAL_WORLD_SIZE": str(size), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+                       for rank in range(size)]
+        return [subprocess.Popen(self.command(output, *words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                                 env=each) for each in environment]
+
+    def run(self, size, output, *words):
+        processes = self.start(size, output, *words) if size > 1 else [subprocess.Popen(
+            self.command(output, *words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)]
+        said = [process.communicate(timeout=180) for process in processes]
+        for rank, (process, (_, errors)) in enumerate(zip(processes, said)):
+            if process.returncode != 0:
+                sys.exit(f"{output}: rank {rank} of {size} ended with {process.returncode}:\n{errors}")
+        if any(out + errors for out, errors in said[1:]):
+            sys.exit(f"{output}: another process than the first speaks: {said[1:]}")
+        return self.folder / output
+
+    def check_equal(self):
+        one = self.run(1, "one", "--steps", 8)
+        other = self.run(1, "other", "--steps", 8, "--seed", 43)
+        if difference(other, one) < 1e-3:
+            sys.exit("another seed gave nearly the same adapter: the comparison sees nothing")
+        for size in (2, 3):
+            several = self.run(size, f"of{size}", "--steps", 8)
+            gap = difference(several, one)
+            print(f"{size} processes against one after 8 steps: {gap:.2g}")
+            if gap > BOUND:
+                sys.exit(f"{size} processes differ from one by {gap}")
+            for mine, its in zip(metrics(several), metrics(one), strict=True):
+                for key, value in its.items():
+                    if key not in ("seconds", "tokens_per_second") and abs(mine[key] - value) > 1e-5 * abs(value):
+                        sys.exit(f"{size} processes: {key} is {mine[key]}, of one {value}")
+        names = sorted(path.name for path in one.iterdir())
+        if names != sorted(path.name for path in (self.folder / "of2").iterdir()):
+            sys.exit("two processes left other files than one")
+
+    def check_resume(self):
+        whole = self.folder / "of2"
+        self.run(2, "half", "--steps", 4)
+        half = self.run(2, "half", "--steps", 8, "--resume")
+        if weights(half) != weights(whole):
+            sys.exit("a resumed run of two processes ends with other bytes")
+
+    def check_killed(self, victim):
+        output = f"killed{victim}"
+        processes = self.start(2, output, "--steps", 100000, "--eval-every", 0)
+        deadline = time.monotonic() + 120
+        while not (self.folder / output / "checkpoints/step-4").exists():
+            if time.monotonic() > deadline or any(process.poll() is not None for process in processes):
+                sys.exit(f"the processes do not train: {[process.poll() for process in processes]}")
+            time.sleep(0.05)
+        processes[victim].send_signal(signal.SIGKILL)
+        survivor = processes[1 - victim]
+        try:
+            _, errors = survivor.communicate(timeout=60)
+        except subprocess.TimeoutExpired:
+            survivor.kill()
+            sys.exit(f"rank {1 - victim} waits for rank {victim}, which was killed")
+        processes[victim].communicate()
+        if survivor.returncode in (0, 130) or "another process of the training has ended" not in errors:
+            sys.exit(f"rank {1 - victim} ended with {survivor.returncode}:\n{errors}")
+        if victim == 1:
+            self.run(2, output, "--steps", max(int(path.name[5:]) for path in
+                                               (self.folder / output / "checkpoints").glob("step-*")) + 2, "--eval-every",
+                     0, "--resume")
+
+    def check_signal(self):
+        processes = self.start(2, "signal", "--steps", 100000, "--eval-every", 0)
+        while not (self.folder / "signal/checkpoints/step-4").exists():
+            time.sleep(0.05)
+        for process in processes:
+            process.send_signal(signal.SIGTERM)
+        for rank, process in enumerate(processes):
+            process.communicate(timeout=60)
+            if process.returncode != 130:
+                sys.exit(f"rank {rank} ended with {process.returncode} after SIGTERM")
+
+    def check_environment(self):
+        for name, value in (("RANK", "2"), ("WORLD_SIZE", "two"), ("MASTER_PORT", "0")):
+            environment = os.environ | {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": "29500",
+                                        name: value}
+            got = subprocess.run(self.command("malformed", "--steps", 1), capture_output=True, text=True, env=environment)
+            if got.returncode != 2 or name not in got.stderr or (self.folder / "malformed").exists():
+                sys.exit(f"{name}={value}: {got.returncode} {got.stderr}")
+
+    def check_torchrun(self):
+        words = [self.torchrun, "--no-python", "--standalone", "--nproc-per-node", "2"]
+        got = subprocess.run(words + self.command("torchrun", "--steps", 8), capture_output=True, text=True, timeout=300)
+        if got.returncode != 0:
+            sys.exit(f"torchrun: {got.stderr}")
+        if weights(self.folder / "torchrun") != weights(self.folder / "of2"):
+            sys.exit("torchrun's two processes give other bytes")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("finetune")
+    parser.add_argument("--torchrun")
+    options = parser.parse_args()
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="hornbook_processes_"))
+    try:
+        (folder / "model").mkdir()
+        generator = random.Random(1)
+        write_model(folder / "model", generator)
+        write_data(folder / "data.jsonl", generator)
+        training = Training(options.finetune, folder, options.torchrun)
+        training.check_environment()
+        training.check_equal()
+        training.check_resume()
+        training.check_killed(1)
+        training.check_killed(0)
+        training.check_signal()
+        if options.torchrun:
+            training.check_torchrun()
+        print("several processes train as one")
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,102 @@
+// What the model writes while it trains.
+#include "finetune/train/samples.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/finetune/train_fixture.h"
+
+namespace {
+
+using testing::HasSubstr;
+
+class Samples : public Train {
+ protected:
+  // One answer to every question, which is soon learned by heart.
+  TrainOptions recites(const std::string& output) const {
+    std::string records;
+    for (int i = 0; i < 20; ++i)
+      records += "{\"prompt\":\"say " + std::to_string(i) + ": \",\"completion\":\"pale blue\"}\n";
+    base::write_file(model_.path() / "recite.jsonl", records);
+    TrainOptions options = this->options(output);
+    options.sources.data = {(model_.path() / "recite.jsonl").string()};
+    options.sources.validation_share = 0.2;
+    options.plan.steps = 60;
+    options.plan.accumulate = 2;
+    options.optimizer.learning_rate = 3e-2;
+    options.lora.rank = 16;
+    options.intervals.eval_every = 30;
+    options.intervals.save_every = 30;
+    return options;
+  }
+  static std::vector<nlohmann::json> samples(const TrainOptions& options) {
+    std::vector<nlohmann::json> lines;
+    for (const std::string& line :
+         base::split(base::read_file(fs::path(options.output.folder) / "samples.jsonl"), '\n'))
+      if (!line.empty()) lines.push_back(nlohmann::json::parse(line));
+    return lines;
+  }
+};
+
+TEST_F(Samples, BeforeWhileAndAfter) {
+  const TrainOptions options = recites("run");
+  run(options);
+  const auto lines = samples(options);
+  ASSERT_EQ(lines.size(), 9u) << "three prompts, three times";
+  for (std::size_t i = 0; i < lines.size(); ++i) {
+    EXPECT_EQ(lines[i]["step"], 30 * (i / 3));
+    EXPECT_THAT(lines[i]["prompt"].get<std::string>(), testing::StartsWith("say "));
+    EXPECT_EQ(lines[i]["answer"], "pale blue");
+    EXPECT_EQ(lines[i]["prompt"], lines[i % 3]["prompt"]);
+  }
+  EXPECT_NE(lines[0]["text"], "pale blue");
+  EXPECT_EQ(lines[8]["text"], "pale blue") << "and no end token";
+
+  // Cut at step 30 and gone on: the same lines.
+  TrainOptions resumed = options;
+  resumed.output.folder += "-resumed";
+  resumed.output.resume = true;
+  const fs::path from = options.output.folder, to = resumed.output.folder;
+  fs::create_directories(to / "checkpoints");
+  fs::copy(from / "checkpoints/step-30", to / "checkpoints/step-30", fs::copy_options::recursive);
+  for (const char* name : {"run.yaml", "metrics.jsonl", "samples.jsonl"}) fs::copy(from / name, to / name);
+  run(resumed);
+  EXPECT_EQ(base::read_file(to / "samples.jsonl"), base::read_file(from / "samples.jsonl"));
+}
+
+TEST_F(Samples, PromptsOfAFileNeedNoValidation) {
+  TrainOptions options = recites("file");
+  base::write_file(model_.path() / "prompts.txt", "say 3: \nsay 4: \n");
+  options.sources.validation_share = 0;
+  options.samples.sample_prompts = (model_.path() / "prompts.txt").string();
+  options.samples.sample_tokens = 4;
+  run(options);
+  const auto lines = samples(options);
+  ASSERT_EQ(lines.size(), 6u);
+  EXPECT_EQ(lines[5]["prompt"], "say 4: ");
+  EXPECT_FALSE(lines[5].contains("answer"));
+  EXPECT_EQ(lines[5]["text"], "pale");
+}
+
+TEST_F(Samples, NoneWhereNoneAreAskedFor) {
+  TrainOptions options = recites("none");
+  options.plan.steps = 2;
+  options.samples.samples = 0;
+  run(options);
+  EXPECT_FALSE(fs::exists(fs::path(options.output.folder) / "samples.jsonl"));
+}
+
+TEST_F(Samples, WhatIsNoPromptIsRefusedBeforeTheRun) {
+  TrainOptions options = recites("refused");
+  base::write_file(model_.path() / "prompts.jsonl", "{\"question\":\"?\"}\n");
+  options.samples.sample_prompts = (model_.path() / "prompts.jsonl").string();
+  EXPECT_THAT(error_of<base::Error>(options), HasSubstr("prompts.jsonl:1"));
+  base::write_file(model_.path() / "long.txt", std::string(5000, 'x') + "\n");
+  options.samples.sample_prompts = (model_.path() / "long.txt").string();
+  EXPECT_THAT(error_of<base::Error>(options), HasSubstr("long.txt"));
+  options.samples.sample_prompts = (model_.path() / "missing.txt").string();
+  EXPECT_THAT(error_of<base::Error>(options), HasSubstr("missing.txt"));
+  EXPECT_FALSE(fs::exists(options.output.folder));
+}
+
+}  // namespace
