@@ -108,8 +108,8 @@ void write_checkpoint(const fs::path& checkpoints, const Checkpoint& checkpoint,
   flush_folder(checkpoints);
 
   std::vector<std::int64_t> steps = steps_in(checkpoints);
-  if (best) std::erase(steps, *best);
   for (std::size_t i = 0; i + static_cast<std::size_t>(std::max<std::int64_t>(1, keep)) < steps.size(); ++i) {
+    if (steps[i] == best) continue;
     // Renamed first: a kill in the middle of the removal must not leave half a checkpoint under a good name.
     const fs::path old = checkpoints / fmt::format("step-{}", steps[i]);
     const fs::path doomed = checkpoints / fmt::format(".step-{}.part", steps[i]);
