@@ -29,7 +29,7 @@ TEST(WrongWith, NoNumberAndSpikes) {
   EXPECT_EQ(wrong_with(step(21, 5.1), before, 0), "") << "off";
   EXPECT_EQ(wrong_with(step(21, 5.1), std::span(before).first(7), 10), "") << "too few to tell";
   std::vector<StepMetrics> higher(40, step(2, 0.5));
-  std::fill(higher.begin() + 8, higher.end(), step(20, 5));
+  std::fill(higher.begin() + 20, higher.end(), step(20, 5));
   EXPECT_EQ(wrong_with(step(60, 15), higher, 10), "") << "the last 32 count";
 }
 
