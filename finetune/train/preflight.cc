@@ -39,11 +39,11 @@ PackedRow beginning_of(const Examples& examples, std::size_t most, bool trains_a
   return make_row(some, documents, device);
 }
 
-// Whether a number has all bits of its exponent set, as NaN and infinity have.
+// NaN and infinity have all bits of their exponent set. Looks at one number each `stride` bytes, from `first` on.
 template <class T>
-bool has_exponent(std::span<const std::byte> bytes, T exponent) {
+bool has_exponent(std::span<const std::byte> bytes, T exponent, std::size_t stride = sizeof(T), std::size_t first = 0) {
   bool found = false;
-  for (std::size_t i = 0; i + sizeof(T) <= bytes.size(); i += sizeof(T)) {
+  for (std::size_t i = first; i + sizeof(T) <= bytes.size(); i += stride) {
     T number;
     std::memcpy(&number, bytes.data() + i, sizeof number);
     found |= (number & exponent) == exponent;
@@ -51,17 +51,22 @@ bool has_exponent(std::span<const std::byte> bytes, T exponent) {
   return found;
 }
 
-// Of a plain tensor; types of blocks count as fine.
-bool is_finite(const base::TensorView& tensor) {
-  switch (tensor.type) {
-    case base::DType::kF32:
-      return !has_exponent<std::uint32_t>(tensor.bytes, 0x7F800000u);
-    case base::DType::kBF16:
-      return !has_exponent<std::uint16_t>(tensor.bytes, 0x7F80u);
-    case base::DType::kF16:
-      return !has_exponent<std::uint16_t>(tensor.bytes, 0x7C00u);
+// Where a block has its scale, and its minimum, in float16.
+std::vector<std::size_t> scales_of(base::DType type) {
+  switch (type) {
+    case base::DType::kQ4_1:
+    case base::DType::kQ5_1:
+    case base::DType::kQ4_K:
+    case base::DType::kQ5_K:
+      return {0, 2};
+    case base::DType::kQ2_K:
+      return {80, 82};
+    case base::DType::kQ3_K:
+      return {108};
+    case base::DType::kQ6_K:
+      return {208};
     default:
-      return true;
+      return {0};
   }
 }
 
@@ -80,6 +85,29 @@ bool is_finite(const lora::ModelFiles& files, const std::string& name) {
 }
 
 }  // namespace
+
+bool holds_numbers(const base::TensorView& tensor) {
+  constexpr std::uint16_t kHalf = 0x7C00;
+  const std::span<const std::byte> bytes = tensor.bytes;
+  if (tensor.type == base::DType::kMXFP4)  // a power of two, or 255, which is none
+    return !has_exponent<std::uint8_t>(bytes, 0xFF, base::block_bytes(tensor.type));
+  if (base::is_block_type(tensor.type))
+    return std::ranges::none_of(scales_of(tensor.type), [&](std::size_t place) {
+      return has_exponent(bytes, kHalf, base::block_bytes(tensor.type), place);
+    });
+  switch (tensor.type) {
+    case base::DType::kF64:
+      return !has_exponent<std::uint64_t>(bytes, 0x7FF0000000000000u);
+    case base::DType::kF32:
+      return !has_exponent<std::uint32_t>(bytes, 0x7F800000u);
+    case base::DType::kBF16:
+      return !has_exponent<std::uint16_t>(bytes, 0x7F80u);
+    case base::DType::kF16:
+      return !has_exponent(bytes, kHalf);
+    default:
+      return true;
+  }
+}
 
 std::int64_t largest_batch(const Examples& examples, const PlanOptions& plan, std::uint64_t seed) {
   RowStream rows(examples, plan.rows.max_length, plan.rows.packing, seed);
@@ -111,7 +139,7 @@ void check_weights(const Transformer& model, const lora::ModelFiles& files, cons
   const std::vector<std::string>& names = files.names();
   base::parallel_for(names.size(), threads, [&](std::size_t i, int) {
     const base::TensorView& tensor = files.view(names[i]);
-    if (!files.is_packed(names[i]) && !is_finite(tensor)) refuse_tensor(names[i]);
+    if (!files.is_packed(names[i]) && !holds_numbers(tensor)) refuse_tensor(names[i]);
     base::give_back(tensor.bytes);
   });
   const at::NoGradGuard no_gradient;

@@ -31,8 +31,11 @@ std::int64_t largest_batch(const Examples& examples, const PlanOptions& plan, st
 /// Throws base::Error where that is clearly more than `available` bytes.
 void check_memory(const lora::TrainingMemory& memory, std::uint64_t available);
 
-/// Throws base::Error, naming the tensor, when the base holds what is no number: plain tensors are looked through, all
-/// others by what the model computes of the first example's beginning.
+/// Whether it holds neither NaN nor infinity: exponents, and scales of blocks, are looked through.
+bool holds_numbers(const base::TensorView& tensor);
+
+/// Throws base::Error, naming the tensor, when the base does not hold numbers only; packed tensors are known by what
+/// the model computes of the first example's beginning.
 void check_weights(const Transformer& model, const lora::ModelFiles& files, const Examples& examples, int threads);
 
 /// Seconds that `tokens` of training take, measured forward and backward on some of the first examples; `tried`: on how

@@ -5,6 +5,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
 
@@ -54,6 +56,30 @@ TEST(Preflight, FindsWeightsThatAreNoNumbers) {
                 if (name.ends_with("embed_tokens.weight")) tensor[100][5] = kBad[0];
               }),
               HasSubstr("embed_tokens.weight"));
+}
+
+// For every type and every place of a not-a-number in a block: as the expanded numbers say.
+TEST(Preflight, FindsScalesThatAreNoNumbers) {
+  for (int type = 0; type <= static_cast<int>(base::DType::kMXFP4); ++type) {
+    base::TensorView view;
+    view.type = static_cast<base::DType>(type);
+    if (view.type >= base::DType::kI64 && view.type <= base::DType::kBool) continue;
+    const std::size_t block = base::block_bytes(view.type), elements = base::block_elements(view.type);
+    int found = 0;
+    for (std::size_t place = 0; place + 2 <= block; place += 2) {
+      std::vector<std::byte> bytes(3 * block);
+      bytes[block + place] = std::byte{0xFF};
+      bytes[block + place + 1] = std::byte{0x7F};
+      view.bytes = bytes;
+      view.shape = {3, static_cast<std::int64_t>(elements)};
+      std::vector<float> numbers(3 * elements);
+      base::to_float(view.type, view.bytes, numbers);
+      const bool is_fine = std::ranges::all_of(numbers, [](float number) { return std::isfinite(number); });
+      EXPECT_EQ(finetune::holds_numbers(view), is_fine) << base::name_of(view.type) << " at " << place;
+      found += !is_fine;
+    }
+    EXPECT_GT(found, 0) << base::name_of(view.type);
+  }
 }
 
 TEST(Preflight, RefusesWhatTheMachineCannotHold) {
