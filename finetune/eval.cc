@@ -60,14 +60,14 @@ int run_eval(EvalOptions& options, base::Context& context) {
   progress.finish();
   if (context.json) {
     nlohmann::ordered_json json = {{"loss", result.loss},
-                                   {"perplexity", result.perplexity},
+                                   {"perplexity", result.perplexity.value()},
                                    {"trained_tokens", result.trained_tokens},
                                    {"tokens", result.tokens},
                                    {"examples", dataset.examples.size()}};
     context.out << json.dump() << "\n";
   } else {
     fmt::print(context.out, "loss {:.5f}  perplexity {:.4f}  trained tokens {}  examples {}\n", result.loss,
-               result.perplexity, base::human_count(static_cast<std::uint64_t>(result.trained_tokens)),
+               result.perplexity.value(), base::human_count(static_cast<std::uint64_t>(result.trained_tokens)),
                base::human_count(dataset.examples.size()));
   }
   return 0;

@@ -27,7 +27,7 @@
 #include "finetune/train/loop.h"
 #include "finetune/train/metrics.h"
 #include "finetune/train/objective.h"
-#include "finetune/train/preferences.h"
+#include "finetune/train/preference_objective.h"
 #include "finetune/train/train_start.h"
 #include "lora/adapter/chat_format.h"
 #include "lora/adapter/model_card.h"
@@ -37,11 +37,6 @@ namespace finetune {
 namespace {
 
 namespace fs = std::filesystem;
-
-std::unique_ptr<const Objective> objective_of(const PreferenceOptions& options) {
-  if (options.is_on()) return std::make_unique<PreferenceObjective>(options);
-  return std::make_unique<AnswerObjective>();
-}
 
 // True where B of every module is 0, and nothing else trains.
 bool is_zero(const Transformer& model) {
@@ -194,8 +189,7 @@ int finish(const TrainStart& start, const TrainOptions& options, const LoopResul
     result["interrupted"] = true;
     result["resume"] = resume_command(output);
   }
-  base::write_file(output / "report.html",
-                   report_html(log.steps(), log.evaluations(), summary, base::read_file(output / "run.yaml")));
+  write_report(output, start.report, log, summary);
   if (context.json) context.out << result.dump() << "\n";
   if (!unchanged.empty()) fmt::print(context.err, "{}\n", unchanged);
   if (!context.quiet) {
@@ -222,7 +216,7 @@ void begin_output(const TrainStart& start, const TrainOptions& options, base::Co
   }
   if (const std::string altered = altered_records(start.data); !altered.empty())
     base::write_file(output / "altered_records.jsonl", altered);
-  if (options.preferences.is_on()) write_references(output / kReferencesFile, start.references);
+  if (options.preferences.has_reference()) write_references(output / kReferencesFile, start.references);
 }
 
 }  // namespace

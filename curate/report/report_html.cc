@@ -18,23 +18,13 @@ namespace {
 constexpr double kAlarm = 0.8;  // a source that loses more than this is pointed out
 
 const char kStyle[] = R"css(
-:root{color-scheme:light dark;--bg:#fcfcfa;--fg:#1d2328;--soft:#68727c;--line:#dfe2e4;--card:#fff;--kept:#2b7a5b;--drop:#b4532a;--bar:#4a78a8;--alarm:#b3261e;--alarmbg:#fdecea}
-@media(prefers-color-scheme:dark){:root{--bg:#15191d;--fg:#dfe4e8;--soft:#94a0ab;--line:#2f363d;--card:#1c2228;--kept:#58b48f;--drop:#e08a5f;--bar:#7aa7d6;--alarm:#ff8a80;--alarmbg:#3a1f1d}}
-*{box-sizing:border-box}body{margin:0 auto;max-width:1150px;padding:1.2rem;background:var(--bg);color:var(--fg);font:15px/1.5 system-ui,sans-serif}
-h1{font-size:1.5rem;margin:.2rem 0}h2{font-size:1.15rem;margin:2.2rem 0 .6rem;border-bottom:1px solid var(--line)}p{margin:.3rem 0}.soft{color:var(--soft)}
-.cards{display:flex;flex-wrap:wrap;gap:.7rem;margin:1rem 0}.card{flex:1 1 150px;background:var(--card);border:1px solid var(--line);border-radius:8px;padding:.6rem .9rem}.card b{display:block;font-size:1.4rem}
-.scroll{overflow:auto;max-height:30rem;border:1px solid var(--line);border-radius:8px;background:var(--card)}table{border-collapse:collapse;width:100%}th,td{padding:.25rem .6rem;text-align:right;white-space:nowrap}th{position:sticky;top:0;background:var(--card);color:var(--soft);font-weight:600}th:first-child,td:first-child{text-align:left}tr+tr td{border-top:1px solid var(--line)}td.wide{width:35%;min-width:110px}td.name{white-space:normal;overflow-wrap:anywhere;min-width:8rem}
 .bar{display:block;height:.85rem;border-radius:3px;background:var(--bar)}.kept{background:var(--kept)}.drop{background:var(--drop)}.track{display:flex;background:var(--line);border-radius:3px;overflow:hidden}
-.note{background:var(--card);border-left:4px solid var(--drop);padding:.3rem .8rem;overflow-wrap:anywhere}
-.alarm td{background:var(--alarmbg)}.alarmtext{color:var(--alarm);font-weight:600}
 .funnel{display:grid;grid-template-columns:minmax(7rem,auto) 1fr auto;gap:.3rem .7rem;align-items:center}
-.grid{display:grid;grid-template-columns:repeat(auto-fit,minmax(280px,1fr));gap:1rem}.plot{background:var(--card);border:1px solid var(--line);border-radius:8px;padding:.7rem}.histogram{position:relative;display:flex;align-items:flex-end;height:120px;gap:1px;border-bottom:1px solid var(--line)}.histogram>i{flex:1;background:var(--bar);min-height:0}.histogram>u{position:absolute;top:0;bottom:0;border-left:2px dashed var(--alarm)}.axis{display:flex;justify-content:space-between;color:var(--soft);font-size:.8rem}
 @media(max-width:640px){td.wide,th.wide{display:none}.funnel{grid-template-columns:1fr auto;grid-auto-flow:dense}.funnel>.track{grid-column:1/-1}}
-details{background:var(--card);border:1px solid var(--line);border-radius:8px;margin:.4rem 0;padding:.3rem .8rem}summary{cursor:pointer}article{border-top:1px solid var(--line);padding:.5rem 0}pre{white-space:pre-wrap;overflow-wrap:anywhere;margin:.3rem 0;max-height:16rem;overflow:auto;font:13px/1.45 ui-monospace,monospace}
-.beside{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,340px),1fr));gap:0 1.2rem}.beside section{min-width:0}h3{font-size:.95rem;margin:.6rem 0 .3rem}
 )css";
 
 using base::html_escaped;
+using base::html_histogram;
 std::string text_of(const json& text) { return html_escaped(text.get_ref<const std::string&>()); }
 
 std::uint64_t whole(const json& number) { return number.get<std::uint64_t>(); }
@@ -58,8 +48,7 @@ std::string header(const json& report) {
     files += (files.empty() ? "" : ", ") + text_of(file);
   }
   auto card = [&](const char* name, const json& counts, std::string_view note) {
-    return fmt::format("<div class=card>{}<b>{}</b><span class=soft>{}</span></div>", name,
-                       count(whole(counts["records"])), note);
+    return base::html_card(name, count(whole(counts["records"])), note);
   };
   auto bytes = [](const json& counts) {
     return base::human_bytes(static_cast<double>(whole(counts["bytes"]))) + " of text";
@@ -161,25 +150,13 @@ std::string sources(const json& report) {
 }
 
 // Bins as columns; `threshold` in 0..1 of the width, negative for none.
-std::string histogram(const std::string& title, const std::vector<std::uint64_t>& bins, double threshold,
-                      const std::string& low, const std::string& high, const std::string& note) {
-  const std::uint64_t most = std::max<std::uint64_t>(1, *std::max_element(bins.begin(), bins.end()));
-  std::string html = "<div class=plot><b>" + title + "</b><div class=histogram>";
-  for (std::uint64_t bin : bins)
-    html += fmt::format("<i style=\"height:{:.1f}%\" title=\"{}\"></i>",
-                        bin == 0 ? 0 : std::max(1.0, 100 * share(bin, most)), count(bin));
-  if (threshold >= 0) html += fmt::format("<u style=\"left:{:.1f}%\"></u>", 100 * threshold);
-  return html + "</div><div class=axis><span>" + low + "</span><span>" + note + "</span><span>" + high +
-         "</span></div></div>";
-}
-
 std::string distributions(const json& report) {
   std::string html;
   for (const auto& [name, score] : report["scores"].items()) {
     const bool known = score["threshold"].is_number();
-    html += histogram(html_escaped(name), score["counts"].get<std::vector<std::uint64_t>>(),
-                      known ? score["threshold"].get<double>() : -1, "0", "1",
-                      known ? fmt::format("threshold {:.6g}", score["threshold"].get<double>()) : "no threshold");
+    html += html_histogram(html_escaped(name), score["counts"].get<std::vector<std::uint64_t>>(),
+                           known ? score["threshold"].get<double>() : -1, "0", "1",
+                           known ? fmt::format("threshold {:.6g}", score["threshold"].get<double>()) : "no threshold");
   }
   auto powers = [](const json& counts) {  // without the empty bins at the end
     auto bins = counts.get<std::vector<std::uint64_t>>();
@@ -189,13 +166,13 @@ std::string distributions(const json& report) {
   const json counted = report.value("counts", json::object());
   for (const auto& [name, counts] : counted.items()) {
     const std::vector<std::uint64_t> bins = powers(counts);
-    html += histogram(html_escaped(name), bins, -1, "1", count((std::uint64_t{1} << bins.size()) - 1),
-                      "finds in a document; each column doubles");
+    html += html_histogram(html_escaped(name), bins, -1, "1", count((std::uint64_t{1} << bins.size()) - 1),
+                           "finds in a document; each column doubles");
   }
   for (const char* which : {"read", "kept"}) {
     const std::vector<std::uint64_t> bins = powers(report["lengths"][which]);
-    html += histogram(fmt::format("length of what was {}", which), bins, -1, "1 byte",
-                      base::human_bytes(std::pow(2.0, static_cast<double>(bins.size()))), "each column doubles");
+    html += html_histogram(fmt::format("length of what was {}", which), bins, -1, "1 byte",
+                           base::human_bytes(std::pow(2.0, static_cast<double>(bins.size()))), "each column doubles");
   }
   if (!report["clusters"].empty()) {
     std::vector<std::uint64_t> bins(12);
@@ -207,8 +184,8 @@ std::string distributions(const json& report) {
       for (std::uint64_t rest = copies; rest > 3 && bin < 11; rest /= 2) ++bin;
       bins[bin] += whole(number);
     }
-    html += histogram("copies of one text", bins, -1, "2-3", "4,096+",
-                      "largest: " + count(largest) + "; each column doubles");
+    html += html_histogram("copies of one text", bins, -1, "2-3", "4,096+",
+                           "largest: " + count(largest) + "; each column doubles");
   }
   return "<h2>Distributions</h2><div class=grid>" + html + "</div>";
 }
@@ -296,15 +273,10 @@ std::string samples(const json& report) {
 }  // namespace
 
 std::string report_html(const json& report) {
-  std::string html =
-      "<!doctype html>\n<html lang=en><meta charset=utf-8><meta name=viewport "
-      "content=\"width=device-width,initial-scale=1\">"
-      "<title>curate: what was kept and why</title><style>";
-  html += kStyle;
-  html += "</style><body>" + header(report) + funnel(report) + reasons(report) + sources(report) +
-          distributions(report) + languages(report) + time_table(report) + samples(report) + "<p class=soft>" +
-          text_of(report["program"]) + ". The numbers are in report.json.</p></body></html>\n";
-  return html;
+  const std::string program = "<p class=soft>" + text_of(report["program"]) + ". The numbers are in report.json.</p>";
+  return base::html_page("curate: what was kept and why", kStyle,
+                         header(report) + funnel(report) + reasons(report) + sources(report) + distributions(report) +
+                             languages(report) + time_table(report) + samples(report) + program);
 }
 
 }  // namespace curate

@@ -120,9 +120,10 @@ DataKey data_key(const std::vector<std::string>& files, const DataOptions& optio
   base::parallel_for(files.size(), base::thread_count(options.threads),
                      [&](std::size_t i, int) { hashes[i] = hash_of(files[i]); });
   // Every option of the maker, those to come too; threads and the bound of bad records change no example.
-  std::string text = fmt::format(
-      "format {}\nprogram {}\ntokenizer {}\n{}pairs {}\nmax_length {}\ntoo_long {}\nlimit {}\n", kFormat, program(),
-      tokenizer, base::OptionSet(making).to_yaml(), making.pairs, options.max_length, options.too_long, options.limit);
+  std::string text =
+      fmt::format("format {}\nprogram {}\ntokenizer {}\n{}wanted {}\nmax_length {}\ntoo_long {}\nlimit {}\n", kFormat,
+                  program(), tokenizer, base::OptionSet(making).to_yaml(), static_cast<int>(making.wanted),
+                  options.max_length, options.too_long, options.limit);
   for (std::size_t i = 0; i < files.size(); ++i) text += line_of(files[i], hashes[i]);
   return key_of(text);
 }

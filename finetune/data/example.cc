@@ -5,7 +5,7 @@ namespace finetune {
 
 std::int64_t Example::targets() const {
   std::int64_t count = 0;
-  for (std::size_t i = 1; i < trained.size(); ++i) count += i == second ? 0 : trained[i];
+  for (std::size_t i = 1; i < trained.size(); ++i) count += i != second && trained[i] != 0;
   return count;
 }
 

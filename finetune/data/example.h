@@ -8,8 +8,10 @@
 
 namespace finetune {
 
+inline constexpr std::uint8_t kUndesirable = 2;
+
 /// One document, or a pair of them: a chosen and a rejected answer with their prompt. `trained[i]` is 1 when token i is
-/// one that the model learns to write.
+/// one that the model learns to write, kUndesirable when it learns not to.
 struct Example {
   std::vector<std::int32_t> ids;
   std::vector<std::uint8_t> trained;

@@ -38,7 +38,7 @@ void MakerOptions::visit(base::OptionVisitor& v) {
 ExampleMaker::ExampleMaker(const tokenizer::Tokenizer& tokenizer, const MakerOptions& options)
     : tokenizer_(tokenizer),
       allow_special_(options.allow_special),
-      pairs_(options.pairs),
+      wanted_(options.wanted),
       roles_(tokenizer::role_map(options.roles)),
       train_on_(options.train_on.value()) {
   try {
@@ -93,7 +93,23 @@ Example ExampleMaker::from_text(const std::string& prompt, const std::string& co
   return example;
 }
 
+Example ExampleMaker::from_answer(const Conversation& conversation, RecordNotes& notes) const {
+  if (conversation.format == "text") return from_text("", conversation.text, notes);
+  if (!conversation.plain) return from_chat(conversation, notes);
+  check_members(conversation);
+  return from_text(conversation.messages[0].content, conversation.messages[1].content, notes);
+}
+
+Example ExampleMaker::from_judged(Conversation& conversation, RecordNotes& notes) const {
+  const bool is_desirable{take_verdict(conversation, notes)};
+  judge_last_answer(conversation);
+  Example example = from_answer(conversation, notes);
+  if (!is_desirable) std::ranges::replace(example.trained, std::uint8_t{1}, kUndesirable);
+  return example;
+}
+
 Example ExampleMaker::from_pair(Conversation& conversation, bool is_text, RecordNotes& notes) const {
+  drop_verdicts(conversation);  // a pair says itself which answer is the better one
   const auto& messages = conversation.messages;
   if (is_text) {
     conversation.format = "prompt";
@@ -127,25 +143,18 @@ Example ExampleMaker::make(std::string_view record, RecordNotes* notes) const {
   RecordNotes unused;
   RecordNotes& said = notes ? *notes : unused;
   Json json = base::lenient_ordered_json(record, &said.repeated_keys);
-  if (pairs_) state_prompt(json);
+  if (wanted_ != Wanted::kAnswers) state_prompt(json);
   if (json.is_discarded()) throw base::Error({"not valid JSON", "", parse_error(record), "", ""});
   Conversation conversation;
   if (const auto problem = tokenizer::read_conversation(json, roles_, conversation)) throw base::Error(problem->facts);
   check_flags(conversation, said);
-  Example example;
-  if (pairs_) {
-    if (conversation.format != "preference")
-      throw base::Error({"no pair of answers", conversation.format, "", "chosen and rejected",
-                         "train on answers with --objective answers"});
-    example = from_pair(conversation, is_text_pair(json, conversation), said);
-  } else if (conversation.format == "text") {
-    example = from_text("", conversation.text, said);
-  } else if (conversation.plain) {
-    check_members(conversation);
-    example = from_text(conversation.messages[0].content, conversation.messages[1].content, said);
-  } else {
-    example = from_chat(conversation, said);
-  }
+  const bool is_pair{conversation.format == "preference"};
+  if (wanted_ == Wanted::kPairs && !is_pair)
+    throw base::Error({"no pair of answers", conversation.format, "", "chosen and rejected",
+                       "train on answers with --objective answers, on answers with a label with --objective kto"});
+  Example example = wanted_ == Wanted::kAnswers ? from_answer(conversation, said)
+                    : is_pair                   ? from_pair(conversation, is_text_pair(json, conversation), said)
+                                                : from_judged(conversation, said);
   return example;
 }
 

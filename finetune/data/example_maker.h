@@ -16,13 +16,16 @@
 
 namespace finetune {
 
+/// What is learned of: answers; pairs of a chosen and a rejected one; answers with a verdict, or such pairs.
+enum class Wanted { kAnswers, kPairs, kVerdicts };
+
 /// How records are read.
 struct MakerOptions {
   bool allow_special = false;      ///< special tokens written out in a text, prompt or completion are tokens
   std::vector<std::string> roles;  ///< more names of roles (tokenizer::role_map)
   tokenizer::TrainOnOptions train_on{};
   base::TextOptions text{};
-  bool pairs = false;  ///< records are preferences: chosen and rejected answers
+  Wanted wanted = Wanted::kAnswers;
   void visit(base::OptionVisitor& v);
 };
 
@@ -43,8 +46,9 @@ struct RecordNotes {
 ///   {"prompt", "completion"} are one text, of which the completion is trained, with the token that holds its first
 ///   byte; {"text"} is trained whole. Both end with the end-of-text token, as TRL has it
 /// (or the first end token, where the model names no EOS).
-///   With `pairs`, records hold a chosen and a rejected answer: messages go through the chat template; prompt, chosen
+///   Pairs are records with a chosen and a rejected answer: messages go through the chat template; prompt, chosen
 ///   and rejected that are texts are two texts, as TRL has it. Both answers are one example.
+///   A verdict is `label` or `kto_tag`, true or false, of what stands behind the last message of the user.
 /// Refused by name is what this training would lose: preferences, labels, weights between 0 and 1, tools and other
 /// members that say something and that the template does not know.
 class ExampleMaker {
@@ -62,10 +66,13 @@ class ExampleMaker {
  private:
   Example from_chat(const tokenizer::Conversation& conversation, RecordNotes& notes) const;
   Example from_pair(tokenizer::Conversation& conversation, bool is_text, RecordNotes& notes) const;
+  Example from_judged(tokenizer::Conversation& conversation, RecordNotes& notes) const;
+  Example from_answer(const tokenizer::Conversation& conversation, RecordNotes& notes) const;
   Example from_text(const std::string& prompt, const std::string& completion, RecordNotes& notes) const;
 
   const tokenizer::Tokenizer& tokenizer_;
-  bool allow_special_, pairs_;
+  bool allow_special_;
+  Wanted wanted_;
   tokenizer::RoleMap roles_;
   tokenizer::TrainOn train_on_;
   std::unique_ptr<tokenizer::ChatTemplate> chat_;

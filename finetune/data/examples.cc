@@ -78,7 +78,8 @@ std::uint64_t fingerprint(const Examples& examples) {
     hash = base::mix64(hash ^ example.ids.size());
     if (example.second > 0) hash = base::mix64(hash ^ example.second);
     for (std::size_t j = 0; j < example.ids.size(); ++j) {
-      hash = base::mix64(hash ^ (static_cast<std::uint64_t>(example.ids[j]) << 1 | example.trained[j]));
+      const std::uint64_t id{static_cast<std::uint64_t>(example.ids[j])}, trained{example.trained[j]};
+      hash = base::mix64(hash ^ (id << 1 | (trained & 1) | (trained & kUndesirable) << 40));
     }
   }
   return hash;

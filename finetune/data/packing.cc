@@ -77,6 +77,7 @@ PackedRow make_row(const Examples& examples, std::span<const std::uint32_t> docu
     }
     if (example.second > 0) {
       row.lengths.push_back(static_cast<std::int64_t>(example.second));
+      row.desirable.push_back(std::ranges::find(example.trained, kUndesirable) == example.trained.end());
       row.references.insert(row.references.end(), example.reference.begin(), example.reference.end());
     }
     row.lengths.push_back(static_cast<std::int64_t>(length - example.second));

@@ -1,4 +1,4 @@
-// Two answers to one prompt. Tested by tests/finetune/preferences_test.cc.
+// Two answers to one prompt, and answers with a verdict. Tested by tests/finetune/preferences_test.cc.
 #include "finetune/data/pairs.h"
 
 #include <algorithm>
@@ -6,6 +6,8 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/text.h"
+#include "finetune/data/record_checks.h"
 
 namespace finetune {
 namespace {
@@ -19,7 +21,90 @@ void append(Example& first, const Example& second) {
   first.trained.insert(first.trained.end(), second.trained.begin(), second.trained.end());
 }
 
+bool is_verdict(const tokenizer::Member& member) {
+  return tokenizer::meaning_of(member.name, tokenizer::Holder::kRecord) == tokenizer::Meaning::kVerdict;
+}
+
+std::size_t prompt_of(const Example& example) {
+  const auto trains = [](std::uint8_t trained) { return trained != 0; };
+  return static_cast<std::size_t>(std::ranges::find_if(example.trained, trains) - example.trained.begin());
+}
+
+bool have_same_prompt(const Example& a, const Example& b) {
+  return std::ranges::equal(a.ids.begin(), a.ids.begin() + static_cast<std::ptrdiff_t>(prompt_of(a)), b.ids.begin(),
+                            b.ids.begin() + static_cast<std::ptrdiff_t>(prompt_of(b)));
+}
+
+// The place of the answer that stands against the one at `place`.
+std::size_t mismatched(const std::vector<Example>& answers, std::size_t place) {
+  constexpr std::size_t kMost = 100;  // data of one prompt would cost a square
+  const auto before = [&](std::size_t distance) { return (place + answers.size() - distance) % answers.size(); };
+  for (std::size_t distance = 1; distance < std::min(kMost, answers.size()); ++distance)
+    if (!have_same_prompt(answers[before(distance)], answers[place])) return before(distance);
+  return before(1);
+}
+
+// Answers of pairs become answers of their own.
+std::vector<Example> judged(const std::vector<Example>& examples) {
+  std::vector<Example> answers;
+  for (const Example& example : examples) {
+    answers.push_back(example.second == 0 ? example : part_of(example, 0, example.second));
+    if (example.second == 0) continue;
+    answers.push_back(part_of(example, example.second, example.ids.size()));
+    std::ranges::replace(answers.back().trained, std::uint8_t{1}, kUndesirable);
+  }
+  return answers;
+}
+
 }  // namespace
+
+bool take_verdict(tokenizer::Conversation& conversation, RecordNotes& notes) {
+  std::optional<bool> found;
+  for (const tokenizer::Member& member : conversation.members) {
+    if (!is_verdict(member)) continue;
+    const std::optional<bool> said = verdict_of(member.json);
+    if (!said || found.value_or(*said) != *said)
+      throw base::Error({said ? "two verdicts of one answer" : "no verdict of an answer", member.name,
+                         base::shortened(member.json), said ? "one" : "true or false", ""});
+    found = said;
+    std::erase(notes.unused, member.name);
+  }
+  if (!found)
+    throw base::Error({"an answer without a verdict", conversation.format, "",
+                       "label: true or false, or chosen and rejected", "train on answers with --objective answers"});
+  drop_verdicts(conversation);
+  return *found;
+}
+
+void drop_verdicts(tokenizer::Conversation& conversation) { std::erase_if(conversation.members, is_verdict); }
+
+void judge_last_answer(tokenizer::Conversation& conversation) {
+  if (conversation.plain) return;
+  auto& messages = conversation.messages;
+  const auto is_users = [](const tokenizer::Message& message) { return message.role == "user"; };
+  const auto last = std::find_if(messages.rbegin(), messages.rend(), is_users);
+  if (last == messages.rend() || last == messages.rbegin())
+    throw base::Error({"a verdict of no answer", conversation.format, "", "an answer behind a message of the user",
+                       "leave the record out"});
+  for (auto message = last; message != messages.rend(); ++message) message->trained = false;
+}
+
+std::vector<Example> with_mismatches(const std::vector<Example>& examples, std::size_t limit) {
+  const std::vector<Example> answers = judged(examples);
+  if (answers.size() < 2)
+    throw base::Error({"one answer alone", "--data", "", "two or more", "KTO compares an answer with others"});
+  std::vector<Example> result;
+  for (std::size_t i = 0; i < answers.size(); ++i) {
+    const Example& other = answers[mismatched(answers, i)];
+    Example against = part_of(answers[i], 0, prompt_of(answers[i]));
+    append(against, part_of(other, prompt_of(other), other.ids.size()));
+    std::ranges::replace(against.trained, kUndesirable, std::uint8_t{1});  // the verdict is of the first document
+    result.push_back(answers[i]);
+    result.back().second = answers[i].ids.size();
+    append(result.back(), part_of(against, 0, limit));
+  }
+  return result;
+}
 
 void state_prompt(nlohmann::ordered_json& record) {
   if (!record.is_object() || !is_text(record, "chosen") || !is_text(record, "rejected")) return;

@@ -24,17 +24,17 @@ using tokenizer::Message;
   throw base::Error({what, member.name, base::shortened(member.json), expected, advice});
 }
 
-// KTO's mark of a good or bad answer, not the name of some class.
-bool is_verdict(const Json& value) {
-  if (value.is_boolean()) return true;
-  if (value.is_number()) return value == 0 || value == 1;
-  if (!value.is_string()) return false;
+}  // namespace
+
+std::optional<bool> verdict_of(const std::string& json) {
+  const Json value = Json::parse(json);
+  if (value.is_boolean()) return value.get<bool>();
+  if (value.is_number() && (value == 0 || value == 1)) return value == 1;
+  if (!value.is_string()) return std::nullopt;
   std::string low = value.get<std::string>();
   for (char& c : low) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return low == "true" || low == "false";
+  return low == "true" ? std::optional(true) : low == "false" ? std::optional(false) : std::nullopt;
 }
-
-}  // namespace
 
 void check_flags(const Conversation& conversation, RecordNotes& notes) {
   for (const Member& member : conversation.members) {
@@ -62,8 +62,10 @@ void check_members(const Conversation& conversation) {
       refuse("a prompt and its completion are one text, in which this has no place", member, "prompt and completion",
              "give messages, and a chat template that writes it");
     const Meaning meaning = tokenizer::meaning_of(member.name, Holder::kRecord);
-    if (meaning == Meaning::kAnswers || (meaning == Meaning::kVerdict && is_verdict(Json::parse(member.json))))
-      refuse(only_answers, member, "records with answers only", "keep the good answers as messages, without it");
+    if (meaning == Meaning::kAnswers || (meaning == Meaning::kVerdict && verdict_of(member.json)))
+      refuse(only_answers, member, "records with answers only",
+             "keep the good answers as messages, without it" +
+                 std::string(meaning == Meaning::kVerdict ? ", or train on both with --objective kto" : ""));
   }
 }
 

@@ -1,6 +1,8 @@
 // What of a record a training would lose is refused by name.
 #pragma once
 
+#include <optional>
+
 #include "finetune/data/example_maker.h"
 #include "tokenizer/chat/conversation.h"
 
@@ -12,6 +14,9 @@ void check_flags(const tokenizer::Conversation& conversation, RecordNotes& notes
 
 /// Refuses by name what training on the messages alone would lose.
 void check_members(const tokenizer::Conversation& conversation);
+
+/// KTO's mark of a good or bad answer; nothing where the value (JSON) is another, such as the name of some class.
+std::optional<bool> verdict_of(const std::string& json);
 
 /// The same of one message.
 void check_message(const tokenizer::Message& message);

@@ -103,9 +103,8 @@ at::Tensor head_loss_sum(const at::Tensor& hidden, const Head& head, const at::T
 }
 
 at::Tensor head_log_probabilities(const at::Tensor& hidden, const Head& head, const at::Tensor& targets,
-                                  std::int64_t chunk_rows) {
-  TORCH_CHECK(!head.adapted || !at::GradMode::is_enabled(),
-              "log-probabilities have no gradients for a head that trains");
+                                  std::int64_t chunk_rows, std::uint64_t dropout_seed) {
+  if (head.adapted) return trained_head_log_probabilities(hidden, head, targets, chunk_rows, dropout_seed);
   return HeadLogProbabilities::apply(hidden, &head, targets, chunk_rows);
 }
 

@@ -34,6 +34,6 @@ at::Tensor head_loss_sum(const at::Tensor& hidden, const Head& head, const at::T
 /// backward pass makes the logits of a chunk again, since only then it is known what each position weighs.
 /// `head` must outlive the graph.
 at::Tensor head_log_probabilities(const at::Tensor& hidden, const Head& head, const at::Tensor& targets,
-                                  std::int64_t chunk_rows = 256);
+                                  std::int64_t chunk_rows = 256, std::uint64_t dropout_seed = 0);
 
 }  // namespace finetune

@@ -157,8 +157,13 @@ void Transformer::recompute_blocks(std::size_t blocks) {
 
 bool Transformer::trains_head() const { return state_->head.adapted != nullptr; }
 
+at::Tensor Transformer::token_log_probabilities(const PackedRow& row, std::uint64_t dropout_seed) const {
+  return head_log_probabilities(hidden(row, dropout_seed), state_->head, row.targets.to(device()), kHeadRows,
+                                dropout_seed);
+}
+
 at::Tensor Transformer::log_probabilities(const PackedRow& row, std::uint64_t dropout_seed) const {
-  const at::Tensor each = head_log_probabilities(hidden(row, dropout_seed), state_->head, row.targets.to(device()));
+  const at::Tensor each = token_log_probabilities(row, dropout_seed);
   std::vector<at::Tensor> sums;
   for (const at::Tensor& document : each.split_with_sizes(row.lengths)) sums.push_back(document.sum());
   return at::stack(sums);

@@ -22,6 +22,7 @@ struct PackedRow {
   std::vector<std::int64_t> lengths;  ///< tokens of each document, sum T; positions restart at 0 in each
   std::int64_t trained = 0;           ///< positions with a target
   std::vector<double> references{};   ///< of pairs: ExampleView::reference of each document
+  std::vector<bool> desirable{};      ///< of pairs: whether the first answer is one to learn
 };
 
 /// Keys and values of one sequence, for generation: per layer [heads_kv, capacity, head_dim], of which the first

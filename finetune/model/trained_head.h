@@ -10,4 +10,8 @@ namespace finetune {
 at::Tensor trained_head_loss_sum(const at::Tensor& hidden, const Head& head, const at::Tensor& targets,
                                  std::int64_t chunk_rows, std::uint64_t dropout_seed);
 
+/// head_log_probabilities where something of the head trains.
+at::Tensor trained_head_log_probabilities(const at::Tensor& hidden, const Head& head, const at::Tensor& targets,
+                                          std::int64_t chunk_rows, std::uint64_t dropout_seed);
+
 }  // namespace finetune

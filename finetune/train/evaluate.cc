@@ -15,23 +15,25 @@ std::optional<Evaluation> evaluate(const Transformer& model, const Objective& ob
                                    std::int64_t max_length, bool packing, const std::function<bool(double)>& go_on) {
   const at::NoGradGuard no_gradient;
   Evaluation result;
-  double sum = 0, normaliser = 0;
   const std::vector<RowPlan> rows = plan_rows(examples, max_length, packing, 0);
+  at::Tensor totals;
+  for (const RowPlan& plan : rows) {
+    if (!go_on(0)) return std::nullopt;
+    const at::Tensor own = objective.totals(model, make_row(examples, plan, model.device()), 0);
+    totals = totals.defined() ? totals + own : own;
+  }
+  result.figures.resize(objective.figure_names().size());
   for (std::size_t i = 0; i < rows.size(); ++i) {
     if (!go_on(static_cast<double>(i) / static_cast<double>(rows.size()))) return std::nullopt;
     const PackedRow row = make_row(examples, rows[i], model.device());
     at::Tensor figures;
-    sum += objective.loss_sum(model, row, 0, &figures).item<double>();
-    result.figures.resize(objective.figure_names().size());
+    result.loss += objective.loss(model, row, 0, totals, &figures).item<double>();
     for (std::size_t j = 0; j < result.figures.size(); ++j)
       result.figures[j] += figures[static_cast<std::int64_t>(j)].item<double>();
-    normaliser += objective.normaliser(row);
     result.trained_tokens += row.trained;
     result.tokens += row.ids.numel();
   }
-  result.loss = sum / normaliser;
-  for (double& figure : result.figures) figure /= normaliser;
-  result.perplexity = std::exp(result.loss);
+  if (objective.has_perplexity()) result.perplexity = std::exp(result.loss);
   return result;
 }
 

@@ -12,8 +12,8 @@
 namespace finetune {
 
 struct Evaluation {
-  double loss = 0;        ///< the sum over all rows by their normaliser: nats per trained token for answers
-  double perplexity = 1;  ///< exp(loss)
+  double loss = 0;                     ///< nats per trained token for answers
+  std::optional<double> perplexity{};  ///< exp(loss), of answers
   std::int64_t trained_tokens = 0, tokens = 0;
   std::vector<double> figures{};  ///< of Objective::figure_names
 };

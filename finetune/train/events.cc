@@ -5,11 +5,15 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cstring>
+#include <string>
+#include <vector>
 
 #include "base/error.h"
+#include "base/file.h"
 
 namespace finetune {
 namespace {
@@ -47,6 +51,73 @@ std::string event(double wall_time, std::int64_t step) {
   return double_field(1, wall_time) + (step == 0 ? "" : integer_field(2, step));
 }
 
+constexpr const char* kPrefix = "events.out.tfevents.";
+constexpr const char* kOurs = ".hornbook.";
+
+// Ours, oldest first.
+std::vector<std::filesystem::path> files_in(const std::filesystem::path& folder) {
+  std::vector<std::filesystem::path> files;
+  for (const auto& entry : std::filesystem::directory_iterator(folder)) {
+    const std::string name = entry.path().filename().string();
+    if (name.starts_with(kPrefix) && name.find(kOurs) != std::string::npos) files.push_back(entry.path());
+  }
+  std::ranges::sort(files);
+  return files;
+}
+
+struct ReadEvent {
+  std::int64_t step = 0;
+  bool has_scalars = false;
+};
+
+// Of a whole event of ours.
+ReadEvent read_event(std::string_view bytes) {
+  ReadEvent result;
+  const auto take_varint = [&] {
+    std::uint64_t value = 0;
+    for (int shift = 0; !bytes.empty() && shift < 64; shift += 7) {
+      const auto byte = static_cast<unsigned char>(bytes.front());
+      bytes.remove_prefix(1);
+      value |= static_cast<std::uint64_t>(byte & 127) << shift;
+      if (byte < 128) break;
+    }
+    return value;
+  };
+  while (!bytes.empty()) {
+    const std::uint64_t key = take_varint(), number = key >> 3, type = key & 7;
+    std::uint64_t skipped = 0;
+    if (type == 0) {
+      const std::uint64_t value = take_varint();
+      if (number == 2) result.step = static_cast<std::int64_t>(value);
+    } else {
+      skipped = type == 1 ? 8 : type == 5 ? 4 : take_varint();
+    }
+    result.has_scalars |= number == 5;
+    bytes.remove_prefix(std::min<std::uint64_t>(skipped, bytes.size()));
+  }
+  return result;
+}
+
+// The events of a file that have scalars, up to one that is cut off or damaged, as by a kill.
+std::vector<std::string> scalars_in(std::string_view file) {
+  std::vector<std::string> events;
+  constexpr std::size_t kHead = 12, kTail = 4;
+  const auto read = [](std::string_view bytes, auto value) {
+    std::memcpy(&value, bytes.data(), sizeof value);
+    return value;
+  };
+  while (file.size() >= kHead + kTail) {
+    const auto length = read(file, std::uint64_t{0});
+    if (masked_crc32c(file.substr(0, 8)) != read(file.substr(8), std::uint32_t{0})) break;
+    if (length > file.size() - kHead - kTail) break;
+    const std::string_view body = file.substr(kHead, length);
+    if (masked_crc32c(body) != read(file.substr(kHead + length), std::uint32_t{0})) break;
+    if (read_event(body).has_scalars) events.emplace_back(body);
+    file.remove_prefix(kHead + length + kTail);
+  }
+  return events;
+}
+
 }  // namespace
 
 std::uint32_t crc32c(std::string_view bytes) {
@@ -66,11 +137,23 @@ std::uint32_t crc32c(std::string_view bytes) {
 
 std::uint32_t masked_crc32c(std::string_view bytes) { return std::rotr(crc32c(bytes), 15) + 0xA282EAD8u; }
 
-EventWriter::EventWriter(const std::filesystem::path& folder, double wall_time) {
+EventWriter::EventWriter(const std::filesystem::path& folder, double wall_time,
+                         std::optional<std::int64_t> kept_steps) {
   std::filesystem::create_directories(folder);
-  path_ = folder / fmt::format("events.out.tfevents.{:010d}.hornbook.{}", static_cast<long>(wall_time), ::getpid());
-  file_.open(path_, std::ios::binary);
+  const std::vector<std::filesystem::path> earlier = files_in(folder);
+  path_ = folder / fmt::format("{}{:010d}{}{}", kPrefix, static_cast<long>(wall_time), kOurs, ::getpid());
+  // Written aside: a kill leaves either file whole.
+  const std::filesystem::path part = folder / ".events.part";
+  file_.open(part, std::ios::binary | std::ios::trunc);
   record(event(wall_time, 0) + bytes_field(3, "brain.Event:2"));
+  if (kept_steps && !earlier.empty()) {
+    restart(wall_time);
+    for (const std::string& kept : scalars_in(base::read_file(earlier.back())))
+      if (read_event(kept).step <= *kept_steps) record(kept);
+  }
+  std::filesystem::rename(part, path_);
+  for (const std::filesystem::path& file : earlier)
+    if (file != path_) std::filesystem::remove(file);
 }
 
 void EventWriter::scalars(std::int64_t step, const std::vector<std::pair<std::string, double>>& values,
@@ -82,9 +165,10 @@ void EventWriter::scalars(std::int64_t step, const std::vector<std::pair<std::st
   record(event(wall_time, step) + bytes_field(5, summary));
 }
 
-void EventWriter::restart(std::int64_t step, double wall_time) {
+// A TensorBoard that has read the earlier file forgets it.
+void EventWriter::restart(double wall_time) {
   constexpr std::int64_t kStart = 1;  // SessionLog.status
-  record(event(wall_time, step) + bytes_field(7, integer_field(1, kStart)));
+  record(event(wall_time, 0) + bytes_field(7, integer_field(1, kStart)));
 }
 
 void EventWriter::record(const std::string& event) {

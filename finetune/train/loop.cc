@@ -11,6 +11,7 @@
 #include <filesystem>
 
 #include "base/error.h"
+#include "base/machine.h"
 #include "base/progress.h"
 #include "finetune/data/packing.h"
 #include "finetune/train/bad_step.h"
@@ -48,7 +49,8 @@ class Loop {
         context_(context),
         schedule_(options.optimizer, start.plan.phases),
         stream_(start.data.training, options.plan.rows.max_length, options.plan.rows.packing, options.compute.seed),
-        gradient_(objective, start.model, *start.optimizer, group, options.compute.seed, options.plan.rows_per_batch),
+        gradient_(objective, start.model, *start.optimizer, group, options.compute.seed, options.plan.rows_per_batch,
+                  start.rows_at_once),
         samples_(options.output.folder, start.resume_step, start.prompts, options.samples.sample_tokens),
         progress_(context.err, context.quiet, ""),
         done_(start.plan.first_step),
@@ -103,6 +105,8 @@ class Loop {
     if (!found) return false;
     const EvaluationMetrics metrics = metrics_of(done_, *found, objective_);
     log_->add(metrics);
+    write_report(options_.output.folder, start_.report, *log_,
+                 fmt::format("{} of {} steps so far", done_, start_.plan.steps));
     tell(validation_line(metrics, start_.plan.steps));
     return true;
   }
@@ -142,6 +146,7 @@ class Loop {
     training_seconds_ += seconds;
     metrics.tokens_per_second = static_cast<double>(metrics.tokens) / seconds;
     metrics.seconds = seconds_since(begun_);
+    metrics.peak_memory = static_cast<std::int64_t>(base::peak_memory());
     tell(metrics);
   }
 

@@ -22,9 +22,14 @@ std::uint64_t memory_of(at::Device device) {
 }  // namespace
 
 std::string MemoryPlan::to_text() const {
-  if (recomputed_blocks == 0) return "";
-  return fmt::format("to stay within {}: {} blocks are computed again in the backward pass",
-                     base::human_bytes(static_cast<double>(limit)), recomputed_blocks);
+  std::string text;
+  if (is_cut) text = fmt::format("{} of a batch's rows at once", rows_at_once);
+  if (recomputed_blocks > 0)
+    text += fmt::format("{}{} blocks computed again in the backward pass", text.empty() ? "" : ", ", recomputed_blocks);
+  if (!text.empty())
+    text = fmt::format("to stay within {}: {}; the gradient is the same", base::human_bytes(static_cast<double>(limit)),
+                       text);
+  return text;
 }
 
 MemoryPlan plan_memory(const TrainOptions& options, const lora::ModelFiles& files, at::ScalarType dtype,
@@ -39,12 +44,21 @@ MemoryPlan plan_memory(const TrainOptions& options, const lora::ModelFiles& file
   const bool is_given{compute.memory.bytes > 0};
   plan.limit =
       is_given ? compute.memory.bytes : static_cast<std::uint64_t>(kShare * static_cast<double>(memory_of(device)));
+  const std::int64_t rows{options.plan.rows_per_batch};
+  const auto tokens_at_once = [&] { return (tokens * plan.rows_at_once + rows - 1) / rows; };
   const auto foretell = [&](std::size_t blocks) {
-    return lora::training_memory(spec, options.lora.rank, tokens, element, weights, blocks);
+    return lora::training_memory(spec, options.lora.rank, tokens_at_once(), element, weights, blocks);
   };
+  plan.rows_at_once = rows;
   if (compute.gradient_checkpointing == "blocks") plan.recomputed_blocks = spec.blocks.size();
-  if (compute.gradient_checkpointing == "auto" && !spec.config.router_loss)
-    plan.recomputed_blocks = lora::blocks_to_recompute(spec, options.lora.rank, tokens, element, weights, plan.limit);
+  if (compute.gradient_checkpointing == "auto") {
+    while (device.is_cpu() && plan.rows_at_once > 1 && foretell(0).total() > plan.limit)
+      plan.rows_at_once = (plan.rows_at_once + 1) / 2;
+    if (!spec.config.router_loss)
+      plan.recomputed_blocks =
+          lora::blocks_to_recompute(spec, options.lora.rank, tokens_at_once(), element, weights, plan.limit);
+  }
+  plan.is_cut = plan.rows_at_once < rows;
   plan.foretold = foretell(plan.recomputed_blocks);
   if (is_given && plan.foretold.total() > plan.limit)
     throw base::UsageError(

@@ -13,10 +13,13 @@
 namespace finetune {
 
 struct MemoryPlan {
+  std::int64_t rows_at_once =
+      1;                ///< of a batch: fewer than it has where that is enough, since it costs nothing on a CPU
+  bool is_cut = false;  ///< whether it is
   std::size_t recomputed_blocks = 0;
   std::uint64_t limit = 0;        ///< bytes that training may take
   lora::TrainingMemory foretold;  ///< on a CPU; on a GPU all but `program`
-  std::string to_text() const;    ///< for people; "" where nothing is computed again
+  std::string to_text() const;    ///< for people; "" where nothing had to be done
 };
 
 /// By --gradient-checkpointing and --memory. Throws base::UsageError where a --memory that was given is too little.

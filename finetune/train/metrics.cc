@@ -5,7 +5,9 @@
 #include <fmt/format.h>
 
 #include <chrono>
+#include <cmath>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -32,6 +34,7 @@ void each_key(StepMetrics& m, F f) {
   f("trained_tokens", m.trained_tokens);
   f("tokens_per_second", m.tokens_per_second);
   f("seconds", m.seconds);
+  f("peak_memory", m.peak_memory);
 }
 template <class F>
 void each_key(EvaluationMetrics& m, F f) {
@@ -47,8 +50,15 @@ const char* prefix_of(const EvaluationMetrics&) { return "validation_"; }
 template <class M>
 std::string to_line(M metrics) {
   Json json;
-  each_key(metrics, [&](const char* key, auto value) { json[key] = value; });
-  for (const auto& [name, value] : metrics.figures) json[prefix_of(metrics) + name] = value;
+  each_key(metrics, [&]<class T>(const char* key, const T& value) {
+    if constexpr (requires { value.has_value(); }) {
+      if (value) json[key] = *value;
+    } else {
+      json[key] = value;
+    }
+  });
+  for (const auto& [name, value] : metrics.figures)
+    if (std::isfinite(value)) json[prefix_of(metrics) + name] = value;
   return json.dump() + "\n";
 }
 
@@ -56,6 +66,7 @@ std::string to_line(M metrics) {
 std::string preferred(const Figures& figures) {
   std::string text;
   for (const auto& [name, value] : figures) {
+    if (!std::isfinite(value)) continue;
     if (name == "rewards/accuracies") text += fmt::format("  accuracy {:.3g}", value);
     if (name == "rewards/margins") text += fmt::format("  margin {:.3g}", value);
   }
@@ -65,17 +76,34 @@ std::string preferred(const Figures& figures) {
 template <class M>
 M from_json(const Json& json) {
   M metrics;
-  each_key(metrics, [&](const char* key, auto& value) { json.at(key).get_to(value); });
+  std::set<std::string> known;
+  each_key(metrics, [&]<class T>(const char* key, T& value) {
+    known.insert(key);
+    if constexpr (requires { value.has_value(); }) {
+      if (json.contains(key)) value = json.at(key).template get<typename T::value_type>();
+    } else {
+      json.at(key).get_to(value);
+    }
+  });
   const std::string prefix = prefix_of(metrics);
   for (const auto& [key, value] : json.items())
-    if (key.starts_with(prefix + "rewards/")) metrics.figures.emplace_back(key.substr(prefix.size()), value);
+    if (!known.contains(key) && key.starts_with(prefix))
+      metrics.figures.emplace_back(key.substr(prefix.size()), value.template get<double>());
   return metrics;
+}
+
+// The tags that transformers' Trainer gives what it tells.
+Figures tagged(const std::string& prefix, Figures values, const Figures& figures) {
+  values.insert(values.end(), figures.begin(), figures.end());
+  std::erase_if(values, [](const auto& value) { return !std::isfinite(value.second); });
+  for (auto& [name, value] : values) name.insert(0, prefix);
+  return values;
 }
 
 }  // namespace
 
 MetricsLog::MetricsLog(const std::filesystem::path& folder, std::optional<std::int64_t> resume_step)
-    : path_(folder / "metrics.jsonl"), events_(folder / "events", now()) {
+    : path_(folder / "metrics.jsonl"), events_(folder / "events", now(), resume_step) {
   std::string kept;
   if (resume_step && std::filesystem::exists(path_)) {
     std::size_t number = 0;
@@ -100,24 +128,27 @@ MetricsLog::MetricsLog(const std::filesystem::path& folder, std::optional<std::i
   }
   base::write_file(path_, kept);
   file_.open(path_, std::ios::binary | std::ios::app);
-  if (resume_step) events_.restart(*resume_step + 1, now());
 }
 
 void MetricsLog::add(const StepMetrics& metrics) {
   write(to_line(metrics));
   events_.scalars(metrics.step,
-                  {{"train/loss", metrics.loss},
-                   {"train/learning_rate", metrics.learning_rate},
-                   {"train/gradient_norm", metrics.gradient_norm},
-                   {"train/tokens_per_second", metrics.tokens_per_second}},
+                  tagged("train/",
+                         {{"loss", metrics.loss},
+                          {"learning_rate", metrics.learning_rate},
+                          {"grad_norm", metrics.gradient_norm},
+                          {"epoch", metrics.epoch},
+                          {"tokens_per_second", metrics.tokens_per_second}},
+                         metrics.figures),
                   now());
   steps_.push_back(metrics);
 }
 
 void MetricsLog::add(const EvaluationMetrics& metrics) {
   write(to_line(metrics));
-  events_.scalars(metrics.step, {{"validation/loss", metrics.loss}, {"validation/perplexity", metrics.perplexity}},
-                  now());
+  Figures values = {{"loss", metrics.loss}};
+  if (metrics.perplexity) values.emplace_back("perplexity", *metrics.perplexity);
+  events_.scalars(metrics.step, tagged("eval/", values, metrics.figures), now());
   evaluations_.push_back(metrics);
 }
 
@@ -142,7 +173,7 @@ std::string step_line(const StepMetrics& metrics, std::int64_t steps, double sec
 
 std::string validation_line(const EvaluationMetrics& metrics, std::int64_t steps) {
   const std::string more =
-      metrics.figures.empty() ? fmt::format("  perplexity {:.5g}", metrics.perplexity) : preferred(metrics.figures);
+      metrics.perplexity ? fmt::format("  perplexity {:.5g}", *metrics.perplexity) : preferred(metrics.figures);
   return (fmt::format("step {}/{}  validation loss {:.4f}", metrics.step, steps, metrics.loss) + more)
       .substr(0, kColumns);
 }

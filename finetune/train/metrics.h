@@ -19,26 +19,27 @@ using Figures = std::vector<std::pair<std::string, double>>;
 
 /// One optimizer step. A line of metrics.jsonl:
 ///   {"step":3,"epoch":0.12,"loss":2.31,"learning_rate":0.00018,"gradient_norm":0.9,"tokens":2048,"trained_tokens":913,
-///    "tokens_per_second":431.2,"seconds":14.2}
+///    "tokens_per_second":431.2,"seconds":14.2,"peak_memory":812302336}
 struct StepMetrics {
-  std::int64_t step = 0;            ///< steps done, from 1
-  double epoch = 0;                 ///< passes over the data done
-  double loss = 0;                  ///< nats per trained token of this step, before the update
-  double learning_rate = 0;         ///< of this update
-  double gradient_norm = 0;         ///< before the clip
-  std::int64_t tokens = 0;          ///< of this step, prompts included
-  std::int64_t trained_tokens = 0;  ///< of this step
-  double tokens_per_second = 0;     ///< this step's tokens over its wall time
-  double seconds = 0;               ///< since this process began to train
+  std::int64_t step = 0;                      ///< steps done, from 1
+  double epoch = 0;                           ///< passes over the data done
+  double loss = 0;                            ///< nats per trained token of this step, before the update
+  double learning_rate = 0;                   ///< of this update
+  double gradient_norm = 0;                   ///< before the clip
+  std::int64_t tokens = 0;                    ///< of this step, prompts included
+  std::int64_t trained_tokens = 0;            ///< of this step
+  double tokens_per_second = 0;               ///< this step's tokens over its wall time
+  double seconds = 0;                         ///< since this process began to train
+  std::optional<std::int64_t> peak_memory{};  ///< the most bytes that this process has used so far
   Figures figures{};
 };
 
 /// One pass over the validation data. A line of metrics.jsonl:
 ///   {"step":0,"validation_loss":3.02,"validation_perplexity":20.5,"validation_trained_tokens":1806}
 struct EvaluationMetrics {
-  std::int64_t step = 0;  ///< steps done before it
-  double loss = 0;        ///< nats per trained token
-  double perplexity = 0;  ///< exp(loss)
+  std::int64_t step = 0;               ///< steps done before it
+  double loss = 0;                     ///< nats per trained token
+  std::optional<double> perplexity{};  ///< exp(loss), of answers
   std::int64_t trained_tokens = 0;
   Figures figures{};
 };
@@ -66,9 +67,5 @@ class MetricsLog {
 /// What a person reads of a step: at most 79 columns, whatever the numbers.
 std::string step_line(const StepMetrics& metrics, std::int64_t steps, double seconds_left);
 std::string validation_line(const EvaluationMetrics& metrics, std::int64_t steps);
-
-/// One self-contained HTML page: the loss curves, the rate, the figures of the run and its options (`run_yaml`).
-std::string report_html(const std::vector<StepMetrics>& steps, const std::vector<EvaluationMetrics>& evaluations,
-                        const std::string& summary, const std::string& run_yaml);
 
 }  // namespace finetune

@@ -1,5 +1,7 @@
-// What a training minimises. Tested by tests/finetune/objective_test.cc and train_test.cc.
+// What a training minimises. Tested by tests/finetune/objective_test.cc, preferences_test.cc and train_test.cc.
 #pragma once
+
+#include <ATen/core/Tensor.h>
 
 #include <cstdint>
 #include <string>
@@ -9,27 +11,34 @@
 
 namespace finetune {
 
-/// The loss of an optimizer step is the sum over its batches of `loss_sum`, divided by the sum of their `normaliser`.
+inline constexpr std::int64_t kMostTotals = 4;
+
+/// A step is made of batches, and its loss is the same however it is cut into them: first the totals of its batches are
+/// summed, over all processes too, then each batch adds its share of the loss.
 class Objective {
  public:
   virtual ~Objective() = default;
-  /// Scalar float32, differentiable. `dropout_seed` as of Transformer::hidden. `figures`, where given, gets the sum
-  /// over the batch of each of figure_names(), which `normaliser` divides too; it stays undefined where there are none.
-  virtual at::Tensor loss_sum(const Transformer& model, const PackedRow& batch, std::uint64_t dropout_seed,
-                              at::Tensor* figures = nullptr) const = 0;
-  virtual double normaliser(const PackedRow& batch) const = 0;
-  /// What else is worth telling, under the names of metrics.jsonl.
+  /// What the batch adds to the sums that the loss of a step is made with, [n] float64 on the CPU, n at most
+  /// kMostTotals. No gradients.
+  /// `dropout_seed` as of Transformer::hidden.
+  virtual at::Tensor totals(const Transformer& model, const PackedRow& batch, std::uint64_t dropout_seed) const = 0;
+  /// The batch's share of the loss, given the sums over its step: scalar float32, differentiable. `figures`, where
+  /// given, gets the batch's share of each of figure_names(), [n] float64; it stays undefined where there are none.
+  virtual at::Tensor loss(const Transformer& model, const PackedRow& batch, std::uint64_t dropout_seed,
+                          const at::Tensor& totals, at::Tensor* figures = nullptr) const = 0;
+  /// What else is worth telling, under the names of metrics.jsonl. NaN: this step has nothing of it.
   virtual std::vector<std::string> figure_names() const { return {}; }
+  /// Whether exp(loss) is a perplexity.
+  virtual bool has_perplexity() const { return false; }
 };
 
 /// Supervised fine-tuning: the negative log-likelihood of the trained tokens, each of which weighs the same.
 class AnswerObjective final : public Objective {
  public:
-  at::Tensor loss_sum(const Transformer& model, const PackedRow& batch, std::uint64_t dropout_seed,
-                      at::Tensor* /*figures*/ = nullptr) const override {
-    return model.loss_sum(batch, dropout_seed);
-  }
-  double normaliser(const PackedRow& batch) const override { return static_cast<double>(batch.trained); }
+  at::Tensor totals(const Transformer& model, const PackedRow& batch, std::uint64_t dropout_seed) const override;
+  at::Tensor loss(const Transformer& model, const PackedRow& batch, std::uint64_t dropout_seed,
+                  const at::Tensor& totals, at::Tensor* figures = nullptr) const override;
+  bool has_perplexity() const override { return true; }
 };
 
 }  // namespace finetune

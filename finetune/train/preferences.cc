@@ -1,4 +1,4 @@
-// Training on pairs of answers. Tested by tests/finetune/preferences_test.cc.
+// Training on preferences. Tested by tests/finetune/preferences_test.cc.
 #include "finetune/train/preferences.h"
 
 #include <ATen/ATen.h>
@@ -12,13 +12,6 @@
 
 namespace finetune {
 namespace {
-
-// Targets of each document, [documents] float32.
-at::Tensor targets_of(const PackedRow& row, const at::TensorOptions& options) {
-  std::vector<at::Tensor> counts;
-  for (const at::Tensor& document : row.targets.ge(0).split_with_sizes(row.lengths)) counts.push_back(document.sum());
-  return at::stack(counts).to(options);
-}
 
 std::optional<References> read_references(const std::filesystem::path& file, const std::string& key,
                                           std::size_t count) {
@@ -36,40 +29,19 @@ std::optional<References> read_references(const std::filesystem::path& file, con
 }  // namespace
 
 void PreferenceOptions::visit(base::OptionVisitor& v) {
-  v.choice("objective", objective, {"answers", "dpo", "ipo", "hinge"},
-           "what is learned: the answers, or which of two answers is better (records with chosen and rejected)");
-  v("beta", beta, "of dpo, ipo and hinge: how strongly the model is held to what it said before").above(0);
-  v("label_smoothing", label_smoothing, "of dpo: the share of pairs that may be the wrong way round")
+  v.choice("objective", objective, {"answers", "dpo", "ipo", "hinge", "simpo", "orpo", "kto"},
+           "what is learned: the answers; which of two is better (records with chosen and rejected); or for kto which "
+           "are good (records with an answer and label: true or false)");
+  v("beta", beta,
+    "how strongly the model is held to what it said before; of simpo the weight of the difference (2 to 2.5 is usual), "
+    "of orpo that of the odds ratio")
+      .above(0);
+  v("label_smoothing", label_smoothing, "of dpo and simpo: the share of pairs that may be the wrong way round")
       .at_least(0)
       .below(0.5);
-}
-
-at::Tensor preference_losses(const PreferenceOptions& options, const at::Tensor& ratios, const at::Tensor& targets) {
-  const auto difference = [](const at::Tensor& values) {
-    const at::Tensor pairs = values.view({-1, 2});
-    return pairs.select(1, 0) - pairs.select(1, 1);
-  };
-  const double beta = options.beta, smoothing = options.label_smoothing;
-  if (options.objective == "ipo") return (difference(ratios / targets) - 1 / (2 * beta)).square();
-  const at::Tensor logits = beta * difference(ratios);
-  if (options.objective == "hinge") return at::relu(1 - logits);
-  return -(1 - smoothing) * at::log_sigmoid(logits) - smoothing * at::log_sigmoid(-logits);
-}
-
-at::Tensor PreferenceObjective::loss_sum(const Transformer& model, const PackedRow& batch, std::uint64_t dropout_seed,
-                                         at::Tensor* figures) const {
-  const at::Tensor now = model.log_probabilities(batch, dropout_seed);
-  const at::Tensor before = at::tensor(batch.references, at::kDouble).to(now.options());
-  const at::Tensor ratios = now - before;  // chosen, rejected, chosen, rejected ...
-  const at::Tensor losses = preference_losses(options_, ratios, targets_of(batch, now.options()));
-  if (figures) {
-    const at::Tensor rewards = (options_.beta * ratios).detach().view({-1, 2});
-    const at::Tensor chosen = rewards.select(1, 0), rejected = rewards.select(1, 1);
-    *figures =
-        at::stack({chosen.sum(), rejected.sum(), chosen.gt(rejected).sum().to(at::kFloat), (chosen - rejected).sum()})
-            .to(at::kDouble);
-  }
-  return losses.sum();
+  v("simpo_gamma", simpo_gamma, "of simpo: by how much the chosen answer has to be better").at_least(0);
+  v("desirable_weight", desirable_weight, "of kto: what a good answer weighs").above(0);
+  v("undesirable_weight", undesirable_weight, "of kto: what a bad answer weighs").above(0);
 }
 
 References add_references(const std::filesystem::path& file, const std::string& key, const Transformer& model,

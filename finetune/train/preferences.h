@@ -1,4 +1,4 @@
-// Training on pairs of answers: what it minimises, and what the model says of the answers before it begins.
+// Training on preferences: its options, and what the model says of the answers before it begins.
 #pragma once
 
 #include <filesystem>
@@ -6,53 +6,34 @@
 #include <vector>
 
 #include "base/options.h"
+#include "finetune/data/example_maker.h"
 #include "finetune/data/examples.h"
-#include "finetune/train/objective.h"
+#include "finetune/model/model.h"
 
 namespace finetune {
 
 /// Names and defaults are TRL's.
 struct PreferenceOptions {
   std::string objective = "answers";
-  double beta = 0.1, label_smoothing = 0;
+  double beta = 0.1, label_smoothing = 0, simpo_gamma = 0.5, desirable_weight = 1, undesirable_weight = 1;
   bool is_on() const { return objective != "answers"; }
+  bool is_of_verdicts() const { return objective == "kto"; }
+  bool has_reference() const { return is_on() && objective != "simpo" && objective != "orpo"; }
+  Wanted wanted() const { return is_of_verdicts() ? Wanted::kVerdicts : is_on() ? Wanted::kPairs : Wanted::kAnswers; }
   void visit(base::OptionVisitor& v);
-};
-
-/// With d = (log p - log p_ref of the chosen answer) - (the same of the rejected one), summed over the trained tokens:
-///   dpo    -(1 - s) log sigmoid(beta d) - s log sigmoid(-beta d), s the label smoothing
-///   hinge  max(0, 1 - beta d)
-///   ipo    (d' - 1 / (2 beta))^2, with the mean over the tokens of an answer in d' instead of the sum
-/// The loss of a step is the mean over its pairs.
-/// `ratios` are log p - log p_ref of each answer, chosen and rejected in turn, `targets` its tokens; [pairs] comes out.
-at::Tensor preference_losses(const PreferenceOptions& options, const at::Tensor& ratios, const at::Tensor& targets);
-
-class PreferenceObjective final : public Objective {
- public:
-  explicit PreferenceObjective(PreferenceOptions options) : options_(std::move(options)) {}
-  at::Tensor loss_sum(const Transformer& model, const PackedRow& batch, std::uint64_t dropout_seed,
-                      at::Tensor* figures = nullptr) const override;
-  double normaliser(const PackedRow& batch) const override { return static_cast<double>(batch.lengths.size()) / 2; }
-  std::vector<std::string> figure_names() const override {
-    return {"rewards/chosen", "rewards/rejected", "rewards/accuracies", "rewards/margins"};
-  }
-
- private:
-  PreferenceOptions options_;
 };
 
 /// In the output folder.
 inline constexpr const char* kReferencesFile = "references.json";
 
-/// The log-probabilities of answers in the model without an adapter.
+/// The log-probabilities of answers in the model that the training starts from.
 struct References {
   std::string key;  ///< of the model and the data that they belong to
   std::vector<double> values;
 };
 
 /// Fills ExampleView::reference of `parts` of the data: from `file` where it holds what belongs to `key`, else by
-/// `model`, which must have no adapter. A file of another key, or that cannot be read, counts for nothing. Returns all
-/// of them.
+/// `model`. A file of another key, or that cannot be read, counts for nothing. Returns all of them.
 References add_references(const std::filesystem::path& file, const std::string& key, const Transformer& model,
                           const std::vector<Examples*>& parts);
 

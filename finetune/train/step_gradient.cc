@@ -67,20 +67,30 @@ bool StepGradient::everywhere(const std::function<void()>& work) {
   return failures.item<double>() == 0;
 }
 
+// What the batches of this process add to the sums of the step. A process without any has as many, all 0.
+at::Tensor StepGradient::totals() const {
+  at::Tensor sums = at::zeros({kMostTotals}, at::kDouble);
+  for (std::size_t i = 0; i < batches_.size(); ++i) {
+    const at::Tensor own = objective_.totals(model_, batches_[i], mask_seeds_[i]);
+    sums.narrow(0, 0, own.size(0)).add_(own);
+  }
+  return sums;
+}
+
 // Forward and backward. Every trained token of the step weighs the same, whatever batch it is in.
-StepMetrics StepGradient::add_gradients(double normaliser) {
+StepMetrics StepGradient::add_gradients(const at::Tensor& totals) {
   StepMetrics metrics;
   for (const std::string& name : objective_.figure_names()) metrics.figures.emplace_back(name, 0);
   for (std::size_t i = 0; i < batches_.size(); ++i) {
-    at::Tensor sums;
-    const at::Tensor loss = objective_.loss_sum(model_, batches_[i], mask_seeds_[i], &sums) / normaliser;
+    at::Tensor shares;
+    const at::Tensor loss = objective_.loss(model_, batches_[i], mask_seeds_[i], totals, &shares);
     loss.backward();
     batch_losses_.push_back(loss.item<double>());
     metrics.loss += batch_losses_.back();
     metrics.tokens += batches_[i].ids.numel();
     metrics.trained_tokens += batches_[i].trained;
     for (std::size_t j = 0; j < metrics.figures.size(); ++j)
-      metrics.figures[j].second += sums[static_cast<std::int64_t>(j)].item<double>() / normaliser;
+      metrics.figures[j].second += shares[static_cast<std::int64_t>(j)].item<double>();
   }
   return metrics;
 }
@@ -89,16 +99,15 @@ StepMetrics StepGradient::compute(std::int64_t step, const Examples& examples, s
                                   const std::function<void(std::int64_t)>& on_split) {
   StepMetrics metrics;
   const auto attempt = [&] {
-    double normaliser{0};
+    at::Tensor sums;
     const bool is_cut{everywhere([&] {
       cut(step, examples, rows);
-      for (const PackedRow& batch : batches_) normaliser += objective_.normaliser(batch);
+      sums = totals();
     })};
     if (!is_cut) return false;
-    const at::Tensor total = at::full({}, normaliser, at::kDouble);
-    group_.all_reduce(total);
+    group_.all_reduce(sums);
     optimizer_.zero_gradients();
-    return everywhere([&] { metrics = add_gradients(total.item<double>()); });
+    return everywhere([&] { metrics = add_gradients(sums); });
   };
   while (!attempt()) {
     batches_.clear();

@@ -20,16 +20,17 @@ bool is_out_of_memory(const std::exception& error);
 
 class StepGradient {
  public:
-  /// All must outlive this object. `seed` of the masks of dropout.
+  /// All must outlive this object. `seed` of the masks of dropout. `rows_at_once`: fewer than a batch has from the
+  /// beginning, 0: all.
   StepGradient(const Objective& objective, const Transformer& model, Optimizer& optimizer, const Group& group,
-               std::uint64_t seed, std::int64_t rows_per_batch)
+               std::uint64_t seed, std::int64_t rows_per_batch, std::int64_t rows_at_once = 0)
       : objective_(objective),
         model_(model),
         optimizer_(optimizer),
         group_(group),
         seed_(seed),
         rows_per_batch_(rows_per_batch),
-        rows_at_once_(rows_per_batch) {}
+        rows_at_once_(rows_at_once > 0 ? rows_at_once : rows_per_batch) {}
 
   /// Sets the optimizer's gradient to that of `rows` (all of the step; each process takes a share of them) and
   /// returns their loss and counts. Where memory does not suffice, for any process, fewer rows go through the model at
@@ -45,7 +46,8 @@ class StepGradient {
  private:
   void cut(std::int64_t step, const Examples& examples, std::span<const RowPlan> rows);
   bool everywhere(const std::function<void()>& work);
-  StepMetrics add_gradients(double normaliser);
+  StepMetrics add_gradients(const at::Tensor& totals);
+  at::Tensor totals() const;
 
   const Objective& objective_;
   const Transformer& model_;

@@ -13,6 +13,7 @@
 #include "base/text.h"
 #include "finetune/data/data_cache.h"
 #include "finetune/data/data_key.h"
+#include "finetune/data/pairs.h"
 #include "finetune/model/load.h"
 
 namespace finetune {
@@ -141,6 +142,36 @@ void mix(TrainingData& data, const Sources& sources, std::uint64_t seed, base::C
     fmt::print(context.err, "mixture: {}\n", part.to_text(data.training.size()));
 }
 
+// KTO's own advice (Ethayarajh et al. 2024, arXiv:2402.01306, equation 8): what the bad answers weigh in all, the good
+// ones weigh too, or up to a third more.
+void tell_verdicts(const Examples& examples, const PreferenceOptions& options, base::Context& context) {
+  std::size_t bad = 0;
+  for (std::size_t i = 0; i < examples.size(); ++i) {
+    const ExampleView example = examples[i];
+    bad += std::ranges::find(example.trained, kUndesirable) != example.trained.end();
+  }
+  const std::size_t good{examples.size() - bad};
+  if (context.quiet) return;
+  fmt::print(context.err, "verdicts: {} good answers, {} bad ones\n", base::human_count(good), base::human_count(bad));
+  const double share = options.desirable_weight * static_cast<double>(good) /
+                       (options.undesirable_weight * static_cast<double>(std::max<std::size_t>(bad, 1)));
+  if (good == 0 || bad == 0) {
+    fmt::print(context.err, "warning: all answers have the same verdict, so that there is nothing to tell apart\n");
+  } else if (share < 0.99 || share > 1.34) {
+    fmt::print(context.err,
+               "note: all good answers weigh {:.2g} times what the bad ones weigh; 1 to 1.33 is advised: "
+               "--desirable-weight {:.3g}, or --undesirable-weight {:.3g}\n",
+               share, options.desirable_weight / share, options.undesirable_weight * share);
+  }
+}
+
+// Behind each answer stands its prompt with another one's, see with_mismatches.
+void add_mismatches(Examples& examples, std::int64_t max_length) {
+  std::vector<Example> copies;
+  for (std::size_t i = 0; i < examples.size(); ++i) copies.push_back(copy_of(examples[i]));
+  if (!copies.empty()) examples = Examples(with_mismatches(copies, static_cast<std::size_t>(max_length)));
+}
+
 Json to_json(const DataReport& report) {
   Json json = {{"read", report.read},
                {"kept", report.used},
@@ -168,7 +199,7 @@ TrainingData read_data(const TrainOptions& options, const lora::ModelFiles& file
   const Sources sources = find_sources(from, context);
   const std::vector<std::string> validation_files = base::expand_inputs(from.validation_data, context);
   MakerOptions making = reading.maker;
-  making.pairs = options.preferences.is_on();
+  making.wanted = options.preferences.wanted();
   const ExampleMaker maker(tokenizer, making);
   if (maker.chat_template() != nullptr) tell_template(*maker.chat_template(), context);
   const std::string tokenizer_name = identity_of(tokenizer, files);
@@ -193,6 +224,10 @@ TrainingData read_data(const TrainOptions& options, const lora::ModelFiles& file
     hold_out(data, options, context);
   }
   if (!sources.parts.empty()) mix(data, sources, options.compute.seed, context);
+  if (options.preferences.is_of_verdicts()) {
+    for (Examples* part : {&data.training, &data.validation}) add_mismatches(*part, options.plan.rows.max_length);
+    tell_verdicts(data.training, options.preferences, context);
+  }
   return data;
 }
 

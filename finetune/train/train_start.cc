@@ -201,13 +201,17 @@ std::map<std::string, std::string> facts_of(const TrainOptions& options, const l
           {"momentum", chosen(update.momentum)},
           {"nesterov", chosen(update.nesterov)},
           {"adjust_lr_fn", chosen(update.adjust_lr_fn)},
+          {"simpo_gamma", preferences.objective == "simpo" ? text(preferences.simpo_gamma) : ""},
+          {"desirable_weight", preferences.is_of_verdicts() ? text(preferences.desirable_weight) : ""},
+          {"undesirable_weight", preferences.is_of_verdicts() ? text(preferences.undesirable_weight) : ""},
           {"seed", text(options.compute.seed)}};
 }
 
-// What log-probabilities of the data by the base belong to.
-std::string reference_key(const lora::ModelFiles& files, const TrainingData& data, at::ScalarType dtype,
-                          const std::string& quantization) {
-  return fmt::format("{} {:016x} {:016x} {} {}", lora::identity_of(files), fingerprint(data.training),
+// What log-probabilities of the data belong to: the base, and the adapter that training goes on from.
+std::string reference_key(const lora::ModelFiles& files, const std::optional<lora::Adapter>& adapter,
+                          const TrainingData& data, at::ScalarType dtype, const std::string& quantization) {
+  return fmt::format("{} {} {:016x} {:016x} {} {}", lora::identity_of(files),
+                     adapter ? hash_of(flat_values(*adapter)) : "", fingerprint(data.training),
                      fingerprint(data.validation), at::toString(dtype), quantization);
 }
 
@@ -217,9 +221,23 @@ void check_spike(double factor) {
                           "0, or a number above 1, such as 10", ""});
 }
 
-void check_preferences(const TrainOptions& options) {
+void check_preferences(const TrainOptions& options, const base::OptionSet* declared) {
+  const std::string& objective = options.preferences.objective;
   if (options.preferences.is_on() && options.plan.rows.too_long == "split")
-    throw base::UsageError({"a pair of answers cannot be split", "--too-long", "split", "truncate or drop", ""});
+    throw base::UsageError({"answers to be compared cannot be split", "--too-long", "split", "truncate or drop", ""});
+  static const std::map<std::string, std::vector<std::string>> kReaders = {
+      {"beta", {"dpo", "ipo", "hinge", "simpo", "orpo", "kto"}},
+      {"label_smoothing", {"dpo", "simpo"}},
+      {"simpo_gamma", {"simpo"}},
+      {"desirable_weight", {"kto"}},
+      {"undesirable_weight", {"kto"}}};
+  for (const auto& [option, readers] : kReaders) {
+    if (!is_chosen(declared, option) || std::ranges::find(readers, objective) != readers.end()) continue;
+    std::string flag = "--" + option;
+    std::ranges::replace(flag, '_', '-');
+    throw base::UsageError({"an option of another objective", flag, base::join(declared->find(option)->get(), ", "),
+                            "--objective " + base::join(readers, ", "), "leave it out: this is " + objective});
+  }
 }
 
 // Says what a person would not expect of the plan.
@@ -308,10 +326,20 @@ void check_space(const OutputOptions& output, std::int64_t checkpoints, const Op
                          output.overwrite);
 }
 
+std::vector<DataSummary> summaries_of(const TrainingData& data) {
+  const auto summary = [](const char* name, const DataReport& report, const Examples& examples) {
+    DataSummary found{name, report};
+    for (std::size_t i = 0; i < examples.size(); ++i) count_length(found.lengths, examples.length(i));
+    return found;
+  };
+  std::vector<DataSummary> summaries = {summary("training", data.training_report, data.training)};
+  if (data.validation_report) summaries.push_back(summary("validation", *data.validation_report, data.validation));
+  return summaries;
+}
+
 // What memory and time the steps of `plan` will take.
 Preflight foretell(const TrainOptions& options, lora::TrainingMemory memory, const Transformer& model,
-                   Optimizer& optimizer,
-                   const Examples& training, const Plan& plan) {
+                   Optimizer& optimizer, const Examples& training, const Plan& plan) {
   constexpr std::int64_t kFewSteps = 20;  // what is tried should cost little of the run
   memory.adapter = static_cast<std::uint64_t>(2 * optimizer.values().nbytes() + optimizer.state_bytes());
   Preflight preflight{memory, options.start.trains_all()};
@@ -343,7 +371,7 @@ TrainInputs read_inputs(TrainOptions& options, base::Context& context) {
   set_threads(base::thread_count(compute.threads));
   check_start(options.start, context.options);
   check_sources(options.sources);
-  check_preferences(options);
+  check_preferences(options, context.options);
   settings_of(options.optimizer.update);  // throws
   check_schedule(options.optimizer, context.options);
   check_spike(options.optimizer.spike_factor);
@@ -393,17 +421,14 @@ TrainStart prepare_training(TrainOptions& options, base::Context& context) {
   for (const SamplePrompt& prompt : prompts) check_ids(prompt.ids, files->config());
   Transformer model(*files, dtype, device, quantization);
   References references;
-  if (options.preferences.is_on())
+  if (adapter) model.attach(*adapter);
+  if (options.preferences.has_reference())
     references = add_references(fs::path(output.folder) / kReferencesFile,
-                                reference_key(*files, data, dtype, compute.quantization), model,
+                                reference_key(*files, adapter, data, dtype, compute.quantization), model,
                                 {&data.training, &data.validation});
   model.recompute_blocks(memory.recomputed_blocks);
   model.set_noise(options.optimizer.neftune_noise_alpha);
-  model.attach(adapter ? *adapter : first_adapter(options, *files, done, context));
-  if (options.preferences.is_on() && model.trains_head())
-    throw base::UsageError({"the head cannot be trained on pairs of answers yet", "--objective",
-                            options.preferences.objective, "LoRA on layers of blocks, the head as it is",
-                            "leave lm_head (with tied embeddings embed_tokens too) and --method full out"});
+  if (!adapter) model.attach(first_adapter(options, *files, done, context));
   if (options.start.trains_all()) model.free_replaced();
   check_weights(model, *files, data.training, base::thread_count(compute.threads));
   std::unique_ptr<Optimizer> optimizer =
@@ -430,6 +455,10 @@ TrainStart prepare_training(TrainOptions& options, base::Context& context) {
   const Preflight preflight = foretell(options, memory.foretold, model, *optimizer, data.training, plan);
   if (!context.quiet)
     for (const std::string& line : preflight.lines()) fmt::print(context.err, "{}\n", line);
+  ReportFacts report{
+      summaries_of(data),
+      hardware_of(device.str(), dtype == at::kFloat ? "float32" : "bfloat16", base::thread_count(compute.threads)),
+      options.preferences.is_on()};
   return {std::move(data),
           std::move(model),
           std::move(optimizer),
@@ -441,6 +470,8 @@ TrainStart prepare_training(TrainOptions& options, base::Context& context) {
           std::move(files),
           std::move(tokenizer),
           std::move(references),
+          std::move(report),
+          memory.rows_at_once,
           preflight,
           std::move(prompts)};
 }

@@ -13,6 +13,7 @@
 #include "finetune/train/checkpoint.h"
 #include "finetune/train/optimizer.h"
 #include "finetune/train/preflight.h"
+#include "finetune/train/report.h"
 #include "finetune/train/train_data.h"
 #include "finetune/train/train_options.h"
 
@@ -39,8 +40,10 @@ struct TrainStart {
   std::unique_ptr<lora::ModelFiles> files;          ///< the base's
   std::unique_ptr<tokenizer::Tokenizer> tokenizer;  ///< with the chat template that is trained
   References references;                            ///< of pairs
+  ReportFacts report;
+  std::int64_t rows_at_once = 0;  ///< MemoryPlan's
   Preflight preflight;
-  std::vector<SamplePrompt> prompts;                ///< of samples.jsonl
+  std::vector<SamplePrompt> prompts;  ///< of samples.jsonl
 };
 
 /// What a training needs but the weights.

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Golden bytes of finetune/events: the same events written by TensorBoard's own classes. Needs a Python with
-tensorboard==2.20.0 (pip install tensorboard==2.20.0); no torch."""
+tensorboard==2.21.0 (pip install tensorboard==2.21.0); no torch."""
 import io
 import json
 import pathlib
@@ -27,7 +27,6 @@ def main():
     scalars(0, validation__loss=3.5)
     scalars(1, train__loss=2.25, train__learning_rate=1e-4)
     scalars(300, train__loss=0.5)
-    write(step=301, session_log=event_pb2.SessionLog(status=event_pb2.SessionLog.START))
     golden = {"peer": f"tensorboard {tensorboard.__version__}", "hex": file.getvalue().hex()}
     path = pathlib.Path(__file__).parents[2] / "tests/golden/finetune/events.json"
     path.write_text(json.dumps(golden, indent=1) + "\n")

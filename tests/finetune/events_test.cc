@@ -25,7 +25,6 @@ TEST(Events, BytesEqualTensorBoardsOwnWriter) {
     writer.scalars(0, {{"validation/loss", 3.5}}, wall_time);
     writer.scalars(1, {{"train/loss", 2.25}, {"train/learning_rate", 1e-4}}, wall_time);
     writer.scalars(300, {{"train/loss", 0.5}}, wall_time);
-    writer.restart(301, wall_time);
     bytes = base::read_file(writer.path());
   }
   std::string hex;
@@ -35,6 +34,40 @@ TEST(Events, BytesEqualTensorBoardsOwnWriter) {
   }
   const auto golden = nlohmann::json::parse(base::read_file(HORNBOOK_SOURCE_DIR "/tests/golden/finetune/events.json"));
   EXPECT_EQ(hex, golden["hex"].get<std::string>());
+}
+
+TEST(Events, AFollowingFileTakesWhatIsKeptAndThePlaceOfTheOneBefore) {
+  const TemporaryFolder folder;
+  std::string whole;
+  {
+    finetune::EventWriter writer(folder.path(), 1000);
+    for (std::int64_t step : {0, 1, 2, 300}) writer.scalars(step, {{"train/loss", 0.5 + static_cast<double>(step)}}, 1);
+    whole = base::read_file(writer.path());
+  }
+  const auto files = [&] {
+    std::vector<std::string> names;
+    for (const auto& entry : std::filesystem::directory_iterator(folder.path()))
+      names.push_back(entry.path().filename().string());
+    return names;
+  };
+  ASSERT_EQ(files().size(), 1u);
+  base::write_file(folder / "events.out.tfevents.0000000001.another.1", "of another program");
+  // A kill fell into the last event.
+  const auto path = folder / "events.out.tfevents.0000001000.hornbook.7";
+  base::write_file(path, whole.substr(0, whole.size() - 3));
+  std::filesystem::remove(folder / ("events.out.tfevents.0000001000.hornbook." + std::to_string(getpid())));
+  const auto size_of = [&](double wall_time, std::optional<std::int64_t> kept) {
+    const finetune::EventWriter writer(folder.path(), wall_time, kept);
+    EXPECT_EQ(files().size(), 2u);
+    return base::read_file(writer.path()).size();
+  };
+  const std::size_t all = size_of(2000, 300), two = size_of(3000, 1), same = size_of(4000, 1), none = size_of(5000, 0);
+  EXPECT_EQ(two, same);
+  // Steps 0, 1, 2 were whole, each event of one byte more than the one of step 0, which is not written.
+  const std::size_t of_one = all - two;
+  EXPECT_EQ(two - none, of_one);
+  EXPECT_GT(of_one, 30u);
+  EXPECT_LT(size_of(6000, std::nullopt), none);
 }
 
 }  // namespace

@@ -14,10 +14,11 @@ TEST(Objective, OfAnswersIsTheModelsLossAndItsTrainedTokens) {
   const finetune::PackedRow row = golden.row(0);
   const finetune::AnswerObjective objective;
   at::NoGradGuard no_gradient;
-  EXPECT_EQ(objective.loss_sum(model, row, 7).item<float>(), model.loss_sum(row, 7).item<float>());
-  EXPECT_EQ(objective.normaliser(row), static_cast<double>(row.targets.ge(0).sum().item<std::int64_t>()));
-  EXPECT_LT(tiny_llama::relative(objective.loss_sum(model, row, 0) / objective.normaliser(row), golden.at("base/loss")),
-            1e-5);
+  const at::Tensor totals = objective.totals(model, row, 7);
+  EXPECT_EQ(totals.sizes(), at::IntArrayRef{1});
+  EXPECT_EQ(totals.item<double>(), static_cast<double>(row.targets.ge(0).sum().item<std::int64_t>()));
+  EXPECT_EQ(objective.loss(model, row, 7, at::ones({1})).item<float>(), model.loss_sum(row, 7).item<float>());
+  EXPECT_LT(tiny_llama::relative(objective.loss(model, row, 0, totals), golden.at("base/loss")), 1e-5);
 }
 
 }  // namespace

@@ -4,30 +4,184 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "finetune/data/packing.h"
 #include "finetune/data/pairs.h"
+#include "finetune/train/optimizer.h"
+#include "finetune/train/preference_objective.h"
 #include "tests/finetune/train_fixture.h"
 
 namespace {
 
+using finetune::Example;
+using finetune::PreferenceOptions;
 using testing::HasSubstr;
 
+std::filesystem::path golden_file(const std::string& name) {
+  return tiny_llama::folder("").parent_path().parent_path() / name;
+}
+
+at::Tensor doubles(const nlohmann::json& list) { return at::tensor(list.get<std::vector<double>>()); }
+
+PreferenceOptions options_of(const nlohmann::json& found) {
+  PreferenceOptions options;
+  options.objective = found.at("objective").get<std::string>();
+  options.beta = found.at("beta").get<double>();
+  options.label_smoothing = found.value("label_smoothing", 0.0);
+  options.simpo_gamma = found.value("simpo_gamma", 0.0);
+  options.desirable_weight = found.value("desirable_weight", 1.0);
+  options.undesirable_weight = found.value("undesirable_weight", 1.0);
+  return options;
+}
+
+at::Tensor losses_of(const PreferenceOptions& options, const nlohmann::json& found, const at::Tensor& logs) {
+  const at::Tensor targets = doubles(found.at("targets"));
+  if (options.objective == "orpo") return finetune::odds_ratio_losses(options.beta, logs / targets);
+  if (options.objective == "simpo") return finetune::pair_losses(options, logs, targets);
+  const at::Tensor ratios = logs - doubles(found.at("reference"));
+  if (options.objective != "kto") return finetune::pair_losses(options, ratios, targets);
+  const auto verdicts = found.at("desirable").get<std::vector<bool>>();
+  const at::Tensor desirable = at::tensor(std::vector<double>(verdicts.begin(), verdicts.end())).to(at::kBool);
+  return finetune::kto_losses(options, ratios, desirable, found.at("kl").get<double>());
+}
+
 TEST(Preferences, LossesAndGradientsAreThoseOfTrl) {
-  const auto golden =
-      nlohmann::json::parse(base::read_file(tiny_llama::folder("").parent_path().parent_path() / "preferences.json"));
-  ASSERT_FALSE(golden.at("cases").empty());
+  const auto golden = nlohmann::json::parse(base::read_file(golden_file("preferences.json")));
+  std::set<std::string> objectives;
   for (const auto& found : golden.at("cases")) {
-    finetune::PreferenceOptions options;
-    options.objective = found.at("objective").get<std::string>();
-    options.beta = found.at("beta").get<double>();
-    const at::Tensor ratios = at::tensor(found.at("ratios").get<std::vector<double>>()).requires_grad_();
-    const at::Tensor targets = at::tensor(found.at("targets").get<std::vector<double>>());
-    const at::Tensor loss = finetune::preference_losses(options, ratios, targets).mean();
+    const PreferenceOptions options = options_of(found);
+    objectives.insert(options.objective);
+    const at::Tensor logs = doubles(found.at("logs")).requires_grad_();
+    const at::Tensor loss = losses_of(options, found, logs).mean();
     loss.backward();
     EXPECT_NEAR(loss.item<double>(), found.at("loss").get<double>(), 1e-5) << found;
-    const at::Tensor expected = at::tensor(found.at("gradient").get<std::vector<double>>());
-    EXPECT_LT((ratios.grad() - expected).abs().max().item<double>(), 1e-5) << found;
+    EXPECT_LT((logs.grad() - doubles(found.at("gradient"))).abs().max().item<double>(), 1e-5) << found;
   }
+  EXPECT_EQ(objectives, (std::set<std::string>{"dpo", "ipo", "hinge", "simpo", "orpo", "kto"}));
+}
+
+// Runs of TRL's trainers on a tiny Llama: scripts/oracle/preferences.py.
+struct TrlRuns {
+  base::SafetensorsReader file{golden_file("preferences.safetensors")};
+
+  at::Tensor at(const std::string& name) const { return tiny_llama::to_tensor(file.at(name)); }
+  double number(const std::string& name, double otherwise = 0) const {
+    const auto found = file.metadata().find(name);
+    return found == file.metadata().end() ? otherwise : std::stod(found->second);
+  }
+  PreferenceOptions options(const std::string& objective) const {
+    PreferenceOptions options;
+    options.objective = objective;
+    options.beta = number(objective + "/beta");
+    options.simpo_gamma = number(objective + "/simpo_gamma");
+    options.desirable_weight = number(objective + "/desirable_weight", 1);
+    options.undesirable_weight = number(objective + "/undesirable_weight", 1);
+    return options;
+  }
+  // Pairs, or what KTO makes of each four of them.
+  std::vector<Example> examples(bool is_kto) const {
+    const auto pairs = nlohmann::json::parse(file.metadata().at("pairs"));
+    const auto desirable = nlohmann::json::parse(file.metadata().at("desirable"));
+    std::vector<Example> made, four;
+    for (std::size_t i = 0; i < pairs.size(); ++i) {
+      const auto answer = [&](int which) {
+        Example example{pairs[i][0].get<std::vector<std::int32_t>>(), {}};
+        example.trained.resize(example.ids.size(), 0);
+        for (const std::int32_t id : pairs[i][which]) {
+          example.ids.push_back(id);
+          example.trained.push_back(is_kto && !desirable[i].get<bool>() ? finetune::kUndesirable : 1);
+        }
+        return example;
+      };
+      if (!is_kto) made.push_back(finetune::joined(answer(1), answer(2)));
+      if (is_kto) four.push_back(answer(1));
+      if (four.size() < 4) continue;
+      for (Example& example : finetune::with_mismatches(four, 64)) made.push_back(std::move(example));
+      four.clear();
+    }
+    return made;
+  }
+};
+
+class TrlRun : public testing::TestWithParam<std::string> {};
+
+// `change` spoils one detail. Returns the largest difference from TRL's losses, rewards and final A and B.
+double difference_from_trl(const std::string& objective, const std::function<void(PreferenceOptions&)>& change = {}) {
+  const TrlRuns golden;
+  PreferenceOptions options = golden.options(objective);
+  if (change) change(options);
+  finetune::Transformer model = tiny_llama::load(tiny_llama::folder("tied"));
+  std::vector<Example> examples = golden.examples(objective == "kto");
+  finetune::add_references("/nowhere", "", model, {&examples});
+  model.attach({"all-linear"}, 4, 8, 0, false, 3);
+  const auto values = [&](const std::string& group) {
+    std::vector<at::Tensor> parts;
+    for (const lora::AdapterModule& module : model.adapter().modules)
+      for (const char* matrix : {"/a", "/b"}) parts.push_back(golden.at(group + module.name + matrix).flatten());
+    return at::cat(parts);
+  };
+  finetune::AdamW optimizer(model.parameters(), {.weight_decay = 0});
+  const at::Tensor none = at::zeros_like(optimizer.values());
+  optimizer.restore(values("start/"), none, none, 0);
+  const auto made = finetune::objective_of(options);
+  double worst = 0;
+  for (std::int64_t step = 0; step < 10; ++step) {
+    const auto first = static_cast<std::uint32_t>(4 * step);
+    const finetune::PackedRow row = finetune::make_row(examples, std::vector{first, first + 1, first + 2, first + 3});
+    optimizer.zero_gradients();
+    at::Tensor figures;
+    const at::Tensor loss = made->loss(model, row, 0, made->totals(model, row, 0), &figures);
+    loss.backward();
+    const auto compare = [&](double ours, const std::string& name) {
+      const double expected = golden.at(objective + "/" + name)[step].item<double>();
+      EXPECT_EQ(std::isnan(ours), std::isnan(expected)) << objective << " " << name << " " << step;
+      if (!std::isnan(expected)) worst = std::max(worst, std::abs(ours - expected) / std::max(1.0, std::abs(expected)));
+    };
+    compare(loss.item<double>(), "loss");
+    compare(optimizer.clip(0).item<double>(), "grad_norm");
+    for (std::size_t i = 0; i < made->figure_names().size(); ++i)
+      compare(figures[static_cast<std::int64_t>(i)].item<double>(), made->figure_names()[i]);
+    optimizer.step(golden.number("rate"));
+  }
+  return std::max(worst, tiny_llama::relative(optimizer.values(), values(objective + "/after/")));
+}
+
+TEST_P(TrlRun, TenStepsAreThoseOfItsTrainer) { EXPECT_LT(difference_from_trl(GetParam()), 5e-4); }
+
+TEST_P(TrlRun, AnotherBetaShows) {
+  EXPECT_GT(difference_from_trl(GetParam(), [](PreferenceOptions& options) { options.beta *= 1.02; }), 1e-3);
+}
+
+INSTANTIATE_TEST_SUITE_P(Objectives, TrlRun, testing::Values("dpo", "ipo", "hinge", "simpo", "orpo", "kto"),
+                         [](const auto& info) { return info.param; });
+
+// The loss of a step, its gradient and its figures do not depend on how it is cut into batches.
+TEST_P(TrlRun, OneBatchIsFour) {
+  const TrlRuns golden;
+  finetune::Transformer model = tiny_llama::load(tiny_llama::folder("tied"));
+  std::vector<Example> examples = golden.examples(GetParam() == "kto");
+  finetune::add_references("/nowhere", "", model, {&examples});
+  model.attach({"all-linear"}, 4, 8, 0, false, 3);
+  finetune::AdamW optimizer(model.parameters(), {.weight_decay = 0});
+  const at::Tensor none = at::zeros_like(optimizer.values());
+  optimizer.restore(at::full_like(none, 0.05), none, none, 0);
+  const auto made = finetune::objective_of(golden.options(GetParam()));
+  const auto results = [&](const std::vector<std::vector<std::uint32_t>>& batches) {
+    std::vector<finetune::PackedRow> rows;
+    at::Tensor totals = at::zeros({1}), all = at::zeros({1}), figures, share;
+    for (const auto& batch : batches) rows.push_back(finetune::make_row(examples, batch));
+    for (const auto& row : rows) totals = totals + made->totals(model, row, 0);
+    optimizer.zero_gradients();
+    for (const auto& row : rows) {
+      const at::Tensor loss = made->loss(model, row, 0, totals, &share);
+      loss.backward();
+      all = all + loss.detach();
+      figures = figures.defined() ? figures + share : share;
+    }
+    return at::cat({all, figures.to(at::kFloat), optimizer.gradient().clone()});
+  };
+  EXPECT_LT(tiny_llama::relative(results({{0}, {1}, {2, 3}, {4, 5, 6}}), results({{0, 1, 2, 3, 4, 5, 6}})), 2e-6);
 }
 
 TEST(Preferences, LogProbabilitiesHaveTheGradientOfTheLoss) {
@@ -54,6 +208,29 @@ TEST(Preferences, LogProbabilitiesHaveTheGradientOfTheLoss) {
   EXPECT_LT(tiny_llama::relative(gradients(-logs.sum()), gradients(loss)), 1e-5);
 }
 
+// The same where the head has an adapter: its own gradient, and dropout's mask, are those of the loss.
+TEST(Preferences, LogProbabilitiesHaveTheGradientOfTheLossOfATrainedHead) {
+  const tiny_llama::Golden golden("untied");
+  finetune::Transformer model = tiny_llama::load(tiny_llama::folder("untied"));
+  model.attach({"q_proj", "lm_head"}, 4, 8, 0.3, false, 3);
+  ASSERT_TRUE(model.trains_head());
+  finetune::AdamW optimizer(model.parameters(), {.weight_decay = 0});
+  const at::Tensor none = at::zeros_like(optimizer.values());
+  optimizer.restore(at::sin(at::arange(none.numel())) * 0.05, none, none, 0);
+  const finetune::PackedRow row = golden.row(0);
+  const auto gradient = [&](const at::Tensor& loss) {
+    optimizer.zero_gradients();
+    loss.backward();
+    return optimizer.gradient().clone();
+  };
+  const at::Tensor each = model.token_log_probabilities(row, 7);
+  EXPECT_NEAR(-each.sum().item<double>(), model.loss_sum(row, 7).item<double>(), 1e-3);
+  EXPECT_LT(tiny_llama::relative(gradient(-each.sum()), gradient(model.loss_sum(row, 7))), 1e-5);
+  EXPECT_GT(
+      tiny_llama::relative(gradient(-model.token_log_probabilities(row, 8).sum()), gradient(model.loss_sum(row, 7))),
+      1e-2);
+}
+
 TEST(Preferences, ATextPairWithoutAPromptHasWhatBothBeginWith) {
   nlohmann::ordered_json record = {{"chosen", "The sky is blue."}, {"rejected", "The sky is green."}};
   finetune::state_prompt(record);
@@ -77,6 +254,82 @@ class PreferenceRun : public Train {
     return made;
   }
 };
+
+// Every objective learns, tells its figures under TRL's names, and resumes to the same bytes.
+TEST_F(PreferenceRun, EveryObjectiveLearnsAndResumes) {
+  for (const std::string objective : {"simpo", "orpo", "kto"}) {
+    TrainOptions whole = pairs("whole-" + objective, objective), half = pairs("half-" + objective, objective);
+    for (TrainOptions* run : {&whole, &half}) {
+      run->optimizer.schedule = "constant";
+      run->optimizer.warmup_ratio = 0;
+      run->lora.dropout = 0.1;
+      run->plan.steps = 8;
+    }
+    run(whole);
+    half.plan.steps = 3;
+    run(half);
+    half.plan.steps = 8;
+    half.output.resume = true;
+    run(half);
+    EXPECT_EQ(adapter_bytes(whole), adapter_bytes(half)) << objective;
+    const auto lines = metrics(whole);
+    EXPECT_GT(lines.back().at("validation_rewards/margins").get<double>(),
+              lines.front().at("validation_rewards/margins").get<double>())
+        << objective;
+    EXPECT_LT(lines.back().at("validation_loss").get<double>(), lines.front().at("validation_loss").get<double>());
+    EXPECT_FALSE(lines.back().contains("validation_perplexity"));
+    std::set<std::string> told;  // a step of good answers alone says nothing of bad ones
+    for (const auto& line : lines)
+      for (const auto& [name, value] : line.items()) told.insert(name);
+    for (const char* name : {"rewards/chosen", "rewards/rejected", "logps/chosen", "validation_rewards/margins"})
+      EXPECT_TRUE(told.contains(name)) << objective << " " << name;
+    EXPECT_EQ(fs::exists(fs::path(whole.output.folder) / finetune::kReferencesFile), objective == "kto");
+  }
+}
+
+TEST_F(PreferenceRun, KtoLearnsFromVerdicts) {
+  std::string records;
+  for (int i = 0; i < 16; ++i)
+    records += R"({"prompt":"say )" + std::to_string(i) + R"(: ","completion":")" + (i % 2 ? "good" : "bad") +
+               R"(","label":)" + (i % 2 ? "true" : "false") + "}\n";
+  TrainOptions verdicts = pairs("verdicts", "kto");
+  base::write_file(model_.path() / "pairs.jsonl", records);
+  verdicts.plan.steps = 12;
+  EXPECT_THAT(run(verdicts), HasSubstr("good answers"));
+  const auto lines = metrics(verdicts);
+  EXPECT_NEAR(lines[0].at("validation_loss").get<double>(), 0.5, 1e-6);
+  EXPECT_LT(lines.back().at("validation_loss").get<double>(), 0.47);
+  EXPECT_TRUE(lines[1].contains("kl"));
+  // An adapter goes on against itself, not against the base.
+  TrainOptions more = verdicts;
+  more.start.adapter = (fs::path(verdicts.output.folder) / "adapter").string();
+  more.output.folder += "-more";
+  run(more);
+  EXPECT_NEAR(metrics(more)[0].at("validation_loss").get<double>(), 0.5, 1e-6);
+  verdicts.output.folder += "-one";
+  base::write_file(model_.path() / "pairs.jsonl", R"({"prompt":"a","completion":"b","label":true})"
+                                                  "\n"
+                                                  R"({"prompt":"c","completion":"d","label":true})"
+                                                  "\n");
+  verdicts.sources.validation_share = 0;
+  EXPECT_THAT(run(verdicts), HasSubstr("the same verdict"));
+}
+
+// A head that trains: LoRA on a tied embedding, whole modules, and every weight.
+TEST_F(PreferenceRun, TheHeadTrainsToo) {
+  for (const std::string kind : {"lora", "saved", "full"}) {
+    TrainOptions head = pairs("head-" + kind);
+    if (kind == "lora") head.lora.targets = {"q_proj", "embed_tokens"};
+    if (kind == "saved") head.lora.modules_to_save = {"lm_head"};
+    if (kind == "full") head.start.method = "full";
+    head.optimizer.learning_rate = kind == "full" ? 1e-3 : 5e-3;
+    head.plan.steps = 8;
+    run(head);
+    const auto lines = metrics(head);
+    EXPECT_NEAR(lines[1].at("loss").get<double>(), std::log(2), 1e-6) << kind;
+    EXPECT_LT(lines.back().at("validation_loss").get<double>(), 0.69) << kind;
+  }
+}
 
 TEST_F(PreferenceRun, StartsAtLogTwoAndLearns) {
   TrainOptions start = pairs("dpo");
@@ -128,12 +381,26 @@ TEST_F(PreferenceRun, RefusesAnotherObjectiveOnResumeAndAnswersWithoutPairs) {
     }
     return "";
   };
+  const auto words_error = [&](std::vector<std::string> words) -> std::string {
+    words.insert(words.end(), {"--model", start.start.model, "--data", start.sources.data[0], "--output",
+                               (model_.path() / "words").string()});
+    try {
+      run_words(words);
+    } catch (const base::Error& error) {
+      return error.what();
+    }
+    return "";
+  };
   TrainOptions other = start;
   other.preferences.objective = "ipo";
   EXPECT_THAT(error_of(other), HasSubstr("--objective"));
   other = start;
   other.preferences.beta = 0.2;
   EXPECT_THAT(error_of(other), HasSubstr("--beta"));
+  EXPECT_THAT(words_error({"--beta", "0.3"}), HasSubstr("--objective dpo"));
+  EXPECT_THAT(words_error({"--objective", "dpo", "--simpo-gamma", "1"}), HasSubstr("--objective simpo"));
+  EXPECT_THAT(words_error({"--objective", "ipo", "--label-smoothing", "0.1"}), HasSubstr("dpo, simpo"));
+  EXPECT_THAT(words_error({"--objective", "orpo", "--desirable-weight", "2"}), HasSubstr("--objective kto"));
   TrainOptions answers = options("no-pairs");
   answers.preferences.objective = "dpo";
   EXPECT_THAT(error_of(answers), HasSubstr("no pair of answers"));

@@ -124,6 +124,15 @@ TEST(MemoryPlan, ComputesAsFewBlocksAgainAsTheMemoryNeeds) {
   EXPECT_EQ(plan(none.foretold.total() - 1).recomputed_blocks, 1U);
   EXPECT_EQ(plan(all.foretold.total()).recomputed_blocks, files.spec().blocks.size());
   EXPECT_THROW(plan(all.foretold.total() - 1), base::UsageError);
+  // Rows of a batch one after the other cost nothing, and come first.
+  options.plan.rows_per_batch = 4;
+  const finetune::MemoryPlan half = plan(none.foretold.total() - 1);
+  EXPECT_EQ(half.rows_at_once, 2);
+  EXPECT_EQ(half.recomputed_blocks, 0U);
+  EXPECT_THAT(half.to_text(), testing::HasSubstr("2 of a batch's rows at once"));
+  EXPECT_EQ(plan(none.foretold.total()).rows_at_once, 4);
+  EXPECT_EQ(plan(0, "none").rows_at_once, 4);
+  options.plan.rows_per_batch = 1;
   EXPECT_THROW(plan(all.foretold.total(), "none"), base::UsageError);
 }
 

@@ -27,7 +27,10 @@ class Scarce final : public finetune::Objective {
     }
     return loss;
   }
-  double normaliser(const finetune::PackedRow& batch) const override { return static_cast<double>(batch.trained); }
+  at::Tensor totals(const finetune::Transformer& model, const finetune::PackedRow& batch,
+                    std::uint64_t seed) const override {
+    return finetune::AnswerObjective().totals(model, batch, seed);
+  }
 
  private:
   std::int64_t most_;
