@@ -66,9 +66,11 @@ void Progress::draw(const std::string& line) {
   if (terminal_ && due(kRedraw)) put(line);
 }
 
+std::size_t Progress::columns() const { return terminal_columns() - 1; }
+
 void Progress::put(const std::string& line) {
   // One column stays free: a full line would make some terminals wrap.
-  err_ << "\r\x1b[K" << line.substr(0, terminal_columns() - 1) << std::flush;
+  err_ << "\r\x1b[K" << line.substr(0, columns()) << std::flush;
   drawn_ = true;
 }
 

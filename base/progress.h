@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <iosfwd>
 #include <string>
@@ -20,6 +21,8 @@ class Progress {
   void update(double share, const std::string& note);
   /// Is the line redrawn in place (a terminal, and not quiet)?
   bool redraws() const { return terminal_ && !quiet_; }
+  /// Characters that a line drawn in place may have now: as wide as the terminal, which people make larger and smaller.
+  std::size_t columns() const;
   /// Draws `line` in place, at most ten times a second; nothing where lines are not redrawn.
   void draw(const std::string& line);
   /// Clears the line (terminal) so that other output can follow.

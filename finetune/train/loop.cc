@@ -174,8 +174,9 @@ class Loop {
     if (log_) log_->add(metrics);
     history_.push_back(metrics);
     const double per_step{training_seconds_ / static_cast<double>(done_ - start_.plan.first_step)};
-    line_ = step_line(metrics, start_.plan.steps, per_step * static_cast<double>(start_.plan.steps - done_));
-    progress_.draw(line_);
+    const double seconds_left{per_step * static_cast<double>(start_.plan.steps - done_)};
+    line_ = step_line(metrics, start_.plan.steps, seconds_left);
+    if (progress_.redraws()) progress_.draw(step_line(metrics, start_.plan.steps, seconds_left, progress_.columns()));
     if (!progress_.redraws() && !context_.quiet && due(options_.intervals.log_every))
       fmt::print(context_.err, "{}\n", line_);
   }

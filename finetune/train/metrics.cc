@@ -157,7 +157,7 @@ void MetricsLog::write(const std::string& line) {
   if (!file_.flush()) throw base::Error("cannot write the metrics", path_.string());
 }
 
-std::string step_line(const StepMetrics& metrics, std::int64_t steps, double seconds_left) {
+std::string step_line(const StepMetrics& metrics, std::int64_t steps, double seconds_left, std::size_t columns) {
   const std::string begin =
       fmt::format("step {}/{}  loss {:.5g}", metrics.step, steps, metrics.loss) + preferred(metrics.figures);
   const std::string rate = fmt::format("  rate {:.1e}", metrics.learning_rate);
@@ -166,9 +166,9 @@ std::string step_line(const StepMetrics& metrics, std::int64_t steps, double sec
   const std::string left = metrics.step < steps ? "  " + base::human_seconds(seconds_left) + " left" : "";
   // metrics.jsonl has them all; here the least needed goes first.
   for (const std::string& line :
-       {begin + rate + norm + speed + left, begin + rate + speed + left, begin + speed + left})
-    if (line.size() <= kColumns) return line;
-  return (begin + left).substr(0, kColumns);
+       {begin + rate + norm + speed + left, begin + rate + speed + left, begin + speed + left, begin + left})
+    if (line.size() <= columns) return line;
+  return begin.substr(0, columns);
 }
 
 std::string validation_line(const EvaluationMetrics& metrics, std::int64_t steps) {

@@ -64,8 +64,8 @@ class MetricsLog {
   std::vector<EvaluationMetrics> evaluations_;
 };
 
-/// What a person reads of a step: at most 79 columns, whatever the numbers.
-std::string step_line(const StepMetrics& metrics, std::int64_t steps, double seconds_left);
+/// What a person reads of a step: at most `columns`, whatever the numbers.
+std::string step_line(const StepMetrics& metrics, std::int64_t steps, double seconds_left, std::size_t columns = 79);
 std::string validation_line(const EvaluationMetrics& metrics, std::int64_t steps);
 
 }  // namespace finetune

@@ -90,10 +90,10 @@ TEST(PassingTensor, TakesMemoryInTurns) {
   EXPECT_NE(first.data_ptr(), second.data_ptr());
   const void* const place = first.data_ptr();
   const at::Tensor part = first.narrow(0, 5, 1);
-  first = {};
+  first = at::Tensor();
   EXPECT_NE(make(512).data_ptr(), place);  // `part` still has it
   EXPECT_TRUE(part.eq(1).all().item<bool>());
-  second = {};
+  second = at::Tensor();
   std::vector<at::Tensor> all;
   for (std::int64_t i = 0; i < 20; ++i) all.push_back(make(512 + i).fill_(static_cast<double>(i)));
   for (std::int64_t i = 0; i < 20; ++i)

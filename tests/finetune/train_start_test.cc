@@ -272,6 +272,9 @@ TEST(StepLine, FitsATerminal) {
   const finetune::StepMetrics third{3, 0.1, 2.34567, 2e-4, 0.8765, 2048, 913, 431.2, 14.2};
   EXPECT_EQ(finetune::step_line(third, 1000, 3.7),
             "step 3/1000  loss 2.3457  rate 2.0e-04  norm 0.876  431 tokens/s  3.7 s left");
+  EXPECT_EQ(finetune::step_line(third, 1000, 3725, 39), "step 3/1000  loss 2.3457");
+  EXPECT_THAT(finetune::step_line(third, 1000, 3725, 45), testing::EndsWith("left"));
+  EXPECT_THAT(finetune::step_line(third, 1000, 3725, 24), testing::StartsWith("step 3/1000  loss"));
   EXPECT_EQ(finetune::step_line(third, 1000, 3725),
             "step 3/1000  loss 2.3457  rate 2.0e-04  431 tokens/s  1 h 02 min left")
       << "the norm makes way where the line would be longer than a terminal's";
