@@ -85,7 +85,9 @@ class Transformer {
   /// logits of all positions never exist at once. Scalar float32, differentiable. With gradients and a config that asks
   /// for it, the loss that evens out the experts of the row is added, once for each trained position.
   at::Tensor loss_sum(const PackedRow& row, std::uint64_t dropout_seed = 0) const;
-  /// Log-probability of each document's targets, [documents] float32, differentiable, in the same chunks.
+  /// Log-probability of each target, [T] float32, 0 where there is none; differentiable, in the same chunks.
+  at::Tensor token_log_probabilities(const PackedRow& row, std::uint64_t dropout_seed = 0) const;
+  /// Their sum in each document, [documents] float32.
   at::Tensor log_probabilities(const PackedRow& row, std::uint64_t dropout_seed = 0) const;
   /// Extends `cache` by `new_ids` [n] and returns the logits of the last position, [vocab] float32. No autograd.
   at::Tensor next_logits(const at::Tensor& new_ids, KvCache& cache) const;

@@ -201,10 +201,11 @@ TEST(Verdicts, OfPairsAreTwo) {
   EXPECT_EQ(made[0].ids, (std::vector<std::int32_t>{1, 11, 1, 21}));
   EXPECT_EQ(made[1].ids, (std::vector<std::int32_t>{1, 12, 1, 21}));
   EXPECT_EQ(made[1].trained, (std::vector<std::uint8_t>{0, finetune::kUndesirable, 0, 1}));
-  EXPECT_NE(finetune::fingerprint({made[0]}), finetune::fingerprint({made[1]}));
+  const auto print = [](const Example& example) { return finetune::fingerprint(std::vector<Example>{example}); };
+  EXPECT_NE(print(made[0]), print(made[1]));
   Example turned = made[0];
   std::ranges::replace(turned.trained, std::uint8_t{1}, finetune::kUndesirable);
-  EXPECT_NE(finetune::fingerprint({made[0]}), finetune::fingerprint({turned}));
+  EXPECT_NE(print(made[0]), print(turned));
 }
 
 TEST(Pairs, StayTogetherWhenTheyArePackedAndSeeNothingElse) {
@@ -215,17 +216,19 @@ TEST(Pairs, StayTogetherWhenTheyArePackedAndSeeNothingElse) {
   const std::vector<finetune::RowPlan> rows = finetune::plan_rows(pairs, 40, true, 3);
   EXPECT_LT(rows.size(), pairs.size());
   finetune::Transformer model = tiny_llama::load(tiny_llama::folder("tied"));
-  finetune::add_references("/nowhere", "", model, {&pairs});
+  finetune::Examples examples(pairs);
+  finetune::add_references("/nowhere", "", model, {&examples});
   std::size_t seen = 0;
   for (const finetune::RowPlan& plan : rows) {
-    const finetune::PackedRow row = finetune::make_row(pairs, plan);
+    const finetune::PackedRow row = finetune::make_row(examples, plan);
     EXPECT_LE(row.ids.numel(), 40);
     EXPECT_EQ(row.lengths.size(), 2 * plan.size());
     const at::NoGradGuard no_gradient;
     const at::Tensor logs = model.log_probabilities(row);
     for (std::size_t i = 0; i < plan.size(); ++i, ++seen)
       for (int side = 0; side < 2; ++side)
-        EXPECT_NEAR(logs[static_cast<std::int64_t>(2 * i) + side].item<double>(), pairs[plan[i]].reference[side], 1e-4);
+        EXPECT_NEAR(logs[static_cast<std::int64_t>(2 * i) + side].item<double>(), examples[plan[i]].reference[side],
+                    1e-4);
   }
   EXPECT_EQ(seen, pairs.size());
   // A pair of two long answers has a row of its own, longer than the rest.

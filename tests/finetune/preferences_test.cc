@@ -112,7 +112,7 @@ double difference_from_trl(const std::string& objective, const std::function<voi
   PreferenceOptions options = golden.options(objective);
   if (change) change(options);
   finetune::Transformer model = tiny_llama::load(tiny_llama::folder("tied"));
-  std::vector<Example> examples = golden.examples(objective == "kto");
+  finetune::Examples examples = golden.examples(objective == "kto");
   finetune::add_references("/nowhere", "", model, {&examples});
   model.attach({"all-linear"}, 4, 8, 0, false, 3);
   const auto values = [&](const std::string& group) {
@@ -123,7 +123,7 @@ double difference_from_trl(const std::string& objective, const std::function<voi
   };
   finetune::AdamW optimizer(model.parameters(), {.weight_decay = 0});
   const at::Tensor none = at::zeros_like(optimizer.values());
-  optimizer.restore(values("start/"), none, none, 0);
+  optimizer.restore(values("start/"), optimizer.state(), 0);
   const auto made = finetune::objective_of(options);
   double worst = 0;
   for (std::int64_t step = 0; step < 10; ++step) {
@@ -160,12 +160,12 @@ INSTANTIATE_TEST_SUITE_P(Objectives, TrlRun, testing::Values("dpo", "ipo", "hing
 TEST_P(TrlRun, OneBatchIsFour) {
   const TrlRuns golden;
   finetune::Transformer model = tiny_llama::load(tiny_llama::folder("tied"));
-  std::vector<Example> examples = golden.examples(GetParam() == "kto");
+  finetune::Examples examples = golden.examples(GetParam() == "kto");
   finetune::add_references("/nowhere", "", model, {&examples});
   model.attach({"all-linear"}, 4, 8, 0, false, 3);
   finetune::AdamW optimizer(model.parameters(), {.weight_decay = 0});
   const at::Tensor none = at::zeros_like(optimizer.values());
-  optimizer.restore(at::full_like(none, 0.05), none, none, 0);
+  optimizer.restore(at::full_like(none, 0.05), optimizer.state(), 0);
   const auto made = finetune::objective_of(golden.options(GetParam()));
   const auto results = [&](const std::vector<std::vector<std::uint32_t>>& batches) {
     std::vector<finetune::PackedRow> rows;
@@ -216,7 +216,7 @@ TEST(Preferences, LogProbabilitiesHaveTheGradientOfTheLossOfATrainedHead) {
   ASSERT_TRUE(model.trains_head());
   finetune::AdamW optimizer(model.parameters(), {.weight_decay = 0});
   const at::Tensor none = at::zeros_like(optimizer.values());
-  optimizer.restore(at::sin(at::arange(none.numel())) * 0.05, none, none, 0);
+  optimizer.restore(at::sin(at::arange(none.numel())) * 0.05, optimizer.state(), 0);
   const finetune::PackedRow row = golden.row(0);
   const auto gradient = [&](const at::Tensor& loss) {
     optimizer.zero_gradients();

@@ -15,7 +15,7 @@ class ShowBatch : public testing::Test {
  protected:
   finetune::Dataset read(const std::string& records, bool pairs = false) {
     finetune::MakerOptions making;
-    making.pairs = pairs;
+    if (pairs) making.wanted = finetune::Wanted::kPairs;
     return finetune::read_dataset({folder_.write("a.jsonl", records)}, finetune::ExampleMaker(tokenizer_, making), {});
   }
   const TemporaryFolder folder_;

@@ -18,9 +18,9 @@ using finetune::RowPlan;
 class Scarce final : public finetune::Objective {
  public:
   Scarce(std::int64_t most, std::function<void()> fail) : most_(most), fail_(std::move(fail)) {}
-  at::Tensor loss_sum(const finetune::Transformer& model, const finetune::PackedRow& batch, std::uint64_t seed,
-                      at::Tensor* /*figures*/) const override {
-    const at::Tensor loss = model.loss_sum(batch, seed);
+  at::Tensor loss(const finetune::Transformer& model, const finetune::PackedRow& batch, std::uint64_t seed,
+                  const at::Tensor& totals, at::Tensor* figures) const override {
+    const at::Tensor loss = finetune::AnswerObjective().loss(model, batch, seed, totals, figures);
     if (batch.ids.numel() > most_) {
       loss.backward();  // a failure can come late
       fail_();
