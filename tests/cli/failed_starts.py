@@ -120,7 +120,7 @@ with tempfile.TemporaryDirectory(prefix="hornbook_starts_") as name:
     write_large(model, folder / "huge", 1e8)
     write_large(model, folder / "broken", float("nan"))
     for base, dtype, said in (("large", "float16", f"{LARGE}: a weight is too large for float16: got '70000'"),
-                              ("huge", "q8_0", f"{LARGE}: a weight is too large for q8_0: got '100000000'"),
+                              ("huge", "q8_0", f"{LARGE}: a weight is too large for Q8_0: got '100000000'"),
                               ("broken", "bfloat16", f"{LARGE}: the weights are not finite"),
                               ("broken", "float16", f"{LARGE}: the weights are not finite")):
         for words in (["merge", "adapter", "--base", base], ["convert", base]):
