@@ -169,6 +169,32 @@ Adapter made_plain(Adapter adapter, const ModelFiles& base, int threads, base::C
   return adapter;
 }
 
+// Beside the GGUF; returns what there is to say of it.
+std::string write_modelfile(const fs::path& gguf, const tokenizer::Tokenizer& tokenizer) {
+  const Modelfile modelfile = modelfile_of(gguf.filename().string(), tokenizer);
+  base::write_file(modelfile_name(gguf), modelfile.text);
+  return modelfile.note;
+}
+
+nlohmann::ordered_json merged_json(const Adapter& adapter, const ModelFiles& base, const fs::path& adapter_path,
+                                   const fs::path& output, const WeightType& type) {
+  nlohmann::ordered_json json = {{"output", output.string()},
+                                 {"base", base.path().string()},
+                                 {"adapter", adapter_path.string()},
+                                 {"dtype", name_of(type)}};
+  add_contents(adapter, json);
+  return json;
+}
+
+std::string next_of_merge(const MergeOptions& options, const std::string& input, const std::string& folder,
+                          const std::string& gguf, const fs::path& output) {
+  if (!options.next) return "";
+  return next_commands(folder, gguf,
+                       "lora merge " + base::shell_word(input) +
+                           (options.base.empty() ? "" : " --base " + base::shell_word(options.base)) + " --output " +
+                           base::shell_word(output.string() + "-gguf"));
+}
+
 int run_merge(MergeOptions& options, base::Context& context) {
   auto start = std::chrono::steady_clock::now();
   const std::string& input = only_input(options.input, "one run or adapter: lora merge RUN");
@@ -218,10 +244,7 @@ int run_merge(MergeOptions& options, base::Context& context) {
   if (formats.gguf) {
     gguf_file = formats.file ? output : output / gguf_file_name(type);
     write_gguf(model, gguf_file, write);
-    const Modelfile modelfile =
-        modelfile_of(gguf_file.filename().string(), tokenizer ? *tokenizer : *tokenizer::load(base.path()));
-    base::write_file(modelfile_name(gguf_file), modelfile.text);
-    modelfile_note = modelfile.note;
+    modelfile_note = write_modelfile(gguf_file, tokenizer ? *tokenizer : *tokenizer::load(base.path()));
     part = 1;
   }
   if (formats.hf) {
@@ -233,11 +256,7 @@ int run_merge(MergeOptions& options, base::Context& context) {
 
   const double seconds = seconds_since(start);
   if (context.json) {
-    nlohmann::ordered_json result = {{"output", output.string()},
-                                     {"base", base.path().string()},
-                                     {"adapter", adapter_path.string()},
-                                     {"dtype", name_of(type)}};
-    add_contents(adapter, result);
+    auto result = merged_json(adapter, base, adapter_path, output, type);
     result["bytes"] = bytes;
     result["seconds"] = seconds;
     result["hf"] = formats.hf ? nlohmann::ordered_json(output.string()) : nullptr;
@@ -252,12 +271,7 @@ int run_merge(MergeOptions& options, base::Context& context) {
                tokenizer ? "chat template: " + template_name(options, adapter_path) + "\n" : "",
                own_tokenizer_note(adapter_path, base) + (is_untied ? kUntied : ""),
                end_tokens_note(base, formats.gguf) + modelfile_note,
-               !options.next
-                   ? std::string()
-                   : next_commands(formats.hf ? output.string() : "", gguf_file.string(),
-                                   "lora merge " + base::shell_word(input) +
-                                       (options.base.empty() ? "" : " --base " + base::shell_word(options.base)) +
-                                       " --output " + base::shell_word(output.string() + "-gguf")));
+               next_of_merge(options, input, formats.hf ? output.string() : "", gguf_file.string(), output));
   }
   return 0;
 }
