@@ -26,7 +26,7 @@ def ours(options, model, words):
     # Two prompts: what the first costs once is not counted.
     seconds, last = [], {}
     for prompts in (1, 2):
-        done = subprocess.run([str(word) for word in command], input=(PROMPT + "\n") * prompts, text=True,
+        done = subprocess.run([str(word) for word in command], input=(json.dumps({"prompt": PROMPT}) + "\n") * prompts, text=True,
                               capture_output=True)
         if done.returncode:
             sys.exit(done.stderr)
@@ -103,7 +103,7 @@ def main():
                 ("blocks", "llama.cpp", lambda: apart(options, "llama.cpp", options.model, "-"))]
         for dtype, gguf in (("float32", "f32"), ("bfloat16", "bf16")):
             file = work / f"{gguf}.gguf"
-            subprocess.run([*lora, "--output", file, "--dtype", gguf], check=True)
+            subprocess.run([*lora, "--output", file, "--dtype", dtype], check=True)
             runs += [(dtype, "ours", lambda dtype=dtype: ours(options, work / "hf", ["--dtype", dtype])),
                      (dtype, "transformers", lambda dtype=dtype: apart(options, "transformers", work / "hf", dtype)),
                      (dtype, "llama.cpp", lambda file=file: apart(options, "llama.cpp", file, "-"))]
