@@ -29,9 +29,7 @@ FINETUNE_INLINE float dot_of(const float* x, const T* w, std::int64_t depth) {
       sums[part] += left * right;
     }
   }
-  const Floats16 together = (sums[0] + sums[1]) + (sums[2] + sums[3]);
-  float sum = 0;
-  for (int lane = 0; lane < 16; ++lane) sum += together[lane];
+  float sum = total((sums[0] + sums[1]) + (sums[2] + sums[3]));
   for (; i < depth; ++i) sum += x[i] * load(w[i]);
   return sum;
 }

@@ -49,6 +49,12 @@ FINETUNE_INLINE void load(const Bfloat16* x, Floats16& values) {
   __builtin_memcpy(&values, &words, sizeof values);
 }
 
+FINETUNE_INLINE float total(const Floats16& values) {
+  float sum = 0;
+  for (int lane = 0; lane < 16; ++lane) sum += values[lane];
+  return sum;
+}
+
 /// e^x within 2 units in the last place for |x| <= 87, clamped beyond (Cephes' polynomial).
 FINETUNE_INLINE float exponential(float x) {
   x = std::min(87.0f, std::max(-87.0f, x));

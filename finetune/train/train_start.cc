@@ -27,6 +27,7 @@
 #include "finetune/train/checkpoint.h"
 #include "finetune/train/memory.h"
 #include "finetune/train/preflight.h"
+#include "finetune/train/train_checks.h"
 #include "lora/adapter/chat_format.h"
 #include "lora/adapter/merge.h"
 #include "lora/adapter/model_card.h"
@@ -37,39 +38,6 @@ namespace finetune {
 namespace {
 
 namespace fs = std::filesystem;
-
-// Given, and not the default: run.yaml gives all.
-bool is_chosen(const base::OptionSet* declared, const std::string& option) {
-  const base::Option* found = declared ? declared->find(option) : nullptr;
-  return found && found->given && base::join(found->get(), ", ") != found->fallback;
-}
-
-void check_start(const StartOptions& start, const base::OptionSet* declared) {
-  if (start.model.empty() && start.adapter.empty())
-    throw base::UsageError({"no model", "--model", "", "a Hugging Face folder or a .gguf file", ""});
-  if (!start.base_name.empty()) lora::check_base_name(start.base_name);
-  if (!start.trains_all()) return;
-  if (!start.adapter.empty())
-    throw base::UsageError({"every weight trains, and none of an adapter", "--adapter", start.adapter, "no adapter",
-                            "merge it first, and give the merged model: lora merge " + start.adapter});
-  if (!declared) return;
-  for (const base::Option& option : declared->options())
-    if (option.name.starts_with("lora.") && is_chosen(declared, option.name))
-      throw base::UsageError({"an option of adapters, and --method full trains every weight", "--" + option.name,
-                              base::join(option.get(), ", "), "", "leave it out"});
-}
-
-void check_sources(const SourceOptions& sources) {
-  if (sources.data.empty()) throw base::UsageError({"no training data", "--data", "", "one or more files", ""});
-  if (!sources.validation_data.empty() && sources.validation_share > 0)
-    throw base::UsageError("give --validation-data or --validation-share, not both");
-}
-
-void check_rows(const RowOptions& rows, const lora::ModelConfig& config) {
-  if (rows.max_length <= config.context_length) return;
-  throw base::UsageError({"rows longer than the model's context", "--max-length", fmt::format("{}", rows.max_length),
-                          fmt::format("at most {}", config.context_length), ""});
-}
 
 // `adapter`, from which training goes on (the folder or run `name`), decides the LoRA options; one that says otherwise
 // is refused.
@@ -213,31 +181,6 @@ std::string reference_key(const lora::ModelFiles& files, const std::optional<lor
   return fmt::format("{} {} {:016x} {:016x} {} {}", lora::identity_of(files),
                      adapter ? hash_of(flat_values(*adapter)) : "", fingerprint(data.training),
                      fingerprint(data.validation), at::toString(dtype), quantization);
-}
-
-void check_spike(double factor) {
-  if (factor == 0 || factor > 1) return;
-  throw base::UsageError({"ordinary steps would be spikes", "--spike-factor", fmt::format("{}", factor),
-                          "0, or a number above 1, such as 10", ""});
-}
-
-void check_preferences(const TrainOptions& options, const base::OptionSet* declared) {
-  const std::string& objective = options.preferences.objective;
-  if (options.preferences.is_on() && options.plan.rows.too_long == "split")
-    throw base::UsageError({"answers to be compared cannot be split", "--too-long", "split", "truncate or drop", ""});
-  static const std::map<std::string, std::vector<std::string>> kReaders = {
-      {"beta", {"dpo", "ipo", "hinge", "simpo", "orpo", "kto"}},
-      {"label_smoothing", {"dpo", "simpo"}},
-      {"simpo_gamma", {"simpo"}},
-      {"desirable_weight", {"kto"}},
-      {"undesirable_weight", {"kto"}}};
-  for (const auto& [option, readers] : kReaders) {
-    if (!is_chosen(declared, option) || std::ranges::find(readers, objective) != readers.end()) continue;
-    std::string flag = "--" + option;
-    std::ranges::replace(flag, '_', '-');
-    throw base::UsageError({"an option of another objective", flag, base::join(declared->find(option)->get(), ", "),
-                            "--objective " + base::join(readers, ", "), "leave it out: this is " + objective});
-  }
 }
 
 // Says what a person would not expect of the plan.

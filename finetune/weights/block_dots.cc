@@ -34,12 +34,6 @@ FINETUNE_INLINE void add(const float* x, const Bytes16& q, Floats16& sum) {
   sum += values * __builtin_convertvector(numbers, Floats16);
 }
 
-FINETUNE_INLINE float total(const Floats16& lanes) {
-  float sum = 0;
-  for (int lane = 0; lane < 16; ++lane) sum += lanes[lane];
-  return sum;
-}
-
 // `at` bytes of nibbles behind the head of a block of 32; `minimum` behind the scale, else numbers count from -8.
 template <bool has_minimum>
 FINETUNE_INLINE float dot_of_nibbles(const std::byte* row, const float* x, const float* sums, std::int64_t count) {

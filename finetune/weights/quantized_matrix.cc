@@ -14,7 +14,6 @@ namespace {
 constexpr std::int64_t kColumnStep = 256;  // whole blocks of every kind
 // Enough for the processor's cores and for a good product; on a GPU 64 MB in bfloat16.
 constexpr std::int64_t kScratch = std::int64_t{8} << 20, kDeviceScratch = std::int64_t{32} << 20;
-constexpr std::int64_t kCached = std::int64_t{1} << 17;
 
 // Memory of this thread's products. New memory for each would be given back to the system and fetched again page by
 // page; a device's allocator keeps it.

@@ -30,7 +30,6 @@ OneRow::OneRow(const at::Tensor& x) : values(static_cast<std::size_t>(x.numel())
 }
 
 void QuantizedRows::times(const OneRow& x, std::int64_t first, at::ScalarType type, std::span<float> y) const {
-  constexpr std::int64_t kCached = std::int64_t{1} << 17;  // numbers
   const auto count = static_cast<std::int64_t>(y.size());
   const std::int64_t step{std::min(count, std::max<std::int64_t>(1, kCached / columns_))};
   const at::Tensor memory = at::empty({step, columns_}, type);

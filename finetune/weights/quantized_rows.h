@@ -10,6 +10,9 @@
 
 namespace finetune {
 
+/// Numbers that a thread expands at a time where each is read once: a core's cache holds them.
+inline constexpr std::int64_t kCached = std::int64_t{1} << 17;
+
 /// A row of numbers that rows are multiplied with, and its sums by kSummed.
 struct OneRow {
   explicit OneRow(const at::Tensor& x);  ///< [1, columns] in CPU memory

@@ -10,7 +10,6 @@ llama-cpp-python's source package (releases before 2026 took other types for the
     cmake --build /tmp/llama/build --target llama
     build/venv/bin/python scripts/oracle/gguf_mixtures.py --quantiser /tmp/llama/build/bin/libllama.so
 """
-import argparse
 import json
 import subprocess
 import sys
@@ -22,7 +21,7 @@ from gguf import GGUFReader
 
 from check_lora_exports import FAMILIES, PLAIN
 from golden import write_packed
-from k_quants import quantiser
+from k_quants import arguments, quantiser
 from tiny_model import llama, tokenizer
 
 OUT = Path(__file__).resolve().parents[2] / "tests/golden/lora"
@@ -64,10 +63,7 @@ def compare(ours, theirs, name):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quantiser", type=Path, required=True, help="a library with llama_model_quantize")
-    parser.add_argument("--programs", type=Path, default="build/release/bin")
-    options = parser.parse_args()
+    options = arguments(__doc__)
     quantise = quantiser(options.quantiser)
     golden = {"llama-cpp-python": "0.3.36", "models": []}
     for model, given in MODELS.items():

@@ -72,11 +72,15 @@ def expanded(source, target):
     return Counter(tensor.tensor_type.name for tensor in reader.tensors)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def arguments(description):
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quantiser", type=Path, required=True, help="a library with llama_model_quantize")
     parser.add_argument("--programs", type=Path, default="build/release/bin")
-    options = parser.parse_args()
+    return parser.parse_args()
+
+
+def main():
+    options = arguments(__doc__)
     quantise = quantiser(options.quantiser)
     OUT.mkdir(parents=True, exist_ok=True)
     golden = {}
