@@ -129,4 +129,41 @@ struct UpcycleOptions {
 };
 int run_upcycle(UpcycleOptions& options, base::Context& context);
 
+/// In the order of MergeMethod.
+const std::vector<std::string>& merge_method_names();
+
+struct MergeModelsOptions {
+  std::vector<std::string> models, t;
+  std::string method = "linear", base, weights, density, rescale = "norm", normalize = "auto", tokenizer;
+  double lambda = 1;
+  std::uint64_t seed = 42;
+  MadeOptions made;
+  void visit(base::OptionVisitor& v) {
+    v.positional("models", models, "models of one family and shape: Hugging Face folders or .gguf files",
+                 base::PathKind::kModel);
+    v.choice("method", method, merge_method_names(),
+             "linear: the mean by weights; slerp: two models, along the arc; the others add what each has more than "
+             "the base: all of it, or what ties or chance (dare) keep");
+    v("base", base, "what the models were made from; for ties, dare, dare-ties, task-arithmetic",
+      base::PathKind::kModel);
+    v("weights", weights, "one for each model, 0.7,0.3, or one for all; 0:0.5:1 goes from first to last layer; else 1");
+    v("t", t,
+      "slerp: 0 is the first model, 1 the second; 0:0.5:1 by layers, self_attn=0:1 for names that hold it; else "
+      "0.5");
+    v("density", density, "share that is kept, above 0: of ties the largest (else 1), of dare by chance; as --weights");
+    v.choice("rescale", rescale, {"norm", "density", "none"},
+             "dare: what makes up for the dropped: the sum of sizes stays, or divided by the density");
+    v("seed", seed, "of dare's chance");
+    v("lambda", lambda, "of all that is added to the base");
+    v.choice("normalize", normalize, {"auto", "yes", "no"},
+             "divides by the sum of the weights; auto: for linear and ties");
+    v("tokenizer", tokenizer,
+      "the model, of these, whose tokenizer, config and types are kept, if tokenizers differ "
+      "too; else the base or the first",
+      base::PathKind::kModel);
+    made.visit(v, "the folder of the merged model");
+  }
+};
+int run_merge_models(MergeModelsOptions& options, base::Context& context);
+
 }  // namespace lora

@@ -5,7 +5,7 @@
 int main(int argc, char** argv) {
   base::Program program;
   program.name = "lora";
-  program.summary = "LoRA adapters and models: inspect, merge, export, convert, stack, upcycle";
+  program.summary = "LoRA adapters and models: inspect, merge, export, convert, stack, upcycle, merge models";
   program.commands.push_back(base::make_command<lora::InfoOptions>(
       "info", "what an adapter or a model is: sizes, scale, targets, norm of its change",
       "lora info out/run model.gguf", lora::run_info));
@@ -24,5 +24,8 @@ int main(int argc, char** argv) {
   program.commands.push_back(base::make_command<lora::UpcycleOptions>(
       "upcycle", "a Mixtral out of a LLaMA or Mistral, each expert its MLP",
       "lora upcycle models/tiny --experts 8 --chosen 2 --output models/wide", lora::run_upcycle));
+  program.commands.push_back(base::make_command<lora::MergeModelsOptions>(
+      "merge-models", "one model out of several of one shape: linear, SLERP, TIES, DARE, task arithmetic",
+      "lora merge-models models/a models/b --method slerp --t 0.3 --output models/both", lora::run_merge_models));
   return base::run_program(program, argc, argv);
 }

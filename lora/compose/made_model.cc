@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/resident.h"
 #include "lora/adapter/companions.h"
 #include "lora/adapter/tensor_stream.h"
 #include "lora/adapter/write_model.h"
@@ -30,16 +31,21 @@ std::vector<std::byte> computed(const MadeTensor& tensor, std::int64_t first, st
 
 }  // namespace
 
+void read_part(const ModelFiles& model, const std::string& name, std::int64_t first, std::span<float> out) {
+  const base::TensorView& stored = model.view(name);
+  if (stored.shape.size() == 1) return model.read(name, out);
+  const std::int64_t rows{static_cast<std::int64_t>(out.size()) / stored.shape[1]};
+  model.read_rows(name, first, rows, out);
+  const std::size_t row{stored.bytes.size() / static_cast<std::size_t>(stored.shape[0])};
+  base::give_back(stored.bytes.subspan(static_cast<std::size_t>(first) * row, static_cast<std::size_t>(rows) * row));
+}
+
 MadeTensor made_tensor(const ModelFiles& base, const TensorSpec& tensor, const std::string& from, base::DType type,
                        bool keep_types) {
   if (base.shape(from) != tensor.shape)
     throw base::Error({"the base's tensor has another shape than the model's", base.path().string() + ": " + from, "",
                        "the shape of " + tensor.name, "choose other layers"});
-  const auto read = [&base, from](std::int64_t first, std::span<float> out) {
-    const std::vector<std::int64_t> shape = base.shape(from);
-    if (shape.size() == 1) return base.read(from, out);
-    base.read_rows(from, first, static_cast<std::int64_t>(out.size()) / shape[1], out);
-  };
+  const auto read = [&base, from](std::int64_t first, std::span<float> out) { read_part(base, from, first, out); };
   return {tensor.name, tensor.shape, keep_types ? natural_type(base.type(from)) : type, read};
 }
 
@@ -81,6 +87,8 @@ std::string config_text(const MadeModel& model, const ModelFiles& base, base::DT
     for (const char* key : {"decoder_sparse_step", "mlp_only_layers"})  // the list alone
       if (made.contains(key)) config[key] = made[key];
     config["torch_dtype"] = config["dtype"] = hf_name(type);
+    const bool ties{model.config.tied_embeddings};  // what was parted may have no key
+    if (config_from_json(config.dump(), "config.json").tied_embeddings != ties) config["tie_word_embeddings"] = ties;
   }
   std::string text = config.dump(2) + "\n";
   if (config_from_json(text, "config.json") != model.config)

@@ -28,6 +28,9 @@ struct MadeModel {
   std::vector<MadeTensor> tensors;
 };
 
+/// Rows [first, first + out.size() / (numbers of a row)) of a tensor of `model`, all of a vector; their pages are given
+/// back, since a made model may be of more than fits into memory.
+void read_part(const ModelFiles& model, const std::string& name, std::int64_t first, std::span<float> out);
 /// `tensor` with the numbers of the tensor `from` of `base`, in the natural type of that, or in `type` unless
 /// `keep_types`. `base` must outlive the result.
 MadeTensor made_tensor(const ModelFiles& base, const TensorSpec& tensor, const std::string& from, base::DType type,
