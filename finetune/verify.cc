@@ -1,4 +1,4 @@
-// Does a merged model compute what its base with the adapter computes? Tested by tests/finetune/commands_test.cc.
+// Does what was exported compute what its base with the adapter computes? Tested by tests/finetune/commands_test.cc.
 #include "finetune/verify.h"
 
 #include <ATen/ATen.h>
@@ -7,169 +7,250 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <cmath>
+#include <array>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <set>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "base/text.h"
+#include "finetune/comparison.h"
 #include "finetune/kernels/device.h"
+#include "finetune/model/generate.h"
 #include "finetune/model/load.h"
+#include "lora/adapter/merge.h"
+#include "lora/adapter/same_weights.h"
 
 namespace finetune {
 namespace {
 
+using Ids = std::vector<std::int32_t>;
+
 struct VerifyOptions {
   std::vector<std::string> models;
-  std::string adapter, text, device = "cpu", quantization = "none";
-  double bound = 0;
-  std::int64_t max_tokens = 1024;
+  std::string adapter, exported, text, device = "cpu", quantization = "none";
+  double bound = 0, bound_kl = 0, bound_best = 0;
+  std::int64_t max_tokens = 1024, max_new_tokens = 16;
   int threads = 0;
   void visit(base::OptionVisitor& v) {
-    v.positional("models", models, "two models: the base, and what was merged or converted from it",
+    v.positional("models", models, "the base, and what was merged or converted from it; with --exported the base alone",
                  base::PathKind::kModel);
     v("adapter", adapter, "goes on the first model: an adapter folder, or the output folder of a training run",
       base::PathKind::kModel);
-    v.required("text", text, "a text file: what the two models read", base::PathKind::kPath);
+    v("exported", exported, "goes on the second model, or on the base: a PEFT or MLX folder, or a GGUF adapter",
+      base::PathKind::kModel);
+    v("text", text, "a text file: what the two models read; else ten short prompts", base::PathKind::kPath);
     visit_quantization(v, quantization, "how the first model is kept: as its adapter was trained");
     v("bound", bound, "largest relative difference that passes; 0: by the second model's type of weights").at_least(0);
-    v("max_tokens", max_tokens, "compare at most so many tokens").at_least(1);
+    v("bound_kl", bound_kl, "likewise of the mean Kullback-Leibler divergence").at_least(0).unit("nats");
+    v("bound_best", bound_best, "share of positions with the same best token that passes; 0: by the type")
+        .between(0, 1);
+    v("max_tokens", max_tokens, "compare at most so many tokens of the text").at_least(1);
+    v("max_new_tokens", max_new_tokens, "that both models write after each prompt").at_least(0);
     v.choice("device", device, {"auto", "cpu", "cuda"}, "where to compute, always in float32");
     v("threads", threads, "CPU threads, 0 = one a core").at_least(0);
   }
 };
 
-// Pieces of at most this many tokens are documents of their own, so that the work grows linearly with the text.
-constexpr std::size_t kPiece = 256;
+// Pieces of at most this many tokens are documents of their own, so that the work grows linearly with the text. The
+// beginnings of the first ones are prompts.
+constexpr std::size_t kPiece = 256, kPrompts = 8, kPromptTokens = 24;
 
-// Logits of every position of each piece, kept on the CPU.
-std::vector<at::Tensor> all_logits(const Transformer& model, const std::vector<std::int32_t>& ids) {
-  at::NoGradGuard no_gradient;
-  std::vector<at::Tensor> result;
-  for (std::size_t first = 0; first < ids.size(); first += kPiece) {
-    PackedRow row;
-    std::vector<std::int64_t> piece(ids.begin() + static_cast<std::ptrdiff_t>(first),
-                                    ids.begin() + static_cast<std::ptrdiff_t>(std::min(first + kPiece, ids.size())));
-    row.ids = at::tensor(piece);
-    row.lengths = {row.ids.size(0)};
-    result.push_back(model.logits(model.hidden(row)).to(at::kCPU));
+constexpr std::array<const char*, 10> kTexts = {"The sun is a star because",
+                                                "In 1969, two people walked on",
+                                                "def factorial(n):\n    return",
+                                                "Water boils at 100 degrees",
+                                                "\"Why do leaves turn red?\" asked the",
+                                                "The three laws of motion say that",
+                                                "To sort a list of numbers, first",
+                                                "Das Wetter ist heute",
+                                                "A triangle has three sides, and",
+                                                "Q: What is a hornbook?\nA:"};
+
+// What both models read, and after what they write on.
+struct Reading {
+  std::vector<Ids> pieces, prompts;
+  bool operator==(const Reading&) const = default;
+};
+
+Reading reading_of(const VerifyOptions& options, const tokenizer::Tokenizer& tokenizer) {
+  Reading reading;
+  if (options.text.empty()) {
+    for (const char* text : kTexts) reading.prompts.push_back(tokenizer::encode_from_start(tokenizer, text, false));
+    return reading;
   }
-  return result;
+  Ids ids = tokenizer.encode(base::read_file(options.text));
+  if (ids.empty()) throw base::Error({"no token to compare", options.text, "", "a text", ""});
+  ids.resize(std::min(ids.size(), static_cast<std::size_t>(options.max_tokens)));
+  for (std::size_t first = 0; first < ids.size(); first += kPiece) {
+    const auto at = [&](std::size_t place) {
+      return ids.begin() + static_cast<std::ptrdiff_t>(std::min(place, ids.size()));
+    };
+    reading.pieces.emplace_back(at(first), at(first + kPiece));
+    if (reading.prompts.size() < kPrompts) reading.prompts.emplace_back(at(first), at(first + kPromptTokens));
+  }
+  return reading;
+}
+
+at::Tensor logits_of(const Transformer& model, const Ids& ids) {
+  at::NoGradGuard no_gradient;
+  PackedRow row;
+  row.ids = at::tensor(std::vector<std::int64_t>(ids.begin(), ids.end()));
+  row.lengths = {row.ids.size(0)};
+  return model.logits(model.hidden(row)).to(at::kCPU);
+}
+
+std::vector<Ids> greedy_texts(const Transformer& model, const std::vector<Ids>& prompts, std::int64_t count) {
+  std::vector<Ids> texts;
+  SamplingOptions greedy;
+  greedy.max_tokens = count;
+  for (const Ids& prompt : prompts) {
+    Session session;
+    texts.push_back(count == 0 ? Ids() : generate(model, prompt, {}, greedy, session));
+  }
+  return texts;
 }
 
 // As numbers: the two may have them in another order.
 std::set<std::int32_t> end_set(const tokenizer::Tokenizer& tokenizer) {
-  const std::vector<std::int32_t> ids = tokenizer.end_ids();
+  const Ids ids = tokenizer.end_ids();
   return {ids.begin(), ids.end()};
 }
 
-int run_verify(VerifyOptions& options, base::Context& context) {
-  if (options.models.size() != 2)
-    throw base::UsageError({"verify compares two models", "verify", base::join(options.models, " "),
-                            "verify BASE MERGED --text FILE [--adapter DIR]", ""});
-  set_threads(options.threads);
-  at::Device device = choose_device(options.device);
-  std::string text = base::read_file(options.text);
-  Comparison comparison;
-  std::vector<at::Tensor> expected;
-  std::vector<std::int32_t> ids;
+// What the base with its adapter computes.
+struct Expected {
+  Reading reading;
   std::set<std::int32_t> ends;
-  {
-    lora::ModelFiles files(options.models[0]);
-    const auto tokenizer = tokenizer::load(files.path());
-    ids = tokenizer->encode(text);
-    ends = end_set(*tokenizer);
-    if (ids.empty()) throw base::Error({"no token to compare", options.text, "", "a text", ""});
-    ids.resize(std::min(ids.size(), static_cast<std::size_t>(options.max_tokens)));
-    check_ids(ids, files.config());
-    Transformer model(files, at::kFloat, device, quantization_named(options.quantization));
-    if (!options.adapter.empty()) model.attach(load_adapter(options.adapter, files, options.threads));
-    expected = all_logits(model, ids);
-  }  // One model in memory at a time.
-  lora::ModelFiles files(options.models[1]);
+  std::vector<Ids> texts;      // of each prompt
+  std::vector<Ids> documents;  // pieces, then each prompt with its text
+  std::vector<at::Tensor> logits;
+};
+
+Expected expected_of(const VerifyOptions& options, at::Device device) {
+  Expected expected;
+  lora::ModelFiles files(options.models[0]);
   const auto tokenizer = tokenizer::load(files.path());
-  std::vector<std::int32_t> other_ids = tokenizer->encode(text);
-  const std::set<std::int32_t> other_ends = end_set(*tokenizer);
-  other_ids.resize(std::min(other_ids.size(), ids.size()));
-  if (other_ids != ids)
-    throw base::Error({"the tokenizers of the two models give different ids", options.models[1], "", "",
-                       "export the model again with its tokenizer"});
-  const Bound bound = options.bound > 0 ? Bound{options.bound, "the given bound"} : bound_of(files);
-  comparison.bound = bound.value;
-  comparison.bound_name = bound.name;
-  std::vector<at::Tensor> actual = all_logits(Transformer(files, at::kFloat, device), ids);
-  for (std::size_t i = 0; i < expected.size(); ++i) compare(expected[i], actual[i], comparison);
-  if (context.json) {
-    const nlohmann::ordered_json result = {{"max_abs", comparison.max_abs},   {"max_rel", comparison.max_rel},
-                                           {"bound", comparison.bound},       {"bound_name", comparison.bound_name},
-                                           {"tokens", comparison.tokens},     {"equal", comparison.equal()},
-                                           {"equal_ends", ends == other_ends}};
-    context.out << result.dump() << "\n";
-  } else {
-    context.out << to_text(comparison) << "\n";
+  expected.reading = reading_of(options, *tokenizer);
+  expected.ends = end_set(*tokenizer);
+  for (const std::vector<Ids>* part : {&expected.reading.pieces, &expected.reading.prompts})
+    for (const Ids& ids : *part) check_ids(ids, files.config());
+  Transformer model(files, at::kFloat, device, quantization_named(options.quantization));
+  if (!options.adapter.empty()) model.attach(load_adapter(options.adapter, files, options.threads));
+  expected.texts = greedy_texts(model, expected.reading.prompts, options.max_new_tokens);
+  expected.documents = expected.reading.pieces;
+  for (std::size_t i = 0; i < expected.texts.size(); ++i) {
+    Ids document = expected.reading.prompts[i];
+    document.insert(document.end(), expected.texts[i].begin(), expected.texts[i].end());
+    expected.documents.push_back(document);
   }
-  if (ends != other_ends && !context.quiet)
+  for (const Ids& document : expected.documents) expected.logits.push_back(logits_of(model, document));
+  return expected;
+}
+
+Bounds chosen_bounds(const VerifyOptions& options, const lora::ModelFiles& files, bool is_the_base) {
+  const bool are_given{options.bound > 0 && options.bound_kl > 0 && options.bound_best > 0};
+  Bounds bounds = are_given ? Bounds{} : is_the_base ? float32_bounds() : bounds_of(files);
+  if (options.bound > 0) bounds.relative = options.bound;
+  if (options.bound_kl > 0) bounds.mean_kl = options.bound_kl;
+  if (options.bound_best > 0) bounds.same_best = options.bound_best;
+  if (options.bound > 0) bounds.name = "the given bound";
+  return bounds;
+}
+
+struct Result {
+  Comparison comparison;
+  std::vector<Ids> texts;
+  std::set<std::int32_t> ends;
+};
+
+Result compared(const VerifyOptions& options, const Expected& expected, at::Device device) {
+  Result result;
+  lora::ModelFiles files(options.models.back());
+  const auto tokenizer = tokenizer::load(files.path());
+  if (reading_of(options, *tokenizer) != expected.reading)
+    throw base::Error({"the tokenizers of the two models give different ids", options.models.back(), "", "",
+                       "export the model again with its tokenizer"});
+  result.ends = end_set(*tokenizer);
+  const bool is_the_base{options.models.size() == 1};
+  result.comparison.bounds = chosen_bounds(options, files, is_the_base);
+  Transformer model(files, at::kFloat, device, quantization_named(is_the_base ? options.quantization : "none"));
+  if (!options.exported.empty()) model.attach(load_adapter(options.exported, files, options.threads));
+  for (std::size_t i = 0; i < expected.documents.size(); ++i)
+    compare(expected.logits[i], logits_of(model, expected.documents[i]), result.comparison);
+  if (options.max_new_tokens == 0) return result;
+  result.texts = greedy_texts(model, expected.reading.prompts, options.max_new_tokens);
+  const std::size_t pieces{expected.reading.pieces.size()};
+  for (std::size_t i = 0; i < result.texts.size(); ++i)
+    compare_texts(expected.texts[i], result.texts[i], static_cast<std::int64_t>(expected.reading.prompts[i].size()),
+                  expected.logits[pieces + i], result.comparison);
+  return result;
+}
+
+// Is what is written base and adapter, rounded? Blocks of few bits move logits by more than most adapters do.
+lora::Difference weights_of(const VerifyOptions& options) {
+  lora::ModelFiles base(options.models[0]);
+  const lora::ModelFiles written(options.models[1]);
+  lora::Adapter adapter;
+  if (!options.adapter.empty()) adapter = load_adapter(options.adapter, base, options.threads);
+  lora::give_own_head(base, adapter);
+  return lora::compare_weights(lora::MergedModel(base, options.adapter.empty() ? nullptr : &adapter), written,
+                               options.threads);
+}
+
+nlohmann::ordered_json to_json(const Comparison& comparison, bool has_same_ends) {
+  const Bounds& bounds = comparison.bounds;
+  nlohmann::ordered_json json = {{"max_abs", comparison.max_abs},
+                                 {"max_rel", comparison.max_rel},
+                                 {"bound", bounds.relative},
+                                 {"bound_name", bounds.name},
+                                 {"mean_kl", comparison.mean_kl()},
+                                 {"max_kl", comparison.max_kl},
+                                 {"bound_kl", bounds.mean_kl},
+                                 {"same_best", comparison.share_of_best()},
+                                 {"bound_best", bounds.same_best},
+                                 {"tokens", comparison.tokens},
+                                 {"texts", comparison.texts},
+                                 {"same_texts", comparison.same_texts},
+                                 {"unexplained_texts", comparison.unexplained},
+                                 {"equal", comparison.equal()},
+                                 {"equal_ends", has_same_ends}};
+  if (comparison.weights)
+    json["weights"] = {{"of", comparison.weights->name},
+                       {"rounded", comparison.weights->rounded},
+                       {"bound", comparison.weights->rounded_bound},
+                       {"equal", comparison.weights->is_within()}};
+  return json;
+}
+
+int run_verify(VerifyOptions& options, base::Context& context) {
+  const std::size_t least{options.exported.empty() ? 2U : 1U};
+  if (options.models.size() < least || options.models.size() > 2)
+    throw base::UsageError({"verify compares two models, or an exported adapter on its base", "verify",
+                            base::join(options.models, " "),
+                            "verify BASE MERGED [--adapter RUN], or verify BASE --adapter RUN --exported ADAPTER", ""});
+  set_threads(options.threads);
+  const at::Device device = choose_device(options.device);
+  const Expected expected = expected_of(options, device);  // its model is gone: one in memory at a time
+  Result result = compared(options, expected, device);
+  if (options.exported.empty()) result.comparison.weights = weights_of(options);
+  const Comparison& comparison = result.comparison;
+  if (context.json)
+    context.out << to_json(comparison, expected.ends == result.ends).dump() << "\n";
+  else
+    context.out << to_text(comparison) << "\n";
+  if (expected.ends != result.ends && !context.quiet)
     fmt::print(context.err, "note: the two models do not end their answers at the same tokens: {} and {}\n",
-               fmt::join(ends, ", "), fmt::join(other_ends, ", "));
+               fmt::join(expected.ends, ", "), fmt::join(result.ends, ", "));
   return comparison.equal() ? 0 : 1;
 }
 
 }  // namespace
 
-Bound bound_of(const lora::ModelFiles& files) {
-  Bound bound;
-  auto allow = [&](double value, const char* type) {
-    if (value > bound.value) bound = {value, fmt::format("{} rounding", type)};
-  };
-  for (const std::string& name : files.names()) {
-    switch (files.type(name)) {
-      case base::DType::kF64:
-      case base::DType::kF32:
-        allow(2e-5, "float32");
-        break;
-      case base::DType::kF16:
-        allow(5e-3, "float16");
-        break;
-      case base::DType::kBF16:
-        allow(5e-2, "bfloat16");
-        break;
-      case base::DType::kQ8_0:
-        allow(1.5e-1, "Q8_0");
-        break;
-      default:
-        throw base::Error({"no bound is known for weights of this type", files.path().string(),
-                           std::string(base::name_of(files.type(name))), "F32, F16, BF16 or Q8_0", "give --bound"});
-    }
-  }
-  return bound;
-}
-
-std::string to_text(const Comparison& comparison) {
-  return fmt::format("{} tokens: the logits {} {} (largest relative difference {:.2e}, bound {:g})",
-                     base::human_count(static_cast<std::uint64_t>(comparison.tokens)),
-                     comparison.equal() ? "agree within" : "DIFFER by more than", comparison.bound_name,
-                     comparison.max_rel, comparison.bound);
-}
-
-void compare(const at::Tensor& expected, const at::Tensor& actual, Comparison& comparison) {
-  if (expected.sizes() != actual.sizes())
-    throw base::Error({"the two models have vocabularies of different sizes", "", std::to_string(actual.size(1)),
-                       std::to_string(expected.size(1)), ""});
-  at::Tensor centred = expected - expected.mean(1, true);
-  at::Tensor difference = actual - actual.mean(1, true) - centred;
-  at::Tensor relative = difference.norm(2, 1) / centred.norm(2, 1);
-  // A NaN stays, so that a broken model does not pass.
-  auto larger = [](double so_far, double value) { return value <= so_far || std::isnan(so_far) ? so_far : value; };
-  comparison.max_abs = larger(comparison.max_abs, difference.abs().max().item<double>());
-  comparison.max_rel = larger(comparison.max_rel, relative.max().item<double>());
-  comparison.tokens += expected.size(0);
-}
-
 base::Command verify_command() {
   return base::make_command<VerifyOptions>(
-      "verify", "compare the logits of a base with an adapter to those of a merged model",
-      "finetune verify build/data/smollm2.gguf RUN/merged --adapter RUN --text README.md", run_verify);
+      "verify", "compare what a base with an adapter computes to what was exported: logits, probabilities, greedy text",
+      "finetune verify build/data/smollm2.gguf RUN/merged --adapter RUN", run_verify);
 }
 
 }  // namespace finetune

@@ -77,6 +77,13 @@ std::string line_for(const std::string& runtime, const Form& form, const std::st
                            : fmt::format("mlx_lm.generate --model {} --prompt 'The'", place);
 }
 
+// The command that compares what both compute, by this project's trainer.
+std::string proof_of(const ExportOptions& options, const Form& form, const std::string& base, const fs::path& output) {
+  const std::string run = base::shell_word(options.input[0]), made = base::shell_word(output.string());
+  return fmt::format("finetune verify {} {}--adapter {}{}", base::shell_word(base), form.is_adapter() ? "" : made + " ",
+                     run, form.is_adapter() ? " --exported " + made : "");
+}
+
 // The words of the command, without the default of an option.
 std::string command_of(const ExportOptions& options, const Form& form, const std::string& dtype,
                        const fs::path& output) {
@@ -148,6 +155,7 @@ int run_export_for(ExportOptions& options, base::Context& context) {
   if (form.format == "gguf") check_gguf_name(output);
   const std::string base = base_model_of(folder, options.base, "--base", adapter);
   const std::string line = line_for(options.runtime, form, base, output, adapter.rank);
+  const std::string proof = proof_of(options, form, base, output);
   if (!context.quiet && !form.why.empty())
     fmt::print(context.err, "note: {} would not serve all of it ({}), so it is merged into the model\n",
                options.runtime, form.why);
@@ -162,7 +170,8 @@ int run_export_for(ExportOptions& options, base::Context& context) {
                                            {"of", most.name},
                                            {"bound", most.bound},
                                            {"verified", most.is_within()},
-                                           {"next", line}};
+                                           {"next", line},
+                                           {"proof", proof}};
     context.out << result.dump() << "\n";
   }
   if (!most.is_within())
@@ -171,8 +180,9 @@ int run_export_for(ExportOptions& options, base::Context& context) {
                output.string(), most.name, most.share, most.bound);
   else if (!context.quiet)
     fmt::print(context.err,
-               "verified: read back, no weight differs by more than {:.1e} of its norm ({}, bound {:.0e})\nnext: {}\n",
-               most.share, most.name, most.bound, line);
+               "verified: read back, no weight differs by more than {:.1e} of its norm ({}, bound {:.0e})\n"
+               "logits and answers too: {}\nnext: {}\n",
+               most.share, most.name, most.bound, proof, line);
   return most.is_within() ? 0 : 1;
 }
 

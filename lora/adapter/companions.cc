@@ -84,7 +84,7 @@ std::string config_text(const ModelFiles& model, WeightType type) {
     return config.dump(2) + "\n";
   }
   ordered_json config = ordered_json::parse(base::read_file(model.path() / "config.json"));
-  auto made = ordered_json::parse(config_to_json(model.config(), hf_name(type)));
+  const auto made = ordered_json::parse(config_to_json(model.config(), hf_name(type)));
   config.erase("quantization_config");
   const auto untie = [&](ordered_json& part) {  // what an adapter has parted
     if (!model.config().tied_embeddings && part.value("tie_word_embeddings", true)) part["tie_word_embeddings"] = false;
@@ -98,11 +98,15 @@ std::string config_text(const ModelFiles& model, WeightType type) {
     return config.dump(2) + "\n";
   }
   if (config["model_type"] != made["model_type"]) return made.dump(2) + "\n";  // the family's name of earlier days
-  config["torch_dtype"] = config["dtype"] = hf_name(type);
-  // transformers 4 does not know rope_parameters and would fall back to theta 10000.
-  for (const char* key : {"rope_theta", "rope_scaling", "rope_parameters"})
-    if (!config.contains(key)) config[key] = made[key];
+  add_transformers_4(config, made);
   return config.dump(2) + "\n";
+}
+
+void add_transformers_4(ordered_json& config, const ordered_json& made) {
+  for (const char* key : {"torch_dtype", "dtype"}) config[key] = made[key];
+  for (const char* key : {"rope_theta", "rope_scaling", "rope_parameters", "partial_rotary_factor",
+                          "rope_local_base_freq", "original_max_position_embeddings"})
+    if (!config.contains(key) && made.contains(key)) config[key] = made[key];
 }
 
 void write_tokenizer(const ModelFiles& model, const fs::path& folder, const std::vector<std::string>& names) {

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/parallel.h"
 #include "base/pipeline.h"
+#include "base/quantize.h"
 #include "base/resident.h"
 #include "lora/adapter/tensor_stream.h"
 #include "lora/model/wrapper.h"
@@ -41,8 +42,39 @@ double bound_of(DType type) {
   }
 }
 
+double rounded_bound_of(DType type) {
+  switch (type) {
+    case DType::kF32:
+      return 1e-6;
+    case DType::kF16:
+      return 0x1p-12;
+    case DType::kBF16:
+      return 3e-3;
+    case DType::kQ8_0:
+      return 5e-3;
+    default:
+      return 1e-2;
+  }
+}
+
 bool is_worse(const Difference& left, const Difference& right) {
-  return right.name.empty() || left.share * right.bound > right.share * left.bound;
+  const auto badness = [](const Difference& one) {
+    return std::max(one.share / one.bound, one.rounded / one.rounded_bound);
+  };
+  return right.name.empty() || badness(left) > badness(right);
+}
+
+// Whether we know how numbers are rounded to what was written.
+bool can_round(const ModelFiles& written, const std::string& name) {
+  const DType type = written.view(name).type;
+  return !written.is_packed(name) &&
+         (type == DType::kF32 || type == DType::kF16 || type == DType::kBF16 || base::can_quantize(type));
+}
+
+std::vector<float> rounded_to(DType type, const std::vector<float>& values) {
+  std::vector<float> rounded(values.size());
+  base::to_float(type, base::from_float(type, values), rounded);
+  return rounded;
 }
 
 Difference difference_of(const MergedModel& model, const ModelFiles& written, const std::string& name) {
@@ -51,7 +83,9 @@ Difference difference_of(const MergedModel& model, const ModelFiles& written, co
     throw base::Error({"a tensor is missing, or has another shape", written.path().string(), other, "", ""});
   const std::vector<std::int64_t> shape = model.base().shape(name);
   const std::int64_t row{shape.size() == 1 ? 1 : shape[1]};
-  double lost = 0, whole = 0;
+  const DType type = written.view(other).type;
+  const bool is_known{can_round(written, other)};
+  double lost = 0, elsewhere = 0, whole = 0;
   for (const RowRange& rows : row_ranges(shape, model.base().config().head_dim)) {
     std::vector<float> meant(static_cast<std::size_t>(rows.count * row)), found(meant.size());
     model.read_rows(name, rows.first, rows.count, meant);
@@ -59,12 +93,17 @@ Difference difference_of(const MergedModel& model, const ModelFiles& written, co
     const Eigen::Map<const Eigen::ArrayXf> left(meant.data(), static_cast<Eigen::Index>(meant.size())),
         right(found.data(), left.size());
     lost += (left - right).cast<double>().square().sum();
+    if (is_known) {
+      const std::vector<float> rounded = rounded_to(type, meant);
+      const Eigen::Map<const Eigen::ArrayXf> nearest(rounded.data(), left.size());
+      elsewhere += (nearest - right).cast<double>().square().sum();
+    }
     whole += left.cast<double>().square().sum();
   }
   base::give_back(model.base().view(name).bytes);
   base::give_back(written.view(other).bytes);
-  const double share{lost == 0 ? 0 : std::sqrt(lost / whole)};  // infinity where all should be zero
-  return {name, share, bound_of(written.view(other).type)};
+  const auto share = [whole](double part) { return part == 0 ? 0 : std::sqrt(part / whole); };  // infinity: all zero
+  return {name, share(lost), bound_of(type), share(elsewhere), rounded_bound_of(type)};
 }
 
 }  // namespace
@@ -102,7 +141,7 @@ Difference compare_adapters(const Adapter& adapter, const Adapter& written) {
     };
     const Eigen::VectorXf meant = added(module), found = added(*other);
     const double size{meant.norm()};
-    Difference one{module.name, size == 0 ? found.norm() : (meant - found).norm() / size, 1e-4};
+    Difference one{module.name, size == 0 ? found.norm() : (meant - found).norm() / size, 1e-4, 0, 1};
     if (module.magnitude != other->magnitude) one.share = 1;
     if (is_worse(one, most)) most = one;
   }

@@ -15,7 +15,11 @@ struct Difference {
   std::string name;
   double share = 0;
   double bound = 0;  ///< what rounding to the types that were written can explain, of that tensor
-  bool is_within() const { return share <= bound; }
+  /// The same against what should be there rounded to the type: blocks of few bits lose more by rounding than most
+  /// adapters change, and are still known to be the right ones. `rounded_bound` allows for a rounding before.
+  double rounded = 0;
+  double rounded_bound = 1;
+  bool is_within() const { return share <= bound && rounded <= rounded_bound; }
 };
 
 /// Weights of `written` against those of `model`, all of them; of the tensor that is farthest in terms of its bound.

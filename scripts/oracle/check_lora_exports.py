@@ -7,12 +7,15 @@
 
 Without --model: tiny random Llamas (untied with biases and llama3 RoPE, tied and plain) and a Qwen2 with random adapters (plain,
 rsLoRA with patterns), and a model of each other family with a plain one. For each: `lora merge` to a Hugging Face folder and a GGUF, also with a GGUF as the base, `lora
-export` to GGUF and to PEFT, plain and with --bake-scale, `lora convert` of the base. Then
-  - transformers loads the merged folder, AutoTokenizer its tokenizer; logits equal PEFT's to 1e-5 (relative norm);
+export` to GGUF and to PEFT, plain and with --bake-scale, `lora convert` of the base; a model with a DoRA adapter, merged; one
+merged to GGUFs of every type of 16 bits and of blocks. Then
+  - transformers loads the merged folder, in one file and in several, AutoTokenizer its tokenizer; logits equal PEFT's to
+    1e-5 (relative norm);
   - PEFT loads the adapters that we wrote: the same bound;
   - llama.cpp (K and V cache in float32, flash attention off) loads the merged GGUF, and the base's GGUF with the GGUF
     adapter: log-probabilities of the same forced tokens within 1e-3 of transformers', and the same best token wherever
-    the two best differ by more than 0.01.
+    the two best differ by more than 0.01;
+  - llama.cpp on the GGUFs of 16 bits and blocks: divergence and share of best tokens within what such weights explain.
 Prints the measured maxima. Exit code: 0 all within the bounds, 1 beyond a bound, 2 could not be run.
 """
 import argparse
@@ -213,6 +216,12 @@ def check(lora, base, reference_base, adapter, prompts, folder, broken, results,
         chat, tokenize=False, add_generation_prompt=True), 0)
     results.add("transformers on the merged folder: logits", relative(
         logits_of(load(folder / "merged"), sequences), expected), BOUND_LOGITS)
+    run(lora, "merge", given, "--base", base, "--output", folder / "sharded", "--dtype", "float32", "--max-shard-size",
+        max((folder / "merged/model.safetensors").stat().st_size // 3, 1), "--quiet")
+    results.add("files of a merged folder in parts: missing", max(0, 3 - len(list((folder / "sharded").glob(
+        "model-*.safetensors")))), 0)
+    results.add("transformers on a merged folder in parts: logits", relative(
+        logits_of(load(folder / "sharded"), sequences), expected), BOUND_LOGITS)
     for name, form in (("peft", "as it is"), ("baked", "baked")) if is_read_by_peft else ():
         written = PeftModel.from_pretrained(load(reference_base), folder / name).eval()
         results.add(f"PEFT on our adapter, {form}: logits", relative(logits_of(written, sequences), expected),
@@ -233,6 +242,80 @@ def check(lora, base, reference_base, adapter, prompts, folder, broken, results,
     server = llama_cpp(folder / "base.gguf", gguf_adapter)
     compare_llama_cpp(server, words, sequences, expected, results, "llama.cpp, GGUF adapter on base GGUF", candidates)
     del server
+    return words, sequences, expected
+
+
+def check_dora(lora, folder, prompts, results):
+    """DoRA is no matter of a GGUF adapter: merged, all read it."""
+    words, model = tokenizer(320, whole_alphabet=True), llama(320, tied=False, biases=False, rope="default")
+    model.save_pretrained(folder / "base")
+    words.save_pretrained(folder / "base")
+    adapted = fill_adapter(get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", r=4, lora_alpha=8, target_modules=ALL,
+                                                            use_dora=True))).eval()
+    with torch.no_grad():
+        for name, parameter in adapted.named_parameters():
+            if "magnitude" in name:
+                parameter.mul_(torch.empty_like(parameter).uniform_(0.7, 1.4))
+    adapted.save_pretrained(folder / "adapter")
+    run(lora, "merge", folder / "adapter", "--base", folder / "base", "--output", folder / "merged", "--format", "hf",
+        "--format", "gguf", "--dtype", "float32", "--quiet")
+    sequences = [greedy(adapted, words(prompt)["input_ids"], 8) for prompt in prompts]
+    expected = logits_of(adapted, sequences)
+    print(f"tiny model with DoRA; the adapter changes the logits by "
+          f"{relative(logits_of(load(folder / 'base'), sequences), expected):.2e} (relative norm)")
+    results.add("DoRA, transformers on the merged folder: logits", relative(
+        logits_of(load(folder / "merged"), sequences), expected), BOUND_LOGITS)
+    compare_llama_cpp(llama_cpp(folder / "merged/model-f32.gguf"), words, sequences, expected, results,
+                      "DoRA, llama.cpp, merged GGUF", 320)
+
+
+def answers_of(server, words, sequences, candidates):
+    """Of every prefix the probabilities of the best tokens, by id."""
+    found = []
+    taken_well = {token for token in range(len(words)) if words.decode([token]).isascii()} - set(words.all_special_ids)
+    plain = min(taken_well)
+    for ids in sequences:
+        for end in range(1, len(ids) + 1):
+            answer = server.handle_completions({"prompt": ids[:end], "n_predict": 1, "temperature": 0,
+                                                "logit_bias": [[plain, 1000.0]], "n_probs": candidates,
+                                                "post_sampling_probs": False, "cache_prompt": True})
+            taken = answer["choices"][0]["logprobs"]["content"][0]
+            found.append({entry["id"]: entry["logprob"] for entry in taken["top_logprobs"]})
+    return found
+
+
+# Mean KL from PEFT's probabilities, in nats, as finetune/comparison.cc has it: SmolLM2 loses much by few bits.
+TYPES = {"float16": 3e-5, "bfloat16": 1e-3, "q8_0": 1e-2, "q6_k": 5e-2, "q5_k_m": 3, "q4_k_m": 3, "q4_0": 3}
+# From what transformers computes with the file's numbers: llama.cpp rounds what blocks are multiplied with, to eight bits.
+BOUND_OF_THE_NUMBERS = 1e-2
+
+
+def divergence(expected, answers):
+    """Mean KL, of the best tokens and all others as one; share of other best tokens."""
+    kl, others = [], 0
+    for row, found in zip(np.concatenate([torch.log_softmax(logits, -1).numpy() for logits in expected]), answers):
+        ids, right = np.array(list(found)), np.array(list(found.values()), dtype=np.float64)
+        left = row[ids]
+        rest = [max(1 - np.exp(part).sum(), 1e-12) for part in (left, right)]
+        kl.append((np.exp(left) * (left - right)).sum() + rest[0] * np.log(rest[0] / rest[1]))
+        others += ids[right.argmax()] != row.argmax()
+    return np.mean(kl), others / len(kl)
+
+
+def check_types(lora, base, adapter, words, sequences, expected, folder, results, candidates):
+    """GGUFs of fewer bits."""
+    for dtype, most in TYPES.items():
+        file = folder / f"{dtype}.gguf"
+        run(lora, "merge", adapter, "--base", base, "--output", file, "--dtype", dtype, "--quiet")
+        answers = answers_of(llama_cpp(file), words, sequences, candidates)
+        kl, others = divergence(expected, answers)
+        results.add(f"llama.cpp, merged GGUF, {dtype}: mean KL", kl, most)
+        run(lora, "convert", file, "--output", folder / dtype, "--dtype", "float32", "--quiet")
+        own, own_others = divergence(logits_of(load(folder / dtype), sequences), answers)
+        results.add(f"llama.cpp, merged GGUF, {dtype}: mean KL from its numbers", own, BOUND_OF_THE_NUMBERS)
+        print(f"  {dtype}: other best tokens {others:.1%}, than its own numbers have {own_others:.1%}")
+        file.unlink()
+        shutil.rmtree(folder / dtype)
 
 
 DEFAULT = dict(rope_type="default", rope_theta=10000.0)
@@ -335,6 +418,26 @@ def check_tiny(lora, folder, broken, results, only):
             results.add(what, value, bound)
 
 
+    if broken is None and not only:
+        check_dora(lora, Path(tempfile.mkdtemp(dir=folder)), prompts, results)
+        check_blocks(lora, Path(tempfile.mkdtemp(dir=folder)), prompts, results)
+
+
+def check_blocks(lora, folder, prompts, results):
+    """Rows of whole blocks of every type, which SmolLM2's are not. Numbers are small: rounding is a share of each."""
+    words = tokenizer(320, whole_alphabet=True)
+    model = llama(320, tied=False, biases=False, rope="default", size=0.04, hidden_size=256, intermediate_size=512)
+    model.save_pretrained(folder / "base")
+    words.save_pretrained(folder / "base")
+    adapted = fill_adapter(get_peft_model(model, LoraConfig(task_type="CAUSAL_LM", **ADAPTERS["plain"])), size=0.04).eval()
+    adapted.save_pretrained(folder / "adapter")
+    sequences = [greedy(adapted, words(prompt)["input_ids"], 8) for prompt in prompts]
+    expected = logits_of(adapted, sequences)
+    print(f"tiny model of whole blocks; the adapter changes the logits by "
+          f"{relative(logits_of(load(folder / 'base'), sequences), expected):.2e} (relative norm)")
+    check_types(lora, folder / "base", folder / "adapter", words, sequences, expected, folder, results, candidates=320)
+
+
 def check_model(lora, model, adapter, folder, broken, results):
     reference = Path(model)
     if reference.suffix == ".gguf":
@@ -347,7 +450,9 @@ def check_model(lora, model, adapter, folder, broken, results):
     elif (Path(adapter) / "adapter").is_dir():
         adapter = Path(adapter) / "adapter"
     print(f"{model}; adapter: {adapter}")
-    check(lora, model, reference, adapter, PROMPTS, folder, broken, results, candidates=200, new_tokens=12)
+    words, sequences, expected = check(lora, model, reference, adapter, PROMPTS, folder, broken, results, candidates=200,
+                                       new_tokens=12)
+    check_types(lora, model, adapter, words, sequences[:5], expected[:5], folder, results, candidates=200)
 
 
 def main():

@@ -17,7 +17,9 @@
 #include "finetune/model/generate.h"
 #include "finetune/model/load.h"
 #include "finetune/verify.h"
+#include "lora/adapter/gguf_adapter.h"
 #include "lora/adapter/merge.h"
+#include "lora/adapter/mlx_adapter.h"
 #include "lora/adapter/write_model.h"
 #include "tests/finetune/tiny_llama.h"
 #include "tests/temporary_folder.h"
@@ -185,9 +187,40 @@ TEST_F(Commands, VerifyTellsAnAdapterFromNone) {
   EXPECT_EQ(different.code, 1);
   EXPECT_THAT(different.out, HasSubstr("DIFFER by more than the given bound (largest relative difference "));
 
-  // Q4_1 weights have no bound: nobody merges into them.
-  EXPECT_THROW(run(finetune::verify_command(), {model_path(), model_path(), "--text", text}), base::Error);
   EXPECT_THROW(run(finetune::verify_command(), {model_path(), "--text", text}), base::UsageError);
+}
+
+// An adapter in each format beside its base, by the built-in prompts, and merged GGUFs of every kind of type; the base
+// alone is another model.
+TEST_F(Commands, VerifyReadsEveryExport) {
+  const std::string base = HORNBOOK_SOURCE_DIR "/tests/golden/lora/base",
+                    adapter = HORNBOOK_SOURCE_DIR "/tests/golden/lora/pattern";
+  const lora::ModelFiles files(base);
+  const lora::Adapter read = finetune::load_adapter(adapter, files, 1);
+  lora::write_gguf_adapter(read, files, folder_ / "a.gguf", base::DType::kF32);
+  lora::write_mlx_adapter(read, folder_ / "mlx");
+  lora::write_adapter(read, folder_ / "peft");
+  for (const char* name : {"a.gguf", "mlx", "peft"}) {
+    const Result same =
+        run(finetune::verify_command(), {base, "--adapter", adapter, "--exported", (folder_ / name).string()}, true);
+    EXPECT_EQ(same.code, 0) << name << same.out;
+    const auto json = nlohmann::json::parse(same.out);
+    EXPECT_EQ(json.at("texts"), 10) << name;
+    EXPECT_EQ(json.at("same_texts"), 10) << name;
+    EXPECT_EQ(json.at("same_best"), 1) << name;
+    EXPECT_LT(json.at("mean_kl"), 1e-9) << name;
+    EXPECT_EQ(json.at("bound_name"), "float32 rounding") << name;
+    EXPECT_EQ(run(finetune::verify_command(), {base, "--exported", (folder_ / name).string()}).code, 1) << name;
+  }
+  const lora::MergedModel merged(files, &read);
+  for (const char* type : {"float32", "float16", "bfloat16", "q8_0", "q5_1", "q4_0"}) {
+    const std::string file = (folder_ / (std::string(type) + ".gguf")).string();
+    lora::write_gguf(merged, file, {lora::type_from_name(type), 1, {}});
+    const Result same = run(finetune::verify_command(), {base, file, "--adapter", adapter}, true);
+    EXPECT_EQ(same.code, 0) << type << same.out;
+    EXPECT_EQ(nlohmann::json::parse(same.out).at("weights").at("rounded"), 0) << type;
+    EXPECT_EQ(run(finetune::verify_command(), {base, file}).code, 1) << type;
+  }
 }
 
 TEST_F(Commands, AnAdapterNamesItsBase) {
@@ -205,53 +238,6 @@ TEST(CheckIds, AnIdThatTheModelDoesNotHaveIsRefused) {
   EXPECT_NO_THROW(finetune::check_ids(std::vector<std::int32_t>{0, 9}, config));
   EXPECT_THROW(finetune::check_ids(std::vector<std::int32_t>{0, 10}, config), base::Error);
   EXPECT_THROW(finetune::check_ids(std::vector<std::int32_t>{-1}, config), base::Error);
-}
-
-TEST(Verify, NotANumberIsNotEqual) {
-  finetune::Comparison comparison;
-  comparison.bound = 1;
-  at::Tensor good = at::arange(6, at::kFloat).view({2, 3}).square(), bad = good.clone();
-  bad[0][1] = NAN;
-  finetune::compare(good, good, comparison);
-  EXPECT_TRUE(comparison.equal());
-  finetune::compare(good, bad, comparison);
-  finetune::compare(good, good, comparison);
-  EXPECT_FALSE(comparison.equal());
-  EXPECT_EQ(comparison.tokens, 6);
-  EXPECT_THROW(finetune::compare(good, at::ones({2, 4}), comparison), base::Error);
-}
-
-TEST(Verify, MeasuresEachPositionAndNotTheCommonShift) {
-  at::Tensor a = at::tensor({3.0f, 4.0f, -7.0f, 6.0f, -6.0f, 0.0f}).view({2, 3});
-  finetune::Comparison comparison;
-  finetune::compare(a, a + 10, comparison);
-  EXPECT_NEAR(comparison.max_rel, 0, 1e-6);
-  at::Tensor b = a.clone();
-  b[1][0] += 0.6f;
-  b[1][1] -= 0.6f;
-  finetune::compare(a, b, comparison);
-  EXPECT_NEAR(comparison.max_abs, 0.6, 1e-5);
-  EXPECT_NEAR(comparison.max_rel, 0.1, 1e-5) << "0.6 sqrt(2) of 6 sqrt(2)";
-}
-
-TEST(Verify, SaysInWordsWhatItFound) {
-  finetune::Comparison comparison;
-  comparison.bound = 5e-3;
-  comparison.bound_name = "float16 rounding";
-  comparison.max_rel = 1.79e-3;
-  comparison.tokens = 1024;
-  EXPECT_EQ(
-      finetune::to_text(comparison),
-      "1,024 tokens: the logits agree within float16 rounding (largest relative difference 1.79e-03, bound 0.005)");
-  comparison.max_rel = 0.4;
-  EXPECT_THAT(finetune::to_text(comparison), HasSubstr("DIFFER by more than float16 rounding"));
-}
-
-TEST(Verify, TheBoundFollowsTheTypeOfTheWeights) {
-  EXPECT_EQ(finetune::bound_of(lora::ModelFiles(tiny_llama::folder("tied").string())).value, 5e-2);
-  EXPECT_EQ(finetune::bound_of(lora::ModelFiles(tiny_llama::folder("tied").string())).name, "bfloat16 rounding");
-  tiny_llama::Changed wide("tied", [](const std::string&, at::Tensor&) {});
-  EXPECT_EQ(finetune::bound_of(lora::ModelFiles(wide.path().string())).value, 2e-5);
 }
 
 TEST(Device, NamesAreChecked) {

@@ -1,5 +1,5 @@
-// README's table of models, cell by cell: what each cell says is shown by goldens and tests that are named here, and
-// are there. A row or a cell that changes must be shown anew.
+// README's tables of models and of exports, cell by cell: what each cell says is shown by goldens and tests that are
+// named here, and are there. A row or a cell that changes must be shown anew.
 #include <gtest/gtest.h>
 
 #include <array>
@@ -24,7 +24,9 @@ struct Cell {
   // "config NAME": published, of tests/golden/lora/configs.json, by names, shapes and number of parameters;
   // "case NAME": tests/golden/finetune/tiny_llama, computed, trained and merged as transformers and PEFT do;
   // "detail MODEL DETAIL": taken out it shows, of tests/finetune/families_test.cc; "llama.cpp NAME": of
-  // scripts/oracle/check_lora_exports.py; "test FILE NAME": any other, of that file in tests/.
+  // scripts/oracle/check_lora_exports.py; "test FILE NAME": any other, of that file in tests/; "live NAME PART": a test
+  // of ctest with real peers, whose script holds that part; "cli NAME": a case of tests/cli/lora; "hand FILE": a script
+  // that is run by hand.
   Evidence evidence;
 };
 using Row = std::array<Cell, 3>;
@@ -115,10 +117,73 @@ const std::vector<Row> kRows = {
       {"the text model", {"llama.cpp Gemma 3 with pictures", "llama.cpp LLaVA", "llama.cpp Mistral with pictures"}}}},
 };
 
+const std::vector<Row> kExports = {
+    {{{"PEFT adapter, also `--bake-scale`",
+       {"test lora/adapter/adapter_test.cc WritesWhatItReads",
+        "test lora/adapter/merge_test.cc BakedScalesGiveTheSameDeltas"}},
+      {"PEFT", {"live LoraExports PEFT on our adapter"}},
+      {"logits to 1e-5 (`scripts/oracle/check_lora_exports.py`, in CI); `tests/lora/adapter/adapter_test.cc`",
+       {"live LoraExports BOUND_LOGITS, BOUND_LOG_PROBABILITY, CLEAR_GAP = 1e-5, 1e-3",
+        "test lora/adapter/adapter_test.cc MeansWhatPeftMeans"}}}},
+    {{{"merged folder, in one file or several",
+       {"test lora/adapter/merge_test.cc WritesAHuggingFaceFolder", "cli merge_sharded"}},
+      {"transformers 5 and 4",
+       {"live LoraExports transformers on the merged folder",
+        "live LoraExports transformers on a merged folder in parts",
+        "test lora/model/config_test.cc WrittenForTransformers4And5", "hand transformers_4.py"}},
+      {"logits to 1e-5 (the same; transformers 4.57 by hand, `transformers_4.py`); `tensor_stream_test.cc`",
+       {"live LoraExports BOUND_LOGITS", "hand transformers_4.py",
+        "test lora/adapter/tensor_stream_test.cc LargerFoldersAreShardedWithAnIndex"}}}},
+    {{{"merged DoRA", {"live LoraExports use_dora=True"}},
+      {"transformers, llama.cpp",
+       {"live LoraExports DoRA, transformers on the merged folder", "live LoraExports DoRA, llama.cpp, merged GGUF"}},
+      {"logits to 1e-5, log-probabilities to 1e-3 (the same)", {"live LoraExports check_dora"}}}},
+    {{{"GGUF adapter", {"cli export", "test lora/adapter/merge_test.cc AGgufAdapterGivesTheSameDeltas"}},
+      {"llama.cpp", {"live LoraExports llama.cpp, GGUF adapter on base GGUF"}},
+      {"log-probabilities to 1e-3 (the same); read back in `read_gguf_adapter_test.cc`",
+       {"live LoraExports BOUND_LOG_PROBABILITY", "live LoraExportsSeeAPermutation spoil_permutation",
+        "test lora/adapter/read_gguf_adapter_test.cc WhatWasWrittenComesBack"}}}},
+    {{{"merged GGUF, float32", {"cli merge_gguf_file"}},
+      {"llama.cpp", {"live LoraExports llama.cpp, merged GGUF", "live SmolLm2Exports llama.cpp, merged GGUF"}},
+      {"log-probabilities to 1e-3 (the same)", {"live LoraExports BOUND_LOG_PROBABILITY"}}}},
+    {{{"merged GGUF, float16, bfloat16, blocks", {"cli merge_quantised"}},
+      {"llama.cpp", {"live LoraExports check_blocks", "live SmolLm2Exports check_types"}},
+      {"KL to 1e-2 from transformers with its numbers (the same); bytes of llama.cpp's own quantiser: blocks in "
+       "`tests/base/quantize_test.cc`, mixtures in `weight_type_test.cc`",
+       {"live LoraExports BOUND_OF_THE_NUMBERS = 1e-2", "test base/quantize_test.cc BlocksAreThoseOfGgmlBitForBit",
+        "test lora/model/weight_type_test.cc MixturesAreThoseOfLlamaCppsQuantiser"}}}},
+    {{{"MLX adapter", {"cli adapter_formats", "test lora/adapter/mlx_adapter_test.cc IsReadBack"}},
+      {"mlx-lm", {"test lora/adapter/mlx_adapter_test.cc ItsLayersComputeWhatTheMergedModelDoes"}},
+      {"by its layers' algebra, `mlx_adapter_test.cc`", {"test lora/adapter/mlx_adapter_test.cc DoraToo"}}}},
+    {{{"Modelfile", {"cli modelfile"}},
+      {"Ollama", {"hand ollama_templates.py"}},
+      {"Go's text/template against transformers (`scripts/oracle/ollama_templates.py`); `modelfile_test.cc`",
+       {"hand ollama_templates.py", "test lora/adapter/modelfile_test.cc EveryTemplateOfOursIsSaid"}}}},
+    {{{"stacked, upcycled, merged models", {"cli stack", "cli upcycle", "cli merge_models"}},
+      {"transformers, llama.cpp", {"live MadeModels check_upcycled", "live MadeModels check_in_llama_cpp"}},
+      {"logits to 1e-5, log-probabilities to 1e-3 (`scripts/oracle/check_stack.py`, in CI); `merge_models_test.cc` "
+       "against "
+       "mergekit",
+       {"live MadeModels <= 1e-5", "live MadeModelsSeeALayer broken",
+        "test lora/compose/merge_models_test.cc GivesWhatMergekitGives"}}}},
+    {{{"any of `--for`", {"cli export_for"}},
+      {"each of these", {"cli export_for"}},
+      {"read back, every weight compared (`same_weights_test.cc`, `tests/cli/lora/export_for`)",
+       {"test lora/adapter/same_weights_test.cc MergedModelsOfEveryTypeAreWithinTheirBound",
+        "test lora/adapter/same_weights_test.cc ASmallChangeIsSeenThroughBlocksOfFewBits", "cli export_for"}}}},
+    {{{"any of these", {"test finetune/commands_test.cc VerifyReadsEveryExport"}},
+      {"`finetune verify`", {"test finetune/commands_test.cc VerifyReadsEveryExport"}},
+      {"logits, KL, best tokens, greedy text and weights within the bound of the type (`commands_test.cc`, "
+       "`comparison_test.cc`)",
+       {"test finetune/comparison_test.cc EachBoundCounts",
+        "test finetune/comparison_test.cc DivergenceAndBestTokensByHand",
+        "test finetune/comparison_test.cc TextsMayPartWhereTwoTokensAreNearlyAsGood"}}}},
+};
+
 std::string text_of(const std::string& file) { return base::read_file(kSource / file); }
 
-// README's rows, cell by cell.
-std::vector<std::vector<std::string>> rows_of_readme() {
+// README's rows of the table with this head, cell by cell.
+std::vector<std::vector<std::string>> rows_of_readme(const std::string& head) {
   std::vector<std::vector<std::string>> found;
   bool inside = false;
   for (const std::string& line : base::split(text_of("README.md"), '\n')) {
@@ -129,7 +194,7 @@ std::vector<std::vector<std::string>> rows_of_readme() {
       for (const std::string& cell : base::split(line, '|')) cells.emplace_back(base::trim(cell));
       found.emplace_back(cells.begin() + 1, cells.end() - 1);
     }
-    inside |= line.starts_with("| family |");
+    inside |= line.starts_with(head);
   }
   return found;
 }
@@ -148,13 +213,20 @@ bool is_there(const std::string& evidence) {
   if (kind == "case") return fs::exists(kSource / "tests/golden/finetune/tiny_llama" / name / "golden.safetensors");
   if (kind == "detail") return holds("tests/finetune/families_test.cc", "{\"" + first + "\", \"" + rest + "\"");
   if (kind == "llama.cpp") return holds("scripts/oracle/check_lora_exports.py", "\"" + name + "\"");
+  // The script of a live test, by the variable that holds its command.
+  const std::string script = first.starts_with("MadeModels") ? "check_stack.py" : "check_lora_exports.py";
+  if (kind == "live")
+    return holds("tests/CMakeLists.txt", "add_test(NAME Live." + first + " ") &&
+           holds("scripts/oracle/" + script, rest);
+  if (kind == "cli") return fs::exists(kSource / "tests/cli/lora" / name / "cmd");
+  if (kind == "hand") return fs::exists(kSource / "scripts/oracle" / name);
   return kind == "test" && holds("tests/" + first, ", " + rest + ")");
 }
 
-TEST(ReadmeModels, EveryCellIsShown) {
+void check_table(const std::string& head, const std::vector<Row>& rows) {
   std::map<std::string, const Row*> shown;
-  for (const Row& row : kRows) shown[row[0].text] = &row;
-  const auto readme = rows_of_readme();
+  for (const Row& row : rows) shown[row[0].text] = &row;
+  const auto readme = rows_of_readme(head);
   ASSERT_GE(readme.size(), 9u);
   for (const std::vector<std::string>& cells : readme) {
     ASSERT_EQ(cells.size(), 3u) << cells.at(0);
@@ -168,12 +240,17 @@ TEST(ReadmeModels, EveryCellIsShown) {
     }
     shown.erase(row);
   }
-  for (const auto& [family, row] : shown) ADD_FAILURE() << "README.md does not say any more: " << family;
+  for (const auto& [first, row] : shown) ADD_FAILURE() << "README.md does not say any more: " << first;
 }
+
+TEST(ReadmeModels, EveryCellIsShown) { check_table("| family |", kRows); }
+
+TEST(ReadmeExports, EveryCellIsShown) { check_table("| format |", kExports); }
 
 TEST(ReadmeModels, WhatIsNotThereIsSeen) {
   for (const char* wrong : {"config llama-9", "case no_such", "detail gemma no_detail", "llama.cpp Gemma 9",
-                            "test lora/readme_test.cc NoSuchTest", "test lora/none.cc EveryCellIsShown", "other x"})
+                            "test lora/readme_test.cc NoSuchTest", "test lora/none.cc EveryCellIsShown", "other x",
+                            "live NoSuchTest check_dora", "live LoraExports no such part", "cli none", "hand none.py"})
     EXPECT_FALSE(is_there(wrong)) << wrong;
   EXPECT_TRUE(is_there("test lora/readme_test.cc EveryCellIsShown"));
 }

@@ -57,6 +57,24 @@ TEST(SameWeights, EachPartOfAnAdapterIsSeen) {
   EXPECT_EQ(lora::compare_weights(lora::MergedModel(base, &other), written, 1).name, other.modules[2].name + ".weight");
 }
 
+// Blocks of four bits lose 8 % of a weight: a change of 2 % hides in that, and shows against what is rounded.
+TEST(SameWeights, ASmallChangeIsSeenThroughBlocksOfFewBits) {
+  const lora::ModelFiles base(kGolden + "base");
+  const lora::Adapter adapter = with_everything();
+  const TemporaryFolder folder;
+  for (const char* type : {"q4_0", "q5_1", "q8_0", "bfloat16", "float16", "float32"}) {
+    const auto file = folder.path() / (std::string(type) + ".gguf");
+    lora::write_gguf(lora::MergedModel(base, &adapter), file, {lora::type_from_name(type), 1, {}});
+    const lora::ModelFiles written(file.string());
+    EXPECT_EQ(lora::compare_weights(lora::MergedModel(base, &adapter), written, 1).rounded, 0) << type;
+    lora::Adapter other = adapter;
+    for (float& length : other.modules[1].magnitude) length *= 1.02f;
+    const lora::Difference most = lora::compare_weights(lora::MergedModel(base, &other), written, 1);
+    EXPECT_FALSE(most.is_within()) << type;
+    EXPECT_EQ(most.name, other.modules[1].name + ".weight") << type;
+  }
+}
+
 TEST(SameWeights, AdaptersAreComparedByWhatTheyAdd) {
   const lora::Adapter adapter = lora::read_adapter(kGolden + "pattern");
   lora::Adapter baked = lora::bake_scale(adapter);

@@ -110,6 +110,18 @@ TEST(Stack, LayersWithAndWithoutExpertsStayWhatTheyAre) {
             whole(base, "model.layers.1.mlp.experts.2.up_proj.weight"));
 }
 
+// The base's config.json is transformers 5's, which does not say what transformers 4 reads.
+TEST(Stack, TheConfigIsForTransformers4Too) {
+  const ModelFiles base(kFamilies + "llama3_rope");
+  ASSERT_FALSE(nlohmann::json::parse(base::read_file(base.path() / "config.json")).contains("rope_scaling"));
+  TemporaryFolder temporary;
+  write(base, {{0, 0}}, temporary.path() / "deep");
+  const auto config = nlohmann::json::parse(base::read_file(temporary.path() / "deep/config.json"));
+  EXPECT_EQ(config["rope_theta"], base.config().rope.theta);
+  EXPECT_EQ(config["rope_scaling"]["rope_type"], "llama3");
+  EXPECT_EQ(config["torch_dtype"], config["dtype"]);
+}
+
 TEST(Stack, EveryLayerOnceIsTheModelItself) {
   const ModelFiles base(kFamilies + "untied");
   TemporaryFolder temporary;

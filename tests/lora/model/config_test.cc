@@ -2,6 +2,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <nlohmann/json.hpp>
+
 #include "base/error.h"
 #include "lora/model/family.h"
 #include "tests/error_of.h"
@@ -62,6 +64,19 @@ TEST(ModelConfig, WritesWhatItReads) {
   for (const char* part : {"\"rope_theta\": 500000.0", "\"rope_parameters\": {", "\"torch_dtype\": \"bfloat16\"",
                            "\"dtype\": \"bfloat16\"", "\"architectures\": [\n    \"LlamaForCausalLM\""})
     EXPECT_THAT(text, HasSubstr(part));
+}
+
+// transformers 4 reads torch_dtype, rope_theta and rope_scaling, 5 reads dtype and rope_parameters.
+TEST(ModelConfig, WrittenForTransformers4And5) {
+  const ModelConfig config = parsed(R"("rope_theta":5e5,"rope_scaling":{"rope_type":"linear","factor":2.0})");
+  const auto json = nlohmann::json::parse(lora::config_to_json(config, "bfloat16"));
+  EXPECT_EQ(json["torch_dtype"], "bfloat16");
+  EXPECT_EQ(json["dtype"], "bfloat16");
+  EXPECT_EQ(json["rope_theta"], 5e5);
+  EXPECT_EQ(json["rope_scaling"]["factor"], 2.0);
+  EXPECT_EQ(json["rope_scaling"]["rope_type"], "linear");
+  EXPECT_EQ(json["rope_parameters"]["rope_theta"], 5e5);
+  EXPECT_EQ(json["rope_parameters"]["factor"], 2.0);
 }
 
 TEST(ModelConfig, DefaultsAreTransformers) {
