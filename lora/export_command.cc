@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <fmt/ostream.h>
 
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
 
@@ -9,10 +10,12 @@
 #include "base/file.h"
 #include "base/outputs.h"
 #include "base/text.h"
+#include "lora/adapter/chat_format.h"
 #include "lora/adapter/contents.h"
 #include "lora/adapter/gguf_adapter.h"
 #include "lora/adapter/mlx_adapter.h"
 #include "lora/adapter/model_card.h"
+#include "lora/adapter/modelfile.h"
 #include "lora/adapter/write_model.h"
 #include "lora/commands.h"
 #include "lora/export_for.h"
@@ -22,6 +25,25 @@
 namespace lora {
 
 namespace fs = std::filesystem;
+
+namespace {
+
+// Beside a GGUF adapter; what there is to say of it.
+std::string write_adapter_modelfile(const fs::path& output, const fs::path& folder, const ModelFiles& base) {
+  std::unique_ptr<tokenizer::Tokenizer> tokenizer;
+  try {
+    tokenizer = tokenizer_of(base, folder, "");
+  } catch (const base::Error& error) {
+    return fmt::format("note: no Modelfile, since the base has no tokenizer that can be read: {}\n", error.what());
+  }
+  const std::string path = fs::absolute(base.path()).lexically_normal().string();
+  const Modelfile file = modelfile_of_adapter(output.filename().string(), path, *tokenizer);
+  const fs::path place = fs::path(output).replace_extension(".Modelfile");
+  base::write_file(place, file.text);
+  return file.note + "Ollama: ollama create my-model -f " + base::shell_word(place.string()) + "\n";
+}
+
+}  // namespace
 
 int run_export(ExportOptions& options, base::Context& context) {
   if (options.runtime != "any") return run_export_for(options, context);
@@ -45,6 +67,7 @@ int run_export(ExportOptions& options, base::Context& context) {
   if (gguf) {
     check_gguf_name(output);
     check_file(output, options.overwrite);
+    check_file(fs::path(output).replace_extension(".Modelfile"), options.overwrite);
   } else {
     base::check_output_is_folder("--output", output);
     check_folder(output, options.overwrite);
@@ -58,11 +81,12 @@ int run_export(ExportOptions& options, base::Context& context) {
   }
   base::check_outputs({output}, {folder});
   if (!options.base_name.empty()) adapter.base_model = options.base_name;
-  std::string next;
+  std::string next, modelfile;
   if (gguf) {
     check_only_lora(adapter, "a GGUF adapter");
     MergedModel(*base, &adapter);  // throws when it does not fit, before anything is made
     write_gguf_adapter(adapter, *base, output, type);
+    modelfile = write_adapter_modelfile(output, folder, *base);
     next = "llama-cli -m BASE.gguf --lora " + output.string() + "   (BASE.gguf: lora convert " + base->path().string() +
            " --output BASE.gguf)";
   } else if (mlx) {
@@ -97,7 +121,7 @@ int run_export(ExportOptions& options, base::Context& context) {
     context.out << result.dump() << "\n";
   }
   if (!context.quiet)
-    fmt::print(context.err, "exported {} to {}\n{}", contents_text(adapter), output.string(),
+    fmt::print(context.err, "exported {} to {}\n{}{}", contents_text(adapter), output.string(), modelfile,
                options.next ? "next: " + next + "\n" : "");
   return 0;
 }

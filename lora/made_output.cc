@@ -20,7 +20,7 @@ void MadeOptions::visit(base::OptionVisitor& v, const char* output_help) {
 }
 
 MadeOutput write_made(const ModelFiles& base, const MadeOptions& options, const std::string& doing,
-                      const MakeModel& make, base::Context& context) {
+                      const MakeModel& make, const std::string& card, base::Context& context) {
   const std::filesystem::path output = without_separator(options.output);
   base::check_output_is_folder("--output", output);
   check_folder(output, options.overwrite);
@@ -34,6 +34,7 @@ MadeOutput write_made(const ModelFiles& base, const MadeOptions& options, const 
 
   OutputFolder folder(output, options.overwrite, context.run_yaml);
   base::Progress progress(context.err, context.quiet, doing);
+  base::write_file(output / "README.md", card);
   write_made_model(model, base, config, output, options.threads,
                    [&](double share) { progress.update(share, base::human_bytes(static_cast<double>(bytes))); });
   folder.finish();

@@ -29,8 +29,9 @@ struct MadeOutput {
 using MakeModel = std::function<MadeModel(base::DType type, bool keep_types)>;
 
 /// Checks the output, makes the model, checks free space and the model's config, and writes the folder behind a
-/// progress line that says `doing`. Throws what these throw, before anything is emptied or made.
+/// progress line that says `doing`, with `card` as its README.md. Throws what these throw, before anything is emptied
+/// or made.
 MadeOutput write_made(const ModelFiles& base, const MadeOptions& options, const std::string& doing,
-                      const MakeModel& make, base::Context& context);
+                      const MakeModel& make, const std::string& card, base::Context& context);
 
 }  // namespace lora

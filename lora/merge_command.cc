@@ -284,6 +284,7 @@ int run_convert(ConvertOptions& options, base::Context& context) {
   const fs::path output = without_separator(options.output);
   const bool gguf = base::is_gguf_name(output);
   gguf ? check_file(output, options.overwrite) : check_folder(output, options.overwrite);
+  if (gguf) check_file(modelfile_name(output), options.overwrite);
   const bool keep_types = options.dtype == "auto";
   const WeightType type = keep_types ? WeightType(natural_type(base)) : type_from_name(options.dtype);
   const std::uint64_t bytes = gguf ? gguf_bytes(base, type, keep_types) : hf_bytes(base, type, keep_types);
@@ -299,8 +300,10 @@ int run_convert(ConvertOptions& options, base::Context& context) {
                      keep_types,
                      nullptr,
                      options.max_shard_size.bytes};
+  std::string modelfile_note;
   if (gguf) {
     write_gguf(model, output, write);
+    modelfile_note = write_modelfile(output, *tokenizer::load(base.path()));
   } else {
     OutputFolder folder(output, options.overwrite, context.run_yaml);
     write_hf_folder(model, output, write);
@@ -318,10 +321,10 @@ int run_convert(ConvertOptions& options, base::Context& context) {
     context.out << result.dump() << "\n";
   }
   if (!context.quiet)
-    fmt::print(context.err, "converted {} to {} as {}: {} in {}\n{}{}", base.path().string(), output.string(),
+    fmt::print(context.err, "converted {} to {} as {}: {} in {}\n{}{}{}", base.path().string(), output.string(),
                type_text(base, type), base::human_bytes(static_cast<double>(bytes)), base::human_seconds(seconds),
                gguf ? gguf_note(base.config()) + block_note_of(base, type, keep_types) : "",
-               end_tokens_note(base, gguf));
+               end_tokens_note(base, gguf), modelfile_note);
   return 0;
 }
 

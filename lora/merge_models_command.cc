@@ -12,6 +12,7 @@
 #include "base/text.h"
 #include "lora/commands.h"
 #include "lora/compose/alike.h"
+#include "lora/compose/made_card.h"
 #include "lora/compose/merge_models.h"
 #include "lora/locate.h"
 
@@ -123,6 +124,19 @@ void check_models(const Models& models, const ModelFiles& kept, bool is_chosen, 
              kept.path().string());
 }
 
+std::string card_of(const MergeModelsOptions& options, const Models& models) {
+  std::vector<const ModelFiles*> sources;
+  for (const auto& model : models) sources.push_back(model.get());
+  std::string how = "Several models in one, weight by weight: method `" + options.method + "`";
+  const auto add = [&how](const char* name, const std::string& value) {
+    if (!value.empty()) how += fmt::format(", {} {}", name, value);
+  };
+  add("weights", options.weights), add("density", options.density), add("t", base::join(options.t, " "));
+  if (needs_base(method_named(options.method)))
+    add("lambda", fmt::format("{:g}; the base is the first of these", options.lambda));
+  return made_card("Merged model", how + ".", sources);
+}
+
 }  // namespace
 
 const std::vector<std::string>& merge_method_names() {
@@ -155,7 +169,7 @@ int run_merge_models(MergeModelsOptions& options, base::Context& context) {
     progress.finish();
     return made;
   };
-  const MadeOutput made = write_made(kept, options.made, "lora: merging", make, context);
+  const MadeOutput made = write_made(kept, options.made, "lora: merging", make, card_of(options, models), context);
   if (context.json) {
     nlohmann::ordered_json result = {{"output", made.output},
                                      {"method", options.method},

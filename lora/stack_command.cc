@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "lora/commands.h"
+#include "lora/compose/made_card.h"
 #include "lora/compose/stack.h"
 #include "lora/locate.h"
 
@@ -22,7 +23,11 @@ int run_stack(StackOptions& options, base::Context& context) {
   std::vector<LayerRange> ranges;
   for (const std::string& text : options.layers) ranges.push_back(layer_range(text, base.config().layers));
   const auto make = [&](base::DType type, bool keep_types) { return stacked(base, ranges, type, keep_types); };
-  const MadeOutput made = write_made(base, options.made, "lora: stacking", make, context);
+  const std::string card = made_card(
+      "Stacked model",
+      fmt::format("Layers {} of a model, counted from 0, on top of each other.", base::join(options.layers, ", ")),
+      {&base});
+  const MadeOutput made = write_made(base, options.made, "lora: stacking", make, card, context);
   if (context.json) {
     nlohmann::ordered_json result = {{"output", made.output},
                                      {"input", base.path().string()},

@@ -6,6 +6,7 @@
 
 #include "base/text.h"
 #include "lora/commands.h"
+#include "lora/compose/made_card.h"
 #include "lora/compose/upcycle.h"
 #include "lora/locate.h"
 
@@ -17,7 +18,13 @@ int run_upcycle(UpcycleOptions& options, base::Context& context) {
   const UpcycleSettings settings{options.experts, options.chosen, options.noise, options.router == "random",
                                  options.seed};
   const auto make = [&](base::DType type, bool keep_types) { return upcycled(base, settings, type, keep_types); };
-  const MadeOutput made = write_made(base, options.made, "lora: upcycling", make, context);
+  const std::string card =
+      made_card("Upcycled model",
+                fmt::format("A Mixtral of {} experts a layer, {} of them for a token, each the MLP of a dense model "
+                            "(noise {:g}, routers {}, seed {}).",
+                            options.experts, options.chosen, options.noise, options.router, options.seed),
+                {&base});
+  const MadeOutput made = write_made(base, options.made, "lora: upcycling", make, card, context);
   if (context.json) {
     nlohmann::ordered_json result = {
         {"output", made.output},    {"input", base.path().string()},     {"experts", options.experts},

@@ -19,26 +19,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// general.license of a GGUF, "license:" at the head of a folder's README.md; "" where neither is there.
-std::string licence_of(const ModelFiles& base) {
-  if (base.is_gguf()) {
-    const base::GgufValue* value = base.gguf()->find("general.license");
-    return value && value->type == base::GgufValue::kString ? base.gguf()->text("general.license") : "";
-  }
-  const fs::path card = base.path() / "README.md";
-  if (!fs::exists(card)) return "";
-  const std::string text = base::read_file(card);
-  if (!text.starts_with("---\n")) return "";
-  const std::size_t end{text.find("\n---", 3)};
-  if (end == std::string::npos) return "";
-  try {
-    const YAML::Node head = YAML::Load(text.substr(4, end - 4));
-    return head.IsMap() && head["license"] && head["license"].IsScalar() ? head["license"].as<std::string>() : "";
-  } catch (const YAML::Exception&) {
-    return "";
-  }
-}
-
 // Files of this machine by their last part.
 std::vector<std::string> data_of(const YAML::Node& run) {
   std::vector<std::string> names;
@@ -102,6 +82,25 @@ std::string figures_text(const fs::path& file) {
 }
 
 }  // namespace
+
+std::string licence_of(const ModelFiles& base) {
+  if (base.is_gguf()) {
+    const base::GgufValue* value = base.gguf()->find("general.license");
+    return value && value->type == base::GgufValue::kString ? base.gguf()->text("general.license") : "";
+  }
+  const fs::path card = base.path() / "README.md";
+  if (!fs::exists(card)) return "";
+  const std::string text = base::read_file(card);
+  if (!text.starts_with("---\n")) return "";
+  const std::size_t end{text.find("\n---", 3)};
+  if (end == std::string::npos) return "";
+  try {
+    const YAML::Node head = YAML::Load(text.substr(4, end - 4));
+    return head.IsMap() && head["license"] && head["license"].IsScalar() ? head["license"].as<std::string>() : "";
+  } catch (const YAML::Exception&) {
+    return "";
+  }
+}
 
 std::string merged_card(const Adapter& adapter, const ModelFiles& base, const fs::path& run, WeightType type) {
   const bool portable = is_hub_name(adapter.base_model);

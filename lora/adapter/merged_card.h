@@ -11,6 +11,9 @@
 
 namespace lora {
 
+/// general.license of a GGUF, "license:" at the head of a folder's README.md; "" where neither is there.
+std::string licence_of(const ModelFiles& base);
+
 /// The text of it. `run`: the folder of the training, of which run.yaml and metrics.jsonl are read where they are
 /// there; may be empty. The licence is what the base's files say, and that it is not known where they say nothing.
 std::string merged_card(const Adapter& adapter, const ModelFiles& base, const std::filesystem::path& run,

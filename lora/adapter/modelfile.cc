@@ -6,6 +6,8 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/outputs.h"
+#include "base/text.h"
 
 namespace lora {
 namespace {
@@ -166,6 +168,15 @@ Modelfile modelfile_of(const std::string& gguf, const Tokenizer& tokenizer) {
   if (!turns->has_system)
     file.note += "note: the template has no place for a system message, and Ollama will drop one\n";
   if (trims(*chat)) file.note += "note: the template trims white space around a message, and Ollama's cannot\n";
+  return file;
+}
+
+Modelfile modelfile_of_adapter(const std::string& adapter, const std::string& base, const Tokenizer& tokenizer) {
+  Modelfile file = modelfile_of(adapter, tokenizer);
+  const std::string from = base::is_gguf_name(base)
+                               ? "FROM " + base + "\n"
+                               : "# lora convert " + base::shell_word(base) + " --output BASE.gguf\nFROM ./BASE.gguf\n";
+  file.text = from + "ADAPTER" + file.text.substr(std::string("FROM").size());
   return file;
 }
 

@@ -31,5 +31,9 @@ struct Modelfile {
 };
 /// For a GGUF named `gguf` beside it with the vocabulary and the template of `tokenizer`.
 Modelfile modelfile_of(const std::string& gguf, const tokenizer::Tokenizer& tokenizer);
+/// For a GGUF adapter named `adapter` beside it. `base`: the .gguf file of its base; one that is none yet is named
+/// BASE.gguf, and a comment says how it is made.
+Modelfile modelfile_of_adapter(const std::string& adapter, const std::string& base,
+                               const tokenizer::Tokenizer& tokenizer);
 
 }  // namespace lora

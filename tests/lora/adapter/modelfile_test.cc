@@ -112,4 +112,14 @@ TEST(Modelfile, TextsAreQuotedAsGoReadsThem) {
   EXPECT_THAT(text, HasSubstr(R"({{ if eq (len (slice $.Messages $i)) 1 }}{{ "y" }}{{ else }}{{ "x" }}{{ end }})"));
 }
 
+TEST(Modelfile, OfAnAdapterNamesItsBase) {
+  const auto tokenizer = tokenizer::load(HORNBOOK_SOURCE_DIR "/tests/golden/lora/base");
+  const std::string whole = lora::modelfile_of("a.gguf", *tokenizer).text;
+  const std::string rest = whole.substr(whole.find('\n'));
+  EXPECT_EQ(lora::modelfile_of_adapter("a.gguf", "/m/base.gguf", *tokenizer).text,
+            "FROM /m/base.gguf\nADAPTER ./a.gguf" + rest);
+  EXPECT_EQ(lora::modelfile_of_adapter("a.gguf", "/m/a base", *tokenizer).text,
+            "# lora convert '/m/a base' --output BASE.gguf\nFROM ./BASE.gguf\nADAPTER ./a.gguf" + rest);
+}
+
 }  // namespace
