@@ -11,7 +11,8 @@ The base is the folder, in float32, that `lora convert` makes of the GGUF; the a
 round runs all contenders in turn, each in a process of its own. Whole process: wall time from outside, start and imports
 among it. Work alone: ours, what `--json` says, which is from the first look at a file to the last rename; theirs, the calls
 alone: merge_and_unload and save_pretrained of models that are loaded (and, beside it, with the loading, which ours has in
-it), main() of a converter that is imported. Medians, and the ratio of each round's pair. Written weights are compared: PEFT's
+it), main() of a converter that is imported. Ours waits until what it wrote is on the disk (fsync), theirs leave that to the
+kernel: --folder /dev/shm takes the disk out of both. Medians, and the ratio of each round's pair. Written weights are compared: PEFT's
 to float32's rounding, the converter's byte by byte."""
 import argparse
 import json
