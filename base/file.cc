@@ -109,6 +109,8 @@ MappedFile::MappedFile(const fs::path& path) : path_(path) {
   if (size_ == 0) return;
   void* address = ::mmap(nullptr, size_, PROT_READ, MAP_SHARED, file.number, 0);
   if (address == MAP_FAILED) fail("map", path, errno);
+  // Else a look at one byte may map 2 MB at once, part of which give_back has given back before. An advice.
+  ::madvise(address, size_, MADV_NOHUGEPAGE);
   data_ = static_cast<const std::byte*>(address);
 }
 

@@ -30,6 +30,7 @@
 #include "finetune/train/preference_objective.h"
 #include "finetune/train/train_start.h"
 #include "lora/adapter/chat_format.h"
+#include "lora/adapter/merged_card.h"
 #include "lora/adapter/model_card.h"
 #include "lora/adapter/write_model.h"
 
@@ -73,6 +74,8 @@ void write_model(const TrainStart& start, const lora::Adapter& adapter, const fs
   fs::create_directories(part);
   lora::write_hf_folder(lora::MergedModel(*start.files, &adapter), part,
                         {lora::natural_type(*start.files), 0, {}, true, start.tokenizer.get()});
+  base::write_file(part / "README.md", lora::merged_card(adapter, *start.files, folder.parent_path(),
+                                                         lora::natural_type(*start.files), true));
   fs::remove_all(folder);
   fs::rename(part, folder);
 }

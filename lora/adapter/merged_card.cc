@@ -102,15 +102,18 @@ std::string licence_of(const ModelFiles& base) {
   }
 }
 
-std::string merged_card(const Adapter& adapter, const ModelFiles& base, const fs::path& run, WeightType type) {
+std::string merged_card(const Adapter& adapter, const ModelFiles& base, const fs::path& run, WeightType type,
+                        bool in_full) {
   const bool portable = is_hub_name(adapter.base_model);
   const std::string licence = licence_of(base), name = portable ? adapter.base_model : model_name(base.path());
   std::string card = "---\n";
   if (portable) card += fmt::format("base_model: {}\nbase_model_relation: finetune\n", name);
   if (!licence.empty()) card += fmt::format("license: {}\n", licence);
-  card += "library_name: transformers\npipeline_tag: text-generation\n---\n\n# Merged model\n\n";
+  card += "library_name: transformers\npipeline_tag: text-generation\n---\n\n";
+  card += in_full ? "# Trained model\n\n" : "# Merged model\n\n";
   card += portable ? fmt::format("[{0}](https://huggingface.co/{0})", name) : fmt::format("`{}`", name);
-  card += fmt::format(" with {} merged into its weights, in {}.\n\n", contents_text(adapter), name_of(type));
+  card += in_full ? fmt::format(", every weight of it trained, in {}.\n\n", name_of(type))
+                  : fmt::format(" with {} merged into its weights, in {}.\n\n", contents_text(adapter), name_of(type));
   card += "## Licence\n\n";
   card += licence.empty() ? "The base's files name no licence; what holds for the base holds for this model.\n"
                           : fmt::format("That of the base: `{}`.\n", licence);

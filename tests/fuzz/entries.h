@@ -40,4 +40,12 @@ void json_record(const std::uint8_t* data, std::size_t size);
 /// A text through every rule, with and without all measures.
 void text_rules(const std::uint8_t* data, std::size_t size);
 
+// Of lora (lora_entries.cc):
+
+/// A GGUF adapter, put onto a small base.
+void gguf_adapter(const std::uint8_t* data, std::size_t size);
+/// The first byte chooses PEFT or MLX, the next two say the length of adapter_config.json, which follows; the rest is
+/// the file of weights.
+void folder_adapter(const std::uint8_t* data, std::size_t size);
+
 }  // namespace fuzz

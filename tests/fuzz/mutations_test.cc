@@ -2,12 +2,15 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <string>
 #include <vector>
 
 #include "base/file.h"
 #include "base/random.h"
 #include "base/stream.h"
+#include "lora/adapter/gguf_adapter.h"
+#include "lora/adapter/mlx_adapter.h"
 #include "tests/curate/small_fasttext.h"
 #include "tests/fuzz/entries.h"
 #include "tests/temporary_folder.h"
@@ -174,6 +177,30 @@ TEST(Fuzz, TextRules) {
       "a@b.com +49 30 901820 \xE2\x80\xA6 can't U.S. IS_ALPHA e\xCC\x81 \xC3\x83\xC2\xA9 Privacy "
       "Policy.\r\n\xE2\x80\xA8x");
   run(fuzz::text_rules, seeds, 0, 6000);
+}
+
+// A GGUF adapter as `lora export` writes it.
+TEST(Fuzz, GgufAdapters) {
+  const TemporaryFolder folder;
+  const lora::ModelFiles base(HORNBOOK_SOURCE_DIR "/tests/golden/lora/base");
+  lora::write_gguf_adapter(lora::read_adapter(HORNBOOK_SOURCE_DIR "/tests/golden/lora/plain"), base,
+                           folder.path() / "a.gguf");
+  run(fuzz::gguf_adapter, {base::read_file(folder.path() / "a.gguf")}, 0, 3000, 3000);
+}
+
+TEST(Fuzz, FolderAdapters) {
+  const TemporaryFolder folder;
+  const std::string golden = HORNBOOK_SOURCE_DIR "/tests/golden/lora/";
+  lora::write_mlx_adapter(lora::read_adapter(golden + "pattern"), folder.path());
+  std::vector<std::string> seeds;
+  for (const auto& [first, config, weights] :
+       {std::array<std::string, 3>{"\1", folder.path() / "adapter_config.json", folder.path() / "adapters.safetensors"},
+        {std::string(1, '\0'), golden + "pattern/adapter_config.json", golden + "pattern/adapter_model.safetensors"}}) {
+    const std::string text = base::read_file(config);
+    seeds.push_back(first + static_cast<char>(text.size() & 255) + static_cast<char>(text.size() >> 8) + text +
+                    base::read_file(weights));
+  }
+  run(fuzz::folder_adapter, seeds, 0, 3000, 4000);
 }
 
 TEST(Fuzz, ChatTemplates) {

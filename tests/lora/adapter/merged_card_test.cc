@@ -32,6 +32,12 @@ TEST(MergedCard, SaysLicenceDataAndFigures) {
       card,
       HasSubstr("- data: chats.jsonl\n- steps: 20\n- loss: 3.2500 -> 1.1250\n- validation loss: 3.5000 -> 2.0000\n"));
   EXPECT_THAT(card, Not(HasSubstr("/somewhere")));
+  const std::string full = lora::merged_card(adapter, base, folder.path() / "run", base::DType::kBF16, true);
+  EXPECT_THAT(
+      full,
+      HasSubstr(
+          "# Trained model\n\n[org/model](https://huggingface.co/org/model), every weight of it trained, in BF16."));
+  EXPECT_THAT(full, HasSubstr("- loss: 3.2500 -> 1.1250\n"));
 }
 
 TEST(MergedCard, WhatIsNotKnownIsNotMadeUp) {
