@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <charconv>
 #include <nlohmann/json.hpp>
-#include <set>
 
 #include "base/text.h"
 
@@ -265,42 +264,6 @@ std::string StandIns::restored(std::string_view json) const {
     copied = end;
   });
   return result.append(json, copied);
-}
-
-namespace {
-
-template <class Json>
-Json parse_lenient(std::string_view text, bool* repeated_keys) {
-  if (repeated_keys != nullptr) *repeated_keys = false;
-  std::vector<std::set<std::string>> open;  // the keys of the objects around
-  const auto note_keys = [&](int, typename Json::parse_event_t event, const Json& key) {
-    if (event == Json::parse_event_t::object_start) open.emplace_back();
-    if (event == Json::parse_event_t::object_end) open.pop_back();
-    if (event == Json::parse_event_t::key)
-      *repeated_keys |= !open.back().insert(key.template get<std::string>()).second;
-    return true;
-  };
-  const auto parse = [&](std::string_view strict) {
-    open.clear();
-    return repeated_keys == nullptr ? Json::parse(strict, nullptr, false) : Json::parse(strict, note_keys, false);
-  };
-  Json value = parse(text);
-  if (!value.is_discarded()) return value;
-  const std::vector<LooseNumber> numbers = loose_numbers(text);
-  if (numbers.empty()) return value;
-  std::string strict;
-  StandIns().replace(text, numbers, strict);
-  return parse(strict);
-}
-
-}  // namespace
-
-nlohmann::json lenient_json(std::string_view text, bool* repeated_keys) {
-  return parse_lenient<nlohmann::json>(text, repeated_keys);
-}
-
-nlohmann::ordered_json lenient_ordered_json(std::string_view text, bool* repeated_keys) {
-  return parse_lenient<nlohmann::ordered_json>(text, repeated_keys);
 }
 
 std::string repeated_keys_note(std::uint64_t records) {

@@ -2,18 +2,21 @@
 """LoRA training of SmolLM2 on the CPU: tokens per second of `finetune train` beside transformers + peft.
 
     build/venv/bin/python scripts/bench/train_cpu.py --data records.jsonl [--threads 2] [--rounds 3] [--steps 4] [--dtype bfloat16] [--peer-dtype float32]
+        [--only text --rows 4 --peer-micro-batch 1 --memory 1800MB]
 
 Both sides train the same model with the same adapter (rank 16 on all linear modules, AdamW, clip 1), turn by turn in
 one run, so that whatever else the machine does hits both. Tokens are those of the data, padding not counted.
-  text: rows of 512 tokens, all trained. The same tokens on both sides.
+  text: rows of 512 tokens, all trained. The same tokens on both sides: --rows of them a step, of which the peer computes
+        --peer-micro-batch at once (take the better); ours as many as --memory lets it.
   chat: conversations, answers trained. transformers pads batches of four, as its Trainer does; finetune packs rows.
 The peer is a bare loop, without Trainer, logging or checkpoints; our figure is what metrics.jsonl says of whole steps.
-The first step of each process, which finds cold memory, is left out on both sides.
+The first step of each process, which finds cold memory, is left out on both sides. The peak of resident memory is printed of both.
 """
 import argparse
 import json
 import os
 import pathlib
+import resource
 import statistics
 import subprocess
 import sys
@@ -66,13 +69,14 @@ def peer(options):
             examples.append((ids, ids))
         else:
             examples.append(chat_ids(record["messages"]))
-    batch_size = 1 if "text" in records_of(options.data)[0] else 4
+    is_text = "text" in records_of(options.data)[0]
+    batch_size, parts = (options.peer_micro_batch, options.rows // options.peer_micro_batch) if is_text else (4, 1)
     print(json.dumps({"ready": f"transformers {transformers.__version__}, peft {peft.__version__}, "
                                f"torch {torch.__version__}"}), flush=True)
-    position = 0
+    position = done = 0
     for line in sys.stdin:
         tokens, begun = 0, time.perf_counter()
-        for _ in range(int(line)):
+        for _ in range(int(line) * parts):
             batch = [examples[(position + i) % len(examples)] for i in range(batch_size)]
             position += batch_size
             longest = max(len(ids) for ids, _ in batch)
@@ -81,41 +85,50 @@ def peer(options):
             labels = torch.tensor([pad(labels, -100) for _, labels in batch])
             mask = torch.tensor([pad([1] * len(ids), 0) for ids, _ in batch])
             loss = model(input_ids=ids, attention_mask=mask, labels=labels).loss
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(parameters, 1.0)
-            optimizer.step()
-            optimizer.zero_grad()
+            (loss / parts).backward()
             tokens += int(mask.sum())
-        print(json.dumps({"tokens": tokens, "seconds": time.perf_counter() - begun, "loss": loss.item()}), flush=True)
+            done += 1
+            if done % parts == 0:
+                torch.nn.utils.clip_grad_norm_(parameters, 1.0)
+                optimizer.step()
+                optimizer.zero_grad()
+        print(json.dumps({"tokens": tokens, "seconds": time.perf_counter() - begun, "loss": loss.item(),
+                          "peak": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}), flush=True)
 
 
 def ours(options, data, rows, steps, folder):
     output = pathlib.Path(folder) / "run"
-    subprocess.run([options.finetune, "train", "--model", options.model, "--data", data, "--output", str(output),
+    child = subprocess.Popen([options.finetune, "train", "--model", options.model, "--data", data, "--output", str(output),
                     "--overwrite", "--steps", str(steps + 1), "--max-length", str(LENGTH), "--rows-per-batch", str(rows),
                     "--learning-rate", str(RATE), "--lora.rank", str(RANK), "--lora.alpha", str(ALPHA), "--dtype",
-                    options.dtype, "--device", "cpu", "--threads", str(options.threads), "--quiet"], check=True)
+                    options.dtype, "--device", "cpu", "--threads", str(options.threads), "--quiet",
+                    *(["--memory", options.memory] if options.memory else ["--gradient-checkpointing", "none"])])
+    _, status, usage = os.wait4(child.pid, 0)
+    if status != 0:
+        sys.exit("finetune train failed")
     lines = [json.loads(line) for line in (output / "metrics.jsonl").read_text().splitlines()][1:]  # 1: a cold start
-    return sum(l["tokens"] for l in lines), sum(l["tokens"] / l["tokens_per_second"] for l in lines), lines[-1]["loss"]
+    return sum(l["tokens"] for l in lines), sum(l["tokens"] / l["tokens_per_second"] for l in lines), lines[-1]["loss"], usage.ru_maxrss
 
 
 def compare(options, name, data, rows, folder):
     worker = subprocess.Popen([sys.executable, __file__, "--peer", "--hf", options.hf, "--data", data, "--threads",
-                               str(options.threads), "--peer-dtype", options.peer_dtype], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+                               str(options.threads), "--peer-dtype", options.peer_dtype, "--rows", str(options.rows),
+                               "--peer-micro-batch", str(options.peer_micro_batch)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     versions = json.loads(worker.stdout.readline())["ready"]
 
     def peer_turn(steps):
         worker.stdin.write(f"{steps}\n")
         worker.stdin.flush()
         answer = json.loads(worker.stdout.readline())
-        return answer["tokens"], answer["seconds"], answer["loss"]
+        return answer["tokens"], answer["seconds"], answer["loss"], answer["peak"]
 
     peer_turn(1)  # warm, as our first step, which is left out
-    rates = {"ours": [], "peer": []}
+    rates, peaks = {"ours": [], "peer": []}, {"ours": 0, "peer": 0}
     for turn in range(options.rounds):
         for side, run in (("ours", lambda: ours(options, data, rows, options.steps, folder)),
                           ("peer", lambda: peer_turn(options.steps))):
-            tokens, seconds, loss = run()
+            tokens, seconds, loss, peak = run()
+            peaks[side] = max(peaks[side], peak)
             rates[side].append(tokens / seconds)
             print(f"{name} round {turn + 1} {side}: {tokens} tokens, {seconds:.2f} s, {tokens / seconds:.0f} tokens/s, "
                   f"loss {loss:.3f}", flush=True)
@@ -124,7 +137,8 @@ def compare(options, name, data, rows, folder):
     us, them = statistics.median(rates["ours"]), statistics.median(rates["peer"])
     ratios = sorted(a / b for a, b in zip(rates["ours"], rates["peer"]))
     print(f"{name}: finetune {us:.0f} tokens/s, {versions}: {them:.0f} tokens/s; ratio {statistics.median(ratios):.2f} "
-          f"(rounds {', '.join(f'{r:.2f}' for r in ratios)}), {options.threads} threads", flush=True)
+          f"(rounds {', '.join(f'{r:.2f}' for r in ratios)}), {options.threads} threads; peaks {peaks['ours'] * 1024 / 1e6:,.0f} and "
+          f"{peaks['peer'] * 1024 / 1e6:,.0f} MB", flush=True)
 
 
 def main():
@@ -140,6 +154,9 @@ def main():
     parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"])
     parser.add_argument("--peer-dtype", default="", choices=["", "float32", "bfloat16"], help="default: as --dtype")
     parser.add_argument("--only", choices=["text", "chat"])
+    parser.add_argument("--rows", type=int, default=1, help="rows a step of `text`")
+    parser.add_argument("--peer-micro-batch", type=int, default=1, help="of these rows, those that the peer computes at once")
+    parser.add_argument("--memory", default="", help="what ours may use, as finetune train --memory; else nothing is computed twice")
     parser.add_argument("--peer", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     options.peer_dtype = options.peer_dtype or options.dtype
@@ -151,7 +168,7 @@ def main():
             subprocess.run([options.lora, "convert", options.model, "--output", options.hf, "--dtype", "float32",
                             "--quiet"], check=True)
         records = [r for r in records_of(options.data) if r["messages"][-1]["role"] == "assistant"][:200]
-        for name, rows, chosen in (("text", 1, long_texts(records)), ("chat", 2, records)):
+        for name, rows, chosen in (("text", options.rows, long_texts(records)), ("chat", 2, records)):
             if options.only in (None, name):
                 data = os.path.join(folder, f"{name}.jsonl")
                 pathlib.Path(data).write_text("".join(json.dumps(r) + "\n" for r in chosen))

@@ -170,6 +170,7 @@ class BpeTokenizer::PieceSink {
   // Pieces from here on lie in `text`, which begins at byte `shift` of the input, or came from `origins` of it.
   void open(std::string_view text, std::size_t shift, std::vector<ByteRange> origins) {
     if (!offsets_) return;
+    flush();
     levels_.clear();
     levels_.push_back({text.data(), shift, std::move(origins)});
   }
@@ -193,7 +194,7 @@ class BpeTokenizer::PieceSink {
   void flush() {
     std::size_t size = ids_.size();
     for (std::size_t i = 0; i < waiting_; ++i) {
-      const std::size_t most = (waiting_ - i) * WordCache::kShortIds;
+      const std::size_t before = size, most = (waiting_ - i) * WordCache::kShortIds;
       if (ids_.size() < size + WordCache::kShortIds) ids_.resize(size + most);
       if (const int count = scratch_.cache.find_short(words_[i], ids_.data() + size); count >= 0) {
         size += static_cast<std::size_t>(count);
@@ -202,6 +203,7 @@ class BpeTokenizer::PieceSink {
         encode_rare(words_[i]);
         size = ids_.size();
       }
+      if (offsets_) add_offsets(words_[i].text, before, size);
     }
     ids_.resize(size);
     waiting_ = 0;
@@ -209,6 +211,7 @@ class BpeTokenizer::PieceSink {
 
   void begin_copy(std::string_view text, const ChangedCopy& copy) {
     if (!offsets_) return;
+    flush();  // what waits lies in the text above
     const Level& above = levels_.back();
     const auto at = static_cast<std::size_t>(text.data() - above.base);
     Level level{copy.text.data(), 0, {}};
@@ -238,13 +241,7 @@ class BpeTokenizer::PieceSink {
 
   void add(std::string_view piece, const char* readable) {
     words_[waiting_++] = scratch_.cache.word(piece, readable);
-    if (offsets_) {
-      const std::size_t before = ids_.size();
-      flush();
-      add_offsets(piece, before);
-    } else if (waiting_ == words_.size()) {
-      flush();
-    }
+    if (waiting_ == words_.size()) flush();
   }
 
   void encode_rare(const WordCache::Word& word) {
@@ -255,28 +252,31 @@ class BpeTokenizer::PieceSink {
     scratch_.cache.insert(word, ids_.data() + before, ids_.size() - before);
   }
 
-  void add_offsets(std::string_view piece, std::size_t before) {
+  // Of the ids from `first` to `last`, which `piece` has become.
+  void add_offsets(std::string_view piece, std::size_t first, std::size_t last) {
     const Level& level = levels_.back();
     const auto at = static_cast<std::size_t>(piece.data() - level.base);
     const auto& widths = owner_.decoding().widths;
     std::size_t end = 0;
     bool known = true;
-    for (std::size_t i = before; i < ids_.size(); ++i) {
+    for (std::size_t i = first; i < last; ++i) {
       const std::size_t width = widths[ids_[i]];
       known &= width > 0;
       end += width;
     }
-    extents_.clear();
     if (known && end == piece.size()) {
-      for (std::size_t i = before, begin = 0; i < ids_.size(); ++i) {
-        extents_.push_back({begin, begin + widths[ids_[i]]});
-        begin = extents_.back().end;
+      for (std::size_t i = first, begin = at; i < last; ++i) {
+        const std::size_t behind = begin + widths[ids_[i]];
+        offsets_->push_back(level.source({begin, behind}));
+        begin = behind;
       }
-    } else {  // unknown characters, or bytes without a token: the model says how far each id reaches
-      again_.clear();
-      owner_.unigram_ ? owner_.unigram_->encode(piece, scratch_.lattice, again_, &extents_)
-                      : owner_.model_.encode(piece, scratch_.workspace, again_, extents_);
+      return;
     }
+    // Unknown characters, or bytes without a token: the model says how far each id reaches.
+    extents_.clear();
+    again_.clear();
+    owner_.unigram_ ? owner_.unigram_->encode(piece, scratch_.lattice, again_, &extents_)
+                    : owner_.model_.encode(piece, scratch_.workspace, again_, extents_);
     for (const ByteRange& extent : extents_) offsets_->push_back(level.source({at + extent.begin, at + extent.end}));
   }
 

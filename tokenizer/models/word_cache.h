@@ -10,17 +10,30 @@
 
 namespace tokenizer {
 
+/// A short word's bytes, zero-filled; the last one is the length, so no two words are equal.
+struct ShortWord {
+  static constexpr std::size_t kBytes = 15;
+  std::uint64_t low = 0, high = 0;
+  bool operator==(const ShortWord&) const = default;
+};
+
+/// [n]: a mask of the first n bytes of sixteen.
+inline constexpr std::array<ShortWord, ShortWord::kBytes + 1> kFirstBytes = [] {
+  std::array<ShortWord, ShortWord::kBytes + 1> masks{};
+  for (std::size_t n = 0; n < masks.size(); ++n) {
+    masks[n].low = n >= 8 ? ~std::uint64_t{0} : (std::uint64_t{1} << 8 * n) - 1;
+    masks[n].high = n <= 8 ? 0 : (std::uint64_t{1} << 8 * (n - 8)) - 1;
+  }
+  return masks;
+}();
+
 /// Two tables in which a newer word takes the place of an older one with the same slot: short words of few ids in 32
 /// bytes each, longer ones behind a pointer. One thread.
 class WordCache {
-  struct Key {
-    std::uint64_t low = 0, high = 0;  // the bytes, zero-filled; the last one is the length, so no two words are equal
-    bool operator==(const Key&) const = default;
-    std::size_t slot() const { return mix(low, high) >> (64 - kShortBits); }
-  };
+  using Key = ShortWord;
 
  public:
-  static constexpr std::size_t kShortBytes = 15, kShortIds = 3, kLongBytes = 64;
+  static constexpr std::size_t kShortBytes = ShortWord::kBytes, kShortIds = 3, kLongBytes = 64;
 
   /// A word about to be looked up: memory is asked for already, so that several at a time do not wait for each other.
   struct Word {
@@ -33,7 +46,7 @@ class WordCache {
   Word word(std::string_view text, const char* readable) const {
     if (text.size() > kShortBytes) return {text, {}, 0};
     const Key key = short_key(text, readable);
-    const std::size_t slot = key.slot();
+    const std::size_t slot = mix(key.low, key.high) >> (64 - kShortBits);
     __builtin_prefetch(&short_[slot]);
     return {text, key, slot};
   }
@@ -89,13 +102,9 @@ class WordCache {
     Key key;
     if (readable - word.data() >= 16) {
       std::memcpy(&key, word.data(), 16);
-      const auto bits = static_cast<unsigned>(word.size() * 8);
-      if (bits < 64) {
-        key.low &= (std::uint64_t{1} << bits) - 1;
-        key.high = 0;
-      } else {
-        key.high &= (std::uint64_t{1} << (bits - 64)) - 1;
-      }
+      const Key& mask = kFirstBytes[word.size()];  // a length is hard to foretell: no branch
+      key.low &= mask.low;
+      key.high &= mask.high;
     } else {
       std::memcpy(&key, word.data(), word.size());
     }

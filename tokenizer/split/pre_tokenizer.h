@@ -72,6 +72,7 @@ void for_digits(std::string_view text, bool alone, const Next& next) {
   std::size_t begin = 0, i = 0;
   bool in_digits = false;
   while (i < text.size()) {
+    if (!in_digits && (i = ascii_without_digits_end(text, i)) == text.size()) break;
     const Character c = character_at(text, i);
     const bool digit = c.type == CharacterClass::kNumber;
     if (i > begin && (digit != in_digits || (digit && alone))) {

@@ -162,6 +162,21 @@ Character character_or_end(std::string_view text, std::size_t position) {
 
 }  // namespace
 
+std::size_t ascii_without_digits_end(std::string_view text, std::size_t position) {
+#if defined(__SSE2__)
+  for (; position + 16 <= text.size(); position += 16) {
+    const __m128i bytes = _mm_loadu_si128(reinterpret_cast<const __m128i*>(text.data() + position));
+    const __m128i digits =
+        _mm_and_si128(_mm_cmpgt_epi8(bytes, _mm_set1_epi8('0' - 1)), _mm_cmplt_epi8(bytes, _mm_set1_epi8('9' + 1)));
+    const int ends = _mm_movemask_epi8(_mm_or_si128(bytes, digits));  // beyond ASCII the highest bit is set
+    if (ends != 0) return position + static_cast<std::size_t>(std::countr_zero(static_cast<unsigned>(ends)));
+  }
+#endif
+  const auto ends = [](char c) { return static_cast<unsigned char>(c) >= 0x80 || (c >= '0' && c <= '9'); };
+  while (position < text.size() && !ends(text[position])) ++position;
+  return position;
+}
+
 std::size_t piece_end_gpt2(std::string_view text, std::size_t position) {
   Character c = character_at(text, position);
   if (c.code == '\'') {

@@ -14,6 +14,8 @@ std::size_t piece_end_llama3(std::string_view text, std::size_t position, int di
 std::size_t piece_end_qwen35(std::string_view text, std::size_t position);
 /// With `contractions` o200k's, else tekken's.
 std::size_t piece_end_o200k(std::string_view text, std::size_t position, int digits, bool contractions);
+/// The end of the run, from `position` on, of ASCII without digits.
+std::size_t ascii_without_digits_end(std::string_view text, std::size_t position);
 /// Also the end of a run of characters that no alternative takes.
 std::size_t piece_end_deepseek3(std::string_view text, std::size_t position);
 
