@@ -70,18 +70,16 @@ FINETUNE_INLINE void rotate_row(const T* x, std::int64_t turned, std::int64_t he
 }
 
 template <class T>
-FINETUNE_INLINE float cross_entropy_row(T* x, std::int64_t n, std::int64_t target, bool with_gradient,
-                                        float* exponentials) {
-  float maximum = load(x[0]), sum = 0;
+FINETUNE_INLINE float cross_entropy_row(T* x, std::int64_t n, std::int64_t target, bool with_gradient, float* shares) {
+  float maximum = load(x[0]);
 #pragma omp simd reduction(max : maximum)
   for (std::int64_t i = 0; i < n; ++i) maximum = std::max(maximum, load(x[i]));
-#pragma omp simd reduction(+ : sum)
-  for (std::int64_t i = 0; i < n; ++i) sum += exponentials[i] = exponential(load(x[i]) - maximum);
+  const float sum = exponentials(x, n, maximum, shares);
   const float loss = std::log(sum) + maximum - load(x[target]), inverse = 1 / sum;
   if (!with_gradient) return loss;
-  const float of_target = exponentials[target] * inverse - 1;
+  const float of_target = shares[target] * inverse - 1;
 #pragma omp simd
-  for (std::int64_t i = 0; i < n; ++i) store(x[i], exponentials[i] * inverse);
+  for (std::int64_t i = 0; i < n; ++i) store(x[i], shares[i] * inverse);
   store(x[target], of_target);
   return loss;
 }

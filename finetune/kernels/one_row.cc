@@ -50,12 +50,10 @@ FINETUNE_CLONES void add_scaled(float factor, const Bfloat16* x, std::int64_t n,
 
 // Of scores [n]: e^(score - largest), and their sum.
 FINETUNE_CLONES float exponentials(float* scores, std::int64_t n) {
-  float largest = -std::numeric_limits<float>::infinity(), sum = 0;
+  float largest = -std::numeric_limits<float>::infinity();
 #pragma omp simd reduction(max : largest)
   for (std::int64_t i = 0; i < n; ++i) largest = std::max(largest, scores[i]);
-#pragma omp simd reduction(+ : sum)
-  for (std::int64_t i = 0; i < n; ++i) sum += scores[i] = exponential(scores[i] - largest);
-  return sum;
+  return finetune::exponentials(scores, n, largest, scores);
 }
 
 template <class T>

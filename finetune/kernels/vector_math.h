@@ -71,4 +71,20 @@ FINETUNE_INLINE float exponential(float x) {
   return p * std::bit_cast<float>((static_cast<std::int32_t>(n) + 127) << 23);
 }
 
+/// out [n] = e^(x - maximum), and their sum: of float32 in parts, as one sum of a vocabulary would lose 2e-5 of it
+/// where vectors are short (most of what is added is small beside what is there).
+template <class T>
+FINETUNE_INLINE float exponentials(const T* x, std::int64_t n, float maximum, float* out) {
+  constexpr std::int64_t kPart = 512;
+  double sum = 0;
+  for (std::int64_t begin = 0; begin < n; begin += kPart) {
+    float part = 0;
+#pragma omp simd reduction(+ : part)
+    for (std::int64_t i = begin; i < std::min(n, begin + kPart); ++i)
+      part += out[i] = exponential(load(x[i]) - maximum);
+    sum += part;
+  }
+  return static_cast<float>(sum);
+}
+
 }  // namespace finetune

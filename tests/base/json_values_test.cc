@@ -12,7 +12,7 @@ namespace {
 using nlohmann::json;
 using nlohmann::ordered_json;
 
-// What nlohmann::json alone says, with the type of every number.
+// What a value is, with the type of every number.
 template <class Json>
 std::string described(const Json& value) {
   if (value.is_discarded()) return "discarded";
@@ -26,7 +26,9 @@ std::string described(const Json& value) {
     for (const auto& item : value) text += described(item) + ",";
     return text + "]";
   }
-  return std::to_string(static_cast<int>(value.type())) + value.dump(-1, ' ', false, Json::error_handler_t::replace);
+  const bool is_zero = value.is_number_integer() && value == 0;  // "-0" is 0 with another type
+  return (is_zero ? "" : std::to_string(static_cast<int>(value.type()))) +
+         value.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
 void expect_as_nlohmann(const std::string& text) {
