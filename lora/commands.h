@@ -8,6 +8,8 @@
 #include "base/program.h"
 #include "lora/adapter/start.h"
 #include "lora/adapter/write_model.h"
+#include "lora/fuse/by_group.h"
+#include "lora/made_adapter.h"
 #include "lora/made_output.h"
 #include "tokenizer/chat/template_source.h"
 
@@ -23,9 +25,13 @@ std::vector<std::string> export_dtype_choices();  ///< without "auto"
 struct InfoOptions {
   std::vector<std::string> input;
   int rank = 16;
+  std::string norms = "none";
   void visit(base::OptionVisitor& v) {
     v.positional("input", input, "adapters, runs, Hugging Face folders, .gguf files or a config.json");
     v("rank", rank, "of the LoRA on all linear layers whose cost is told of a model").at_least(1);
+    std::vector<std::string> choices = grouping_choices();
+    choices.insert(choices.begin(), "none");
+    v.choice("norms", norms, choices, "of an adapter also the size of its change, by layer, kind or module");
   }
 };
 int run_info(InfoOptions& options, base::Context& context);
@@ -165,5 +171,104 @@ struct MergeModelsOptions {
   }
 };
 int run_merge_models(MergeModelsOptions& options, base::Context& context);
+
+struct FuseOptions {
+  std::vector<std::string> input;
+  std::vector<double> weights;
+  std::string method = "linear", sign = "total";
+  int rank = 0;
+  double density = 1;
+  std::uint64_t seed = 42;
+  MadeAdapterOptions made;
+  void visit(base::OptionVisitor& v) {
+    v.positional("input", input, "two or more runs of finetune train, or adapters' folders, of one base",
+                 base::PathKind::kModel);
+    v("weights", weights, "one for each adapter, in order: --weights 0.7 --weights 0.3; none: 1 for each");
+    v.choice("method", method, {"linear", "concatenate", "svd", "ties", "dare", "dare-ties", "magnitude-prune"},
+             "linear, svd: the weighted sum of the changes; concatenate: the same, matrices side by side; others: what "
+             "they say, number by number over whole changes");
+    v("rank", rank, "of the result; 0: linear: what holds the sum; others: the largest of the adapters").at_least(0);
+    v("density", density, "of ties, dare, dare-ties and magnitude-prune: the share of numbers that is kept")
+        .above(0)
+        .at_most(1);
+    v.choice("sign", sign, {"total", "frequency"}, "of ties and dare-ties: the sign of the sum, or the one that most have");
+    v("seed", seed, "of what dare and dare-ties drop");
+    made.visit(v);
+  }
+};
+int run_fuse(FuseOptions& options, base::Context& context);
+
+struct SubtractOptions {
+  std::vector<std::string> input;
+  int rank = 0;
+  MadeAdapterOptions made;
+  void visit(base::OptionVisitor& v) {
+    v.positional("input", input, "two runs or adapters' folders: of the first the second is taken away",
+                 base::PathKind::kModel);
+    v("rank", rank, "of the result; 0: what holds the difference").at_least(0);
+    made.visit(v);
+  }
+};
+int run_subtract(SubtractOptions& options, base::Context& context);
+
+struct ScaleOptions {
+  std::vector<std::string> input;
+  double by = 1;
+  MadeAdapterOptions made;
+  void visit(base::OptionVisitor& v) {
+    v.positional("input", input, "a run of finetune train, or an adapter's folder", base::PathKind::kModel);
+    v.required("by", by, "what its change is multiplied by; may be negative");
+    made.visit(v);
+  }
+};
+int run_scale(ScaleOptions& options, base::Context& context);
+
+struct ResizeOptions {
+  std::vector<std::string> input;
+  int rank = 0;
+  double keep_energy = 0;
+  MadeAdapterOptions made;
+  void visit(base::OptionVisitor& v) {
+    v.positional("input", input, "a run of finetune train, or an adapter's folder", base::PathKind::kModel);
+    v("rank", rank, "of the result, of every module that has more").at_least(0);
+    v("keep_energy", keep_energy,
+      "instead of a rank: of every module the least one that keeps this share of its change's squared norm")
+        .between(0, 1);
+    made.visit(v);
+  }
+};
+int run_resize(ResizeOptions& options, base::Context& context);
+
+struct ExtractOptions {
+  std::vector<std::string> input;
+  std::string base_name, output;
+  int rank = 16, threads = 0;
+  bool save_rest = false, overwrite = false;
+  void visit(base::OptionVisitor& v) {
+    v.positional("input", input, "the base and the tuned model: Hugging Face folders or .gguf files",
+                 base::PathKind::kModel);
+    v("rank", rank, "of every module").at_least(1);
+    v("save_rest", save_rest, "keep what else differs (norms, embedding, head) as whole tensors (modules_to_save)");
+    v("base_name", base_name, "name of the base on the hub, ORG/MODEL, which the adapter says of its base");
+    v.required("output", output, "the adapter's folder", base::PathKind::kOutputFolder);
+    v("overwrite", overwrite, "replace an earlier result");
+    v("threads", threads, "threads; 0: all there are").at_least(0);
+  }
+};
+int run_extract(ExtractOptions& options, base::Context& context);
+
+struct CompareOptions {
+  std::vector<std::string> input;
+  std::string base, by = "kind";
+  int threads = 0;
+  void visit(base::OptionVisitor& v) {
+    v.positional("input", input, "two runs of finetune train, or adapters' folders", base::PathKind::kModel);
+    v("base", base, "base model of both, where an adapter is known only with it (PiSSA, OLoRA, GGUF adapters)",
+      base::PathKind::kModel);
+    v.choice("by", by, grouping_choices(), "what a row of the table is");
+    v("threads", threads, "threads; 0: all there are").at_least(0);
+  }
+};
+int run_compare(CompareOptions& options, base::Context& context);
 
 }  // namespace lora

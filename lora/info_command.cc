@@ -13,10 +13,12 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/outputs.h"
+#include "base/pipeline.h"
 #include "base/text.h"
 #include "lora/adapter/adapter.h"
 #include "lora/adapter/mlx_adapter.h"
 #include "lora/commands.h"
+#include "lora/fuse/compare.h"
 #include "lora/locate.h"
 #include "lora/model/cost.h"
 #include "lora/model/gguf_metadata.h"
@@ -40,8 +42,20 @@ double squared_norm(const AdapterModule& module) {
   return module.scale * module.scale * std::max(0.0, squared);
 }
 
+// {"q_proj": {"frobenius": 1.2, "spectral": 0.8}} by layer, kind or module; the largest singular value of a row.
+ordered_json norm_facts(const Adapter& adapter, const std::string& by) {
+  ordered_json rows = ordered_json::object();
+  for (const ModuleNorm& module : norms_of(adapter, base::thread_count(0))) {
+    const std::string name = group_of(module.name, by);
+    const ordered_json before = rows.value(name, ordered_json::object());
+    const double norm{before.value("frobenius", 0.0)}, spectral{before.value("spectral", 0.0)};
+    rows[name] = {{"frobenius", std::hypot(norm, module.frobenius)}, {"spectral", std::max(spectral, module.spectral)}};
+  }
+  return rows;
+}
+
 // Every fact, in the order in which a person reads it. A number that is not finite becomes null in JSON.
-ordered_json adapter_facts(const fs::path& folder) {
+ordered_json adapter_facts(const fs::path& folder, const std::string& by) {
   Adapter adapter = read_adapter(folder);
   std::int64_t parameters = 0;
   double total = 0;
@@ -80,10 +94,15 @@ ordered_json adapter_facts(const fs::path& folder) {
   if (adapter.start != Start::kNothing) facts["start"] = name_of(adapter.start);
   const bool is_alone{adapter.start == Start::kNothing && !adapter.dora};
   facts["delta_norm"] = is_alone ? ordered_json(std::sqrt(total)) : ordered_json();
+  if (!is_alone && by != "none")
+    throw base::UsageError({"what this adapter changes is known only with its base", "norms", folder.string(),
+                            "LoRA without magnitudes and without a start from the base",
+                            "merge it (lora merge), and look at lora extract BASE MERGED"});
   if (!is_alone) return facts;
   ordered_json norms = ordered_json::object();
   for (const std::string& target : adapter.targets) norms[target] = std::sqrt(by_target[target]);
   facts["delta_norm_by_target"] = norms;
+  if (by != "none") facts["norms"] = norm_facts(adapter, by);
   return facts;
 }
 
@@ -216,9 +235,9 @@ ordered_json config_facts(const std::string& path, std::int64_t rank) {
   return facts;
 }
 
-ordered_json facts_of(const std::string& path, std::int64_t rank) {
+ordered_json facts_of(const std::string& path, std::int64_t rank, const std::string& by) {
   if (path.ends_with(".json") && fs::is_regular_file(path)) return config_facts(path, rank);
-  if (is_adapter_or_run(path)) return adapter_facts(adapter_folder(path));
+  if (is_adapter_or_run(path)) return adapter_facts(adapter_folder(path), by);
   if (base::is_gguf_name(path)) {
     base::GgufReader file(path);
     if (file.find("general.type") && file.text("general.type") == "adapter") return gguf_adapter_facts(file);
@@ -254,18 +273,31 @@ std::string readable(const std::string& key, const ordered_json& value) {
   return text;
 }
 
+void print_norms(std::ostream& out, const ordered_json& rows, const std::string& by) {
+  std::size_t width = 21;
+  for (const auto& [name, row] : rows.items()) width = std::max(width, name.size());
+  fmt::print(out, "{:<{}} {:>12} {:>12}\n", "change by " + by, width, "Frobenius", "spectral");
+  for (const auto& [name, row] : rows.items())
+    fmt::print(out, "{:<{}} {:>12.6g} {:>12.6g}\n", name, width, row["frobenius"].get<double>(),
+               row["spectral"].get<double>());
+}
+
 }  // namespace
 
 int run_info(InfoOptions& options, base::Context& context) {
   if (options.input.empty())
     throw base::UsageError({"missing input", "", "", "adapters, runs or models: lora info RUN", ""});
   for (const std::string& path : options.input) {
-    ordered_json facts = facts_of(path, options.rank);
+    ordered_json facts = facts_of(path, options.rank, options.norms);
     if (context.json) {
       context.out << facts.dump() << "\n";
       continue;
     }
     for (auto& [key, value] : facts.items()) {
+      if (key == "norms") {
+        print_norms(context.out, value, options.norms);
+        continue;
+      }
       std::string label = key;
       for (char& c : label) c = c == '_' ? ' ' : c;
       fmt::print(context.out, "{:<22}{}\n", label, readable(key, value));

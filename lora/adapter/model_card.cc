@@ -18,7 +18,7 @@ void check_base_name(const std::string& name) {
         {"not a name on the hub", "base_name", name, "ORG/MODEL, such as meta-llama/Llama-3.2-1B", ""});
 }
 
-void write_model_card(const Adapter& adapter, const std::filesystem::path& folder) {
+void write_model_card(const Adapter& adapter, const std::filesystem::path& folder, const std::string& origin) {
   const bool portable = is_hub_name(adapter.base_model);
   std::string base = portable ? adapter.base_model : "BASE";
   std::string card = "---\n";
@@ -34,6 +34,7 @@ void write_model_card(const Adapter& adapter, const std::filesystem::path& folde
                     model_name(adapter.base_model));
   }
   if (!adapter.revision.empty()) card += fmt::format("Revision of the base: `{}`.\n", adapter.revision);
+  if (!origin.empty()) card += "\n" + origin + "\n";
   card += fmt::format("\nRank {}, alpha {}{}, modules {}.\n\n", adapter.rank, adapter.alpha,
                       adapter.rslora ? " (rsLoRA)" : "", base::join(adapter.targets, ", "));
   card += fmt::format(

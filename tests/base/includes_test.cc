@@ -55,7 +55,7 @@ TEST(Includes, PointOneWay) {
 // itself: the commands.
 const std::map<std::string, std::vector<std::set<std::string>>> kRooms = {
     {"curate", {{"records", "text"}, {"scorer", "dedup"}, {"steps"}, {"train"}, {"stages"}, {"report"}, {""}}},
-    {"lora", {{"model"}, {"adapter"}, {"compose"}, {""}}},
+    {"lora", {{"model"}, {"adapter"}, {"compose", "fuse"}, {""}}},
     {"tokenizer", {{"spec"}, {"split"}, {"read"}, {"models", "jinja"}, {"chat"}, {"write"}, {""}}},
     {"finetune", {{"kernels"}, {"weights"}, {"adapt"}, {"model"}, {"data"}, {"train"}, {""}}},
 };

@@ -61,7 +61,7 @@ for words, expected in [
     (("finetune", "train", "--device", "gpu"), "did you mean 'cuda'"),
     (("lora", "merge", "--dtype", "bf16"), "did you mean 'bfloat16'"),
     (("lora", "merge", "--base_model", "x"), "did you mean 'base'"),
-    (("lora", "fuse"), "did you mean 'merge'"),
+    (("lora", "combine"), "did you mean 'fuse'"),
     (("curate", "dedup"), "did you mean 'duplicates'"),
     (("curate", "run", "--text-key", "x"), "did you mean 'text_field'"),
     (("curate", "--input", "x"), "a command comes first"),

@@ -105,6 +105,15 @@ lora export run --format peft --output run --overwrite
 lora export run --format peft --output run/adapter --overwrite
 lora export run --output run/adapter/adapter_model.safetensors --overwrite
 lora export run --output M/model.safetensors --overwrite
+lora fuse run bare --output run --overwrite
+lora fuse run bare --output run/adapter --overwrite
+lora fuse run run --output M --overwrite
+lora fuse run bare --output fused.gguf
+lora subtract run bare --output bare --overwrite
+lora scale run --by 2 --output run --overwrite
+lora scale run --by 2 --output M --overwrite
+lora resize run --rank 1 --output run/adapter --overwrite
+lora extract M M --output M --overwrite
 tokenizer convert --model M --output M
 tokenizer convert --model M --output M/tokenizer.json
 finetune train --model M --data in.jsonl --output M --overwrite

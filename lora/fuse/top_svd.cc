@@ -1,0 +1,158 @@
+// Randomised SVD of a large matrix of floats. Tested by tests/lora/fuse/top_svd_test.cc.
+#include "lora/fuse/top_svd.h"
+
+#include <Eigen/Eigenvalues>
+#include <Eigen/QR>
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+#include "base/parallel.h"
+#include "base/random.h"
+
+namespace lora {
+namespace {
+
+using Eigen::Index;
+using Eigen::MatrixXd;
+using RowMajor = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+
+// The floats of the caller, whose products are taken in double, piece by piece.
+class Dense {
+ public:
+  Dense(std::span<const float> values, Index rows, Index columns, int threads)
+      : matrix_(values.data(), rows, columns), threads_(threads) {}
+  Index rows() const { return matrix_.rows(); }
+  Index columns() const { return matrix_.cols(); }
+  // M X. Each piece is whole rows of the result: no sum depends on the number of threads.
+  MatrixXd times(const MatrixXd& x) const {
+    MatrixXd result(rows(), x.cols());
+    in_pieces(rows(), columns(), [&](Index first, Index count) {
+      result.middleRows(first, count).noalias() = matrix_.middleRows(first, count).cast<double>() * x;
+    });
+    return result;
+  }
+  // M' X, likewise.
+  MatrixXd turned_times(const MatrixXd& x) const {
+    MatrixXd result(columns(), x.cols());
+    in_pieces(columns(), rows(), [&](Index first, Index count) {
+      const MatrixXd piece = matrix_.middleCols(first, count).cast<double>();
+      result.middleRows(first, count).noalias() = piece.transpose() * x;
+    });
+    return result;
+  }
+  double squared_norm() const {
+    Eigen::VectorXd sums(rows());
+    in_pieces(rows(), columns(), [&](Index first, Index count) {
+      for (Index row = first; row < first + count; ++row) sums[row] = matrix_.row(row).cast<double>().squaredNorm();
+    });
+    return sums.sum();
+  }
+  MatrixXd whole() const { return matrix_.cast<double>(); }
+
+ private:
+  template <class F>
+  void in_pieces(Index sides, Index across, const F& f) const {
+    constexpr Index kNumbers = Index{1} << 19;  // 4 MB of doubles
+    const Index piece{std::max<Index>(8, kNumbers / std::max<Index>(1, across))};
+    const auto pieces = static_cast<std::size_t>((sides + piece - 1) / piece);
+    base::parallel_for(pieces, threads_, [&](std::size_t i, int) {
+      const Index first{static_cast<Index>(i) * piece};
+      f(first, std::min(piece, sides - first));
+    });
+  }
+  Eigen::Map<const RowMajor> matrix_;
+  int threads_;
+};
+
+// Numbers of N(0, 1), always the same.
+MatrixXd random_start(Index rows, Index columns) {
+  MatrixXd start(rows, columns);
+  base::Random random(0x686F726E626F6F6B);
+  for (double& value : start.reshaped()) {
+    const double radius{std::sqrt(-2 * std::log(1 - random.uniform()))};
+    value = radius * std::cos(2 * std::numbers::pi * random.uniform());
+  }
+  return start;
+}
+
+// Directions of `block` that `basis` does not have, orthonormal; none where only rounding is left of it.
+MatrixXd new_directions(const MatrixXd& basis, MatrixXd block) {
+  constexpr double kRounding = 1e-11;
+  const double before{block.colwise().norm().maxCoeff()};
+  for (int pass = 0; pass < 2; ++pass) block -= basis * (basis.transpose() * block).eval();
+  const Eigen::ColPivHouseholderQR<MatrixXd> qr(block);
+  const auto diagonal = qr.matrixQR().diagonal().cwiseAbs();
+  const Index count{(diagonal.array() > kRounding * before).count()};
+  MatrixXd found = qr.householderQ() * MatrixXd::Identity(block.rows(), count);
+  found -= basis * (basis.transpose() * found).eval();
+  return found;
+}
+
+void append(MatrixXd& matrix, const MatrixXd& columns) {
+  const Index before{matrix.cols()};
+  matrix.conservativeResize(columns.rows(), before + columns.cols());
+  matrix.rightCols(columns.cols()) = columns;
+}
+
+// Of M = U diag(s) V' with the columns of `basis` spanning U, and W = M' basis: U = basis E and V diag(s) = W E, E being
+// the eigenvectors of W' W. Their product is M projected on basis E, however well E was computed.
+ThinSvd projected(const MatrixXd& basis, const MatrixXd& turned, const MatrixXd& vectors, double squared_norm) {
+  ThinSvd svd{basis * vectors, turned * vectors, Eigen::VectorXd(vectors.cols()), squared_norm};
+  for (Index i = 0; i < svd.s.size(); ++i) {
+    svd.s[i] = svd.v.col(i).norm();
+    if (svd.s[i] > 0) svd.v.col(i) /= svd.s[i];
+  }
+  return svd;
+}
+
+// The eigenvectors of the largest eigenvalues, largest first, and the sum of these.
+MatrixXd top_vectors(const MatrixXd& gram, Index rank, double& sum) {
+  const Eigen::SelfAdjointEigenSolver<MatrixXd> solver(gram);
+  const Index kept{std::min(rank, gram.rows())};
+  sum = solver.eigenvalues().tail(kept).sum();
+  return solver.eigenvectors().rightCols(kept).rowwise().reverse();
+}
+
+ThinSvd whole_svd(const Dense& matrix, Index rank, double squared_norm) {
+  const MatrixXd all = matrix.whole();
+  double sum = 0;
+  if (all.rows() <= all.cols()) {
+    const MatrixXd vectors = top_vectors(all * all.transpose(), rank, sum);
+    return projected(MatrixXd::Identity(all.rows(), all.rows()), all.transpose(), vectors, squared_norm);
+  }
+  const MatrixXd vectors = top_vectors(all.transpose() * all, rank, sum);
+  ThinSvd turned = projected(MatrixXd::Identity(all.cols(), all.cols()), all, vectors, squared_norm);
+  std::swap(turned.u, turned.v);
+  return turned;
+}
+
+}  // namespace
+
+ThinSvd top_svd(std::span<const float> matrix, std::int64_t rows, std::int64_t columns, std::int64_t rank,
+                int threads) {
+  constexpr Index kMore = 8, kSmall = 96;
+  constexpr double kEnough = 1e-6;
+  const Dense dense(matrix, rows, columns, threads);
+  const double squared_norm{dense.squared_norm()};
+  const Index side{std::min<Index>(rows, columns)}, block{static_cast<Index>(rank) + kMore};
+  if (side <= kSmall || 3 * block > side) return whole_svd(dense, rank, squared_norm);
+  MatrixXd basis = new_directions(MatrixXd::Zero(rows, 0), dense.times(random_start(columns, block)));
+  MatrixXd turned = dense.turned_times(basis), added = turned, vectors;
+  double kept = 0;
+  while (basis.cols() > 0) {
+    const double before{kept};
+    vectors = top_vectors(turned.transpose() * turned, rank, kept);
+    const double left{std::max(squared_norm - kept, 1e-14 * squared_norm)};
+    if (kept - before <= kEnough * left) break;
+    const MatrixXd found = new_directions(basis, dense.times(added));
+    if (found.cols() == 0) break;  // it holds all that the matrix has
+    added = dense.turned_times(found);
+    append(basis, found);
+    append(turned, added);
+  }
+  if (basis.cols() == 0) return {MatrixXd::Zero(rows, 1), MatrixXd::Zero(columns, 1), Eigen::VectorXd::Zero(1), 0};
+  return projected(basis, turned, vectors, squared_norm);
+}
+
+}  // namespace lora
