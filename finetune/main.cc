@@ -11,6 +11,7 @@
 #include "finetune/model/generate.h"
 #include "finetune/train.h"
 #include "finetune/verify.h"
+#include "finetune/weigh.h"
 
 namespace {
 
@@ -37,8 +38,8 @@ int main(int argc, char** argv) {
   base::Program program;
   program.name = "finetune";
   program.summary = "LoRA training of LLaMA-family models";
-  program.commands = {finetune::train_command(), finetune::eval_command(), finetune::generate_command(),
-                      finetune::chat_command(), finetune::verify_command()};
+  program.commands = {finetune::train_command(), finetune::eval_command(),   finetune::generate_command(),
+                      finetune::chat_command(),  finetune::verify_command(), finetune::weigh_command()};
   program.version_details = finetune::libtorch_details;
   return base::run_program(program, argc, argv);
 }

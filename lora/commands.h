@@ -191,7 +191,8 @@ struct FuseOptions {
     v("density", density, "of ties, dare, dare-ties and magnitude-prune: the share of numbers that is kept")
         .above(0)
         .at_most(1);
-    v.choice("sign", sign, {"total", "frequency"}, "of ties and dare-ties: the sign of the sum, or the one that most have");
+    v.choice("sign", sign, {"total", "frequency"},
+             "of ties and dare-ties: the sign of the sum, or the one that most have");
     v("seed", seed, "of what dare and dare-ties drop");
     made.visit(v);
   }

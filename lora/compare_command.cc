@@ -97,8 +97,8 @@ std::vector<std::string> beside(const AdapterInputs& inputs) {
 
 int run_compare(CompareOptions& options, base::Context& context) {
   if (options.input.size() != 2)
-    throw base::UsageError({"not two adapters", "", fmt::format("{}", options.input.size()),
-                            "two adapters: lora compare A B", ""});
+    throw base::UsageError(
+        {"not two adapters", "", fmt::format("{}", options.input.size()), "two adapters: lora compare A B", ""});
   const AdapterInputs inputs = read_adapters(options.input, options.base, options.threads, context);
   const std::vector<ModuleComparison> modules =
       compared(inputs.adapters[0], inputs.adapters[1], base::thread_count(options.threads));
@@ -107,7 +107,8 @@ int run_compare(CompareOptions& options, base::Context& context) {
   const std::vector<Row> rows = rows_of(modules, options.by);
   const std::vector<std::string> notes = beside(inputs);
   if (context.json) {
-    ordered_json json = {{"a", inputs.folders[0].string()}, {"b", inputs.folders[1].string()}, {"whole", json_of(whole)}};
+    ordered_json json = {
+        {"a", inputs.folders[0].string()}, {"b", inputs.folders[1].string()}, {"whole", json_of(whole)}};
     json["rows"] = ordered_json::array();
     for (const Row& row : rows) json["rows"].push_back(json_of(row));
     json["per_module"] = ordered_json::array();

@@ -50,8 +50,9 @@ std::string rest_text(const Extracted& result, bool save_rest) {
     if (!largest || rest.share > largest->share) largest = &rest;
     saved += rest.is_saved ? 1 : 0;
   }
-  std::string text = fmt::format("note: {} tensors differ that A and B cannot hold, by up to {:.3g} % ({}): ",
-                                 result.rest.size(), 100 * largest->share, largest->name);
+  std::string text =
+      fmt::format("note: {} tensors differ that A and B cannot hold, by up to {:.3g} % ({}): ", result.rest.size(),
+                  100 * largest->share, largest->name);
   if (!save_rest) return text + "they are left out; --save-rest keeps them as whole tensors\n";
   text += fmt::format("{} are kept as whole tensors", saved);
   if (saved < result.rest.size())
@@ -108,9 +109,9 @@ int run_extract(ExtractOptions& options, base::Context& context) {
   Extracted result = extracted(base, tuned, {options.rank, options.save_rest, base::thread_count(options.threads)},
                                [&](double share) { progress.update(share, ""); });
   progress.finish();
-  result.adapter.base_model = !options.base_name.empty()                ? options.base_name
-                              : fs::exists(options.input[0])            ? fs::absolute(options.input[0]).string()
-                                                                        : options.input[0];
+  result.adapter.base_model = !options.base_name.empty()     ? options.base_name
+                              : fs::exists(options.input[0]) ? fs::absolute(options.input[0]).string()
+                                                             : options.input[0];
   OutputFolder folder(output, options.overwrite, context.run_yaml);
   const std::string note = write_chat_format(tuned, output);
   write_model_card(result.adapter, output,
@@ -120,15 +121,16 @@ int run_extract(ExtractOptions& options, base::Context& context) {
   const double seconds{std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count()};
   if (context.json) context.out << extracted_json(options, base, tuned, result, seconds).dump() << "\n";
   if (!context.quiet)
-    fmt::print(context.err, "extracted {} of rank {} out of {} and {} into {} in {}\n{}{}{}{}{}next: lora merge {}\n",
-               contents_text(result.adapter), rank_text(result.adapter), options.input[0], options.input[1],
-               options.output, base::human_seconds(seconds), energy_text(result.modules),
-               result.equal == 0 ? "" : fmt::format("{} linear layers are equal in both and get no module\n", result.equal),
-               rest_text(result, options.save_rest), note,
-               result.same_config ? ""
-                                  : "note: the configs of the two differ in more than tokens: with the adapter the base "
-                                    "computes something else than the tuned model\n",
-               base::shell_word(options.output));
+    fmt::print(
+        context.err, "extracted {} of rank {} out of {} and {} into {} in {}\n{}{}{}{}{}next: lora merge {}\n",
+        contents_text(result.adapter), rank_text(result.adapter), options.input[0], options.input[1], options.output,
+        base::human_seconds(seconds), energy_text(result.modules),
+        result.equal == 0 ? "" : fmt::format("{} linear layers are equal in both and get no module\n", result.equal),
+        rest_text(result, options.save_rest), note,
+        result.same_config ? ""
+                           : "note: the configs of the two differ in more than tokens: with the adapter the base "
+                             "computes something else than the tuned model\n",
+        base::shell_word(options.output));
   return 0;
 }
 

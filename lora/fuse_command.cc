@@ -97,9 +97,10 @@ struct Fusion {
 
 int fuse_and_write(const AdapterInputs& inputs, const Fusion& fusion, std::vector<std::string> notes,
                    FusedAdapter result, MadeAdapterOptions& made, base::Context& context) {
-  const std::string origin = fmt::format(
-      "Made of {} adapters ({}) by `{}`, on what they change (scale * B A), not on their matrices.{}", inputs.names.size(),
-      parts_text(inputs, fusion.weights, false), fusion.method, notes.empty() ? "" : " " + base::join(notes, " "));
+  const std::string origin =
+      fmt::format("Made of {} adapters ({}) by `{}`, on what they change (scale * B A), not on their matrices.{}",
+                  inputs.names.size(), parts_text(inputs, fusion.weights, false), fusion.method,
+                  notes.empty() ? "" : " " + base::join(notes, " "));
   const std::string note = write_made_adapter(result.adapter, origin, inputs, made, context);
   if (context.json) {
     ordered_json list = ordered_json::array();

@@ -66,8 +66,8 @@ void check_one_base(const AdapterInputs& inputs) {
 }
 
 const std::vector<const char*> kTokenizerFiles = {
-    "tokenizer.json",    "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
-    "vocab.json",        "merges.txt",      "chat_template.jinja",   "generation_config.json"};
+    "tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
+    "vocab.json",     "merges.txt",      "chat_template.jinja",   "generation_config.json"};
 
 std::vector<const char*> tokenizer_files(const fs::path& folder) {
   std::vector<const char*> files;

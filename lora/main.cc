@@ -30,12 +30,12 @@ int main(int argc, char** argv) {
   program.commands.push_back(base::make_command<lora::FuseOptions>(
       "fuse", "several adapters as one, by what they change",
       "lora fuse out/a out/b --weights 0.7 --weights 0.3 --output out/both", lora::run_fuse));
-  program.commands.push_back(base::make_command<lora::SubtractOptions>(
-      "subtract", "an adapter without what another one changes", "lora subtract out/a out/b --output out/rest",
-      lora::run_subtract));
-  program.commands.push_back(base::make_command<lora::ScaleOptions>(
-      "scale", "an adapter whose change is larger, smaller or the opposite",
-      "lora scale out/run --by 0.5 --output out/half", lora::run_scale));
+  program.commands.push_back(
+      base::make_command<lora::SubtractOptions>("subtract", "an adapter without what another one changes",
+                                                "lora subtract out/a out/b --output out/rest", lora::run_subtract));
+  program.commands.push_back(
+      base::make_command<lora::ScaleOptions>("scale", "an adapter whose change is larger, smaller or the opposite",
+                                             "lora scale out/run --by 0.5 --output out/half", lora::run_scale));
   program.commands.push_back(base::make_command<lora::ResizeOptions>(
       "resize", "an adapter at a lower rank, as near as that allows",
       "lora resize out/run --keep-energy 0.95 --output out/small", lora::run_resize));

@@ -48,8 +48,8 @@ int run_scale(ScaleOptions& options, base::Context& context) {
 int run_resize(ResizeOptions& options, base::Context& context) {
   const std::string& input = only_input(options.input, "one adapter: lora resize RUN --rank 8 --output DIR");
   if ((options.rank == 0) == (options.keep_energy == 0))
-    throw base::UsageError({"not one of --rank and --keep-energy", "", "", "the one or the other",
-                            "--rank 8, or --keep-energy 0.95"});
+    throw base::UsageError(
+        {"not one of --rank and --keep-energy", "", "", "the one or the other", "--rank 8, or --keep-energy 0.95"});
   AdapterInputs inputs = read_adapters({input}, options.made, context);
   base::Progress progress(context.err, context.quiet, "lora: resizing");
   FusedAdapter result =

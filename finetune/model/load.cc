@@ -11,11 +11,12 @@
 
 namespace finetune {
 
-void ModelOptions::visit(base::OptionVisitor& v) {
+void ModelOptions::visit(base::OptionVisitor& v, bool one_adapter) {
   v("model", model,
     "a Hugging Face folder, a .gguf file or a name in the local cache; without it, the base that the adapter names",
     base::PathKind::kModel);
-  v("adapter", adapter, "an adapter folder, or the output folder of a training run", base::PathKind::kModel);
+  if (one_adapter)
+    v("adapter", adapter, "an adapter folder, or the output folder of a training run", base::PathKind::kModel);
   v.choice("dtype", dtype, {"auto", "float32", "bfloat16"}, "type of the weights: auto is bfloat16 on CUDA");
   visit_quantization(
       v, quantization,

@@ -21,7 +21,8 @@ struct ModelOptions {
   int threads = 0;
   tokenizer::TemplateOptions chat{};
   std::string quantization = "auto";
-  void visit(base::OptionVisitor& v);
+  /// Without `one_adapter`, for commands that take several, `adapter` is no option.
+  void visit(base::OptionVisitor& v, bool one_adapter = true);
 };
 
 struct LoadedModel {

@@ -66,7 +66,8 @@ class Pruner {
     std::int64_t above = 0;
     const auto upper = counted([](std::uint32_t size) { return std::int64_t{size >> 16}; });
     const std::uint32_t half{highest(upper, above)};
-    const auto lower = counted([&](std::uint32_t size) { return size >> 16 == half ? std::int64_t{size & 0xFFFFU} : -1; });
+    const auto lower =
+        counted([&](std::uint32_t size) { return size >> 16 == half ? std::int64_t{size & 0xFFFFU} : -1; });
     border.size = half << 16 | highest(lower, above);
     border.equal_kept = keep_ - above;
     if (border.size == 0) return {};  // zeros are left out or not: they stay zeros
@@ -137,7 +138,8 @@ void drop(RowMajor& change, double density, std::uint64_t key, std::uint64_t fir
   float* values = change.data();
   const float divisor{static_cast<float>(density)};
   for (Index i = 0; i < change.size(); ++i)
-    values[i] = base::unit(base::mix64(key + first + static_cast<std::uint64_t>(i))) < density ? values[i] / divisor : 0;
+    values[i] =
+        base::unit(base::mix64(key + first + static_cast<std::uint64_t>(i))) < density ? values[i] / divisor : 0;
 }
 
 // The numbers of one place in all changes.
@@ -168,8 +170,7 @@ std::vector<float> joined(std::span<const WeightedModule> modules, const Element
   std::vector<float> weights;
   for (std::size_t i = 0; i < modules.size(); ++i) {
     weights.push_back(static_cast<float>(modules[i].weight));
-    if (prunes && !settings.at_random)
-      borders[i] = Pruner(*modules[i].module, settings.density, threads).border();
+    if (prunes && !settings.at_random) borders[i] = Pruner(*modules[i].module, settings.density, threads).border();
   }
   std::vector<float> result(static_cast<std::size_t>(pieces.rows * pieces.columns));
   base::parallel_for(pieces.count(), threads, [&](std::size_t piece, int) {

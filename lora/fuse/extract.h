@@ -30,7 +30,7 @@ struct Extracted {
   std::vector<FusedModule> modules;  ///< in the adapter's order
   std::int64_t equal = 0;            ///< linear layers that do not differ
   std::vector<RestTensor> rest;
-  bool same_config = true;           ///< but for tokens and the length of texts
+  bool same_config = true;  ///< but for tokens and the length of texts
 };
 
 /// The linear layers of `tuned` minus those of `base`, each cut to the rank by lora/fuse/top_svd.h; layers that are

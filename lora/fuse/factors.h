@@ -12,7 +12,7 @@ namespace lora {
 
 /// A change B A of a weight [out, in], the adapter's scale in it, in double.
 struct Factors {
-  std::string name;  ///< of the module
+  std::string name;      ///< of the module
   Eigen::MatrixXd b, a;  ///< [out, r], [r, in]
 };
 /// `weight` * scale * B A of a module. Throws base::Error where a number is not finite.
@@ -22,8 +22,8 @@ Factors sum_of(std::span<const Factors> parts);
 
 /// The part of a matrix [out, in] that its first singular values make: u diag(s) v', s falling.
 struct ThinSvd {
-  Eigen::MatrixXd u, v;  ///< [out, k], [in, k]
-  Eigen::VectorXd s;     ///< [k]
+  Eigen::MatrixXd u, v;     ///< [out, k], [in, k]
+  Eigen::VectorXd s;        ///< [k]
   double squared_norm = 0;  ///< Frobenius, of the whole matrix
 };
 /// All of it, from QR decompositions of both factors and an SVD of the small core between: k is the least of out, in

@@ -49,9 +49,9 @@ AdapterModule concatenated(const std::vector<WeightedModule>& parts) {
   for (std::int64_t row = 0; row < whole.out; ++row)
     for (const WeightedModule& part : parts) {
       const double scale{part.weight * part.module->scale};
-      const auto values = std::span(part.module->b)
-                              .subspan(static_cast<std::size_t>(row * part.module->rank),
-                                       static_cast<std::size_t>(part.module->rank));
+      const auto values =
+          std::span(part.module->b)
+              .subspan(static_cast<std::size_t>(row * part.module->rank), static_cast<std::size_t>(part.module->rank));
       for (const float value : values) whole.b.push_back(static_cast<float>(scale * value));
     }
   return whole;

@@ -29,9 +29,9 @@ struct FuseSettings {
 struct FusedModule {
   std::string name;
   std::int64_t rank = 0;
-  std::size_t adapters = 0;            ///< that have it; the others change nothing there
-  double squared_norm = 0;             ///< of the joined change as it is before it is cut
-  double squared_error = 0;            ///< of what the cut to `rank` left out
+  std::size_t adapters = 0;  ///< that have it; the others change nothing there
+  double squared_norm = 0;   ///< of the joined change as it is before it is cut
+  double squared_error = 0;  ///< of what the cut to `rank` left out
 };
 
 struct FusedAdapter {

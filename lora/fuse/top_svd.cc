@@ -95,8 +95,8 @@ void append(MatrixXd& matrix, const MatrixXd& columns) {
   matrix.rightCols(columns.cols()) = columns;
 }
 
-// Of M = U diag(s) V' with the columns of `basis` spanning U, and W = M' basis: U = basis E and V diag(s) = W E, E being
-// the eigenvectors of W' W. Their product is M projected on basis E, however well E was computed.
+// Of M = U diag(s) V' with the columns of `basis` spanning U, and W = M' basis: U = basis E and V diag(s) = W E, E
+// being the eigenvectors of W' W. Their product is M projected on basis E, however well E was computed.
 ThinSvd projected(const MatrixXd& basis, const MatrixXd& turned, const MatrixXd& vectors, double squared_norm) {
   ThinSvd svd{basis * vectors, turned * vectors, Eigen::VectorXd(vectors.cols()), squared_norm};
   for (Index i = 0; i < svd.s.size(); ++i) {

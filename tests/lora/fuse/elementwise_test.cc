@@ -29,7 +29,8 @@ std::vector<float> change_of(const AdapterModule& module) {
 std::vector<float> pruned(std::vector<float> values, std::size_t keep) {
   std::vector<std::size_t> order(values.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
-  std::ranges::stable_sort(order, [&](std::size_t l, std::size_t r) { return std::fabs(values[l]) > std::fabs(values[r]); });
+  std::ranges::stable_sort(order,
+                           [&](std::size_t l, std::size_t r) { return std::fabs(values[l]) > std::fabs(values[r]); });
   for (std::size_t i = keep; i < order.size(); ++i) values[order[i]] = 0;
   return values;
 }

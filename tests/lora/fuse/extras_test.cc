@@ -48,7 +48,8 @@ TEST(Extras, DifferentOnesAreRefused) {
   EXPECT_THAT(error_of([&] { lora::take_extras(adapters, kNames, into = Adapter()); }), HasSubstr("rows and another"));
   adapters[1].modules.emplace_back().name = "lm_head";
   adapters[0] = Adapter();
-  EXPECT_THAT(error_of([&] { lora::take_extras(adapters, kNames, into = Adapter()); }), HasSubstr("A and B and another"));
+  EXPECT_THAT(error_of([&] { lora::take_extras(adapters, kNames, into = Adapter()); }),
+              HasSubstr("A and B and another"));
 }
 
 }  // namespace

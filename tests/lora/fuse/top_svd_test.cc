@@ -43,7 +43,8 @@ TEST(TopSvd, IsTheBestWhereTheSpectrumFalls) {
   for (const auto& [rows, columns] : {std::pair{260, 330}, std::pair{330, 260}}) {
     MatrixXd matrix = MatrixXd::Zero(rows, columns);
     for (int i = 0; i < 60; ++i)
-      matrix += std::pow(0.85, i) * noise(rows, 1, 2 * static_cast<unsigned>(i)) * noise(1, columns, 1 + 2 * static_cast<unsigned>(i));
+      matrix += std::pow(0.85, i) * noise(rows, 1, 2 * static_cast<unsigned>(i)) *
+                noise(1, columns, 1 + 2 * static_cast<unsigned>(i));
     EXPECT_LT(against_the_best(matrix.cast<float>(), 16), 1 + 1e-5);
   }
 }

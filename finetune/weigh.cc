@@ -1,0 +1,127 @@
+// `finetune weigh`: weights of adapters from the loss on held-out records. Tested by
+// tests/finetune/adapter_weights_test.cc.
+#include "finetune/weigh.h"
+
+#include <fmt/ostream.h>
+
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "base/inputs.h"
+#include "base/progress.h"
+#include "base/text.h"
+#include "finetune/data/data.h"
+#include "finetune/model/load.h"
+#include "finetune/train/adapter_weights.h"
+#include "lora/fuse/extras.h"
+#include "lora/fuse/fuse.h"
+
+namespace finetune {
+namespace {
+
+struct WeighOptions {
+  std::vector<std::string> adapters, data;
+  std::vector<double> start;
+  ModelOptions model;
+  std::int64_t passes = 40, max_length = 1024;
+  std::string too_long = "truncate";
+  std::uint64_t limit = 0;
+  base::Tolerance max_bad{100};
+  MakerOptions reading;
+  void visit(base::OptionVisitor& v) {
+    v.positional("adapters", adapters, "runs of finetune train, or adapters' folders, of one base",
+                 base::PathKind::kModel);
+    v("data", data, "records that no adapter was trained on: chat, prompt and completion, or text",
+      base::PathKind::kPath);
+    v("start", start, "weights to begin with, one for each adapter; none: all alike, 1 in sum");
+    v("passes", passes, "passes over the data, forward and backward, at most").at_least(1);
+    model.visit(v, false);
+    v("max_length", max_length, "tokens of a row and of the longest example").at_least(2).unit("tokens");
+    v.choice("too_long", too_long, {"truncate", "drop", "split"}, "what happens to a longer example");
+    v("limit", limit, "read at most so many records, 0 = all");
+    v("max_bad", max_bad, "more bad records, or a larger share of them (1%), is an error");
+    reading.visit(v);
+  }
+};
+
+std::vector<double> start_of(const WeighOptions& options) {
+  const std::size_t count{options.adapters.size()};
+  if (options.start.empty()) return std::vector<double>(count, 1 / static_cast<double>(count));
+  if (options.start.size() != count)
+    throw base::UsageError({"not one weight for each adapter", "start", fmt::format("{}", options.start.size()),
+                            fmt::format("{}", count), "--start 0.5 --start 0.5"});
+  return options.start;
+}
+
+std::vector<lora::Adapter> adapters_of(const WeighOptions& options, const std::filesystem::path& base) {
+  const lora::ModelFiles files(base.string());
+  std::vector<lora::Adapter> adapters;
+  for (const std::string& path : options.adapters) {
+    adapters.push_back(load_adapter(path, files, options.model.threads));
+    lora::refuse_extras(adapters.back(), path, "weighed");
+  }
+  lora::check_only_matrices(adapters, options.adapters);
+  return adapters;
+}
+
+std::string fuse_command(const WeighOptions& options, const WeightFit& fit) {
+  std::string text = "lora fuse";
+  for (const std::string& path : options.adapters) text += fmt::format(" {}", base::shell_word(path));
+  for (const double weight : fit.weights) text += fmt::format(" --weights {:.6g}", weight);
+  return text + " --output FUSED";
+}
+
+void tell(const WeighOptions& options, const WeightFit& fit, const Dataset& dataset, base::Context& context) {
+  if (context.json) {
+    nlohmann::ordered_json json = {{"adapters", options.adapters}, {"weights", fit.weights},
+                                   {"start_loss", fit.start_loss}, {"loss", fit.loss},
+                                   {"gradient", fit.gradient},     {"passes", fit.evaluations},
+                                   {"converged", fit.converged},   {"examples", dataset.examples.size()}};
+    context.out << json.dump() << "\n";
+  } else {
+    for (std::size_t i = 0; i < fit.weights.size(); ++i)
+      fmt::print(context.out, "{:>10.6f}  {}\n", fit.weights[i], options.adapters[i]);
+  }
+  if (context.quiet) return;
+  fmt::print(context.err, "loss {:.5f} -> {:.5f} in {} passes over {} examples\n{}next: {}\n", fit.start_loss, fit.loss,
+             fit.evaluations, base::human_count(dataset.examples.size()),
+             fit.converged ? "" : "note: not at the end yet: more --passes, or --start from these weights\n",
+             fuse_command(options, fit));
+}
+
+int run_weigh(WeighOptions& options, base::Context& context) {
+  if (options.adapters.empty()) throw base::UsageError({"no adapters", "weigh", "", "one or more adapters", ""});
+  if (options.data.empty()) throw base::UsageError({"no data", "--data", "", "one or more files", ""});
+  const std::vector<double> start = start_of(options);
+  options.model.adapter = options.adapters[0];  // its base, and the chat template that it was trained with
+  LoadedModel loaded = load_model(options.model);
+  const std::vector<lora::Adapter> adapters = adapters_of(options, loaded.path);
+  if (options.max_length > loaded.model.config().context_length)
+    throw base::UsageError({"bad value", "--max-length", std::to_string(options.max_length),
+                            fmt::format("at most {}, the model's context", loaded.model.config().context_length), ""});
+  const DataOptions limits{options.max_length, options.too_long,      options.limit,
+                           options.max_bad,    options.model.threads, options.reading.text};
+  ExampleMaker maker(*loaded.tokenizer, options.reading);
+  const Dataset dataset = read_dataset(base::expand_inputs(options.data, context), maker, limits);
+  if (!context.quiet) fmt::print(context.err, "{}\n", dataset.report.to_text(limits));
+  for (std::size_t i = 0; i < dataset.examples.size(); ++i) check_ids(dataset.examples[i].ids, loaded.model.config());
+  base::Progress progress(context.err, context.quiet, "finetune weigh");
+  const WeightFit fit = fit_weights(loaded.model, adapters, start, dataset.examples,
+                                    {options.max_length, options.passes}, [&](double share) {
+                                      progress.update(share, "");
+                                      return true;
+                                    });
+  progress.finish();
+  tell(options, fit, dataset, context);
+  return 0;
+}
+
+}  // namespace
+
+base::Command weigh_command() {
+  return base::make_command<WeighOptions>("weigh",
+                                          "by how much each of several adapters should count, from held-out records",
+                                          "finetune weigh out/a out/b --data held.jsonl", run_weigh);
+}
+
+}  // namespace finetune
