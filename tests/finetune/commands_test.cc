@@ -152,7 +152,7 @@ TEST_F(Commands, EvalGivesTheLossOfTheRecords) {
     finetune::PackedRow row;
     row.ids = at::tensor(std::vector<std::int64_t>(example.ids.begin(), example.ids.end()));
     row.lengths = {row.ids.size(0)};
-    at::Tensor logs = loaded.model.logits(loaded.model.hidden(row)).log_softmax(1);
+    at::Tensor logs = loaded.model.logits(loaded.model.hidden(row)).to(at::kDouble).log_softmax(1);
     for (std::size_t i = 1; i < example.ids.size(); ++i) {
       if (!example.trained[i]) continue;
       sum -= logs[static_cast<std::int64_t>(i) - 1][example.ids[i]].item<double>();
