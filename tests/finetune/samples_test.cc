@@ -23,7 +23,7 @@ class Samples : public Train {
     options.sources.validation_share = 0.2;
     options.plan.steps = 120;  // what the sixtieth says depends on the processor
     options.plan.accumulate = 2;
-    options.optimizer.learning_rate = 3e-2;
+    options.optimizer.learning_rate = 1e-2;
     options.lora.rank = 16;
     options.intervals.eval_every = 60;
     options.intervals.save_every = 60;
