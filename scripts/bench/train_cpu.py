@@ -101,7 +101,7 @@ def ours(options, data, rows, steps, folder):
     child = subprocess.Popen([options.finetune, "train", "--model", options.model, "--data", data, "--output", str(output),
                     "--overwrite", "--steps", str(steps + 1), "--max-length", str(LENGTH), "--rows-per-batch", str(rows),
                     "--learning-rate", str(RATE), "--lora.rank", str(RANK), "--lora.alpha", str(ALPHA), "--dtype",
-                    options.dtype, "--device", "cpu", "--threads", str(options.threads), "--quiet",
+                    options.dtype, "--device", "cpu", "--threads", str(options.threads), "--allow-no-end", "--quiet",
                     *(["--memory", options.memory] if options.memory else ["--gradient-checkpointing", "none"])])
     _, status, usage = os.wait4(child.pid, 0)
     if status != 0:
