@@ -1,5 +1,5 @@
-"""What the measurements of the tokenizer share: which texts, and whose processor time."""
-import json, resource
+"""What measurements share: which texts, whose processor time, and the model as the peers read it."""
+import json, os, resource, subprocess
 
 
 def cpu():
@@ -29,3 +29,10 @@ def texts_of(paths):
 def write_records(path, texts):
     with open(path, "w", encoding="utf-8") as out:
         out.writelines(json.dumps({"text": t}, ensure_ascii=False) + "\n" for t in texts)
+
+
+def model_folder(lora, model, folder, dtype="float32"):
+    """The model as a Hugging Face folder inside `folder`, made with `lora convert`."""
+    made = os.path.join(folder, "hf")
+    subprocess.run([lora, "convert", model, "--output", made, "--dtype", dtype, "--quiet"], check=True)
+    return made

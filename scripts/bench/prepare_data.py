@@ -13,6 +13,8 @@ token a record more.
 """
 import argparse, json, os, re, resource, statistics, subprocess, sys, tempfile
 
+import measuring
+
 LENGTH = 1024
 
 
@@ -90,9 +92,7 @@ def main():
             with open(path, "w", encoding="utf-8") as out:
                 out.writelines(json.dumps(record, ensure_ascii=False) + "\n" for record in some)
         if not options.hf:
-            options.hf = os.path.join(folder, "hf")
-            subprocess.run([options.lora, "convert", options.model, "--output", options.hf, "--dtype", "float32"], check=True,
-                           stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            options.hf = measuring.model_folder(options.lora, options.model, folder)
         environment = dict(os.environ, TOKENIZERS_PARALLELISM="false", RAYON_NUM_THREADS="1", OMP_NUM_THREADS="1",
                            CUDA_VISIBLE_DEVICES="", HF_HUB_OFFLINE="1")
         worker = subprocess.Popen([options.python, __file__, "--peer", "--hf", options.hf, "--data", data], stdin=subprocess.PIPE,

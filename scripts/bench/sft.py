@@ -13,6 +13,8 @@ of its own. Trained tokens per second of whole steps, the first of each process 
 """
 import argparse, json, os, pathlib, statistics, subprocess, sys, tempfile, time
 
+import measuring
+
 LENGTH, RECORDS, RATE = 512, 96, 2e-4
 
 
@@ -107,8 +109,7 @@ def main():
         return peer(options)
     with tempfile.TemporaryDirectory(prefix="hornbook_bench_") as folder:
         if not options.hf:
-            options.hf = os.path.join(folder, "hf")
-            subprocess.run([options.lora, "convert", options.model, "--output", options.hf, "--dtype", "float32", "--quiet"], check=True)
+            options.hf = measuring.model_folder(options.lora, options.model, folder)
         data = os.path.join(folder, "records.jsonl")
         records = [json.loads(line) for line in open(options.data, encoding="utf-8")]
         records = [{"messages": r["messages"]} for r in records if sum(len(m["content"]) for m in r["messages"]) < 2 * LENGTH][:RECORDS]

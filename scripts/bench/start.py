@@ -8,6 +8,8 @@ turn. Ours: until metrics.jsonl holds its first step, preflight and data cold. T
 """
 import argparse, json, os, pathlib, statistics, subprocess, sys, tempfile, time
 
+import measuring
+
 LENGTH, TEXT = 64, "A branch is a name for a commit that moves along when you commit. " * 16
 
 
@@ -28,10 +30,6 @@ def peer(options):
     print(f"transformers {transformers.__version__}, peft {peft.__version__}", flush=True)
 
 
-def first_line(stream):
-    return stream.readline().strip()
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--finetune", default="build/release/bin/finetune")
@@ -48,8 +46,7 @@ def main():
     with tempfile.TemporaryDirectory(prefix="hornbook_bench_") as folder:
         folder = pathlib.Path(folder)
         if not options.hf:
-            options.hf = str(folder / "hf")
-            subprocess.run([options.lora, "convert", "build/data/smollm2.gguf", "--output", options.hf, "--dtype", options.dtype, "--quiet"], check=True)
+            options.hf = measuring.model_folder(options.lora, "build/data/smollm2.gguf", folder, options.dtype)
         (folder / "data.jsonl").write_text(json.dumps({"text": TEXT}) + "\n")
 
         def ours(turn):
@@ -71,7 +68,7 @@ def main():
             begun = time.perf_counter()
             process = subprocess.Popen([sys.executable, __file__, "--peer", "--hf", options.hf, "--dtype", options.dtype, "--threads",
                                         str(options.threads)], stdout=subprocess.PIPE, text=True, stderr=subprocess.DEVNULL)
-            version = first_line(process.stdout)
+            version = process.stdout.readline().strip()
             seconds = time.perf_counter() - begun
             process.wait()
             return seconds, version

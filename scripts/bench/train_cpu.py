@@ -23,6 +23,8 @@ import sys
 import tempfile
 import time
 
+import measuring
+
 LENGTH, RANK, ALPHA, RATE = 512, 16, 32, 2e-4
 
 
@@ -164,9 +166,7 @@ def main():
         return peer(options)
     with tempfile.TemporaryDirectory(prefix="hornbook_bench_") as folder:
         if not options.hf:
-            options.hf = os.path.join(folder, "hf")
-            subprocess.run([options.lora, "convert", options.model, "--output", options.hf, "--dtype", "float32",
-                            "--quiet"], check=True)
+            options.hf = measuring.model_folder(options.lora, options.model, folder)
         records = [r for r in records_of(options.data) if r["messages"][-1]["role"] == "assistant"][:200]
         for name, rows, chosen in (("text", options.rows, long_texts(records)), ("chat", 2, records)):
             if options.only in (None, name):
