@@ -93,7 +93,7 @@ fs::path write_result(const TrainStart& start, const TrainOptions& options, std:
     return output / "model";
   }
   lora::write_adapter(adapter, output / "adapter");
-  if (!start.tokenizer->chat_template.empty())
+  if (!start.tokenizer->chat_template.empty() || !start.files->new_tokens().empty())
     lora::write_tokenizer_files(*start.files, *start.tokenizer, output / "adapter");
   lora::write_model_card(adapter, output / "adapter");
   return output / "adapter";

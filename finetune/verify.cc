@@ -10,6 +10,7 @@
 #include <array>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <set>
 
 #include "base/error.h"
@@ -130,13 +131,15 @@ struct Expected {
 Expected expected_of(const VerifyOptions& options, at::Device device) {
   Expected expected;
   lora::ModelFiles files(options.models[0]);
-  const auto tokenizer = tokenizer::load(files.path());
+  std::optional<lora::Adapter> adapter;  // before the tokenizer: it may bring tokens
+  if (!options.adapter.empty()) adapter = load_adapter(options.adapter, files, options.threads);
+  const auto tokenizer = tokenizer::load(files.path(), files.new_tokens());
   expected.reading = reading_of(options, *tokenizer);
   expected.ends = end_set(*tokenizer);
   for (const std::vector<Ids>* part : {&expected.reading.pieces, &expected.reading.prompts})
     for (const Ids& ids : *part) check_ids(ids, files.config());
   Transformer model(files, at::kFloat, device, quantization_named(options.quantization));
-  if (!options.adapter.empty()) model.attach(load_adapter(options.adapter, files, options.threads));
+  if (adapter) model.attach(*adapter);
   expected.texts = greedy_texts(model, expected.reading.prompts, options.max_new_tokens);
   expected.documents = expected.reading.pieces;
   for (std::size_t i = 0; i < expected.texts.size(); ++i) {
@@ -167,7 +170,9 @@ struct Result {
 Result compared(const VerifyOptions& options, const Expected& expected, at::Device device) {
   Result result;
   lora::ModelFiles files(options.models.back());
-  const auto tokenizer = tokenizer::load(files.path());
+  std::optional<lora::Adapter> exported;
+  if (!options.exported.empty()) exported = load_adapter(options.exported, files, options.threads);
+  const auto tokenizer = tokenizer::load(files.path(), files.new_tokens());
   if (reading_of(options, *tokenizer) != expected.reading)
     throw base::Error({"the tokenizers of the two models give different ids", options.models.back(), "", "",
                        "export the model again with its tokenizer"});
@@ -175,7 +180,7 @@ Result compared(const VerifyOptions& options, const Expected& expected, at::Devi
   const bool is_the_base{options.models.size() == 1};
   result.comparison.bounds = chosen_bounds(options, files, is_the_base);
   Transformer model(files, at::kFloat, device, quantization_named(is_the_base ? options.quantization : "none"));
-  if (!options.exported.empty()) model.attach(load_adapter(options.exported, files, options.threads));
+  if (exported) model.attach(*exported);
   for (std::size_t i = 0; i < expected.documents.size(); ++i)
     compare(expected.logits[i], logits_of(model, expected.documents[i]), result.comparison);
   if (options.max_new_tokens == 0) return result;

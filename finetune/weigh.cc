@@ -54,7 +54,7 @@ std::vector<double> start_of(const WeighOptions& options) {
 }
 
 std::vector<lora::Adapter> adapters_of(const WeighOptions& options, const std::filesystem::path& base) {
-  const lora::ModelFiles files(base.string());
+  lora::ModelFiles files(base.string());
   std::vector<lora::Adapter> adapters;
   for (const std::string& path : options.adapters) {
     adapters.push_back(load_adapter(path, files, options.model.threads));

@@ -43,6 +43,12 @@ std::string write_adapter_modelfile(const fs::path& output, const fs::path& fold
   return file.note + "Ollama: ollama create my-model -f " + base::shell_word(place.string()) + "\n";
 }
 
+// Rows of new tokens mean nothing without them.
+void copy_tokenizer(const fs::path& from, const fs::path& to) {
+  for (const std::string& name : tokenizer_files())
+    if (fs::exists(from / name)) base::write_file(to / name, base::read_file(from / name));
+}
+
 }  // namespace
 
 int run_export(ExportOptions& options, base::Context& context) {
@@ -99,6 +105,7 @@ int run_export(ExportOptions& options, base::Context& context) {
     OutputFolder made(output, options.overwrite, context.run_yaml);
     write_adapter(adapter, output);
     write_model_card(adapter, output);
+    if (!adapter.tokens.empty()) copy_tokenizer(folder, output);
     made.finish();
     const std::vector<std::string> beyond = beyond_lora(adapter);
     next = beyond.empty() ? "vllm serve BASE --enable-lora --max-lora-rank " + std::to_string(adapter.rank) +

@@ -11,6 +11,7 @@
 #include "base/progress.h"
 #include "base/text.h"
 #include "lora/adapter/gguf_adapter.h"
+#include "lora/adapter/grown.h"
 #include "lora/adapter/same_weights.h"
 #include "lora/locate.h"
 #include "lora/model/module_names.h"
@@ -119,6 +120,7 @@ Difference verified(const ExportOptions& options, const Form& form, const fs::pa
   if (form.is_adapter() && !adapter.needs_base()) return compare_adapters(adapter, read_adapter(output));
   ModelFiles base(base_model_of(folder, options.base, "--base", adapter));
   adapter = with_names_of(base, std::move(adapter));
+  grow_for(base, adapter, folder);
   give_own_head(base, adapter);
   base::Context quiet = context;
   quiet.quiet = true;

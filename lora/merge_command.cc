@@ -14,6 +14,7 @@
 #include "base/text.h"
 #include "lora/adapter/chat_format.h"
 #include "lora/adapter/contents.h"
+#include "lora/adapter/grown.h"
 #include "lora/adapter/merged_card.h"
 #include "lora/adapter/modelfile.h"
 #include "lora/adapter/start.h"
@@ -94,6 +95,7 @@ std::string type_text(const ModelFiles& base, WeightType type) {
 
 // A vocabulary of its own in the adapter's folder: perhaps it was trained with that. Its chat template is taken over.
 std::string own_tokenizer_note(const fs::path& adapter, const ModelFiles& base) {
+  if (!base.new_tokens().empty()) return "vocabulary: " + new_tokens_text(base) + "\n";
   const auto is_made_here = [&](const char* name) {  // what training writes beside an adapter of a GGUF base
     return base.is_gguf() && std::string_view(name) == "tokenizer.json" &&
            base::read_file(adapter / name) == tokenizer::tokenizer_json_from_gguf(*base.gguf()).dump() + "\n";
@@ -131,7 +133,7 @@ void check_weights(const MergedModel& model, bool gguf, WriteOptions options, ba
 // A GGUF has places for EOS and two more.
 std::string end_tokens_note(const ModelFiles& base, bool gguf) {
   if (!gguf || base.is_gguf()) return "";
-  const auto tokenizer = tokenizer::load(base.path());
+  const auto tokenizer = tokenizer::load(base.path(), base.new_tokens());
   std::vector<std::string> ends;
   for (const std::int32_t id : tokenizer->end_ids())
     if (id < tokenizer->size()) ends.push_back(tokenizer->token(id));
@@ -204,6 +206,7 @@ int run_merge(MergeOptions& options, base::Context& context) {
   ModelFiles base(base_model_of(adapter_path, options.base, "--base", adapter));
   tell_notes(base, context);
   adapter = with_names_of(base, std::move(adapter));
+  grow_for(base, adapter, adapter_path);
   const bool is_untied = parts_head(adapter, base);
   give_own_head(base, adapter);
   const bool keep_types = options.dtype == "auto";
@@ -244,7 +247,8 @@ int run_merge(MergeOptions& options, base::Context& context) {
   if (formats.gguf) {
     gguf_file = formats.file ? output : output / gguf_file_name(type);
     write_gguf(model, gguf_file, write);
-    modelfile_note = write_modelfile(gguf_file, tokenizer ? *tokenizer : *tokenizer::load(base.path()));
+    modelfile_note =
+        write_modelfile(gguf_file, tokenizer ? *tokenizer : *tokenizer::load(base.path(), base.new_tokens()));
     part = 1;
   }
   if (formats.hf) {

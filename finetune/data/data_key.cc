@@ -110,6 +110,8 @@ std::string hash_beside(const lora::ModelFiles& model) {
 std::string identity_of(const tokenizer::Tokenizer& tokenizer, const lora::ModelFiles& model) {
   Hash chat;
   chat.add(tokenizer.chat_template);
+  for (const tokenizer::AddedToken& token : model.new_tokens())
+    chat.add(fmt::format("{} {} {}", token.id, token.special, token.content));
   return fmt::format("{} {} {} ends {} bos {} {}", hash_beside(model), tokenizer.size(), chat.text(),
                      fmt::join(tokenizer.end_ids(), ","), tokenizer.bos.value_or(-1), tokenizer.add_bos);
 }

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "finetune/kernels/device.h"
 #include "lora/adapter/chat_format.h"
+#include "lora/adapter/grown.h"
 #include "lora/adapter/start.h"
 #include "lora/locate.h"
 
@@ -32,7 +33,8 @@ void check_ids(std::span<const std::int32_t> ids, const lora::ModelConfig& confi
     if (id < 0 || id >= config.vocab_size)
       throw base::Error({"the tokenizer gives a token that the model does not have", "", std::to_string(id),
                          "below " + std::to_string(config.vocab_size),
-                         "is the tokenizer another model's? If tokens were added to it, let transformers add the rows: "
+                         "is the tokenizer another model's? If tokens were added to it, training gives them rows "
+                         "(finetune train --new-tokens), and so does transformers' "
                          "model.resize_token_embeddings(len(tokenizer))"});
 }
 
@@ -46,8 +48,11 @@ std::string base_of(const std::string& run_or_adapter) {
   return lora::base_model_of(folder, "", "--model", lora::read_adapter_config(folder));
 }
 
-lora::Adapter load_adapter(const std::string& run_or_adapter, const lora::ModelFiles& base, int threads) {
-  return lora::plain_adapter(lora::read_adapter(lora::adapter_folder(run_or_adapter)), base, threads);
+lora::Adapter load_adapter(const std::string& run_or_adapter, lora::ModelFiles& base, int threads) {
+  const std::filesystem::path folder = lora::adapter_folder(run_or_adapter);
+  lora::Adapter adapter = lora::with_names_of(base, lora::read_adapter(folder));
+  lora::grow_for(base, adapter, folder);
+  return lora::plain_adapter(std::move(adapter), base, threads);
 }
 
 LoadedModel load_model(const ModelOptions& options) {

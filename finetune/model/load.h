@@ -46,7 +46,7 @@ std::string text_of(std::vector<std::int32_t> ids, const tokenizer::Tokenizer& t
 /// The base model that the adapter names, where no --model was given.
 std::string base_of(const std::string& run_or_adapter);
 /// The adapter of a folder as a plain LoRA of `base`: the folder itself, or `adapter/` in it when it is the output of a
-/// run.
-lora::Adapter load_adapter(const std::string& run_or_adapter, const lora::ModelFiles& base, int threads);
+/// run. `base` grows by the tokens that the adapter was trained with and it has not (lora::grow_for).
+lora::Adapter load_adapter(const std::string& run_or_adapter, lora::ModelFiles& base, int threads);
 
 }  // namespace finetune

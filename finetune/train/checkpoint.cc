@@ -16,6 +16,8 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/safetensors.h"
+#include "lora/adapter/chat_format.h"
+#include "lora/adapter/companions.h"
 #include "lora/adapter/fresh.h"
 #include "lora/adapter/write_model.h"
 #include "tokenizer/spec/tokenizer.h"
@@ -93,6 +95,8 @@ void write_checkpoint(const fs::path& checkpoints, const Checkpoint& checkpoint,
     lora::write_hf_folder(model, part, {base::DType::kF32, 0, {}});
   } else {
     lora::write_adapter(checkpoint.adapter, part);
+    if (checkpoint.vocabulary && !checkpoint.vocabulary->new_tokens().empty())
+      lora::write_tokenizer(*checkpoint.vocabulary, part, lora::tokenizer_files());
   }
   if (!checkpoint.chat_template.empty())
     base::write_file(part / tokenizer::kChatTemplateFile, checkpoint.chat_template);

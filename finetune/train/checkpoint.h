@@ -26,6 +26,8 @@ struct Checkpoint {
   std::string chat_template = {};            ///< chat_template.jinja: what a merge of it needs
   /// Of full fine-tuning: the base, beside whose files every weight of `adapter` is written, as a model.
   const lora::ModelFiles* base = nullptr;
+  /// The base whose tokenizer's files are written beside, where it has new tokens.
+  const lora::ModelFiles* vocabulary = nullptr;
 };
 
 /// Writes `checkpoints`/step-N so that it is there whole or not at all (written aside, flushed, renamed), then removes

@@ -116,11 +116,11 @@ class Loop {
     if (!group_.is_first()) return;
     std::optional<std::int64_t> kept;
     if (const std::optional<Best> found = best(); found && options_.stopping.keeps_best()) kept = found->step;
-    write_checkpoint(
-        fs::path(options_.output.folder) / "checkpoints",
-        {done_, done_rows_, adapter_of(start_.model, options_.start), start_.optimizer->state(), start_.facts,
-         start_.tokenizer->chat_template, options_.start.trains_all() ? start_.files.get() : nullptr},
-        options_.intervals.keep_checkpoints, kept);
+    write_checkpoint(fs::path(options_.output.folder) / "checkpoints",
+                     {done_, done_rows_, adapter_of(start_.model, options_.start), start_.optimizer->state(),
+                      start_.facts, start_.tokenizer->chat_template,
+                      options_.start.trains_all() ? start_.files.get() : nullptr, start_.files.get()},
+                     options_.intervals.keep_checkpoints, kept);
   }
 
   void make_step() {

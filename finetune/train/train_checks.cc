@@ -21,6 +21,13 @@ bool is_chosen(const base::OptionSet* declared, const std::string& option) {
 void check_start(const StartOptions& start, const base::OptionSet* declared) {
   if (start.model.empty() && start.adapter.empty())
     throw base::UsageError({"no model", "--model", "", "a Hugging Face folder or a .gguf file", ""});
+  if (!start.adapter.empty())
+    for (const std::vector<std::string>* tokens : {&start.new_tokens, &start.new_special_tokens})
+      if (!tokens->empty())
+        throw base::UsageError({"only for a fresh adapter",
+                                tokens == &start.new_tokens ? "--new-tokens" : "--new-special-tokens",
+                                base::join(*tokens, ", "), "the tokens that the adapter was trained with",
+                                "merge it first, and give the merged model: lora merge " + start.adapter});
   if (!start.base_name.empty()) lora::check_base_name(start.base_name);
   if (!start.trains_all()) return;
   if (!start.adapter.empty())

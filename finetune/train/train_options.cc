@@ -14,6 +14,11 @@ void StartOptions::visit(base::OptionVisitor& v) {
   v.choice("method", method, {"lora", "full"}, "lora trains an adapter; full trains every weight and writes a model");
   v("base_name", base_name,
     "name of the base on the hub, ORG/MODEL, which the adapter says of its base instead of a path of this machine");
+  v("new_tokens", new_tokens,
+    "texts that become tokens of their own: their rows of embedding and head begin with the mean of the others, and "
+    "train");
+  v("new_special_tokens", new_special_tokens,
+    "likewise, special: what a template writes, not what stands in a text (<|im_start|>)");
 }
 
 void SourceOptions::visit(base::OptionVisitor& v) {

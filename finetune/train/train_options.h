@@ -22,6 +22,7 @@ namespace finetune {
 /// What training starts from.
 struct StartOptions {
   std::string model, adapter, base_name, method = "lora";
+  std::vector<std::string> new_tokens, new_special_tokens;
   bool trains_all() const { return method == "full"; }
   void visit(base::OptionVisitor& v);
 };

@@ -9,7 +9,6 @@
 
 #include <algorithm>
 #include <bit>
-#include <charconv>
 #include <cmath>
 #include <filesystem>
 
@@ -27,6 +26,7 @@
 #include "finetune/train/checkpoint.h"
 #include "finetune/train/memory.h"
 #include "finetune/train/preflight.h"
+#include "finetune/train/token_rows.h"
 #include "finetune/train/train_checks.h"
 #include "lora/adapter/chat_format.h"
 #include "lora/adapter/merge.h"
@@ -151,6 +151,8 @@ std::map<std::string, std::string> facts_of(const TrainOptions& options, const l
           {"lora.layers_pattern", base::join(adapter.layers_pattern, ",")},
           {"lora.modules_to_save", base::join(adapter.modules_to_save, ",")},
           {"lora.trainable_tokens", fmt::format("{}", fmt::join(adapter.tokens, ","))},
+          {"new_tokens", fmt::format("{}", options.start.new_tokens)},
+          {"new_special_tokens", fmt::format("{}", options.start.new_special_tokens)},
           {"lora.ensure_weight_tying", text(adapter.ensure_weight_tying)},
           {"lora.loraplus_lr_ratio", text(adapter.loraplus_lr_ratio)},
           {"lora.loraplus_lr_embedding", text(adapter.loraplus_lr_embedding)},
@@ -192,27 +194,6 @@ void tell_plan(const Plan& plan, std::int64_t warmup, const Checkpoint* checkpoi
   if (!checkpoint || checkpoint->facts.at("steps") == std::to_string(plan.steps)) return;
   fmt::print(context.err, "the run has {} steps now, not {}: from step {} on the rate follows the new schedule\n",
              plan.steps, checkpoint->facts.at("steps"), plan.first_step + 1);
-}
-
-// Texts of tokens, or their numbers.
-std::vector<std::int64_t> token_numbers(const std::vector<std::string>& texts, const tokenizer::Tokenizer& tokenizer,
-                                        const lora::ModelConfig& config) {
-  std::vector<std::int64_t> numbers;
-  for (const std::string& text : texts) {
-    std::int64_t id = tokenizer.id_of(text).value_or(-1);
-    if (const auto end = text.data() + text.size(); id < 0)
-      if (const auto [rest, error] = std::from_chars(text.data(), end, id); error != std::errc() || rest != end)
-        id = -1;
-    if (id < 0 || id >= config.vocab_size || std::ranges::find(numbers, id) != numbers.end())
-      throw base::UsageError({"not a token of the model, or given twice", "--lora.trainable-tokens",
-                              base::shortened(text),
-                              fmt::format("a token of its vocabulary, or a number below {}", config.vocab_size),
-                              "new tokens: add them with transformers, model.resize_token_embeddings(len(tokenizer)), "
-                              "and save both; then give that model"});
-    numbers.push_back(id);
-  }
-  std::ranges::sort(numbers);
-  return numbers;
 }
 
 // What PEFT warns of.
@@ -328,6 +309,7 @@ TrainInputs read_inputs(TrainOptions& options, base::Context& context) {
   auto files = std::make_unique<lora::ModelFiles>(model_name);
   lora::tell_notes(*files, context);
   check_quantization(*files, quantization);
+  if (adapter_name.empty()) options.lora.FreshOptions::new_tokens = add_new_tokens(options.start, *files, context);
   lora::chosen_modules(files->spec(), options.lora);      // throws
   base::check_outputs({output.folder}, {files->path()});  // a model by its hub name too
   check_rows(options.plan.rows, files->config());

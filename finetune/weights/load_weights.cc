@@ -44,8 +44,9 @@ std::shared_ptr<const QuantizedRows> kept_rows(const lora::ModelFiles& files, co
     rows = parts.codes ? four_bit_rows(kept_four_bits(parts, shape[0] * shape[1]), shape, device)
                        : eight_bit_rows(kept_eight_bits(parts, shape[0]), device);
   } else if (base::is_block_type(files.type(name))) {
-    const auto bytes = static_cast<std::int64_t>(base::byte_size(files.type(name), shape));
-    at::Tensor blocks = at::empty({shape[0], bytes / shape[0]}, at::kByte);
+    const std::int64_t own{shape[0] - files.new_rows(name)};
+    const auto bytes = static_cast<std::int64_t>(files.blocks(name).bytes.size());
+    at::Tensor blocks = at::empty({own, bytes / own}, at::kByte);
     files.read_blocks(name, {static_cast<std::byte*>(blocks.mutable_data_ptr()), static_cast<std::size_t>(bytes)});
     rows = std::make_shared<GgufRows>(files.type(name), blocks.to(device), shape[1]);
   }
@@ -70,6 +71,13 @@ std::shared_ptr<const QuantizedRows> quantized_rows(const lora::ModelFiles& file
       return kept_rows(files, name, device);
   }
   return nullptr;
+}
+
+at::Tensor dense_rows(const lora::ModelFiles& files, const std::string& name, std::int64_t first, std::int64_t count,
+                      const at::TensorOptions& options) {
+  at::Tensor raw = at::empty({count, files.shape(name).at(1)}, at::kFloat);
+  files.read_rows(name, first, count, {raw.mutable_data_ptr<float>(), static_cast<std::size_t>(raw.numel())});
+  return at::empty(raw.sizes(), options).copy_(raw);
 }
 
 std::shared_ptr<const FrozenMatrix> dense_matrix(const lora::ModelFiles& files, const std::vector<std::string>& names,
@@ -142,9 +150,13 @@ std::shared_ptr<const FrozenMatrix> load_matrix(const lora::ModelFiles& files, c
     is_quantized |= parts.back() != nullptr;
   }
   if (!is_quantized) return dense_matrix(files, names, options);
-  for (std::size_t i = 0; i < names.size(); ++i)
-    if (!parts[i]) parts[i] = std::make_shared<DenseRows>(load_tensor(files, names[i], options));
-  return std::make_shared<QuantizedMatrix>(std::move(parts), options);
+  std::vector<std::shared_ptr<const QuantizedRows>> all;
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    all.push_back(parts[i] ? parts[i] : std::make_shared<DenseRows>(load_tensor(files, names[i], options)));
+    const std::int64_t own{all.back()->rows()}, more{files.shape(names[i])[0] - own};
+    if (more > 0) all.push_back(std::make_shared<DenseRows>(dense_rows(files, names[i], own, more, options)));
+  }
+  return std::make_shared<QuantizedMatrix>(std::move(all), options);
 }
 
 }  // namespace finetune

@@ -63,7 +63,7 @@ void set(GgufMetadata& metadata, const std::string& key, base::GgufValue value) 
 }  // namespace
 
 std::unique_ptr<Tokenizer> tokenizer_of(const ModelFiles& base, const fs::path& adapter, const std::string& choice) {
-  auto tokenizer = tokenizer::load(base.path());
+  auto tokenizer = tokenizer::load(base.path(), base.new_tokens());
   choose_template(*tokenizer, adapter, choice);
   return tokenizer;
 }
@@ -71,15 +71,20 @@ std::unique_ptr<Tokenizer> tokenizer_of(const ModelFiles& base, const fs::path& 
 std::unique_ptr<Tokenizer> changed_tokenizer_of(const ModelFiles& base, const fs::path& adapter,
                                                 const std::string& choice) {
   if (choice.empty() && !fs::exists(adapter / tokenizer::kChatTemplateFile)) return nullptr;
-  auto tokenizer = tokenizer::load(base.path());
+  auto tokenizer = tokenizer::load(base.path(), base.new_tokens());
   return choose_template(*tokenizer, adapter, choice) ? std::move(tokenizer) : nullptr;
+}
+
+const std::vector<std::string>& tokenizer_files() {
+  static const std::vector<std::string> kFiles = {
+      "tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
+      "vocab.json",     "merges.txt"};
+  return kFiles;
 }
 
 void write_tokenizer_files(const ModelFiles& base, const Tokenizer& tokenizer, const fs::path& folder) {
   fs::create_directories(folder);
-  write_tokenizer(base, folder,
-                  {"tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json",
-                   "added_tokens.json", "vocab.json", "merges.txt"});
+  write_tokenizer(base, folder, tokenizer_files());
   use_chat_format(tokenizer, folder);
 }
 

@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "lora/model/gguf_metadata.h"
 #include "lora/model/model_files.h"
@@ -11,15 +12,18 @@
 
 namespace lora {
 
-/// The tokenizer of `base` with the chat template that is in force: `choice` (--chat-template) when not empty, else
-/// chat_template.jinja in `adapter` (may be empty), else the base's own. A template that is not the base's brings the
-/// end token of its turns into end_ids(). Throws base::Error for a choice that does not fit.
+/// The tokenizer of `base`, new tokens too, with the chat template that is in force: `choice` (--chat-template) when
+/// not empty, else chat_template.jinja in `adapter` (may be empty), else the base's own. A template that is not the
+/// base's brings the end token of its turns into end_ids(). Throws base::Error for a choice that does not fit.
 std::unique_ptr<tokenizer::Tokenizer> tokenizer_of(const ModelFiles& base, const std::filesystem::path& adapter,
                                                    const std::string& choice);
 
 /// The same, or nothing where that is the base's own: then a written model needs no change.
 std::unique_ptr<tokenizer::Tokenizer> changed_tokenizer_of(const ModelFiles& base, const std::filesystem::path& adapter,
                                                            const std::string& choice);
+
+/// The names of the files of a Hugging Face tokenizer.
+const std::vector<std::string>& tokenizer_files();
 
 /// The files of a Hugging Face tokenizer, with the chat template of `tokenizer`, into the folder of an adapter.
 void write_tokenizer_files(const ModelFiles& base, const tokenizer::Tokenizer& tokenizer,

@@ -9,6 +9,7 @@
 #include "base/file.h"
 #include "tokenizer/spec/tokenizer.h"
 #include "tokenizer/write/convert.h"
+#include "tokenizer/write/grow.h"
 
 namespace lora {
 namespace {
@@ -74,6 +75,18 @@ void copy_other_files(const fs::path& from, const fs::path& to, const std::vecto
       base::write_file(to / templates.filename() / entry.path().filename(), base::read_file(entry.path()));
 }
 
+// Of a tokenizer that a GGUF holds.
+void write_made_files(const base::GgufReader& gguf, const fs::path& folder) {
+  // Ids are the same however the JSON is laid out; a compact vocabulary of 50,000 lines is a third smaller.
+  base::write_file(folder / "tokenizer.json", tokenizer::tokenizer_json_from_gguf(gguf).dump() + "\n");
+  nlohmann::json config = tokenizer::tokenizer_config_json_from_gguf(gguf);
+  base::write_file(folder / "tokenizer_config.json", config.dump(2) + "\n");
+  nlohmann::json special = nlohmann::json::object();
+  for (const char* key : {"bos_token", "eos_token", "pad_token", "unk_token"})
+    if (config.contains(key) && !config[key].is_null()) special[key] = config[key];
+  base::write_file(folder / "special_tokens_map.json", special.dump(2) + "\n");
+}
+
 }  // namespace
 
 std::string config_text(const ModelFiles& model, WeightType type) {
@@ -90,9 +103,14 @@ std::string config_text(const ModelFiles& model, WeightType type) {
     if (!model.config().tied_embeddings && part.value("tie_word_embeddings", true)) part["tie_word_embeddings"] = false;
   };
   untie(config);
+  const auto resize = [&](ordered_json& part) {
+    if (model.new_rows(model.spec().embedding + ".weight") > 0) part["vocab_size"] = model.config().vocab_size;
+  };
+  if (model.config().wrapper.empty() || config.contains("vocab_size")) resize(config);
   if (!model.config().wrapper.empty()) {
     refuse_packed_rest(model);
     untie(config["text_config"]);
+    resize(config["text_config"]);
     for (ordered_json* part : {&config, &config["text_config"]})
       (*part)["torch_dtype"] = (*part)["dtype"] = hf_name(type);
     return config.dump(2) + "\n";
@@ -110,15 +128,8 @@ void add_transformers_4(ordered_json& config, const ordered_json& made) {
 }
 
 void write_tokenizer(const ModelFiles& model, const fs::path& folder, const std::vector<std::string>& names) {
-  if (!model.is_gguf()) return copy_other_files(model.path(), folder, names);
-  // Ids are the same however the JSON is laid out; a compact vocabulary of 50,000 lines is a third smaller.
-  base::write_file(folder / "tokenizer.json", tokenizer::tokenizer_json_from_gguf(*model.gguf()).dump() + "\n");
-  nlohmann::json config = tokenizer::tokenizer_config_json_from_gguf(*model.gguf());
-  base::write_file(folder / "tokenizer_config.json", config.dump(2) + "\n");
-  nlohmann::json special = nlohmann::json::object();
-  for (const char* key : {"bos_token", "eos_token", "pad_token", "unk_token"})
-    if (config.contains(key) && !config[key].is_null()) special[key] = config[key];
-  base::write_file(folder / "special_tokens_map.json", special.dump(2) + "\n");
+  model.is_gguf() ? write_made_files(*model.gguf(), folder) : copy_other_files(model.path(), folder, names);
+  if (!model.new_tokens().empty()) tokenizer::write_new_tokens(folder, model.new_tokens());
 }
 
 void write_companions(const ModelFiles& model, const std::string& config, const fs::path& folder) {

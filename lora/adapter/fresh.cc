@@ -155,20 +155,49 @@ void add_saved(Adapter& adapter, const ModelFiles& base, const FreshOptions& opt
   }
 }
 
-void add_tokens(Adapter& adapter, const ModelFiles& base, const FreshOptions& options) {
-  if (options.tokens.empty()) return;
-  const std::string& embedding = base.spec().embedding;
-  if (trains_whole(options, embedding) ||
-      std::ranges::any_of(adapter.modules, [&](const AdapterModule& module) { return module.name == embedding; }))
-    refuse("the embedding trains already", "trainable_tokens", fmt::format("{}", options.tokens.size()),
-           "rows of an embedding that is else frozen", "leave embed_tokens out of targets and modules_to_save");
+bool has_lora(const Adapter& adapter, const std::string& module) {
+  return std::ranges::find(adapter.modules, module, &AdapterModule::name) != adapter.modules.end();
+}
+
+void add_rows(Adapter& adapter, const ModelFiles& base, const std::string& module, std::vector<std::int64_t> ids) {
+  if (ids.empty()) return;
+  std::ranges::sort(ids);
   TokenRows& rows = adapter.tokens.emplace_back();
-  rows = {embedding, options.tokens, base.config().hidden_size, {}};
+  rows = {module, std::move(ids), base.config().hidden_size, {}};
   std::vector<float> row(static_cast<std::size_t>(rows.width));
   for (const std::int64_t id : rows.ids) {
-    base.read_rows(embedding + ".weight", id, 1, row);
+    base.read_rows(module + ".weight", id, 1, row);
     rows.values.insert(rows.values.end(), row.begin(), row.end());
   }
+}
+
+// A new row that no adapter holds would be lost: PEFT and transformers begin it with other numbers.
+void check_new_tokens(const Adapter& adapter, const ModelFiles& base, const FreshOptions& options) {
+  const std::string &embedding = base.spec().embedding, &head = base.spec().head;
+  for (const std::string& module : {embedding, head})
+    if (has_lora(adapter, module))
+      refuse("LoRA on a matrix that gets rows of new tokens", "targets", module, "targets without it",
+             "train it whole instead: --lora.modules-to-save " + suffix_of(module));
+  const bool is_one{trains_whole(options, embedding) != trains_whole(options, head)};
+  if (is_one && base.config().tied_embeddings && !options.ensure_weight_tying)
+    refuse("new tokens, and one of two matrices that the base ties trains apart from the other", "modules_to_save",
+           base::join(options.modules_to_save, ", "), "both or none of them",
+           "--lora.ensure-weight-tying keeps them one");
+}
+
+void add_tokens(Adapter& adapter, const ModelFiles& base, const FreshOptions& options) {
+  const std::string &embedding = base.spec().embedding, &head = base.spec().head;
+  if (!options.tokens.empty() && (trains_whole(options, embedding) || has_lora(adapter, embedding)))
+    refuse("the embedding trains already", "trainable_tokens", fmt::format("{}", options.tokens.size()),
+           "rows of an embedding that is else frozen", "leave embed_tokens out of targets and modules_to_save");
+  if (!options.new_tokens.empty()) check_new_tokens(adapter, base, options);
+  const bool is_tied{base.config().tied_embeddings},
+      is_whole{trains_whole(options, embedding) || (is_tied && trains_whole(options, head))};
+  std::vector<std::int64_t> ids = options.tokens;
+  if (!is_whole) ids.insert(ids.end(), options.new_tokens.begin(), options.new_tokens.end());
+  add_rows(adapter, base, embedding, std::move(ids));
+  if (!is_tied && !trains_whole(options, head)) add_rows(adapter, base, head, options.new_tokens);
+  std::ranges::sort(adapter.tokens, {}, &TokenRows::module);
 }
 
 }  // namespace

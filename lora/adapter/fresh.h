@@ -21,7 +21,8 @@ struct FreshOptions {
   std::vector<std::string> exclude_modules, layers_to_transform, layers_pattern;
   std::vector<std::string> rank_pattern, alpha_pattern, dropout_pattern;
   std::vector<std::string> modules_to_save;
-  std::vector<std::int64_t> tokens;  ///< rows of the embedding that train (trainable_token_indices)
+  std::vector<std::int64_t> tokens;      ///< rows of the embedding that train (trainable_token_indices)
+  std::vector<std::int64_t> new_tokens;  ///< likewise, in a head of its own too, where they do not train whole
   bool ensure_weight_tying = false;
   std::string start;  ///< "", "pissa" or "olora": init_lora_weights
 };

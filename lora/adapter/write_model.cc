@@ -60,7 +60,7 @@ bool keeps_bytes(const MergedModel& model, const Target& target, const std::stri
   const ModelFiles& base = model.base();
   const base::TensorView& stored = base.view(name);
   const TensorSpec& tensor = base.tensor(name);
-  if (base.is_packed(name)) return false;
+  if (base.is_packed(name) || base.new_rows(name) > 0) return false;
   const bool is_the_same{tensor.interleaved_heads == 0 && tensor.key_heads == 0 && tensor.gguf_added == 0};
   return !model.is_changed(name) && stored.type == target.of(name) && (is_the_same || base.is_gguf() == target.gguf);
 }
@@ -104,14 +104,18 @@ std::vector<float> values_of(const MergedModel& model, const Target& target, con
   return values;
 }
 
-// Where the chunk lies in its file.
-std::span<const std::byte> stored_bytes(const base::TensorView& stored, const Chunk& chunk) {
-  const std::size_t row{stored.bytes.size() / static_cast<std::size_t>(stored.shape[0])};
-  return stored.bytes.subspan(static_cast<std::size_t>(chunk.first) * row, static_cast<std::size_t>(chunk.rows) * row);
+// Where the chunk lies in its file, as far as it does.
+std::span<const std::byte> stored_bytes(const ModelFiles& base, const Chunk& chunk) {
+  const base::TensorView& stored = base.view(*chunk.name);
+  const std::int64_t rows{stored.shape[0] - base.new_rows(*chunk.name)};
+  const std::size_t row{stored.bytes.size() / static_cast<std::size_t>(rows)};
+  const auto first = static_cast<std::size_t>(std::min(chunk.first, rows)),
+             end = static_cast<std::size_t>(std::min(chunk.first + chunk.rows, rows));
+  return stored.bytes.subspan(first * row, (end - first) * row);
 }
 
 std::vector<std::byte> converted(const MergedModel& model, const Target& target, const Chunk& chunk) {
-  const std::span<const std::byte> stored = stored_bytes(model.base().view(*chunk.name), chunk);
+  const std::span<const std::byte> stored = stored_bytes(model.base(), chunk);
   const DType type = target.of(*chunk.name);
   std::vector<std::byte> bytes;
   if (keeps_bytes(model, target, *chunk.name))
@@ -191,7 +195,7 @@ void check_values(const MergedModel& model, bool gguf, const WriteOptions& optio
   std::atomic<std::size_t> done = 0;
   base::parallel_for(chunks.size(), base::thread_count(options.threads), [&](std::size_t i, int worker) {
     values_of(model, target, chunks[i], target.of(*chunks[i].name));
-    base::give_back(stored_bytes(model.base().view(*chunks[i].name), chunks[i]));
+    base::give_back(stored_bytes(model.base(), chunks[i]));
     ++done;
     if (worker == 0 && options.progress)
       options.progress(static_cast<double>(done) / static_cast<double>(chunks.size()));

@@ -8,6 +8,7 @@
 
 #include "lora/model/family.h"
 #include "tokenizer/write/convert.h"
+#include "tokenizer/write/grow.h"
 
 namespace lora {
 namespace {
@@ -86,7 +87,10 @@ std::string gguf_note(const ModelConfig& config) {
                      family.gguf, config.sliding_window);
 }
 
-GgufMetadata gguf_metadata(const ModelFiles& model, WeightType type) {
+namespace {
+
+// Without the tokens that no file has.
+GgufMetadata metadata_of_files(const ModelFiles& model, WeightType type) {
   if (model.gguf()) return metadata_from_gguf(*model.gguf(), type);
   const ModelConfig& config = model.config();
   std::uint64_t parameters = 0;
@@ -102,6 +106,15 @@ GgufMetadata gguf_metadata(const ModelFiles& model, WeightType type) {
   for (auto& pair : config_to_gguf(config)) metadata.push_back(std::move(pair));
   for (auto& pair : tokenizer::gguf_metadata_from_folder(model.path(), config.vocab_size))
     metadata.push_back(std::move(pair));
+  return metadata;
+}
+
+}  // namespace
+
+GgufMetadata gguf_metadata(const ModelFiles& model, WeightType type) {
+  GgufMetadata metadata = metadata_of_files(model, type);
+  if (!model.new_tokens().empty() || model.new_rows(model.spec().embedding + ".weight") > 0)
+    tokenizer::add_new_tokens(metadata, model.new_tokens(), model.config().vocab_size);
   return metadata;
 }
 

@@ -266,11 +266,13 @@ const std::string& ModelFiles::name_on_disk(const std::string& name) const {
 }
 
 StoredBlocks ModelFiles::blocks(const std::string& name) const {
-  const auto& [spec, view, packed] = stored(name);
+  const auto& [spec, view, packed, grown] = stored(name);
   if (packed)
     throw base::Error({"a packed tensor has no blocks of its own", path_.string(), name, "", "read it as numbers"});
-  if (!gguf_) return {view.type, view.shape, view.bytes};
-  return {view.type, view.shape, view.bytes, spec.interleaved_heads, spec.key_heads, spec.head_rows};
+  std::vector<std::int64_t> shape = view.shape;
+  shape[0] -= new_rows(name);
+  if (!gguf_) return {view.type, shape, view.bytes};
+  return {view.type, shape, view.bytes, spec.interleaved_heads, spec.key_heads, spec.head_rows};
 }
 
 void ModelFiles::read_blocks(const std::string& name, std::span<std::byte> out) const {
@@ -294,8 +296,10 @@ std::vector<std::int64_t> ModelFiles::shape(const std::string& name) const { ret
 base::DType ModelFiles::type(const std::string& name) const { return view(name).type; }
 
 void ModelFiles::read(const std::string& name, std::span<float> out) const {
-  const auto& [spec, view, packed] = stored(name);
+  const auto& [spec, view, packed, grown] = stored(name);
   if (packed) return packed->read(0, out);
+  std::ranges::copy(grown, out.last(grown.size()).begin());
+  out = out.first(out.size() - grown.size());
   if (gguf_ && spec.key_heads != 0) return read_rows(name, 0, view.shape[0], out);
   base::to_float(view.type, view.bytes, out);
   if (gguf_ && spec.gguf_added != 0)
@@ -306,11 +310,19 @@ void ModelFiles::read(const std::string& name, std::span<float> out) const {
 
 void ModelFiles::read_rows(const std::string& name, std::int64_t first, std::int64_t count,
                            std::span<float> out) const {
-  const auto& [spec, view, packed] = stored(name);
+  const auto& [spec, view, packed, grown] = stored(name);
   if (view.shape.size() != 2 || first < 0 || count < 0 || first > view.shape[0] - count)
     throw base::Error({"rows outside the tensor", path_.string() + ": " + name, fmt::format("{}+{}", first, count),
                        text_of(view.shape), ""});
   if (packed) return packed->read(first * view.shape[1], out);
+  if (const std::int64_t own = view.shape[0] - new_rows(name); first + count > own) {  // some of the new ones
+    const std::int64_t width{view.shape[1]}, begin{std::max(first, own)};
+    std::copy_n(grown.begin() + (begin - own) * width, (first + count - begin) * width,
+                out.begin() + (begin - first) * width);
+    count = begin - first;
+    if (count <= 0) return;
+    out = out.first(static_cast<std::size_t>(count * width));
+  }
   const auto row_bytes{static_cast<std::size_t>(base::byte_size(view.type, std::span(view.shape).last(1)))};
   const auto copy = [&](std::int64_t from, std::int64_t rows, std::span<float> to) {
     base::to_float(

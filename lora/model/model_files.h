@@ -14,6 +14,7 @@
 #include "base/safetensors.h"
 #include "lora/model/packed_matrix.h"
 #include "lora/model/spec.h"
+#include "tokenizer/spec/bpe_spec.h"
 
 namespace lora {
 
@@ -36,6 +37,17 @@ class ModelFiles {
   ModelFiles(const std::filesystem::path& folder, ModelSpec spec);
   /// Unties the head of a model that ties it to its embedding: a tensor of its own now, with the same values.
   void give_own_head();
+  /// What the rows of new tokens begin with: the mean of the rows before them (transformers' resize_token_embeddings
+  /// draws them about it), or 0, where an adapter brings them.
+  enum class NewRows { kMean, kZero };
+  /// Gives the vocabulary `tokens`, by id, and at least `rows` rows: embedding, head and the head's bias (whose new
+  /// numbers are the mean in either case). With kMean, `tokens` begin so in rows of padding too, which the file has.
+  /// The files stay as they are. Throws base::Error for a packed matrix.
+  void grow(std::vector<tokenizer::AddedToken> tokens, std::int64_t rows, NewRows begin);
+  /// The tokens that the model's files do not have.
+  const std::vector<tokenizer::AddedToken>& new_tokens() const { return new_tokens_; }
+  /// Rows of a tensor, the last ones, that are not as in the file.
+  std::int64_t new_rows(const std::string& name) const;
   const ModelSpec& spec() const { return spec_; }
   const ModelConfig& config() const { return spec_.config; }
   /// Where the model really lies: the folder or the .gguf file; give it to tokenizer::load.
@@ -70,7 +82,8 @@ class ModelFiles {
   const std::vector<base::TensorView>& carried() const { return carried_; }
   /// The name under which a folder keeps it: of a wrapper's text model as in the file, else its Hugging Face name.
   const std::string& name_on_disk(const std::string& name) const;
-  /// Blocks for who keeps them as they are: what must be known to use them. Throws for packed tensors.
+  /// Blocks for who keeps them as they are: what must be known to use them. Without new rows. Throws for packed
+  /// tensors.
   StoredBlocks blocks(const std::string& name) const;
   /// The same bytes with the rows in Hugging Face's order. `out.size()` = that of the tensor's bytes.
   void read_blocks(const std::string& name, std::span<std::byte> out) const;
@@ -80,6 +93,7 @@ class ModelFiles {
     TensorSpec spec;
     base::TensorView view;
     std::shared_ptr<const PackedMatrix> packed;  // null: `view` is the tensor
+    std::vector<float> grown{};                  // behind what is in the file
   };
   const Stored& stored(const std::string& name) const;
   void find_tensors(TensorsByName tensors);
@@ -95,6 +109,7 @@ class ModelFiles {
   std::vector<std::string> names_;
   std::unordered_map<std::string, Stored> tensors_;  // by the Hugging Face name
   std::vector<base::TensorView> carried_;
+  std::vector<tokenizer::AddedToken> new_tokens_;
   std::size_t passed_over_ = 0;  // tensors that follow from the config
 };
 

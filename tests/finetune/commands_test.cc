@@ -70,7 +70,7 @@ class Commands : public testing::Test {
 TEST_F(Commands, AnAdapterWithAStartComputesAsMerged) {
   const std::string golden = HORNBOOK_SOURCE_DIR "/tests/golden/lora/";
   const std::string text = file("text.txt", "A hornbook was a page of letters, and two pence paid for one.");
-  const lora::ModelFiles base(golden + "base");
+  lora::ModelFiles base(golden + "base");
   for (const std::string name : {"pissa", "olora"}) {
     const lora::Adapter adapter = finetune::load_adapter(golden + name, base, 1);
     fs::create_directories(folder_ / name);
@@ -195,7 +195,7 @@ TEST_F(Commands, VerifyTellsAnAdapterFromNone) {
 TEST_F(Commands, VerifyReadsEveryExport) {
   const std::string base = HORNBOOK_SOURCE_DIR "/tests/golden/lora/base",
                     adapter = HORNBOOK_SOURCE_DIR "/tests/golden/lora/pattern";
-  const lora::ModelFiles files(base);
+  lora::ModelFiles files(base);
   const lora::Adapter read = finetune::load_adapter(adapter, files, 1);
   lora::write_gguf_adapter(read, files, folder_ / "a.gguf", base::DType::kF32);
   lora::write_mlx_adapter(read, folder_ / "mlx");

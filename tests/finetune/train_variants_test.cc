@@ -39,6 +39,9 @@ std::vector<Way> ways() {
        [](TrainOptions& o) {
          o.lora.trainable_tokens = {"<|endoftext|>", "7"};
        }},
+      {"new_tokens",
+       [](TrainOptions& o) { o.start.new_tokens = {"say 1"}, o.start.new_special_tokens = {"<|call|>"}; }},
+      {"new_tokens_full", [](TrainOptions& o) { o.start.method = "full", o.start.new_tokens = {"say 1"}; }},
       {"plus", [](TrainOptions& o) { o.lora.loraplus_lr_ratio = 16, o.optimizer.update.weight_decay = 0.1; }},
       {"pissa", [](TrainOptions& o) { o.lora.start = "pissa", o.lora.dropout = 0.1; }},
       {"olora", [](TrainOptions& o) { o.lora.start = "olora", o.lora.rslora = true; }},

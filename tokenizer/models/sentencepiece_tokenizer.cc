@@ -87,9 +87,10 @@ BpeSpec spec_of(const SentencePieceModel& model) {
 
 }  // namespace
 
-SentencePieceTokenizer::SentencePieceTokenizer(const std::filesystem::path& path, bool in_folder)
+SentencePieceTokenizer::SentencePieceTokenizer(const std::filesystem::path& path, bool in_folder,
+                                               std::span<const AddedToken> more)
     // Checked by our own reader first: the library ends the process on some broken files.
-    : model_(read_sentencepiece_model(path, in_folder)),
+    : model_(read_sentencepiece_model(path, in_folder, more)),
       processor_(std::make_unique<sentencepiece::SentencePieceProcessor>()) {
   const std::string bytes = base::read_file(path);
   load(*processor_, bytes, path.string());

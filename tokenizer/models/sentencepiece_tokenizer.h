@@ -24,8 +24,8 @@ namespace tokenizer {
 /// byte pieces as bytes and drops the dummy prefix's blank; the unknown piece gives " ⁇ ", as in sentencepiece.
 class SentencePieceTokenizer : public Tokenizer {
  public:
-  /// With `in_folder`, what stands beside the file counts (`read_sentencepiece_model`).
-  SentencePieceTokenizer(const std::filesystem::path& path, bool in_folder);
+  /// With `in_folder`, what stands beside the file counts (`read_sentencepiece_model`), and `more` tokens.
+  SentencePieceTokenizer(const std::filesystem::path& path, bool in_folder, std::span<const AddedToken> more = {});
   ~SentencePieceTokenizer() override;
 
   std::vector<std::int32_t> encode(std::string_view text, bool parse_special = false) const override;

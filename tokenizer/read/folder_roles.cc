@@ -1,6 +1,7 @@
 // What stands beside a vocabulary in a Hugging Face folder: added tokens, the roles of special ones, the chat template.
 // Tested by tests/tokenizer/folder_test.cc.
 #include <fmt/format.h>
+#include <simdjson.h>
 
 #include <algorithm>
 #include <array>
@@ -107,6 +108,20 @@ std::int32_t token_id(std::int64_t id, std::string_view token, const std::filesy
                      fmt::format("0 to {}", kMost - 1), "get the file again from its source"});
 }
 
+AddedToken token_of(const json& entry, const std::string& content) {
+  const auto flag = [&](const char* key, bool fallback) {
+    return entry.is_object() && entry.contains(key) && entry[key].is_boolean() ? entry[key].get<bool>() : fallback;
+  };
+  AddedToken token;
+  token.content = content;
+  token.special = flag("special", false);
+  token.normalized = flag("normalized", !token.special);
+  token.left_strip = flag("lstrip", false);
+  token.right_strip = flag("rstrip", false);
+  token.single_word = flag("single_word", false);
+  return token;
+}
+
 // The tokens that have numbers, by content.
 std::map<std::string, AddedToken> numbered_tokens(const std::filesystem::path& folder, const json& config) {
   std::map<std::string, AddedToken> tokens;
@@ -117,19 +132,9 @@ std::map<std::string, AddedToken> numbered_tokens(const std::filesystem::path& f
   const std::filesystem::path config_file = folder / "tokenizer_config.json";
   const json decoder = config.value("added_tokens_decoder", json::object());
   for (const auto& [number, entry] : decoder.items()) {
-    const auto flag = [&entry = entry](const char* key, bool fallback) {
-      return entry.is_object() && entry.contains(key) && entry[key].is_boolean() ? entry[key].get<bool>() : fallback;
-    };
     std::int64_t id = -1;
     std::from_chars(number.data(), number.data() + number.size(), id);
-    AddedToken token;
-    token.content = token_text(entry, config_file, "added_tokens_decoder." + number);
-    token.special = flag("special", false);
-    token.normalized = flag("normalized", !token.special);
-    token.left_strip = flag("lstrip", false);
-    token.right_strip = flag("rstrip", false);
-    token.single_word = flag("single_word", false);
-    add(token, id, config_file);
+    add(token_of(entry, token_text(entry, config_file, "added_tokens_decoder." + number)), id, config_file);
   }
   const std::filesystem::path file = folder / "added_tokens.json";
   const json listed = read_object(file);
@@ -141,6 +146,25 @@ std::map<std::string, AddedToken> numbered_tokens(const std::filesystem::path& f
     add(token, number.is_number_integer() ? number.get<std::int64_t>() : -1, file);
   }
   return tokens;
+}
+
+// Those of tokenizer.json.
+void add_listed(const std::filesystem::path& file, std::map<std::string, AddedToken>& tokens) {
+  const auto text = simdjson::padded_string::load(file.string());
+  simdjson::ondemand::parser parser;
+  simdjson::ondemand::document document;
+  simdjson::ondemand::array array;
+  std::string_view list;
+  if (text.error() || parser.iterate(text.value_unsafe()).get(document) ||
+      document["added_tokens"].get_array().get(array) || simdjson::to_json_string(array).get(list))
+    return;
+  const json entries = json::parse(list, nullptr, false);
+  for (const json& entry : entries.is_array() ? entries : json::array()) {
+    if (!entry.is_object() || !entry.value("id", json()).is_number_integer()) continue;
+    AddedToken token = token_of(entry, token_text(entry, file, "added_tokens"));
+    token.id = token_id(entry["id"].get<std::int64_t>(), token.content, file);
+    if (!token.content.empty()) tokens.emplace(token.content, token);
+  }
 }
 
 std::string chat_template(const json& config, const std::filesystem::path& folder) {
@@ -158,6 +182,16 @@ std::string chat_template(const json& config, const std::filesystem::path& folde
 }
 
 }  // namespace
+
+std::vector<AddedToken> listed_tokens(const std::filesystem::path& folder) {
+  std::map<std::string, AddedToken> tokens;
+  if (const auto file = folder / "tokenizer.json"; std::filesystem::exists(file)) add_listed(file, tokens);
+  tokens.merge(numbered_tokens(folder, read_object(folder / "tokenizer_config.json")));
+  std::vector<AddedToken> by_id;
+  for (const auto& [content, token] : tokens) by_id.push_back(token);
+  std::ranges::sort(by_id, {}, &AddedToken::id);
+  return by_id;
+}
 
 std::vector<AddedToken> read_added_tokens(const std::filesystem::path& folder, std::size_t size, const IdOf& id_of,
                                           const std::function<bool(std::int32_t)>& is_hole) {

@@ -31,6 +31,9 @@ using IdOf = std::function<std::optional<std::int32_t>(std::string_view)>;
 /// the vocabulary have `in_model`. Throws Error for a number that another token has.
 std::vector<AddedToken> read_added_tokens(const std::filesystem::path& folder, std::size_t size, const IdOf& id_of,
                                           const std::function<bool(std::int32_t)>& is_hole);
+/// The added tokens that the files of `folder` list, with their numbers, by these: those of tokenizer.json, of
+/// added_tokens_decoder of tokenizer_config.json and of added_tokens.json. None where there are no such files.
+std::vector<AddedToken> listed_tokens(const std::filesystem::path& folder);
 /// Reads the roles and the chat template beside tokenizer.json or tokenizer.model in `folder` (tokenizer_config.json,
 /// special_tokens_map.json, chat_template.jinja; BOS and EOS that these do not name: config.json; more end tokens:
 /// generation_config.json, config.json) into `roles`; `id_of` looks a token up, of `size`. Each of add_bos and add_eos

@@ -172,12 +172,7 @@ void add_token(SentencePieceModel& model, AddedToken token) {
     model.added.push_back(token);
 }
 
-}  // namespace
-
-SentencePieceModel read_sentencepiece_model(const std::filesystem::path& file, bool in_folder) {
-  SentencePieceModel model = parse_sentencepiece_model(base::read_file(file), file.string());
-  if (!in_folder) return model;
-  const std::filesystem::path folder = file.parent_path();
+void add_from_folder(SentencePieceModel& model, const std::filesystem::path& folder) {
   std::unordered_map<std::string, std::int32_t> ids;
   for (std::size_t i = 0; i < model.pieces.size(); ++i) ids.emplace(model.pieces[i].text, static_cast<std::int32_t>(i));
   const auto id_of = [&](std::string_view token) {
@@ -190,6 +185,15 @@ SentencePieceModel read_sentencepiece_model(const std::filesystem::path& file, b
     add_token(model, token);
   }
   read_folder_roles(folder, model.pieces.size(), id_of, model.roles);
+}
+
+}  // namespace
+
+SentencePieceModel read_sentencepiece_model(const std::filesystem::path& file, bool in_folder,
+                                            std::span<const AddedToken> more) {
+  SentencePieceModel model = parse_sentencepiece_model(base::read_file(file), file.string());
+  if (in_folder) add_from_folder(model, file.parent_path());
+  for (const AddedToken& token : more) add_token(model, token);
   return model;
 }
 

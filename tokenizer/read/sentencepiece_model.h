@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -32,7 +33,8 @@ struct SentencePieceModel {
 /// Throws Error ("where@offset") when `bytes` are not such a file.
 SentencePieceModel parse_sentencepiece_model(std::string_view bytes, const std::string& where);
 
-/// The file, and with `in_folder` what stands beside it.
-SentencePieceModel read_sentencepiece_model(const std::filesystem::path& file, bool in_folder);
+/// The file, with `in_folder` what stands beside it, and `more` tokens.
+SentencePieceModel read_sentencepiece_model(const std::filesystem::path& file, bool in_folder,
+                                            std::span<const AddedToken> more = {});
 
 }  // namespace tokenizer

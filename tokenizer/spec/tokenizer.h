@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -14,6 +15,7 @@
 namespace tokenizer {
 
 struct SpecialRoles;
+struct AddedToken;
 
 /// Holds the chat template, beside a model or an adapter.
 inline constexpr const char* kChatTemplateFile = "chat_template.jinja";
@@ -63,5 +65,7 @@ std::size_t count_specials(const Tokenizer& tokenizer, std::string_view text);
 /// From a Hugging Face folder, or a file: tokenizer.json, SentencePiece's .model, tiktoken's ranks (whatever the name:
 /// .model, .tiktoken), tekken.json, a GGUF. Throws Error saying which files were looked for.
 std::unique_ptr<Tokenizer> load(const std::filesystem::path& path);
+/// The same with `more` tokens than the files have, of ids that these have not.
+std::unique_ptr<Tokenizer> load(const std::filesystem::path& path, std::span<const AddedToken> more);
 
 }  // namespace tokenizer
