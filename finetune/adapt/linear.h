@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "finetune/adapt/draws.h"
 #include "finetune/adapt/recompute.h"
 #include "finetune/weights/frozen_matrix.h"
 
@@ -39,20 +40,10 @@ struct JoinedLinear {
   std::vector<Linear> parts;                   ///< in the order of the rows
 
   /// x [T, in] -> [T, sum of out], plus `residual` of that shape when it is defined. Differentiable in x, residual, A
-  /// and B; the layer must outlive the graph. `dropout_seed` picks the masks, 0 = no dropout. `again`, where given,
+  /// and B; the layer must outlive the graph. `draws` picks the masks of dropout. `again`, where given,
   /// makes x anew for the backward pass, which then keeps its source alone (not where a part trains by its own passes).
-  at::Tensor forward(const at::Tensor& x, const at::Tensor& residual, std::uint64_t dropout_seed,
+  at::Tensor forward(const at::Tensor& x, const at::Tensor& residual, const Draws& draws,
                      const Recipe* again = nullptr) const;
 };
-
-/// Keeps each element with probability 1 - p: [rows, columns] holding 0 or 1 / (1 - p). A function of (seed, index,
-/// position) alone, so that a backward pass draws the same mask again instead of storing it. On the CPU a position's
-/// value does not depend on the number of threads.
-at::Tensor dropout_mask(std::uint64_t seed, std::int64_t index, double p, at::IntArrayRef sizes,
-                        const at::TensorOptions& options);
-
-/// Float32 in [0, 1), 16 bits each, chosen in the same way.
-at::Tensor uniform_numbers(std::uint64_t seed, std::int64_t index, at::IntArrayRef sizes,
-                           const at::TensorOptions& options);
 
 }  // namespace finetune

@@ -26,9 +26,9 @@ struct FrozenProduct : torch::autograd::Function<FrozenProduct> {
   }
 };
 
-at::Tensor dropped_for(const Linear& part, const at::Tensor& x, std::uint64_t seed) {
-  if (part.dropout == 0 || seed == 0) return x;
-  return x * dropout_mask(seed, part.index, part.dropout, x.sizes(), x.options());
+at::Tensor dropped_for(const Linear& part, const at::Tensor& x, const Draws& draws) {
+  if (part.dropout == 0 || !draws.is_on()) return x;
+  return x * dropout_mask(draws, part.index, part.dropout, x.size(1), x.options());
 }
 
 }  // namespace
@@ -63,7 +63,7 @@ at::Tensor row_lengths(const FrozenMatrix& matrix, std::int64_t first, const Lin
 }
 
 at::Tensor forward_by_parts(const JoinedLinear& layer, const at::Tensor& x, const at::Tensor& residual,
-                            std::uint64_t dropout_seed) {
+                            const Draws& draws) {
   at::Tensor all;  // of the frozen matrix
   const auto is_frozen = [](const Linear& part) { return !part.weight.defined(); };
   if (std::ranges::any_of(layer.parts, is_frozen)) all = frozen_product(*layer.weight, x);
@@ -74,8 +74,7 @@ at::Tensor forward_by_parts(const JoinedLinear& layer, const at::Tensor& x, cons
     if (is_frozen(part)) {
       y = all.narrow(1, row, part.out);
       if (layer.bias.defined()) y = y + layer.bias.narrow(0, row, part.out);
-      if (part.lora_a.defined())
-        y = y + adapter_product(*layer.weight, row, part, all, x, dropped_for(part, x, dropout_seed));
+      if (part.lora_a.defined()) y = y + adapter_product(*layer.weight, row, part, all, x, dropped_for(part, x, draws));
     } else {
       y = at::linear(x, part.weight.to(x.scalar_type()),
                      part.bias.defined() ? part.bias.to(x.scalar_type()) : at::Tensor());

@@ -10,7 +10,7 @@ namespace finetune {
 /// computes it: c = m / |W + scale * B A|, the lengths of the rows taken as a constant in the backward pass, and
 ///   y = x W^T + bias + (c - 1) * d W^T + c * scale * d A^T B^T, d = dropout(x).
 at::Tensor forward_by_parts(const JoinedLinear& layer, const at::Tensor& x, const at::Tensor& residual,
-                            std::uint64_t dropout_seed);
+                            const Draws& draws);
 
 /// x W^T, differentiable in x.
 at::Tensor frozen_product(const FrozenMatrix& matrix, const at::Tensor& x);

@@ -87,4 +87,21 @@ PackedRow make_row(const Examples& examples, std::span<const std::uint32_t> docu
   return row;
 }
 
+PackedRow make_batch(const Examples& examples, std::span<const RowPlan> rows, std::int64_t first, at::Device device) {
+  constexpr std::int64_t kMostTokens = std::int64_t{1} << 24;  // of a row: a place is a row's number and one in it
+  RowPlan documents;
+  for (const RowPlan& row : rows) documents.insert(documents.end(), row.begin(), row.end());
+  PackedRow batch = make_row(examples, documents, device);
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    std::int64_t place{(first + static_cast<std::int64_t>(i)) * kMostTokens};
+    for (const std::uint32_t document : rows[i])
+      for (int part = examples[document].second > 0 ? 2 : 1; part > 0; --part) {
+        const std::int64_t length{batch.lengths[batch.places.size()]};
+        batch.places.push_back(place);
+        place += length;
+      }
+  }
+  return batch;
+}
+
 }  // namespace finetune

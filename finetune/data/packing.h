@@ -41,4 +41,7 @@ class RowStream {
 /// document where that token is trained: the label of a document's first token is never used.
 PackedRow make_row(const Examples& examples, std::span<const std::uint32_t> documents, at::Device device = at::kCPU);
 
+/// Rows `first` and those behind it of a step as one, whose random numbers are those of these rows by themselves.
+PackedRow make_batch(const Examples& examples, std::span<const RowPlan> rows, std::int64_t first, at::Device device);
+
 }  // namespace finetune

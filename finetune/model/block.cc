@@ -18,9 +18,9 @@ at::Tensor normed(const at::Tensor& x, const Norm& norm) {
 
 // residual + norm(product(x)), with the sum inside the product where there is no norm.
 at::Tensor added(const JoinedLinear& product, const at::Tensor& x, const Norm& norm, const at::Tensor& residual,
-                 std::uint64_t seed, const Recipe* again = nullptr) {
-  if (!norm) return product.forward(x, residual, seed, again);
-  return residual + norm(product.forward(x, {}, seed, again));
+                 const Draws& draws, const Recipe* again = nullptr) {
+  if (!norm) return product.forward(x, residual, draws, again);
+  return residual + norm(product.forward(x, {}, draws, again));
 }
 
 // What chooses experts is small, and a token sent elsewhere is another function.
@@ -114,20 +114,20 @@ at::Tensor Block::with_normed_heads(const at::Tensor& qkv) const {
   return at::cat({q, k, qkv.narrow(1, query + key, key)}, 1);
 }
 
-at::Tensor Block::forward(const at::Tensor& x, std::uint64_t seed, const Attend& attend, RouterShares* shares) const {
+at::Tensor Block::forward(const at::Tensor& x, const Draws& draws, const Attend& attend, RouterShares* shares) const {
   const at::Tensor read = attention_norm_(x);  // [T, hidden]
   const Recipe read_again{x, attention_norm_};
   const at::Tensor qkv =
-      with_normed_heads(in_order(products_[0].forward(read, {}, seed, &read_again)));         // [T, q | k | v]
-  const at::Tensor middle = added(products_[1], attend(qkv), attention_post_norm_, x, seed);  // [T, hidden]
+      with_normed_heads(in_order(products_[0].forward(read, {}, draws, &read_again)));         // [T, q | k | v]
+  const at::Tensor middle = added(products_[1], attend(qkv), attention_post_norm_, x, draws);  // [T, hidden]
   const bool shares_input{parallel_ && !mlp_norm_};
   const Recipe mlp_read_again{parallel_ ? x : middle, shares_input ? attention_norm_ : mlp_norm_};
   const at::Tensor mlp_read = shares_input ? read : mlp_norm_(mlp_read_again.source);  // [T, hidden]
   const auto mlp = std::span(products_).subspan(2);
-  if (mlp_.experts != 0) return middle + mlp_post_norm_(routed(mlp, mlp_, mlp_read, seed, shares));
-  const at::Tensor gate_up = mlp[0].forward(mlp_read, {}, seed, &mlp_read_again);  // [T, gate | up]
+  if (mlp_.experts != 0) return middle + mlp_post_norm_(routed(mlp, mlp_, mlp_read, draws, shares));
+  const at::Tensor gate_up = mlp[0].forward(mlp_read, {}, draws, &mlp_read_again);  // [T, gate | up]
   const Recipe inner_again{gate_up, [this](const at::Tensor& again) { return activate(again, mlp_); }};
-  return added(mlp[1], activate(gate_up, mlp_), mlp_post_norm_, middle, seed, &inner_again);  // [T, hidden]
+  return added(mlp[1], activate(gate_up, mlp_), mlp_post_norm_, middle, draws, &inner_again);  // [T, hidden]
 }
 
 }  // namespace finetune

@@ -28,8 +28,8 @@ class Block {
   /// `index`: the number of the next linear layer in the model, counted on.
   Block(const lora::ModelFiles& files, const lora::BlockSpec& spec, const at::TensorOptions& options,
         Quantization quantization, std::int64_t& index);
-  /// x [T, hidden] -> [T, hidden]. `seed` picks the masks of dropout, 0: none. `shares` may be null.
-  at::Tensor forward(const at::Tensor& x, std::uint64_t seed, const Attend& attend, RouterShares* shares) const;
+  /// x [T, hidden] -> [T, hidden]. `draws` picks the masks of dropout. `shares` may be null.
+  at::Tensor forward(const at::Tensor& x, const Draws& draws, const Attend& attend, RouterShares* shares) const;
   const AttentionShape& shape() const { return shape_; }
   /// Every linear layer in forward order.
   template <class F>

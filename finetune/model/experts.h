@@ -26,6 +26,6 @@ struct RouterShares {
 /// x [T, hidden] -> [T, hidden] by the `products` of an MLP with experts: the router's; where there is an MLP for all
 /// tokens, its gate and its two; two of each expert. `shares` may be null.
 at::Tensor routed(std::span<const JoinedLinear> products, const lora::MlpSpec& mlp, const at::Tensor& x,
-                  std::uint64_t seed, RouterShares* shares);
+                  const Draws& draws, RouterShares* shares);
 
 }  // namespace finetune

@@ -96,15 +96,15 @@ at::Tensor Head::logits(const at::Tensor& hidden, const at::Tensor& dropped) con
 }
 
 at::Tensor head_loss_sum(const at::Tensor& hidden, const Head& head, const at::Tensor& targets, std::int64_t chunk_rows,
-                         std::uint64_t dropout_seed) {
-  if (head.adapted) return trained_head_loss_sum(hidden, head, targets, chunk_rows, dropout_seed);
+                         const Draws& draws) {
+  if (head.adapted) return trained_head_loss_sum(hidden, head, targets, chunk_rows, draws);
   bool needs_gradient = at::GradMode::is_enabled() && hidden.requires_grad();
   return HeadLossFunction::apply(hidden, &head, targets, chunk_rows, needs_gradient);
 }
 
 at::Tensor head_log_probabilities(const at::Tensor& hidden, const Head& head, const at::Tensor& targets,
-                                  std::int64_t chunk_rows, std::uint64_t dropout_seed) {
-  if (head.adapted) return trained_head_log_probabilities(hidden, head, targets, chunk_rows, dropout_seed);
+                                  std::int64_t chunk_rows, const Draws& draws) {
+  if (head.adapted) return trained_head_log_probabilities(hidden, head, targets, chunk_rows, draws);
   return HeadLogProbabilities::apply(hidden, &head, targets, chunk_rows);
 }
 

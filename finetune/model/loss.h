@@ -6,6 +6,7 @@
 
 #include <memory>
 
+#include "finetune/adapt/draws.h"
 #include "finetune/adapt/vocabulary.h"
 #include "finetune/weights/frozen_matrix.h"
 
@@ -28,12 +29,12 @@ struct Head {
 /// product, the others go through in chunks of `chunk_rows`; the gradient of `hidden` is computed in the same pass
 /// while a chunk's logits are there, so that the backward pass only scales it. Logits and softmax are in float32.
 at::Tensor head_loss_sum(const at::Tensor& hidden, const Head& head, const at::Tensor& targets,
-                         std::int64_t chunk_rows = 256, std::uint64_t dropout_seed = 0);
+                         std::int64_t chunk_rows = 256, const Draws& draws = {});
 
 /// log softmax(logits)[target] of each position, [T] float32, 0 where there is no target; in the same chunks. The
 /// backward pass makes the logits of a chunk again, since only then it is known what each position weighs.
 /// `head` must outlive the graph.
 at::Tensor head_log_probabilities(const at::Tensor& hidden, const Head& head, const at::Tensor& targets,
-                                  std::int64_t chunk_rows = 256, std::uint64_t dropout_seed = 0);
+                                  std::int64_t chunk_rows = 256, const Draws& draws = {});
 
 }  // namespace finetune

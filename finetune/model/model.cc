@@ -18,12 +18,22 @@ constexpr std::int64_t kHeadRows = 256;  // of a chunk of logits
 constexpr std::int64_t kNoise = -7;      // among the numbers of modules, which pick their random numbers by them
 
 // U(-1, 1) alpha / sqrt(tokens of the document * hidden).
-at::Tensor noise_for(const at::Tensor& x, const std::vector<std::int64_t>& lengths, double alpha, std::uint64_t seed) {
+at::Tensor noise_for(const at::Tensor& x, const std::vector<std::int64_t>& lengths, double alpha, const Draws& draws) {
   std::vector<at::Tensor> bounds;
   for (const std::int64_t length : lengths)
     bounds.push_back(at::full({length, 1}, alpha / std::sqrt(static_cast<double>(length * x.size(1))), at::kFloat));
-  const at::Tensor uniform = uniform_numbers(seed, kNoise, x.sizes(), x.options());  // [0, 1)
+  const at::Tensor uniform = uniform_numbers(draws, kNoise, x.size(1), x.options());  // [0, 1)
   return ((2 * uniform - 1) * at::cat(bounds).to(x.device())).to(x.scalar_type());
+}
+
+// The places of a row's tokens: each document's, one behind the other.
+Draws draws_of(const PackedRow& row, std::uint64_t seed) {
+  if (seed == 0) return {};
+  if (row.places.empty()) return {seed, at::arange(row.ids.size(0), at::kLong)};
+  std::vector<at::Tensor> places;
+  for (std::size_t i = 0; i < row.lengths.size(); ++i)
+    places.push_back(at::arange(row.places[i], row.places[i] + row.lengths[i], at::kLong));
+  return {seed, at::cat(places)};
 }
 
 }  // namespace
@@ -112,20 +122,20 @@ Transformer& Transformer::operator=(Transformer&&) noexcept = default;
 const lora::ModelConfig& Transformer::config() const { return state_->spec.config; }
 at::Device Transformer::device() const { return state_->device; }
 
-at::Tensor Transformer::State::hidden(const PackedRow& row, std::uint64_t dropout_seed, std::vector<at::Tensor>* states,
+at::Tensor Transformer::State::hidden(const PackedRow& row, const Draws& draws, std::vector<at::Tensor>* states,
                                       RouterShares* shares) const {
   std::vector<Positions> texts;
   for (std::int64_t length : row.lengths) texts.push_back({0, length});
   const std::vector<Rotation> rotations = rotations_at(texts);
   const auto lengths = std::make_shared<const std::vector<std::int64_t>>(row.lengths);
   at::Tensor x = embed(row.ids);
-  if (noise > 0 && dropout_seed != 0) x = x + noise_for(x, row.lengths, noise, dropout_seed);
+  if (noise > 0 && draws.is_on()) x = x + noise_for(x, row.lengths, noise, draws);
   for (std::size_t i = 0; i < blocks.size(); ++i) {
     if (states) states->push_back(x);
-    const auto forward = [&block = blocks[i], turn = rotations[rotation[i]], lengths, dropout_seed,
+    const auto forward = [&block = blocks[i], turn = rotations[rotation[i]], lengths, draws,
                           shares](const at::Tensor& read) {
       const auto attend = [&](const at::Tensor& qkv) { return packed_attention(qkv, block.shape(), turn, *lengths); };
-      return block.forward(read, dropout_seed, attend, shares);
+      return block.forward(read, draws, attend, shares);
     };
     x = i < recomputed_blocks ? recomputed(forward, x, blocks[i].leaves()) : forward(x);
   }
@@ -134,7 +144,7 @@ at::Tensor Transformer::State::hidden(const PackedRow& row, std::uint64_t dropou
 
 at::Tensor Transformer::hidden(const PackedRow& row, std::uint64_t dropout_seed,
                                std::vector<at::Tensor>* states) const {
-  return state_->hidden(row, dropout_seed, states, nullptr);
+  return state_->hidden(row, draws_of(row, dropout_seed), states, nullptr);
 }
 
 at::Tensor Transformer::logits(const at::Tensor& hidden) const { return state_->head.logits(hidden).to(at::kFloat); }
@@ -142,8 +152,9 @@ at::Tensor Transformer::logits(const at::Tensor& hidden) const { return state_->
 at::Tensor Transformer::loss_sum(const PackedRow& row, std::uint64_t dropout_seed) const {
   RouterShares shares;
   const bool evens{config().router_loss && at::GradMode::is_enabled()};
-  const at::Tensor hidden = state_->hidden(row, dropout_seed, nullptr, evens ? &shares : nullptr);
-  const at::Tensor loss = head_loss_sum(hidden, state_->head, row.targets.to(state_->device), kHeadRows, dropout_seed);
+  const Draws draws = draws_of(row, dropout_seed);
+  const at::Tensor hidden = state_->hidden(row, draws, nullptr, evens ? &shares : nullptr);
+  const at::Tensor loss = head_loss_sum(hidden, state_->head, row.targets.to(state_->device), kHeadRows, draws);
   if (shares.rows == 0) return loss;
   return loss + shares.loss() * (config().router_loss_weight * static_cast<double>(row.trained));
 }
@@ -158,8 +169,9 @@ void Transformer::recompute_blocks(std::size_t blocks) {
 bool Transformer::trains_head() const { return state_->head.adapted != nullptr; }
 
 at::Tensor Transformer::token_log_probabilities(const PackedRow& row, std::uint64_t dropout_seed) const {
-  return head_log_probabilities(hidden(row, dropout_seed), state_->head, row.targets.to(device()), kHeadRows,
-                                dropout_seed);
+  const Draws draws = draws_of(row, dropout_seed);
+  return head_log_probabilities(state_->hidden(row, draws, nullptr, nullptr), state_->head, row.targets.to(device()),
+                                kHeadRows, draws);
 }
 
 at::Tensor Transformer::log_probabilities(const PackedRow& row, std::uint64_t dropout_seed) const {
@@ -199,7 +211,7 @@ at::Tensor Transformer::next_logits(const at::Tensor& new_ids, KvCache& cache) c
       return cached_attention(qkv, block.shape(), rotations[state_->rotation[i]], cache.keys[i], cache.values[i],
                               cache.tokens);
     };
-    x = block.forward(x, 0, attend, nullptr);
+    x = block.forward(x, {}, attend, nullptr);
   }
   cache.tokens = needed;
   return logits(state_->norm(x.narrow(0, tokens - 1, 1))).squeeze(0);

@@ -23,6 +23,8 @@ struct PackedRow {
   std::int64_t trained = 0;           ///< positions with a target
   std::vector<double> references{};   ///< of pairs: ExampleView::reference of each document
   std::vector<bool> desirable{};      ///< of pairs: whether the first answer is one to learn
+  /// Draws::places of each document's first token; its others follow. Empty: T tokens from 0.
+  std::vector<std::int64_t> places{};
 };
 
 /// Keys and values of one sequence, for generation: per layer [heads_kv, capacity, head_dim], of which the first
@@ -75,8 +77,8 @@ class Transformer {
   /// Gives back the memory of base weights that trained ones stand for. Nothing can be attached any more.
   void free_replaced();
   /// Hidden states before the head, [T, hidden]. With autograd when parameters require it. `dropout_seed` picks the
-  /// masks of a training forward (every module its own mask); 0 = no dropout. `states`, where given, gets what each
-  /// block reads, the first one what the embedding gives.
+  /// masks of a training forward (every module its own mask), together with row.places; 0 = no dropout. `states`, where
+  /// given, gets what each block reads, the first one what the embedding gives.
   at::Tensor hidden(const PackedRow& row, std::uint64_t dropout_seed = 0,
                     std::vector<at::Tensor>* states = nullptr) const;
   /// Logits in float32 for rows of hidden states: [n, hidden] -> [n, vocab].

@@ -53,7 +53,7 @@ struct Transformer::State {
   void add_rotation(std::size_t block);
   at::Tensor embed(const at::Tensor& ids) const;  // [T] -> [T, hidden]
   // Transformer::hidden. What routers gave the experts is added to `shares`. Both may be null.
-  at::Tensor hidden(const PackedRow& row, std::uint64_t dropout_seed, std::vector<at::Tensor>* states,
+  at::Tensor hidden(const PackedRow& row, const Draws& draws, std::vector<at::Tensor>* states,
                     RouterShares* shares) const;
   // Of each of `ropes`, at the positions [first, last) of texts that lie end to end.
   std::vector<Rotation> rotations_at(const std::vector<Positions>& texts) const;

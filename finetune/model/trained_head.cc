@@ -26,13 +26,13 @@ variable_list leaves_of(const Head& head) {
 struct TargetRows {
   at::Tensor places, hidden, targets, mask;  // of LoRA's dropout on the head; undefined: none
 
-  TargetRows(const at::Tensor& all, const Head& head, const at::Tensor& all_targets, std::uint64_t seed)
+  TargetRows(const at::Tensor& all, const Head& head, const at::Tensor& all_targets, const Draws& draws)
       : places(all_targets.ge(0).nonzero().squeeze(1)),
         hidden(all.detach().index_select(0, places)),
         targets(all_targets.index_select(0, places).unsqueeze(1)) {
     const Linear& linear = head.adapted->linear;
-    if (linear.dropout > 0 && seed != 0 && linear.lora_a.defined())
-      mask = dropout_mask(seed, linear.index, linear.dropout, hidden.sizes(), hidden.options());
+    if (linear.dropout > 0 && draws.is_on() && linear.lora_a.defined())
+      mask = dropout_mask(draws.of(places), linear.index, linear.dropout, hidden.size(1), hidden.options());
   }
 
   std::int64_t size() const { return places.size(0); }
@@ -72,9 +72,9 @@ struct Sums {
 
 struct TrainedHeadLoss : torch::autograd::Function<TrainedHeadLoss> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& hidden, at::TensorList leaves, const Head* head,
-                            const at::Tensor& targets, std::int64_t chunk_rows, std::uint64_t seed,
+                            const at::Tensor& targets, std::int64_t chunk_rows, const Draws& draws,
                             bool needs_gradient) {
-    const TargetRows rows(hidden, *head, targets, seed);
+    const TargetRows rows(hidden, *head, targets, draws);
     at::Tensor loss = at::zeros({}, hidden.options().dtype(at::kFloat));
     std::optional<Sums> sums;
     if (needs_gradient) sums.emplace(hidden, leaves);
@@ -92,7 +92,7 @@ struct TrainedHeadLoss : torch::autograd::Function<TrainedHeadLoss> {
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     variable_list result = context->get_saved_variables();
     for (at::Tensor& gradient : result) gradient = gradient * gradients[0].to(gradient.scalar_type());
-    result.resize(result.size() + 5);  // head, targets, chunk_rows, seed and needs_gradient have none
+    result.resize(result.size() + 5);  // head, targets, chunk_rows, draws and needs_gradient have none
     return result;
   }
 };
@@ -100,8 +100,8 @@ struct TrainedHeadLoss : torch::autograd::Function<TrainedHeadLoss> {
 // What each row weighs is only known in the backward pass, which makes the logits again.
 struct TrainedHeadLogProbabilities : torch::autograd::Function<TrainedHeadLogProbabilities> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& hidden, at::TensorList leaves, const Head* head,
-                            const at::Tensor& targets, std::int64_t chunk_rows, std::uint64_t seed) {
-    const TargetRows rows(hidden, *head, targets, seed);
+                            const at::Tensor& targets, std::int64_t chunk_rows, const Draws& draws) {
+    const TargetRows rows(hidden, *head, targets, draws);
     at::Tensor result = at::zeros({hidden.size(0)}, hidden.options().dtype(at::kFloat));
     for (std::int64_t first = 0; first < rows.size(); first += chunk_rows) {
       const std::int64_t count{std::min(chunk_rows, rows.size() - first)};
@@ -113,7 +113,8 @@ struct TrainedHeadLogProbabilities : torch::autograd::Function<TrainedHeadLogPro
     context->save_for_backward(saved);
     context->saved_data["head"] = reinterpret_cast<std::int64_t>(head);
     context->saved_data["chunk_rows"] = chunk_rows;
-    context->saved_data["seed"] = static_cast<std::int64_t>(seed);
+    context->saved_data["seed"] = static_cast<std::int64_t>(draws.seed);
+    if (draws.is_on()) context->saved_data["places"] = draws.places;
     return result;
   }
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
@@ -121,7 +122,9 @@ struct TrainedHeadLogProbabilities : torch::autograd::Function<TrainedHeadLogPro
     const std::int64_t chunk_rows = context->saved_data["chunk_rows"].toInt();
     const variable_list saved = context->get_saved_variables();
     const at::TensorList leaves(saved.data() + 2, saved.size() - 2);
-    const TargetRows rows(saved[0], head, saved[1], static_cast<std::uint64_t>(context->saved_data["seed"].toInt()));
+    Draws draws{static_cast<std::uint64_t>(context->saved_data["seed"].toInt())};
+    if (draws.is_on()) draws.places = context->saved_data["places"].toTensor();
+    const TargetRows rows(saved[0], head, saved[1], draws);
     const at::Tensor weights = gradients[0].index_select(0, rows.places);
     Sums sums(saved[0], leaves);
     for (std::int64_t first = 0; first < rows.size(); first += chunk_rows) {
@@ -132,7 +135,7 @@ struct TrainedHeadLogProbabilities : torch::autograd::Function<TrainedHeadLogPro
       sums.add(share, read, rows.places.narrow(0, first, count), leaves);
     }
     variable_list result = sums.list();
-    result.resize(result.size() + 4);  // head, targets, chunk_rows and seed have none
+    result.resize(result.size() + 4);  // head, targets, chunk_rows and draws have none
     return result;
   }
 };
@@ -140,17 +143,16 @@ struct TrainedHeadLogProbabilities : torch::autograd::Function<TrainedHeadLogPro
 }  // namespace
 
 at::Tensor trained_head_loss_sum(const at::Tensor& hidden, const Head& head, const at::Tensor& targets,
-                                 std::int64_t chunk_rows, std::uint64_t dropout_seed) {
+                                 std::int64_t chunk_rows, const Draws& draws) {
   const variable_list leaves = leaves_of(head);
   const bool needs_gradient{at::GradMode::is_enabled() && (hidden.requires_grad() || !leaves.empty())};
-  return TrainedHeadLoss::apply(hidden, at::TensorList(leaves), &head, targets, chunk_rows, dropout_seed,
-                                needs_gradient);
+  return TrainedHeadLoss::apply(hidden, at::TensorList(leaves), &head, targets, chunk_rows, draws, needs_gradient);
 }
 
 at::Tensor trained_head_log_probabilities(const at::Tensor& hidden, const Head& head, const at::Tensor& targets,
-                                          std::int64_t chunk_rows, std::uint64_t dropout_seed) {
+                                          std::int64_t chunk_rows, const Draws& draws) {
   const variable_list leaves = leaves_of(head);
-  return TrainedHeadLogProbabilities::apply(hidden, at::TensorList(leaves), &head, targets, chunk_rows, dropout_seed);
+  return TrainedHeadLogProbabilities::apply(hidden, at::TensorList(leaves), &head, targets, chunk_rows, draws);
 }
 
 }  // namespace finetune

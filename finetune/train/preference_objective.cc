@@ -144,6 +144,7 @@ PackedRow every_other(const PackedRow& row, std::size_t first) {
     targets.push_back(row.targets.narrow(0, begin, row.lengths[i]));
     result.lengths.push_back(row.lengths[i]);
     result.references.push_back(row.references[i]);
+    if (!row.places.empty()) result.places.push_back(row.places[i]);
   }
   result.ids = at::cat(ids);
   result.targets = at::cat(targets);

@@ -13,9 +13,8 @@ namespace finetune {
 namespace {
 
 // Never 0, which would mean "no dropout".
-std::uint64_t dropout_seed(std::uint64_t seed, std::int64_t step, std::int64_t batch) {
-  using base::mix64;
-  return mix64(mix64(mix64(seed) + static_cast<std::uint64_t>(step)) + static_cast<std::uint64_t>(batch)) | 1;
+std::uint64_t mask_seed(std::uint64_t seed, std::int64_t step) {
+  return base::mix64(base::mix64(seed) + static_cast<std::uint64_t>(step)) | 1;
 }
 
 // The rows [first, last) of a step that a process takes.
@@ -23,7 +22,7 @@ struct Share {
   std::int64_t first, last;
 };
 
-// Whole batches, so that their masks do not depend on the number of processes, where each process gets one.
+// Whole batches where each process gets one: a cut one would be a pass more.
 Share share_of(std::int64_t rows, std::int64_t rows_per_batch, const Group& group) {
   const std::int64_t batches{(rows + rows_per_batch - 1) / rows_per_batch},
       unit{batches >= group.size() ? rows_per_batch : 1}, units{(rows + unit - 1) / unit};
@@ -40,17 +39,13 @@ bool is_out_of_memory(const std::exception& error) {
 }
 
 void StepGradient::cut(std::int64_t step, const Examples& examples, std::span<const RowPlan> rows) {
-  batches_.clear(), mask_seeds_.clear(), batch_losses_.clear();
+  batches_.clear(), batch_losses_.clear();
   const Share share = share_of(static_cast<std::int64_t>(rows.size()), rows_per_batch_, group_);
+  mask_seed_ = mask_seed(seed_, step);
   for (std::int64_t first = share.first; first < share.last; first += rows_at_once_) {
-    RowPlan documents;
-    for (std::int64_t row = first; row < std::min(first + rows_at_once_, share.last); ++row) {
-      const RowPlan& next = rows[static_cast<std::size_t>(row)];
-      documents.insert(documents.end(), next.begin(), next.end());
-    }
-    batches_.push_back(make_row(examples, documents, model_.device()));
-    const bool is_whole{first % rows_per_batch_ == 0};
-    mask_seeds_.push_back(dropout_seed(seed_, step, is_whole ? first / rows_per_batch_ : -first));
+    const std::int64_t count{std::min(rows_at_once_, share.last - first)};
+    const auto batch = rows.subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count));
+    batches_.push_back(make_batch(examples, batch, first, model_.device()));
   }
 }
 
@@ -71,7 +66,7 @@ bool StepGradient::everywhere(const std::function<void()>& work) {
 at::Tensor StepGradient::totals() const {
   at::Tensor sums = at::zeros({kMostTotals}, at::kDouble);
   for (std::size_t i = 0; i < batches_.size(); ++i) {
-    const at::Tensor own = objective_.totals(model_, batches_[i], mask_seeds_[i]);
+    const at::Tensor own = objective_.totals(model_, batches_[i], mask_seed_);
     sums.narrow(0, 0, own.size(0)).add_(own);
   }
   return sums;
@@ -83,7 +78,7 @@ StepMetrics StepGradient::add_gradients(const at::Tensor& totals) {
   for (const std::string& name : objective_.figure_names()) metrics.figures.emplace_back(name, 0);
   for (std::size_t i = 0; i < batches_.size(); ++i) {
     at::Tensor shares;
-    const at::Tensor loss = objective_.loss(model_, batches_[i], mask_seeds_[i], totals, &shares);
+    const at::Tensor loss = objective_.loss(model_, batches_[i], mask_seed_, totals, &shares);
     loss.backward();
     batch_losses_.push_back(loss.item<double>());
     metrics.loss += batch_losses_.back();

@@ -34,8 +34,8 @@ class StepGradient {
 
   /// Sets the optimizer's gradient to that of `rows` (all of the step; each process takes a share of them) and
   /// returns their loss and counts. Where memory does not suffice, for any process, fewer rows go through the model at
-  /// once from then on, and the step is made again: the gradient is the same sum, and masks of dropout follow from
-  /// the seed, the step and the first row of what goes through at once. `on_split` hears how many rows are left.
+  /// once from then on, and the step is made again: the gradient is the same sum, with the same masks of
+  /// dropout, which follow from the seed, the step and the place in a row. `on_split` hears how many rows are left.
   StepMetrics compute(std::int64_t step, const Examples& examples, std::span<const RowPlan> rows,
                       const std::function<void(std::int64_t)>& on_split);
 
@@ -56,7 +56,7 @@ class StepGradient {
   std::uint64_t seed_;
   std::int64_t rows_per_batch_, rows_at_once_;
   std::vector<PackedRow> batches_;
-  std::vector<std::uint64_t> mask_seeds_;
+  std::uint64_t mask_seed_ = 0;
   std::vector<double> batch_losses_;
 };
 

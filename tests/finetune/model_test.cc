@@ -329,7 +329,7 @@ TEST(Model, Bfloat16IsNearFloat32) {
 
 TEST(Dropout, MaskIsItsSeedsAndHasTheRightShare) {
   auto mask = [](std::uint64_t seed, std::int64_t index) {
-    return finetune::dropout_mask(seed, index, 0.1, {300, 401}, at::TensorOptions(at::kFloat));
+    return finetune::dropout_mask({seed, at::arange(300, at::kLong)}, index, 0.1, 401, at::TensorOptions(at::kFloat));
   };
   at::Tensor one = mask(1, 0);
   EXPECT_TRUE(at::equal(one, mask(1, 0)));
@@ -362,10 +362,11 @@ TEST(Dropout, LinearEqualsAutogradWithTheSameMask) {
     for (const at::Tensor& leaf : leaves) result.push_back(leaf.grad().clone());
     return result;
   };
-  at::Tensor ours = joined.forward(x, residual, 99);
+  const finetune::Draws draws{99, at::arange(20, at::kLong)};
+  at::Tensor ours = joined.forward(x, residual, draws);
   std::vector<at::Tensor> parts;
   for (const finetune::Linear& part : joined.parts) {
-    at::Tensor mask = finetune::dropout_mask(99, part.index, 0.3, x.sizes(), x.options().requires_grad(false));
+    at::Tensor mask = finetune::dropout_mask(draws, part.index, 0.3, x.size(1), x.options().requires_grad(false));
     parts.push_back((x * mask).mm(part.lora_a.t()).mm(part.lora_b.t()) * part.scale);
   }
   at::Tensor plain = residual + x.mm(weight.t()) + joined.bias + at::cat(parts, 1);

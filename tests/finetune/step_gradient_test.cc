@@ -82,19 +82,20 @@ class StepGradient : public testing::Test {
 };
 
 TEST_F(StepGradient, AStepThatDoesNotFitIsSplit) {
-  const Made whole = make(answers_, 8);
+  const Made whole = make(answers_, 8, 0.2);
   EXPECT_TRUE(whole.splits.empty());
   const std::vector<std::function<void()>> failures = {
       [] { throw std::bad_alloc(); }, [] { TORCH_CHECK_WITH(OutOfMemoryError, false, "CUDA out of memory."); },
       [] { at::empty({std::int64_t{1} << 50}); }};  // what the CPU's allocator really says
   for (const auto& fail : failures) {
-    const Made split = make(Scarce(51, fail), 8);
+    const Made split = make(Scarce(51, fail), 8, 0.2);
     EXPECT_EQ(split.splits, (std::vector<std::int64_t>{4, 2}));
     EXPECT_LT(tiny_llama::relative(split.gradient, whole.gradient), 1e-5);
     EXPECT_NEAR(split.metrics.loss, whole.metrics.loss, 1e-5);
     EXPECT_EQ(split.metrics.tokens, whole.metrics.tokens);
     EXPECT_EQ(split.metrics.trained_tokens, whole.metrics.trained_tokens);
   }
+  EXPECT_GT(tiny_llama::relative(make(answers_, 8, 0).gradient, whole.gradient), 1e-2) << "dropout is on";
   // Can the test fail? The gradient of a step that was not made again from its start.
   EXPECT_GT(tiny_llama::relative(whole.gradient * 1.01, whole.gradient), 1e-5);
 }
@@ -120,6 +121,7 @@ TEST_F(StepGradient, SharesAddUpToTheStep) {
     EXPECT_EQ(trained, static_cast<double>(whole.metrics.trained_tokens)) << size;
     EXPECT_LT(tiny_llama::relative(sum / trained, whole.gradient), 1e-5) << size;
   }
+  EXPECT_LT(tiny_llama::relative(make(answers_, 3, 0.2).gradient, whole.gradient), 1e-5) << "larger batches";
   EXPECT_GT(tiny_llama::relative(make(answers_, 1, 0).gradient, whole.gradient), 1e-2) << "dropout is on";
 }
 

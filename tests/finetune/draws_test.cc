@@ -1,0 +1,117 @@
+// Random numbers by place: what is drawn for a token does not depend on what is computed with it.
+#include "finetune/adapt/draws.h"
+
+#include <ATen/ATen.h>
+#include <gtest/gtest.h>
+
+#include "finetune/data/packing.h"
+#include "lora/adapter/fresh.h"
+#include "tests/finetune/tiny_llama.h"
+
+namespace {
+
+using finetune::Draws;
+using finetune::Transformer;
+using tiny_llama::relative;
+
+using Numbers = at::Tensor (*)(const Draws&, std::int64_t, std::int64_t, const at::TensorOptions&);
+
+Draws from(std::int64_t first, std::int64_t count) { return {7, at::arange(first, first + count, at::kLong)}; }
+
+class NumbersOf : public testing::TestWithParam<Numbers> {
+ protected:
+  static at::Tensor numbers(const Draws& draws, std::int64_t width, std::int64_t index = 3) {
+    return GetParam()(draws, index, width, at::TensorOptions(at::kFloat));
+  }
+};
+INSTANTIATE_TEST_SUITE_P(Ways, NumbersOf, testing::Values(finetune::uniform_numbers, finetune::tiled_uniform_numbers));
+
+TEST_P(NumbersOf, ATokenHasItsOwnWhereverItIsComputed) {
+  for (const std::int64_t width : {64, 30, 1}) {
+    const at::Tensor whole = numbers(from(0, 1000), width);
+    EXPECT_TRUE(at::equal(numbers(from(0, 1000), width), whole));
+    for (const std::int64_t cut : {1, 255, 256, 600})
+      EXPECT_TRUE(at::equal(at::cat({numbers(from(0, cut), width), numbers(from(cut, 1000 - cut), width)}), whole));
+    const at::Tensor some = at::tensor({5, 255, 256, 3, 999}, at::kLong);
+    EXPECT_TRUE(at::equal(numbers(from(0, 1000).of(some), width), whole.index_select(0, some)));
+  }
+}
+
+TEST_P(NumbersOf, OthersAreOthers) {
+  const at::Tensor whole = numbers(from(0, 1000), 64);
+  EXPECT_NEAR(whole.mean().item<double>(), 0.5, 0.005);
+  EXPECT_FALSE(at::equal(numbers(from(0, 1000), 64, 4), whole));
+  EXPECT_FALSE(at::equal(numbers({8, from(0, 1000).places}, 64), whole));
+  // Neighbours in the list, in a tile and in the next one have nothing in common.
+  for (const std::int64_t by : {1, 256})
+    EXPECT_LT(whole.narrow(0, 0, 1000 - by).eq(whole.narrow(0, by, 1000 - by)).to(at::kFloat).mean().item<double>(),
+              1e-3);
+}
+
+// A batch of rows has the gradient of its rows by themselves, whatever of the model drops.
+struct Kind {
+  const char *name, *model;
+  std::vector<std::string> targets;
+  bool dora;
+  double noise;
+};
+void PrintTo(const Kind& kind, std::ostream* out) { *out << kind.name; }
+
+class DropoutOf : public testing::TestWithParam<Kind> {
+ protected:
+  static Transformer model(double dropout = 0.2) {
+    Transformer model = tiny_llama::load(tiny_llama::folder(GetParam().model));
+    lora::FreshOptions options;
+    options.targets = GetParam().targets;
+    options.rank = 4, options.alpha = 8, options.dropout = dropout, options.dora = GetParam().dora;
+    const lora::ModelFiles files(tiny_llama::folder(GetParam().model).string());
+    lora::Adapter adapter = lora::fresh_adapter(files.spec(), options, 3);
+    for (lora::AdapterModule& module : adapter.modules) {
+      for (std::size_t i = 0; i < module.b.size(); ++i) module.b[i] = 0.1F * static_cast<float>(i % 7) - 0.3F;
+      if (options.dora) module.magnitude.assign(static_cast<std::size_t>(module.out), 1);
+    }
+    model.attach(adapter);
+    model.set_noise(GetParam().noise);
+    return model;
+  }
+  static at::Tensor gradient(const Transformer& model, const std::vector<finetune::PackedRow>& batches) {
+    std::vector<at::Tensor> parameters = model.parameters();
+    for (at::Tensor& parameter : parameters) parameter.mutable_grad() = at::Tensor();
+    for (const finetune::PackedRow& batch : batches) model.loss_sum(batch, 11).backward();
+    std::vector<at::Tensor> all;
+    for (const at::Tensor& parameter : parameters)
+      all.push_back(parameter.grad().defined() ? parameter.grad().flatten() : at::zeros(parameter.numel()));
+    return at::cat(all);
+  }
+};
+INSTANTIATE_TEST_SUITE_P(Models, DropoutOf,
+                         testing::Values(Kind{"linear", "untied", {"all-linear"}, false, 0},
+                                         Kind{"head", "untied", {"q_proj", "embed_tokens", "lm_head"}, false, 0},
+                                         Kind{"dora", "untied", {"q_proj", "down_proj"}, true, 0},
+                                         Kind{"noise", "tied", {"q_proj"}, false, 5},
+                                         Kind{"experts", "mixtral", {"all-linear"}, false, 0},
+                                         Kind{"shared_expert", "qwen2_moe", {"all-linear"}, false, 0}),
+                         [](const auto& info) { return std::string(info.param.name); });
+
+TEST_P(DropoutOf, IsThatOfTheRowsByThemselves) {
+  std::vector<finetune::Example> examples(5);
+  for (std::size_t i = 0; i < examples.size(); ++i)
+    for (std::size_t j = 0; j < 9 + 5 * i; ++j) {
+      examples[i].ids.push_back(static_cast<std::int32_t>((7 * i + j * j) % 250));
+      examples[i].trained.push_back(j > 2);
+    }
+  const std::vector<finetune::RowPlan> rows = {{0, 3}, {2}, {4, 1}};
+  const auto batch = [&](std::int64_t first, std::size_t count) {
+    return finetune::make_batch(examples, std::span(rows).subspan(static_cast<std::size_t>(first), count), first,
+                                tiny_llama::device());
+  };
+  const Transformer trained = model();
+  const at::Tensor whole = gradient(trained, {batch(0, 3)});
+  EXPECT_LT(relative(gradient(trained, {batch(0, 1), batch(1, 2)}), whole), 1e-5);
+  EXPECT_LT(relative(gradient(trained, {batch(0, 1), batch(1, 1), batch(2, 1)}), whole), 1e-5);
+  // Can the test fail? Rows that stand elsewhere draw other numbers.
+  const auto elsewhere = finetune::make_batch(examples, rows, 1, tiny_llama::device());
+  EXPECT_GT(relative(gradient(trained, {elsewhere}), whole), 1e-3);
+}
+
+}  // namespace
