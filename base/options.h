@@ -13,7 +13,9 @@
 //     }
 //   };
 //
-// Order: default < preset or config file < command line. '-' and '_' are the same letter in a flag.
+// Order: default < preset or config file < command line. '-' and '_' are the same letter in a flag. A list takes all
+// words up to the next flag (`--lora.targets q_proj v_proj`), one of numbers all numbers; it may also stand several
+// times. `--flag=value` takes that value alone.
 #pragma once
 
 #include <cstdint>
@@ -73,17 +75,20 @@ struct Range {
   std::string text() const;
 };
 
+inline constexpr const char* kCommandLine = "command line";  ///< where errors of its words are
+
 /// One option, bound to the field it sets. Made by OptionVisitor. What it takes is said once, where it is declared:
 /// the check, the help and the error come from there.
 struct Option {
   std::string name;      ///< full name with '_': "lora.rank"
   std::string help;      ///< one line; the default is added by the help printer
-  std::string type;      ///< "flag", "number", "integer", "text", "path", "size", "count or %", "list"
+  std::string type;      ///< "flag", "number", "integer", "text", "path", "size", "count or %", "list", "numbers"
   std::string fallback;  ///< the default as text, "" for none
   bool required = false;
   bool positional = false;  ///< also takes the words without a flag
   bool is_flag = false;     ///< takes no separate word
-  bool is_list = false;     ///< may be given several times
+  bool is_list = false;     ///< takes several words, and may be given several times
+  bool has_commas = false;  ///< of a list: a word may hold several values, with commas
   PathKind path_kind = PathKind::kText;
   Range range;
   std::vector<std::string> choices;  ///< empty: any value
@@ -99,7 +104,11 @@ struct Option {
   Option& between(double low, double high) { return at_least(low).at_most(high); }
   Option& unit(std::string_view name);
   /// Sets the field when every check passes. Throws UsageError with `where`.
-  void assign(const std::vector<std::string>& values, const std::string& where);
+  /// Of a list whose values hold no comma: `--targets q_proj,v_proj` is two. Lists of numbers have it anyway.
+  Option& commas();
+  /// "--lora.rank"
+  std::string flag() const;
+  void assign(const std::vector<std::string>& words, const std::string& where);
   /// The help with range and default: "zstd level (1 to 19) [3]"
   std::string description() const;
 };
@@ -185,7 +194,7 @@ class OptionSet {
 
  private:
   void collect();
-  // The words with every flag in its full spelling and its value a word of its own.
+  // The words with every flag in its full spelling, before each of its values, which are words of their own.
   std::vector<std::string> canonical(const std::vector<std::string>& words);
   Option& option_or_throw(const std::string& name, const std::string& where);
   class YamlReader;

@@ -28,7 +28,8 @@ struct StartOptions {
 
 /// Which records train, which validate.
 struct SourceOptions {
-  std::vector<std::string> data, data_weights, validation_data;
+  std::vector<std::string> data, validation_data;
+  std::vector<double> data_weights;
   double validation_share = 0;
   void visit(base::OptionVisitor& v);
 };

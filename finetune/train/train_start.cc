@@ -21,6 +21,7 @@
 #include "base/progress.h"
 #include "base/random.h"
 #include "base/text.h"
+#include "finetune/data/mixture.h"
 #include "finetune/data/packing.h"
 #include "finetune/kernels/device.h"
 #include "finetune/model/load.h"
@@ -115,7 +116,7 @@ std::map<std::string, std::string> facts_of(const TrainOptions& options, const l
           {"data", fmt::format("{:016x}", fingerprint(data.training))},
           {"limit", text(reading.limit)},
           {"too_long", plan.rows.too_long},
-          {"data_weights", base::join(options.sources.data_weights, ",")},
+          {"data_weights", weights_text(options.sources.data_weights)},
           {"validation_share", text(options.sources.validation_share)},
           {"allow_special", text(reading.maker.allow_special)},
           {"roles", base::join(reading.maker.roles, ",")},
