@@ -285,8 +285,11 @@ std::vector<DataSummary> summaries_of(const TrainingData& data) {
 Preflight foretell(const TrainOptions& options, lora::TrainingMemory memory, const Transformer& model,
                    Optimizer& optimizer, const Examples& training, const Plan& plan) {
   constexpr std::int64_t kFewSteps = 20;  // what is tried should cost little of the run
-  memory.adapter = static_cast<std::uint64_t>(2 * optimizer.values().nbytes() + optimizer.state_bytes());
-  Preflight preflight{memory, options.start.trains_all()};
+  const auto values = static_cast<std::uint64_t>(optimizer.values().nbytes());
+  const auto state = static_cast<std::uint64_t>(optimizer.state_bytes());
+  memory.adapter = 2 * values + state;
+  memory.saving = values + state + memory.activations / 2;
+  Preflight preflight{memory};
   if (plan.steps - plan.first_step < kFewSteps) return preflight;
   RowStream rows(training, options.plan.rows.max_length, options.plan.rows.packing, options.compute.seed);
   double tokens = 0;
@@ -357,7 +360,8 @@ TrainStart prepare_training(TrainOptions& options, base::Context& context) {
   auto [files, tokenizer, data, adapter, checkpoint] = read_inputs(options, context);
   const Checkpoint* done = checkpoint ? &*checkpoint : nullptr;
   const MemoryPlan memory =
-      plan_memory(options, *files, dtype, device, largest_batch(data.training, options.plan, compute.seed));
+      plan_memory(options, *files, dtype, device, largest_batch(data.training, options.plan, compute.seed),
+                  adapter ? &*adapter : nullptr);
   if (!context.quiet && !memory.to_text().empty()) fmt::print(context.err, "{}\n", memory.to_text());
   if (device.is_cpu()) check_memory(memory.foretold, base::machine_memory());
   std::vector<SamplePrompt> prompts =
