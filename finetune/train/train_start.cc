@@ -162,6 +162,7 @@ std::map<std::string, std::string> facts_of(const TrainOptions& options, const l
           {"quantization", options.compute.quantization == "none" ? "" : options.compute.quantization},
           {"objective", preferences.is_on() ? preferences.objective : ""},
           {"beta", preferences.is_on() ? text(preferences.beta) : ""},
+          {"reference", preferences.is_held_to_base() && !options.start.adapter.empty() ? "base" : ""},
           {"label_smoothing", preferences.is_on() ? text(preferences.label_smoothing) : ""},
           {"optimizer", update.optimizer == "adamw" ? "" : update.optimizer},
           {"beta1", chosen(update.beta1)},
@@ -369,11 +370,15 @@ TrainStart prepare_training(TrainOptions& options, base::Context& context) {
   for (const SamplePrompt& prompt : prompts) check_ids(prompt.ids, files->config());
   Transformer model(*files, dtype, device, quantization);
   References references;
-  if (adapter) model.attach(*adapter);
-  if (options.preferences.has_reference())
+  const auto refer = [&](const std::optional<lora::Adapter>& attached) {
     references = add_references(fs::path(output.folder) / kReferencesFile,
-                                reference_key(*files, adapter, data, dtype, compute.quantization), model,
+                                reference_key(*files, attached, data, dtype, compute.quantization), model,
                                 {&data.training, &data.validation});
+  };
+  const bool has_reference{options.preferences.has_reference()}, of_base{options.preferences.is_held_to_base()};
+  if (has_reference && of_base) refer(std::nullopt);
+  if (adapter) model.attach(*adapter);
+  if (has_reference && !of_base) refer(adapter);
   model.recompute_blocks(memory.recomputed_blocks);
   model.set_noise(options.optimizer.neftune_noise_alpha);
   if (!adapter) model.attach(first_adapter(options, *files, done, context));
