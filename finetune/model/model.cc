@@ -157,13 +157,18 @@ void Transformer::recompute_blocks(std::size_t blocks) {
 
 bool Transformer::trains_head() const { return state_->head.adapted != nullptr; }
 
-at::Tensor Transformer::token_log_probabilities(const PackedRow& row, std::uint64_t dropout_seed) const {
-  return head_log_probabilities(hidden(row, dropout_seed), state_->head, row.targets.to(device()), kHeadRows,
-                                dropout_seed);
+at::Tensor Transformer::token_log_probabilities(const PackedRow& row, std::uint64_t dropout_seed,
+                                                at::Tensor* router_loss) const {
+  RouterShares shares;
+  const bool evens{router_loss && config().router_loss && at::GradMode::is_enabled()};
+  const at::Tensor hidden = state_->hidden(row, dropout_seed, nullptr, evens ? &shares : nullptr);
+  if (shares.rows > 0) *router_loss = shares.loss() * config().router_loss_weight;
+  return head_log_probabilities(hidden, state_->head, row.targets.to(device()), kHeadRows, dropout_seed);
 }
 
-at::Tensor Transformer::log_probabilities(const PackedRow& row, std::uint64_t dropout_seed) const {
-  const at::Tensor each = token_log_probabilities(row, dropout_seed);
+at::Tensor Transformer::log_probabilities(const PackedRow& row, std::uint64_t dropout_seed,
+                                          at::Tensor* router_loss) const {
+  const at::Tensor each = token_log_probabilities(row, dropout_seed, router_loss);
   std::vector<at::Tensor> sums;
   for (const at::Tensor& document : each.split_with_sizes(row.lengths)) sums.push_back(document.sum());
   return at::stack(sums);

@@ -78,12 +78,17 @@ MemoryPlan plan_memory(const TrainOptions& options, const lora::ModelFiles& file
   }
   plan.is_cut = plan.rows_at_once < rows;
   plan.foretold = foretell(plan.recomputed_blocks);
-  if (is_given && plan.foretold.total() > plan.limit)
+  if (is_given && plan.foretold.total() > plan.limit) {
+    const bool can_recompute{!spec.config.router_loss};
+    const std::uint64_t least{foretell(can_recompute ? spec.blocks.size() : 0).total()};
     throw base::UsageError(
         {"training does not fit into the memory given", "--memory", base::human_bytes(static_cast<double>(plan.limit)),
-         fmt::format("at least {}", base::human_bytes(static_cast<double>(foretell(spec.blocks.size()).total()))),
-         "fewer --rows-per-batch, a shorter --max-length, --quantization nf4, --dtype bfloat16, or "
-         "--gradient-checkpointing auto"});
+         fmt::format("at least {}", base::human_bytes(static_cast<double>(least))),
+         std::string("fewer --rows-per-batch, a shorter --max-length, --quantization nf4, --dtype bfloat16, ") +
+             (can_recompute ? "or --gradient-checkpointing auto"
+                            : "or output_router_logits false in config.json: blocks whose routers have a loss of "
+                              "their own are not computed again")});
+  }
   return plan;
 }
 

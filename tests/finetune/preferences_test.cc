@@ -231,6 +231,42 @@ TEST(Preferences, LogProbabilitiesHaveTheGradientOfTheLossOfATrainedHead) {
       1e-2);
 }
 
+// The routers' own loss is added once for a step, whatever the objective and however the step is cut.
+TEST(Preferences, ExpertsAreEvenedOut) {
+  const finetune::Transformer model = tiny_llama::load(tiny_llama::folder("mixtral_router_loss"));
+  const auto row = [](const std::vector<std::int64_t>& ids) {
+    finetune::PackedRow row;
+    row.ids = at::tensor(ids);
+    row.lengths = {static_cast<std::int64_t>(ids.size()) / 2, static_cast<std::int64_t>(ids.size()) / 2};
+    row.targets = at::full({row.ids.numel()}, -100, at::kLong);
+    for (const std::int64_t place : {1L, row.lengths[0] + 1}) row.targets[place] = row.ids[place + 1];
+    row.trained = 2;
+    row.references = {-3, -4};
+    row.desirable = {true};
+    return row;
+  };
+  const finetune::PackedRow one = row({1, 2, 3, 1, 2, 4}), other = row({5, 6, 7, 8, 5, 6, 9, 3});
+  for (const char* name : {"dpo", "simpo", "orpo", "kto"}) {
+    PreferenceOptions options;
+    options.objective = name;
+    const auto objective = finetune::objective_of(options);
+    const at::Tensor totals = objective->totals(model, one, 0) + objective->totals(model, other, 0);
+    const auto added = [&](const finetune::PackedRow& batch) {
+      const double trained{objective->loss(model, batch, 0, totals).item<double>()};
+      const at::NoGradGuard no_gradient;
+      return trained - objective->loss(model, batch, 0, totals).item<double>();
+    };
+    at::Tensor expected;
+    finetune::PackedRow seen = one;
+    if (options.is_of_verdicts())
+      seen.ids = one.ids.narrow(0, 0, 3), seen.targets = one.targets.narrow(0, 0, 3), seen.lengths = {3};
+    (void)model.log_probabilities(seen, 0, &expected);
+    EXPECT_NEAR(added(one), expected.item<double>() / 2, 1e-5) << name << ": half of the step's pairs";
+    EXPECT_GT(added(one), 0.1) << name << ": 0.3 times something near 1";
+    EXPECT_GT(added(other), 0.1) << name;
+  }
+}
+
 TEST(Preferences, ATextPairWithoutAPromptHasWhatBothBeginWith) {
   nlohmann::ordered_json record = {{"chosen", "The sky is blue."}, {"rejected", "The sky is green."}};
   finetune::state_prompt(record);

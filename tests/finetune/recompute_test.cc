@@ -111,6 +111,17 @@ TEST(RecomputedBlocks, AreRefusedWhereRoutersHaveALossOfTheirOwn) {
   model.recompute_blocks(0);
 }
 
+TEST(MemoryPlan, PromisesNoBlocksThatCannotBeComputedAgain) {
+  const lora::ModelFiles files(tiny_llama::folder("mixtral_router_loss").string());
+  finetune::TrainOptions options;
+  const std::uint64_t kept = finetune::plan_memory(options, files, at::kFloat, at::kCPU, 4096).foretold.total();
+  options.compute.memory.bytes = kept - 1'000'000;
+  const std::string said = error_of([&] { finetune::plan_memory(options, files, at::kFloat, at::kCPU, 4096); });
+  EXPECT_THAT(said, HasSubstr("at least " + base::human_bytes(static_cast<double>(kept))));
+  EXPECT_THAT(said, HasSubstr("routers have a loss of their own"));
+  EXPECT_THAT(said, testing::Not(HasSubstr("--gradient-checkpointing")));
+}
+
 TEST(MemoryPlan, CountsWhatTrainsOtherwise) {
   const lora::ModelFiles files(tiny_llama::folder("tied").string());
   const auto foretold = [&](const auto& change) {
