@@ -99,6 +99,17 @@ std::vector<std::string> parts_of(const std::vector<std::string>& words) {
   return parts;
 }
 
+// What stands on the left of the help: "--rank INTEGER", "--data PATH ...", "--packing, --no-packing".
+std::string words_of(const Option& option) {
+  std::string words = option.flag();
+  if (option.name == "output") words += ", -o";
+  if (option.is_flag) return words + (option.fallback == "true" ? ", --no-" + option.flag().substr(2) : "");
+  std::string value = option.type;
+  if (option.is_list) value = option.path_kind != PathKind::kText ? "path" : value == "numbers" ? "number" : "text";
+  std::transform(value.begin(), value.end(), value.begin(), [](unsigned char c) { return std::toupper(c); });
+  return words + " " + (option.choices.empty() ? value : join(option.choices, "|")) + (option.is_list ? " ..." : "");
+}
+
 }  // namespace
 
 bool Range::holds(double number) const {
@@ -194,6 +205,7 @@ std::string Option::description() const {
 Option& OptionVisitor::push(std::string_view name, std::string_view help, const char* type, PathKind kind) {
   Option option;
   option.name = prefix_ + std::string(name);
+  option.heading = heading_;
   option.help = help;
   option.type = kind == PathKind::kText ? type : "path";
   option.path_kind = kind;
@@ -352,25 +364,23 @@ void OptionSet::check_required() const {
 }
 
 std::string OptionSet::help() const {
-  std::string text;
+  std::vector<std::string> headings;  // in the order in which they first appear
+  std::map<std::string, std::string> entries;
   std::set<std::string> of_steps;
   if (visitor_.list_)
     for (const NamedGroup& entry : *visitor_.list_) of_steps.insert(entry.label);
+  const auto add = [&](const std::string& heading, const std::string& text) {
+    if (!entries.contains(heading)) headings.push_back(heading);
+    entries[heading] += text;
+  };
   for (const Option& option : visitor_.options_) {
     if (of_steps.count(option.name.substr(0, option.name.find('.')))) continue;
-    std::string flag = option.flag();
-    if (option.name == "output") flag += ", -o";
-    if (option.is_flag) {
-      if (option.fallback == "true") flag += ", --no-" + flag.substr(2);
-    } else {
-      std::string word = option.type;
-      if (option.is_list) word = option.path_kind != PathKind::kText ? "path" : word == "numbers" ? "number" : "text";
-      std::transform(word.begin(), word.end(), word.begin(), [](unsigned char c) { return std::toupper(c); });
-      flag += " " + (option.choices.empty() ? word : join(option.choices, "|")) + (option.is_list ? " ..." : "");
-    }
-    text += help_entry(flag, option.description());
+    add(option.heading, help_entry(words_of(option), option.description()));
   }
-  if (visitor_.list_) text += help_entry(visitor_.list_name_ + ": (config file)", visitor_.list_help_);
+  if (visitor_.list_) add("", help_entry(visitor_.list_name_ + ": (config file)", visitor_.list_help_));
+  std::string text;
+  for (const std::string& heading : headings)
+    text += fmt::format("{}{}:\n{}", text.empty() ? "" : "\n", heading.empty() ? "Options" : heading, entries[heading]);
   return text;
 }
 

@@ -81,6 +81,7 @@ inline constexpr const char* kCommandLine = "command line";  ///< where errors o
 /// the check, the help and the error come from there.
 struct Option {
   std::string name;      ///< full name with '_': "lora.rank"
+  std::string heading;   ///< what it stands under in the help, "" for none
   std::string help;      ///< one line; the default is added by the help printer
   std::string type;      ///< "flag", "number", "integer", "text", "path", "size", "count or %", "list", "numbers"
   std::string fallback;  ///< the default as text, "" for none
@@ -142,6 +143,8 @@ class OptionVisitor {
     options.visit(*this);
     prefix_ = outer;
   }
+  /// The options that follow stand under this in the help. "" ends it.
+  void heading(std::string_view title) { heading_ = title; }
   /// A list of named groups (`steps:`), filled from the config file only; the options of an entry become flags
   /// "--LABEL.OPTION". `field` may hold defaults already. At most one per command.
   void list(std::string_view name, std::vector<NamedGroup>& field, const GroupRegistry& registry,
@@ -163,7 +166,7 @@ class OptionVisitor {
   Option& add(std::string_view name, std::vector<double>& field, std::string_view help, PathKind kind);
   Option& push(std::string_view name, std::string_view help, const char* type, PathKind kind);
 
-  std::string prefix_;
+  std::string prefix_, heading_;
   std::vector<Option> options_;
   std::string list_name_, list_help_;
   std::vector<NamedGroup>* list_ = nullptr;
@@ -186,7 +189,8 @@ class OptionSet {
   void check_required() const;
   /// All options as a YAML text that read_yaml reads back; paths are absolute.
   std::string to_yaml() const;
-  /// "  --learning-rate NUMBER   peak rate ... (above 0) [0.0002]" lines, 80 columns wide.
+  /// "  --learning-rate NUMBER   peak rate ... (above 0) [0.0002]" lines, 80 columns wide, under their headings in the
+  /// order in which these first appear; "Options:" where an option has none.
   std::string help() const;
   /// The option called `name` (with '_'), or nullptr.
   const Option* find(std::string_view name) const;

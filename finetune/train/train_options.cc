@@ -4,6 +4,11 @@
 #include "finetune/weights/load_weights.h"
 
 namespace finetune {
+namespace {
+
+constexpr const char* kEvaluation = "Evaluation and early stopping";
+
+}  // namespace
 
 void StartOptions::visit(base::OptionVisitor& v) {
   v("model", model,
@@ -53,8 +58,11 @@ void PlanOptions::visit(base::OptionVisitor& v) {
 }
 
 void OptimizerOptions::visit(base::OptionVisitor& v) {
+  v.heading("Optimizer");
   v("learning_rate", learning_rate, "peak rate, reached after warm-up").above(0);
+  v.heading("Schedule");
   ScheduleOptions::visit(v);
+  v.heading("Optimizer");
   update.visit(v);
   v("clip", clip, "largest norm of the gradient; 0: no limit").at_least(0);
   v("spike_factor", spike_factor,
@@ -107,8 +115,10 @@ void ComputeOptions::visit(base::OptionVisitor& v) {
 }
 
 void IntervalOptions::visit(base::OptionVisitor& v) {
+  v.heading(kEvaluation);
   v("eval_every", eval_every, "steps between validations (also before the first and after the last); 0: only those")
       .at_least(0);
+  v.heading("Output");
   v("save_every", save_every, "steps between checkpoints (also after the last); 0: only that").at_least(0);
   v("keep_checkpoints", keep_checkpoints, "newest checkpoints to keep").at_least(1);
   v("log_every", log_every, "steps between lines on the terminal (metrics.jsonl has every step)").at_least(1);
@@ -125,18 +135,28 @@ void OutputOptions::visit_earlier(base::OptionVisitor& v) {
 }
 
 void TrainOptions::visit(base::OptionVisitor& v) {
+  v.heading("Model");
   start.visit(v);
+  v.heading("Data");
   sources.visit(v);
+  v.heading("Output");
   output.visit(v);
+  v.heading("Rows and steps");
   plan.visit(v);
+  v.heading("Objective");
   preferences.visit(v);
   optimizer.visit(v);
+  v.heading("LoRA");
   v.group("lora", lora);
+  v.heading("Computation and memory");
   compute.visit(v);
   intervals.visit(v);
+  v.heading(kEvaluation);
   stopping.visit(v);
   samples.visit(v);
+  v.heading("Data");
   reading.visit(v);
+  v.heading("Output");
   output.visit_earlier(v);
 }
 
