@@ -5,7 +5,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <boost/program_options.hpp>
 #include <charconv>
 #include <cmath>
 #include <filesystem>
@@ -85,20 +84,30 @@ std::string size_text(std::uint64_t bytes) {
   return text;
 }
 
-constexpr const char* kCommandLine = "command line";
-
 // The shortest text that reads back as the same double.
 std::string to_text(double number) { return fmt::format("{}", number); }
-
-std::string flag_of(const Option& option) {
-  std::string flag = "--" + option.name;
-  std::replace(flag.begin(), flag.end(), '_', '-');
-  return flag;
-}
 
 const std::string& only(const std::vector<std::string>& values) {
   if (values.size() != 1) throw UsageError({"takes one value", "", join(values, " "), "exactly one", ""});
   return values[0];
+}
+
+std::vector<std::string> parts_of(const std::vector<std::string>& words) {
+  std::vector<std::string> parts;
+  for (const std::string& word : words)
+    for (const std::string& part : split(word, ',')) parts.emplace_back(trim(part));
+  return parts;
+}
+
+// What stands on the left of the help: "--rank INTEGER", "--data PATH ...", "--packing, --no-packing".
+std::string words_of(const Option& option) {
+  std::string words = option.flag();
+  if (option.name == "output") words += ", -o";
+  if (option.is_flag) return words + (option.fallback == "true" ? ", --no-" + option.flag().substr(2) : "");
+  std::string value = option.type;
+  if (option.is_list) value = option.path_kind != PathKind::kText ? "path" : value == "numbers" ? "number" : "text";
+  std::transform(value.begin(), value.end(), value.begin(), [](unsigned char c) { return std::toupper(c); });
+  return words + " " + (option.choices.empty() ? value : join(option.choices, "|")) + (option.is_list ? " ..." : "");
 }
 
 }  // namespace
@@ -144,8 +153,20 @@ Option& Option::unit(std::string_view name) {
   return *this;
 }
 
-void Option::assign(const std::vector<std::string>& values, const std::string& where) {
+Option& Option::commas() {
+  has_commas = true;
+  return *this;
+}
+
+std::string Option::flag() const {
+  std::string text = "--" + name;
+  std::replace(text.begin(), text.end(), '_', '-');
+  return text;
+}
+
+void Option::assign(const std::vector<std::string>& words, const std::string& where) {
   const std::string numbers = range.text();
+  const std::vector<std::string> values = has_commas ? parts_of(words) : words;
   try {
     const bool some = std::any_of(values.begin(), values.end(), [](const auto& value) { return !value.empty(); });
     const bool gap = std::find(values.begin(), values.end(), "") != values.end();
@@ -184,6 +205,7 @@ std::string Option::description() const {
 Option& OptionVisitor::push(std::string_view name, std::string_view help, const char* type, PathKind kind) {
   Option option;
   option.name = prefix_ + std::string(name);
+  option.heading = heading_;
   option.help = help;
   option.type = kind == PathKind::kText ? type : "path";
   option.path_kind = kind;
@@ -260,8 +282,9 @@ Option& OptionVisitor::add(std::string_view name, std::vector<std::string>& fiel
 }
 
 Option& OptionVisitor::add(std::string_view name, std::vector<double>& field, std::string_view help, PathKind kind) {
-  Option& option = push(name, help, "list", kind);
+  Option& option = push(name, help, "numbers", kind);
   option.is_list = true;
+  option.has_commas = true;
   option.set = [&field](const auto& values) {
     std::vector<double> numbers;
     for (const std::string& value : values) numbers.push_back(parse_double(value));
@@ -336,105 +359,28 @@ Option& OptionSet::option_or_throw(const std::string& name, const std::string& w
 void OptionSet::check_required() const {
   for (const Option& option : visitor_.options_) {
     if (!option.required || option.given) continue;
-    throw UsageError({"missing option " + flag_of(option), "", "", "", option.help});
-  }
-}
-
-std::vector<std::string> OptionSet::canonical(const std::vector<std::string>& words) {
-  std::vector<std::string> canonical;
-  for (std::size_t i = 0; i < words.size(); ++i) {
-    const std::string& word = words[i];
-    if (word == "--") {
-      canonical.insert(canonical.end(), words.begin() + static_cast<std::ptrdiff_t>(i), words.end());
-      break;
-    }
-    if (word.size() < 2 || word[0] != '-' ||
-        (word[1] != '-' && (std::isdigit(static_cast<unsigned char>(word[1])) != 0))) {
-      canonical.push_back(word);
-      continue;
-    }
-    const bool output = (word == "-o" || word.starts_with("-o=")) && find("output") != nullptr;
-    if (word[1] != '-' && !output)
-      throw UsageError({"unknown option", kCommandLine, word, "options that start with --", ""});
-    std::size_t equals = word.find('=');
-    std::string name = output ? "output" : word.substr(2, equals == word.npos ? word.npos : equals - 2);
-    std::replace(name.begin(), name.end(), '-', '_');
-    if (find(name) == nullptr && name.starts_with("no_") && equals == word.npos) {
-      const Option* negated = find(name.substr(3));
-      if (negated != nullptr && negated->is_flag) {
-        canonical.push_back("--" + negated->name + "=false");
-        continue;
-      }
-    }
-    Option& option = option_or_throw(name, kCommandLine);
-    if (option.is_flag) {
-      canonical.push_back("--" + name + "=" + (equals == word.npos ? "true" : word.substr(equals + 1)));
-      continue;
-    }
-    if (equals == word.npos) {
-      // A flag in the place of a value is a forgotten value: `--output --overwrite`.
-      const bool missing = i + 1 >= words.size() || (words[i + 1].starts_with("--") && words[i + 1].size() > 2);
-      if (missing) throw UsageError({"missing value", flag_of(option), "", option.help, ""});
-    }
-    const std::string value = equals == word.npos ? words[++i] : word.substr(equals + 1);
-    if (value.empty() && option.path_kind != PathKind::kText)
-      throw UsageError({"an empty value", flag_of(option), "", option.help, "is a variable of the shell not set?"});
-    canonical.insert(canonical.end(), {"--" + name, value});
-  }
-  return canonical;
-}
-
-void OptionSet::read_words(const std::vector<std::string>& words) {
-  namespace po = boost::program_options;
-  po::options_description description;
-  po::positional_options_description positional;
-  for (const Option& option : visitor_.options_) {
-    auto* values = po::value<std::vector<std::string>>()->composing();
-    description.add_options()(option.name.c_str(), values);
-    if (option.positional) positional.add(option.name.c_str(), -1);
-  }
-  po::variables_map given;
-  using Style = po::command_line_style::style_t;
-  // allow_guessing (abbreviated flags) stays off: a script must not change its meaning when an option is added.
-  int style = Style::allow_long | Style::long_allow_adjacent | Style::long_allow_next;
-  po::command_line_parser parser(canonical(words));
-  parser.options(description).style(style).positional(positional);
-  try {
-    po::store(parser.run(), given);
-  } catch (const po::too_many_positional_options_error&) {
-    throw UsageError({"this command takes no words without a flag", "command line", join(words, " "), "", ""});
-  } catch (const po::error& error) {
-    throw UsageError({error.what(), "command line", "", "", ""});
-  }
-  for (Option& option : visitor_.options_) {
-    if (given.count(option.name) == 0) continue;
-    const auto& values = given[option.name].as<std::vector<std::string>>();
-    if (!option.is_list && std::count(values.begin(), values.end(), values[0]) != std::ssize(values))
-      throw UsageError({"given more than once", flag_of(option), join(values, "' and '"), "one value", ""});
-    option.assign(option.is_list ? values : std::vector<std::string>{values.back()}, flag_of(option));
+    throw UsageError({"missing option " + option.flag(), "", "", "", option.help});
   }
 }
 
 std::string OptionSet::help() const {
-  std::string text;
+  std::vector<std::string> headings;  // in the order in which they first appear
+  std::map<std::string, std::string> entries;
   std::set<std::string> of_steps;
   if (visitor_.list_)
     for (const NamedGroup& entry : *visitor_.list_) of_steps.insert(entry.label);
+  const auto add = [&](const std::string& heading, const std::string& text) {
+    if (!entries.contains(heading)) headings.push_back(heading);
+    entries[heading] += text;
+  };
   for (const Option& option : visitor_.options_) {
     if (of_steps.count(option.name.substr(0, option.name.find('.')))) continue;
-    std::string flag = flag_of(option);
-    if (option.name == "output") flag += ", -o";
-    if (option.is_flag) {
-      if (option.fallback == "true") flag += ", --no-" + flag.substr(2);
-    } else {
-      std::string word = option.type;
-      if (option.is_list) word = option.path_kind == PathKind::kText ? "text ..." : "path ...";
-      std::transform(word.begin(), word.end(), word.begin(), [](unsigned char c) { return std::toupper(c); });
-      flag += " " + (option.choices.empty() ? word : join(option.choices, "|"));
-    }
-    text += help_entry(flag, option.description());
+    add(option.heading, help_entry(words_of(option), option.description()));
   }
-  if (visitor_.list_) text += help_entry(visitor_.list_name_ + ": (config file)", visitor_.list_help_);
+  if (visitor_.list_) add("", help_entry(visitor_.list_name_ + ": (config file)", visitor_.list_help_));
+  std::string text;
+  for (const std::string& heading : headings)
+    text += fmt::format("{}{}:\n{}", text.empty() ? "" : "\n", heading.empty() ? "Options" : heading, entries[heading]);
   return text;
 }
 

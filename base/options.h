@@ -13,7 +13,9 @@
 //     }
 //   };
 //
-// Order: default < preset or config file < command line. '-' and '_' are the same letter in a flag.
+// Order: default < preset or config file < command line. '-' and '_' are the same letter in a flag. A list takes all
+// words up to the next flag (`--lora.targets q_proj v_proj`), one of numbers all numbers; it may also stand several
+// times. `--flag=value` takes that value alone.
 #pragma once
 
 #include <cstdint>
@@ -73,17 +75,21 @@ struct Range {
   std::string text() const;
 };
 
+inline constexpr const char* kCommandLine = "command line";  ///< where errors of its words are
+
 /// One option, bound to the field it sets. Made by OptionVisitor. What it takes is said once, where it is declared:
 /// the check, the help and the error come from there.
 struct Option {
   std::string name;      ///< full name with '_': "lora.rank"
+  std::string heading;   ///< what it stands under in the help, "" for none
   std::string help;      ///< one line; the default is added by the help printer
-  std::string type;      ///< "flag", "number", "integer", "text", "path", "size", "count or %", "list"
+  std::string type;      ///< "flag", "number", "integer", "text", "path", "size", "count or %", "list", "numbers"
   std::string fallback;  ///< the default as text, "" for none
   bool required = false;
   bool positional = false;  ///< also takes the words without a flag
   bool is_flag = false;     ///< takes no separate word
-  bool is_list = false;     ///< may be given several times
+  bool is_list = false;     ///< takes several words, and may be given several times
+  bool has_commas = false;  ///< of a list: a word may hold several values, with commas
   PathKind path_kind = PathKind::kText;
   Range range;
   std::vector<std::string> choices;  ///< empty: any value
@@ -99,7 +105,11 @@ struct Option {
   Option& between(double low, double high) { return at_least(low).at_most(high); }
   Option& unit(std::string_view name);
   /// Sets the field when every check passes. Throws UsageError with `where`.
-  void assign(const std::vector<std::string>& values, const std::string& where);
+  /// Of a list whose values hold no comma: `--targets q_proj,v_proj` is two. Lists of numbers have it anyway.
+  Option& commas();
+  /// "--lora.rank"
+  std::string flag() const;
+  void assign(const std::vector<std::string>& words, const std::string& where);
   /// The help with range and default: "zstd level (1 to 19) [3]"
   std::string description() const;
 };
@@ -133,6 +143,8 @@ class OptionVisitor {
     options.visit(*this);
     prefix_ = outer;
   }
+  /// The options that follow stand under this in the help. "" ends it.
+  void heading(std::string_view title) { heading_ = title; }
   /// A list of named groups (`steps:`), filled from the config file only; the options of an entry become flags
   /// "--LABEL.OPTION". `field` may hold defaults already. At most one per command.
   void list(std::string_view name, std::vector<NamedGroup>& field, const GroupRegistry& registry,
@@ -154,7 +166,7 @@ class OptionVisitor {
   Option& add(std::string_view name, std::vector<double>& field, std::string_view help, PathKind kind);
   Option& push(std::string_view name, std::string_view help, const char* type, PathKind kind);
 
-  std::string prefix_;
+  std::string prefix_, heading_;
   std::vector<Option> options_;
   std::string list_name_, list_help_;
   std::vector<NamedGroup>* list_ = nullptr;
@@ -177,7 +189,8 @@ class OptionSet {
   void check_required() const;
   /// All options as a YAML text that read_yaml reads back; paths are absolute.
   std::string to_yaml() const;
-  /// "  --learning-rate NUMBER   peak rate ... (above 0) [0.0002]" lines, 80 columns wide.
+  /// "  --learning-rate NUMBER   peak rate ... (above 0) [0.0002]" lines, 80 columns wide, under their headings in the
+  /// order in which these first appear; "Options:" where an option has none.
   std::string help() const;
   /// The option called `name` (with '_'), or nullptr.
   const Option* find(std::string_view name) const;
@@ -185,7 +198,7 @@ class OptionSet {
 
  private:
   void collect();
-  // The words with every flag in its full spelling and its value a word of its own.
+  // The words with every flag in its full spelling, before each of its values, which are words of their own.
   std::vector<std::string> canonical(const std::vector<std::string>& words);
   Option& option_or_throw(const std::string& name, const std::string& where);
   class YamlReader;

@@ -38,7 +38,7 @@ void print_command_help(const Program& program, const Command& command, std::ost
     if (option.positional) words = " [INPUT ...]";
     if (option.required) required += " --" + option.name + " ...";
   }
-  fmt::print(out, "{} {}\n{}\nUsage: {} {}{} [--option value ...]{}\n\nOptions:\n{}", program.name, command.name,
+  fmt::print(out, "{} {}\n{}\nUsage: {} {}{} [--option value ...]{}\n\n{}", program.name, command.name,
              help_entry("", command.summary, 0), program.name, command.name, required, words, bound.set->help());
   out << "\nCommon options:\n" << help_entry("--config PATH", "a YAML file of the options above; flags override it");
   if (!command.presets.empty()) {

@@ -49,7 +49,7 @@ std::vector<double> start_of(const WeighOptions& options) {
   if (options.start.empty()) return std::vector<double>(count, 1 / static_cast<double>(count));
   if (options.start.size() != count)
     throw base::UsageError({"not one weight for each adapter", "start", fmt::format("{}", options.start.size()),
-                            fmt::format("{}", count), "--start 0.5 --start 0.5"});
+                            fmt::format("{}", count), "--start 0.5 0.5"});
   return options.start;
 }
 
@@ -67,7 +67,8 @@ std::vector<lora::Adapter> adapters_of(const WeighOptions& options, const std::f
 std::string fuse_command(const WeighOptions& options, const WeightFit& fit) {
   std::string text = "lora fuse";
   for (const std::string& path : options.adapters) text += fmt::format(" {}", base::shell_word(path));
-  for (const double weight : fit.weights) text += fmt::format(" --weights {:.6g}", weight);
+  text += " --weights";
+  for (const double weight : fit.weights) text += fmt::format(" {:.6g}", weight);
   return text + " --output FUSED";
 }
 

@@ -50,7 +50,8 @@ struct MergeOptions {
       base::PathKind::kModel);
     v("output", output, "folder or .gguf file for the result; else merged/ in the run or beside the adapter",
       base::PathKind::kOutputModel);
-    v("format", format, "hf (a Hugging Face folder) or gguf, or both; else by the name of --output: hf or .gguf");
+    v("format", format, "hf (a Hugging Face folder) or gguf, or both; else by the name of --output: hf or .gguf")
+        .commas();
     v.choice("dtype", dtype, dtype_choices(),
              "q...: gguf only; auto: as the base, float16 if it is quantised, float32 if it is float64");
     chat.visit(v);
@@ -109,7 +110,7 @@ struct StackOptions {
   MadeOptions made;
   void visit(base::OptionVisitor& v) {
     v.positional("input", input, "a Hugging Face folder or a .gguf file", base::PathKind::kModel);
-    v("layers", layers, "a range of the base's layers, FIRST-LAST from 0, both among them; once for each range");
+    v("layers", layers, "ranges of the base's layers, each FIRST-LAST from 0, both among them: 0-23 8-31").commas();
     made.visit(v, "the folder of the deeper model");
   }
 };
@@ -139,8 +140,8 @@ int run_upcycle(UpcycleOptions& options, base::Context& context);
 const std::vector<std::string>& merge_method_names();
 
 struct MergeModelsOptions {
-  std::vector<std::string> models, t;
-  std::string method = "linear", base, weights, density, rescale = "norm", normalize = "auto", tokenizer;
+  std::vector<std::string> models, t, weights, density;
+  std::string method = "linear", base, rescale = "norm", normalize = "auto", tokenizer;
   double lambda = 1;
   std::uint64_t seed = 42;
   MadeOptions made;
@@ -152,11 +153,13 @@ struct MergeModelsOptions {
              "the base: all of it, or what ties or chance (dare) keep");
     v("base", base, "what the models were made from; for ties, dare, dare-ties, task-arithmetic",
       base::PathKind::kModel);
-    v("weights", weights, "one for each model, 0.7,0.3, or one for all; 0:0.5:1 goes from first to last layer; else 1");
+    v("weights", weights, "one for each model, 0.7 0.3, or one for all; 0:0.5:1 goes from first to last layer; else 1")
+        .commas();
     v("t", t,
       "slerp: 0 is the first model, 1 the second; 0:0.5:1 by layers, self_attn=0:1 for names that hold it; else "
       "0.5");
-    v("density", density, "share that is kept, above 0: of ties the largest (else 1), of dare by chance; as --weights");
+    v("density", density, "share that is kept, above 0: of ties the largest (else 1), of dare by chance; as --weights")
+        .commas();
     v.choice("rescale", rescale, {"norm", "density", "none"},
              "dare: what makes up for the dropped: the sum of sizes stays, or divided by the density");
     v("seed", seed, "of dare's chance");
@@ -183,7 +186,7 @@ struct FuseOptions {
   void visit(base::OptionVisitor& v) {
     v.positional("input", input, "two or more runs of finetune train, or adapters' folders, of one base",
                  base::PathKind::kModel);
-    v("weights", weights, "one for each adapter, in order: --weights 0.7 --weights 0.3; none: 1 for each");
+    v("weights", weights, "one for each adapter, in order: --weights 0.7 0.3; none: 1 for each");
     v.choice("method", method, {"linear", "concatenate", "svd", "ties", "dare", "dare-ties", "magnitude-prune"},
              "linear, svd: the weighted sum of the changes; concatenate: the same, matrices side by side; others: what "
              "they say, number by number over whole changes");

@@ -67,7 +67,7 @@ std::vector<double> weights_of(const FuseOptions& options) {
   if (options.weights.size() != options.input.size())
     throw base::UsageError({"not one weight for each adapter", "weights", fmt::format("{}", options.weights.size()),
                             fmt::format("{}, in the order of the adapters", options.input.size()),
-                            "--weights 0.7 --weights 0.3"});
+                            "--weights 0.7 0.3"});
   return options.weights;
 }
 

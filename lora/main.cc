@@ -20,7 +20,7 @@ int main(int argc, char** argv) {
       "lora convert models/tiny --output tiny-f32.gguf --dtype float32", lora::run_convert));
   program.commands.push_back(base::make_command<lora::StackOptions>(
       "stack", "a deeper model out of a model's own layers (depth up-scaling)",
-      "lora stack models/tiny --layers 0-23 --layers 8-31 --output models/deep", lora::run_stack));
+      "lora stack models/tiny --layers 0-23 8-31 --output models/deep", lora::run_stack));
   program.commands.push_back(base::make_command<lora::UpcycleOptions>(
       "upcycle", "a Mixtral out of a LLaMA or Mistral, each expert its MLP",
       "lora upcycle models/tiny --experts 8 --chosen 2 --output models/wide", lora::run_upcycle));
@@ -29,7 +29,7 @@ int main(int argc, char** argv) {
       "lora merge-models models/a models/b --method slerp --t 0.3 --output models/both", lora::run_merge_models));
   program.commands.push_back(base::make_command<lora::FuseOptions>(
       "fuse", "several adapters as one, by what they change",
-      "lora fuse out/a out/b --weights 0.7 --weights 0.3 --output out/both", lora::run_fuse));
+      "lora fuse out/a out/b --weights 0.7 0.3 --output out/both", lora::run_fuse));
   program.commands.push_back(
       base::make_command<lora::SubtractOptions>("subtract", "an adapter without what another one changes",
                                                 "lora subtract out/a out/b --output out/rest", lora::run_subtract));

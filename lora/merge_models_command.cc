@@ -65,12 +65,12 @@ MergeSettings settings_of(const MergeModelsOptions& options, MergeMethod method)
   MergeSettings settings;
   const std::size_t count{options.models.size()};
   settings.method = method;
-  settings.weights = layer_curves(options.weights.empty() ? "1" : options.weights, count, "weights");
-  settings.densities = layer_curves(options.density.empty() ? "1" : options.density, count, "density");
+  settings.weights = layer_curves(options.weights, count, "weights");
+  settings.densities = layer_curves(options.density, count, "density");
   for (const LayerCurve& curve : settings.densities)
     for (const double density : curve.points)
       if (density <= 0 || density > 1)
-        throw base::UsageError({"not a share", "density", options.density, "above 0, at most 1", ""});
+        throw base::UsageError({"not a share", "density", base::join(options.density, ","), "above 0, at most 1", ""});
   for (const std::string& text : options.t) settings.t.push_back(curve_of_part(text, "t"));
   // Those of a part go before that of all.
   std::ranges::stable_partition(settings.t, [](const LayerCurve& curve) { return !curve.part.empty(); });
@@ -131,7 +131,8 @@ std::string card_of(const MergeModelsOptions& options, const Models& models) {
   const auto add = [&how](const char* name, const std::string& value) {
     if (!value.empty()) how += fmt::format(", {} {}", name, value);
   };
-  add("weights", options.weights), add("density", options.density), add("t", base::join(options.t, " "));
+  add("weights", base::join(options.weights, ",")), add("density", base::join(options.density, ",")),
+      add("t", base::join(options.t, " "));
   if (needs_base(method_named(options.method)))
     add("lambda", fmt::format("{:g}; the base is the first of these", options.lambda));
   return made_card("Merged model", how + ".", sources);

@@ -14,7 +14,7 @@
 namespace lora {
 
 int run_stack(StackOptions& options, base::Context& context) {
-  const ModelFiles base(only_input(options.input, "one model: lora stack MODEL --layers 0-23 --layers 8-31"));
+  const ModelFiles base(only_input(options.input, "one model: lora stack MODEL --layers 0-23 8-31"));
   tell_notes(base, context);
   if (options.layers.empty())
     throw base::UsageError(

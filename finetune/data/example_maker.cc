@@ -8,6 +8,7 @@
 #include "base/json_text.h"
 #include "finetune/data/pairs.h"
 #include "finetune/data/record_checks.h"
+#include "tokenizer/chat/json_texts.h"
 
 namespace finetune {
 namespace {
@@ -143,8 +144,9 @@ Example ExampleMaker::make(std::string_view record, RecordNotes* notes) const {
   RecordNotes unused;
   RecordNotes& said = notes ? *notes : unused;
   Json json = base::lenient_ordered_json(record, &said.repeated_keys);
-  if (wanted_ != Wanted::kAnswers) state_prompt(json);
   if (json.is_discarded()) throw base::Error({"not valid JSON", "", parse_error(record), "", ""});
+  if (const auto problem = tokenizer::open_json_texts(json)) throw base::Error(problem->facts);
+  if (wanted_ != Wanted::kAnswers) state_prompt(json);
   Conversation conversation;
   if (const auto problem = tokenizer::read_conversation(json, roles_, conversation)) throw base::Error(problem->facts);
   check_flags(conversation, said);

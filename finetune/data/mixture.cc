@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <numeric>
 
@@ -17,14 +16,6 @@ namespace {
 
 [[noreturn]] void refuse(const std::string& what, const std::string& value, const std::string& expected) {
   throw base::UsageError({what, "--data-weights", value, expected, ""});
-}
-
-double parse_weight(std::string_view text) {
-  double weight = 0;
-  const auto [rest, error] = std::from_chars(text.data(), text.data() + text.size(), weight);
-  if (error != std::errc() || rest != text.data() + text.size() || !std::isfinite(weight) || weight < 0)
-    refuse("not a weight", base::shortened(text), "a number, 0 or more");
-  return weight;
 }
 
 // How many of `all` each weight gets: rounded down, and one more for the largest remainders.
@@ -73,17 +64,19 @@ std::string MixturePart::to_text(std::uint64_t all) const {
                             human_count(available - more), times == 1 ? "once" : fmt::format("{} times", times));
 }
 
-std::vector<double> parse_weights(const std::vector<std::string>& words, std::size_t count) {
-  std::vector<double> weights;
-  for (const std::string& word : words)
-    for (const std::string& text : base::split(word, ',')) weights.push_back(parse_weight(base::trim(text)));
-  const std::string all = base::join(words, ", ");
+std::string weights_text(const std::vector<double>& weights) {
+  std::string text;
+  for (const double weight : weights) text += fmt::format("{}{}", text.empty() ? "" : ",", weight);
+  return text;
+}
+
+void check_weights(const std::vector<double>& weights, std::size_t count) {
+  const std::string all = weights_text(weights);
   if (weights.size() != count)
     refuse("not one weight for each of --data", all,
-           fmt::format("{} numbers: --data-weights 0.7,0.3 in the order of --data", count));
+           fmt::format("{} numbers: --data-weights 0.7 0.3 in the order of --data", count));
   if (std::ranges::all_of(weights, [](double weight) { return weight == 0; }))
     refuse("every weight is 0", all, "one above 0");
-  return weights;
 }
 
 Examples mixed(const Examples& examples, const std::vector<std::size_t>& part_of_file, std::uint64_t seed,

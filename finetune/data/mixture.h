@@ -19,9 +19,11 @@ struct MixturePart {
   std::string to_text(std::uint64_t all) const;
 };
 
-/// Weights as they are written: numbers, several with commas. Throws UsageError unless there are `count`, none negative
-/// or not finite, and one is above 0.
-std::vector<double> parse_weights(const std::vector<std::string>& words, std::size_t count);
+/// "0.7,0.3"
+std::string weights_text(const std::vector<double>& weights);
+
+/// Throws UsageError unless there are `count` weights and one is above 0.
+void check_weights(const std::vector<double>& weights, std::size_t count);
 
 /// An epoch that has as many examples as `examples`, of which each of `parts` gives its share, by the largest
 /// remainder: of a part that has too few all, again and again, and then some, of one that has more some, chosen by

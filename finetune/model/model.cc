@@ -168,14 +168,19 @@ void Transformer::recompute_blocks(std::size_t blocks) {
 
 bool Transformer::trains_head() const { return state_->head.adapted != nullptr; }
 
-at::Tensor Transformer::token_log_probabilities(const PackedRow& row, std::uint64_t dropout_seed) const {
+at::Tensor Transformer::token_log_probabilities(const PackedRow& row, std::uint64_t dropout_seed,
+                                                at::Tensor* router_loss) const {
+  RouterShares shares;
+  const bool evens{router_loss && config().router_loss && at::GradMode::is_enabled()};
   const Draws draws = draws_of(row, dropout_seed);
-  return head_log_probabilities(state_->hidden(row, draws, nullptr, nullptr), state_->head, row.targets.to(device()),
-                                kHeadRows, draws);
+  const at::Tensor hidden = state_->hidden(row, draws, nullptr, evens ? &shares : nullptr);
+  if (shares.rows > 0) *router_loss = shares.loss() * config().router_loss_weight;
+  return head_log_probabilities(hidden, state_->head, row.targets.to(device()), kHeadRows, draws);
 }
 
-at::Tensor Transformer::log_probabilities(const PackedRow& row, std::uint64_t dropout_seed) const {
-  const at::Tensor each = token_log_probabilities(row, dropout_seed);
+at::Tensor Transformer::log_probabilities(const PackedRow& row, std::uint64_t dropout_seed,
+                                          at::Tensor* router_loss) const {
+  const at::Tensor each = token_log_probabilities(row, dropout_seed, router_loss);
   std::vector<at::Tensor> sums;
   for (const at::Tensor& document : each.split_with_sizes(row.lengths)) sums.push_back(document.sum());
   return at::stack(sums);

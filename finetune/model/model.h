@@ -88,9 +88,13 @@ class Transformer {
   /// for it, the loss that evens out the experts of the row is added, once for each trained position.
   at::Tensor loss_sum(const PackedRow& row, std::uint64_t dropout_seed = 0) const;
   /// Log-probability of each target, [T] float32, 0 where there is none; differentiable, in the same chunks.
-  at::Tensor token_log_probabilities(const PackedRow& row, std::uint64_t dropout_seed = 0) const;
+  /// `router_loss`, where given, gets the loss that evens out the experts of the row, times its weight: undefined
+  /// without gradients, and where the config does not ask for it.
+  at::Tensor token_log_probabilities(const PackedRow& row, std::uint64_t dropout_seed = 0,
+                                     at::Tensor* router_loss = nullptr) const;
   /// Their sum in each document, [documents] float32.
-  at::Tensor log_probabilities(const PackedRow& row, std::uint64_t dropout_seed = 0) const;
+  at::Tensor log_probabilities(const PackedRow& row, std::uint64_t dropout_seed = 0,
+                               at::Tensor* router_loss = nullptr) const;
   /// Extends `cache` by `new_ids` [n] and returns the logits of the last position, [vocab] float32. No autograd.
   at::Tensor next_logits(const at::Tensor& new_ids, KvCache& cache) const;
   const lora::ModelConfig& config() const;

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "finetune/data/examples.h"
+#include "finetune/train/group.h"
 #include "finetune/train/objective.h"
 
 namespace finetune {
@@ -19,8 +20,10 @@ struct Evaluation {
 };
 
 /// Over all of `examples`, in rows as of plan_rows. No dropout, no autograd. Before each row `go_on` gets the
-/// share that is done, 0..1; nothing comes out when it says no.
+/// share that is done, 0..1; nothing comes out when it says no. The processes of `group` call it together, each takes
+/// some of the rows, and all get the same numbers, or nothing where it says no in one.
 std::optional<Evaluation> evaluate(const Transformer& model, const Objective& objective, const Examples& examples,
-                                   std::int64_t max_length, bool packing, const std::function<bool(double)>& go_on);
+                                   std::int64_t max_length, bool packing, const std::function<bool(double)>& go_on,
+                                   const Group& group = OneProcess());
 
 }  // namespace finetune

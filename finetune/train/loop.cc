@@ -61,7 +61,8 @@ class Loop {
 
   LoopResult run() {
     // Before the first step, or what an interrupted run left out behind its last one.
-    const bool has_validated{log_ && !log_->evaluations().empty() && log_->evaluations().back().step == done_};
+    const bool has_validated{
+        group_.any(log_ && !log_->evaluations().empty() && log_->evaluations().back().step == done_)};
     bool is_complete{has_validated || (done_ > 0 && !due(options_.intervals.eval_every)) || validate()};
     while (done_ < start_.plan.steps && !group_.any(interrupt_.requested() || is_enough())) {
       make_step();
@@ -94,15 +95,16 @@ class Loop {
     return options_.stopping.keeps_best() && found && found->step == done_ && saved_ != done_;
   }
 
-  // False when a signal ended it.
+  // False when a signal ended it. All processes validate, the first one alone writes.
   bool validate() {
-    if (!log_) return true;
-    samples_.write(start_.model, *start_.tokenizer, done_, [&] { return !interrupt_.requested(); });
-    if (start_.data.validation.empty()) return start_.prompts.empty() || !interrupt_.requested();
+    if (log_) samples_.write(start_.model, *start_.tokenizer, done_, [&] { return !interrupt_.requested(); });
+    if (start_.data.validation.empty()) return !log_ || start_.prompts.empty() || !interrupt_.requested();
     const RowOptions& rows = options_.plan.rows;
-    const auto found = evaluate(start_.model, objective_, start_.data.validation, rows.max_length, rows.packing,
-                                [&](double) { return !interrupt_.requested(); });
+    const auto found = evaluate(
+        start_.model, objective_, start_.data.validation, rows.max_length, rows.packing,
+        [&](double) { return !interrupt_.requested(); }, group_);
     if (!found) return false;
+    if (!log_) return true;
     const EvaluationMetrics metrics = metrics_of(done_, *found, objective_);
     log_->add(metrics);
     write_report(options_.output.folder, start_.report, *log_,

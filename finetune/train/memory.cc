@@ -4,9 +4,12 @@
 #include <c10/core/CachingDeviceAllocator.h>
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "base/error.h"
 #include "base/machine.h"
 #include "base/text.h"
+#include "lora/adapter/adapter_config.h"
 
 namespace finetune {
 namespace {
@@ -17,6 +20,20 @@ constexpr double kShare = 0.9;
 std::uint64_t memory_of(at::Device device) {
   if (device.is_cpu()) return base::machine_memory();
   return at::getDeviceAllocator(device.type())->getMemoryInfo(device.index() < 0 ? 0 : device.index()).second;
+}
+
+// What trains otherwise than by A and B: by the options, or as in `adapter`.
+lora::TrainedWays ways_of(const TrainOptions& options, const lora::ModelSpec& spec, const lora::Adapter* adapter) {
+  const auto is_whole = [&](const std::string& module) {
+    const std::string weight = module + ".weight";
+    if (!adapter) return lora::saves_tensor(options.lora.modules_to_save, weight);
+    return std::ranges::any_of(adapter->saved, [&](const lora::SavedTensor& saved) { return saved.name == weight; });
+  };
+  const bool embedding{is_whole(spec.embedding)}, head{is_whole(spec.head)};
+  lora::TrainedWays ways{options.start.trains_all(), options.lora.dora, (embedding ? 1 : 0) + (head ? 1 : 0), head};
+  const bool stays_tied{spec.config.tied_embeddings && options.lora.ensure_weight_tying};
+  if (stays_tied && ways.vocabularies > 0) ways.vocabularies = 1, ways.head = true;
+  return ways;
 }
 
 }  // namespace
@@ -33,13 +50,14 @@ std::string MemoryPlan::to_text() const {
 }
 
 MemoryPlan plan_memory(const TrainOptions& options, const lora::ModelFiles& files, at::ScalarType dtype,
-                       at::Device device, std::int64_t tokens) {
+                       at::Device device, std::int64_t tokens, const lora::Adapter* adapter) {
   const lora::ModelSpec& spec = files.spec();
   const ComputeOptions& compute = options.compute;
   const std::int64_t element{dtype == at::kFloat ? 4 : 2};
   const lora::WeightMemory weights = compute.quantization == "keep"
                                          ? lora::kept_weight_memory(files, element)
                                          : lora::weight_memory(spec, compute.quantization, element);
+  const lora::TrainedWays ways = ways_of(options, spec, adapter);
   MemoryPlan plan;
   const bool is_given{compute.memory.bytes > 0};
   plan.limit =
@@ -47,7 +65,7 @@ MemoryPlan plan_memory(const TrainOptions& options, const lora::ModelFiles& file
   const std::int64_t rows{options.plan.rows_per_batch};
   const auto tokens_at_once = [&] { return (tokens * plan.rows_at_once + rows - 1) / rows; };
   const auto foretell = [&](std::size_t blocks) {
-    return lora::training_memory(spec, options.lora.rank, tokens_at_once(), element, weights, blocks);
+    return lora::training_memory(spec, options.lora.rank, tokens_at_once(), element, weights, blocks, ways);
   };
   plan.rows_at_once = rows;
   if (compute.gradient_checkpointing == "blocks") plan.recomputed_blocks = spec.blocks.size();
@@ -56,16 +74,21 @@ MemoryPlan plan_memory(const TrainOptions& options, const lora::ModelFiles& file
       plan.rows_at_once = (plan.rows_at_once + 1) / 2;
     if (!spec.config.router_loss)
       plan.recomputed_blocks =
-          lora::blocks_to_recompute(spec, options.lora.rank, tokens_at_once(), element, weights, plan.limit);
+          lora::blocks_to_recompute(spec, options.lora.rank, tokens_at_once(), element, weights, plan.limit, ways);
   }
   plan.is_cut = plan.rows_at_once < rows;
   plan.foretold = foretell(plan.recomputed_blocks);
-  if (is_given && plan.foretold.total() > plan.limit)
+  if (is_given && plan.foretold.total() > plan.limit) {
+    const bool can_recompute{!spec.config.router_loss};
+    const std::uint64_t least{foretell(can_recompute ? spec.blocks.size() : 0).total()};
     throw base::UsageError(
         {"training does not fit into the memory given", "--memory", base::human_bytes(static_cast<double>(plan.limit)),
-         fmt::format("at least {}", base::human_bytes(static_cast<double>(foretell(spec.blocks.size()).total()))),
-         "fewer --rows-per-batch, a shorter --max-length, --quantization nf4, --dtype bfloat16, or "
-         "--gradient-checkpointing auto"});
+         fmt::format("at least {}", base::human_bytes(static_cast<double>(least))),
+         std::string("fewer --rows-per-batch, a shorter --max-length, --quantization nf4, --dtype bfloat16, ") +
+             (can_recompute ? "or --gradient-checkpointing auto"
+                            : "or output_router_logits false in config.json: blocks whose routers have a loss of "
+                              "their own are not computed again")});
+  }
   return plan;
 }
 

@@ -7,6 +7,7 @@
 #include <string>
 
 #include "finetune/train/train_options.h"
+#include "lora/adapter/adapter.h"
 #include "lora/model/cost.h"
 #include "lora/model/model_files.h"
 
@@ -23,8 +24,8 @@ struct MemoryPlan {
 };
 
 /// By --gradient-checkpointing and --memory. Throws base::UsageError where a --memory that was given is too little.
-/// `tokens` of the largest batch.
+/// `tokens` of the largest batch; `adapter`: that training goes on from, or null.
 MemoryPlan plan_memory(const TrainOptions& options, const lora::ModelFiles& files, at::ScalarType dtype,
-                       at::Device device, std::int64_t tokens);
+                       at::Device device, std::int64_t tokens, const lora::Adapter* adapter = nullptr);
 
 }  // namespace finetune

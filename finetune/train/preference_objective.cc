@@ -43,6 +43,11 @@ at::Tensor references_of(const PackedRow& row, const at::TensorOptions& options)
 
 double pairs_of(const PackedRow& row) { return static_cast<double>(row.lengths.size()) / 2; }
 
+// The routers' own loss counts as the mean over the batches of a step, each by its pairs.
+at::Tensor with_routers(const at::Tensor& loss, const at::Tensor& router_loss, double share) {
+  return router_loss.defined() ? loss + router_loss * share : loss;
+}
+
 at::Tensor figures_of(const std::vector<at::Tensor>& sums, double count) {
   return (at::stack(sums).detach().cpu().to(at::kDouble)) / count;
 }
@@ -70,7 +75,8 @@ class PairObjective final : public Objective {
   at::Tensor loss(const Transformer& model, const PackedRow& batch, std::uint64_t dropout_seed,
                   const at::Tensor& totals, at::Tensor* figures) const override {
     const double pairs = totals[0].item<double>();
-    const at::Tensor now = model.log_probabilities(batch, dropout_seed);
+    at::Tensor router_loss;
+    const at::Tensor now = model.log_probabilities(batch, dropout_seed, &router_loss);
     const at::Tensor targets = targets_of(batch, now.options());
     const bool is_simpo{options_.objective == "simpo"};
     const at::Tensor scores = is_simpo ? now : now - references_of(batch, now.options());
@@ -79,7 +85,7 @@ class PairObjective final : public Objective {
       const at::Tensor counts = is_simpo ? targets : at::ones_like(targets);
       *figures = figures_of(reward_sums(options_.beta * scores / counts, now / counts), pairs);
     }
-    return pair_losses(options_, scores, targets).sum() / pairs;
+    return with_routers(pair_losses(options_, scores, targets).sum() / pairs, router_loss, pairs_of(batch) / pairs);
   }
   std::vector<std::string> figure_names() const override { return kRewards; }
 
@@ -111,7 +117,8 @@ class OrpoObjective final : public Objective {
   at::Tensor loss(const Transformer& model, const PackedRow& batch, std::uint64_t dropout_seed,
                   const at::Tensor& totals, at::Tensor* figures) const override {
     const double pairs = totals[0].item<double>(), tokens = totals[1].item<double>();
-    const at::Tensor each = model.token_log_probabilities(with_prompts(batch), dropout_seed);
+    at::Tensor router_loss;
+    const at::Tensor each = model.token_log_probabilities(with_prompts(batch), dropout_seed, &router_loss);
     const at::Tensor learned = -chosen_of(sums_of_documents(each, batch)).sum() / tokens;
     const at::Tensor answers = sums_of_documents(each * batch.targets.ge(0).to(each.options()), batch);
     const at::Tensor means = answers / targets_of(batch, each.options());
@@ -121,7 +128,7 @@ class OrpoObjective final : public Objective {
       sums.insert(sums.end(), {learned * pairs, -losses.sum() / options_.beta, difference(log_odds(means)).sum()});
       *figures = figures_of(sums, pairs);
     }
-    return learned + losses.sum() / pairs;
+    return with_routers(learned + losses.sum() / pairs, router_loss, pairs_of(batch) / pairs);
   }
   std::vector<std::string> figure_names() const override {
     std::vector<std::string> names = kRewards;
@@ -170,7 +177,8 @@ class KtoObjective final : public Objective {
     const double answers = totals[0].item<double>(), desirable = totals[1].item<double>();
     const double divergence = totals[2].item<double>() / answers;
     const PackedRow own = every_other(batch, 0);
-    const at::Tensor now = model.log_probabilities(own, dropout_seed);
+    at::Tensor router_loss;
+    const at::Tensor now = model.log_probabilities(own, dropout_seed, &router_loss);
     const at::Tensor ratios = now - references_of(own, now.options());
     const at::Tensor verdicts =
         at::tensor(std::vector<double>(batch.desirable.begin(), batch.desirable.end())).to(now.options());
@@ -180,7 +188,8 @@ class KtoObjective final : public Objective {
       const at::Tensor moved = at::full_like(chosen, std::max(0.0, divergence) * pairs_of(batch) / answers);
       *figures = figures_of({chosen, rejected, chosen - rejected, (now * good).sum(), (now * bad).sum(), moved}, 1);
     }
-    return kto_losses(options_, ratios, verdicts.to(at::kBool), divergence).sum() / answers;
+    const at::Tensor losses = kto_losses(options_, ratios, verdicts.to(at::kBool), divergence);
+    return with_routers(losses.sum() / answers, router_loss, pairs_of(batch) / answers);
   }
   std::vector<std::string> figure_names() const override {
     return {"rewards/chosen", "rewards/rejected", "rewards/margins", "logps/chosen", "logps/rejected", "kl"};

@@ -36,6 +36,9 @@ void PreferenceOptions::visit(base::OptionVisitor& v) {
     "how strongly the model is held to what it said before; of simpo the weight of the difference (2 to 2.5 is usual), "
     "of orpo that of the odds ratio")
       .above(0);
+  v.choice("reference", reference, {"start", "base"},
+           "of dpo, ipo, hinge and kto, with --adapter: what the model is held to: what it is as the run begins, with "
+           "that adapter, or the base without it");
   v("label_smoothing", label_smoothing, "of dpo and simpo: the share of pairs that may be the wrong way round")
       .at_least(0)
       .below(0.5);

@@ -14,11 +14,12 @@ namespace finetune {
 
 /// Names and defaults are TRL's.
 struct PreferenceOptions {
-  std::string objective = "answers";
+  std::string objective = "answers", reference = "start";
   double beta = 0.1, label_smoothing = 0, simpo_gamma = 0.5, desirable_weight = 1, undesirable_weight = 1;
   bool is_on() const { return objective != "answers"; }
   bool is_of_verdicts() const { return objective == "kto"; }
   bool has_reference() const { return is_on() && objective != "simpo" && objective != "orpo"; }
+  bool is_held_to_base() const { return has_reference() && reference == "base"; }
   Wanted wanted() const { return is_of_verdicts() ? Wanted::kVerdicts : is_on() ? Wanted::kPairs : Wanted::kAnswers; }
   void visit(base::OptionVisitor& v);
 };
@@ -26,7 +27,7 @@ struct PreferenceOptions {
 /// In the output folder.
 inline constexpr const char* kReferencesFile = "references.json";
 
-/// The log-probabilities of answers in the model that the training starts from.
+/// The log-probabilities of answers in the model that the training starts from, or in the base.
 struct References {
   std::string key;  ///< of the model and the data that they belong to
   std::vector<double> values;

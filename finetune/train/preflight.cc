@@ -168,9 +168,9 @@ double measured_seconds(const Transformer& model, const Examples& examples, doub
 std::vector<std::string> Preflight::lines() const {
   const auto size = [](std::uint64_t bytes) { return base::human_bytes(static_cast<double>(bytes)); };
   std::vector<std::string> lines{
-      fmt::format("memory: {} {} at the peak: weights {}, what trains {}, the backward pass {}, the rest {}",
-                  is_least ? "at least" : "about", size(memory.total()), size(memory.weights), size(memory.adapter),
-                  size(memory.activations), size(memory.scratch + memory.program))};
+      fmt::format("memory: about {} at the peak: weights {}, what trains {}, the backward pass {}, the rest {}",
+                  size(memory.total()), size(memory.weights), size(memory.adapter), size(memory.activations),
+                  size(memory.total() - memory.weights - memory.adapter - memory.activations))};
   if (seconds > 0)
     lines.push_back(fmt::format("time: about {} for the steps, as {} tokens take that were tried",
                                 base::human_seconds(seconds), tried));
@@ -178,7 +178,7 @@ std::vector<std::string> Preflight::lines() const {
 }
 
 nlohmann::ordered_json Preflight::to_json() const {
-  nlohmann::ordered_json json = {{"memory_bytes", memory.total()}, {"memory_is_least", is_least}};
+  nlohmann::ordered_json json = {{"memory_bytes", memory.total()}};
   if (seconds > 0) json["seconds"] = seconds;
   return json;
 }

@@ -17,7 +17,6 @@ namespace finetune {
 
 struct Preflight {
   lora::TrainingMemory memory;
-  bool is_least = false;   ///< more is certain, how much is not known
   double seconds = 0;      ///< of all steps to come; 0: not measured, there are few
   std::int64_t tried = 0;  ///< tokens that were measured
   /// "memory: ...", "time: ...".

@@ -64,6 +64,7 @@ void check_preferences(const TrainOptions& options, const base::OptionSet* decla
     throw base::UsageError({"answers to be compared cannot be split", "--too-long", "split", "truncate or drop", ""});
   static const std::map<std::string, std::vector<std::string>> kReaders = {
       {"beta", {"dpo", "ipo", "hinge", "simpo", "orpo", "kto"}},
+      {"reference", {"dpo", "ipo", "hinge", "kto"}},
       {"label_smoothing", {"dpo", "simpo"}},
       {"simpo_gamma", {"simpo"}},
       {"desirable_weight", {"kto"}},

@@ -32,7 +32,8 @@ Sources find_sources(const SourceOptions& options, const base::Context& context)
   Sources sources;
   sources.files = base::expand_inputs(options.data, context);
   if (options.data_weights.empty()) return sources;
-  const std::vector<double> weights = parse_weights(options.data_weights, options.data.size());
+  const std::vector<double>& weights = options.data_weights;
+  check_weights(weights, options.data.size());
   std::size_t all = 0;
   sources.files.clear();
   for (std::size_t i = 0; i < weights.size(); ++i) {

@@ -4,6 +4,11 @@
 #include "finetune/weights/load_weights.h"
 
 namespace finetune {
+namespace {
+
+constexpr const char* kEvaluation = "Evaluation and early stopping";
+
+}  // namespace
 
 void StartOptions::visit(base::OptionVisitor& v) {
   v("model", model,
@@ -24,7 +29,8 @@ void StartOptions::visit(base::OptionVisitor& v) {
 void SourceOptions::visit(base::OptionVisitor& v) {
   v.positional("data", data, "training records: .parquet, .jsonl, .json, .csv, .tsv, .txt, also .zst or .gz; globs");
   v("data_weights", data_weights,
-    "mix the data by weight, one for each file or glob of --data: 0.7,0.3; smaller ones repeat in an epoch");
+    "mix the data by weight, one for each file or glob of --data: 0.7 0.3; smaller ones repeat in an epoch")
+      .at_least(0);
   v("validation_data", validation_data, "validation records, same formats", base::PathKind::kPath);
   v("validation_share", validation_share, "without --validation-data: this share of the examples validates")
       .at_least(0)
@@ -57,8 +63,11 @@ void PlanOptions::visit(base::OptionVisitor& v) {
 }
 
 void OptimizerOptions::visit(base::OptionVisitor& v) {
+  v.heading("Optimizer");
   v("learning_rate", learning_rate, "peak rate, reached after warm-up").above(0);
+  v.heading("Schedule");
   ScheduleOptions::visit(v);
+  v.heading("Optimizer");
   update.visit(v);
   v("clip", clip, "largest norm of the gradient; 0: no limit").at_least(0);
   v("spike_factor", spike_factor,
@@ -73,7 +82,8 @@ void LoraOptions::visit(base::OptionVisitor& v) {
   v("rank", rank, "columns of the adapter's matrices: more learn more and cost more").between(1, 65536);
   v("alpha", alpha, "the adapter's output is scaled by alpha / rank").above(0);
   v("dropout", dropout, "share of the adapter's inputs set to zero while training").at_least(0).below(1);
-  v("targets", targets, "modules that get an adapter: all-linear, or names such as q_proj, embed_tokens, lm_head");
+  v("targets", targets, "modules that get an adapter: all-linear, or names such as q_proj, embed_tokens, lm_head")
+      .commas();
   v("rslora", rslora, "scale by alpha / sqrt(rank) instead");
   v("dora", dora, "DoRA: the length of every row of a weight trains too");
   v.choice("start", start, {"", "pissa", "olora"},
@@ -81,11 +91,12 @@ void LoraOptions::visit(base::OptionVisitor& v) {
   v("rank_pattern", rank_pattern, "other ranks: EXPRESSION=RANK for the end of a module's name, such as down_proj=8");
   v("alpha_pattern", alpha_pattern, "other alphas, likewise");
   v("dropout_pattern", dropout_pattern, "other dropouts, likewise");
-  v("exclude_modules", exclude_modules, "modules that get none, by the end of their names");
-  v("layers_to_transform", layers_to_transform, "only these layers get an adapter: 0, 1, ...");
-  v("layers_pattern", layers_pattern, "what stands before a layer's number in a name, where that is not plain");
-  v("modules_to_save", modules_to_save,
-    "modules that train whole, beside the adapter: embed_tokens, lm_head, norm ...");
+  v("exclude_modules", exclude_modules, "modules that get none, by the end of their names").commas();
+  v("layers_to_transform", layers_to_transform, "only these layers get an adapter: 0, 1, ...").commas();
+  v("layers_pattern", layers_pattern, "what stands before a layer's number in a name, where that is not plain")
+      .commas();
+  v("modules_to_save", modules_to_save, "modules that train whole, beside the adapter: embed_tokens, lm_head, norm ...")
+      .commas();
   v("trainable_tokens", trainable_tokens, "tokens, or their numbers, whose rows of the embedding train");
   v("ensure_weight_tying", ensure_weight_tying,
     "where the base ties its head to its embedding, what trains of one is the other's too");
@@ -109,8 +120,10 @@ void ComputeOptions::visit(base::OptionVisitor& v) {
 }
 
 void IntervalOptions::visit(base::OptionVisitor& v) {
+  v.heading(kEvaluation);
   v("eval_every", eval_every, "steps between validations (also before the first and after the last); 0: only those")
       .at_least(0);
+  v.heading("Output");
   v("save_every", save_every, "steps between checkpoints (also after the last); 0: only that").at_least(0);
   v("keep_checkpoints", keep_checkpoints, "newest checkpoints to keep").at_least(1);
   v("log_every", log_every, "steps between lines on the terminal (metrics.jsonl has every step)").at_least(1);
@@ -127,18 +140,28 @@ void OutputOptions::visit_earlier(base::OptionVisitor& v) {
 }
 
 void TrainOptions::visit(base::OptionVisitor& v) {
+  v.heading("Model");
   start.visit(v);
+  v.heading("Data");
   sources.visit(v);
+  v.heading("Output");
   output.visit(v);
+  v.heading("Rows and steps");
   plan.visit(v);
+  v.heading("Objective");
   preferences.visit(v);
   optimizer.visit(v);
+  v.heading("LoRA");
   v.group("lora", lora);
+  v.heading("Computation and memory");
   compute.visit(v);
   intervals.visit(v);
+  v.heading(kEvaluation);
   stopping.visit(v);
   samples.visit(v);
+  v.heading("Data");
   reading.visit(v);
+  v.heading("Output");
   output.visit_earlier(v);
 }
 

@@ -1,5 +1,5 @@
-// What `finetune train` can be told. Each part is what some function of it needs; the order of the help is that of
-// TrainOptions::visit.
+// What `finetune train` can be told. Each part is what some function of it needs; the headings of the
+// help are those of TrainOptions::visit.
 #pragma once
 
 #include <cstdint>
@@ -29,7 +29,8 @@ struct StartOptions {
 
 /// Which records train, which validate.
 struct SourceOptions {
-  std::vector<std::string> data, data_weights, validation_data;
+  std::vector<std::string> data, validation_data;
+  std::vector<double> data_weights;
   double validation_share = 0;
   void visit(base::OptionVisitor& v);
 };
@@ -97,7 +98,7 @@ struct OutputOptions {
   std::string folder;
   bool resume = false, overwrite = false;
   void visit(base::OptionVisitor& v);
-  void visit_earlier(base::OptionVisitor& v);  ///< `resume` and `overwrite`, which the help tells last
+  void visit_earlier(base::OptionVisitor& v);  ///< `resume` and `overwrite`
 };
 
 struct TrainOptions {

@@ -20,6 +20,7 @@
 #include "base/progress.h"
 #include "base/random.h"
 #include "base/text.h"
+#include "finetune/data/mixture.h"
 #include "finetune/data/packing.h"
 #include "finetune/kernels/device.h"
 #include "finetune/model/load.h"
@@ -115,7 +116,7 @@ std::map<std::string, std::string> facts_of(const TrainOptions& options, const l
           {"data", fmt::format("{:016x}", fingerprint(data.training))},
           {"limit", text(reading.limit)},
           {"too_long", plan.rows.too_long},
-          {"data_weights", base::join(options.sources.data_weights, ",")},
+          {"data_weights", weights_text(options.sources.data_weights)},
           {"validation_share", text(options.sources.validation_share)},
           {"allow_special", text(reading.maker.allow_special)},
           {"roles", base::join(reading.maker.roles, ",")},
@@ -163,6 +164,7 @@ std::map<std::string, std::string> facts_of(const TrainOptions& options, const l
           {"quantization", options.compute.quantization == "none" ? "" : options.compute.quantization},
           {"objective", preferences.is_on() ? preferences.objective : ""},
           {"beta", preferences.is_on() ? text(preferences.beta) : ""},
+          {"reference", preferences.is_held_to_base() && !options.start.adapter.empty() ? "base" : ""},
           {"label_smoothing", preferences.is_on() ? text(preferences.label_smoothing) : ""},
           {"optimizer", update.optimizer == "adamw" ? "" : update.optimizer},
           {"beta1", chosen(update.beta1)},
@@ -265,8 +267,11 @@ std::vector<DataSummary> summaries_of(const TrainingData& data) {
 Preflight foretell(const TrainOptions& options, lora::TrainingMemory memory, const Transformer& model,
                    Optimizer& optimizer, const Examples& training, const Plan& plan) {
   constexpr std::int64_t kFewSteps = 20;  // what is tried should cost little of the run
-  memory.adapter = static_cast<std::uint64_t>(2 * optimizer.values().nbytes() + optimizer.state_bytes());
-  Preflight preflight{memory, options.start.trains_all()};
+  const auto values = static_cast<std::uint64_t>(optimizer.values().nbytes());
+  const auto state = static_cast<std::uint64_t>(optimizer.state_bytes());
+  memory.adapter = 2 * values + state;
+  memory.saving = values + state + memory.activations / 2;
+  Preflight preflight{memory};
   if (plan.steps - plan.first_step < kFewSteps) return preflight;
   RowStream rows(training, options.plan.rows.max_length, options.plan.rows.packing, options.compute.seed);
   double tokens = 0;
@@ -338,7 +343,8 @@ TrainStart prepare_training(TrainOptions& options, base::Context& context) {
   auto [files, tokenizer, data, adapter, checkpoint] = read_inputs(options, context);
   const Checkpoint* done = checkpoint ? &*checkpoint : nullptr;
   const MemoryPlan memory =
-      plan_memory(options, *files, dtype, device, largest_batch(data.training, options.plan, compute.seed));
+      plan_memory(options, *files, dtype, device, largest_batch(data.training, options.plan, compute.seed),
+                  adapter ? &*adapter : nullptr);
   if (!context.quiet && !memory.to_text().empty()) fmt::print(context.err, "{}\n", memory.to_text());
   if (device.is_cpu()) check_memory(memory.foretold, base::machine_memory());
   std::vector<SamplePrompt> prompts =
@@ -346,11 +352,15 @@ TrainStart prepare_training(TrainOptions& options, base::Context& context) {
   for (const SamplePrompt& prompt : prompts) check_ids(prompt.ids, files->config());
   Transformer model(*files, dtype, device, quantization);
   References references;
-  if (adapter) model.attach(*adapter);
-  if (options.preferences.has_reference())
+  const auto refer = [&](const std::optional<lora::Adapter>& attached) {
     references = add_references(fs::path(output.folder) / kReferencesFile,
-                                reference_key(*files, adapter, data, dtype, compute.quantization), model,
+                                reference_key(*files, attached, data, dtype, compute.quantization), model,
                                 {&data.training, &data.validation});
+  };
+  const bool has_reference{options.preferences.has_reference()}, of_base{options.preferences.is_held_to_base()};
+  if (has_reference && of_base) refer(std::nullopt);
+  if (adapter) model.attach(*adapter);
+  if (has_reference && !of_base) refer(adapter);
   model.recompute_blocks(memory.recomputed_blocks);
   model.set_noise(options.optimizer.neftune_noise_alpha);
   if (!adapter) model.attach(first_adapter(options, *files, done, context));

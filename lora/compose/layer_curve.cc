@@ -37,14 +37,15 @@ LayerCurve layer_curve(const std::string& text, const std::string& option) {
   return curve;
 }
 
-std::vector<LayerCurve> layer_curves(const std::string& text, std::size_t count, const std::string& option) {
+std::vector<LayerCurve> layer_curves(const std::vector<std::string>& texts, std::size_t count,
+                                     const std::string& option) {
   std::vector<LayerCurve> curves;
-  for (const std::string& part : base::split(text, ',')) curves.push_back(layer_curve(part, option));
+  for (const std::string& text : texts) curves.push_back(layer_curve(text, option));
+  if (curves.empty()) curves.push_back({{1}, ""});
   if (curves.size() == 1) curves.resize(count, curves[0]);
   if (curves.size() != count)
-    throw base::UsageError({"not one for each model", option, text,
-                            fmt::format("{} numbers with commas, or one", count),
-                            "in the order in which the models stand"});
+    throw base::UsageError({"not one for each model", option, base::join(texts, ","),
+                            fmt::format("{} numbers, or one", count), "in the order in which the models stand"});
   return curves;
 }
 

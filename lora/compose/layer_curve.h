@@ -17,8 +17,9 @@ struct LayerCurve {
 };
 /// "0.5", "0:0.5:1". `option` for errors. Throws UsageError.
 LayerCurve layer_curve(const std::string& text, const std::string& option);
-/// One for each of `count` models, "0.7,0.3", or one for all. Throws UsageError.
-std::vector<LayerCurve> layer_curves(const std::string& text, std::size_t count, const std::string& option);
+/// One for each of `count` models, or one for all; none: 1. Throws UsageError.
+std::vector<LayerCurve> layer_curves(const std::vector<std::string>& texts, std::size_t count,
+                                     const std::string& option);
 /// "self_attn=0:1": a curve of the tensors whose names hold what stands before the sign. Throws UsageError.
 LayerCurve curve_of_part(const std::string& text, const std::string& option);
 

@@ -49,6 +49,18 @@ double kept_by(const BlockSpec& block, std::int64_t hidden, std::int64_t rank, s
   return kept;
 }
 
+// What DoRA keeps beside that: what every product read, and of what it gave four times as much: W x and B A x, and as
+// much again that the allocator cannot use between them (measured: with an allocation a mapping, half of it goes).
+double kept_by_dora(const BlockSpec& block, std::int64_t hidden) {
+  double kept{static_cast<double>(2 * hidden)};
+  for (const LinearSpec& linear : block.linears) {
+    const double share{share_of_tokens(block.mlp, linear)};
+    kept += share * static_cast<double>(4 * linear.out);
+    if (linear.role == Role::kDown) kept += share * static_cast<double>(linear.in);
+  }
+  return kept;
+}
+
 // Bytes of a matrix of `numbers` in blocks of 64 and their scales in blocks of 256; in int8 with a scale a row.
 std::int64_t nf4_bytes(std::int64_t numbers) {
   const std::int64_t blocks{(numbers + 63) / 64};
@@ -124,9 +136,9 @@ std::int64_t lora_parameters(const ModelSpec& spec, std::int64_t rank) {
 }
 
 std::size_t blocks_to_recompute(const ModelSpec& spec, std::int64_t rank, std::int64_t tokens, std::int64_t element,
-                                const WeightMemory& weights, std::uint64_t limit) {
+                                const WeightMemory& weights, std::uint64_t limit, const TrainedWays& ways) {
   for (std::size_t blocks = 0; blocks < spec.blocks.size(); ++blocks)
-    if (training_memory(spec, rank, tokens, element, weights, blocks).total() <= limit) return blocks;
+    if (training_memory(spec, rank, tokens, element, weights, blocks, ways).total() <= limit) return blocks;
   return spec.blocks.size();
 }
 
@@ -135,12 +147,14 @@ TrainingMemory training_memory(const ModelSpec& spec, std::int64_t rank, std::in
 }
 
 TrainingMemory training_memory(const ModelSpec& spec, std::int64_t rank, std::int64_t tokens, std::int64_t element,
-                               const WeightMemory& weights, std::size_t recomputed_blocks) {
+                               const WeightMemory& weights, std::size_t recomputed_blocks, const TrainedWays& ways) {
   const ModelConfig& config = spec.config;
   double kept{0}, most{0};
   for (std::size_t i = 0; i < spec.blocks.size(); ++i) {
-    const double of_block{kept_by(spec.blocks[i], config.hidden_size, rank, element)};
-    kept += i < recomputed_blocks ? static_cast<double>(config.hidden_size) : of_block;
+    const BlockSpec& block = spec.blocks[i];
+    const double of_block{kept_by(block, config.hidden_size, rank, element)};
+    const double of_dora{ways.dora ? kept_by_dora(block, config.hidden_size) : 0};
+    kept += i < recomputed_blocks ? static_cast<double>(config.hidden_size) : of_block + of_dora;
     most = std::max(most, of_block);
   }
   const auto bytes = [&](double numbers) {
@@ -148,11 +162,18 @@ TrainingMemory training_memory(const ModelSpec& spec, std::int64_t rank, std::in
   };
   TrainingMemory memory;
   memory.weights = weights.kept;
-  memory.adapter = static_cast<std::uint64_t>(16 * lora_parameters(spec, rank));
+  const std::int64_t vocabulary{config.vocab_size * config.hidden_size};
+  const std::int64_t trained{ways.all ? parameters_of(spec)
+                                      : lora_parameters(spec, rank) + ways.vocabularies * vocabulary};
+  memory.adapter = static_cast<std::uint64_t>(16 * trained);
   memory.activations = bytes(kept);
   // Logits in the weights' type and in float32, twice that where the gradient is rounded.
   const std::int64_t chunk{std::min(tokens, kHeadRows) * config.vocab_size * 12};
   memory.scratch = bytes(kPassedLayers * most) + static_cast<std::uint64_t>(chunk) + weights.expanded;
+  // A gradient of the embedding comes at once, one of the head chunk by chunk beside its sum.
+  if (!ways.all) memory.scratch += static_cast<std::uint64_t>(4 * vocabulary * (ways.head ? 2 : ways.vocabularies));
+  // What the backward pass gave back lies about, half of it, when a checkpoint is written: measured.
+  memory.saving = static_cast<std::uint64_t>(12 * trained) + memory.activations / 2;
   memory.program = kProgram;
   return memory;
 }

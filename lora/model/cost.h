@@ -2,6 +2,7 @@
 // Tested by tests/lora/model/cost_test.cc; held against measured peaks by scripts/bench/training_memory.py.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <string_view>
@@ -24,23 +25,33 @@ WeightMemory weight_memory(const ModelSpec& spec, std::string_view quantization,
 /// Of "keep".
 WeightMemory kept_weight_memory(const ModelFiles& files, std::int64_t element);
 
+/// What trains otherwise than by A and B.
+struct TrainedWays {
+  bool all = false;      ///< every weight
+  bool dora = false;     ///< magnitudes
+  int vocabularies = 0;  ///< whole embeddings and heads; a pair that stays tied is one
+  bool head = false;     ///< whether a head is among them
+};
+
 /// Bytes, at the peak of a training on the CPU.
 struct TrainingMemory {
   std::uint64_t weights = 0;      ///< of the base, as it is kept
-  std::uint64_t adapter = 0;      ///< A and B in float32, their gradients, AdamW's two moments
+  std::uint64_t adapter = 0;      ///< what trains in float32, its gradients, AdamW's two moments
   std::uint64_t activations = 0;  ///< what the backward pass reads again
   std::uint64_t scratch = 0;      ///< logits of the head's chunks, gradients on their way, expanded weights
   std::uint64_t program = 0;      ///< LibTorch and the program itself
-  std::uint64_t total() const { return weights + adapter + activations + scratch + program; }
+  std::uint64_t saving = 0;       ///< copies of what trains and of the moments, while a checkpoint is written
+  std::uint64_t total() const { return weights + adapter + std::max(activations + scratch, saving) + program; }
 };
 
 /// `tokens` of a step's rows lie in memory at once; `element`: bytes of a number that is computed with, 4 or 2. Of the
 /// first `recomputed_blocks` only what they read is kept.
 TrainingMemory training_memory(const ModelSpec& spec, std::int64_t rank, std::int64_t tokens, std::int64_t element,
-                               const WeightMemory& weights, std::size_t recomputed_blocks = 0);
+                               const WeightMemory& weights, std::size_t recomputed_blocks = 0,
+                               const TrainedWays& ways = {});
 /// As few as it needs to stay below `limit` bytes; all where that is not enough.
 std::size_t blocks_to_recompute(const ModelSpec& spec, std::int64_t rank, std::int64_t tokens, std::int64_t element,
-                                const WeightMemory& weights, std::uint64_t limit);
+                                const WeightMemory& weights, std::uint64_t limit, const TrainedWays& ways = {});
 /// Of weights that are not quantised.
 TrainingMemory training_memory(const ModelSpec& spec, std::int64_t rank, std::int64_t tokens, std::int64_t element);
 

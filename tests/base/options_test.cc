@@ -15,10 +15,12 @@ using testing::HasSubstr;
 
 struct Inner {
   int rank = 16;
+  std::vector<double> weights;
   std::vector<std::string> targets = {"all-linear"};
   void visit(base::OptionVisitor& v) {
     v("rank", rank, "rank of the adapter");
-    v("targets", targets, "modules");
+    v("targets", targets, "modules").commas();
+    v("weights", weights, "of the inputs").at_least(0);
   }
 };
 
@@ -28,7 +30,7 @@ struct Outer {
   bool resume = false;
   base::ByteSize memory{1 << 20};
   std::string schedule = "cosine";
-  std::vector<std::string> input;
+  std::vector<std::string> input, validation, prompts;
   Inner lora;
   std::vector<base::NamedGroup> steps;
   void visit(base::OptionVisitor& v);
@@ -48,6 +50,8 @@ void Outer::visit(base::OptionVisitor& v) {
   v("memory", memory, "memory");
   v.choice("schedule", schedule, {"cosine", "linear"}, "schedule");
   v.positional("input", input, "input files");
+  v("validation", validation, "files that validate", base::PathKind::kPath);
+  v("prompts", prompts, "texts");
   v.group("lora", lora);
   v.list("steps", steps, kRegistry, "the steps");
 }
@@ -79,6 +83,39 @@ TEST(Options, WordsInEverySpelling) {
   set.read_words({"--resume=true", "--learning_rate=-1"});
   EXPECT_TRUE(outer.resume);
   EXPECT_EQ(outer.learning_rate, -1);
+}
+
+TEST(Options, ListsTakeAllWordsUpToTheNextFlag) {
+  using Words = std::vector<std::string>;
+  Outer outer;
+  OptionSet set(outer);
+  set.read_words({"a.jsonl", "--lora.targets", "q", "v,k", "--lora.weights", "0.7", "-0,1e-1", "b.jsonl", "c.jsonl",
+                  "--validation", "d.jsonl", "-", "--prompts", "one, two", "3", "--resume", "e.jsonl", "--",
+                  "--f.jsonl"});
+  EXPECT_EQ(outer.lora.targets, (Words{"q", "v", "k"}));
+  EXPECT_EQ(outer.lora.weights, (std::vector<double>{0.7, 0, 0.1})) << "numbers alone: what follows is an input";
+  EXPECT_EQ(outer.validation, (Words{"d.jsonl", "-"}));
+  EXPECT_EQ(outer.prompts, (Words{"one, two", "3"})) << "a text may hold commas";
+  EXPECT_EQ(outer.input, (Words{"a.jsonl", "b.jsonl", "c.jsonl", "e.jsonl", "--f.jsonl"}));
+  set.read_words({"--lora.targets", "q", "--lora.targets=v", "a.jsonl", "--lora.weights=1", "2"});
+  EXPECT_EQ(outer.lora.targets, (Words{"q", "v"})) << "behind '=' stands one";
+  EXPECT_EQ(outer.lora.weights, std::vector<double>{1});
+  EXPECT_EQ(outer.input, (Words{"a.jsonl", "2"}));
+  set.read_yaml("model: m\nlora: {targets: 'q,v', weights: [1, '2, 3']}\nprompts: 'a, b'\n", "c.yaml");
+  EXPECT_EQ(outer.lora.targets, (Words{"q", "v"}));
+  EXPECT_EQ(outer.lora.weights, (std::vector<double>{1, 2, 3}));
+  EXPECT_EQ(outer.prompts, Words{"a, b"});
+
+  const auto error = [&](const Words& words) { return error_of([&] { set.read_words(words); }); };
+  EXPECT_THAT(error({"--lora.weights", "1", "-2"}), HasSubstr("--lora.weights: out of range: got '-2'"));
+  EXPECT_THAT(error({"--lora.weights", "1,x"}), HasSubstr("--lora.weights: not a valid value: got 'x'"));
+  EXPECT_THAT(error({"--lora.weights", "1,"}), HasSubstr("--lora.weights: not a valid value"));
+  EXPECT_THAT(error({"--validation", "a", ""}), HasSubstr("--validation: an empty value"));
+  const std::string here = __FILE__;
+  EXPECT_THAT(error({"--prompts", "a", here}), HasSubstr("--prompts: an input of that name is there"));
+  EXPECT_THAT(error({"--prompts", "a", here}), HasSubstr("if it is a value: --prompts=" + here));
+  EXPECT_EQ(error({"--prompts", here, "--prompts=" + here, "--validation", here, here}), "no error");
+  EXPECT_EQ(outer.prompts, (Words{here, here}));
 }
 
 TEST(Options, BadWordsAreRefusedWithASuggestion) {

@@ -231,6 +231,42 @@ TEST(Preferences, LogProbabilitiesHaveTheGradientOfTheLossOfATrainedHead) {
       1e-2);
 }
 
+// The routers' own loss is added once for a step, whatever the objective and however the step is cut.
+TEST(Preferences, ExpertsAreEvenedOut) {
+  const finetune::Transformer model = tiny_llama::load(tiny_llama::folder("mixtral_router_loss"));
+  const auto row = [](const std::vector<std::int64_t>& ids) {
+    finetune::PackedRow row;
+    row.ids = at::tensor(ids);
+    row.lengths = {static_cast<std::int64_t>(ids.size()) / 2, static_cast<std::int64_t>(ids.size()) / 2};
+    row.targets = at::full({row.ids.numel()}, -100, at::kLong);
+    for (const std::int64_t place : {1L, row.lengths[0] + 1}) row.targets[place] = row.ids[place + 1];
+    row.trained = 2;
+    row.references = {-3, -4};
+    row.desirable = {true};
+    return row;
+  };
+  const finetune::PackedRow one = row({1, 2, 3, 1, 2, 4}), other = row({5, 6, 7, 8, 5, 6, 9, 3});
+  for (const char* name : {"dpo", "simpo", "orpo", "kto"}) {
+    PreferenceOptions options;
+    options.objective = name;
+    const auto objective = finetune::objective_of(options);
+    const at::Tensor totals = objective->totals(model, one, 0) + objective->totals(model, other, 0);
+    const auto added = [&](const finetune::PackedRow& batch) {
+      const double trained{objective->loss(model, batch, 0, totals).item<double>()};
+      const at::NoGradGuard no_gradient;
+      return trained - objective->loss(model, batch, 0, totals).item<double>();
+    };
+    at::Tensor expected;
+    finetune::PackedRow seen = one;
+    if (options.is_of_verdicts())
+      seen.ids = one.ids.narrow(0, 0, 3), seen.targets = one.targets.narrow(0, 0, 3), seen.lengths = {3};
+    (void)model.log_probabilities(seen, 0, &expected);
+    EXPECT_NEAR(added(one), expected.item<double>() / 2, 1e-5) << name << ": half of the step's pairs";
+    EXPECT_GT(added(one), 0.1) << name << ": 0.3 times something near 1";
+    EXPECT_GT(added(other), 0.1) << name;
+  }
+}
+
 TEST(Preferences, ATextPairWithoutAPromptHasWhatBothBeginWith) {
   nlohmann::ordered_json record = {{"chosen", "The sky is blue."}, {"rejected", "The sky is green."}};
   finetune::state_prompt(record);
@@ -405,6 +441,48 @@ TEST_F(PreferenceRun, RefusesAnotherObjectiveOnResumeAndAnswersWithoutPairs) {
   answers.preferences.objective = "dpo";
   EXPECT_THAT(error_of(answers), HasSubstr("no pair of answers"));
   TrainOptions split = pairs("split");
+// With --adapter the model is held to what it is with that adapter, or to the base without it.
+TEST_F(PreferenceRun, TheReferenceIsTheStartOrTheBase) {
+  TrainOptions first = pairs("first"), fresh = pairs("fresh"), start = pairs("start"), base = pairs("base");
+  first.plan.steps = 8;
+  first.optimizer.learning_rate = 0.05;
+  run(first);
+  run(fresh);
+  for (TrainOptions* run : {&start, &base}) {
+    run->start.adapter = first.output.folder;
+    run->optimizer.schedule = "constant";
+    run->optimizer.warmup_ratio = 0;
+  }
+  base.preferences.reference = "base";
+  run(start);
+  run(base);
+  const auto references = [](const TrainOptions& options) {
+    return nlohmann::json::parse(base::read_file(fs::path(options.output.folder) / finetune::kReferencesFile));
+  };
+  EXPECT_EQ(references(base), references(fresh)) << "the base, whatever adapter the run goes on from";
+  EXPECT_NE(references(start).at("log_probabilities"), references(base).at("log_probabilities"));
+  // A model that is its reference has no margin yet; this one has that of the first run.
+  const auto before = [](const TrainOptions& options, const char* name) {
+    return metrics(options)[0].at(name).get<double>();
+  };
+  EXPECT_NEAR(before(start, "validation_loss"), std::log(2), 1e-6);
+  EXPECT_NEAR(before(start, "validation_rewards/margins"), 0, 1e-6);
+  EXPECT_NEAR(before(base, "validation_loss"), metrics(first).back().at("validation_loss").get<double>(), 1e-6);
+  EXPECT_GT(before(base, "validation_rewards/margins"), 1e-3);
+
+  TrainOptions half = base, other = base;
+  half.output.folder = (model_.path() / "half-base").string();
+  half.plan.steps = 3;
+  run(half);
+  half.plan.steps = base.plan.steps;
+  half.output.resume = true;
+  run(half);
+  EXPECT_EQ(adapter_bytes(half), adapter_bytes(base));
+  other.output.resume = true;
+  other.preferences.reference = "start";
+  EXPECT_THAT(error_of<base::UsageError>(other), HasSubstr("--reference"));
+}
+
   split.plan.rows.too_long = "split";
   EXPECT_THAT(error_of(split), HasSubstr("--too-long"));
   TrainOptions same = pairs("same");
@@ -420,3 +498,4 @@ TEST_F(PreferenceRun, RefusesAnotherObjectiveOnResumeAndAnswersWithoutPairs) {
 }
 
 }  // namespace
+  EXPECT_THAT(words_error({"--reference", "base"}), HasSubstr("--objective dpo, ipo, hinge, kto"));

@@ -6,13 +6,16 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "base/text.h"
 #include "finetune/kernels/passing.h"
 #include "finetune/train/memory.h"
+#include "tests/error_of.h"
 #include "tests/finetune/tiny_llama.h"
 
 namespace {
 
 using finetune::Transformer;
+using testing::HasSubstr;
 
 TEST(Recomputed, CallsTheFunctionAgainAndGivesItsGradients) {
   at::manual_seed(1);
@@ -106,6 +109,48 @@ TEST(RecomputedBlocks, AreRefusedWhereRoutersHaveALossOfTheirOwn) {
   Transformer model(lora::ModelFiles(tiny_llama::folder("mixtral_router_loss").string()), at::kFloat, at::kCPU);
   EXPECT_THROW(model.recompute_blocks(1), base::UsageError);
   model.recompute_blocks(0);
+}
+
+TEST(MemoryPlan, PromisesNoBlocksThatCannotBeComputedAgain) {
+  const lora::ModelFiles files(tiny_llama::folder("mixtral_router_loss").string());
+  finetune::TrainOptions options;
+  const std::uint64_t kept = finetune::plan_memory(options, files, at::kFloat, at::kCPU, 4096).foretold.total();
+  options.compute.memory.bytes = kept - 1'000'000;
+  const std::string said = error_of([&] { finetune::plan_memory(options, files, at::kFloat, at::kCPU, 4096); });
+  EXPECT_THAT(said, HasSubstr("at least " + base::human_bytes(static_cast<double>(kept))));
+  EXPECT_THAT(said, HasSubstr("routers have a loss of their own"));
+  EXPECT_THAT(said, testing::Not(HasSubstr("--gradient-checkpointing")));
+}
+
+TEST(MemoryPlan, CountsWhatTrainsOtherwise) {
+  const lora::ModelFiles files(tiny_llama::folder("tied").string());
+  const auto foretold = [&](const auto& change) {
+    finetune::TrainOptions options;
+    change(options);
+    return finetune::plan_memory(options, files, at::kFloat, at::kCPU, 4096).foretold;
+  };
+  const auto plain = foretold([](auto&) {});
+  EXPECT_GT(foretold([](auto& options) { options.lora.dora = true; }).activations, 2 * plain.activations);
+  const auto numbers = static_cast<std::uint64_t>(files.spec().config.vocab_size * files.spec().config.hidden_size);
+  const auto embedding = foretold([](auto& options) { options.lora.modules_to_save = {"embed_tokens"}; });
+  EXPECT_EQ(embedding.adapter, plain.adapter + 16 * numbers);
+  EXPECT_EQ(embedding.scratch, plain.scratch + 4 * numbers);
+  const auto both = foretold([](auto& options) { options.lora.modules_to_save = {"embed_tokens", "lm_head"}; });
+  EXPECT_EQ(both.adapter, plain.adapter + 32 * numbers) << "parted";
+  const auto tied = foretold([](auto& options) {
+    options.lora.modules_to_save = {"embed_tokens"};
+    options.lora.ensure_weight_tying = true;
+  });
+  EXPECT_EQ(tied.adapter, embedding.adapter);
+  EXPECT_EQ(tied.scratch, plain.scratch + 8 * numbers);
+  const auto all = foretold([](auto& options) { options.start.method = "full"; });
+  EXPECT_EQ(all.adapter, 16U * static_cast<std::uint64_t>(lora::parameters_of(files.spec())));
+  EXPECT_GT(all.saving, all.adapter / 2) << "copies of weights and moments when a checkpoint is written";
+  // An adapter that training goes on from says itself what it trains.
+  lora::Adapter adapter;
+  adapter.saved.push_back({});
+  adapter.saved[0].name = files.spec().embedding + ".weight";
+  EXPECT_EQ(finetune::plan_memory({}, files, at::kFloat, at::kCPU, 4096, &adapter).foretold.adapter, embedding.adapter);
 }
 
 TEST(MemoryPlan, ComputesAsFewBlocksAgainAsTheMemoryNeeds) {

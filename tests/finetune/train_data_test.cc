@@ -210,7 +210,7 @@ TEST_F(TrainData, MixesByWeight) {
   };
   TrainOptions mix = options("mix");
   mix.sources.data = {file("a.jsonl", 10, 'a'), file("b.jsonl", 30, 'b'), file("c.jsonl", 5, 'c')};
-  mix.sources.data_weights = {"3,1", "0"};
+  mix.sources.data_weights = {3, 1, 0};
   mix.plan.steps = 0;
   std::string said;
   const nlohmann::json json = json_of(mix, &said);
@@ -228,11 +228,11 @@ TEST_F(TrainData, MixesByWeight) {
   run(again);
   EXPECT_EQ(adapter_bytes(again), adapter_bytes(mix));
   again.output.resume = true;
-  again.sources.data_weights = {"1,3,0"};
+  again.sources.data_weights = {1, 3, 0};
   EXPECT_THAT(error_of<base::UsageError>(again), HasSubstr("--data-weights"));
 
   other.output.folder = (model_.path() / "other").string();
-  other.sources.data_weights = {"1,1"};
+  other.sources.data_weights = {1, 1};
   EXPECT_THAT(error_of<base::UsageError>(other), HasSubstr("3 numbers"));
   other.sources.data = {(model_.path() / "[ab].jsonl").string(), mix.sources.data[1]};
   EXPECT_THAT(error_of<base::UsageError>(other), HasSubstr("under two weights"));

@@ -11,6 +11,7 @@
 
 #include "base/json_text.h"
 #include "base/text.h"
+#include "tokenizer/chat/json_texts.h"
 
 namespace tokenizer {
 namespace {
@@ -389,7 +390,10 @@ RoleMap role_map(const std::vector<std::string>& options) {
 std::optional<RecordProblem> read_conversation(const json& record, const RoleMap& roles, Conversation& conversation) {
   conversation = {};
   if (!record.is_object()) return problem("unknown_format", "", "the record is not a JSON object", record, "an object");
-  return Reader(record, roles, conversation).read();
+  if (!has_json_texts(record)) return Reader(record, roles, conversation).read();
+  json opened = record;
+  if (auto bad = open_json_texts(opened)) return bad;
+  return Reader(opened, roles, conversation).read();
 }
 
 }  // namespace tokenizer

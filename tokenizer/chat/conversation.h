@@ -46,6 +46,7 @@ struct RecordProblem {
 ///   prompt            or question, or instruction with input or context; with completion, response, answer or output:
 ///                     texts or lists of messages. Answers inside a prompt are not trained.
 ///   text
+/// Lists may also be JSON text (tokenizer/chat/json_texts.h).
 /// weight: 0, train, training, trainable or loss: false of a message say that it is not trained.
 std::optional<RecordProblem> read_conversation(const nlohmann::ordered_json& record, const RoleMap& roles,
                                                Conversation& conversation);

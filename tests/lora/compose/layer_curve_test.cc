@@ -19,11 +19,11 @@ TEST(LayerCurve, GoesThroughItsPointsFromFirstToLast) {
 }
 
 TEST(LayerCurve, OneForEachModelOrOneForAll) {
-  const auto curves = lora::layer_curves("0.7,0:1", 2, "weights");
+  const auto curves = lora::layer_curves({"0.7", "0:1"}, 2, "weights");
   EXPECT_DOUBLE_EQ(curves.at(0).at(1), 0.7);
   EXPECT_DOUBLE_EQ(curves.at(1).at(1), 1);
-  EXPECT_EQ(lora::layer_curves("0.5", 3, "weights").size(), 3U);
-  EXPECT_THAT(error_of([] { lora::layer_curves("1,2", 3, "weights"); }), HasSubstr("not one for each model"));
+  EXPECT_EQ(lora::layer_curves({"0.5"}, 3, "weights").size(), 3U);
+  EXPECT_THAT(error_of([] { lora::layer_curves({"1", "2"}, 3, "weights"); }), HasSubstr("not one for each model"));
 }
 
 TEST(LayerCurve, OfPartsAndWrongOnes) {

@@ -33,8 +33,8 @@ MergeSettings settings_of(const nlohmann::json& words, std::size_t models) {
   MergeSettings settings;
   settings.method =
       static_cast<MergeMethod>(std::ranges::find(kNames, words.at("method").get<std::string>()) - kNames.begin());
-  settings.weights = lora::layer_curves(words.value("weights", "1"), models, "weights");
-  settings.densities = lora::layer_curves(words.value("density", "1"), models, "density");
+  settings.weights = lora::layer_curves(base::split(words.value("weights", "1"), ','), models, "weights");
+  settings.densities = lora::layer_curves(base::split(words.value("density", "1"), ','), models, "density");
   for (const auto& text : words.value("t", nlohmann::json::array()))
     settings.t.push_back(lora::curve_of_part(text, "t"));
   settings.lambda = words.value("lambda", 1.0);
