@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
@@ -175,6 +176,15 @@ TEST_F(ByHand, DareKeepsTheShareAndTheSizeOfIt) {
     EXPECT_NEAR(std::fmod((value - 1) * 0.3 + 1e-4, 0.25), 0, 3e-4);  // a multiple of what was there
   settings.rescale = lora::Rescale::kNone;
   for (const float value : first_of(merged(&base, {&one}, settings))) EXPECT_LE(value, 4.25F);
+}
+
+TEST_F(ByHand, WhatIsNotFiniteHasNoLargestNumbers) {
+  const ModelFiles &base = made([](std::size_t) { return 1.0F; }),
+                   &one = made([](std::size_t i) { return i == 5 ? std::numeric_limits<float>::quiet_NaN() : 2.0F; });
+  EXPECT_THAT(error_of([&] {
+                merged(&base, {&one}, settings_of({{"method", "ties"}, {"density", "0.5"}}, 1));
+              }),
+              HasSubstr("not finite numbers"));
 }
 
 TEST(MergeModels, ChanceIsThatOfTheSeedWhateverTheThreads) {
