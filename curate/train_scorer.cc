@@ -15,7 +15,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/inputs.h"
-#include "base/json_text.h"
+#include "base/json_values.h"
 #include "base/random.h"
 #include "base/text.h"
 #include "curate/scorer/fasttext.h"
