@@ -26,19 +26,19 @@ std::vector<RowRange> pieces_of(const AdapterModule& module) {
   return pieces;
 }
 
+std::span<float> numbers_of(RowMajor& change) { return {change.data(), static_cast<std::size_t>(change.size())}; }
+
 RowMajor change_of(const AdapterModule& module, Index first, Index count) {
   const Eigen::Map<const RowMajor> a(module.a.data(), module.rank, module.in);
   const Eigen::Map<const RowMajor> b(module.b.data() + first * module.rank, count, module.rank);
   RowMajor change = (b * a) * static_cast<float>(module.scale);
   bool is_finite = true;
-  for (const float value : change.reshaped()) is_finite &= std::fabs(value) <= std::numeric_limits<float>::max();
+  for (const float value : numbers_of(change)) is_finite &= std::fabs(value) <= std::numeric_limits<float>::max();
   if (!is_finite)
     throw base::Error({"the adapter's numbers are not finite", module.name, "", "",
                        "the adapter is damaged; did the training diverge?"});
   return change;
 }
-
-std::span<float> numbers_of(RowMajor& change) { return {change.data(), static_cast<std::size_t>(change.size())}; }
 
 KeptLargest largest_of(const AdapterModule& module, double density, int threads) {
   const auto read = [&](std::int64_t first, std::span<float> out) {
