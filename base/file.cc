@@ -237,7 +237,7 @@ void check_output_folder(const fs::path& folder, bool resume, bool overwrite) {
     throw UsageError({"the output folder is not empty", folder.string(), "", "an empty or a new folder",
                       "--resume goes on with an earlier run, --overwrite empties the folder first"});
   }
-  if (!fs::exists(folder / "run.yaml")) {
+  if (!fs::exists(folder / "run.yaml") && !fs::exists(folder / "run.yaml.part")) {
     throw UsageError({"the folder does not look like an earlier run's output, so it is not emptied", folder.string(),
                       "", "a folder that holds run.yaml", "choose another folder, or empty it yourself"});
   }
@@ -252,7 +252,9 @@ void prepare_output_folder(const fs::path& folder, bool resume, bool overwrite) 
   std::vector<fs::path> doomed;
   for (const fs::directory_entry& entry : fs::directory_iterator(folder)) doomed.push_back(entry.path());
   // run.yaml goes last: if this is interrupted, the folder still looks like ours.
-  std::stable_partition(doomed.begin(), doomed.end(), [](const fs::path& p) { return p.filename() != "run.yaml"; });
+  std::stable_partition(doomed.begin(), doomed.end(), [](const fs::path& p) {
+    return p.filename() != "run.yaml" && p.filename() != "run.yaml.part";
+  });
   for (const fs::path& path : doomed) {
     fs::remove_all(path, error);
     if (error) throw Error({"cannot remove: " + error.message(), path.string(), "", "", ""});

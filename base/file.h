@@ -89,9 +89,9 @@ class FileWriter {
 /// Throws Error when nothing can be made at `path`: what there is of the folders above it cannot be written to.
 void check_place(const std::filesystem::path& path);
 /// Throws, and touches nothing, when prepare_output_folder would: a non-empty folder is refused unless `resume` (kept)
-/// or `overwrite` (emptied; it must look like one of ours: it holds run.yaml), and so is a place where nothing can be
-/// written. A command calls this first, then checks all else that can fail, then prepares: a failed start leaves no
-/// trace.
+/// or `overwrite` (emptied; it must look like one of ours: it holds run.yaml, or the half of it that a kill left), and
+/// so is a place where nothing can be written. A command calls this first, then checks all else that can fail, then
+/// prepares: a failed start leaves no trace.
 void check_output_folder(const std::filesystem::path& folder, bool resume, bool overwrite);
 /// The check again; then makes or empties `folder` for a command's output.
 void prepare_output_folder(const std::filesystem::path& folder, bool resume, bool overwrite);

@@ -2,13 +2,9 @@
 // tests/curate/records/record_test.cc and tests/curate/instruct_test.cc.
 #include "base/json_text.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 #include <charconv>
 #include <nlohmann/json.hpp>
-
-#include "base/text.h"
 
 namespace base {
 
@@ -264,10 +260,6 @@ std::string StandIns::restored(std::string_view json) const {
     copied = end;
   });
   return result.append(json, copied);
-}
-
-std::string repeated_keys_note(std::uint64_t records) {
-  return fmt::format("{} record{} had a key twice: the last one counts", human_count(records), records == 1 ? "" : "s");
 }
 
 }  // namespace base

@@ -4,7 +4,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
-#include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -57,15 +56,5 @@ class StandIns {
   std::int64_t prefix_ = 0;
   std::vector<std::string> originals_;
 };
-
-/// JSON for readers that do not write it again: where it is refused for its loose numbers, with stand-ins for them,
-/// which are numbers that no reader takes for a sensible value. Discarded when it is no JSON. Of keys that stand
-/// several times in an object the last counts: then `repeated_keys` becomes true.
-nlohmann::json lenient_json(std::string_view text, bool* repeated_keys = nullptr);
-/// The same, members in the order of the text.
-nlohmann::ordered_json lenient_ordered_json(std::string_view text, bool* repeated_keys = nullptr);
-
-/// What to say of records that had a key twice.
-std::string repeated_keys_note(std::uint64_t records);
 
 }  // namespace base

@@ -1,10 +1,14 @@
 // Values of JSON that need not be strict. Tested by tests/base/json_values_test.cc.
+#include "base/json_values.h"
+
+#include <fmt/format.h>
 #include <simdjson.h>
 
 #include <nlohmann/json.hpp>
 #include <set>
 
 #include "base/json_text.h"
+#include "base/text.h"
 
 namespace base {
 namespace {
@@ -104,6 +108,10 @@ nlohmann::json lenient_json(std::string_view text, bool* repeated_keys) {
 
 nlohmann::ordered_json lenient_ordered_json(std::string_view text, bool* repeated_keys) {
   return parse_lenient<nlohmann::ordered_json>(text, repeated_keys);
+}
+
+std::string repeated_keys_note(std::uint64_t records) {
+  return fmt::format("{} record{} had a key twice: the last one counts", human_count(records), records == 1 ? "" : "s");
 }
 
 }  // namespace base

@@ -4,7 +4,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
-#include "base/json_text.h"
+#include "base/json_values.h"
 #include "base/records_format.h"
 
 namespace base {

@@ -10,7 +10,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
-#include "base/json_text.h"
+#include "base/json_values.h"
 #include "base/pipeline.h"
 #include "base/text.h"
 #include "curate/dedup/byte_store.h"

@@ -14,6 +14,7 @@
 #include "base/file.h"
 #include "base/json_record.h"
 #include "base/json_text.h"
+#include "base/json_values.h"
 #include "base/records.h"
 #include "base/text.h"
 #include "curate/records/field_reader.h"

@@ -15,7 +15,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/inputs.h"
-#include "base/json_text.h"
+#include "base/json_values.h"
 #include "base/random.h"
 #include "base/text.h"
 #include "curate/scorer/fasttext.h"
@@ -133,7 +133,8 @@ void measure(const Split& split, const TrainScorerOptions& options, nlohmann::js
   result["unseen_documents"] = describe(judged);
   result["unseen_groups"] = describe(foreign);
   judged.insert(judged.end(), foreign.begin(), foreign.end());
-  std::ranges::stable_partition(judged, std::identity(), &Judged::good);  // sums depend on the order, a little
+  std::stable_partition(judged.begin(), judged.end(),
+                        [](const Judged& one) { return one.good; });  // sums depend on the order, a little
   result["calibration"] = to_json(calibration(judged));
   result["thresholds"] = thresholds(judged);
 }

@@ -9,7 +9,7 @@
 #include "base/file.h"
 #include "base/inputs.h"
 #include "base/interrupt.h"
-#include "base/json_text.h"
+#include "base/json_values.h"
 #include "base/records.h"
 #include "base/text.h"
 #include "finetune/data/prompts.h"

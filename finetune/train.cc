@@ -76,8 +76,11 @@ void write_model(const TrainStart& start, const lora::Adapter& adapter, const fs
                         {lora::natural_type(*start.files), 0, {}, true, start.tokenizer.get()});
   base::write_file(part / "README.md", lora::merged_card(adapter, *start.files, folder.parent_path(),
                                                          lora::natural_type(*start.files), true));
-  fs::remove_all(folder);
+  const fs::path old = folder.parent_path() / ".model.old";  // of an end before this one
+  fs::remove_all(old);
+  if (fs::exists(folder)) fs::rename(folder, old);
   fs::rename(part, folder);
+  fs::remove_all(old);
 }
 
 // What the run was for, and where it lies. `step`: of a checkpoint, nothing: as the model is now.
@@ -92,10 +95,11 @@ fs::path write_result(const TrainStart& start, const TrainOptions& options, std:
     write_model(start, adapter, output / "model");
     return output / "model";
   }
-  lora::write_adapter(adapter, output / "adapter");
+  fs::create_directories(output / "adapter");
   if (!start.tokenizer->chat_template.empty() || !start.files->new_tokens().empty())
     lora::write_tokenizer_files(*start.files, *start.tokenizer, output / "adapter");
   lora::write_model_card(adapter, output / "adapter");
+  lora::write_adapter(adapter, output / "adapter");  // last: an interrupted end leaves no half of what it takes
   return output / "adapter";
 }
 

@@ -103,9 +103,9 @@ int run_export(ExportOptions& options, base::Context& context) {
   } else {
     if (options.bake_scale) adapter = bake_scale(std::move(adapter));  // throws
     OutputFolder made(output, options.overwrite, context.run_yaml);
-    write_adapter(adapter, output);
     write_model_card(adapter, output);
-    if (!adapter.tokens.empty()) copy_tokenizer(folder, output);
+    if (!adapter.tokens.empty() || !adapter.saved.empty()) copy_tokenizer(folder, output);
+    write_adapter(adapter, output);
     made.finish();
     const std::vector<std::string> beyond = beyond_lora(adapter);
     next = beyond.empty() ? "vllm serve BASE --enable-lora --max-lora-rank " + std::to_string(adapter.rank) +

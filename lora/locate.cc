@@ -124,14 +124,23 @@ static fs::path checked(const fs::path& folder, bool overwrite) {
   return folder;
 }
 
+// Without these a folder is no model and no adapter. As they are written last, they go first: what is left of a folder
+// whose emptying was cut off does not look whole.
+static void unmake(const fs::path& folder) {
+  std::error_code ignored;  // who empties the folder says what cannot be removed
+  for (const char* name : {"config.json", "adapter_config.json"}) fs::remove(folder / name, ignored);
+}
+
 OutputFolder::OutputFolder(const fs::path& folder, bool overwrite, const std::string& run_yaml)
     : folder_(checked(folder, overwrite)), above_(folder / "run.yaml") {
+  if (overwrite) unmake(folder);
   base::prepare_output_folder(folder, false, overwrite);
   base::write_file(folder / "run.yaml", run_yaml);
 }
 
 OutputFolder::~OutputFolder() {
   if (finished_) return;
+  unmake(folder_);
   std::error_code ignored;
   for (fs::directory_iterator entry(folder_, ignored), end; !ignored && entry != end; entry.increment(ignored)) {
     std::error_code one;

@@ -14,6 +14,7 @@
 #include "base/file.h"
 #include "base/outputs.h"
 #include "base/text.h"
+#include "lora/adapter/chat_format.h"
 #include "lora/adapter/merge.h"
 #include "lora/adapter/model_card.h"
 #include "lora/commands.h"
@@ -65,14 +66,12 @@ void check_one_base(const AdapterInputs& inputs) {
                           identities.empty() ? "where they are one model, give it: --base MODEL" : ""});
 }
 
-const std::vector<const char*> kTokenizerFiles = {
-    "tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
-    "vocab.json",     "merges.txt",      "chat_template.jinja",   "generation_config.json"};
-
-std::vector<const char*> tokenizer_files(const fs::path& folder) {
-  std::vector<const char*> files;
-  for (const char* name : kTokenizerFiles)
-    if (fs::is_directory(folder) && fs::exists(folder / name)) files.push_back(name);
+// Of `folder`.
+std::vector<std::string> chat_files(const fs::path& folder) {
+  std::vector<std::string> files = tokenizer_files();
+  files.insert(files.end(), {"chat_template.jinja", "generation_config.json"});
+  std::erase_if(files,
+                [&](const std::string& name) { return !fs::is_directory(folder) || !fs::exists(folder / name); });
   return files;
 }
 
@@ -81,15 +80,15 @@ std::string copy_tokenizer(const AdapterInputs& inputs, const fs::path& output) 
   std::size_t from = inputs.folders.size();
   std::set<std::string> others;
   for (std::size_t i = 0; i < inputs.folders.size(); ++i) {
-    const std::vector<const char*> files = tokenizer_files(inputs.folders[i]);
+    const std::vector<std::string> files = chat_files(inputs.folders[i]);
     if (files.empty()) continue;
     const bool is_first{from == inputs.folders.size()};
     if (is_first) from = i;
-    for (const char* name : files) {
+    for (const std::string& name : files) {
       const std::string text = base::read_file(inputs.folders[i] / name);
       if (is_first) {
         base::write_file(output / name, text);
-      } else if (std::string_view(name) == "chat_template.jinja" || std::string_view(name) == "tokenizer.json") {
+      } else if (name == "chat_template.jinja" || name == "tokenizer.json") {
         const fs::path first = inputs.folders[from] / name;
         if (!fs::exists(first) || base::read_file(first) != text) others.insert(inputs.names[i]);
       }

@@ -2,6 +2,11 @@
 // tests/cli/lora/upcycle.
 #include "lora/made_output.h"
 
+#include <fmt/format.h>
+#include <fmt/ostream.h>
+
+#include <nlohmann/json.hpp>
+
 #include "base/file.h"
 #include "base/outputs.h"
 #include "base/progress.h"
@@ -40,6 +45,21 @@ MadeOutput write_made(const ModelFiles& base, const MadeOptions& options, const 
   folder.finish();
   progress.finish();
   return {output.string(), type, model.config.layers, parameters_of(spec_of(model.config)), bytes};
+}
+
+void tell_made(const MadeOutput& made, const MadeSummary& summary, base::Context& context) {
+  if (context.json) {
+    nlohmann::ordered_json result = {{"output", made.output}};
+    result.update(summary.facts);
+    result["dtype"] = base::name_of(made.type);
+    result["parameters"] = made.parameters;
+    result["bytes"] = made.bytes;
+    context.out << result.dump() << "\n";
+  }
+  if (!context.quiet)
+    fmt::print(context.err, "{} into {} as {}: {} parameters, {}\n{}", summary.done, made.output,
+               base::name_of(made.type), base::human_count(static_cast<std::uint64_t>(made.parameters)),
+               base::human_bytes(static_cast<double>(made.bytes)), summary.next);
 }
 
 }  // namespace lora

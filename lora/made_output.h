@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 
 #include "base/options.h"
@@ -33,5 +34,15 @@ using MakeModel = std::function<MadeModel(base::DType type, bool keep_types)>;
 /// or made.
 MadeOutput write_made(const ModelFiles& base, const MadeOptions& options, const std::string& doing,
                       const MakeModel& make, const std::string& card, base::Context& context);
+
+/// What a command tells of itself beside what all of them do.
+struct MadeSummary {
+  const nlohmann::ordered_json& facts;  ///< members of the JSON line between the output and its type and size
+  std::string done;  ///< "stacked 3 layers out of MODEL": the line goes on with " into OUTPUT as ..."
+  std::string next;  ///< whole lines: what to note and to do next
+};
+
+/// Prints what was made, as JSON for scripts and as text for people, where they are wanted.
+void tell_made(const MadeOutput& made, const MadeSummary& summary, base::Context& context);
 
 }  // namespace lora

@@ -73,7 +73,8 @@ MergeSettings settings_of(const MergeModelsOptions& options, MergeMethod method)
         throw base::UsageError({"not a share", "density", base::join(options.density, ","), "above 0, at most 1", ""});
   for (const std::string& text : options.t) settings.t.push_back(curve_of_part(text, "t"));
   // Those of a part go before that of all.
-  std::ranges::stable_partition(settings.t, [](const LayerCurve& curve) { return !curve.part.empty(); });
+  std::stable_partition(settings.t.begin(), settings.t.end(),
+                        [](const LayerCurve& curve) { return !curve.part.empty(); });
   if (settings.t.empty() || !settings.t.back().part.empty()) settings.t.push_back({{0.5}, ""});
   settings.lambda = options.lambda, settings.seed = options.seed;
   const bool divides{method == MergeMethod::kLinear || method == MergeMethod::kTies};
@@ -171,24 +172,16 @@ int run_merge_models(MergeModelsOptions& options, base::Context& context) {
     return made;
   };
   const MadeOutput made = write_made(kept, options.made, "lora: merging", make, card_of(options, models), context);
-  if (context.json) {
-    nlohmann::ordered_json result = {{"output", made.output},
-                                     {"method", options.method},
-                                     {"models", options.models},
-                                     {"base", needs_base(method) ? nlohmann::ordered_json(options.base) : nullptr},
-                                     {"tokenizer", kept.path().string()},
-                                     {"dtype", base::name_of(made.type)},
-                                     {"parameters", made.parameters},
-                                     {"bytes", made.bytes}};
-    context.out << result.dump() << "\n";
-  }
-  if (!context.quiet)
-    fmt::print(context.err,
-               "merged {} into {} as {} ({}): {} parameters, {}\nnext: finetune generate --model {} --prompt \"The\"\n",
-               base::join(options.models, ", "), made.output, base::name_of(made.type),
-               options.method + (needs_base(method) ? " on " + options.base : ""),
-               base::human_count(static_cast<std::uint64_t>(made.parameters)),
-               base::human_bytes(static_cast<double>(made.bytes)), base::shell_word(made.output));
+  const nlohmann::ordered_json facts = {{"method", options.method},
+                                        {"models", options.models},
+                                        {"base", needs_base(method) ? nlohmann::ordered_json(options.base) : nullptr},
+                                        {"tokenizer", kept.path().string()}};
+  tell_made(made,
+            {facts,
+             fmt::format("merged {} by {}{}", base::join(options.models, ", "), options.method,
+                         needs_base(method) ? " on " + options.base : ""),
+             fmt::format("next: finetune generate --model {} --prompt \"The\"\n", base::shell_word(made.output))},
+            context);
   return 0;
 }
 

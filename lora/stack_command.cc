@@ -1,6 +1,5 @@
 // `lora stack`: depth up-scaling. Tested by tests/cli/lora/stack.
 #include <fmt/format.h>
-#include <fmt/ostream.h>
 
 #include <nlohmann/json.hpp>
 
@@ -28,24 +27,16 @@ int run_stack(StackOptions& options, base::Context& context) {
       fmt::format("Layers {} of a model, counted from 0, on top of each other.", base::join(options.layers, ", ")),
       {&base});
   const MadeOutput made = write_made(base, options.made, "lora: stacking", make, card, context);
-  if (context.json) {
-    nlohmann::ordered_json result = {{"output", made.output},
-                                     {"input", base.path().string()},
-                                     {"layers", made.layers},
-                                     {"base_layers", base.config().layers},
-                                     {"dtype", base::name_of(made.type)},
-                                     {"parameters", made.parameters},
-                                     {"bytes", made.bytes}};
-    context.out << result.dump() << "\n";
-  }
-  if (!context.quiet)
-    fmt::print(context.err,
-               "stacked {} layers ({}) out of the {} of {} into {} as {}: {} parameters, {}\n"
-               "next: train it on, since layers that follow others than before compute something else:\n"
-               "  finetune train --model {} --data DATA.jsonl --output out/run\n",
-               made.layers, base::join(options.layers, ", "), base.config().layers, base.path().string(), made.output,
-               base::name_of(made.type), base::human_count(static_cast<std::uint64_t>(made.parameters)),
-               base::human_bytes(static_cast<double>(made.bytes)), base::shell_word(made.output));
+  const nlohmann::ordered_json facts = {
+      {"input", base.path().string()}, {"layers", made.layers}, {"base_layers", base.config().layers}};
+  tell_made(made,
+            {facts,
+             fmt::format("stacked {} layers ({}) out of the {} of {}", made.layers, base::join(options.layers, ", "),
+                         base.config().layers, base.path().string()),
+             fmt::format("next: train it on, since layers that follow others than before compute something else:\n"
+                         "  finetune train --model {} --data DATA.jsonl --output out/run\n",
+                         base::shell_word(made.output))},
+            context);
   return 0;
 }
 

@@ -1,6 +1,5 @@
 // `lora upcycle`: a model of experts out of a dense one. Tested by tests/cli/lora/upcycle.
 #include <fmt/format.h>
-#include <fmt/ostream.h>
 
 #include <nlohmann/json.hpp>
 
@@ -25,26 +24,20 @@ int run_upcycle(UpcycleOptions& options, base::Context& context) {
                             options.experts, options.chosen, options.noise, options.router, options.seed),
                 {&base});
   const MadeOutput made = write_made(base, options.made, "lora: upcycling", make, card, context);
-  if (context.json) {
-    nlohmann::ordered_json result = {
-        {"output", made.output},    {"input", base.path().string()},     {"experts", options.experts},
-        {"chosen", options.chosen}, {"dtype", base::name_of(made.type)}, {"parameters", made.parameters},
-        {"bytes", made.bytes}};
-    context.out << result.dump() << "\n";
-  }
-  if (!context.quiet)
-    fmt::print(context.err,
-               "made {} experts a layer, {} of them for a token, out of {} into {} as {}: {} parameters, {}\n{}"
-               "next: train it on, so that experts become different:\n"
-               "  finetune train --model {} --data DATA.jsonl --output out/run\n",
-               options.experts, options.chosen, base.path().string(), made.output, base::name_of(made.type),
-               base::human_count(static_cast<std::uint64_t>(made.parameters)),
-               base::human_bytes(static_cast<double>(made.bytes)),
-               options.noise == 0 && options.router == "zero"
-                   ? "note: experts and their scores are all equal: without --noise or --router random every token "
-                     "goes to the same ones\n"
-                   : "",
-               base::shell_word(made.output));
+  const nlohmann::ordered_json facts = {
+      {"input", base.path().string()}, {"experts", options.experts}, {"chosen", options.chosen}};
+  const bool are_equal{options.noise == 0 && options.router == "zero"};
+  tell_made(made,
+            {facts,
+             fmt::format("made {} experts a layer, {} of them for a token, out of {}", options.experts, options.chosen,
+                         base.path().string()),
+             fmt::format("{}next: train it on, so that experts become different:\n"
+                         "  finetune train --model {} --data DATA.jsonl --output out/run\n",
+                         are_equal ? "note: experts and their scores are all equal: without --noise or --router random "
+                                     "every token goes to the same ones\n"
+                                   : "",
+                         base::shell_word(made.output))},
+            context);
   return 0;
 }
 

@@ -98,3 +98,16 @@ with tempfile.TemporaryDirectory() as work:
             if subprocess.run(quantise, capture_output=True).returncode == 0:  # too few rows to quantise otherwise
                 for expand in b'\x00', b'\x01':
                     put('fasttext_model', expand + contents(f'{work}/model.ftz'))
+
+# Adapters, in a folder as PEFT has them and as a GGUF by our own program, where it is built.
+for config in glob.glob(f'{root}/tests/golden/lora/*/adapter_config.json'):
+    text, weights = contents(config), f'{os.path.dirname(config)}/adapter_model.safetensors'
+    if os.path.exists(weights) and os.path.getsize(weights) < 60000:
+        put('folder_adapter', b'\x00' + len(text).to_bytes(2, 'little') + text + contents(weights))
+lora = f'{root}/build/release/bin/lora'
+with tempfile.TemporaryDirectory() as work:
+    for name in ('plain', 'rslora', 'pattern') if os.path.exists(lora) else ():
+        golden = f'{root}/tests/golden/lora'
+        subprocess.run([lora, 'export', f'{golden}/{name}', '--base', f'{golden}/base', '--output', f'{work}/{name}.gguf'],
+                       check=True, capture_output=True)
+        put('gguf_adapter', contents(f'{work}/{name}.gguf'))

@@ -8,7 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/encoding.h"
-#include "base/json_text.h"
+#include "base/json_values.h"
 #include "base/text.h"
 #include "tokenizer/chat/chat.h"
 #include "tokenizer/chat/conversation.h"

@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/encoding.h"
-#include "base/json_text.h"
+#include "base/json_values.h"
 #include "base/text.h"
 #include "tokenizer/commands.h"
 #include "tokenizer/record_texts.h"

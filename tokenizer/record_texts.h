@@ -14,7 +14,7 @@
 #include <vector>
 
 #include "base/error.h"
-#include "base/json_text.h"
+#include "base/json_values.h"
 #include "base/pipeline.h"
 #include "base/program.h"
 #include "base/records.h"

@@ -11,6 +11,7 @@
 
 #include "base/json_record.h"
 #include "base/json_text.h"
+#include "base/json_values.h"
 #include "base/stream.h"
 #include "base/text.h"
 #include "base/unicode.h"

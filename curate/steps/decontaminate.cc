@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/inputs.h"
 #include "base/json_record.h"
+#include "base/json_values.h"
 #include "base/records.h"
 #include "base/stream.h"
 #include "base/text.h"

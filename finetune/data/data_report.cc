@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
-#include "base/json_text.h"
+#include "base/json_values.h"
 #include "base/text.h"
 
 namespace finetune {

@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
-#include "base/json_text.h"
+#include "base/json_values.h"
 #include "finetune/data/pairs.h"
 #include "finetune/data/record_checks.h"
 #include "tokenizer/chat/json_texts.h"

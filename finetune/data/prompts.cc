@@ -6,7 +6,7 @@
 
 #include "base/error.h"
 #include "base/inputs.h"
-#include "base/json_text.h"
+#include "base/json_values.h"
 
 namespace finetune {
 

@@ -102,7 +102,8 @@ bool is_unused(const ordered_json& value) {
 void check_keys(const ordered_json& config, const std::string& file) {
   for (const auto& [key, value] : config.items()) {
     if (is_unused(value)) continue;
-    const auto* known = std::find_if(std::begin(kKeys), std::end(kKeys), [&](const Key& k) { return k.name == key; });
+    const auto* known =
+        std::find_if(std::begin(kKeys), std::end(kKeys), [&key = key](const Key& k) { return k.name == key; });
     if (known == std::end(kKeys))
       throw base::Error(
           {fmt::format("adapter_config.json has a key that is not known here: \"{}\"", base::shortened(key)), file,

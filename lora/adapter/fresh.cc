@@ -75,7 +75,7 @@ AdapterConfig config_of(const ModelSpec& spec, const FreshOptions& options) {
 // What a list names must be there: else it is a typing error.
 void check_used(const std::vector<std::string>& modules, const ordered_json& patterns, const char* option) {
   for (const auto& [expression, value] : patterns.items()) {
-    const auto matches = [&](const std::string& module) { return pattern_matches(expression, module); };
+    const auto matches = [&word = expression](const std::string& module) { return pattern_matches(word, module); };
     if (std::ranges::none_of(modules, matches))
       refuse("a pattern that matches no module with LoRA", option, expression,
              "an expression for the end of a name such as " + (modules.empty() ? "q_proj" : modules.front()));

@@ -12,9 +12,8 @@
 #include "base/error.h"
 #include "base/parallel.h"
 #include "base/pipeline.h"
-#include "base/random.h"
+#include "lora/adapter/kept_numbers.h"
 #include "lora/adapter/tensor_stream.h"
-#include "lora/compose/kept_largest.h"
 #include "lora/model/module_names.h"
 
 namespace lora {
@@ -59,9 +58,7 @@ void read_delta(const Merge& merge, const Plan& plan, std::size_t i, std::int64_
 }
 
 void drop(const Plan& plan, std::size_t i, std::int64_t first, std::span<float> values) {
-  const std::uint64_t place{static_cast<std::uint64_t>(first * plan.row())};
-  for (std::size_t k = 0; k < values.size(); ++k)
-    if (base::unit(base::mix64(plan.keys[i] + place + k)) >= plan.densities[i]) values[k] = 0;
+  drop_by_chance(plan.keys[i], plan.densities[i], first * plan.row(), values);
 }
 
 // Of what model `i` adds, what its method keeps, times its weight.
@@ -182,14 +179,20 @@ void measure_dropped(const Merge& merge, Plan& plan, std::size_t i, std::int64_t
   if (before >= kNoSum && after >= kNoSum) plan.scales[i] = static_cast<float>(before / after);
 }
 
+// At least one number, whatever the density.
 void measure_largest(const Merge& merge, Plan& plan, std::size_t i, std::int64_t unit) {
-  const auto delta = [&, base = std::vector<float>()](std::int64_t first, std::span<float> out) mutable {
-    base.resize(out.size());
+  const std::int64_t rows{plan.shape[0]}, numbers{rows * plan.row()};
+  const auto read = [&](std::int64_t first, std::span<float> out) {
+    std::vector<float> base(out.size());
     read_part(*merge.base, plan.name, first, base);
     read_delta(merge, plan, i, first, base, out);
+    if (!array(out).allFinite())
+      throw base::Error({"the weights are not finite numbers", merge.models[i]->path().string() + ": " + plan.name, "",
+                         "", "the model is damaged; fetch it again"});
   };
-  plan.kept[i] = std::make_unique<KeptLargest>(merge.models[i]->path().string() + ": " + plan.name, delta, plan.shape,
-                                               unit, plan.densities[i]);
+  const double keep{std::max<double>(1, plan.densities[i] * static_cast<double>(numbers))};
+  plan.kept[i] = std::make_unique<KeptLargest>(TensorRows{rows, plan.row(), row_ranges(plan.shape, unit), read},
+                                               static_cast<std::int64_t>(keep), 1);
 }
 
 // What the method must know of model `i`'s whole tensor.
@@ -209,13 +212,6 @@ double place_of(const std::string& name, std::int64_t layers) {
   return layers > 1 ? static_cast<double>(block) / static_cast<double>(layers - 1) : 1;
 }
 
-// What chance depends on beside the place: the same numbers drop whatever the threads and the other tensors.
-std::uint64_t key_of(std::uint64_t seed, std::size_t model, const std::string& name) {
-  std::uint64_t key{base::mix64(seed + model)};
-  for (const char letter : name) key = base::mix64(key ^ static_cast<unsigned char>(letter));
-  return key;
-}
-
 Plan plan_of(const Merge& merge, const TensorSpec& tensor, std::int64_t layers) {
   const MergeSettings& settings = merge.settings;
   Plan plan;
@@ -224,7 +220,7 @@ Plan plan_of(const Merge& merge, const TensorSpec& tensor, std::int64_t layers) 
   for (std::size_t i = 0; i < merge.models.size(); ++i) {
     plan.weights.push_back(static_cast<float>(settings.weights[i].at(place)));
     plan.densities.push_back(keeps_some(settings.method) ? settings.densities[i].at(place) : 1);
-    plan.keys.push_back(key_of(settings.seed, i, tensor.name));
+    plan.keys.push_back(chance_key(settings.seed + i, tensor.name));
   }
   plan.kept.resize(merge.models.size());
   plan.scales.assign(merge.models.size(), 1);

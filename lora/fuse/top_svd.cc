@@ -7,63 +7,14 @@
 #include <cmath>
 #include <numbers>
 
-#include "base/parallel.h"
 #include "base/random.h"
+#include "lora/fuse/dense_matrix.h"
 
 namespace lora {
 namespace {
 
 using Eigen::Index;
 using Eigen::MatrixXd;
-using RowMajor = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-
-// The floats of the caller, whose products are taken in double, piece by piece.
-class Dense {
- public:
-  Dense(std::span<const float> values, Index rows, Index columns, int threads)
-      : matrix_(values.data(), rows, columns), threads_(threads) {}
-  Index rows() const { return matrix_.rows(); }
-  Index columns() const { return matrix_.cols(); }
-  // M X. Each piece is whole rows of the result: no sum depends on the number of threads.
-  MatrixXd times(const MatrixXd& x) const {
-    MatrixXd result(rows(), x.cols());
-    in_pieces(rows(), columns(), [&](Index first, Index count) {
-      result.middleRows(first, count).noalias() = matrix_.middleRows(first, count).cast<double>() * x;
-    });
-    return result;
-  }
-  // M' X, likewise.
-  MatrixXd turned_times(const MatrixXd& x) const {
-    MatrixXd result(columns(), x.cols());
-    in_pieces(columns(), rows(), [&](Index first, Index count) {
-      const MatrixXd piece = matrix_.middleCols(first, count).cast<double>();
-      result.middleRows(first, count).noalias() = piece.transpose() * x;
-    });
-    return result;
-  }
-  double squared_norm() const {
-    Eigen::VectorXd sums(rows());
-    in_pieces(rows(), columns(), [&](Index first, Index count) {
-      for (Index row = first; row < first + count; ++row) sums[row] = matrix_.row(row).cast<double>().squaredNorm();
-    });
-    return sums.sum();
-  }
-  MatrixXd whole() const { return matrix_.cast<double>(); }
-
- private:
-  template <class F>
-  void in_pieces(Index sides, Index across, const F& f) const {
-    constexpr Index kNumbers = Index{1} << 19;  // 4 MB of doubles
-    const Index piece{std::max<Index>(8, kNumbers / std::max<Index>(1, across))};
-    const auto pieces = static_cast<std::size_t>((sides + piece - 1) / piece);
-    base::parallel_for(pieces, threads_, [&](std::size_t i, int) {
-      const Index first{static_cast<Index>(i) * piece};
-      f(first, std::min(piece, sides - first));
-    });
-  }
-  Eigen::Map<const RowMajor> matrix_;
-  int threads_;
-};
 
 // Numbers of N(0, 1), always the same.
 MatrixXd random_start(Index rows, Index columns) {
@@ -95,6 +46,17 @@ void append(MatrixXd& matrix, const MatrixXd& columns) {
   matrix.rightCols(columns.cols()) = columns;
 }
 
+// W' W of W = `before` and `added` beside it, whose own it knows.
+MatrixXd grown_gram(const MatrixXd& gram, const MatrixXd& before, const MatrixXd& added) {
+  const Index old{gram.rows()}, more{added.cols()};
+  MatrixXd grown(old + more, old + more);
+  grown.topLeftCorner(old, old) = gram;
+  grown.topRightCorner(old, more).noalias() = before.transpose() * added;
+  grown.bottomLeftCorner(more, old) = grown.topRightCorner(old, more).transpose();
+  grown.bottomRightCorner(more, more).noalias() = added.transpose() * added;
+  return grown;
+}
+
 // Of M = U diag(s) V' with the columns of `basis` spanning U, and W = M' basis: U = basis E and V diag(s) = W E, E
 // being the eigenvectors of W' W. Their product is M projected on basis E, however well E was computed.
 ThinSvd projected(const MatrixXd& basis, const MatrixXd& turned, const MatrixXd& vectors, double squared_norm) {
@@ -114,7 +76,7 @@ MatrixXd top_vectors(const MatrixXd& gram, Index rank, double& sum) {
   return solver.eigenvectors().rightCols(kept).rowwise().reverse();
 }
 
-ThinSvd whole_svd(const Dense& matrix, Index rank, double squared_norm) {
+ThinSvd whole_svd(const DenseMatrix& matrix, Index rank, double squared_norm) {
   const MatrixXd all = matrix.whole();
   double sum = 0;
   if (all.rows() <= all.cols()) {
@@ -133,21 +95,22 @@ ThinSvd top_svd(std::span<const float> matrix, std::int64_t rows, std::int64_t c
                 int threads) {
   constexpr Index kMore = 8, kSmall = 96;
   constexpr double kEnough = 1e-6;
-  const Dense dense(matrix, rows, columns, threads);
+  const DenseMatrix dense(matrix, rows, columns, threads);
   const double squared_norm{dense.squared_norm()};
   const Index side{std::min<Index>(rows, columns)}, block{static_cast<Index>(rank) + kMore};
   if (side <= kSmall || 3 * block > side) return whole_svd(dense, rank, squared_norm);
   MatrixXd basis = new_directions(MatrixXd::Zero(rows, 0), dense.times(random_start(columns, block)));
-  MatrixXd turned = dense.turned_times(basis), added = turned, vectors;
+  MatrixXd turned = dense.turned_times(basis), added = turned, vectors, gram = turned.transpose() * turned;
   double kept = 0;
   while (basis.cols() > 0) {
     const double before{kept};
-    vectors = top_vectors(turned.transpose() * turned, rank, kept);
+    vectors = top_vectors(gram, rank, kept);
     const double left{std::max(squared_norm - kept, 1e-14 * squared_norm)};
     if (kept - before <= kEnough * left) break;
     const MatrixXd found = new_directions(basis, dense.times(added));
     if (found.cols() == 0) break;  // it holds all that the matrix has
     added = dense.turned_times(found);
+    gram = grown_gram(gram, turned, added);
     append(basis, found);
     append(turned, added);
   }

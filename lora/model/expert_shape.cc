@@ -78,7 +78,7 @@ void qwen_expert_keys(ConfigKeys& keys, ModelConfig& config, const ExpertDefault
   for (std::int64_t layer = 0; layer < config.layers; ++layer)
     if ((layer + 1) % step != 0) dense.push_back(layer);
   std::ranges::sort(dense);
-  dense.erase(std::ranges::unique(dense).begin(), dense.end());
+  dense.erase(std::unique(dense.begin(), dense.end()), dense.end());
   std::erase_if(dense, [&](std::int64_t layer) { return layer < 0 || layer >= config.layers; });
   keys.not_in_gguf(!dense.empty(), "layers without experts");
 }

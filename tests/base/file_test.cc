@@ -152,6 +152,9 @@ TEST(File, OutputFolder) {
   fs::create_directories(out / "deep/er");
   base::prepare_output_folder(out, false, true);
   EXPECT_TRUE(fs::is_empty(out));
+  base::write_file(out / "run.yaml.part", "half");  // killed before there was more
+  base::prepare_output_folder(out, false, true);
+  EXPECT_TRUE(fs::is_empty(out));
   EXPECT_THAT(error_of([&] { base::prepare_output_folder(folder.write("f", ""), false, false); }), HasSubstr("file"));
 }
 

@@ -1,4 +1,6 @@
 // Two parsers read JSON's values, and give the same.
+#include "base/json_values.h"
+
 #include <gtest/gtest.h>
 
 #include <nlohmann/json.hpp>

@@ -22,6 +22,7 @@
 #include "lora/adapter/mlx_adapter.h"
 #include "lora/adapter/write_model.h"
 #include "tests/finetune/tiny_llama.h"
+#include "tests/lora/written_model.h"
 #include "tests/temporary_folder.h"
 
 namespace {
@@ -73,8 +74,7 @@ TEST_F(Commands, AnAdapterWithAStartComputesAsMerged) {
   lora::ModelFiles base(golden + "base");
   for (const std::string name : {"pissa", "olora"}) {
     const lora::Adapter adapter = finetune::load_adapter(golden + name, base, 1);
-    fs::create_directories(folder_ / name);
-    lora::write_hf_folder(lora::MergedModel(base, &adapter), folder_ / name, {base::DType::kF32, 1, {}});
+    lora_tests::write_merged(base, &adapter, folder_ / name);
     const std::vector<std::string> words = {golden + "base", (folder_ / name).string(), "--text", text};
     EXPECT_EQ(run(finetune::verify_command(), words).code, 1) << name;  // the base alone is another model
     std::vector<std::string> with = words;

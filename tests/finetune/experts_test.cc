@@ -6,9 +6,9 @@
 
 #include "base/error.h"
 #include "lora/adapter/start.h"
-#include "lora/adapter/write_model.h"
 #include "lora/compose/upcycle.h"
 #include "tests/finetune/tiny_llama.h"
+#include "tests/lora/written_model.h"
 #include "tests/temporary_folder.h"
 
 namespace {
@@ -53,7 +53,7 @@ TEST_P(StackedExperts, AreComputedAndMerged) {
   EXPECT_LT(error_of(model), 1e-5);
   TemporaryFolder merged;
   fs::copy(fs::path(HORNBOOK_SOURCE_DIR) / "tests/golden/lora/base/tokenizer.json", merged.path());
-  lora::write_hf_folder(lora::MergedModel(files, &adapter), merged.path(), {base::DType::kF32, 1, {}});
+  lora_tests::write_merged(files, &adapter, merged.path());
   EXPECT_LT(error_of(tiny_llama::load(merged.path())), 1e-5);
 }
 
@@ -89,7 +89,7 @@ TEST(Upcycle, StartsWithTheLogitsOfItsBase) {
     const auto error_of = [&](const lora::UpcycleSettings& settings) {
       TemporaryFolder folder;
       const lora::MadeModel made = lora::upcycled(files, settings, base::DType::kF32, false);
-      lora::write_made_model(made, files, lora::config_text(made, files, base::DType::kF32), folder.path(), 1, {});
+      lora_tests::write_made(made, files, base::DType::kF32, folder.path());
       at::NoGradGuard no_gradient;
       const Transformer model = tiny_llama::load(folder.path());
       return relative(model.logits(model.hidden(golden.row(0))), golden.at("base/logits"));

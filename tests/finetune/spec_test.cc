@@ -153,20 +153,17 @@ ModelSpec spec_of(const Case& test) {
 // Random weights of every tensor, in a file, and in float64.
 Tensors write_weights(const ModelSpec& spec, const std::filesystem::path& folder) {
   at::manual_seed(4);
-  std::vector<base::SafetensorsWriter::Entry> entries;
-  for (const lora::TensorSpec& tensor : lora::tensors_of(spec))
-    entries.push_back({tensor.name, base::DType::kF32, tensor.shape});
-  base::SafetensorsWriter writer(folder / "model.safetensors", entries);
+  std::vector<lora_tests::FileTensor> file;
   Tensors tensors;
   for (const lora::TensorSpec& tensor : lora::tensors_of(spec)) {
     at::Tensor value = at::randn(tensor.shape) * 0.15;
     if (tensor.name.find("norm") != std::string::npos && tensor.name.ends_with(".weight")) value += 1;
     if (tensor.name.ends_with(".bias")) value *= 4;
-    value = value.to(at::kBFloat16).to(at::kFloat).contiguous();
-    writer.write(tensor.name, {static_cast<const std::byte*>(value.data_ptr()), value.nbytes()});
+    value = value.to(at::kBFloat16).to(at::kFloat);
+    file.push_back(tiny_llama::file_tensor(tensor.name, value));
     tensors[tensor.name] = value.to(at::kDouble);
   }
-  writer.commit();
+  lora_tests::write_tensors(folder / "model.safetensors", file);
   return tensors;
 }
 

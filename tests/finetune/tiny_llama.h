@@ -16,6 +16,7 @@
 #include "base/safetensors.h"
 #include "finetune/kernels/device.h"
 #include "finetune/model/model.h"
+#include "tests/lora/written_model.h"
 
 namespace tiny_llama {
 
@@ -46,6 +47,13 @@ inline at::Tensor to_tensor(const base::TensorView& view) {
   at::Tensor tensor = at::empty(view.shape, at::kFloat);
   base::to_float(view.type, view.bytes, {tensor.data_ptr<float>(), static_cast<std::size_t>(tensor.numel())});
   return tensor;
+}
+
+/// A float32 tensor as it stands in a file.
+inline lora_tests::FileTensor file_tensor(const std::string& name, const at::Tensor& tensor) {
+  const at::Tensor rows = tensor.contiguous();
+  const auto* bytes = static_cast<const std::byte*>(rows.data_ptr());
+  return {name, base::DType::kF32, rows.sizes().vec(), {bytes, bytes + rows.nbytes()}};
 }
 
 /// What the peers computed for one case.
@@ -109,16 +117,13 @@ class Changed {
     }
     base::write_file(path_ / "config.json", config);
     base::SafetensorsReader reader(folder(name));
-    std::vector<base::SafetensorsWriter::Entry> entries;
-    for (const base::TensorView& view : reader.tensors()) entries.push_back({view.name, base::DType::kF32, view.shape});
-    base::SafetensorsWriter writer(path_ / "model.safetensors", entries);
+    std::vector<lora_tests::FileTensor> tensors;
     for (const base::TensorView& view : reader.tensors()) {
       at::Tensor weight = to_tensor(view);
       change(view.name, weight);
-      weight = weight.contiguous();
-      writer.write(view.name, {static_cast<const std::byte*>(weight.data_ptr()), weight.nbytes()});
+      tensors.push_back(file_tensor(view.name, weight));
     }
-    writer.commit();
+    lora_tests::write_tensors(path_ / "model.safetensors", tensors);
   }
   ~Changed() { std::filesystem::remove_all(path_); }
   Changed(const Changed&) = delete;

@@ -1,4 +1,5 @@
 // Whole runs of every way to train: resumed to the same bytes, read back by every command's loader.
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -126,6 +127,21 @@ TEST_F(TrainWays, IsReadBackAsTrained) {
     run(again);
     EXPECT_NEAR(metrics(again).front()["validation_loss"].get<double>(), after, 2e-5 * after) << each.name;
   }
+}
+
+// The page beside the weights, of a run as the command line starts it: licence of the base, data, and how it went.
+TEST_F(TrainWays, AFullRunsModelHasAPageOfItsOwn) {
+  base::write_file(model_.path() / "README.md", "---\nlicense: apache-2.0\n---\n# A base\n");
+  const TrainOptions full = options("full");
+  run_words({(model_.path() / "data.jsonl").string(), "--model", model_.path().string(), "--method", "full", "--steps",
+             "3", "--max-length", "64", "--device", "cpu", "--output", full.output.folder});
+  const std::string page = base::read_file(fs::path(full.output.folder) / "model/README.md");
+  EXPECT_THAT(page, testing::StartsWith("---\nlicense: apache-2.0\nlibrary_name: transformers\n"));
+  EXPECT_THAT(page, testing::AllOf(HasSubstr("every weight of it trained, in F32"), HasSubstr("That of the base")));
+  const std::vector<nlohmann::json> steps = metrics(full);
+  ASSERT_EQ(steps.size(), 3U);
+  EXPECT_THAT(page, HasSubstr(fmt::format("- data: data.jsonl\n- steps: 3\n- loss: {:.4f} -> {:.4f}\n",
+                                          steps.front()["loss"].get<double>(), steps.back()["loss"].get<double>())));
 }
 
 TEST_F(TrainWays, RefusesWhatDoesNotGoTogether) {

@@ -6,9 +6,8 @@
 
 #include "finetune/train/checkpoint.h"
 #include "finetune/train/optimizer.h"
-#include "lora/adapter/merge.h"
-#include "lora/adapter/write_model.h"
 #include "tests/finetune/tiny_llama.h"
+#include "tests/lora/written_model.h"
 #include "tests/temporary_folder.h"
 
 namespace {
@@ -147,7 +146,7 @@ TEST_P(Variants, MergedModel) {
   const TemporaryFolder merged;
   lora::ModelFiles base(tiny_llama::folder(variant.base).string());
   lora::give_own_head(base, adapter);
-  lora::write_hf_folder(lora::MergedModel(base, &adapter), merged.path(), {base::DType::kF32, 1, {}});
+  lora_tests::write_merged(base, &adapter, merged.path());
   const PackedRow row = golden.row(0);
   at::NoGradGuard no_gradient;
   const Transformer model = tiny_llama::load(merged.path());
@@ -168,7 +167,7 @@ TEST(VariantsCanFail, AnEmbeddingSavedBesideItsLoraCounts) {
   model.attach(adapter);
   const TemporaryFolder merged;
   const lora::ModelFiles base(tiny_llama::folder(variant.base).string());
-  lora::write_hf_folder(lora::MergedModel(base, &adapter), merged.path(), {base::DType::kF32, 1, {}});
+  lora_tests::write_merged(base, &adapter, merged.path());
   const Transformer whole = tiny_llama::load(merged.path());
   const PackedRow row = golden.row(0);
   at::NoGradGuard no_gradient;

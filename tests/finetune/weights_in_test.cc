@@ -4,8 +4,8 @@
 
 #include <set>
 
-#include "lora/adapter/write_model.h"
 #include "tests/finetune/tiny_llama.h"
+#include "tests/lora/written_model.h"
 #include "tests/temporary_folder.h"
 
 namespace {
@@ -54,7 +54,7 @@ TEST_P(KQuants, ComputeWhatLlamaCppDoesWithTheirWeights) {
   EXPECT_TRUE(types.contains("Q6_K"));
   EXPECT_EQ(types.size(), GetParam() == "q6_k" ? 2u : 3u) << "vectors are F32";
   const TemporaryFolder temporary;
-  lora::write_hf_folder(lora::MergedModel(files, nullptr), temporary.path(), {base::DType::kF32, 1, {}});
+  lora_tests::write_merged(files, nullptr, temporary.path());
   const finetune::Transformer model = tiny_llama::load(files.path()), converted = tiny_llama::load(temporary.path());
   at::NoGradGuard no_gradient;
   for (int i = 0; i < 10; ++i) {

@@ -8,9 +8,9 @@
 
 #include "base/file.h"
 #include "lora/adapter/model_card.h"
-#include "lora/adapter/write_model.h"
 #include "lora/model/identity.h"
 #include "tests/error_of.h"
+#include "tests/lora/written_model.h"
 #include "tests/temporary_folder.h"
 
 namespace {
@@ -108,8 +108,7 @@ TEST_F(Locate, TheIdentityTellsAFineTuneFromItsBase) {
   for (const double scale : {0.0, 1e-3, 1.0}) {
     adapter.modules[0].scale = scale;
     const fs::path folder = folder_ / ("tuned" + std::to_string(identities.size()));
-    fs::create_directories(folder);
-    lora::write_hf_folder(lora::MergedModel(base, &adapter), folder, {base::DType::kF32, 1, {}});
+    lora_tests::write_merged(base, &adapter, folder);
     identities.push_back(lora::identity_of(ModelFiles(folder.string())));
     if (scale == 0) continue;
     const auto prefix = identities[1].find("weights");
@@ -140,21 +139,20 @@ TEST_F(Locate, AutoKeepsTheTypesOfTheBase) {
   using base::DType;
   const ModelFiles base(kGolden + "base");
   fs::copy(kGolden + "base", folder_ / "mixed");
-  std::vector<base::SafetensorsWriter::Entry> entries;
   auto type_of = [](const std::string& name) {
     return name.ends_with("norm.weight") ? DType::kF32 : name.find("mlp") != name.npos ? DType::kBF16 : DType::kF64;
   };
-  for (const std::string& name : base.names()) entries.push_back({name, type_of(name), base.shape(name)});
-  base::SafetensorsWriter writer(folder_ / "mixed/model.safetensors", entries);
-  for (const auto& entry : entries) {
-    std::vector<float> values(static_cast<std::size_t>(base.view(entry.name).elements()));
-    base.read(entry.name, values);
+  std::vector<lora_tests::FileTensor> tensors;
+  for (const std::string& name : base.names()) {
+    tensors.push_back(lora_tests::zeros(name, type_of(name), base.shape(name)));
+    const std::vector<float> values = lora_tests::whole(base, name);
     const std::vector<double> doubles(values.begin(), values.end());
-    writer.write(entry.name, entry.type == DType::kF64
-                                 ? std::as_bytes(std::span<const double>(doubles))
-                                 : std::span<const std::byte>(base::from_float(entry.type, values)));
+    if (type_of(name) == DType::kF64)
+      std::ranges::copy(std::as_bytes(std::span(doubles)), tensors.back().bytes.begin());
+    else
+      tensors.back().bytes = base::from_float(type_of(name), values);
   }
-  writer.commit();
+  lora_tests::write_tensors(folder_ / "mixed/model.safetensors", tensors);
   const ModelFiles mixed(path("mixed"));
   EXPECT_EQ(lora::natural_type(mixed), DType::kF32);
   fs::create_directories(folder_ / "out");

@@ -216,7 +216,7 @@ bool is_there(const std::string& evidence) {
   // The script of a live test, by the variable that holds its command.
   const std::string script = first.starts_with("MadeModels") ? "check_stack.py" : "check_lora_exports.py";
   if (kind == "live")
-    return holds("tests/CMakeLists.txt", "add_test(NAME Live." + first + " ") &&
+    return holds("tests/CMakeLists.txt", "hornbook_live_test(" + first + " ") &&
            holds("scripts/oracle/" + script, rest);
   if (kind == "cli") return fs::exists(kSource / "tests/cli/lora" / name / "cmd");
   if (kind == "hand") return fs::exists(kSource / "scripts/oracle" / name);

@@ -10,6 +10,7 @@
 #include <set>
 
 #include "base/json_text.h"
+#include "base/json_values.h"
 #include "base/text.h"
 #include "tokenizer/chat/json_texts.h"
 

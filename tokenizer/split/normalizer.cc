@@ -8,7 +8,6 @@
 #include <unicode/uchar.h>
 
 #include <algorithm>
-#include <ranges>
 
 #include "base/error.h"
 #include "base/unicode.h"
@@ -67,7 +66,7 @@ void add_origins(std::string_view from, std::string_view to, Origins::const_iter
     from_end = from_begin;
   }
   moved.insert(moved.end(), to_end, {origins->begin, origins[static_cast<std::ptrdiff_t>(from_end) - 1].end});
-  for (const auto& [size, range] : last | std::views::reverse) moved.insert(moved.end(), size, range);
+  for (auto at = last.rbegin(); at != last.rend(); ++at) moved.insert(moved.end(), at->first, at->second);
 }
 
 void to_form(const icu::Normalizer2& form, std::string& text, Origins* origins) {

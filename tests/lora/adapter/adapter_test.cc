@@ -13,6 +13,7 @@
 #include "base/error.h"
 #include "base/safetensors.h"
 #include "lora/model/model_files.h"
+#include "tests/lora/written_model.h"
 #include "tests/temporary_folder.h"
 
 namespace {
@@ -243,11 +244,10 @@ TEST_F(AdapterFolder, RefusesUnknownTensors) {
   EXPECT_THAT(error(), HasSubstr("not an adapter"));
   std::ofstream(folder_ / "adapter_config.json") << R"({"peft_type":"LORA","r":2,"lora_alpha":2})";
   EXPECT_THAT(error(), HasSubstr("no weights"));
-  auto with = [&](std::vector<base::SafetensorsWriter::Entry> entries) {
-    base::SafetensorsWriter writer(folder_ / "adapter_model.safetensors", entries);
-    for (const auto& entry : entries)
-      writer.write(entry.name, std::vector<std::byte>(base::byte_size(entry.type, entry.shape)));
-    writer.commit();
+  auto with = [&](const std::vector<base::SafetensorsWriter::Entry>& entries) {
+    std::vector<lora_tests::FileTensor> tensors;
+    for (const auto& [name, type, shape] : entries) tensors.push_back(lora_tests::zeros(name, type, shape));
+    lora_tests::write_tensors(folder_ / "adapter_model.safetensors", tensors);
     return error();
   };
   const std::string module = "base_model.model.model.layers.0.self_attn.q_proj";
@@ -300,14 +300,10 @@ TEST_F(AdapterFolder, RefusesUnknownTensors) {
 // As a state_dict names them, and as torch.compile does.
 TEST_F(AdapterFolder, NamesOfAStateDictAreRead) {
   const Adapter plain = lora::read_adapter(kGolden + "plain");
-  const base::SafetensorsReader file(fs::path(kGolden + "plain") / "adapter_model.safetensors");
   const auto renamed = [&](const std::function<std::string(std::string)>& rename) {
-    std::vector<base::SafetensorsWriter::Entry> entries;
-    for (const base::TensorView& tensor : file.tensors())
-      entries.push_back({rename(tensor.name), tensor.type, tensor.shape});
-    base::SafetensorsWriter writer(folder_ / "adapter_model.safetensors", entries);
-    for (const base::TensorView& tensor : file.tensors()) writer.write(rename(tensor.name), tensor.bytes);
-    writer.commit();
+    std::vector<lora_tests::FileTensor> tensors = lora_tests::tensors_in(kGolden + "plain/adapter_model.safetensors");
+    for (auto& tensor : tensors) tensor.name = rename(tensor.name);
+    lora_tests::write_tensors(folder_ / "adapter_model.safetensors", tensors);
   };
   const auto put = [](std::string name, const std::string& before, const std::string& word) {
     return name.insert(name.find(before), word);

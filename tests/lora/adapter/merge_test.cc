@@ -16,7 +16,7 @@
 #include "lora/model/gguf_metadata.h"
 #include "lora/model/wrapper.h"
 #include "tests/error_of.h"
-#include "tests/lora/whole.h"
+#include "tests/lora/written_model.h"
 #include "tests/temporary_folder.h"
 
 namespace {
@@ -323,15 +323,11 @@ TEST_F(Merge, RowsThatAreNoWholeBlocksAreHalves) {
   config.rope = {};
   fs::copy(base_.path(), folder_ / "narrow");
   std::ofstream(folder_ / "narrow/config.json") << lora::config_to_json(config, "float32");
-  std::vector<base::SafetensorsWriter::Entry> entries;
+  std::vector<lora_tests::FileTensor> ones;
   for (const lora::TensorSpec& tensor : lora::tensors_of(lora::spec_of(config)))
-    entries.push_back({tensor.name, DType::kF32, tensor.shape});
-  base::SafetensorsWriter writer(folder_ / "narrow/model.safetensors", entries);
-  for (const auto& entry : entries) {
-    std::vector<float> ones(base::byte_size(entry.type, entry.shape) / 4, 1.0f);
-    writer.write(entry.name, std::as_bytes(std::span<const float>(ones)));
-  }
-  writer.commit();
+    ones.push_back(lora_tests::tensor_of(tensor.name, DType::kF32, tensor.shape,
+                                         std::vector<float>(base::byte_size(DType::kF32, tensor.shape) / 4, 1)));
+  lora_tests::write_tensors(folder_ / "narrow/model.safetensors", ones);
   ModelFiles narrow((folder_ / "narrow").string());
   lora::write_gguf(MergedModel(narrow, nullptr), folder_ / "q8.gguf", {DType::kQ8_0, 2, {}});
   base::GgufReader file(folder_ / "q8.gguf");

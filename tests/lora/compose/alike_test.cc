@@ -7,7 +7,7 @@
 
 #include "base/file.h"
 #include "tests/error_of.h"
-#include "tests/lora/changed_model.h"
+#include "tests/lora/written_model.h"
 #include "tests/temporary_folder.h"
 
 namespace {

@@ -6,13 +6,14 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
 #include "base/safetensors.h"
 #include "lora/adapter/write_model.h"
 #include "tests/error_of.h"
-#include "tests/lora/changed_model.h"
+#include "tests/lora/written_model.h"
 #include "tests/temporary_folder.h"
 
 namespace {
@@ -177,6 +178,15 @@ TEST_F(ByHand, DareKeepsTheShareAndTheSizeOfIt) {
   for (const float value : first_of(merged(&base, {&one}, settings))) EXPECT_LE(value, 4.25F);
 }
 
+TEST_F(ByHand, WhatIsNotFiniteHasNoLargestNumbers) {
+  const ModelFiles &base = made([](std::size_t) { return 1.0F; }),
+                   &one = made([](std::size_t i) { return i == 5 ? std::numeric_limits<float>::quiet_NaN() : 2.0F; });
+  EXPECT_THAT(error_of([&] {
+                merged(&base, {&one}, settings_of({{"method", "ties"}, {"density", "0.5"}}, 1));
+              }),
+              HasSubstr("not finite numbers"));
+}
+
 TEST(MergeModels, ChanceIsThatOfTheSeedWhateverTheThreads) {
   const ModelFiles base(kGolden + "base"), one(kGolden + "one"), two(kGolden + "two");
   TemporaryFolder temporary;
@@ -185,8 +195,7 @@ TEST(MergeModels, ChanceIsThatOfTheSeedWhateverTheThreads) {
     MergeSettings settings = settings_of({{"method", "dare-ties"}, {"density", "0.4"}}, 2);
     settings.seed = seed;
     const lora::MadeModel model = merged(&base, {&one, &two}, settings, threads);
-    fs::create_directories(folder);
-    lora::write_made_model(model, base, lora::config_text(model, base, base::DType::kF32), folder, threads, {});
+    lora_tests::write_made(model, base, base::DType::kF32, folder, threads);
     return base::read_file(folder / "model.safetensors");
   };
   const std::string first = bytes(1, 1);
@@ -202,12 +211,11 @@ TEST(MergeModels, TiedAndPartedHeadsGiveAPartedOne) {
   tied.give_own_head();
   TemporaryFolder temporary;
   const lora::MadeModel model = merged(nullptr, {&tied, &parted}, settings_of({{"method", "linear"}}, 2));
-  const std::string config = lora::config_text(model, tied, base::DType::kF32);
-  lora::write_made_model(model, tied, config, temporary.path(), 1, {});
+  lora_tests::write_made(model, tied, base::DType::kF32, temporary.path());
   const ModelFiles read(temporary.path().string());
   EXPECT_FALSE(read.config().tied_embeddings);
   EXPECT_EQ(whole(read, "lm_head.weight"), whole(tied, "model.embed_tokens.weight"));
-  EXPECT_FALSE(nlohmann::json::parse(config)["tie_word_embeddings"].get<bool>());
+  EXPECT_FALSE(nlohmann::json::parse(base::read_file(temporary / "config.json"))["tie_word_embeddings"].get<bool>());
 }
 
 TEST(MergeModels, WeightsThatAddUpToNothingAreRefused) {

@@ -8,9 +8,8 @@
 
 #include "base/error.h"
 #include "base/file.h"
-#include "lora/adapter/write_model.h"
 #include "tests/error_of.h"
-#include "tests/lora/whole.h"
+#include "tests/lora/written_model.h"
 #include "tests/temporary_folder.h"
 
 namespace {
@@ -25,9 +24,7 @@ const std::string kFamilies = HORNBOOK_SOURCE_DIR "/tests/golden/finetune/tiny_l
 void write(const ModelFiles& base, const std::vector<lora::LayerRange>& ranges, const fs::path& folder) {
   const base::DType type = lora::natural_type(base);
   const lora::MadeModel model = lora::stacked(base, ranges, type, true);
-  const std::string config = lora::config_text(model, base, type);
-  fs::create_directories(folder);
-  lora::write_made_model(model, base, config, folder, 2, {});
+  lora_tests::write_made(model, base, type, folder, 2);
 }
 
 // What stands behind "layers.N." and the like: the first number in the name taken out.

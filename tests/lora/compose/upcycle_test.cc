@@ -6,9 +6,8 @@
 #include <cmath>
 
 #include "base/error.h"
-#include "lora/adapter/write_model.h"
 #include "tests/error_of.h"
-#include "tests/lora/whole.h"
+#include "tests/lora/written_model.h"
 #include "tests/temporary_folder.h"
 
 namespace {
@@ -24,8 +23,7 @@ const std::string kFamilies = HORNBOOK_SOURCE_DIR "/tests/golden/finetune/tiny_l
 void write(const ModelFiles& base, const UpcycleSettings& settings, const fs::path& folder, int threads = 2) {
   const base::DType type = lora::natural_type(base);
   const lora::MadeModel model = lora::upcycled(base, settings, type, true);
-  const std::string config = lora::config_text(model, base, type);
-  lora::write_made_model(model, base, config, folder, threads, {});
+  lora_tests::write_made(model, base, type, folder, threads);
 }
 
 double deviation(const std::vector<float>& values, const std::vector<float>& from) {

@@ -6,16 +6,13 @@
 
 #include <Eigen/SVD>
 
-#include "lora/adapter/merge.h"
-#include "lora/adapter/write_model.h"
 #include "tests/error_of.h"
 #include "tests/lora/fuse/changes.h"
-#include "tests/lora/whole.h"
+#include "tests/lora/written_model.h"
 #include "tests/temporary_folder.h"
 
 namespace {
 
-namespace fs = std::filesystem;
 using Eigen::MatrixXd;
 using lora::Adapter;
 using lora::AdapterModule;
@@ -24,21 +21,17 @@ using lora::ModelFiles;
 using lora_tests::change_of;
 using lora_tests::relative;
 using lora_tests::whole;
+using lora_tests::write_merged;
 using testing::HasSubstr;
 
 const std::string kGolden = HORNBOOK_SOURCE_DIR "/tests/golden/";
-
-void merge(const ModelFiles& base, const Adapter& adapter, const fs::path& folder) {
-  fs::create_directories(folder);
-  lora::write_hf_folder(lora::MergedModel(base, &adapter), folder, {base::DType::kF32, 1, {}});
-}
 
 TEST(Extract, GivesTheAdapterBackThatWasMerged) {
   const ModelFiles base(kGolden + "lora/base");
   const TemporaryFolder temporary;
   for (const char* name : {"plain", "rslora", "pattern"}) {
     const Adapter adapter = lora::read_adapter(kGolden + "lora/" + name);
-    merge(base, adapter, temporary.path() / name);
+    write_merged(base, &adapter, temporary.path() / name);
     const ModelFiles tuned((temporary.path() / name).string());
     const Extracted result = lora::extracted(base, tuned, {6, false, 2});
     ASSERT_EQ(result.adapter.modules.size(), adapter.modules.size());
@@ -57,7 +50,7 @@ TEST(Extract, ALowerRankIsTheBestOfThatRank) {
   const ModelFiles base(kGolden + "lora/base");
   const TemporaryFolder temporary;
   const Adapter adapter = lora::read_adapter(kGolden + "lora/plain");
-  merge(base, adapter, temporary.path() / "tuned");
+  write_merged(base, &adapter, temporary.path() / "tuned");
   const Extracted result = lora::extracted(base, ModelFiles(temporary / "tuned"), {2, false, 1});
   for (std::size_t i = 0; i < adapter.modules.size(); ++i) {
     const MatrixXd change = change_of(adapter.modules[i]);
@@ -72,7 +65,8 @@ TEST(Extract, ALowerRankIsTheBestOfThatRank) {
 TEST(Extract, WhatAAndBCannotHoldIsToldOrKept) {
   const ModelFiles base(kGolden + "finetune/tiny_llama/untied");
   const TemporaryFolder temporary;
-  merge(base, lora::read_adapter(kGolden + "finetune/variants/saved"), temporary.path() / "tuned");
+  const Adapter adapter = lora::read_adapter(kGolden + "finetune/variants/saved");
+  write_merged(base, &adapter, temporary.path() / "tuned");
   const ModelFiles tuned(temporary / "tuned");
   const Extracted told = lora::extracted(base, tuned, {32, false, 1});
   EXPECT_TRUE(told.adapter.saved.empty());
@@ -87,7 +81,8 @@ TEST(Extract, WhatAAndBCannotHoldIsToldOrKept) {
   const Extracted kept = lora::extracted(base, tuned, {64, true, 1});
   EXPECT_EQ(kept.adapter.saved.size(), 7U);
   lora::write_adapter(kept.adapter, temporary.path() / "adapter");
-  merge(base, lora::read_adapter(temporary.path() / "adapter"), temporary.path() / "again");
+  const Adapter read = lora::read_adapter(temporary.path() / "adapter");
+  write_merged(base, &read, temporary.path() / "again");
   const ModelFiles again(temporary / "again");
   for (const std::string& name : base.names()) {
     const std::vector<float> left = whole(again, name), right = whole(tuned, name);
@@ -98,7 +93,8 @@ TEST(Extract, WhatAAndBCannotHoldIsToldOrKept) {
 TEST(Extract, BiasesBesideAAndBAreToldAndNotKept) {
   const ModelFiles base(kGolden + "finetune/tiny_llama/bias");
   const TemporaryFolder temporary;
-  merge(base, lora::read_adapter(kGolden + "finetune/variants/saved_linear"), temporary.path() / "tuned");
+  const Adapter adapter = lora::read_adapter(kGolden + "finetune/variants/saved_linear");
+  write_merged(base, &adapter, temporary.path() / "tuned");
   const Extracted result = lora::extracted(base, ModelFiles(temporary / "tuned"), {8, true, 1});
   EXPECT_FALSE(result.rest.empty());
   for (const lora::RestTensor& rest : result.rest) {

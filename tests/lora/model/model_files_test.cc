@@ -11,8 +11,8 @@
 
 #include "base/error.h"
 #include "base/random.h"
-#include "lora/adapter/write_model.h"
 #include "tests/error_of.h"
+#include "tests/lora/written_model.h"
 #include "tests/temporary_folder.h"
 
 namespace {
@@ -165,14 +165,10 @@ TEST_F(Folder, ShardsWithoutAnIndexAreReadAndTold) {
 
 TEST_F(Folder, RotaryTablesOfOldCheckpointsArePassedOverAndTold) {
   copy_base(folder_ / "m");
-  const base::SafetensorsReader old(kGolden + "base");
   const std::string table = "model.layers.0.self_attn.rotary_emb.inv_freq";
-  std::vector<base::SafetensorsWriter::Entry> entries = {{table, base::DType::kF32, {2}}};
-  for (const base::TensorView& tensor : old.tensors()) entries.push_back({tensor.name, tensor.type, tensor.shape});
-  base::SafetensorsWriter writer(folder_ / "m/model.safetensors", entries);
-  writer.write(table, std::vector<std::byte>(8));
-  for (const base::TensorView& tensor : old.tensors()) writer.write(tensor.name, tensor.bytes);
-  writer.commit();
+  std::vector<lora_tests::FileTensor> tensors = lora_tests::tensors_in(kGolden + "base");
+  tensors.push_back(lora_tests::zeros(table, base::DType::kF32, {2}));
+  lora_tests::write_tensors(folder_ / "m/model.safetensors", tensors);
   const lora::ModelFiles files((folder_ / "m").string());
   EXPECT_EQ(files.find(table), nullptr);
   ASSERT_EQ(files.notes().size(), 1u);

@@ -13,8 +13,8 @@
 #include "base/file.h"
 #include "base/safetensors.h"
 #include "lora/adapter/start.h"
-#include "lora/adapter/write_model.h"
 #include "tests/error_of.h"
+#include "tests/lora/written_model.h"
 #include "tests/temporary_folder.h"
 
 namespace {
@@ -65,7 +65,7 @@ TEST_P(Packed, GivesWhatBitsandbytesGives) {
 TEST_P(Packed, IsWrittenPlain) {
   const TemporaryFolder folder;
   const lora::ModelFiles files((kCases / GetParam()).string());
-  lora::write_hf_folder(lora::MergedModel(files, nullptr), folder.path(), {base::DType::kF32, 1, {}});
+  lora_tests::write_merged(files, nullptr, folder.path());
   const auto config = nlohmann::json::parse(base::read_file(folder.path() / "config.json"));
   EXPECT_FALSE(config.contains("quantization_config"));
   const lora::ModelFiles written(folder.path().string());
@@ -102,25 +102,19 @@ TEST(PackedTypes, ArePlainAdaptersOnly) {
 }
 
 // A copy of a case with its tensors changed.
-struct Tensor {
-  base::SafetensorsWriter::Entry entry;
-  std::vector<std::byte> bytes;
-};
+using Tensor = lora_tests::FileTensor;
 using Change = std::function<void(std::map<std::string, Tensor>&)>;
 
 std::string error_with(const std::string& name, const Change& change) {
   const TemporaryFolder folder;
   fs::copy(kCases / name / "config.json", folder.path() / "config.json");
-  const base::SafetensorsReader reader(kCases / name / "model.safetensors");
   std::map<std::string, Tensor> tensors;
-  for (const TensorView& view : reader.tensors())
-    tensors[view.name] = {{view.name, view.type, view.shape}, {view.bytes.begin(), view.bytes.end()}};
+  for (const Tensor& tensor : lora_tests::tensors_in(kCases / name / "model.safetensors"))
+    tensors[tensor.name] = tensor;
   change(tensors);
-  std::vector<base::SafetensorsWriter::Entry> entries;
-  for (const auto& [key, tensor] : tensors) entries.push_back({key, tensor.entry.type, tensor.entry.shape});
-  base::SafetensorsWriter writer(folder.path() / "model.safetensors", entries);
-  for (const auto& [key, tensor] : tensors) writer.write(key, tensor.bytes);
-  writer.commit();
+  std::vector<Tensor> changed;
+  for (const auto& [key, tensor] : tensors) changed.push_back({key, tensor.type, tensor.shape, tensor.bytes});
+  lora_tests::write_tensors(folder.path() / "model.safetensors", changed);
   return error_of([&] { lora::ModelFiles files(folder.path().string()); });
 }
 
@@ -136,7 +130,7 @@ Change with_state(const std::function<void(nlohmann::ordered_json&)>& change) {
     const std::string text = object.dump();
     tensor.bytes.resize(text.size());
     std::memcpy(tensor.bytes.data(), text.data(), text.size());
-    tensor.entry.shape = {static_cast<std::int64_t>(text.size())};
+    tensor.shape = {static_cast<std::int64_t>(text.size())};
   };
 }
 
@@ -149,8 +143,8 @@ TEST(DamagedPacked, CompanionsThatAreMissingOrOfAWrongSizeAreNamed) {
     EXPECT_THAT(error_with("nf4_nested",
                            [&](auto& tensors) {
                              Tensor& tensor = tensors.at(name);
-                             tensor.bytes.resize(tensor.bytes.size() + base::block_bytes(tensor.entry.type));
-                             tensor.entry.shape[0] += 1;
+                             tensor.bytes.resize(tensor.bytes.size() + base::block_bytes(tensor.type));
+                             tensor.shape[0] += 1;
                            }),
                 testing::AllOf(HasSubstr("of a wrong size"), HasSubstr(name)));
   }
@@ -160,7 +154,7 @@ TEST(DamagedPacked, CompanionsThatAreMissingOrOfAWrongSizeAreNamed) {
   EXPECT_THAT(error_with("nf4_nested",
                          [](auto& tensors) {
                            tensors.at(kWeight).bytes.resize(8);
-                           tensors.at(kWeight).entry.shape = {8, 1};
+                           tensors.at(kWeight).shape = {8, 1};
                          }),
               testing::AllOf(HasSubstr("a packed weight of a wrong size"), HasSubstr(kWeight)));
   EXPECT_THAT(error_with("nf4", [](auto& tensors) { tensors.erase(kWeight); }), HasSubstr("lacks a tensor"));
@@ -209,8 +203,8 @@ TEST(PackedTypes, OfAnotherStorageAreTheSame) {
     EXPECT_EQ(error_with("nf4_nested",
                          [&, type = type, bytes = bytes](auto& tensors) {
                            Tensor& tensor = tensors.at(kWeight);
-                           tensor.entry.type = type;
-                           tensor.entry.shape = {static_cast<std::int64_t>(tensor.bytes.size()) / bytes, 1};
+                           tensor.type = type;
+                           tensor.shape = {static_cast<std::int64_t>(tensor.bytes.size()) / bytes, 1};
                          }),
               "no error");
 }
@@ -223,7 +217,7 @@ TEST(DamagedPacked, Int8) {
   EXPECT_EQ(error_with("int8", [](auto& tensors) { tensors.erase(kModule + ".weight_format"); }), "no error");
   EXPECT_THAT(error_with("int8",
                          [](auto& tensors) {
-                           tensors.at(kWeight).entry.shape = {64, 72};
+                           tensors.at(kWeight).shape = {64, 72};
                          }),
               HasSubstr("of a wrong size"));
 }

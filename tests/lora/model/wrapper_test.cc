@@ -10,13 +10,15 @@
 
 #include "base/file.h"
 #include "lora/adapter/start.h"
-#include "lora/adapter/write_model.h"
 #include "tests/error_of.h"
+#include "tests/lora/written_model.h"
 #include "tests/temporary_folder.h"
 
 namespace {
 
 namespace fs = std::filesystem;
+using lora_tests::write_tensors;
+using lora_tests::zeros;
 using nlohmann::json;
 using testing::HasSubstr;
 
@@ -146,11 +148,9 @@ TEST(WrapperAdapters, OfEarlierNamesAreRead) {
                      R"({"peft_type":"LORA","r":1,"lora_alpha":3,"target_modules":["q_proj"],"alpha_pattern":{")" +
                          module + R"(":5}})");
     const std::string name = "base_model.model." + module;
-    base::SafetensorsWriter writer(
-        folder.path() / "adapter_model.safetensors",
-        {{name + ".lora_A.weight", base::DType::kF32, {1, 4}}, {name + ".lora_B.weight", base::DType::kF32, {4, 1}}});
-    for (const char* part : {".lora_A.weight", ".lora_B.weight"}) writer.write(name + part, std::vector<std::byte>(16));
-    writer.commit();
+    write_tensors(folder.path() / "adapter_model.safetensors",
+                  {zeros(name + ".lora_A.weight", base::DType::kF32, {1, 4}),
+                   zeros(name + ".lora_B.weight", base::DType::kF32, {4, 1})});
     return lora::read_adapter(folder.path());
   };
   const lora::AdapterModule module = read_with("language_model.model.layers.3.self_attn.q_proj").modules.at(0);
@@ -164,14 +164,10 @@ TEST(WrapperAdapters, OfEarlierNamesAreRead) {
 TEST(WrapperRest, ThatIsPackedIsNotWrittenAsAFolder) {
   const TemporaryFolder folder;
   fs::copy(folder_of("llava") / "config.json", folder.path() / "config.json");
-  const base::SafetensorsReader before(folder_of("llava") / "model.safetensors");
   const std::string scales = "vision_tower.layers.0.self_attn.q_proj.SCB";
-  std::vector<base::SafetensorsWriter::Entry> entries = {{scales, base::DType::kF32, {1}}};
-  for (const base::TensorView& view : before.tensors()) entries.push_back({view.name, view.type, view.shape});
-  base::SafetensorsWriter writer(folder.path() / "model.safetensors", entries);
-  writer.write(scales, std::vector<std::byte>(4));
-  for (const base::TensorView& view : before.tensors()) writer.write(view.name, view.bytes);
-  writer.commit();
+  std::vector<lora_tests::FileTensor> tensors = lora_tests::tensors_in(folder_of("llava") / "model.safetensors");
+  tensors.push_back(zeros(scales, base::DType::kF32, {1}));
+  write_tensors(folder.path() / "model.safetensors", tensors);
   const lora::ModelFiles files(folder.path().string());
   EXPECT_THAT(error_of([&] { lora::check_can_write(files, base::DType::kF32, false); }),
               testing::AllOf(HasSubstr("outside of the text model"), HasSubstr(scales)));
