@@ -104,11 +104,11 @@ struct Option {
   Option& below(double high);
   Option& between(double low, double high) { return at_least(low).at_most(high); }
   Option& unit(std::string_view name);
-  /// Sets the field when every check passes. Throws UsageError with `where`.
   /// Of a list whose values hold no comma: `--targets q_proj,v_proj` is two. Lists of numbers have it anyway.
   Option& commas();
   /// "--lora.rank"
   std::string flag() const;
+  /// Sets the field when every check passes. Throws UsageError with `where`.
   void assign(const std::vector<std::string>& words, const std::string& where);
   /// The help with range and default: "zstd level (1 to 19) [3]"
   std::string description() const;

@@ -405,6 +405,48 @@ TEST_F(PreferenceRun, ResumesToTheSameBytesWithoutTheReferenceAgain) {
   EXPECT_NE(nlohmann::json::parse(base::read_file(file))["log_probabilities"][0], -1.5);
 }
 
+// With --adapter the model is held to what it is with that adapter, or to the base without it.
+TEST_F(PreferenceRun, TheReferenceIsTheStartOrTheBase) {
+  TrainOptions first = pairs("first"), fresh = pairs("fresh"), start = pairs("start"), base = pairs("base");
+  first.plan.steps = 8;
+  first.optimizer.learning_rate = 0.05;
+  run(first);
+  run(fresh);
+  for (TrainOptions* run : {&start, &base}) {
+    run->start.adapter = first.output.folder;
+    run->optimizer.schedule = "constant";
+    run->optimizer.warmup_ratio = 0;
+  }
+  base.preferences.reference = "base";
+  run(start);
+  run(base);
+  const auto references = [](const TrainOptions& options) {
+    return nlohmann::json::parse(base::read_file(fs::path(options.output.folder) / finetune::kReferencesFile));
+  };
+  EXPECT_EQ(references(base), references(fresh)) << "the base, whatever adapter the run goes on from";
+  EXPECT_NE(references(start).at("log_probabilities"), references(base).at("log_probabilities"));
+  // A model that is its reference has no margin yet; this one has that of the first run.
+  const auto before = [](const TrainOptions& options, const char* name) {
+    return metrics(options)[0].at(name).get<double>();
+  };
+  EXPECT_NEAR(before(start, "validation_loss"), std::log(2), 1e-6);
+  EXPECT_NEAR(before(start, "validation_rewards/margins"), 0, 1e-6);
+  EXPECT_NEAR(before(base, "validation_loss"), metrics(first).back().at("validation_loss").get<double>(), 1e-6);
+  EXPECT_GT(before(base, "validation_rewards/margins"), 1e-3);
+
+  TrainOptions half = base, other = base;
+  half.output.folder = (model_.path() / "half-base").string();
+  half.plan.steps = 3;
+  run(half);
+  half.plan.steps = base.plan.steps;
+  half.output.resume = true;
+  run(half);
+  EXPECT_EQ(adapter_bytes(half), adapter_bytes(base));
+  other.output.resume = true;
+  other.preferences.reference = "start";
+  EXPECT_THAT(error_of<base::UsageError>(other), HasSubstr("--reference"));
+}
+
 TEST_F(PreferenceRun, RefusesAnotherObjectiveOnResumeAndAnswersWithoutPairs) {
   TrainOptions start = pairs("refused");
   run(start);
@@ -433,6 +475,7 @@ TEST_F(PreferenceRun, RefusesAnotherObjectiveOnResumeAndAnswersWithoutPairs) {
   other = start;
   other.preferences.beta = 0.2;
   EXPECT_THAT(error_of(other), HasSubstr("--beta"));
+  EXPECT_THAT(words_error({"--reference", "base"}), HasSubstr("--objective dpo, ipo, hinge, kto"));
   EXPECT_THAT(words_error({"--beta", "0.3"}), HasSubstr("--objective dpo"));
   EXPECT_THAT(words_error({"--objective", "dpo", "--simpo-gamma", "1"}), HasSubstr("--objective simpo"));
   EXPECT_THAT(words_error({"--objective", "ipo", "--label-smoothing", "0.1"}), HasSubstr("dpo, simpo"));
@@ -441,48 +484,6 @@ TEST_F(PreferenceRun, RefusesAnotherObjectiveOnResumeAndAnswersWithoutPairs) {
   answers.preferences.objective = "dpo";
   EXPECT_THAT(error_of(answers), HasSubstr("no pair of answers"));
   TrainOptions split = pairs("split");
-  // With --adapter the model is held to what it is with that adapter, or to the base without it.
-  TEST_F(PreferenceRun, TheReferenceIsTheStartOrTheBase) {
-    TrainOptions first = pairs("first"), fresh = pairs("fresh"), start = pairs("start"), base = pairs("base");
-    first.plan.steps = 8;
-    first.optimizer.learning_rate = 0.05;
-    run(first);
-    run(fresh);
-    for (TrainOptions* run : {&start, &base}) {
-      run->start.adapter = first.output.folder;
-      run->optimizer.schedule = "constant";
-      run->optimizer.warmup_ratio = 0;
-    }
-    base.preferences.reference = "base";
-    run(start);
-    run(base);
-    const auto references = [](const TrainOptions& options) {
-      return nlohmann::json::parse(base::read_file(fs::path(options.output.folder) / finetune::kReferencesFile));
-    };
-    EXPECT_EQ(references(base), references(fresh)) << "the base, whatever adapter the run goes on from";
-    EXPECT_NE(references(start).at("log_probabilities"), references(base).at("log_probabilities"));
-    // A model that is its reference has no margin yet; this one has that of the first run.
-    const auto before = [](const TrainOptions& options, const char* name) {
-      return metrics(options)[0].at(name).get<double>();
-    };
-    EXPECT_NEAR(before(start, "validation_loss"), std::log(2), 1e-6);
-    EXPECT_NEAR(before(start, "validation_rewards/margins"), 0, 1e-6);
-    EXPECT_NEAR(before(base, "validation_loss"), metrics(first).back().at("validation_loss").get<double>(), 1e-6);
-    EXPECT_GT(before(base, "validation_rewards/margins"), 1e-3);
-
-    TrainOptions half = base, other = base;
-    half.output.folder = (model_.path() / "half-base").string();
-    half.plan.steps = 3;
-    run(half);
-    half.plan.steps = base.plan.steps;
-    half.output.resume = true;
-    run(half);
-    EXPECT_EQ(adapter_bytes(half), adapter_bytes(base));
-    other.output.resume = true;
-    other.preferences.reference = "start";
-    EXPECT_THAT(error_of<base::UsageError>(other), HasSubstr("--reference"));
-  }
-
   split.plan.rows.too_long = "split";
   EXPECT_THAT(error_of(split), HasSubstr("--too-long"));
   TrainOptions same = pairs("same");
@@ -498,4 +499,3 @@ TEST_F(PreferenceRun, RefusesAnotherObjectiveOnResumeAndAnswersWithoutPairs) {
 }
 
 }  // namespace
-EXPECT_THAT(words_error({"--reference", "base"}), HasSubstr("--objective dpo, ipo, hinge, kto"));
