@@ -312,7 +312,7 @@ void ModelFiles::read_rows(const std::string& name, std::int64_t first, std::int
                        text_of(view.shape), ""});
   if (packed) return packed->read(first * view.shape[1], out);
   const auto row_bytes{static_cast<std::size_t>(base::byte_size(view.type, std::span(view.shape).last(1)))};
-  const auto copy = [&](std::int64_t from, std::int64_t rows, std::span<float> to) {
+  const auto copy = [&, &view = view](std::int64_t from, std::int64_t rows, std::span<float> to) {
     base::to_float(
         view.type,
         view.bytes.subspan(static_cast<std::size_t>(from) * row_bytes, static_cast<std::size_t>(rows) * row_bytes), to);
