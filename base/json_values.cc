@@ -72,7 +72,7 @@ bool parse_strict(std::string_view text, Json& value) {
   thread_local simdjson::dom::parser parser;
   if (parser.capacity() > kLarge && text.size() < kLarge) parser = simdjson::dom::parser();
   Element element;
-  return !parser.parse(text.data(), text.size()).get(element) && take(element, value);
+  return !text.empty() && !parser.parse(text.data(), text.size()).get(element) && take(element, value);
 }
 
 template <class Json>

@@ -324,7 +324,7 @@ void ModelFiles::read_rows(const std::string& name, std::int64_t first, std::int
     out = out.first(static_cast<std::size_t>(count * width));
   }
   const auto row_bytes{static_cast<std::size_t>(base::byte_size(view.type, std::span(view.shape).last(1)))};
-  const auto copy = [&](std::int64_t from, std::int64_t rows, std::span<float> to) {
+  const auto copy = [&, &view = view](std::int64_t from, std::int64_t rows, std::span<float> to) {
     base::to_float(
         view.type,
         view.bytes.subspan(static_cast<std::size_t>(from) * row_bytes, static_cast<std::size_t>(rows) * row_bytes), to);

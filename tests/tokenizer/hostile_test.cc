@@ -318,6 +318,8 @@ TEST(Load, SaysWhatItLookedFor) {
   EXPECT_THAT(message(folder / "none"), HasSubstr("no tokenizer there"));
   base::write_file(folder / "x.bin", "x");
   EXPECT_THAT(message(folder / "x.bin"), HasSubstr(".bin"));
+  base::write_file(folder / "tokenizer.json", "");
+  EXPECT_THAT(message(folder.path()), HasSubstr("not valid JSON"));
   base::write_file(folder / "tokenizer.json", good().dump());
   EXPECT_EQ(message(folder.path()), "no error");
   base::write_file(folder / "tokenizer_config.json", "[1]");

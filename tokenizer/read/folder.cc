@@ -25,15 +25,16 @@ constexpr const char* kKinds =
 // Parsed where it lies, when there is room behind it for what the parser reads ahead.
 BpeSpec spec_from_json(const fs::path& file) {
   const base::MappedFile mapped(file);
-  const auto* bytes = reinterpret_cast<const std::uint8_t*>(mapped.bytes().data());
-  const std::string_view json(reinterpret_cast<const char*>(bytes), mapped.bytes().size());
+  const std::size_t size = mapped.bytes().size();
+  // Of an empty file nothing is mapped, and the parser copies from where it is told to.
+  const std::string_view json(size == 0 ? "" : reinterpret_cast<const char*>(mapped.bytes().data()), size);
   if (auto spec = spec_from_usual_tekken(json, file.string())) return std::move(*spec);
-  const std::size_t size = mapped.bytes().size(), in_last_page = size % static_cast<std::size_t>(::getpagesize());
+  const std::size_t in_last_page = size % static_cast<std::size_t>(::getpagesize());
   const bool has_room =
       in_last_page > 0 && in_last_page + simdjson::SIMDJSON_PADDING <= static_cast<std::size_t>(::getpagesize());
   simdjson::dom::parser parser;
   simdjson::dom::element root;
-  if (const auto error = parser.parse(bytes, size, !has_room).get(root))
+  if (const auto error = parser.parse(json.data(), size, !has_room).get(root))
     throw base::Error({"the tokenizer file is not valid JSON", file.string(), simdjson::error_message(error), "", ""});
   return is_tekken(root) ? spec_from_tekken(root, file.string()) : spec_from_tokenizer_json(root, json, file.string());
 }
