@@ -1,6 +1,7 @@
 // Messages as JSON text, in every format that holds records.
 #include "tokenizer/chat/json_texts.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -31,7 +32,7 @@ Records with_texts(std::vector<json> plain) {
   Records records{std::move(plain), {}};
   for (json record : records.plain) {
     for (auto& [key, value] : record.items())
-      if (value.is_array()) value = " " + value.dump();
+      if (value.is_array()) value = fmt::format(" {}", value.dump());
     records.texts.push_back(std::move(record));
   }
   return records;
@@ -50,7 +51,7 @@ std::string csv_of(const std::vector<json>& records) {
     std::string row;
     for (const auto& [key, value] : record.items()) {
       row += row.empty() ? "\"" : ",\"";
-      for (const char c : value.get<std::string>()) row += c == '"' ? std::string("\"\"") : std::string(1, c);
+      for (const char c : value.get<std::string>()) row.append(c == '"' ? 2 : 1, c);
       row += '"';
     }
     text += row + "\n";

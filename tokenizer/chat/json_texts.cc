@@ -9,7 +9,7 @@
 #include <string>
 #include <string_view>
 
-#include "base/json_text.h"
+#include "base/json_values.h"
 #include "base/text.h"
 
 namespace tokenizer {

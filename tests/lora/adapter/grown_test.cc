@@ -7,7 +7,7 @@
 #include "base/file.h"
 #include "tests/byte_tokenizer.h"
 #include "tests/error_of.h"
-#include "tests/lora/changed_model.h"
+#include "tests/lora/written_model.h"
 #include "tests/temporary_folder.h"
 #include "tokenizer/spec/tokenizer.h"
 #include "tokenizer/write/grow.h"

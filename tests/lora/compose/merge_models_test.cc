@@ -11,6 +11,7 @@
 
 #include "base/file.h"
 #include "base/safetensors.h"
+#include "base/text.h"
 #include "lora/adapter/write_model.h"
 #include "tests/error_of.h"
 #include "tests/lora/written_model.h"
