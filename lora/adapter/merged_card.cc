@@ -13,6 +13,7 @@
 #include "lora/adapter/contents.h"
 #include "lora/model/gguf_metadata.h"
 #include "lora/model/hub.h"
+#include "lora/model/licence.h"
 
 namespace lora {
 namespace {
@@ -82,25 +83,6 @@ std::string figures_text(const fs::path& file) {
 }
 
 }  // namespace
-
-std::string licence_of(const ModelFiles& base) {
-  if (base.is_gguf()) {
-    const base::GgufValue* value = base.gguf()->find("general.license");
-    return value && value->type == base::GgufValue::kString ? base.gguf()->text("general.license") : "";
-  }
-  const fs::path card = base.path() / "README.md";
-  if (!fs::exists(card)) return "";
-  const std::string text = base::read_file(card);
-  if (!text.starts_with("---\n")) return "";
-  const std::size_t end{text.find("\n---", 3)};
-  if (end == std::string::npos) return "";
-  try {
-    const YAML::Node head = YAML::Load(text.substr(4, end - 4));
-    return head.IsMap() && head["license"] && head["license"].IsScalar() ? head["license"].as<std::string>() : "";
-  } catch (const YAML::Exception&) {
-    return "";
-  }
-}
 
 std::string merged_card(const Adapter& adapter, const ModelFiles& base, const fs::path& run, WeightType type,
                         bool in_full) {

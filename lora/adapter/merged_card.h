@@ -11,9 +11,6 @@
 
 namespace lora {
 
-/// general.license of a GGUF, "license:" at the head of a folder's README.md; "" where neither is there.
-std::string licence_of(const ModelFiles& base);
-
 /// The text of it. `run`: the folder of the training, of which run.yaml and metrics.jsonl are read where they are
 /// there; may be empty. The licence is what the base's files say, and that it is not known where they say nothing.
 /// `in_full`: every weight was trained, and the adapter is what they are now.

@@ -5,8 +5,8 @@
 
 #include <set>
 
-#include "lora/adapter/merged_card.h"
 #include "lora/model/gguf_metadata.h"
+#include "lora/model/licence.h"
 
 namespace lora {
 

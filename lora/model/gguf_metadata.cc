@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "lora/model/family.h"
+#include "lora/model/licence.h"
 #include "tokenizer/write/convert.h"
 #include "tokenizer/write/grow.h"
 
@@ -103,6 +104,8 @@ GgufMetadata metadata_of_files(const ModelFiles& model, WeightType type) {
       {"general.file_type", GgufValue::u32(gguf_file_type(type))},
       {"general.quantization_version", GgufValue::u32(kQuantizationVersion)},
   };
+  if (const std::string licence = licence_of(model); !licence.empty())
+    metadata.emplace_back("general.license", GgufValue::text(licence));
   for (auto& pair : config_to_gguf(config)) metadata.push_back(std::move(pair));
   for (auto& pair : tokenizer::gguf_metadata_from_folder(model.path(), config.vocab_size))
     metadata.push_back(std::move(pair));

@@ -111,7 +111,7 @@ TEST(Options, ListsTakeAllWordsUpToTheNextFlag) {
   EXPECT_THAT(error({"--lora.weights", "1,x"}), HasSubstr("--lora.weights: not a valid value: got 'x'"));
   EXPECT_THAT(error({"--lora.weights", "1,"}), HasSubstr("--lora.weights: not a valid value"));
   EXPECT_THAT(error({"--validation", "a", ""}), HasSubstr("--validation: an empty value"));
-  const std::string here = __FILE__;
+  const std::string here = HORNBOOK_SOURCE_DIR "/tests/base/options_test.cc";
   EXPECT_THAT(error({"--prompts", "a", here}), HasSubstr("--prompts: an input of that name is there"));
   EXPECT_THAT(error({"--prompts", "a", here}), HasSubstr("if it is a value: --prompts=" + here));
   EXPECT_EQ(error({"--prompts", here, "--prompts=" + here, "--validation", here, here}), "no error");

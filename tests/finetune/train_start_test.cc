@@ -154,7 +154,7 @@ TEST_F(Train, GoesOnFromAnAdapterWithOtherData) {
                                           "--threads",
                                           "1"};
   auto with = [&](const std::string& output, std::vector<std::string> more) {
-    more.insert(more.end(), words.begin(), words.end());
+    more.insert(more.begin(), words.begin(), words.end());  // inputs before a list
     more.insert(more.end(), {"--output", (model_.path() / output).string()});
     return more;
   };

@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 
 #include "base/file.h"
+#include "lora/adapter/write_model.h"
+#include "lora/model/licence.h"
 #include "tests/temporary_folder.h"
 
 namespace {
@@ -38,6 +40,16 @@ TEST(MergedCard, SaysLicenceDataAndFigures) {
       HasSubstr(
           "# Trained model\n\n[org/model](https://huggingface.co/org/model), every weight of it trained, in BF16."));
   EXPECT_THAT(full, HasSubstr("- loss: 3.2500 -> 1.1250\n"));
+}
+
+// A GGUF has a place for it.
+TEST(MergedCard, TheLicenceGoesThroughAGguf) {
+  const TemporaryFolder folder;
+  fs::copy(kGolden + "base", folder.path() / "base");
+  base::write_file(folder.path() / "base/README.md", "---\nlicense: apache-2.0\n---\n# Base\n");
+  const lora::ModelFiles base((folder.path() / "base").string());
+  lora::write_gguf(lora::MergedModel(base, nullptr), folder.path() / "base.gguf", {base::DType::kF32, 1, {}});
+  EXPECT_EQ(lora::licence_of(lora::ModelFiles(folder / "base.gguf")), "apache-2.0");
 }
 
 TEST(MergedCard, WhatIsNotKnownIsNotMadeUp) {
