@@ -153,6 +153,14 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
 }
 
+void check_output(const fs::path& output, const ModelFiles& base, WeightType type, const Formats& formats,
+                  bool overwrite) {
+  if (formats.file) check_file(modelfile_name(output), overwrite);
+  formats.file ? check_file(output, overwrite) : check_folder(output, overwrite);
+  if (formats.gguf) check_can_write(base, type, true);
+  if (formats.hf) check_can_write(base, type, false);
+}
+
 }  // namespace
 
 std::vector<std::string> dtype_choices() {
@@ -220,11 +228,8 @@ int run_merge(MergeOptions& options, base::Context& context) {
   const fs::path output =
       options.output.empty() ? adapter_path.parent_path() / "merged" : without_separator(options.output);
   base::check_outputs({output}, {adapter_path, base.path()});
-  if (formats.file) check_file(modelfile_name(output), options.overwrite);
-  formats.file ? check_file(output, options.overwrite) : check_folder(output, options.overwrite);
+  check_output(output, base, type, formats, options.overwrite);
   base::check_free_space(output, bytes, options.overwrite);
-  if (formats.gguf) check_can_write(base, type, true);
-  if (formats.hf) check_can_write(base, type, false);
   adapter = made_plain(std::move(adapter), base, options.threads, context);
   const MergedModel model(base, &adapter);
   const auto tokenizer = changed_tokenizer_of(base, adapter_path, options.chat.chat_template);
