@@ -2,7 +2,7 @@
 """Supervised fine-tuning as people do it: `finetune train` beside TRL's SFTTrainer, on question/answer records.
 
     python3 -m venv trlenv && trlenv/bin/pip install torch==2.11.0 trl==1.16.0 peft==0.21.2
-    scripts/bench/sft.py --python trlenv/bin/python --data build/quickstart/instructions [--dtype bfloat16] [--peer-packing]
+    scripts/bench/sft.py --python trlenv/bin/python --data build/quickstart/instructions/train.jsonl [--dtype bfloat16] [--peer-packing]
 
 SmolLM2, LoRA of rank 16 on all linear modules, 96 records of at most 512 tokens, the loss on all tokens, checkpointing off
 on both sides, one epoch. SFTTrainer takes batches of four records, padded, or with --peer-packing rows of 512 (its own
