@@ -44,9 +44,8 @@ std::string write_adapter_modelfile(const fs::path& output, const fs::path& fold
 }
 
 // Rows of new tokens mean nothing without them.
-void copy_tokenizer(const fs::path& from, const fs::path& to) {
-  for (const std::string& name : tokenizer_files())
-    if (fs::exists(from / name)) base::write_file(to / name, base::read_file(from / name));
+void copy_chat_files(const fs::path& from, const fs::path& to) {
+  for (const std::string& name : chat_files(from)) base::write_file(to / name, base::read_file(from / name));
 }
 
 }  // namespace
@@ -104,7 +103,7 @@ int run_export(ExportOptions& options, base::Context& context) {
     if (options.bake_scale) adapter = bake_scale(std::move(adapter));  // throws
     OutputFolder made(output, options.overwrite, context.run_yaml);
     write_model_card(adapter, output);
-    if (!adapter.tokens.empty() || !adapter.saved.empty()) copy_tokenizer(folder, output);
+    if (!adapter.tokens.empty() || !adapter.saved.empty()) copy_chat_files(folder, output);
     write_adapter(adapter, output);
     made.finish();
     const std::vector<std::string> beyond = beyond_lora(adapter);

@@ -66,15 +66,6 @@ void check_one_base(const AdapterInputs& inputs) {
                           identities.empty() ? "where they are one model, give it: --base MODEL" : ""});
 }
 
-// Of `folder`.
-std::vector<std::string> chat_files(const fs::path& folder) {
-  std::vector<std::string> files = tokenizer_files();
-  files.insert(files.end(), {"chat_template.jinja", "generation_config.json"});
-  std::erase_if(files,
-                [&](const std::string& name) { return !fs::is_directory(folder) || !fs::exists(folder / name); });
-  return files;
-}
-
 // Those of the first adapter that has any; gives a note where another's are different.
 std::string copy_tokenizer(const AdapterInputs& inputs, const fs::path& output) {
   std::size_t from = inputs.folders.size();

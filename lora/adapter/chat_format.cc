@@ -82,6 +82,13 @@ const std::vector<std::string>& tokenizer_files() {
   return kFiles;
 }
 
+std::vector<std::string> chat_files(const fs::path& folder) {
+  std::vector<std::string> files = tokenizer_files();
+  files.insert(files.end(), {tokenizer::kChatTemplateFile, "generation_config.json"});
+  std::erase_if(files, [&](const std::string& name) { return !fs::exists(folder / name); });
+  return files;
+}
+
 void write_tokenizer_files(const ModelFiles& base, const Tokenizer& tokenizer, const fs::path& folder) {
   fs::create_directories(folder);
   write_tokenizer(base, folder, tokenizer_files());

@@ -25,6 +25,10 @@ std::unique_ptr<tokenizer::Tokenizer> changed_tokenizer_of(const ModelFiles& bas
 /// The names of the files of a Hugging Face tokenizer.
 const std::vector<std::string>& tokenizer_files();
 
+/// Those of `folder`, with its chat template and generation settings: what an adapter made out of the one there takes
+/// along.
+std::vector<std::string> chat_files(const std::filesystem::path& folder);
+
 /// The files of a Hugging Face tokenizer, with the chat template of `tokenizer`, into the folder of an adapter.
 void write_tokenizer_files(const ModelFiles& base, const tokenizer::Tokenizer& tokenizer,
                            const std::filesystem::path& folder);

@@ -116,6 +116,8 @@ TEST_F(ChatFormat, AnAdapterGetsTheTokenizersFiles) {
   const auto again = tokenizer::load(adapter());
   EXPECT_EQ(again->chat_template, tokenizer::named_templates().at("chatml"));
   EXPECT_THAT(again->end_ids(), Contains(258));
+  EXPECT_THAT(lora::chat_files(adapter()), testing::IsSupersetOf({"tokenizer.json", "chat_template.jinja"}));
+  EXPECT_TRUE(lora::chat_files(adapter() / "tokenizer.json").empty()) << "a file: an adapter of another format";
 }
 
 }  // namespace
