@@ -11,6 +11,7 @@
 #include <limits>
 
 #include "base/error.h"
+#include "lora/adapter/add_product.h"
 
 namespace lora {
 namespace {
@@ -127,11 +128,10 @@ void MergedModel::read_rows(const std::string& name, std::int64_t first, std::in
   auto found = modules_.find(name);
   if (found != modules_.end()) {
     const AdapterModule& module = *found->second;
-    Eigen::Map<const Matrix> a(module.a.data(), module.rank, module.in);
-    Eigen::Map<const Matrix> b(module.b.data() + first * module.rank, count, module.rank);
-    Eigen::Map<Matrix> weight(out.data(), count, module.in);
-    weight.noalias() += static_cast<float>(module.scale) * (b * a);
-    if (!module.magnitude.empty()) set_lengths(weight, module.magnitude.data() + first);
+    add_product(module.b.data() + first * module.rank, module.a.data(), count, module.rank, module.in,
+                static_cast<float>(module.scale), out.data());
+    if (!module.magnitude.empty())
+      set_lengths(Eigen::Map<Matrix>(out.data(), count, module.in), module.magnitude.data() + first);
   }
   // Not NaN and not infinite; written so that the compiler makes it a vector loop.
   bool finite = true;

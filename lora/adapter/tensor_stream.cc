@@ -16,7 +16,7 @@
 namespace lora {
 namespace {
 
-constexpr std::int64_t kChunkElements = std::int64_t{1} << 20;  // of one piece of work: 4 MB of float32
+constexpr std::int64_t kChunkElements = std::int64_t{1} << 17;  // of one piece of work: it stays in a core's cache
 
 struct Chunk {
   const StreamedTensor* tensor;

@@ -65,43 +65,40 @@ bool keeps_bytes(const MergedModel& model, const Target& target, const std::stri
   return !model.is_changed(name) && stored.type == target.of(name) && (is_the_same || base.is_gguf() == target.gguf);
 }
 
-// Rows of the merged weight in Hugging Face's order.
-std::vector<float> rows_of(const MergedModel& model, const Chunk& chunk) {
+std::size_t size_of(const MergedModel& model, const Chunk& chunk) {
   const Shape shape = model.base().shape(*chunk.name);
-  std::vector<float> values(static_cast<std::size_t>(chunk.rows * (shape.size() == 1 ? 1 : shape[1])));
-  model.read_rows(*chunk.name, chunk.first, chunk.rows, values);
-  return values;
+  return static_cast<std::size_t>(chunk.rows * (shape.size() == 1 ? 1 : shape[1]));
 }
 
 // Rows q | k | v of a GGUF, of a matrix that has them in groups: they lie apart, head by head.
-std::vector<float> regrouped_rows_of(const MergedModel& model, const Chunk& chunk) {
+void read_regrouped(const MergedModel& model, const Chunk& chunk, std::span<float> out) {
   const TensorSpec& tensor = model.base().tensor(*chunk.name);
   const std::int64_t heads{tensor.shape[0] / tensor.head_rows}, first{chunk.first / tensor.head_rows};
   std::vector<std::int64_t> source(static_cast<std::size_t>(heads));
   for (std::int64_t head = 0; head < heads; ++head)
     source[static_cast<std::size_t>(regrouped_head(head, tensor.key_heads, heads))] = head;
-  std::vector<float> values;
-  for (std::int64_t i = first; i < first + chunk.rows / tensor.head_rows; ++i) {
-    const std::int64_t row{source[static_cast<std::size_t>(i)] * tensor.head_rows};
-    const std::vector<float> part = rows_of(model, {chunk.name, row, tensor.head_rows});
-    values.insert(values.end(), part.begin(), part.end());
-  }
-  return values;
+  const std::int64_t count{chunk.rows / tensor.head_rows};
+  const std::size_t size{out.size() / static_cast<std::size_t>(count)};
+  for (std::int64_t i = 0; i < count; ++i)
+    model.read_rows(*chunk.name, source[static_cast<std::size_t>(first + i)] * tensor.head_rows, tensor.head_rows,
+                    out.subspan(static_cast<std::size_t>(i) * size, size));
 }
 
 // Rows of the merged weight in the order of the target, all of which `type` can hold.
-std::vector<float> values_of(const MergedModel& model, const Target& target, const Chunk& chunk, DType type) {
+void read_values(const MergedModel& model, const Target& target, const Chunk& chunk, DType type,
+                 std::span<float> out) {
   const TensorSpec& tensor = model.base().tensor(*chunk.name);
-  std::vector<float> values =
-      target.gguf && tensor.key_heads != 0 ? regrouped_rows_of(model, chunk) : rows_of(model, chunk);
-  check_range(*chunk.name, values, type);
-  if (!target.gguf) return values;
+  if (target.gguf && tensor.key_heads != 0)
+    read_regrouped(model, chunk, out);
+  else
+    model.read_rows(*chunk.name, chunk.first, chunk.rows, out);
+  if (type != DType::kF32) check_range(*chunk.name, out, type);  // rows that are read are finite
+  if (!target.gguf) return;
   if (tensor.interleaved_heads > 0)
-    permute_rope_rows(values, chunk.rows, static_cast<std::int64_t>(values.size()) / chunk.rows,
+    permute_rope_rows(out, chunk.rows, static_cast<std::int64_t>(out.size()) / chunk.rows,
                       chunk.rows * tensor.interleaved_heads / tensor.shape[0], true);
   if (tensor.gguf_added != 0)
-    for (float& value : values) value += tensor.gguf_added;
-  return values;
+    for (float& value : out) value += tensor.gguf_added;
 }
 
 // Where the chunk lies in its file, as far as it does.
@@ -118,10 +115,16 @@ std::vector<std::byte> converted(const MergedModel& model, const Target& target,
   const std::span<const std::byte> stored = stored_bytes(model.base(), chunk);
   const DType type = target.of(*chunk.name);
   std::vector<std::byte> bytes;
-  if (keeps_bytes(model, target, *chunk.name))
+  if (keeps_bytes(model, target, *chunk.name)) {
     bytes.assign(stored.begin(), stored.end());
-  else
-    bytes = base::from_float(type, values_of(model, target, chunk, type));
+  } else if (type == DType::kF32) {  // in place: a copy costs as much as the merging
+    bytes.resize(size_of(model, chunk) * sizeof(float));
+    read_values(model, target, chunk, type, {reinterpret_cast<float*>(bytes.data()), size_of(model, chunk)});
+  } else {
+    std::vector<float> values(size_of(model, chunk));
+    read_values(model, target, chunk, type, values);
+    bytes = base::from_float(type, values);
+  }
   base::give_back(stored);  // each is read once: else all of a large model would stay in memory
   return bytes;
 }
@@ -194,7 +197,8 @@ void check_values(const MergedModel& model, bool gguf, const WriteOptions& optio
   }
   std::atomic<std::size_t> done = 0;
   base::parallel_for(chunks.size(), base::thread_count(options.threads), [&](std::size_t i, int worker) {
-    values_of(model, target, chunks[i], target.of(*chunks[i].name));
+    std::vector<float> values(size_of(model, chunks[i]));
+    read_values(model, target, chunks[i], target.of(*chunks[i].name), values);
     base::give_back(stored_bytes(model.base(), chunks[i]));
     ++done;
     if (worker == 0 && options.progress)
