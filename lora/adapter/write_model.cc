@@ -85,8 +85,7 @@ void read_regrouped(const MergedModel& model, const Chunk& chunk, std::span<floa
 }
 
 // Rows of the merged weight in the order of the target, all of which `type` can hold.
-void read_values(const MergedModel& model, const Target& target, const Chunk& chunk, DType type,
-                 std::span<float> out) {
+void read_values(const MergedModel& model, const Target& target, const Chunk& chunk, DType type, std::span<float> out) {
   const TensorSpec& tensor = model.base().tensor(*chunk.name);
   if (target.gguf && tensor.key_heads != 0)
     read_regrouped(model, chunk, out);
