@@ -49,6 +49,15 @@ Draws Draws::of(const at::Tensor& rows) const {
   return is_on() ? Draws{seed, places.index_select(0, rows.to(at::kCPU))} : Draws{};
 }
 
+c10::IValue kept_draws(const Draws& draws) {
+  return c10::ivalue::Tuple::create(static_cast<std::int64_t>(draws.seed), draws.places);
+}
+
+Draws draws_in(const c10::IValue& kept) {
+  const auto& elements = kept.toTupleRef().elements();
+  return {static_cast<std::uint64_t>(elements[0].toInt()), elements[1].toTensor()};
+}
+
 at::Tensor tiled_uniform_numbers(const Draws& draws, std::int64_t index, std::int64_t width,
                                  const at::TensorOptions& options) {
   const std::uint64_t key{key_of(draws.seed, index)};

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <ATen/core/ivalue.h>
 
 #include <cstdint>
 
@@ -18,6 +19,10 @@ struct Draws {
   /// Of some of the tokens: `rows` [n] int64, on any device.
   Draws of(const at::Tensor& rows) const;
 };
+
+/// Draws among what an AutogradContext keeps, and out of it.
+c10::IValue kept_draws(const Draws& draws);
+Draws draws_in(const c10::IValue& kept);
 
 /// Keeps each element with probability 1 - p: [T, width] holding 0 or 1 / (1 - p). A function of seed, `index` (the
 /// module's), place and column alone, so that a backward pass draws the same mask again instead of storing it; not of

@@ -4,6 +4,7 @@
 #include <ATen/ATen.h>
 #include <torch/csrc/autograd/custom_function.h>
 
+#include "finetune/adapt/dora.h"
 #include "finetune/adapt/parts.h"
 
 namespace finetune {
@@ -40,16 +41,14 @@ struct LoraFunction : torch::autograd::Function<LoraFunction> {
     }
     context->save_for_backward(saved);
     context->saved_data["layer"] = reinterpret_cast<std::int64_t>(layer);
-    context->saved_data["seed"] = static_cast<std::int64_t>(draws.seed);
-    if (draws.is_on()) context->saved_data["places"] = draws.places;
+    context->saved_data["draws"] = kept_draws(draws);
     context->saved_data["residual"] = residual.has_value();
     return y;
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     const auto* layer = reinterpret_cast<const JoinedLinear*>(context->saved_data["layer"].toInt());
-    Draws draws{static_cast<std::uint64_t>(context->saved_data["seed"].toInt())};
-    if (draws.is_on()) draws.places = context->saved_data["places"].toTensor();
+    const Draws draws = draws_in(context->saved_data["draws"]);
     variable_list saved = context->get_saved_variables();
     at::Tensor x = saved[0], dy = gradients[0].contiguous(), dx;
     if (const auto again = context->saved_data.find("again"); again != context->saved_data.end())
@@ -91,10 +90,14 @@ at::Tensor Linear::whole_b() const { return frozen_b.defined() ? at::cat({lora_b
 at::Tensor JoinedLinear::forward(const at::Tensor& x, const at::Tensor& residual, const Draws& draws,
                                  const Recipe* again) const {
   std::vector<at::Tensor> adapters;
+  bool has_magnitudes = false;
   for (const Linear& part : parts) {
-    if (part.weight.defined() || part.magnitude.defined()) return forward_by_parts(*this, x, residual, draws);
+    has_magnitudes |= part.magnitude.defined();
+    if (part.weight.defined() || (part.magnitude.defined() && drops(part, draws)))
+      return forward_by_parts(*this, x, residual, draws);
     if (part.lora_a.defined()) adapters.insert(adapters.end(), {part.whole_a(), part.whole_b()});
   }
+  if (has_magnitudes) return dora_forward(*this, x, residual, again);
   std::optional<at::Tensor> maybe_residual;
   if (residual.defined()) maybe_residual = residual;
   return LoraFunction::apply(x, maybe_residual, at::TensorList(adapters), this, draws, again);

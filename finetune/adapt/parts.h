@@ -6,9 +6,8 @@
 
 namespace finetune {
 
-/// JoinedLinear::forward, part by part. With a magnitude m a part is DoRA (Liu et al. 2024, arXiv:2402.09353) as PEFT
-/// computes it: c = m / |W + scale * B A|, the lengths of the rows taken as a constant in the backward pass, and
-///   y = x W^T + bias + (c - 1) * d W^T + c * scale * d A^T B^T, d = dropout(x).
+/// JoinedLinear::forward, part by part. With a magnitude a part is DoRA, as dora_forward says, with dropout as PEFT has
+/// it: y = x W^T + bias + (c - 1) * d W^T + c * scale * d A^T B^T, d = dropout(x).
 at::Tensor forward_by_parts(const JoinedLinear& layer, const at::Tensor& x, const at::Tensor& residual,
                             const Draws& draws);
 

@@ -113,8 +113,7 @@ struct TrainedHeadLogProbabilities : torch::autograd::Function<TrainedHeadLogPro
     context->save_for_backward(saved);
     context->saved_data["head"] = reinterpret_cast<std::int64_t>(head);
     context->saved_data["chunk_rows"] = chunk_rows;
-    context->saved_data["seed"] = static_cast<std::int64_t>(draws.seed);
-    if (draws.is_on()) context->saved_data["places"] = draws.places;
+    context->saved_data["draws"] = kept_draws(draws);
     return result;
   }
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
@@ -122,8 +121,7 @@ struct TrainedHeadLogProbabilities : torch::autograd::Function<TrainedHeadLogPro
     const std::int64_t chunk_rows = context->saved_data["chunk_rows"].toInt();
     const variable_list saved = context->get_saved_variables();
     const at::TensorList leaves(saved.data() + 2, saved.size() - 2);
-    Draws draws{static_cast<std::uint64_t>(context->saved_data["seed"].toInt())};
-    if (draws.is_on()) draws.places = context->saved_data["places"].toTensor();
+    const Draws draws = draws_in(context->saved_data["draws"]);
     const TargetRows rows(saved[0], head, saved[1], draws);
     const at::Tensor weights = gradients[0].index_select(0, rows.places);
     Sums sums(saved[0], leaves);

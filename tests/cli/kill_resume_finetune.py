@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Proof 6 for `finetune train`: killed with -9 at random moments and resumed until done, a run ends with the same
-adapter, byte for byte, and the same metrics as a run that nobody stopped.
-    tests/cli/kill_resume_finetune.py build/release/bin/finetune [--seconds 40] [--seed 1]
+adapter, byte for byte, and the same metrics as a run that nobody stopped. So does one that is killed while it writes
+its results, at random system calls of its end; what is left there and looks finished is what the unbroken run gives.
+    tests/cli/kill_resume_finetune.py build/release/bin/finetune [--seconds 40] [--ends 8] [--seed 1]
 A tiny random Llama is written into a temporary folder; no network, no package beyond Python."""
 import argparse
 import json
@@ -14,6 +15,8 @@ import subprocess
 import sys
 import tempfile
 import time
+
+from killing import killed_at
 
 HIDDEN, LAYERS, HEADS, KV_HEADS, INNER, VOCABULARY = 32, 2, 4, 2, 48, 257
 
@@ -74,10 +77,44 @@ def outcome(folder):
             for name in ("adapter_model.safetensors", "adapter_config.json")} | {"metrics": metrics}
 
 
+def kill_ends(command, folder, count, generator):
+    """Kills a short run `count` times between the last record of its metrics and its end, and resumes it."""
+    command = list(command)
+    command[command.index("--steps") + 1] = "4"
+    subprocess.run([*command, "--output", folder / "short"], check=True, capture_output=True)
+    expected, output = outcome(folder / "short"), folder / "end"
+    words = [*command, "--output", str(output)]
+    metrics, seen = output / "metrics.jsonl", []
+
+    def look():
+        seen.append(metrics.exists() and metrics.stat().st_size)
+    total = killed_at(words, folder, -1, look)
+    first = seen.index(seen[-1])  # nothing is written to it any more
+    if outcome(output) != expected:
+        sys.exit("the traced run differs from the other one")
+    left_whole = 0
+    for stop in sorted(generator.sample(range(first, total), min(count, total - first))):
+        shutil.rmtree(output)
+        killed_at(words, folder, stop)
+        adapter = output / "adapter"
+        if (adapter / "adapter_config.json").exists() and (adapter / "adapter_model.safetensors").exists():
+            left_whole += 1
+            for name, value in expected.items():
+                if name != "metrics" and (adapter / name).read_bytes() != value:
+                    sys.exit(f"killed at {stop} of {total}, it left another {name}")
+        done = subprocess.run([*words, "--resume"], capture_output=True, text=True)
+        if done.returncode != 0:
+            sys.exit(f"--resume failed after a kill at {stop} of {total}:\n{done.stderr}")
+        if outcome(output) != expected:
+            sys.exit(f"killed at {stop} of {total} and resumed, it differs from the unbroken run")
+    print(f"{count} kills in the last {total - first} of {total} system calls, {left_whole} with a whole adapter")
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("finetune")
     parser.add_argument("--seconds", type=float, default=40)
+    parser.add_argument("--ends", type=int, default=8, help="kills while a run writes its results")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
@@ -135,6 +172,7 @@ def main():
             shutil.rmtree(output)
         if kills == 0:
             sys.exit("no process was killed: nothing was tested")
+        kill_ends(command, folder, options.ends, generator)
         print(f"{runs} runs, {kills} kills ({resumed} of them in a resumed run), seed {options.seed}: the same bytes")
     finally:
         shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,103 @@
+// DoRA's own function, equal to autograd over its formula and to the general way, part by part.
+#include "finetune/adapt/dora.h"
+
+#include <gtest/gtest.h>
+
+#include "finetune/adapt/parts.h"
+#include "tests/finetune/tiny_llama.h"
+
+namespace {
+
+using finetune::JoinedLinear;
+using finetune::Linear;
+using tiny_llama::relative;
+
+// Three parts, of which the second has no adapter.
+struct Layer {
+  JoinedLinear joined;
+  at::Tensor weight, x, residual, upstream;
+  std::vector<at::Tensor> leaves;
+
+  explicit Layer(at::ScalarType dtype) {
+    at::manual_seed(10);
+    const at::TensorOptions options(dtype);
+    weight = at::randn({11, 12}, options);
+    joined.weight = std::make_shared<finetune::DenseMatrix>(weight);
+    joined.bias = at::randn({11}, options);
+    joined.parts = {
+        {"q", 3, 12, 4, at::randn({2, 12}).requires_grad_(), at::randn({4, 2}).requires_grad_(), 1.5, 0, random(4)},
+        {"k", 4, 12, 3, {}, {}, 0, 0},
+        {"v", 5, 12, 4, at::randn({3, 12}).requires_grad_(), at::randn({4, 3}).requires_grad_(), 0.5, 0, random(4)}};
+    x = at::randn({20, 12}, options).requires_grad_();
+    residual = at::randn({20, 11}, options).requires_grad_();
+    upstream = at::randn({20, 11}, options);
+    leaves = {x, residual};
+    for (const Linear& part : joined.parts)
+      if (part.lora_a.defined()) leaves.insert(leaves.end(), {part.lora_a, part.lora_b, part.magnitude});
+  }
+  static at::Tensor random(std::int64_t size) { return at::rand({size}).add_(0.5).requires_grad_(); }
+
+  // y and the gradients of all leaves.
+  std::vector<at::Tensor> results(const at::Tensor& y) {
+    for (at::Tensor& leaf : leaves) leaf.mutable_grad() = at::Tensor();
+    (y * upstream).sum().backward();
+    std::vector<at::Tensor> all = {y.detach()};
+    for (const at::Tensor& leaf : leaves) all.push_back(leaf.grad().clone());
+    return all;
+  }
+  // The formula itself, the lengths a constant.
+  at::Tensor plain() const {
+    std::vector<at::Tensor> columns;
+    std::int64_t row = 0;
+    for (const Linear& part : joined.parts) {
+      const at::Tensor w = weight.narrow(0, row, part.out);
+      at::Tensor y = x.mm(w.t());
+      if (part.lora_a.defined()) {
+        const at::Tensor lengths = (w + part.lora_b.mm(part.lora_a) * part.scale).detach().norm(2, 1);
+        y = part.magnitude / lengths * (y + x.mm(part.lora_a.t()).mm(part.lora_b.t()) * part.scale);
+      }
+      columns.push_back(y);
+      row += part.out;
+    }
+    return at::cat(columns, 1) + joined.bias + residual;
+  }
+};
+
+void expect_near(const std::vector<at::Tensor>& found, const std::vector<at::Tensor>& expected, double bound) {
+  ASSERT_EQ(found.size(), expected.size());
+  for (std::size_t i = 0; i < found.size(); ++i)
+    EXPECT_LT(relative(found[i].to(at::kFloat), expected[i].to(at::kFloat)), bound) << i;
+}
+
+TEST(Dora, EqualsAutogradOverItsFormula) {
+  Layer layer(at::kFloat);
+  expect_near(layer.results(layer.joined.forward(layer.x, layer.residual, {})), layer.results(layer.plain()), 2e-6);
+  // Another magnitude is seen.
+  const at::Tensor before = layer.joined.forward(layer.x, layer.residual, {}).detach();
+  {
+    const at::NoGradGuard no_gradient;
+    layer.joined.parts[2].magnitude.mul_(1.01);
+  }
+  EXPECT_GT(relative(layer.joined.forward(layer.x, layer.residual, {}).detach(), before), 1e-4);
+}
+
+TEST(Dora, EqualsTheGeneralWay) {
+  for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16}) {
+    Layer layer(dtype);
+    expect_near(layer.results(layer.joined.forward(layer.x, layer.residual, {})),
+                layer.results(finetune::forward_by_parts(layer.joined, layer.x, layer.residual, {})),
+                dtype == at::kFloat ? 2e-6 : 2e-2);
+  }
+}
+
+TEST(Dora, HasTheSameBytesFromARecipe) {
+  Layer layer(at::kFloat);
+  const auto doubled = [](const at::Tensor& half) { return half * 2; };
+  const at::Tensor half = (layer.x / 2).detach();
+  const finetune::Recipe again{half, doubled};
+  const std::vector<at::Tensor> expected = layer.results(layer.joined.forward(layer.x, layer.residual, {}));
+  const std::vector<at::Tensor> found = layer.results(layer.joined.forward(layer.x, layer.residual, {}, &again));
+  for (std::size_t i = 0; i < found.size(); ++i) EXPECT_TRUE(at::equal(found[i], expected[i])) << i;
+}
+
+}  // namespace
