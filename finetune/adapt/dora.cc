@@ -6,6 +6,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "finetune/adapt/parts.h"
+#include "finetune/kernels/passing.h"
 
 namespace finetune {
 namespace {
@@ -53,15 +54,17 @@ struct DoraFunction : torch::autograd::Function<DoraFunction> {
     if (const auto again = context->saved_data.find("again"); again != context->saved_data.end())
       x = function_in(again->second)(x);
     const at::Tensor dy = gradients[0];
-    at::Tensor scaled = dy.clone(at::MemoryFormat::Contiguous);  // d of x W^T + scale * x A^T B^T
+    at::Tensor scaled = passing_tensor(dy.sizes(), dy.options());  // d of x W^T + scale * x A^T B^T
+    scaled.copy_(dy);
     variable_list leaves;
     std::vector<at::Tensor> into_x;  // scale * dy B and A of each part
     each_part(*layer, [&](const Linear& part, std::int64_t first, std::size_t number) {
       const at::Tensor* of_part = saved.data() + 2 + number * kSaved;
       const at::Tensor a = of_part[0].to(x.scalar_type()), b = of_part[1].to(x.scalar_type()), &low = of_part[3];
       const at::Tensor columns = scaled.narrow(1, first, part.out);
-      const at::Tensor of_magnitude =
-          at::sum(columns * saved[1].narrow(1, first, part.out), {0}, false, at::kFloat) / of_part[4];
+      at::Tensor products = passing_tensor(columns.sizes(), columns.options());
+      at::mul_out(products, columns, saved[1].narrow(1, first, part.out));
+      const at::Tensor of_magnitude = at::sum(products, {0}, false, at::kFloat) / of_part[4];
       scale_columns(columns, of_part[2], of_part[4]);
       const at::Tensor dlow = at::mm(columns, b).mul_(part.scale);  // [T, rank]
       leaves.push_back(at::mm(dlow.t(), x).to(at::kFloat));

@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "base/random.h"
+#include "finetune/kernels/passing.h"
 
 namespace finetune {
 namespace {
@@ -27,7 +28,7 @@ at::Generator generator_of(std::uint64_t key, at::Device device) {
 // f(16 random bits) of every position. One hash gives four of a token's.
 template <class F>
 at::Tensor of_hashes(std::uint64_t key, const at::Tensor& places, std::int64_t width, F f) {
-  at::Tensor result = at::empty({places.size(0), width}, at::kFloat);
+  at::Tensor result = passing_tensor({places.size(0), width}, at::kFloat);
   float* out = result.mutable_data_ptr<float>();
   const std::int64_t* place = places.const_data_ptr<std::int64_t>();
   const auto quads = static_cast<std::uint64_t>((width + 3) / 4);

@@ -6,6 +6,7 @@
 
 #include "finetune/adapt/dora.h"
 #include "finetune/adapt/parts.h"
+#include "finetune/kernels/passing.h"
 
 namespace finetune {
 namespace {
@@ -14,6 +15,16 @@ using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
 bool drops(const Linear& part, const Draws& draws) { return part.dropout > 0 && draws.is_on(); }
+
+at::Tensor mask_of(const Linear& part, const Draws& draws, const at::Tensor& x) {
+  return dropout_mask(draws, part.index, part.dropout, x.size(1), x.options());
+}
+
+// No autograd.
+at::Tensor masked(const at::Tensor& x, const at::Tensor& mask) {
+  at::Tensor result = passing_tensor(x.sizes(), x.options());
+  return at::mul_out(result, x, mask);
+}
 
 // Frozen weights get no gradient, so the only products of the backward pass are dY W and the low-rank ones.
 struct LoraFunction : torch::autograd::Function<LoraFunction> {
@@ -32,7 +43,7 @@ struct LoraFunction : torch::autograd::Function<LoraFunction> {
         const at::Tensor &a = adapters[next], &b = adapters[next + 1];
         next += 2;
         at::Tensor input = x;
-        if (drops(part, draws)) input = x * dropout_mask(draws, part.index, part.dropout, x.size(1), x.options());
+        if (drops(part, draws)) input = masked(x, mask_of(part, draws, x));
         at::Tensor low = at::mm(input, a.to(x.scalar_type()).t());  // [T, rank]
         y.narrow(1, row, part.out).addmm_(low, b.to(x.scalar_type()).t(), 1, part.scale);
         saved.insert(saved.end(), {a, b, low});
@@ -65,12 +76,16 @@ struct LoraFunction : torch::autograd::Function<LoraFunction> {
         at::Tensor dlow = at::mm(dy_part, b).mul_(part.scale);  // [T, rank]
         at::Tensor mask, input = x;
         if (drops(part, draws)) {
-          mask = dropout_mask(draws, part.index, part.dropout, x.size(1), x.options());
-          input = x * mask;
+          mask = mask_of(part, draws, x);
+          input = masked(x, mask);
         }
         adapters.push_back(at::mm(dlow.t(), input).to(at::kFloat));
         adapters.push_back(at::mm(dy_part.t(), low).to(at::kFloat).mul_(part.scale));
-        if (dx.defined()) mask.defined() ? (void)dx.add_(at::mm(dlow, a).mul_(mask)) : (void)dx.addmm_(dlow, a);
+        if (dx.defined() && !mask.defined()) dx.addmm_(dlow, a);
+        if (dx.defined() && mask.defined()) {
+          at::Tensor share = passing_tensor(dx.sizes(), dx.options());
+          dx.add_(at::mm_out(share, dlow, a).mul_(mask));
+        }
       }
       row += part.out;
     }

@@ -13,7 +13,7 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-constexpr std::int64_t kPiece = std::int64_t{1} << 20;  // numbers of W that are looked at together
+constexpr std::int64_t kPiece = std::int64_t{1} << 17;  // numbers of W that are looked at together
 
 struct FrozenProduct : torch::autograd::Function<FrozenProduct> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const FrozenMatrix* matrix) {

@@ -11,7 +11,7 @@
 namespace finetune {
 namespace {
 
-constexpr std::size_t kLarge = std::size_t{1} << 20, kKept = 6;  // bytes; blocks that wait for the next tensor
+constexpr std::size_t kLarge = std::size_t{1} << 18, kKept = 6;  // bytes; blocks that wait for the next tensor
 
 struct MemoryBlock {
   void* data;
