@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The trainer's figures on this machine's processor, against its peers from PyPI, one after the other; about an hour on two cores.
-#   scripts/bench/finetune.sh [WHICH ...]    step memory sft start prepare generate foretold; all of them when none is named
+#   scripts/bench/finetune.sh [WHICH ...]    step memory sft start prepare generate foretold competing; all of them when none is named
 # Needs the build (scripts/quickstart.sh) and nothing else running. Lines go to build/bench/finetune.log too.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
@@ -46,11 +46,12 @@ prepare() {
 }
 generate() { $python scripts/bench/generate.py; }
 foretold() { $python scripts/bench/training_memory.py; }
+competing() { $python scripts/bench/competing.py; }
 
 which=("$@")
-[ ${#which[@]} -gt 0 ] || which=(step memory sft start prepare generate foretold)
+[ ${#which[@]} -gt 0 ] || which=(step memory sft start prepare generate foretold competing)
 for name in "${which[@]}"; do
-  case $name in step | memory | sft | start | prepare | generate | foretold) ;; *) echo "no figure is named '$name'" >&2; exit 2 ;; esac
+  case $name in step | memory | sft | start | prepare | generate | foretold | competing) ;; *) echo "no figure is named '$name'" >&2; exit 2 ;; esac
 done
 {
   say "$(date +%F), $(grep -m1 'model name' /proc/cpuinfo | cut -d: -f2), $(nproc) cores, $(grep -o -w -E 'avx2|avx512f|avx512_bf16|amx_bf16' /proc/cpuinfo | sort -u | tr '\n' ' ')"
