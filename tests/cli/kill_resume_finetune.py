@@ -80,20 +80,22 @@ def outcome(folder):
 def kill_ends(command, folder, count, generator):
     """Kills a short run `count` times between the last record of its metrics and its end, and resumes it."""
     command = list(command)
+    command[0] = str(pathlib.Path(command[0]).resolve())
     command[command.index("--steps") + 1] = "4"
     subprocess.run([*command, "--output", folder / "short"], check=True, capture_output=True)
     expected, output = outcome(folder / "short"), folder / "end"
     words = [*command, "--output", str(output)]
-    metrics, seen = output / "metrics.jsonl", []
+    seen = []
 
     def look():
-        seen.append(metrics.exists() and metrics.stat().st_size)
+        seen.append({path: path.stat().st_size for path in output.rglob("*")})
     total = killed_at(words, folder, -1, look)
-    first = seen.index(seen[-1])  # nothing is written to it any more
+    metrics = [state.get(output / "metrics.jsonl") for state in seen]
+    first, last = metrics.index(metrics[-1]), seen.index(seen[-1])  # from where that, and nothing, is written any more
     if outcome(output) != expected:
         sys.exit("the traced run differs from the other one")
     left_whole = 0
-    for stop in sorted(generator.sample(range(first, total), min(count, total - first))):
+    for stop in sorted(generator.sample(range(first, last + 1), min(count, last + 1 - first))):
         shutil.rmtree(output)
         killed_at(words, folder, stop)
         adapter = output / "adapter"
@@ -107,7 +109,7 @@ def kill_ends(command, folder, count, generator):
             sys.exit(f"--resume failed after a kill at {stop} of {total}:\n{done.stderr}")
         if outcome(output) != expected:
             sys.exit(f"killed at {stop} of {total} and resumed, it differs from the unbroken run")
-    print(f"{count} kills in the last {total - first} of {total} system calls, {left_whole} with a whole adapter")
+    print(f"{count} kills in system calls {first} to {last} of {total}, {left_whole} with a whole adapter")
 
 
 def main():
