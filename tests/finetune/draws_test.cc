@@ -5,6 +5,8 @@
 #include <gtest/gtest.h>
 
 #include "finetune/data/packing.h"
+#include "finetune/train/preference_objective.h"
+#include "finetune/train/preferences.h"
 #include "lora/adapter/fresh.h"
 #include "tests/finetune/tiny_llama.h"
 
@@ -112,6 +114,61 @@ TEST_P(DropoutOf, IsThatOfTheRowsByThemselves) {
   // Can the test fail? Rows that stand elsewhere draw other numbers.
   const auto elsewhere = finetune::make_batch(examples, rows, 1, tiny_llama::device());
   EXPECT_GT(relative(gradient(trained, {elsewhere}), whole), 1e-3);
+}
+
+// Two pairs with dropout, at once or one after the other: every token keeps its place in the step.
+TEST(DropoutOfPairs, IsThatOfTheStepHoweverItIsCut) {
+  Transformer model = tiny_llama::load(tiny_llama::folder("untied"));
+  model.attach({"all-linear"}, 4, 8, 0.2, false, 3);
+  std::vector<at::Tensor> parameters = model.parameters();
+  {
+    const at::NoGradGuard no_gradient;
+    at::manual_seed(5);
+    for (at::Tensor& parameter : parameters) parameter.normal_(0, 0.1);
+  }
+  const auto pair = [](std::int64_t first, std::int64_t length, bool desirable) {
+    finetune::PackedRow row;
+    row.ids = at::arange(2 * length, at::kLong) * (first + 7) % 250;
+    row.lengths = {length, length};
+    row.places = {first, first + length};
+    row.targets = at::full({2 * length}, -100, at::kLong);
+    for (const std::int64_t begin : {std::int64_t{0}, length})
+      row.targets.narrow(0, begin + 1, length - 2).copy_(row.ids.narrow(0, begin + 2, length - 2));
+    row.trained = 2 * (length - 2);
+    row.references = {-20, -21};
+    row.desirable = {desirable};
+    return row;
+  };
+  const finetune::PackedRow one = pair(0, 6, true), other = pair(12, 9, false), elsewhere = pair(40, 9, false);
+  finetune::PackedRow both = one;
+  both.ids = at::cat({one.ids, other.ids}), both.targets = at::cat({one.targets, other.targets});
+  both.trained += other.trained;
+  both.lengths.insert(both.lengths.end(), other.lengths.begin(), other.lengths.end());
+  both.places.insert(both.places.end(), other.places.begin(), other.places.end());
+  both.references.insert(both.references.end(), other.references.begin(), other.references.end());
+  both.desirable.push_back(false);
+  for (const char* name : {"dpo", "ipo", "simpo", "orpo", "kto"}) {
+    finetune::PreferenceOptions options;
+    options.objective = name;
+    const auto objective = finetune::objective_of(options);
+    const auto gradient = [&](const std::vector<finetune::PackedRow>& batches) {
+      at::Tensor totals;
+      for (const finetune::PackedRow& batch : batches) {
+        const at::Tensor own = objective->totals(model, batch, 11);
+        totals = totals.defined() ? totals + own : own;
+      }
+      for (at::Tensor& parameter : parameters) parameter.mutable_grad() = at::Tensor();
+      for (const finetune::PackedRow& batch : batches) objective->loss(model, batch, 11, totals).backward();
+      std::vector<at::Tensor> all;
+      for (const at::Tensor& parameter : parameters) all.push_back(parameter.grad().flatten());
+      return at::cat(all);
+    };
+    const at::Tensor whole = gradient({both});
+    EXPECT_LT(relative(gradient({one, other}), whole), 1e-5) << name;
+    finetune::PackedRow moved = elsewhere;  // can this fail? The same tokens at other places draw other masks
+    moved.ids = other.ids, moved.targets = other.targets;
+    EXPECT_GT(relative(gradient({one, moved}), whole), 1e-3) << name;
+  }
 }
 
 }  // namespace
