@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/resident.h"
 #include "base/text.h"
 
 namespace base {
@@ -112,10 +113,13 @@ MappedFile::MappedFile(const fs::path& path) : path_(path) {
   // Else a look at one byte may map 2 MB at once, part of which give_back has given back before. An advice.
   ::madvise(address, size_, MADV_NOHUGEPAGE);
   data_ = static_cast<const std::byte*>(address);
+  add_mapping(bytes());
 }
 
 MappedFile::~MappedFile() {
-  if (data_) ::munmap(const_cast<std::byte*>(data_), size_);
+  if (!data_) return;
+  remove_mapping(bytes());
+  ::munmap(const_cast<std::byte*>(data_), size_);
 }
 
 MappedFile::MappedFile(MappedFile&& other) noexcept

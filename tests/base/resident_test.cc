@@ -5,6 +5,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <vector>
 
 #include "base/file.h"
@@ -34,6 +35,19 @@ TEST(GiveBack, TakesPagesOutOfTheProcessAndKeepsTheBytes) {
   base::give_back(file.bytes().subspan(10, bytes.size() - 20));
   EXPECT_LT(mapped_file_pages() + 3000, resident) << "16 MB are 4,096 pages";
   EXPECT_EQ(sum(), before);
+  // Piece by piece: what a read brought along of its neighbours goes too.
+  constexpr std::size_t kPiece = 256 * 1024 + 100;
+  for (std::size_t first = 0; first < bytes.size(); first += kPiece) {
+    const auto piece = file.bytes().subspan(first, std::min(kPiece, bytes.size() - first));
+    EXPECT_GT(std::ranges::count(piece, std::byte{'a'}), 0);
+    base::give_back(piece);
+  }
+  EXPECT_LT(mapped_file_pages() + 4000, resident);
+  EXPECT_EQ(sum(), before);
+  // Memory that is no file's keeps what is in it.
+  std::vector<std::byte> own(std::size_t{1} << 20, std::byte{7});
+  base::give_back(own);
+  EXPECT_EQ(std::ranges::count(own, std::byte{7}), 1 << 20);
   base::give_back({});
   base::give_back(file.bytes().subspan(5, 100));
   EXPECT_EQ(sum(), before);
