@@ -22,7 +22,7 @@ ldd $bin/finetune $bin/finetune_test | awk '$2 == "=>" && $3 ~ "^/" {print $3}' 
   while read -r library; do cp -L "$library" "$work/lib/"; done
 strip "$work"/lib/*
 cp -r tests/golden/finetune/tiny_llama "$work/tests/golden/finetune/"
-cp scripts/bench/gpu_run.py tests/cli/kill_resume_finetune.py "$work/"
+cp scripts/bench/gpu_run.py tests/cli/kill_resume_finetune.py tests/cli/killing.py "$work/"
 $bin/lora convert build/data/smollm2.gguf --output "$work/hf" --quiet
 mv "$work/hf/tokenizer.json" "$work/hf/tokenizer_config.json" "$work/tokenizer/"
 rm -r "$work/hf"

@@ -174,7 +174,8 @@ def main():
             shutil.rmtree(output)
         if kills == 0:
             sys.exit("no process was killed: nothing was tested")
-        kill_ends(command, folder, options.ends, generator)
+        if options.ends:
+            kill_ends(command, folder, options.ends, generator)
         print(f"{runs} runs, {kills} kills ({resumed} of them in a resumed run), seed {options.seed}: the same bytes")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
