@@ -6,6 +6,7 @@ its results, at random system calls of its end; what is left there and looks fin
 A tiny random Llama is written into a temporary folder; no network, no package beyond Python."""
 import argparse
 import json
+import os
 import pathlib
 import random
 import shutil
@@ -88,7 +89,14 @@ def kill_ends(command, folder, count, generator):
     seen = []
 
     def look():
-        seen.append({path: path.stat().st_size for path in output.rglob("*")})
+        sizes = {}
+        for folder, _, names in os.walk(output):
+            for name in names:
+                try:
+                    sizes[pathlib.Path(folder, name)] = os.stat(os.path.join(folder, name)).st_size
+                except FileNotFoundError:  # another thread of the program goes on
+                    pass
+        seen.append(sizes)
     total = killed_at(words, folder, -1, look)
     metrics = [state.get(output / "metrics.jsonl") for state in seen]
     first, last = metrics.index(metrics[-1]), seen.index(seen[-1])  # from where that, and nothing, is written any more
