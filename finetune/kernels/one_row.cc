@@ -17,18 +17,22 @@ namespace {
 constexpr std::int64_t kTile = std::int64_t{1} << 16;  // numbers that a thread reads at a time
 
 // Four sums of sixteen: one stream of memory, which the processor reads ahead (four rows at once took twice as long).
+// Each in two halves: vectors of sixteen stay in memory where the processor has them of eight.
 template <class T>
 FINETUNE_INLINE float dot_of(const float* x, const T* w, std::int64_t depth) {
-  std::array<Floats16, 4> sums{};
+  Floats8 halves[8] = {};
   std::int64_t i = 0;
   for (; i + 64 <= depth; i += 64) {
-    for (int part = 0; part < 4; ++part) {
-      Floats16 left, right;
-      load(x + i + 16 * part, left);
-      load(w + i + 16 * part, right);
-      sums[part] += left * right;
+#pragma GCC unroll 8
+    for (int part = 0; part < 8; ++part) {
+      Floats8 left, right;
+      load(x + i + 8 * part, left);
+      load(w + i + 8 * part, right);
+      halves[part] += left * right;
     }
   }
+  Floats16 sums[4];
+  __builtin_memcpy(sums, halves, sizeof(sums));
   float sum = total((sums[0] + sums[1]) + (sums[2] + sums[3]));
   for (; i < depth; ++i) sum += x[i] * load(w[i]);
   return sum;

@@ -49,6 +49,17 @@ FINETUNE_INLINE void load(const Bfloat16* x, Floats16& values) {
   __builtin_memcpy(&values, &words, sizeof values);
 }
 
+using Floats8 = float __attribute__((vector_size(32)));
+using Words8 = std::uint32_t __attribute__((vector_size(32)));
+/// Eight.
+FINETUNE_INLINE void load(const float* x, Floats8& values) { __builtin_memcpy(&values, x, sizeof values); }
+FINETUNE_INLINE void load(const Bfloat16* x, Floats8& values) {
+  std::uint16_t __attribute__((vector_size(16))) bits;
+  __builtin_memcpy(&bits, x, sizeof bits);
+  const Words8 words = __builtin_convertvector(bits, Words8) << 16;
+  __builtin_memcpy(&values, &words, sizeof values);
+}
+
 FINETUNE_INLINE float total(const Floats16& values) {
   float sum = 0;
   for (int lane = 0; lane < 16; ++lane) sum += values[lane];
