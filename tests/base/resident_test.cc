@@ -13,11 +13,12 @@
 
 namespace {
 
-// Pages of mapped files that the process holds.
-std::size_t mapped_file_pages() {
-  const std::string status = base::read_file("/proc/self/smaps_rollup");
-  const std::size_t place = status.find("Pss_File:");
-  return place == std::string::npos ? 0 : std::stoul(status.substr(place + 9)) / 4;
+// Pages of a mapped file that the process holds. Of all its files together they cannot be counted: what it shares with
+// other processes comes and goes with these.
+std::size_t mapped_pages(const base::MappedFile& file) {
+  const std::string maps = base::read_file("/proc/self/smaps");
+  const std::size_t place = maps.find("Rss:", maps.find(file.path().string()));
+  return place == std::string::npos ? 0 : std::stoul(maps.substr(place + 4)) / 4;
 }
 
 TEST(GiveBack, TakesPagesOutOfTheProcessAndKeepsTheBytes) {
@@ -30,10 +31,10 @@ TEST(GiveBack, TakesPagesOutOfTheProcessAndKeepsTheBytes) {
     for (const std::byte byte : file.bytes()) total += static_cast<std::size_t>(byte);
     return total;
   };
-  const std::size_t before = sum(), resident = mapped_file_pages();
+  const std::size_t before = sum(), resident = mapped_pages(file);
   ASSERT_GT(resident, 4000u);
   base::give_back(file.bytes().subspan(10, bytes.size() - 20));
-  EXPECT_LT(mapped_file_pages() + 3000, resident) << "16 MB are 4,096 pages";
+  EXPECT_LT(mapped_pages(file) + 3000, resident) << "16 MB are 4,096 pages";
   EXPECT_EQ(sum(), before);
   // Piece by piece: what a read brought along of its neighbours goes too.
   constexpr std::size_t kPiece = 256 * 1024 + 100;
@@ -42,7 +43,7 @@ TEST(GiveBack, TakesPagesOutOfTheProcessAndKeepsTheBytes) {
     EXPECT_GT(std::ranges::count(piece, std::byte{'a'}), 0);
     base::give_back(piece);
   }
-  EXPECT_LT(mapped_file_pages() + 4000, resident);
+  EXPECT_LT(mapped_pages(file) + 4000, resident);
   EXPECT_EQ(sum(), before);
   // Memory that is no file's keeps what is in it.
   std::vector<std::byte> own(std::size_t{1} << 20, std::byte{7});
