@@ -1,7 +1,8 @@
 // Blocks of quantised weights, as ggml lays them. Tested by tests/base/tensor_test.cc.
 //
-// Products and sums are in the order of the PyPI package `gguf`, so that every bit is the same. "Element e"
-// is the place in the block's output. Layouts: struct block_* in ggml-common.h.
+// Products and sums are in the order of the PyPI package `gguf` and contraction is off (see CMakeLists.txt), so that
+// every bit is the same, on every processor. "Element e" is the place in the block's output. Layouts: struct block_* in
+// ggml-common.h.
 #include "base/blocks.h"
 
 #include <fmt/format.h>
@@ -12,15 +13,8 @@
 #include <cmath>
 #include <cstring>
 
+#include "base/clones.h"
 #include "base/error.h"
-
-// Compiled for three processors, of which the loader takes the best; contraction is off (see CMakeLists.txt), so that
-// all give the same bits.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-#define BASE_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define BASE_CLONES
-#endif
 
 namespace base {
 namespace {

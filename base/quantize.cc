@@ -15,14 +15,9 @@
 #include <string>
 
 #include "base/blocks.h"
+#include "base/clones.h"
 #include "base/error.h"
 
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__) && !defined(__SANITIZE_ADDRESS__) && \
-    !defined(__SANITIZE_THREAD__)
-#define BASE_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define BASE_CLONES
-#endif
 #define BASE_INLINE [[gnu::always_inline]] inline
 
 namespace base {

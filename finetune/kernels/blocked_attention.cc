@@ -24,12 +24,12 @@ std::int64_t rounded_up(std::int64_t n, std::int64_t step) { return (n + step - 
 
 // ---- what is done to the columns of a tile's row ------------------------------------------------------------------
 
-FINETUNE_CLONES void raise_maxima(const float* s, std::int64_t n, float scale, float* maxima) {
+BASE_CLONES void raise_maxima(const float* s, std::int64_t n, float scale, float* maxima) {
 #pragma omp simd
   for (std::int64_t i = 0; i < n; ++i) maxima[i] = std::max(maxima[i], s[i] * scale);
 }
 
-FINETUNE_CLONES void to_weights(float* s, std::int64_t n, float scale, const float* maxima, float* sums) {
+BASE_CLONES void to_weights(float* s, std::int64_t n, float scale, const float* maxima, float* sums) {
 #pragma omp simd
   for (std::int64_t i = 0; i < n; ++i) {
     s[i] = exponential(s[i] * scale - maxima[i]);
@@ -38,7 +38,7 @@ FINETUNE_CLONES void to_weights(float* s, std::int64_t n, float scale, const flo
 }
 
 // Factors for what was summed up to `before`, which become the maxima; the sums get them at once.
-FINETUNE_CLONES void to_factors(float* before, const float* maxima, std::int64_t n, float* sums) {
+BASE_CLONES void to_factors(float* before, const float* maxima, std::int64_t n, float* sums) {
 #pragma omp simd
   for (std::int64_t i = 0; i < n; ++i) {
     before[i] = exponential(before[i] - maxima[i]);
@@ -46,14 +46,14 @@ FINETUNE_CLONES void to_factors(float* before, const float* maxima, std::int64_t
   }
 }
 
-FINETUNE_CLONES void multiply(float* x, const float* factors, std::int64_t n) {
+BASE_CLONES void multiply(float* x, const float* factors, std::int64_t n) {
 #pragma omp simd
   for (std::int64_t i = 0; i < n; ++i) x[i] *= factors[i];
 }
 
 // s: products -> weights; d: gradients of the weights -> of the products.
-FINETUNE_CLONES void to_gradients(float* s, float* d, std::int64_t n, float scale, const float* log_sums,
-                                  const float* dots) {
+BASE_CLONES void to_gradients(float* s, float* d, std::int64_t n, float scale, const float* log_sums,
+                              const float* dots) {
 #pragma omp simd
   for (std::int64_t i = 0; i < n; ++i) {
     s[i] = exponential(s[i] * scale - log_sums[i]);
@@ -61,18 +61,18 @@ FINETUNE_CLONES void to_gradients(float* s, float* d, std::int64_t n, float scal
   }
 }
 
-FINETUNE_CLONES void add(float* sum, const float* x, std::int64_t n) {
+BASE_CLONES void add(float* sum, const float* x, std::int64_t n) {
 #pragma omp simd
   for (std::int64_t i = 0; i < n; ++i) sum[i] += x[i];
 }
 
-FINETUNE_CLONES float dot(const float* a, const float* b, std::int64_t n) {
+BASE_CLONES float dot(const float* a, const float* b, std::int64_t n) {
   float sum = 0;
 #pragma omp simd reduction(+ : sum)
   for (std::int64_t i = 0; i < n; ++i) sum += a[i] * b[i];
   return sum;
 }
-FINETUNE_CLONES float dot(const Bfloat16* a, const Bfloat16* b, std::int64_t n) {
+BASE_CLONES float dot(const Bfloat16* a, const Bfloat16* b, std::int64_t n) {
   float sum = 0;
 #pragma omp simd reduction(+ : sum)
   for (std::int64_t i = 0; i < n; ++i) sum += load(a[i]) * load(b[i]);

@@ -85,23 +85,23 @@ FINETUNE_INLINE float cross_entropy_row(T* x, std::int64_t n, std::int64_t targe
 }
 
 // One plain function for each type and operation: see vector_math.h.
-#define FINETUNE_ROWS(T)                                                                                            \
-  FINETUNE_CLONES void norm(const T* x, const T* w, std::int64_t n, float eps, T* y, float* inverse) {              \
-    norm_row(x, w, n, eps, y, inverse);                                                                             \
-  }                                                                                                                 \
-  FINETUNE_CLONES void norm_back(const T* dy, const T* x, const T* w, std::int64_t n, float r, T* dx) {             \
-    norm_row_backward(dy, x, w, n, r, dx);                                                                          \
-  }                                                                                                                 \
-  FINETUNE_CLONES void gate(const T* g, const T* u, std::int64_t n, T* y) { swiglu_row(g, u, n, y); }               \
-  FINETUNE_CLONES void gate_back(const T* dy, const T* g, const T* u, std::int64_t n, T* dg, T* du) {               \
-    swiglu_row_backward(dy, g, u, n, dg, du);                                                                       \
-  }                                                                                                                 \
-  FINETUNE_CLONES void turn(const T* x, std::int64_t turned, std::int64_t heads, std::int64_t half, const float* c, \
-                            const float* s, float sign, T* y) {                                                     \
-    rotate_row(x, turned, heads, half, c, s, sign, y);                                                              \
-  }                                                                                                                 \
-  FINETUNE_CLONES float likelihood(T* x, std::int64_t n, std::int64_t target, bool with_gradient, float* scratch) { \
-    return cross_entropy_row(x, n, target, with_gradient, scratch);                                                 \
+#define FINETUNE_ROWS(T)                                                                                        \
+  BASE_CLONES void norm(const T* x, const T* w, std::int64_t n, float eps, T* y, float* inverse) {              \
+    norm_row(x, w, n, eps, y, inverse);                                                                         \
+  }                                                                                                             \
+  BASE_CLONES void norm_back(const T* dy, const T* x, const T* w, std::int64_t n, float r, T* dx) {             \
+    norm_row_backward(dy, x, w, n, r, dx);                                                                      \
+  }                                                                                                             \
+  BASE_CLONES void gate(const T* g, const T* u, std::int64_t n, T* y) { swiglu_row(g, u, n, y); }               \
+  BASE_CLONES void gate_back(const T* dy, const T* g, const T* u, std::int64_t n, T* dg, T* du) {               \
+    swiglu_row_backward(dy, g, u, n, dg, du);                                                                   \
+  }                                                                                                             \
+  BASE_CLONES void turn(const T* x, std::int64_t turned, std::int64_t heads, std::int64_t half, const float* c, \
+                        const float* s, float sign, T* y) {                                                     \
+    rotate_row(x, turned, heads, half, c, s, sign, y);                                                          \
+  }                                                                                                             \
+  BASE_CLONES float likelihood(T* x, std::int64_t n, std::int64_t target, bool with_gradient, float* scratch) { \
+    return cross_entropy_row(x, n, target, with_gradient, scratch);                                             \
   }
 FINETUNE_ROWS(float)
 FINETUNE_ROWS(Bfloat16)

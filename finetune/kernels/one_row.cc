@@ -37,23 +37,23 @@ FINETUNE_INLINE float dot_of(const float* x, const T* w, std::int64_t depth) {
   for (; i < depth; ++i) sum += x[i] * load(w[i]);
   return sum;
 }
-FINETUNE_CLONES float dot(const float* x, const float* w, std::int64_t depth) { return dot_of(x, w, depth); }
-FINETUNE_CLONES float dot(const float* x, const Bfloat16* w, std::int64_t depth) { return dot_of(x, w, depth); }
+BASE_CLONES float dot(const float* x, const float* w, std::int64_t depth) { return dot_of(x, w, depth); }
+BASE_CLONES float dot(const float* x, const Bfloat16* w, std::int64_t depth) { return dot_of(x, w, depth); }
 
 template <class T>
 FINETUNE_INLINE void add_scaled_of(float factor, const T* x, std::int64_t n, float* sums) {
 #pragma omp simd
   for (std::int64_t i = 0; i < n; ++i) sums[i] += factor * load(x[i]);
 }
-FINETUNE_CLONES void add_scaled(float factor, const float* x, std::int64_t n, float* sums) {
+BASE_CLONES void add_scaled(float factor, const float* x, std::int64_t n, float* sums) {
   add_scaled_of(factor, x, n, sums);
 }
-FINETUNE_CLONES void add_scaled(float factor, const Bfloat16* x, std::int64_t n, float* sums) {
+BASE_CLONES void add_scaled(float factor, const Bfloat16* x, std::int64_t n, float* sums) {
   add_scaled_of(factor, x, n, sums);
 }
 
 // Of scores [n]: e^(score - largest), and their sum.
-FINETUNE_CLONES float exponentials(float* scores, std::int64_t n) {
+BASE_CLONES float exponentials(float* scores, std::int64_t n) {
   float largest = -std::numeric_limits<float>::infinity();
 #pragma omp simd reduction(max : largest)
   for (std::int64_t i = 0; i < n; ++i) largest = std::max(largest, scores[i]);

@@ -8,12 +8,12 @@
 namespace finetune {
 namespace {
 
-FINETUNE_CLONES void round_all(const float* x, std::int64_t n, Bfloat16* out) {
+BASE_CLONES void round_all(const float* x, std::int64_t n, Bfloat16* out) {
 #pragma omp simd
   for (std::int64_t i = 0; i < n; ++i) store(out[i], x[i]);
 }
 
-FINETUNE_CLONES void interleave(const float* even, const float* odd, std::int64_t n, std::uint32_t* out) {
+BASE_CLONES void interleave(const float* even, const float* odd, std::int64_t n, std::uint32_t* out) {
 #pragma omp simd
   for (std::int64_t i = 0; i < n; ++i) {
     Bfloat16 low, high;
@@ -23,7 +23,7 @@ FINETUNE_CLONES void interleave(const float* even, const float* odd, std::int64_
   }
 }
 
-FINETUNE_CLONES void interleave(const Bfloat16* even, const Bfloat16* odd, std::int64_t n, std::uint32_t* out) {
+BASE_CLONES void interleave(const Bfloat16* even, const Bfloat16* odd, std::int64_t n, std::uint32_t* out) {
 #pragma omp simd
   for (std::int64_t i = 0; i < n; ++i) out[i] = even[i].bits | static_cast<std::uint32_t>(odd[i].bits) << 16;
 }

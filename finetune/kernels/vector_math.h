@@ -6,13 +6,8 @@
 #include <bit>
 #include <cstdint>
 
-// A function with this is compiled three times, and the loader takes the best that the processor has. It does not
-// apply to templates: one plain function for each type and operation.
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-#define FINETUNE_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define FINETUNE_CLONES
-#endif
+#include "base/clones.h"
+
 #define FINETUNE_INLINE inline __attribute__((always_inline))
 
 namespace finetune {
@@ -38,27 +33,26 @@ FINETUNE_INLINE float rounded(float value) {
   return load(place);
 }
 
-using Floats16 = float __attribute__((vector_size(64)));
-using Words16 = std::uint32_t __attribute__((vector_size(64)));
-/// Sixteen numbers from any address. (A vector returned by value would depend on the processor compiled for.)
-FINETUNE_INLINE void load(const float* x, Floats16& values) { __builtin_memcpy(&values, x, sizeof values); }
-FINETUNE_INLINE void load(const Bfloat16* x, Floats16& values) {
-  std::uint16_t __attribute__((vector_size(32))) bits;
-  __builtin_memcpy(&bits, x, sizeof bits);
-  const Words16 words = __builtin_convertvector(bits, Words16) << 16;
-  __builtin_memcpy(&values, &words, sizeof values);
-}
-
 using Floats8 = float __attribute__((vector_size(32)));
 using Words8 = std::uint32_t __attribute__((vector_size(32)));
-/// Eight.
-FINETUNE_INLINE void load(const float* x, Floats8& values) { __builtin_memcpy(&values, x, sizeof values); }
-FINETUNE_INLINE void load(const Bfloat16* x, Floats8& values) {
-  std::uint16_t __attribute__((vector_size(16))) bits;
+using Halves8 = std::uint16_t __attribute__((vector_size(16)));
+using Floats16 = float __attribute__((vector_size(64)));
+using Words16 = std::uint32_t __attribute__((vector_size(64)));
+using Halves16 = std::uint16_t __attribute__((vector_size(32)));
+template <class Halves, class Words, class Floats>
+FINETUNE_INLINE void widen(const Bfloat16* x, Floats& values) {
+  Halves bits;
   __builtin_memcpy(&bits, x, sizeof bits);
-  const Words8 words = __builtin_convertvector(bits, Words8) << 16;
+  const Words words = __builtin_convertvector(bits, Words) << 16;
   __builtin_memcpy(&values, &words, sizeof values);
 }
+/// Eight or sixteen numbers from any address. (A vector returned by value would depend on the processor compiled for.)
+template <class Floats>
+FINETUNE_INLINE void load(const float* x, Floats& values) {
+  __builtin_memcpy(&values, x, sizeof values);
+}
+FINETUNE_INLINE void load(const Bfloat16* x, Floats8& values) { widen<Halves8, Words8>(x, values); }
+FINETUNE_INLINE void load(const Bfloat16* x, Floats16& values) { widen<Halves16, Words16>(x, values); }
 
 FINETUNE_INLINE float total(const Floats16& values) {
   float sum = 0;

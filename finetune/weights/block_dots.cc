@@ -52,14 +52,14 @@ FINETUNE_INLINE float dot_of_nibbles(const std::byte* row, const float* x, const
   }
   return total(all) + offsets;
 }
-FINETUNE_CLONES float dot_q4_0(const std::byte* row, const float* x, const float* sums, std::int64_t count) {
+BASE_CLONES float dot_q4_0(const std::byte* row, const float* x, const float* sums, std::int64_t count) {
   return dot_of_nibbles<false>(row, x, sums, count);
 }
-FINETUNE_CLONES float dot_q4_1(const std::byte* row, const float* x, const float* sums, std::int64_t count) {
+BASE_CLONES float dot_q4_1(const std::byte* row, const float* x, const float* sums, std::int64_t count) {
   return dot_of_nibbles<true>(row, x, sums, count);
 }
 
-FINETUNE_CLONES float dot_q8_0(const std::byte* row, const float* x, const float*, std::int64_t count) {
+BASE_CLONES float dot_q8_0(const std::byte* row, const float* x, const float*, std::int64_t count) {
   Floats16 all{};
   for (std::int64_t i = 0; i < count; i += 32, row += 34, x += 32) {
     Bytes16 low, high;
@@ -101,15 +101,15 @@ FINETUNE_INLINE float dot_of_super(const std::byte* row, const float* x, const f
   }
   return total(all) - minimums;
 }
-FINETUNE_CLONES float dot_q4_k(const std::byte* row, const float* x, const float* sums, std::int64_t count) {
+BASE_CLONES float dot_q4_k(const std::byte* row, const float* x, const float* sums, std::int64_t count) {
   return dot_of_super<false>(row, x, sums, count);
 }
-FINETUNE_CLONES float dot_q5_k(const std::byte* row, const float* x, const float* sums, std::int64_t count) {
+BASE_CLONES float dot_q5_k(const std::byte* row, const float* x, const float* sums, std::int64_t count) {
   return dot_of_super<true>(row, x, sums, count);
 }
 
 // 128 bytes of nibbles, 64 bytes of the upper two bits, 16 scales of 8 bits, d: groups of 16, numbers from -32.
-FINETUNE_CLONES float dot_q6_k(const std::byte* row, const float* x, const float* sums, std::int64_t count) {
+BASE_CLONES float dot_q6_k(const std::byte* row, const float* x, const float* sums, std::int64_t count) {
   Floats16 all{};
   float offsets = 0;
   for (std::int64_t i = 0; i < count; i += 256, row += 210) {

@@ -19,9 +19,9 @@ namespace finetune::expand {
 namespace {
 
 // One plain function for each type: see vector_math.h.
-#define FINETUNE_EXPAND(T)                                                                                \
-  FINETUNE_CLONES void scale(const std::int8_t* bytes, std::int64_t n, float scale, float step, T* out) { \
-    for (std::int64_t i = 0; i < n; ++i) store(out[i], static_cast<float>(bytes[i]) * scale * step);      \
+#define FINETUNE_EXPAND(T)                                                                            \
+  BASE_CLONES void scale(const std::int8_t* bytes, std::int64_t n, float scale, float step, T* out) { \
+    for (std::int64_t i = 0; i < n; ++i) store(out[i], static_cast<float>(bytes[i]) * scale * step);  \
   }
 FINETUNE_EXPAND(float)
 FINETUNE_EXPAND(Bfloat16)
@@ -127,8 +127,8 @@ void to_numbers(base::ExpandBlock expand, const std::byte* block, std::size_t el
 
 }  // namespace
 
-FINETUNE_CLONES void count_below(const std::array<float, 15>& bounds, const std::array<float, 64>& values,
-                                 std::array<std::int32_t, 64>& counts) {
+BASE_CLONES void count_below(const std::array<float, 15>& bounds, const std::array<float, 64>& values,
+                             std::array<std::int32_t, 64>& counts) {
   for (std::size_t i = 0; i < values.size(); ++i) {
     std::int32_t count{0};
     for (std::size_t j = 0; j < bounds.size(); ++j) count += bounds[j] < values[i] ? 1 : 0;

@@ -5,11 +5,7 @@
 
 #include <cstring>
 
-#if defined(__x86_64__) && defined(__GNUC__) && !defined(__clang__)
-#define LORA_CLONES __attribute__((target_clones("arch=x86-64-v4", "arch=x86-64-v3", "default")))
-#else
-#define LORA_CLONES
-#endif
+#include "base/clones.h"
 
 namespace lora {
 namespace {
@@ -18,7 +14,7 @@ constexpr int kLanes = 8, kVectors = 4, kRows = 2, kWide = kLanes * kVectors;
 
 }  // namespace
 
-LORA_CLONES void add_product(const float* b, const float* a, std::int64_t rows, std::int64_t rank, std::int64_t columns,
+BASE_CLONES void add_product(const float* b, const float* a, std::int64_t rows, std::int64_t rank, std::int64_t columns,
                              float scale, float* out) {
   typedef float Vector __attribute__((vector_size(kLanes * sizeof(float))));
   const std::int64_t whole{columns / kWide * kWide};
