@@ -6,6 +6,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "finetune/adapt/parts.h"
+#include "finetune/kernels/low_rank.h"
 #include "finetune/kernels/passing.h"
 
 namespace finetune {
@@ -30,8 +31,10 @@ struct DoraFunction : torch::autograd::Function<DoraFunction> {
     if (again) context->saved_data["again"] = kept_function(again->make);
     each_part(*layer, [&](const Linear& part, std::int64_t first, std::size_t number) {
       const at::Tensor* of_part = leaves.data() + number * kLeaves;
-      const at::Tensor low = at::mm(x, of_part[0].to(x.scalar_type()).t());  // [T, rank]
-      unscaled.narrow(1, first, part.out).addmm_(low, of_part[1].to(x.scalar_type()).t(), 1, part.scale);
+      const at::Tensor low = at::empty({x.size(0), of_part[0].size(0)}, x.options());  // before what goes again
+      low_rank::product_into(low, x, of_part[0].to(x.scalar_type()).t().contiguous());
+      const at::Tensor b = (of_part[1] * part.scale).to(x.scalar_type());
+      low_rank::add_product(unscaled.narrow(1, first, part.out), low, b.t().contiguous());
       saved.insert(saved.end(), {of_part[0], of_part[1], of_part[2], low, row_lengths(*layer->weight, first, part)});
     });
     at::Tensor y = unscaled.clone();
@@ -60,22 +63,22 @@ struct DoraFunction : torch::autograd::Function<DoraFunction> {
     std::vector<at::Tensor> into_x;  // scale * dy B and A of each part
     each_part(*layer, [&](const Linear& part, std::int64_t first, std::size_t number) {
       const at::Tensor* of_part = saved.data() + 2 + number * kSaved;
-      const at::Tensor a = of_part[0].to(x.scalar_type()), b = of_part[1].to(x.scalar_type()), &low = of_part[3];
+      const at::Tensor a = of_part[0].to(x.scalar_type()), b = (of_part[1] * part.scale).to(x.scalar_type());
       const at::Tensor columns = scaled.narrow(1, first, part.out);
       at::Tensor products = passing_tensor(columns.sizes(), columns.options());
       at::mul_out(products, columns, saved[1].narrow(1, first, part.out));
       const at::Tensor of_magnitude = at::sum(products, {0}, false, at::kFloat) / of_part[4];
       scale_columns(columns, of_part[2], of_part[4]);
-      const at::Tensor dlow = at::mm(columns, b).mul_(part.scale);  // [T, rank]
-      leaves.push_back(at::mm(dlow.t(), x).to(at::kFloat));
-      leaves.push_back(at::mm(columns.t(), low).to(at::kFloat).mul_(part.scale));
+      const at::Tensor dlow = low_rank::product(columns, b);  // [T, rank]
+      leaves.push_back(low_rank::product_over_rows(dlow, x).to(at::kFloat));
+      leaves.push_back(low_rank::product_over_rows(of_part[3], columns).to(at::kFloat).t().mul(part.scale));
       leaves.push_back(of_magnitude);
       into_x.insert(into_x.end(), {dlow, a});
     });
     variable_list result(2);
     if (context->needs_input_grad(0)) {
       result[0] = layer->weight->apply_transposed(scaled);
-      for (std::size_t i = 0; i < into_x.size(); i += 2) result[0].addmm_(into_x[i], into_x[i + 1]);
+      for (std::size_t i = 0; i < into_x.size(); i += 2) low_rank::add_product(result[0], into_x[i], into_x[i + 1]);
     }
     if (context->saved_data["residual"].toBool()) result[1] = dy;
     result.insert(result.end(), leaves.begin(), leaves.end());

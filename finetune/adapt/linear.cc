@@ -6,6 +6,7 @@
 
 #include "finetune/adapt/dora.h"
 #include "finetune/adapt/parts.h"
+#include "finetune/kernels/low_rank.h"
 #include "finetune/kernels/passing.h"
 
 namespace finetune {
@@ -26,9 +27,55 @@ at::Tensor masked(const at::Tensor& x, const at::Tensor& mask) {
   return at::mul_out(result, x, mask);
 }
 
+// Attached parts that read the same numbers: all without dropout, or one by itself.
+struct Readers {
+  struct Part {
+    const Linear* linear;
+    std::int64_t first;      // row of the joined layer
+    std::size_t number;      // of those with an adapter
+    std::int64_t low, rank;  // first column and columns of low, rows of the readers' A
+  };
+  std::vector<Part> parts;
+  at::Tensor mask;
+
+  std::int64_t ranks() const { return parts.back().low + parts.back().rank; }
+};
+
+// `adapters` holds A and B of every attached part, in order.
+std::vector<Readers> readers_of(const JoinedLinear& layer, at::TensorList adapters, const Draws& draws,
+                                const at::Tensor& x) {
+  std::vector<Readers> all(1);
+  std::int64_t row = 0;
+  std::size_t number = 0;
+  for (const Linear& part : layer.parts) {
+    if (part.lora_a.defined()) {
+      const bool alone = drops(part, draws);
+      if (alone) all.push_back({{}, mask_of(part, draws, x)});
+      Readers& readers = alone ? all.back() : all.front();
+      const std::int64_t low{readers.parts.empty() ? 0 : readers.ranks()};
+      readers.parts.push_back({&part, row, number, low, adapters[2 * number].size(0)});
+      ++number;
+    }
+    row += part.out;
+  }
+  if (all.front().parts.empty()) all.erase(all.begin());
+  return all;
+}
+
+// [sum of ranks, in], of the type that is computed in.
+at::Tensor a_of(const Readers& readers, at::TensorList adapters, at::ScalarType type) {
+  std::vector<at::Tensor> rows;
+  for (const Readers::Part& part : readers.parts) rows.push_back(adapters[2 * part.number]);
+  return (rows.size() == 1 ? rows[0] : at::cat(rows)).to(type);
+}
+
+at::Tensor input_of(const Readers& readers, const at::Tensor& x) {
+  return readers.mask.defined() ? masked(x, readers.mask) : x;
+}
+
 // Frozen weights get no gradient, so the only products of the backward pass are dY W and the low-rank ones.
 struct LoraFunction : torch::autograd::Function<LoraFunction> {
-  // `adapters` holds A and B of every attached part, in order. `layer` is a plain pointer: see JoinedLinear::forward.
+  // `layer` is a plain pointer: see JoinedLinear::forward.
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const std::optional<at::Tensor>& residual,
                             at::TensorList adapters, const JoinedLinear* layer, const Draws& draws,
                             const Recipe* again) {
@@ -36,62 +83,63 @@ struct LoraFunction : torch::autograd::Function<LoraFunction> {
     if (residual && layer->bias.defined()) y.add_(layer->bias);
     variable_list saved = {again ? again->source : x};
     if (again) context->saved_data["again"] = kept_function(again->make);
-    std::int64_t row = 0;
-    std::size_t next = 0;
-    for (const Linear& part : layer->parts) {
-      if (part.lora_a.defined()) {
-        const at::Tensor &a = adapters[next], &b = adapters[next + 1];
-        next += 2;
-        at::Tensor input = x;
-        if (drops(part, draws)) input = masked(x, mask_of(part, draws, x));
-        at::Tensor low = at::mm(input, a.to(x.scalar_type()).t());  // [T, rank]
-        y.narrow(1, row, part.out).addmm_(low, b.to(x.scalar_type()).t(), 1, part.scale);
-        saved.insert(saved.end(), {a, b, low});
+    saved.insert(saved.end(), adapters.begin(), adapters.end());
+    for (const Readers& readers : readers_of(*layer, adapters, draws, x)) {
+      // First what stays, then what goes: it would leave holes.
+      const at::Tensor low = at::empty({x.size(0), readers.ranks()}, x.options());
+      low_rank::product_into(low, input_of(readers, x), a_of(readers, adapters, x.scalar_type()).t().contiguous());
+      for (const Readers::Part& part : readers.parts) {
+        const at::Tensor b = adapters[2 * part.number + 1] * part.linear->scale;
+        low_rank::add_product(y.narrow(1, part.first, part.linear->out), low.narrow(1, part.low, part.rank),
+                              b.to(x.scalar_type()).t().contiguous());
       }
-      row += part.out;
+      saved.push_back(low);
     }
     context->save_for_backward(saved);
     context->saved_data["layer"] = reinterpret_cast<std::int64_t>(layer);
     context->saved_data["draws"] = kept_draws(draws);
     context->saved_data["residual"] = residual.has_value();
+    context->saved_data["adapters"] = static_cast<std::int64_t>(adapters.size());
     return y;
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     const auto* layer = reinterpret_cast<const JoinedLinear*>(context->saved_data["layer"].toInt());
     const Draws draws = draws_in(context->saved_data["draws"]);
-    variable_list saved = context->get_saved_variables();
+    const variable_list saved = context->get_saved_variables();
+    const at::TensorList adapters{saved.data() + 1, static_cast<std::size_t>(context->saved_data["adapters"].toInt())};
+    const at::Tensor* low = saved.data() + 1 + adapters.size();
     at::Tensor x = saved[0], dy = gradients[0].contiguous(), dx;
     if (const auto again = context->saved_data.find("again"); again != context->saved_data.end())
       x = function_in(again->second)(x);
     if (context->needs_input_grad(0)) dx = layer->weight->apply_transposed(dy);
-    variable_list adapters;
-    std::int64_t row = 0;
-    std::size_t next = 1;
-    for (const Linear& part : layer->parts) {
-      if (part.lora_a.defined()) {
-        at::Tensor a = saved[next].to(x.scalar_type()), b = saved[next + 1].to(x.scalar_type()), low = saved[next + 2];
-        next += 3;
-        at::Tensor dy_part = dy.narrow(1, row, part.out);
-        at::Tensor dlow = at::mm(dy_part, b).mul_(part.scale);  // [T, rank]
-        at::Tensor mask, input = x;
-        if (drops(part, draws)) {
-          mask = mask_of(part, draws, x);
-          input = masked(x, mask);
-        }
-        adapters.push_back(at::mm(dlow.t(), input).to(at::kFloat));
-        adapters.push_back(at::mm(dy_part.t(), low).to(at::kFloat).mul_(part.scale));
-        if (dx.defined() && !mask.defined()) dx.addmm_(dlow, a);
-        if (dx.defined() && mask.defined()) {
-          at::Tensor share = passing_tensor(dx.sizes(), dx.options());
-          dx.add_(at::mm_out(share, dlow, a).mul_(mask));
-        }
+    variable_list of_adapters(adapters.size());
+    for (const Readers& readers : readers_of(*layer, adapters, draws, x)) {
+      const at::Tensor dlow = at::empty({x.size(0), readers.ranks()}, x.options());
+      for (const Readers::Part& part : readers.parts) {
+        const at::Tensor dy_part = dy.narrow(1, part.first, part.linear->out);
+        const at::Tensor b = (adapters[2 * part.number + 1] * part.linear->scale).to(x.scalar_type());
+        low_rank::product_into(dlow.narrow(1, part.low, part.rank), dy_part, b);
+        of_adapters[2 * part.number + 1] = low_rank::product_over_rows(low->narrow(1, part.low, part.rank), dy_part)
+                                               .to(at::kFloat)
+                                               .t()
+                                               .mul(part.linear->scale);
       }
-      row += part.out;
+      const at::Tensor of_a = low_rank::product_over_rows(dlow, input_of(readers, x)).to(at::kFloat);
+      for (const Readers::Part& part : readers.parts)
+        of_adapters[2 * part.number] = of_a.narrow(0, part.low, part.rank);
+      const at::Tensor a = a_of(readers, adapters, x.scalar_type());
+      if (dx.defined() && !readers.mask.defined()) low_rank::add_product(dx, dlow, a);
+      if (dx.defined() && readers.mask.defined()) {
+        const at::Tensor share = passing_tensor(dx.sizes(), dx.options());
+        low_rank::product_into(share, dlow, a);
+        dx.add_(share.mul_(readers.mask));
+      }
+      ++low;
     }
     variable_list result = {dx};
     result.push_back(context->saved_data["residual"].toBool() ? dy : at::Tensor());
-    result.insert(result.end(), adapters.begin(), adapters.end());
+    result.insert(result.end(), of_adapters.begin(), of_adapters.end());
     result.resize(result.size() + 3);  // layer, draws and recipe have no gradient
     return result;
   }

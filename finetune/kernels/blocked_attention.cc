@@ -26,7 +26,10 @@ std::int64_t rounded_up(std::int64_t n, std::int64_t step) { return (n + step - 
 
 BASE_CLONES void raise_maxima(const float* s, std::int64_t n, float scale, float* maxima) {
 #pragma omp simd
-  for (std::int64_t i = 0; i < n; ++i) maxima[i] = std::max(maxima[i], s[i] * scale);
+  for (std::int64_t i = 0; i < n; ++i) {
+    const float score = s[i] * scale;  // not std::max, which gives one of two places: no vector has that
+    maxima[i] = maxima[i] < score ? score : maxima[i];
+  }
 }
 
 BASE_CLONES void to_weights(float* s, std::int64_t n, float scale, const float* maxima, float* sums) {

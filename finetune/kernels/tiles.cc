@@ -35,11 +35,21 @@ const Bfloat16* interleave_rows(const T* x, std::int64_t k, std::int64_t n, std:
   return reinterpret_cast<const Bfloat16*>(pairs.data());
 }
 
+bool has(const char* unit) {
+  const auto units = at::cpu::get_cpu_capabilities();
+  return units.contains(unit) && units.at(unit).toBool();
+}
+
 }  // namespace
 
 void tile_product(std::int64_t m, std::int64_t n, std::int64_t k, const float* a, std::int64_t a_stride, const float* b,
                   float* c, std::int64_t c_stride, bool adds) {
-  at::native::cpublas::brgemm(m, n, k, a_stride, n, c_stride, adds, a, b, c, false);
+  tile_product(m, n, k, a, a_stride, b, n, c, c_stride, adds);
+}
+
+void tile_product(std::int64_t m, std::int64_t n, std::int64_t k, const float* a, std::int64_t a_stride, const float* b,
+                  std::int64_t b_stride, float* c, std::int64_t c_stride, bool adds) {
+  at::native::cpublas::brgemm(m, n, k, a_stride, b_stride, c_stride, adds, a, b, c, false);
 }
 
 void tile_product(std::int64_t m, std::int64_t n, std::int64_t k, const Bfloat16* a, std::int64_t a_stride,
@@ -48,13 +58,14 @@ void tile_product(std::int64_t m, std::int64_t n, std::int64_t k, const Bfloat16
                               reinterpret_cast<const at::BFloat16*>(b), c, true);
 }
 
+bool has_vectors_of_sixteen() {
+  static const bool kHas = has("avx512_f");
+  return kHas;
+}
+
 bool multiplies_bfloat16() {
-  static const bool kIs = [] {
-    const auto units = at::cpu::get_cpu_capabilities();
-    const auto has = [&](const char* unit) { return units.contains(unit) && units.at(unit).toBool(); };
-    return has("avx512_bf16") || has("amx_bf16");
-  }();
-  return kIs;
+  static const bool kDoes = has("avx512_bf16") || has("amx_bf16");
+  return kDoes;
 }
 
 void transpose(const float* x, std::int64_t stride, std::int64_t rows, std::int64_t columns, float* out,

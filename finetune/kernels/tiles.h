@@ -17,8 +17,13 @@ namespace finetune {
 /// oneDNN compiles a kernel for every combination of numbers that it meets: keep them few.
 void tile_product(std::int64_t m, std::int64_t n, std::int64_t k, const float* a, std::int64_t a_stride, const float* b,
                   float* c, std::int64_t c_stride, bool adds);
+/// The same of float32 whose rows of b lie `b_stride` apart.
+void tile_product(std::int64_t m, std::int64_t n, std::int64_t k, const float* a, std::int64_t a_stride, const float* b,
+                  std::int64_t b_stride, float* c, std::int64_t c_stride, bool adds);
 void tile_product(std::int64_t m, std::int64_t n, std::int64_t k, const Bfloat16* a, std::int64_t a_stride,
                   const Bfloat16* b, float* c, std::int64_t c_stride, bool adds);
+/// Whether the processor has AVX-512.
+bool has_vectors_of_sixteen();
 /// Whether the processor multiplies bfloat16 itself (avx512_bf16 or AMX).
 bool multiplies_bfloat16();
 

@@ -9,6 +9,7 @@
 #include "finetune/kernels/attention.h"
 #include "finetune/kernels/blocked_attention.h"
 #include "finetune/kernels/fused_rows.h"
+#include "finetune/kernels/low_rank.h"
 #include "finetune/kernels/one_row.h"
 #include "finetune/kernels/products.h"
 #include "finetune/kernels/tiles.h"
@@ -18,6 +19,7 @@
 
 namespace {
 
+namespace low_rank = finetune::low_rank;
 using finetune::AttentionShape;
 using tiny_llama::relative;
 using Lengths = std::vector<std::int64_t>;
@@ -198,6 +200,41 @@ TEST(OneRow, AttendsAsTheLastOfManyRows) {
           1e-2);
       expect_same_on_all_threads([&] { return finetune::one_row::attention(q, cache(6), cache(8), 300, shape); });
     }
+}
+
+// Operands and results as parts of wider tensors, as those of a joined layer are.
+TEST(LowRankProducts, AreProducts) {
+  at::manual_seed(5);
+  const auto part = [](std::int64_t rows, std::int64_t columns) {
+    return at::randn({rows, columns + 7}).narrow(1, 3, columns);
+  };
+  const auto wide = [](const at::Tensor& x) { return x.to(at::kDouble); };
+  for (const std::int64_t rows : {1, 3, 127, 512, 700, 1100})
+    for (const std::int64_t rank : {1, 5, 16, 48})
+      for (const std::int64_t out : {1, 40, 300, 1537}) {
+        const at::Tensor x = part(rows, out), down = part(out, rank), low = part(rows, rank), up = part(rank, out);
+        EXPECT_LT(relative(low_rank::product(x, down), wide(x).mm(wide(down))), 5e-6);  // one number may be small
+        EXPECT_LT(relative(low_rank::product(low, up), wide(low).mm(wide(up))), 1e-6);
+        EXPECT_LT(relative(low_rank::product_over_rows(low, x), wide(low).t().mm(wide(x))), 1e-6);
+        const at::Tensor all = at::randn({rows, out + 9}), before = all.clone(), y = all.narrow(1, 4, out);
+        low_rank::add_product(y, low, up);
+        EXPECT_LT(relative(y, wide(before.narrow(1, 4, out)) + wide(low).mm(wide(up))), 1e-6);
+        low_rank::product_into(y, low, up);
+        EXPECT_LT(relative(y, wide(low).mm(wide(up))), 1e-6);
+        EXPECT_TRUE(at::equal(all.narrow(1, 0, 4), before.narrow(1, 0, 4)));
+        EXPECT_TRUE(at::equal(all.narrow(1, out + 4, 5), before.narrow(1, out + 4, 5)));
+        const auto narrow = [](const at::Tensor& some) { return some.to(at::kBFloat16); };
+        EXPECT_LT(relative(low_rank::product_over_rows(narrow(low), narrow(x)), wide(low).t().mm(wide(x))), 2e-2);
+      }
+  EXPECT_TRUE(at::equal(low_rank::product_over_rows(at::empty({0, 4}), at::empty({0, 9})), at::zeros({4, 9})));
+}
+
+TEST(LowRankProducts, ThreadsDoNotShow) {
+  at::manual_seed(6);
+  const at::Tensor x = at::randn({700, 300}), low = at::randn({700, 16}), up = at::randn({16, 300});
+  expect_same_on_all_threads([&] { return low_rank::product(x, up.t().contiguous()); });
+  expect_same_on_all_threads([&] { return low_rank::product(low, up); });
+  expect_same_on_all_threads([&] { return low_rank::product_over_rows(low, x); });
 }
 
 TEST(Products, ThreadsDoNotShow) {
