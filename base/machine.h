@@ -14,7 +14,11 @@ std::uint64_t machine_memory();
 /// Bytes of memory that this process uses now (resident).
 std::uint64_t resident_memory();
 
-/// The most that it has used at once since it began.
+/// How often this process's threads were taken off a processor while they had work, since it began: seldom where each
+/// has one of its own.
+std::uint64_t preemptions();
+
+/// The most memory that it has used at once since it began.
 std::uint64_t peak_memory();
 
 /// Gives memory that was freed back to the system, so that resident_memory() is what is in use.

@@ -7,6 +7,8 @@
 
 #include <algorithm>
 
+#include "finetune/kernels/low_rank.h"
+
 namespace finetune {
 namespace {
 
@@ -56,7 +58,7 @@ at::Tensor row_lengths(const FrozenMatrix& matrix, std::int64_t first, const Lin
     at::TensorOptions place(at::kLong);
     if (part.lora_a.defined()) place = place.device(a.device());
     at::Tensor piece = matrix.rows(at::arange(first + row, first + row + count, place)).to(at::kFloat);
-    if (a.defined()) piece = at::addmm(piece, b.narrow(0, row, count), a, 1, part.scale);
+    if (a.defined()) low_rank::add_product(piece, b.narrow(0, row, count) * part.scale, a);
     lengths.push_back(at::linalg_vector_norm(piece, 2, at::IntArrayRef{1}));
   }
   return at::cat(lengths);

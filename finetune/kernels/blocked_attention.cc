@@ -423,8 +423,12 @@ void backward_of(const at::Tensor& dout, const at::Tensor& heads, const Result& 
 
 }  // namespace
 
+bool handles(const AttentionShape& shape) {
+  return shape.softcap == 0 && shape.slopes.empty() && shape.head_dim % 2 == 0;
+}
+
 bool handles(const at::Tensor& heads, const AttentionShape& shape) {
-  if (!heads.is_cpu() || shape.softcap != 0 || !shape.slopes.empty() || shape.head_dim % 2 != 0) return false;
+  if (!heads.is_cpu() || !handles(shape)) return false;
   return heads.scalar_type() == at::kFloat || (heads.scalar_type() == at::kBFloat16 && multiplies_bfloat16());
 }
 

@@ -54,11 +54,34 @@ void add_product(const at::Tensor& x, at::Tensor& y, bool adds, Put put) {
   });
 }
 
+// Few float32 rows: ATen's products with pieces of w that are always the same, so that threads do not show.
+bool is_few(const at::Tensor& x) { return x.is_cpu() && x.scalar_type() == at::kFloat && x.size(0) < kFewRows; }
+
+// f(first, count) over `all` rows or columns of w.
+template <class F>
+void in_pieces(std::int64_t all, F f) {
+  constexpr std::int64_t kPiece = 256;
+  take_turns((all + kPiece - 1) / kPiece, [&] {
+    return [&](std::int64_t piece) {
+      const at::NoGradGuard no_gradient;  // each thread has its own
+      f(piece * kPiece, std::min(kPiece, all - piece * kPiece));
+    };
+  });
+}
+
 }  // namespace
 
 void product_into(at::Tensor& y, const at::Tensor& x, const at::Tensor& w, const at::Tensor& added) {
   const at::NoGradGuard no_gradient;
   if (one_row::is_one(x, w)) return one_row::product(y, x, w, added);
+  if (is_few(x)) {
+    return in_pieces(w.size(0), [&](std::int64_t first, std::int64_t count) {
+      at::Tensor piece = y.narrow(1, first, count);
+      const at::Tensor part = w.narrow(0, first, count).t();
+      added.defined() ? at::addmm_out(piece, added.narrow(added.dim() - 1, first, count), x, part)
+                      : at::mm_out(piece, x, part);
+    });
+  }
   if (!is_tiled(x, w)) {
     added.defined() ? at::addmm_out(y, added, x, w.t()) : at::mm_out(y, x, w.t());
     return;
@@ -73,6 +96,12 @@ void product_into(at::Tensor& y, const at::Tensor& x, const at::Tensor& w, const
 
 void product_transposed_into(at::Tensor& dx, const at::Tensor& dy, const at::Tensor& w) {
   const at::NoGradGuard no_gradient;
+  if (is_few(dy)) {
+    return in_pieces(w.size(1), [&](std::int64_t first, std::int64_t count) {
+      at::Tensor piece = dx.narrow(1, first, count);
+      at::mm_out(piece, dy, w.narrow(1, first, count));
+    });
+  }
   if (!is_tiled(dy, w)) {
     at::mm_out(dx, dy, w);
     return;
@@ -88,14 +117,15 @@ void product_transposed_into(at::Tensor& dx, const at::Tensor& dy, const at::Ten
 }
 
 at::Tensor product(const at::Tensor& x, const at::Tensor& w, const at::Tensor& added) {
-  if (!is_tiled(x, w) && !one_row::is_one(x, w)) return added.defined() ? at::addmm(added, x, w.t()) : at::mm(x, w.t());
+  if (!is_tiled(x, w) && !is_few(x) && !one_row::is_one(x, w))
+    return added.defined() ? at::addmm(added, x, w.t()) : at::mm(x, w.t());
   at::Tensor y = at::empty({x.size(0), w.size(0)}, x.options());
   product_into(y, x, w, added);
   return y;
 }
 
 at::Tensor product_transposed(const at::Tensor& dy, const at::Tensor& w) {
-  if (!is_tiled(dy, w)) return at::mm(dy, w);
+  if (!is_tiled(dy, w) && !is_few(dy)) return at::mm(dy, w);
   at::Tensor dx = at::empty({dy.size(0), w.size(1)}, dy.options());
   product_transposed_into(dx, dy, w);
   return dx;

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "finetune/adapt/recompute.h"
+#include "finetune/kernels/blocked_attention.h"
 #include "finetune/model/state.h"
 
 namespace finetune {
@@ -164,6 +165,17 @@ void Transformer::recompute_blocks(std::size_t blocks) {
     throw base::UsageError({"blocks whose routers have a loss of their own cannot be computed again",
                             "--gradient-checkpointing", "blocks", "none", "or set router_aux_loss_coef to 0"});
   state_->recomputed_blocks = blocks;
+}
+
+bool Transformer::hides_threads() const {
+  bool hides = state_->device.is_cpu() && state_->dtype == at::kFloat && state_->whole.empty() &&
+               !state_->embedding.is_adapted() && !state_->head.adapted;
+  for (const lora::BlockSpec& block : state_->spec.blocks) hides &= block.mlp.experts == 0;
+  for (const Block& block : state_->blocks) hides &= blocked::handles(block.shape());
+  state_->for_each_linear([&](const Linear& linear) {
+    hides &= !linear.weight.defined() && !(linear.magnitude.defined() && linear.dropout > 0);
+  });
+  return hides;
 }
 
 bool Transformer::trains_head() const { return state_->head.adapted != nullptr; }

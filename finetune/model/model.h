@@ -74,6 +74,9 @@ class Transformer {
   void recompute_blocks(std::size_t blocks);
   /// Whether what is attached trains the head.
   bool trains_head() const;
+  /// Whether gradients are the same bytes with any number of threads: in float32 on the CPU where nothing trains whole
+  /// and all products are those of finetune/kernels.
+  bool hides_threads() const;
   /// Gives back the memory of base weights that trained ones stand for. Nothing can be attached any more.
   void free_replaced();
   /// Hidden states before the head, [T, hidden]. With autograd when parameters require it. `dropout_seed` picks the

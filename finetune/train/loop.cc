@@ -3,6 +3,7 @@
 #include "finetune/train/loop.h"
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
 #include <fmt/format.h>
 #include <fmt/ostream.h>
 
@@ -20,6 +21,7 @@
 #include "finetune/train/samples.h"
 #include "finetune/train/schedule.h"
 #include "finetune/train/step_gradient.h"
+#include "finetune/train/thread_count.h"
 
 namespace finetune {
 namespace {
@@ -57,6 +59,8 @@ class Loop {
         done_rows_(start.plan.first_row),
         saved_(done_) {
     if (log_) history_ = log_->steps();
+    if (start.model.hides_threads() && options.optimizer.update.optimizer != "muon")
+      threads_ = ThreadCount(at::get_num_threads());
   }
 
   LoopResult run() {
@@ -127,6 +131,7 @@ class Loop {
 
   void make_step() {
     const auto begun = Clock::now();
+    const std::uint64_t preempted{base::preemptions()};
     const std::int64_t last_row{std::min(done_rows_ + start_.plan.rows_per_step, start_.plan.rows)};
     std::vector<RowPlan> rows;
     for (std::int64_t row = done_rows_; row < last_row; ++row) rows.push_back(stream_.row(row));
@@ -147,9 +152,22 @@ class Loop {
     const double seconds{seconds_since(begun)};
     training_seconds_ += seconds;
     metrics.tokens_per_second = static_cast<double>(metrics.tokens) / seconds;
+    choose_threads(metrics.tokens_per_second, static_cast<double>(base::preemptions() - preempted) / seconds);
     metrics.seconds = seconds_since(begun_);
     metrics.peak_memory = static_cast<std::int64_t>(base::peak_memory());
     tell(metrics);
+  }
+
+  // Where other programs want the processor, as many as are fastest.
+  void choose_threads(double rate, double preemptions) {
+    if (!threads_) return;
+    const int before{threads_->now()}, now{threads_->next(rate, preemptions)};
+    if (now == before && now < most_threads_ && !std::exchange(has_told_threads_, true))
+      tell(
+          fmt::format("other programs take processor time: {} of {} threads are faster, with the same result; more are "
+                      "tried from time to time",
+                      now, most_threads_));
+    if (now != before) at::set_num_threads(now);
   }
 
   // Throws, in every process, where the step is wrong in the eyes of one.
@@ -200,6 +218,9 @@ class Loop {
   std::string line_;
   Clock::time_point begun_ = Clock::now();
   double training_seconds_ = 0;
+  const int most_threads_ = at::get_num_threads();
+  std::optional<ThreadCount> threads_;  // where they do not show in the result
+  bool has_told_threads_ = false;
 };
 
 }  // namespace

@@ -11,6 +11,18 @@
 #include "base/error.h"
 
 namespace finetune {
+namespace {
+
+// Of a vector, by pieces that are always the same: threads do not show.
+at::Tensor norm_of(const at::Tensor& flat) {
+  constexpr std::int64_t kPiece = std::int64_t{1} << 14;
+  const std::int64_t whole{flat.numel() / kPiece * kPiece};
+  const at::Tensor pieces = at::linalg_vector_norm(flat.narrow(0, 0, whole).view({-1, kPiece}), 2, at::IntArrayRef{1});
+  const at::Tensor rest = at::linalg_vector_norm(flat.narrow(0, whole, flat.numel() - whole));
+  return at::linalg_vector_norm(at::cat({pieces, rest.view({1})}).to(at::kDouble)).to(at::kFloat);
+}
+
+}  // namespace
 
 Optimizer::Optimizer(std::vector<at::Tensor> parameters, OptimizerSettings settings)
     : parameters_(std::move(parameters)), settings_(std::move(settings)) {
@@ -57,7 +69,7 @@ void Optimizer::zero_gradients() { gradient_.zero_(); }
 
 at::Tensor Optimizer::clip(double max_norm) {
   at::NoGradGuard no_gradient;
-  at::Tensor norm = at::linalg_vector_norm(gradient_);
+  at::Tensor norm = norm_of(gradient_);
   if (max_norm > 0) gradient_.mul_((max_norm / (norm + 1e-6)).clamp_max(1.0));
   return norm;
 }

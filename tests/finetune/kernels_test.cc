@@ -241,7 +241,10 @@ TEST(Products, ThreadsDoNotShow) {
   at::manual_seed(2);
   const at::Tensor x = at::randn({200, 300}), w = at::randn({2100, 300});
   expect_same_on_all_threads([&] { return finetune::product(x, w); });
-  expect_same_on_all_threads([&] { return finetune::product(x.narrow(0, 0, 1), w); });
+  for (const std::int64_t few : {1, 2, 31}) {
+    expect_same_on_all_threads([&] { return finetune::product(x.narrow(0, 0, few), w); });
+    expect_same_on_all_threads([&] { return finetune::product_transposed(at::randn({few, 2100}).fill_(0.3), w); });
+  }
   const at::Tensor dy = at::randn({200, 2100});
   expect_same_on_all_threads([&] { return finetune::product_transposed(dy, w); });
 }

@@ -70,6 +70,38 @@ class TrainWays : public Train {
   }
 };
 
+// What lets the loop take fewer threads beside other programs.
+TEST_F(TrainWays, ThreadsDoNotShow) {
+  const std::vector<Way> alike = {
+      {"plain", [](TrainOptions&) {}},
+      {"patterns", ways()[0].set},
+      {"dropout", [](TrainOptions& o) { o.lora.dropout = 0.2; }},
+      {"dora", [](TrainOptions& o) { o.lora.dora = true; }},
+      {"noise", [](TrainOptions& o) { o.optimizer.neftune_noise_alpha = 5; }},
+      {"nf4", [](TrainOptions& o) { o.compute.quantization = "nf4"; }},
+      {"int8", [](TrainOptions& o) { o.compute.quantization = "int8"; }},
+      {"again", [](TrainOptions& o) { o.compute.gradient_checkpointing = "blocks"; }},
+      {"adamw-8bit", [](TrainOptions& o) { o.optimizer.update.optimizer = "adamw-8bit"; }},
+      {"lion", [](TrainOptions& o) { o.optimizer.update.optimizer = "lion"; }},
+      {"sgd", [](TrainOptions& o) { o.optimizer.update.optimizer = "sgd"; }},
+      {"clipped", [](TrainOptions& o) { o.optimizer.clip = 1e-4; }},
+      {"short", [](TrainOptions& o) { o.plan.rows_per_batch = 1, o.plan.rows.packing = false; }},
+  };
+  for (const Way& each : alike) {
+    std::set<std::string> seen;
+    for (const int threads : {1, 2, 3}) {
+      TrainOptions all = way(fmt::format("{}_{}", each.name, threads), {"", [](TrainOptions&) {}});
+      all.plan.steps = 3, all.plan.rows_per_batch = 8;
+      all.compute.threads = threads;
+      each.set(all);
+      run(all);
+      seen.insert(bytes_of(all));
+    }
+    EXPECT_EQ(seen.size(), 1u) << each.name;
+  }
+  at::set_num_threads(1);
+}
+
 TEST_F(TrainWays, ResumeToTheSameBytes) {
   std::set<std::string> seen;
   for (const Way& each : ways()) {
