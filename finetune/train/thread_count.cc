@@ -6,7 +6,8 @@
 namespace finetune {
 namespace {
 
-constexpr double kOften = 25;  // preemptions a second
+// Preemptions a second. Measured on two cores: alone 27 to 58, beside a program that computes without end 304.
+constexpr double kOften = 100;
 constexpr int kPatience = 8, kMostPatience = 32;
 
 }  // namespace
