@@ -24,7 +24,7 @@ Block block_for(std::int64_t columns) {
 }
 
 bool is_tiled(const at::Tensor& x, const at::Tensor& w) {
-  return x.is_cpu() && x.scalar_type() == at::kFloat && x.size(0) >= kFewRows && x.is_contiguous() && w.is_contiguous();
+  return x.is_cpu() && x.scalar_type() == at::kFloat && x.numel() > 0 && x.is_contiguous() && w.is_contiguous();
 }
 
 // y [T, columns], of which rows may lie apart, (+)= x [T, depth] b, where put(first depth, depth, first column,
@@ -54,13 +54,17 @@ void add_product(const at::Tensor& x, at::Tensor& y, bool adds, Put put) {
   });
 }
 
-// Few float32 rows: ATen's products with pieces of w that are always the same, so that threads do not show.
-bool is_few(const at::Tensor& x) { return x.is_cpu() && x.scalar_type() == at::kFloat && x.size(0) < kFewRows; }
+constexpr std::int64_t kPiece = 256;  // rows or columns of w
+
+// Few float32 rows and more than a piece of w: ATen's products with pieces that are always the same, each in one
+// thread, so that threads do not show.
+bool is_few(const at::Tensor& x, std::int64_t pieced) {
+  return x.is_cpu() && x.scalar_type() == at::kFloat && x.size(0) < kFewRows && pieced > kPiece;
+}
 
 // f(first, count) over `all` rows or columns of w.
 template <class F>
 void in_pieces(std::int64_t all, F f) {
-  constexpr std::int64_t kPiece = 256;
   take_turns((all + kPiece - 1) / kPiece, [&] {
     return [&](std::int64_t piece) {
       const at::NoGradGuard no_gradient;  // each thread has its own
@@ -74,7 +78,7 @@ void in_pieces(std::int64_t all, F f) {
 void product_into(at::Tensor& y, const at::Tensor& x, const at::Tensor& w, const at::Tensor& added) {
   const at::NoGradGuard no_gradient;
   if (one_row::is_one(x, w)) return one_row::product(y, x, w, added);
-  if (is_few(x)) {
+  if (is_few(x, w.size(0))) {
     return in_pieces(w.size(0), [&](std::int64_t first, std::int64_t count) {
       at::Tensor piece = y.narrow(1, first, count);
       const at::Tensor part = w.narrow(0, first, count).t();
@@ -96,7 +100,7 @@ void product_into(at::Tensor& y, const at::Tensor& x, const at::Tensor& w, const
 
 void product_transposed_into(at::Tensor& dx, const at::Tensor& dy, const at::Tensor& w) {
   const at::NoGradGuard no_gradient;
-  if (is_few(dy)) {
+  if (is_few(dy, w.size(1))) {
     return in_pieces(w.size(1), [&](std::int64_t first, std::int64_t count) {
       at::Tensor piece = dx.narrow(1, first, count);
       at::mm_out(piece, dy, w.narrow(1, first, count));
@@ -117,7 +121,7 @@ void product_transposed_into(at::Tensor& dx, const at::Tensor& dy, const at::Ten
 }
 
 at::Tensor product(const at::Tensor& x, const at::Tensor& w, const at::Tensor& added) {
-  if (!is_tiled(x, w) && !is_few(x) && !one_row::is_one(x, w))
+  if (!is_tiled(x, w) && !is_few(x, w.size(0)) && !one_row::is_one(x, w))
     return added.defined() ? at::addmm(added, x, w.t()) : at::mm(x, w.t());
   at::Tensor y = at::empty({x.size(0), w.size(0)}, x.options());
   product_into(y, x, w, added);
@@ -125,7 +129,7 @@ at::Tensor product(const at::Tensor& x, const at::Tensor& w, const at::Tensor& a
 }
 
 at::Tensor product_transposed(const at::Tensor& dy, const at::Tensor& w) {
-  if (!is_tiled(dy, w) && !is_few(dy)) return at::mm(dy, w);
+  if (!is_tiled(dy, w) && !is_few(dy, w.size(1))) return at::mm(dy, w);
   at::Tensor dx = at::empty({dy.size(0), w.size(1)}, dy.options());
   product_transposed_into(dx, dy, w);
   return dx;
