@@ -18,15 +18,6 @@ bool is_tiled(const at::Tensor& x) {
   return x.is_cpu() && x.scalar_type() == at::kFloat && x.numel() > 0 && (x.stride(1) == 1 || x.size(1) == 1);
 }
 
-// f(first, count) over n in steps that are powers of two, so that few kernels do for all texts.
-template <class F>
-void in_steps(std::int64_t n, std::int64_t step, F f) {
-  for (std::int64_t first = 0; first < n; first += step) {
-    while (step > n - first) step /= 2;
-    f(first, step);
-  }
-}
-
 void multiply(const at::Tensor& y, const at::Tensor& x, const at::Tensor& b, bool adds) {
   const std::int64_t rows{x.size(0)}, depth{x.size(1)}, columns{b.size(1)};
   const std::int64_t x_stride{x.stride(0)}, b_stride{b.stride(0)}, y_stride{y.stride(0)};

@@ -6,8 +6,8 @@
 namespace finetune::low_rank {
 
 /// What follows is oneDNN's kernel over the operands as they lie, for float32 in CPU memory whose rows hold numbers
-/// side by side (MKL copies both first, and takes no wide vectors on an AMD processor); else it is ATen's. The same
-/// bytes with any number of threads. No autograd.
+/// side by side (MKL copies both first, and takes no wide vectors on an AMD processor); the same bytes with any
+/// number of threads. Else it is ATen's. No autograd.
 
 /// x b: x [m, k], b [k, n] -> [m, n].
 at::Tensor product(const at::Tensor& x, const at::Tensor& b);

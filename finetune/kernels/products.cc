@@ -43,12 +43,10 @@ void add_product(const at::Tensor& x, at::Tensor& y, bool adds, Put put) {
       for (std::int64_t k = 0; k < depth; k += size.depth) {
         const std::int64_t deep{std::min(size.depth, depth - k)};
         put(k, deep, first, count, block.data());
-        // The last rows in powers of two, so that few kernels do for all texts.
-        for (std::int64_t row = 0, step = kRows; row < rows; row += step) {
-          while (step > rows - row) step /= 2;
+        in_steps(rows, kRows, [&](std::int64_t row, std::int64_t step) {
           tile_product(step, count, deep, in + row * depth + k, depth, block.data(), out + row * stride + first, stride,
                        adds || k > 0);
-        }
+        });
       }
     };
   });

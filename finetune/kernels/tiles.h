@@ -68,6 +68,16 @@ class Operand<Bfloat16> {
   std::vector<Bfloat16> narrow_;
 };
 
+/// Calls f(first, count) over n in steps that are powers of two and at most `step`, one itself, so that few kernels do
+/// for all texts.
+template <class F>
+void in_steps(std::int64_t n, std::int64_t step, F f) {
+  for (std::int64_t first = 0; first < n; first += step) {
+    while (step > n - first) step /= 2;
+    f(first, step);
+  }
+}
+
 /// Gives up what a thread holds of the processor for products (AMX's tiles).
 void release_tiles();
 
