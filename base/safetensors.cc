@@ -95,7 +95,8 @@ class HeaderParser : public nlohmann::json_sax<nlohmann::json> {
     in_array_ = false;
     return true;
   }
-  bool null() override { return unexpected("null"); }
+  // MLX writes "__metadata__": null; safetensors' own reader takes it for none.
+  bool null() override { return (depth_ == 1 && in_metadata_) || unexpected("null"); }
   bool boolean(bool) override { return unexpected("a truth value"); }
   bool number_integer(std::int64_t) override { return unexpected("a negative number"); }
   bool number_float(double, const std::string&) override { return unexpected("a fraction"); }

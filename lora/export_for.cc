@@ -14,6 +14,7 @@
 #include "lora/adapter/grown.h"
 #include "lora/adapter/same_weights.h"
 #include "lora/locate.h"
+#include "lora/model/mlx_limits.h"
 #include "lora/model/module_names.h"
 
 namespace lora {
@@ -40,13 +41,19 @@ std::string beyond_runtime(const Adapter& adapter, bool reads_dora) {
   return base::join(parts, ", ");
 }
 
-Form form_for(const std::string& runtime, const Adapter& adapter) {
+Form form_for(const std::string& runtime, const Adapter& adapter, const ModelFiles& base) {
   if (runtime == "transformers") return {"hf"};
   if (runtime != "vllm" && runtime != "mlx") return {"gguf"};
-  if (!adapter.gguf_architecture.empty()) return {"hf", "a GGUF adapter"};
+  if (const std::string why = runtime == "mlx" ? not_in_mlx(base.config()) : ""; !why.empty())
+    throw base::Error({"mlx-lm would not compute this model: " + why, base.path().string(), "", "",
+                       "--for another runtime; lora merge writes the folder all the same"});
+  if (!adapter.gguf_architecture.empty()) return {"hf", runtime + " reads no GGUF adapter"};
+  if (base.is_gguf()) return {"hf", runtime + " reads no GGUF as the base of an adapter"};
   const std::string beyond = beyond_runtime(adapter, runtime == "mlx");
-  if (!beyond.empty()) return {"hf", beyond};
-  return {runtime == "vllm" ? "peft" : "mlx"};
+  if (!beyond.empty()) return {"hf", fmt::format("{} would not serve all of the adapter ({})", runtime, beyond)};
+  if (runtime == "vllm") return {"peft"};
+  if (const std::string why = not_as_mlx_base(base); !why.empty()) return {"hf", why};
+  return {"mlx"};
 }
 
 // vLLM takes one of these as --max-lora-rank.
@@ -143,7 +150,9 @@ int run_export_for(ExportOptions& options, base::Context& context) {
                             options.bake_scale ? "bake_scale" : "format", "", "", "leave it out, or leave out --for"});
   const fs::path folder = adapter_folder(options.input[0]);
   const Adapter adapter = read_adapter(folder);
-  const Form form = form_for(options.runtime, adapter);
+  const std::string base = base_model_of(folder, options.base, "--base", adapter);
+  const ModelFiles files(base);
+  const Form form = form_for(options.runtime, adapter, files);
   const bool is_typed{options.dtype != "float32"};
   if (form.is_adapter() && is_typed)
     throw base::UsageError({"an adapter has float32 numbers", "dtype", options.dtype, "no --dtype", ""});
@@ -155,12 +164,11 @@ int run_export_for(ExportOptions& options, base::Context& context) {
     output = folder.parent_path() / (form.format == "gguf" ? folder.stem().string() + "-" + dtype + ".gguf"
                                                            : folder.stem().string() + "-" + options.runtime);
   if (form.format == "gguf") check_gguf_name(output);
-  const std::string base = base_model_of(folder, options.base, "--base", adapter);
   const std::string line = line_for(options.runtime, form, base, output, adapter.rank);
   const std::string proof = proof_of(options, form, base, output);
   if (!context.quiet && !form.why.empty())
-    fmt::print(context.err, "note: {} would not serve all of it ({}), so it is merged into the model\n",
-               options.runtime, form.why);
+    fmt::print(context.err, "note: {}, so it is merged into the model\n", form.why);
+  if (!context.quiet && options.runtime == "mlx") fmt::print(context.err, "{}", mlx_note(files.config()));
   if (!context.quiet) fmt::print(context.err, "= {}\n", command_of(options, form, dtype, output));
   run_command(options, form, dtype, output, context);
   const Difference most = verified(options, form, output, context);

@@ -111,19 +111,20 @@ std::string config_text(const ModelFiles& model, WeightType type) {
     refuse_packed_rest(model);
     untie(config["text_config"]);
     resize(config["text_config"]);
-    for (ordered_json* part : {&config, &config["text_config"]})
-      (*part)["torch_dtype"] = (*part)["dtype"] = hf_name(type);
+    config["torch_dtype"] = config["dtype"] = hf_name(type);
+    add_other_readers(config["text_config"], made);
     return config.dump(2) + "\n";
   }
   if (config["model_type"] != made["model_type"]) return made.dump(2) + "\n";  // the family's name of earlier days
-  add_transformers_4(config, made);
+  add_other_readers(config, made);
   return config.dump(2) + "\n";
 }
 
-void add_transformers_4(ordered_json& config, const ordered_json& made) {
+void add_other_readers(ordered_json& config, const ordered_json& made) {
   for (const char* key : {"torch_dtype", "dtype"}) config[key] = made[key];
-  for (const char* key : {"rope_theta", "rope_scaling", "rope_parameters", "partial_rotary_factor",
-                          "rope_local_base_freq", "original_max_position_embeddings"})
+  for (const char* key :
+       {"rope_theta", "rope_scaling", "rope_parameters", "partial_rotary_factor", "rope_local_base_freq",
+        "original_max_position_embeddings", "sliding_window_pattern", "num_experts", "num_local_experts", "head_dim"})
     if (!config.contains(key) && made.contains(key)) config[key] = made[key];
 }
 

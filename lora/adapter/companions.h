@@ -15,9 +15,10 @@ namespace lora {
 /// GGUF's metadata. Throws base::Error for what cannot be said.
 std::string config_text(const ModelFiles& model, WeightType type);
 
-/// Adds to `config`, perhaps of transformers 5, what transformers 4 reads of RoPE and of types, as `made` says it,
-/// where it is not there: it does not know rope_parameters and would fall back to theta 10000.
-void add_transformers_4(nlohmann::ordered_json& config, const nlohmann::ordered_json& made);
+/// Adds to `config`, perhaps of transformers 5, what transformers 4 and mlx-lm read of RoPE, types, windows and
+/// experts, as `made` says it, where it is not there: they do not know rope_parameters and would fall back to theta
+/// 10000.
+void add_other_readers(nlohmann::ordered_json& config, const nlohmann::ordered_json& made);
 
 /// The files beside the weights that are the tokenizer's: of a Hugging Face base those of `names`, all that is there
 /// when it is empty; of a GGUF base they are made from its metadata.

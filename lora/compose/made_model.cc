@@ -86,7 +86,7 @@ std::string config_text(const MadeModel& model, const ModelFiles& base, base::DT
     if (!made.contains("layer_types")) config.erase("layer_types");
     for (const char* key : {"decoder_sparse_step", "mlp_only_layers"})  // the list alone
       if (made.contains(key)) config[key] = made[key];
-    add_transformers_4(config, made);
+    add_other_readers(config, made);
     const bool ties{model.config.tied_embeddings};  // what was parted may have no key
     if (config_from_json(config.dump(), "config.json").tied_embeddings != ties) config["tie_word_embeddings"] = ties;
   }

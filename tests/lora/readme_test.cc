@@ -154,9 +154,12 @@ const std::vector<Row> kExports = {
        {"live LoraExports BOUND_OF_THE_NUMBERS = {\"few layers\": 0.5",
         "test base/quantize_test.cc BlocksAreThoseOfGgmlBitForBit",
         "test lora/model/weight_type_test.cc MixturesAreThoseOfLlamaCppsQuantiser"}}}},
-    {{{"MLX adapter", {"cli adapter_formats", "test lora/adapter/mlx_adapter_test.cc IsReadBack"}},
-      {"mlx-lm", {"test lora/adapter/mlx_adapter_test.cc ItsLayersComputeWhatTheMergedModelDoes"}},
-      {"by its layers' algebra, `mlx_adapter_test.cc`", {"test lora/adapter/mlx_adapter_test.cc DoraToo"}}}},
+    {{{"MLX adapter, DoRA too; merged folder",
+       {"cli adapter_formats", "test lora/adapter/mlx_adapter_test.cc IsReadBack"}},
+      {"mlx-lm", {"live Mlx merged folder: logits", "live Mlx PEFT on mlx-lm's own"}},
+      {"logits to 1e-5 (`scripts/oracle/check_mlx.py`, in CI); its layers' algebra in `mlx_adapter_test.cc`",
+       {"live Mlx BOUND = 1e-5", "live Mlx \"DoRA\": dict", "test lora/adapter/mlx_adapter_test.cc DoraToo",
+        "test lora/model/mlx_limits_test.cc WhatItComputesOtherwise"}}}},
     {{{"Modelfile", {"cli modelfile"}},
       {"Ollama", {"hand ollama_templates.py"}},
       {"Go's text/template against transformers (`scripts/oracle/ollama_templates.py`); `modelfile_test.cc`",
@@ -216,7 +219,9 @@ bool is_there(const std::string& evidence) {
   if (kind == "detail") return holds("tests/finetune/families_test.cc", "{\"" + first + "\", \"" + rest + "\"");
   if (kind == "llama.cpp") return holds("scripts/oracle/check_lora_exports.py", "\"" + name + "\"");
   // The script of a live test, by the variable that holds its command.
-  const std::string script = first.starts_with("MadeModels") ? "check_stack.py" : "check_lora_exports.py";
+  const std::string script = first.starts_with("MadeModels") ? "check_stack.py"
+                             : first.starts_with("Mlx")      ? "check_mlx.py"
+                                                             : "check_lora_exports.py";
   if (kind == "live")
     return holds("tests/CMakeLists.txt", "hornbook_live_test(" + first + " ") &&
            holds("scripts/oracle/" + script, rest);

@@ -1,6 +1,8 @@
 // Gemma 3, the text model: Gemma 2 with norms of q and k, and a rope of their own for the layers with a window.
 // Reference: transformers' modeling_gemma3.py, llama.cpp's LLM_ARCH_GEMMA3.
 // Tested by tests/finetune/families_test.cc and tests/lora/model/shapes_test.cc.
+#include <algorithm>
+
 #include "lora/model/families/gemma.h"
 #include "lora/model/family.h"
 
@@ -8,6 +10,12 @@ namespace lora {
 namespace {
 
 constexpr std::int64_t kLayersOf27B = 62, kPeriod = 6;
+
+// For readers that know no layer_types, mlx-lm one of them: as the first layer without a window has it.
+std::int64_t period_of(const ModelConfig& config) {
+  const auto full = std::ranges::find(config.sliding_layers, false);
+  return full == config.sliding_layers.end() ? kPeriod : full - config.sliding_layers.begin() + 1;
+}
 
 void gemma3_keys(ConfigKeys& keys, ModelConfig& config) {
   llama_sizes(keys, config,
@@ -23,7 +31,7 @@ void gemma3_keys(ConfigKeys& keys, ModelConfig& config) {
   keys.not_in_gguf(config.attention_softcap != 0, "a cap of the attention");
   keys.cap({"final_logit_softcapping", "final_logit_softcapping"}, config.logit_softcap, 0);
   keys.window(config.sliding_window, 4096);
-  std::int64_t period = kPeriod;
+  std::int64_t period = period_of(config);
   keys.integer({"sliding_window_pattern", nullptr}, period, kPeriod);
   keys.window_layers(
       config, [period](std::int64_t layer) { return period < 1 || (layer + 1) % period != 0; },

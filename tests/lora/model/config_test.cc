@@ -79,6 +79,21 @@ TEST(ModelConfig, WrittenForTransformers4And5) {
   EXPECT_EQ(json["rope_parameters"]["factor"], 2.0);
 }
 
+// mlx-lm finds Gemma 3's layers without a window by a period, transformers 4 and mlx-lm experts by another word.
+TEST(ModelConfig, WrittenForReadersOfOtherKeys) {
+  const auto written = [](const std::string& changes) {
+    return nlohmann::json::parse(lora::config_to_json(parsed(changes), "bfloat16"));
+  };
+  EXPECT_EQ(written(R"("model_type":"gemma3_text","layer_types":["sliding_attention","full_attention"])")
+                ["sliding_window_pattern"],
+            2);
+  EXPECT_EQ(written(R"("model_type":"gemma3_text")")["sliding_window_pattern"], 6);
+  const auto experts = written(R"("model_type":"qwen3_moe","num_local_experts":16)");
+  EXPECT_EQ(experts["num_experts"], 16);
+  EXPECT_EQ(experts["num_local_experts"], 16);
+  EXPECT_EQ(experts["head_dim"], 16);
+}
+
 TEST(ModelConfig, DefaultsAreTransformers) {
   ModelConfig config = parsed("");
   EXPECT_EQ(config.head_dim, 16);
