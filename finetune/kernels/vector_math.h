@@ -54,10 +54,8 @@ FINETUNE_INLINE void load(const float* x, Floats& values) {
 FINETUNE_INLINE void load(const Bfloat16* x, Floats8& values) { widen<Halves8, Words8>(x, values); }
 FINETUNE_INLINE void load(const Bfloat16* x, Floats16& values) { widen<Halves16, Words16>(x, values); }
 
-FINETUNE_INLINE float total(const Floats16& values) {
-  float sum = 0;
-  for (int lane = 0; lane < 16; ++lane) sum += values[lane];
-  return sum;
+FINETUNE_INLINE float total(const Floats8& x) {
+  return ((x[0] + x[4]) + (x[2] + x[6])) + ((x[1] + x[5]) + (x[3] + x[7]));
 }
 
 /// e^x within 2 units in the last place for |x| <= 87, clamped beyond (Cephes' polynomial).

@@ -3,7 +3,6 @@
 
 #include <ATen/ATen.h>
 
-#include "finetune/weights/block_dots.h"
 #include "finetune/weights/expand.h"
 
 namespace finetune {
@@ -29,12 +28,10 @@ void GgufRows::pick(const at::Tensor& numbers, at::Tensor& out) const {
   expand_bytes(type_, bytes_.index_select(0, numbers), out, passes_for(out));
 }
 
-void GgufRows::times(const OneRow& x, std::int64_t first, at::ScalarType type, std::span<float> y) const {
-  const BlockDot dot = block_dot(type_);
-  if (!dot) return QuantizedRows::times(x, first, type, y);
-  const auto* row = static_cast<const std::byte*>(bytes_.const_data_ptr()) + first * bytes_.stride(0);
-  for (std::size_t i = 0; i < y.size(); ++i, row += bytes_.stride(0))
-    y[i] = dot(row, x.values.data(), x.sums.data(), columns());
+void GgufRows::times(const BlockVector& x, std::int64_t first, at::ScalarType type, std::span<float> y) const {
+  const BlockTimes multiply = block_times(type_);
+  if (!multiply) return QuantizedRows::times(x, first, type, y);
+  multiply(static_cast<const std::byte*>(bytes_.const_data_ptr()) + first * bytes_.stride(0), bytes_.stride(0), x, y);
 }
 
 }  // namespace finetune

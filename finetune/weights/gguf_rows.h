@@ -13,7 +13,7 @@ class GgufRows final : public QuantizedRows {
       : QuantizedRows(bytes.size(0), columns), type_(type), bytes_(std::move(bytes)) {}
   void expand(std::int64_t first, std::int64_t column, at::Tensor& out, Passes passes) const override;
   void pick(const at::Tensor& numbers, at::Tensor& out) const override;
-  void times(const OneRow& x, std::int64_t first, at::ScalarType type, std::span<float> y) const override;
+  void times(const BlockVector& x, std::int64_t first, at::ScalarType type, std::span<float> y) const override;
 
  private:
   base::DType type_;

@@ -72,10 +72,11 @@ at::Tensor QuantizedMatrix::apply(const at::Tensor& x, const at::Tensor& added) 
 // Every number is read once: each thread expands no more than its cache holds.
 at::Tensor QuantizedMatrix::apply_to_one(const at::Tensor& x, const at::Tensor& added) const {
   at::Tensor y = at::empty({1, rows_}, at::kFloat);
-  const OneRow row(x);
+  const at::Tensor wide = x.to(at::kFloat).contiguous();
+  const BlockVector row({wide.const_data_ptr<float>(), static_cast<std::size_t>(wide.numel())});
   float* out = y.mutable_data_ptr<float>();
-  const std::int64_t grain{std::max<std::int64_t>(1, kCached / columns_)};
-  std::int64_t begin = 0;  // of the part
+  const std::int64_t grain{std::max<std::int64_t>(1, kCached / 4 / columns_)};  // a few microseconds
+  std::int64_t begin = 0;                                                       // of the part
   for (const auto& part : parts_) {
     at::parallel_for(0, part->rows(), grain, [&](std::int64_t first, std::int64_t end) {
       part->times(row, first, options_.dtype().toScalarType(), {out + begin + first, out + begin + end});

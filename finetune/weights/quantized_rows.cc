@@ -4,10 +4,8 @@
 #include <ATen/ATen.h>
 
 #include <algorithm>
-#include <numeric>
 
 #include "finetune/kernels/one_row.h"
-#include "finetune/weights/block_dots.h"
 
 namespace finetune {
 
@@ -19,17 +17,7 @@ void QuantizedRows::pick(const at::Tensor& numbers, at::Tensor& out) const {
   }
 }
 
-OneRow::OneRow(const at::Tensor& x) : values(static_cast<std::size_t>(x.numel())) {
-  const at::Tensor wide = x.to(at::kFloat).contiguous();
-  std::copy_n(wide.const_data_ptr<float>(), values.size(), values.begin());
-  for (std::size_t i = 0; i < values.size(); i += kSummed) {
-    const std::size_t end = std::min(values.size(), i + kSummed);
-    sums.push_back(std::accumulate(values.begin() + static_cast<std::ptrdiff_t>(i),
-                                   values.begin() + static_cast<std::ptrdiff_t>(end), 0.0F));
-  }
-}
-
-void QuantizedRows::times(const OneRow& x, std::int64_t first, at::ScalarType type, std::span<float> y) const {
+void QuantizedRows::times(const BlockVector& x, std::int64_t first, at::ScalarType type, std::span<float> y) const {
   const auto count = static_cast<std::int64_t>(y.size());
   const std::int64_t step{std::min(count, std::max<std::int64_t>(1, kCached / columns_))};
   const at::Tensor memory = at::empty({step, columns_}, type);

@@ -7,17 +7,12 @@
 #include <vector>
 
 #include "finetune/kernels/elementwise.h"
+#include "finetune/weights/block_dots.h"
 
 namespace finetune {
 
 /// Numbers that a thread expands at a time where each is read once: a core's cache holds them.
 inline constexpr std::int64_t kCached = std::int64_t{1} << 17;
-
-/// A row of numbers that rows are multiplied with, and its sums by kSummed.
-struct OneRow {
-  explicit OneRow(const at::Tensor& x);  ///< [1, columns] in CPU memory
-  std::vector<float> values, sums;
-};
 
 /// Rows of one tensor of the base as it is kept. What is expanded is rounded once to the type that is computed with.
 class QuantizedRows {
@@ -33,7 +28,7 @@ class QuantizedRows {
   virtual void pick(const at::Tensor& numbers, at::Tensor& out) const;
   /// `y` [n] = the rows from `first` on times x [columns], float32 in CPU memory, in this thread. By rows that are
   /// expanded to `type`, or from the kept bits where that is faster and differs by rounding alone.
-  virtual void times(const OneRow& x, std::int64_t first, at::ScalarType type, std::span<float> y) const;
+  virtual void times(const BlockVector& x, std::int64_t first, at::ScalarType type, std::span<float> y) const;
 
  private:
   std::int64_t rows_, columns_;
