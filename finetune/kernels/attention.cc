@@ -242,7 +242,7 @@ struct PackedAttentionFunction : torch::autograd::Function<PackedAttentionFuncti
 
   // The inverse turn, in place where that is possible.
   static at::Tensor unrotated(at::Tensor d, std::int64_t turned, const Rotation& rotation) {
-    if (!d.is_cpu() || rotated_dim(rotation) != d.size(2)) return rotate(d, turned, rotation, true, Passes::kAten);
+    if (!d.is_cpu() || rotated_dim(rotation) == 0) return rotate(d, turned, rotation, true, Passes::kAten);
     fused::rotate(d, turned, rotation.cosines, rotation.sines, -1, d);
     return d;
   }

@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "finetune/kernels/passing.h"
 #include "finetune/kernels/tiles.h"
 
 namespace finetune::blocked {
@@ -146,7 +147,7 @@ struct Cache {
       : padded(documents.empty() ? 0 : documents.back().padded + rounded_up(documents.back().tokens, kKeys)),
         head_dim(sizes.head_dim) {
     const std::int64_t count{sizes.kv_heads * padded * head_dim};
-    memory = at::empty({3 * count * static_cast<std::int64_t>(sizeof(T))}, at::kByte);
+    memory = passing_tensor({3 * count * static_cast<std::int64_t>(sizeof(T))}, at::kByte);
     keys = reinterpret_cast<T*>(memory.mutable_data_ptr<std::uint8_t>());
     values = keys + count;
     transposed = values + count;

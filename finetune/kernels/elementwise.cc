@@ -13,15 +13,41 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
+// A weight of another type: see rms_norm.
+Passes norm_passes_for(const at::Tensor& x, const at::Tensor& weight) {
+  return weight.scalar_type() == x.scalar_type() ? passes_for(x) : Passes::kAten;
+}
+
 struct RmsNormFunction : torch::autograd::Function<RmsNormFunction> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight, double eps) {
-    auto [y, inverse] = rms_norm_forward(x, weight, eps, passes_for(x));
+    auto [y, inverse] = rms_norm_forward(x, weight, eps, norm_passes_for(x, weight));
     context->save_for_backward({x, weight, inverse});
     return y;
   }
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     variable_list saved = context->get_saved_variables();
-    return {rms_norm_backward(gradients[0], saved[0], saved[1], saved[2], passes_for(saved[0])), {}, {}};
+    return {rms_norm_backward(gradients[0], saved[0], saved[1], saved[2], norm_passes_for(saved[0], saved[1])), {}, {}};
+  }
+};
+
+struct LayerNormFunction : torch::autograd::Function<LayerNormFunction> {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
+                            const at::Tensor& bias, double eps) {
+    at::Tensor y = passing_tensor(x.sizes(), x.options()), mean, inverse;
+    if (x.scalar_type() == at::kFloat) {
+      mean = at::empty({0}, x.options()), inverse = at::empty({0}, x.options());
+      at::native_layer_norm_out(y, mean, inverse, x, weight.sizes(), weight, bias, eps);
+    } else {
+      std::tie(y, mean, inverse) = at::native_layer_norm(x, weight.sizes(), weight, bias, eps);
+    }
+    context->save_for_backward({x, weight, bias, mean, inverse});
+    return y;
+  }
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    const variable_list saved = context->get_saved_variables();
+    const at::Tensor dx = std::get<0>(at::native_layer_norm_backward(
+        gradients[0], saved[0], saved[1].sizes(), saved[3], saved[4], saved[1], saved[2], {true, false, false}));
+    return {dx, {}, {}, {}};
   }
 };
 
@@ -42,6 +68,10 @@ at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps) {
   return RmsNormFunction::apply(x, weight, eps);
 }
 
+at::Tensor layer_norm(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, double eps) {
+  return LayerNormFunction::apply(x, weight, bias, eps);
+}
+
 at::Tensor swiglu(const at::Tensor& gate_up) { return SwigluFunction::apply(gate_up); }
 
 std::tuple<at::Tensor, at::Tensor> rms_norm_forward(const at::Tensor& x, const at::Tensor& weight, double eps,
@@ -54,6 +84,10 @@ std::tuple<at::Tensor, at::Tensor> rms_norm_forward(const at::Tensor& x, const a
   }
   at::Tensor x32 = x.to(at::kFloat);
   at::Tensor inverse = x32.square().mean(-1, true).add_(eps).rsqrt_();
+  if (weight.scalar_type() != x.scalar_type()) {
+    at::Tensor y = passing_tensor(x.sizes(), x.options());
+    return {y.copy_((x32 * inverse).mul_(weight)), inverse};
+  }
   return {(x32 * inverse).to(x.scalar_type()) * weight, inverse};
 }
 
@@ -97,7 +131,7 @@ at::Tensor swiglu_backward(const at::Tensor& dy, const at::Tensor& gate_up, Pass
 at::Tensor rotate(const at::Tensor& heads, std::int64_t turned, const Rotation& rotation, bool inverse, Passes passes) {
   const std::int64_t turned_dim{rotated_dim(rotation)}, rest{heads.size(2) - turned_dim}, half{turned_dim / 2};
   if (turned_dim == 0) return heads;
-  if (passes == Passes::kFused && rest == 0) {
+  if (passes == Passes::kFused) {
     at::Tensor result = at::empty_like(heads);
     fused::rotate(heads, turned, rotation.cosines, rotation.sines, inverse ? -1.0f : 1.0f, result);
     return result;

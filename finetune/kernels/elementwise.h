@@ -9,8 +9,11 @@
 namespace finetune {
 
 /// weight * cast(x / sqrt(mean(x^2) + eps)): in float32, rounded to x's type before the product with the weight, as
-/// transformers' LlamaRMSNorm. x [T, n], weight [n] frozen.
+/// transformers' LlamaRMSNorm; rounded once, behind that product, where the weight is of another type (float32), as its
+/// GemmaRMSNorm. x [T, n], weight [n] frozen.
 at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps);
+/// x [T, n], of which the graph keeps nothing else but a mean and a deviation a row.
+at::Tensor layer_norm(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, double eps);
 
 /// silu(gate) * up for joined [T, 2 n] = gate | up -> [T, n].
 at::Tensor swiglu(const at::Tensor& gate_up);
@@ -36,7 +39,7 @@ at::Tensor swiglu_forward(const at::Tensor& gate_up, Passes passes);
 at::Tensor swiglu_backward(const at::Tensor& dy, const at::Tensor& gate_up, Passes passes);
 /// heads [T, n, head_dim]: the first `turned` heads rotated, half-split as in Hugging Face's layout:
 /// (x1, x2) -> (x1 cos - x2 sin, x2 cos + x1 sin), the others as they are, and so are dimensions behind those that
-/// `rotation` turns (ATen's form alone). `inverse` turns the other way.
+/// `rotation` turns. `inverse` turns the other way.
 at::Tensor rotate(const at::Tensor& heads, std::int64_t turned, const Rotation& rotation, bool inverse, Passes passes);
 
 }  // namespace finetune

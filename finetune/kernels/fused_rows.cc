@@ -56,17 +56,18 @@ FINETUNE_INLINE void swiglu_row_backward(const T* dy, const T* gate, const T* up
 }
 
 template <class T>
-FINETUNE_INLINE void rotate_row(const T* x, std::int64_t turned, std::int64_t heads, std::int64_t half,
-                                const float* cosine, const float* sine, float sign, T* y) {
-  for (std::int64_t head = 0; head < turned; ++head, x += 2 * half, y += 2 * half) {
+FINETUNE_INLINE void rotate_row(const T* x, std::int64_t turned, std::int64_t heads, std::int64_t dim,
+                                std::int64_t half, const float* cosine, const float* sine, float sign, T* y) {
+  for (std::int64_t head = 0; head < turned; ++head, x += dim, y += dim) {
 #pragma omp simd
     for (std::int64_t i = 0; i < half; ++i) {
       float x1 = load(x[i]), x2 = load(x[i + half]), s = sign * sine[i];
       store(y[i], x1 * cosine[i] - x2 * s);
       store(y[i + half], x2 * cosine[i] + x1 * s);
     }
+    if (x != y) std::copy(x + 2 * half, x + dim, y + 2 * half);
   }
-  if (x != y) std::copy(x, x + (heads - turned) * 2 * half, y);
+  if (x != y) std::copy(x, x + (heads - turned) * dim, y);
 }
 
 template <class T>
@@ -85,23 +86,23 @@ FINETUNE_INLINE float cross_entropy_row(T* x, std::int64_t n, std::int64_t targe
 }
 
 // One plain function for each type and operation: see vector_math.h.
-#define FINETUNE_ROWS(T)                                                                                        \
-  BASE_CLONES void norm(const T* x, const T* w, std::int64_t n, float eps, T* y, float* inverse) {              \
-    norm_row(x, w, n, eps, y, inverse);                                                                         \
-  }                                                                                                             \
-  BASE_CLONES void norm_back(const T* dy, const T* x, const T* w, std::int64_t n, float r, T* dx) {             \
-    norm_row_backward(dy, x, w, n, r, dx);                                                                      \
-  }                                                                                                             \
-  BASE_CLONES void gate(const T* g, const T* u, std::int64_t n, T* y) { swiglu_row(g, u, n, y); }               \
-  BASE_CLONES void gate_back(const T* dy, const T* g, const T* u, std::int64_t n, T* dg, T* du) {               \
-    swiglu_row_backward(dy, g, u, n, dg, du);                                                                   \
-  }                                                                                                             \
-  BASE_CLONES void turn(const T* x, std::int64_t turned, std::int64_t heads, std::int64_t half, const float* c, \
-                        const float* s, float sign, T* y) {                                                     \
-    rotate_row(x, turned, heads, half, c, s, sign, y);                                                          \
-  }                                                                                                             \
-  BASE_CLONES float likelihood(T* x, std::int64_t n, std::int64_t target, bool with_gradient, float* scratch) { \
-    return cross_entropy_row(x, n, target, with_gradient, scratch);                                             \
+#define FINETUNE_ROWS(T)                                                                                          \
+  BASE_CLONES void norm(const T* x, const T* w, std::int64_t n, float eps, T* y, float* inverse) {                \
+    norm_row(x, w, n, eps, y, inverse);                                                                           \
+  }                                                                                                               \
+  BASE_CLONES void norm_back(const T* dy, const T* x, const T* w, std::int64_t n, float r, T* dx) {               \
+    norm_row_backward(dy, x, w, n, r, dx);                                                                        \
+  }                                                                                                               \
+  BASE_CLONES void gate(const T* g, const T* u, std::int64_t n, T* y) { swiglu_row(g, u, n, y); }                 \
+  BASE_CLONES void gate_back(const T* dy, const T* g, const T* u, std::int64_t n, T* dg, T* du) {                 \
+    swiglu_row_backward(dy, g, u, n, dg, du);                                                                     \
+  }                                                                                                               \
+  BASE_CLONES void turn(const T* x, std::int64_t turned, std::int64_t heads, std::int64_t dim, std::int64_t half, \
+                        const float* c, const float* s, float sign, T* y) {                                       \
+    rotate_row(x, turned, heads, dim, half, c, s, sign, y);                                                       \
+  }                                                                                                               \
+  BASE_CLONES float likelihood(T* x, std::int64_t n, std::int64_t target, bool with_gradient, float* scratch) {   \
+    return cross_entropy_row(x, n, target, with_gradient, scratch);                                               \
   }
 FINETUNE_ROWS(float)
 FINETUNE_ROWS(Bfloat16)
@@ -167,10 +168,10 @@ void swiglu_backward(const at::Tensor& dy, const at::Tensor& gate_up, at::Tensor
 
 void rotate(const at::Tensor& heads, std::int64_t turned, const at::Tensor& cosines, const at::Tensor& sines,
             float sign, at::Tensor& result) {
-  std::int64_t count = heads.size(1), half = heads.size(2) / 2, row = count * heads.size(2);
+  std::int64_t count = heads.size(1), dim = heads.size(2), half = cosines.size(2), row = count * dim;
   over_rows(heads, heads.size(0), [&]<class T>(T, std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i)
-      turn(read<T>(heads) + i * row, turned, count, half, read<float>(cosines) + i * half,
+      turn(read<T>(heads) + i * row, turned, count, dim, half, read<float>(cosines) + i * half,
            read<float>(sines) + i * half, sign, write<T>(result) + i * row);
   });
 }

@@ -18,7 +18,8 @@ void rms_norm_backward(const at::Tensor& dy, const at::Tensor& x, const at::Tens
 /// gate_up, d [T, 2 n]; y, dy [T, n]
 void swiglu_forward(const at::Tensor& gate_up, at::Tensor& y);
 void swiglu_backward(const at::Tensor& dy, const at::Tensor& gate_up, at::Tensor& d);
-/// heads, result [T, n, head_dim], which may be the same tensor; cosines, sines [T, 1, head_dim / 2]; sign 1 or -1
+/// heads, result [T, n, head_dim], which may be the same tensor; cosines, sines [T, 1, turned dimensions / 2]; sign 1
+/// or -1. Dimensions behind the turned ones stay.
 void rotate(const at::Tensor& heads, std::int64_t turned, const at::Tensor& cosines, const at::Tensor& sines,
             float sign, at::Tensor& result);
 

@@ -8,12 +8,6 @@
 namespace finetune {
 namespace {
 
-// As transformers' GemmaRMSNorm: rounded once, behind the product with 1 + w.
-at::Tensor rms_norm_plus_one(const at::Tensor& x, const at::Tensor& weight, double eps) {
-  const at::Tensor x32 = x.to(at::kFloat);
-  return (x32 * (x32.square().mean(-1, true) + eps).rsqrt() * weight).to(x.scalar_type());
-}
-
 // As transformers computes it in torch's operations: the passes of our own know no gradient of the weight.
 at::Tensor trained_norm(const Norm& norm, const at::Tensor& x) {
   const at::Tensor x32 = x.to(at::kFloat);
@@ -33,11 +27,10 @@ at::Tensor Norm::operator()(const at::Tensor& x) const {
     case lora::NormKind::kNone:
       return x;
     case lora::NormKind::kRms:
-      return rms_norm(x, weight, eps);
     case lora::NormKind::kRmsPlusOne:
-      return rms_norm_plus_one(x, weight, eps);
+      return rms_norm(x, weight, eps);
     case lora::NormKind::kLayer:
-      return at::layer_norm(x, weight.sizes(), weight, bias, eps);
+      return layer_norm(x, weight, bias, eps);
   }
   return x;
 }

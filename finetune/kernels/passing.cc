@@ -69,4 +69,13 @@ at::Tensor passing_tensor(at::IntArrayRef sizes, const at::TensorOptions& option
       block.data, sizes, [block](void*) { give_back(block); }, options);
 }
 
+void release_passing_memory() {
+  std::vector<MemoryBlock> waiting;
+  {
+    const std::lock_guard lock(pool().mutex);
+    waiting.swap(pool().waiting);
+  }
+  for (const MemoryBlock& block : waiting) munmap(block.data, block.bytes);
+}
+
 }  // namespace finetune

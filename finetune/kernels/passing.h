@@ -10,4 +10,7 @@ namespace finetune {
 /// more memory, measured. Small ones, and those of other devices, are at::empty's.
 at::Tensor passing_tensor(at::IntArrayRef sizes, const at::TensorOptions& options);
 
+/// Gives the memory back that waits for the next one: behind the loading of a model, whose sizes do not come again.
+void release_passing_memory();
+
 }  // namespace finetune

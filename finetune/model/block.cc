@@ -45,7 +45,10 @@ JoinedLinear load_product(const lora::ModelFiles& files, std::span<const lora::L
     has_bias |= linear.bias;
   }
   const bool stays{chooses(linears[0].role) && quantization != Quantization::kKeep};
-  product.weight = load_matrix(files, names, options, stays ? Quantization::kNone : quantization);
+  const auto weight = load_matrix(files, names, options, stays ? Quantization::kNone : quantization);
+  // Attention turns q and k into a tensor of its own, and that stays.
+  if (linears[0].role == lora::Role::kQuery) weight->let_results_pass();
+  product.weight = weight;
   if (has_bias) product.bias = at::cat(biases);
   return product;
 }

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "finetune/adapt/recompute.h"
 #include "finetune/kernels/blocked_attention.h"
+#include "finetune/kernels/passing.h"
 #include "finetune/model/state.h"
 
 namespace finetune {
@@ -60,6 +61,7 @@ Transformer::State::State(const lora::ModelFiles& files, at::ScalarType weights,
     blocks.emplace_back(files, spec.blocks[i], options(), quantization, index);
     add_rotation(i);
   }
+  release_passing_memory();  // of weights on their way from the file
   const std::int64_t vocabulary{spec.config.vocab_size}, hidden{spec.config.hidden_size};
   own_head.linear.name = spec.head, own_head.linear.index = index;
   embedding.linear.name = spec.embedding, embedding.linear.index = index + 1;

@@ -3,11 +3,20 @@
 
 #include <ATen/ATen.h>
 
+#include "finetune/kernels/passing.h"
 #include "finetune/kernels/products.h"
 
 namespace finetune {
 
-at::Tensor DenseMatrix::apply(const at::Tensor& x, const at::Tensor& added) const { return product(x, weight_, added); }
+at::Tensor FrozenMatrix::result_for(const at::Tensor& x, std::int64_t out) const {
+  return results_pass_ ? passing_tensor({x.size(0), out}, x.options()) : at::empty({x.size(0), out}, x.options());
+}
+
+at::Tensor DenseMatrix::apply(const at::Tensor& x, const at::Tensor& added) const {
+  at::Tensor y = result_for(x, weight_.size(0));
+  product_into(y, x, weight_, added);
+  return y;
+}
 
 at::Tensor DenseMatrix::apply_transposed(const at::Tensor& dy) const { return product_transposed(dy, weight_); }
 

@@ -16,6 +16,15 @@ class FrozenMatrix {
   virtual at::Tensor apply_transposed(const at::Tensor& dy) const = 0;
   /// Rows of W by their `numbers` [n] int64: [n, in].
   virtual at::Tensor rows(const at::Tensor& numbers) const = 0;
+  /// What apply gives goes again before what comes behind it: it is a passing_tensor from now on.
+  void let_results_pass() { results_pass_ = true; }
+
+ protected:
+  /// [T, out] for x, to be filled.
+  at::Tensor result_for(const at::Tensor& x, std::int64_t out) const;
+
+ private:
+  bool results_pass_ = false;
 };
 
 /// Kept as it is computed with: float32 or bfloat16.

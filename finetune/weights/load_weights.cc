@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/resident.h"
 #include "base/text.h"
+#include "finetune/kernels/passing.h"
 #include "finetune/weights/eight_bits.h"
 #include "finetune/weights/four_bits.h"
 #include "finetune/weights/gguf_rows.h"
@@ -21,7 +22,7 @@ namespace finetune {
 namespace {
 
 at::Tensor read_floats(const lora::ModelFiles& files, const std::string& name) {
-  at::Tensor raw = at::empty(files.shape(name), at::kFloat);
+  at::Tensor raw = passing_tensor(files.shape(name), at::kFloat);
   files.read(name, {raw.mutable_data_ptr<float>(), static_cast<std::size_t>(raw.numel())});
   base::give_back(files.view(name).bytes);  // else all of the file would stay in memory beside what is made of it
   return raw;
@@ -75,13 +76,13 @@ std::shared_ptr<const QuantizedRows> quantized_rows(const lora::ModelFiles& file
 
 at::Tensor dense_rows(const lora::ModelFiles& files, const std::string& name, std::int64_t first, std::int64_t count,
                       const at::TensorOptions& options) {
-  at::Tensor raw = at::empty({count, files.shape(name).at(1)}, at::kFloat);
+  at::Tensor raw = passing_tensor({count, files.shape(name).at(1)}, at::kFloat);
   files.read_rows(name, first, count, {raw.mutable_data_ptr<float>(), static_cast<std::size_t>(raw.numel())});
   return at::empty(raw.sizes(), options).copy_(raw);
 }
 
-std::shared_ptr<const FrozenMatrix> dense_matrix(const lora::ModelFiles& files, const std::vector<std::string>& names,
-                                                 const at::TensorOptions& options) {
+std::shared_ptr<FrozenMatrix> dense_matrix(const lora::ModelFiles& files, const std::vector<std::string>& names,
+                                           const at::TensorOptions& options) {
   std::int64_t rows = 0;
   for (const std::string& name : names) rows += files.shape(name).at(0);
   at::Tensor weight = at::empty({rows, files.shape(names.at(0)).at(1)}, options);
@@ -141,8 +142,8 @@ at::Tensor load_tensor(const lora::ModelFiles& files, const std::string& name, c
   return at::empty(files.shape(name), options).copy_(read_floats(files, name));
 }
 
-std::shared_ptr<const FrozenMatrix> load_matrix(const lora::ModelFiles& files, const std::vector<std::string>& names,
-                                                const at::TensorOptions& options, Quantization quantization) {
+std::shared_ptr<FrozenMatrix> load_matrix(const lora::ModelFiles& files, const std::vector<std::string>& names,
+                                          const at::TensorOptions& options, Quantization quantization) {
   std::vector<std::shared_ptr<const QuantizedRows>> parts;
   bool is_quantized = false;
   for (const std::string& name : names) {

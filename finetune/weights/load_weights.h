@@ -34,8 +34,8 @@ bool has_blocks(const lora::ModelFiles& files);
 /// The tensor `name`; `options`: type and device.
 at::Tensor load_tensor(const lora::ModelFiles& files, const std::string& name, const at::TensorOptions& options);
 /// The matrices `names`, which have the same number of columns, one below the other: one matrix.
-std::shared_ptr<const FrozenMatrix> load_matrix(const lora::ModelFiles& files, const std::vector<std::string>& names,
-                                                const at::TensorOptions& options,
-                                                Quantization quantization = Quantization::kNone);
+std::shared_ptr<FrozenMatrix> load_matrix(const lora::ModelFiles& files, const std::vector<std::string>& names,
+                                          const at::TensorOptions& options,
+                                          Quantization quantization = Quantization::kNone);
 
 }  // namespace finetune

@@ -2,6 +2,7 @@
 """Peak memory of `finetune train` beside what `lora info` foretells.
 
     build/venv/bin/python scripts/bench/training_memory.py [--programs build/release/bin] [--model build/data/smollm2.gguf]
+        [--dtype float32]     only that one: bfloat16 takes an hour on a processor without instructions for it
 
 Trains two steps of rows that are full, in float32 and bfloat16, with several lengths and with quantised weights, of SmolLM2
 and of random models of other shapes (Qwen3, Gemma 3, Phi) with its tokenizer; then SmolLM2 in other ways, beside what the
@@ -53,6 +54,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--programs", default="build/release/bin", type=pathlib.Path)
     parser.add_argument("--model", default="build/data/smollm2.gguf", type=pathlib.Path)
+    parser.add_argument("--dtype", choices=["float32", "bfloat16"])
     parser.add_argument("--make-models", type=pathlib.Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.make_models:
@@ -82,7 +84,7 @@ def main():
             facts = json.loads(subprocess.run([options.programs / "lora", "info", model, "--json"], check=True,
                                               capture_output=True, text=True).stdout)
             for line in facts["training_memory"] + facts["quantized_memory"]:
-                if line["tokens"] > 2048:
+                if line["tokens"] > 2048 or options.dtype not in (None, line["dtype"]):
                     continue
                 quantization = line.get("quantization", "none")
                 got, _ = train(model, line["tokens"], line["dtype"], "--lora.rank", facts["lora_rank"], "--quiet",

@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "finetune/adapt/linear.h"
+#include "finetune/kernels/activation.h"
 #include "finetune/kernels/attention.h"
 #include "finetune/kernels/elementwise.h"
 #include "finetune/model/loss.h"
@@ -263,13 +264,62 @@ TEST(Model, FusedPassesEqualAtens) {
            finetune::swiglu_backward(dy, gate_up, Passes::kAten), "swiglu backward");
       at::Tensor heads = at::randn({37, 3, n}).to(type), angles = at::randn({37, 1, n / 2});
       finetune::Rotation rotation{angles.cos(), angles.sin()};
-      for (bool inverse : {false, true})
+      at::Tensor few = at::randn({37, 1, std::max<std::int64_t>(1, n / 4)});
+      finetune::Rotation partial{few.cos(), few.sin()};
+      for (bool inverse : {false, true}) {
         near(finetune::rotate(heads, 2, rotation, inverse, Passes::kFused),
              finetune::rotate(heads, 2, rotation, inverse, Passes::kAten), "rotate");
+        near(finetune::rotate(heads, 2, partial, inverse, Passes::kFused),
+             finetune::rotate(heads, 2, partial, inverse, Passes::kAten), "rotate the first dimensions");
+      }
       at::Tensor bad = x.clone();
       bad[2][0] = NAN;
       EXPECT_TRUE(std::get<0>(finetune::rms_norm_forward(bad, w, 1e-5, Passes::kFused))[2].isnan().all().item<bool>());
     }
+}
+
+// What keeps nothing but its input beside the graph that autograd makes of the same operations.
+TEST(Model, ActivationsAndNormsHaveTheGradientsOfTheirGraphs) {
+  const auto check = [](const char* what, const at::Tensor& x, const auto& ours, const auto& graph) {
+    const at::Tensor a = x.clone().requires_grad_(), b = x.clone().requires_grad_();
+    const at::Tensor y = ours(a), expected = graph(b), dy = at::randn_like(expected);
+    y.backward(dy);
+    expected.backward(dy);
+    const double bound{x.scalar_type() == at::kFloat ? 1e-6 : 4e-3};
+    EXPECT_LT(relative(y.to(at::kFloat), expected.to(at::kFloat)), bound) << what;
+    EXPECT_LT(relative(a.grad().to(at::kFloat), b.grad().to(at::kFloat)), bound) << what;
+  };
+  at::manual_seed(3);
+  for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+    const at::Tensor x = (2 * at::randn({300, 512})).to(type);
+    using Kind = lora::Activation;
+    const auto activation = [](const at::Tensor& of, Kind kind) {
+      return kind == Kind::kSilu   ? at::silu(of)
+             : kind == Kind::kRelu ? at::relu(of)
+             : kind == Kind::kGelu ? at::gelu(of)
+                                   : at::gelu(of, "tanh");
+    };
+    for (const Kind kind : {Kind::kSilu, Kind::kGelu, Kind::kGeluTanh, Kind::kRelu})
+      for (const bool gated : {false, true}) {
+        lora::MlpSpec mlp;
+        mlp.gated = gated, mlp.activation = kind;
+        check(
+            "activation", x, [&](const at::Tensor& of) { return finetune::activate(of, mlp); },
+            [&](const at::Tensor& of) {
+              return gated ? activation(of.narrow(1, 0, 256), kind) * of.narrow(1, 256, 256) : activation(of, kind);
+            });
+      }
+    const at::Tensor weight = at::rand({512}) + 0.5, bias = at::randn({512}), own = weight.to(type);
+    check(
+        "layer norm", x, [&](const at::Tensor& of) { return finetune::layer_norm(of, own, bias.to(type), 1e-5); },
+        [&](const at::Tensor& of) { return at::layer_norm(of, {512}, own, bias.to(type), 1e-5); });
+    check(
+        "norm with a weight in float32", x, [&](const at::Tensor& of) { return finetune::rms_norm(of, weight, 1e-5); },
+        [&](const at::Tensor& of) {
+          const at::Tensor x32 = of.to(at::kFloat);
+          return (x32 * (x32.square().mean(-1, true) + 1e-5).rsqrt() * weight).to(type);
+        });
+  }
 }
 
 TEST(Model, ChunkedLossEqualsFull) {
