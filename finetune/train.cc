@@ -234,9 +234,9 @@ int run_train(TrainOptions& options, base::Context& context) {
   base::Context own = context;
   if (place && place->rank > 0) own.quiet = true, own.json = false;
   if (place) take_share(*place, options.compute);
-  TrainStart start = prepare_training(options, own);
-  // Nobody writes before everybody has looked at the output folder.
   const std::unique_ptr<const Group> group = make_group(place);
+  TrainStart start = prepare_training(options, own, *group);
+  group->any(false);  // nobody writes before everybody has looked at the output folder
   const base::Interrupt interrupt(own.quiet ? "" : "\nfinishing the step; a second signal leaves at once\n");
   const std::unique_ptr<const Objective> objective = objective_of(options.preferences);
   if (!group->is_first()) {

@@ -48,27 +48,30 @@ void PreferenceOptions::visit(base::OptionVisitor& v) {
 }
 
 References add_references(const std::filesystem::path& file, const std::string& key, const Transformer& model,
-                          const std::vector<Examples*>& parts) {
+                          const std::vector<Examples*>& parts, const Group& group) {
   std::size_t count = 0;
   for (const auto* examples : parts) count += 2 * examples->size();
-  const std::optional<References> known = read_references(file, key, count);
-  const at::NoGradGuard no_gradient;
-  References result{key, {}};
-  for (Examples* examples : parts) {
-    for (std::uint32_t i = 0; i < examples->size(); ++i) {
-      std::array<double, 2> reference;
-      if (known) {
-        const double* from = known->values.data() + result.values.size();
-        reference = {from[0], from[1]};
-      } else {
-        const at::Tensor logs = model.log_probabilities(make_row(*examples, {&i, 1}, model.device())).cpu();
-        reference = {logs[0].item<double>(), logs[1].item<double>()};
-      }
-      examples->set_reference(i, reference);
-      result.values.insert(result.values.end(), reference.begin(), reference.end());
-    }
+  std::optional<References> known = read_references(file, key, count);
+  const auto each = [&](const auto& f) {  // f(examples, number in them, number of all)
+    std::size_t number = 0;
+    for (Examples* examples : parts)
+      for (std::uint32_t i = 0; i < examples->size(); ++i) f(*examples, i, number++);
+  };
+  if (group.any(!known)) {
+    const at::NoGradGuard no_gradient;
+    known = References{key, std::vector<double>(count)};
+    each([&](const Examples& examples, std::uint32_t i, std::size_t number) {
+      if (number % static_cast<std::size_t>(group.size()) != static_cast<std::size_t>(group.rank())) return;
+      const at::Tensor logs = model.log_probabilities(make_row(examples, {&i, 1}, model.device())).cpu();
+      known->values[2 * number] = logs[0].item<double>(), known->values[2 * number + 1] = logs[1].item<double>();
+    });
+    // Of each there is one that is not zero.
+    group.all_reduce(at::from_blob(known->values.data(), {static_cast<std::int64_t>(count)}, at::kDouble));
   }
-  return result;
+  each([&](Examples& examples, std::uint32_t i, std::size_t number) {
+    examples.set_reference(i, {known->values[2 * number], known->values[2 * number + 1]});
+  });
+  return *known;
 }
 
 void write_references(const std::filesystem::path& file, const References& references) {

@@ -9,6 +9,7 @@
 #include "finetune/data/example_maker.h"
 #include "finetune/data/examples.h"
 #include "finetune/model/model.h"
+#include "finetune/train/group.h"
 
 namespace finetune {
 
@@ -34,9 +35,10 @@ struct References {
 };
 
 /// Fills ExampleView::reference of `parts` of the data: from `file` where it holds what belongs to `key`, else by
-/// `model`. A file of another key, or that cannot be read, counts for nothing. Returns all of them.
+/// `model`, each process of `group` its share of them. A file of another key, or that cannot be read, counts for
+/// nothing, and so it does in all where one process has none. Returns all of them.
 References add_references(const std::filesystem::path& file, const std::string& key, const Transformer& model,
-                          const std::vector<Examples*>& parts);
+                          const std::vector<Examples*>& parts, const Group& group = OneProcess());
 
 void write_references(const std::filesystem::path& file, const References& references);
 

@@ -334,7 +334,7 @@ TrainInputs read_inputs(TrainOptions& options, base::Context& context) {
   return {std::move(files), std::move(tokenizer), std::move(data), std::move(adapter), std::move(checkpoint)};
 }
 
-TrainStart prepare_training(TrainOptions& options, base::Context& context) {
+TrainStart prepare_training(TrainOptions& options, base::Context& context, const Group& group) {
   const OutputOptions& output = options.output;
   const ComputeOptions& compute = options.compute;
   const at::Device device = choose_device(compute.device);
@@ -355,7 +355,7 @@ TrainStart prepare_training(TrainOptions& options, base::Context& context) {
   const auto refer = [&](const std::optional<lora::Adapter>& attached) {
     references = add_references(fs::path(output.folder) / kReferencesFile,
                                 reference_key(*files, attached, data, dtype, compute.quantization), model,
-                                {&data.training, &data.validation});
+                                {&data.training, &data.validation}, group);
   };
   const bool has_reference{options.preferences.has_reference()}, of_base{options.preferences.is_held_to_base()};
   if (has_reference && of_base) refer(std::nullopt);

@@ -11,6 +11,7 @@
 #include "base/program.h"
 #include "finetune/model/model.h"
 #include "finetune/train/checkpoint.h"
+#include "finetune/train/group.h"
 #include "finetune/train/optimizer.h"
 #include "finetune/train/preflight.h"
 #include "finetune/train/report.h"
@@ -59,8 +60,8 @@ struct TrainInputs {
 TrainInputs read_inputs(TrainOptions& options, base::Context& context);
 
 /// Throws base::Error, with nothing written, when the run cannot begin. Takes `options.lora` from
-/// `options.start.adapter` when there is one.
-TrainStart prepare_training(TrainOptions& options, base::Context& context);
+/// `options.start.adapter` when there is one. What the model says of pairs before it trains is shared out in `group`.
+TrainStart prepare_training(TrainOptions& options, base::Context& context, const Group& group = OneProcess());
 
 /// Equal for equal numbers in the same order.
 std::string hash_of(const at::Tensor& values);

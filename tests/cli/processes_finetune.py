@@ -111,6 +111,23 @@ class Training:
         if weights(half) != weights(whole):
             sys.exit("a resumed run of two processes ends with other bytes")
 
+    def check_pairs(self):
+        """What the model says of pairs before it trains is shared out: the same file, and the same training."""
+        lines = [json.loads(line) for line in (self.folder / "data.jsonl").read_text().splitlines()[:40]]
+        pairs = self.folder / "pairs.jsonl"
+        pairs.write_text("".join(json.dumps({"prompt": a["prompt"], "chosen": a["completion"], "rejected": b["completion"] + "."})
+                                 + "\n" for a, b in zip(lines, lines[1:])))
+        on_pairs = Training(self.finetune, self.folder, None)
+        on_pairs.words[on_pairs.words.index("--data") + 1] = pairs
+        words = ["--objective", "dpo", "--steps", 3, "--eval-every", 2]
+        one, two = on_pairs.run(1, "pairs1", *words), on_pairs.run(2, "pairs2", *words)
+        if (one / "references.json").read_bytes() != (two / "references.json").read_bytes():
+            sys.exit("two processes found other references than one")
+        gap = difference(two, one)
+        print(f"two processes against one on pairs: {gap:.2g}")
+        if gap > BOUND:
+            sys.exit(f"on pairs two processes differ from one by {gap}")
+
     def check_killed(self, victim):
         output = f"killed{victim}"
         processes = self.start(2, output, "--steps", 100000, "--eval-every", 0)
@@ -177,6 +194,7 @@ def main():
         training.check_environment()
         training.check_equal()
         training.check_resume()
+        training.check_pairs()
         training.check_killed(1)
         training.check_killed(0)
         training.check_signal()
