@@ -2,12 +2,12 @@
 """`lora merge` against PEFT's merge_and_unload and save_pretrained, `lora convert` against llama.cpp's Python converter.
 
     build/venv/bin/python scripts/bench/merge_speed.py [--programs build/release/bin] [--model build/data/smollm2.gguf]
-        [--rounds 5] [--converter build/data/llama_cpp_python-0.3.36/vendor/llama.cpp]
+        [--rounds 5] [--dtype bfloat16] [--converter build/data/llama_cpp_python-0.3.36/vendor/llama.cpp]
 
 The converter is that of the source package of llama-cpp-python:
     pip download --no-deps --no-binary llama-cpp-python llama-cpp-python==0.3.36 && tar xzf llama_cpp_python-0.3.36.tar.gz
 
-The base is the folder, in float32, that `lora convert` makes of the GGUF; the adapter has rank 16 on all linear layers. Each
+The base is the folder, in float32 or as --dtype says, that `lora convert` makes of the GGUF; the adapter has rank 16 on all linear layers. Each
 round runs all contenders in turn, each in a process of its own. Whole process: wall time from outside, start and imports
 among it. Work alone: ours, what `--json` says, which is from the first look at a file to the last rename; theirs, the calls
 alone: merge_and_unload and save_pretrained of models that are loaded (and, beside it, with the loading, which ours has in
@@ -29,11 +29,11 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 SELF = pathlib.Path(__file__)
 
 
-def make_adapter(base, folder):
+def make_adapter(base, folder, dtype):
     import torch
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM
-    model = get_peft_model(AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32), LoraConfig(
+    model = get_peft_model(AutoModelForCausalLM.from_pretrained(base, dtype=getattr(torch, dtype)), LoraConfig(
         r=16, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM"))
     torch.manual_seed(1)
     with torch.no_grad():
@@ -43,12 +43,12 @@ def make_adapter(base, folder):
     model.save_pretrained(folder)
 
 
-def by_peft(base, adapter, output):
+def by_peft(base, adapter, output, dtype):
     import torch
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
     start = time.perf_counter()
-    model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32), adapter)
+    model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base, dtype=getattr(torch, dtype)), adapter)
     loaded = time.perf_counter()
     model.merge_and_unload().save_pretrained(output)
     end = time.perf_counter()
@@ -81,7 +81,7 @@ def same_weights(ours, theirs):
     left, right = load_file(ours / "model.safetensors"), load_file(theirs / "model.safetensors")
     if set(left) != set(right):
         sys.exit(f"other tensors: {sorted(set(left) ^ set(right))[:5]}")
-    return max(float((left[name] - right[name]).norm() / right[name].norm()) for name in left)
+    return max(float((left[name].float() - right[name].float()).norm() / right[name].float().norm()) for name in left)
 
 
 def same_bytes(ours, theirs):
@@ -105,12 +105,12 @@ def report(name, goal, rounds):
 
 def measure(options, work):
     lora, base, adapter = options.programs / "lora", work / "base", work / "adapter"
-    subprocess.run([lora, "convert", options.model, "--output", base, "--dtype", "float32", "--quiet"], check=True)
-    make_adapter(base, adapter)
+    subprocess.run([lora, "convert", options.model, "--output", base, "--dtype", options.dtype, "--quiet"], check=True)
+    make_adapter(base, adapter, options.dtype)
     merges, conversions = [], {"f32": [], "f16": []}
     for number in range(options.rounds + 1):  # the first one only fills the page cache
         pair = (timed([lora, "merge", adapter, "--base", base, "--output", work / "ours", "--json", "--quiet", "--overwrite"]),
-                timed([sys.executable, SELF, "--child", "peft", base, adapter, work / "theirs"]))
+                timed([sys.executable, SELF, "--child", "peft", base, adapter, work / "theirs", options.dtype]))
         if number:
             merges.append(pair)
         for dtype, rounds in conversions.items() if options.converter else ():
@@ -134,6 +134,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--programs", type=pathlib.Path, default=pathlib.Path("build/release/bin"))
     parser.add_argument("--model", default="build/data/smollm2.gguf", help="a GGUF or a Hugging Face folder")
+    parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32", help="of the base, and of the merged model")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--converter", help="the folder that holds convert_hf_to_gguf.py; without it only merges")
     parser.add_argument("--folder", help="where models are written; else a temporary folder")
