@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "finetune/kernels/attention_columns.h"
 #include "finetune/kernels/passing.h"
 #include "finetune/kernels/tiles.h"
 
@@ -23,74 +24,12 @@ constexpr std::int64_t kSharedWork = 16;  // parts that the keys' gradients are 
 
 std::int64_t rounded_up(std::int64_t n, std::int64_t step) { return (n + step - 1) / step * step; }
 
-// ---- what is done to the columns of a tile's row ------------------------------------------------------------------
-
-BASE_CLONES void raise_maxima(const float* s, std::int64_t n, float scale, float* maxima) {
-#pragma omp simd
-  for (std::int64_t i = 0; i < n; ++i) {
-    const float score = s[i] * scale;  // not std::max, which gives one of two places: no vector has that
-    maxima[i] = maxima[i] < score ? score : maxima[i];
-  }
-}
-
-BASE_CLONES void to_weights(float* s, std::int64_t n, float scale, const float* maxima, float* sums) {
-#pragma omp simd
-  for (std::int64_t i = 0; i < n; ++i) {
-    s[i] = exponential(s[i] * scale - maxima[i]);
-    sums[i] += s[i];
-  }
-}
-
-// Factors for what was summed up to `before`, which become the maxima; the sums get them at once.
-BASE_CLONES void to_factors(float* before, const float* maxima, std::int64_t n, float* sums) {
-#pragma omp simd
-  for (std::int64_t i = 0; i < n; ++i) {
-    before[i] = exponential(before[i] - maxima[i]);
-    sums[i] *= before[i];
-  }
-}
-
-BASE_CLONES void multiply(float* x, const float* factors, std::int64_t n) {
-#pragma omp simd
-  for (std::int64_t i = 0; i < n; ++i) x[i] *= factors[i];
-}
-
-// s: products -> weights; d: gradients of the weights -> of the products.
-BASE_CLONES void to_gradients(float* s, float* d, std::int64_t n, float scale, const float* log_sums,
-                              const float* dots) {
-#pragma omp simd
-  for (std::int64_t i = 0; i < n; ++i) {
-    s[i] = exponential(s[i] * scale - log_sums[i]);
-    d[i] = s[i] * (d[i] - dots[i]) * scale;
-  }
-}
-
-BASE_CLONES void add(float* sum, const float* x, std::int64_t n) {
-#pragma omp simd
-  for (std::int64_t i = 0; i < n; ++i) sum[i] += x[i];
-}
-
-BASE_CLONES float dot(const float* a, const float* b, std::int64_t n) {
-  float sum = 0;
-#pragma omp simd reduction(+ : sum)
-  for (std::int64_t i = 0; i < n; ++i) sum += a[i] * b[i];
-  return sum;
-}
-BASE_CLONES float dot(const Bfloat16* a, const Bfloat16* b, std::int64_t n) {
-  float sum = 0;
-#pragma omp simd reduction(+ : sum)
-  for (std::int64_t i = 0; i < n; ++i) sum += load(a[i]) * load(b[i]);
-  return sum;
-}
-
 // c [m, n] (+)= a [m, k] b.
 template <class T>
 void product(std::int64_t m, std::int64_t n, std::int64_t k, const T* a, std::int64_t stride, const T* b, float* c,
              bool adds) {
   tile_product(m, n, k, a, stride, b, c, n, adds);
 }
-
-// ---- the work and its parts ---------------------------------------------------------------------------------------
 
 struct Sizes {
   std::int64_t tokens, heads, kv_heads, head_dim, group, window;

@@ -20,7 +20,7 @@ class FrozenMatrix {
   void let_results_pass() { results_pass_ = true; }
 
  protected:
-  /// [T, out] for x, to be filled.
+  // [T, out] for x, to be filled.
   at::Tensor result_for(const at::Tensor& x, std::int64_t out) const;
 
  private:

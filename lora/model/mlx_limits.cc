@@ -1,3 +1,4 @@
+// What mlx-lm was seen to compute otherwise, family by family. Tested by tests/lora/model/mlx_limits_test.cc.
 #include "lora/model/mlx_limits.h"
 
 #include <fmt/format.h>

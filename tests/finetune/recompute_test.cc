@@ -131,7 +131,8 @@ TEST(MemoryPlan, CountsWhatTrainsOtherwise) {
     return finetune::plan_memory(options, files, at::kFloat, at::kCPU, 4096).foretold;
   };
   const auto plain = foretold([](auto&) {});
-  EXPECT_GT(foretold([](auto& options) { options.lora.dora = true; }).activations, 2 * plain.activations);
+  EXPECT_GT(foretold([](auto& options) { options.lora.dora = true; }).activations,
+            1.8 * static_cast<double>(plain.activations));
   const auto numbers = static_cast<std::uint64_t>(files.spec().config.vocab_size * files.spec().config.hidden_size);
   const auto embedding = foretold([](auto& options) { options.lora.modules_to_save = {"embed_tokens"}; });
   EXPECT_EQ(embedding.adapter, plain.adapter + 16 * numbers);
