@@ -11,6 +11,7 @@
 #include <limits>
 
 #include "base/error.h"
+#include "base/magnitude.h"
 #include "lora/adapter/add_product.h"
 
 namespace lora {
@@ -133,10 +134,7 @@ void MergedModel::read_rows(const std::string& name, std::int64_t first, std::in
     if (!module.magnitude.empty())
       set_lengths(Eigen::Map<Matrix>(out.data(), count, module.in), module.magnitude.data() + first);
   }
-  // Not NaN and not infinite; written so that the compiler makes it a vector loop.
-  bool finite = true;
-  for (float value : out) finite &= std::fabs(value) <= std::numeric_limits<float>::max();
-  if (!finite)
+  if (!std::isfinite(base::largest_magnitude(out)))
     throw base::Error({"the weights are not finite numbers", base_.path().string() + ": " + name, "", "",
                        !is_changed(name) ? "the base model is damaged; fetch it again"
                                          : "the adapter or the base is damaged; did the training diverge?"});

@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/gguf.h"
+#include "base/magnitude.h"
 #include "base/parallel.h"
 #include "base/pipeline.h"
 #include "base/quantize.h"
@@ -210,9 +211,7 @@ void check_range(const std::string& name, std::span<const float> values, DType t
   if (type == DType::kBF16) largest = 0x1.FEp127F;
   if (type == DType::kF16) largest = 65504;
   if (base::is_block_type(type)) largest = base::largest_of(type);
-  bool fits = true;  // written so that the compiler makes it a vector loop
-  for (const float value : values) fits &= std::fabs(value) <= largest;
-  if (fits) return;
+  if (base::largest_magnitude(values) <= largest) return;
   const auto wrong = std::ranges::find_if(values, [largest](float value) { return !(std::fabs(value) <= largest); });
   const std::string name_of_type = base::is_block_type(type) ? std::string(base::name_of(type)) : hf_name(type);
   throw base::Error({"a weight is too large for " + name_of_type, name, fmt::format("{}", *wrong),

@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "base/error.h"
+#include "base/magnitude.h"
 #include "base/parallel.h"
 #include "base/random.h"
 #include "lora/adapter/kept_numbers.h"
@@ -32,9 +33,7 @@ RowMajor change_of(const AdapterModule& module, Index first, Index count) {
   const Eigen::Map<const RowMajor> a(module.a.data(), module.rank, module.in);
   const Eigen::Map<const RowMajor> b(module.b.data() + first * module.rank, count, module.rank);
   RowMajor change = (b * a) * static_cast<float>(module.scale);
-  bool is_finite = true;
-  for (const float value : numbers_of(change)) is_finite &= std::fabs(value) <= std::numeric_limits<float>::max();
-  if (!is_finite)
+  if (!std::isfinite(base::largest_magnitude(numbers_of(change))))
     throw base::Error({"the adapter's numbers are not finite", module.name, "", "",
                        "the adapter is damaged; did the training diverge?"});
   return change;

@@ -2,11 +2,14 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <bit>
 #include <cmath>
 #include <cstring>
 #include <limits>
 
 #include "base/error.h"
+#include "base/magnitude.h"
 #include "base/safetensors.h"
 
 namespace {
@@ -96,6 +99,41 @@ TEST(Tensor, RefusesWhatCannotBe) {
   std::vector<float> block(32, 1);
   block[5] = std::numeric_limits<float>::infinity();
   EXPECT_THROW(base::from_float(DType::kQ8_0, block), base::Error);
+}
+
+TEST(Magnitude, IsTheLargestAndNotANumberWhereOneIs) {
+  EXPECT_EQ(base::largest_magnitude({}), 0);
+  for (const std::size_t n : {1, 7, 8, 9, 100}) {
+    std::vector<float> values(n, 0.5F);
+    EXPECT_EQ(base::largest_magnitude(values), 0.5F);
+    for (std::size_t i = 0; i < n; ++i) {
+      values[i] = -3;
+      EXPECT_EQ(base::largest_magnitude(values), 3) << i << " of " << n;
+      values[i] = std::numeric_limits<float>::infinity();
+      EXPECT_TRUE(std::isinf(base::largest_magnitude(values)));
+      values[i] = -std::numeric_limits<float>::quiet_NaN();
+      EXPECT_TRUE(std::isnan(base::largest_magnitude(values))) << i << " of " << n;
+      values[i] = 0.5F;
+    }
+  }
+}
+
+TEST(Bfloat16, ManyAreRoundedAsOneIs) {
+  std::vector<float> values;
+  for (std::uint32_t bits = 0; bits < 0xFFFF0000U; bits += 0x8765U) values.push_back(std::bit_cast<float>(bits));
+  const std::vector<std::byte> bytes = base::from_float(DType::kBF16, values);
+  std::vector<float> back(values.size());
+  base::to_float(DType::kBF16, bytes, back);
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const std::uint16_t one = base::float_to_bfloat16(values[i]);
+    ASSERT_EQ(std::memcmp(&one, bytes.data() + 2 * i, 2), 0) << std::bit_cast<std::uint32_t>(values[i]);
+    ASSERT_EQ(std::bit_cast<std::uint32_t>(back[i]), std::uint32_t{one} << 16);
+  }
+  std::vector<std::byte> odd(bytes.size() + 1);  // where no number of two bytes lies
+  std::ranges::copy(bytes, odd.begin() + 1);
+  std::vector<float> again(values.size());
+  base::to_float(DType::kBF16, std::span(odd).subspan(1), again);
+  EXPECT_EQ(std::memcmp(again.data(), back.data(), 4 * back.size()), 0);
 }
 
 }  // namespace
