@@ -129,23 +129,19 @@ std::uint16_t float_to_half(float value) {
   return static_cast<std::uint16_t>(half | sign >> 16);
 }
 
-std::uint16_t float_to_bfloat16(float value) {
-  std::uint32_t bits = std::bit_cast<std::uint32_t>(value);
-  if ((bits & 0x7fffffffu) > 0x7f800000u) return static_cast<std::uint16_t>(bits >> 16 | 64);
-  return static_cast<std::uint16_t>((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
-}
-
 namespace {
+
+// Without a branch, so that a loop of them is vectors.
+inline std::uint16_t bfloat16_of(std::uint32_t bits) {
+  const std::uint32_t rounded = (bits + 0x7fff + (bits >> 16 & 1)) >> 16, quiet = bits >> 16 | 64;
+  return static_cast<std::uint16_t>((bits & 0x7fffffffu) > 0x7f800000u ? quiet : rounded);
+}
 
 using Bits __attribute__((may_alias)) = std::uint32_t;
 using Halves __attribute__((may_alias)) = std::uint16_t;
 
-// Loops without a branch, so that they are vectors.
 BASE_CLONES void round_to_bfloat16(const Bits* bits, std::size_t n, Halves* out) {
-  for (std::size_t i = 0; i < n; ++i) {
-    const std::uint32_t rounded = (bits[i] + 0x7fff + (bits[i] >> 16 & 1)) >> 16, quiet = bits[i] >> 16 | 64;
-    out[i] = static_cast<std::uint16_t>((bits[i] & 0x7fffffffu) > 0x7f800000u ? quiet : rounded);
-  }
+  for (std::size_t i = 0; i < n; ++i) out[i] = bfloat16_of(bits[i]);
 }
 
 BASE_CLONES void widen_bfloat16(const Halves* stored, std::size_t n, Bits* bits) {
@@ -153,6 +149,8 @@ BASE_CLONES void widen_bfloat16(const Halves* stored, std::size_t n, Bits* bits)
 }
 
 }  // namespace
+
+std::uint16_t float_to_bfloat16(float value) { return bfloat16_of(std::bit_cast<std::uint32_t>(value)); }
 
 void to_float(DType type, std::span<const std::byte> bytes, std::span<float> out) {
   const TypeFacts& facts = facts_of(type);
