@@ -118,14 +118,6 @@ void product_transposed_into(at::Tensor& dx, const at::Tensor& dy, const at::Ten
               });
 }
 
-at::Tensor product(const at::Tensor& x, const at::Tensor& w, const at::Tensor& added) {
-  if (!is_tiled(x, w) && !is_few(x, w.size(0)) && !one_row::is_one(x, w))
-    return added.defined() ? at::addmm(added, x, w.t()) : at::mm(x, w.t());
-  at::Tensor y = at::empty({x.size(0), w.size(0)}, x.options());
-  product_into(y, x, w, added);
-  return y;
-}
-
 at::Tensor product_transposed(const at::Tensor& dy, const at::Tensor& w) {
   if (!is_tiled(dy, w) && !is_few(dy, w.size(1))) return at::mm(dy, w);
   at::Tensor dx = at::empty({dy.size(0), w.size(1)}, dy.options());

@@ -5,16 +5,14 @@
 
 namespace finetune {
 
-/// x w^T + added: x [T, in], w [out, in] -> [T, out]; `added` is [out] or [T, out], undefined: nothing.
+/// y [T, out], of which rows may lie apart, = x w^T + added: x [T, in], w [out, in]; `added` is [out] or [T, out],
+/// undefined: nothing. No autograd.
 ///
 /// Of many float32 rows in CPU memory it is oneDNN's kernel over blocks of w that are brought into its order as they
 /// come: 10 to 20 % faster than ATen's product, which is MKL's, and without a second copy of w. One row, as generation
 /// has it, reads w once in all threads, at the speed of memory (MKL: one thread, and no vectors on an AMD processor).
 /// A few rows are ATen's product with pieces of w that are always the same.
 /// In float32 the same bytes with any number of threads. All else is ATen's.
-at::Tensor product(const at::Tensor& x, const at::Tensor& w, const at::Tensor& added = {});
-
-/// The same into y [T, out], of which rows may lie apart. No autograd.
 void product_into(at::Tensor& y, const at::Tensor& x, const at::Tensor& w, const at::Tensor& added = {});
 
 /// dy w: dy [T, out], w [out, in] -> [T, in].

@@ -19,6 +19,10 @@
 
 namespace {
 
+at::Tensor product(const at::Tensor& x, const at::Tensor& w, const at::Tensor& added = {}) {
+  return finetune::DenseMatrix(w).apply(x, added);
+}
+
 namespace low_rank = finetune::low_rank;
 using finetune::AttentionShape;
 using tiny_llama::relative;
@@ -160,12 +164,12 @@ TEST(Products, AreProducts) {
          std::vector<std::pair<std::int64_t, std::int64_t>>{{16, 16}, {576, 40}, {513, 2100}, {1100, 70}}) {
       const at::Tensor x = at::randn({rows, in}), w = at::randn({out, in}), dy = at::randn({rows, out});
       const at::Tensor exact = x.to(at::kDouble).mm(w.to(at::kDouble).t());
-      EXPECT_LT(relative(finetune::product(x, w), exact), 1e-6);
+      EXPECT_LT(relative(product(x, w), exact), 1e-6);
       EXPECT_LT(relative(finetune::product_transposed(dy, w), dy.to(at::kDouble).mm(w.to(at::kDouble))), 1e-6);
       const at::Tensor bias = at::randn({out}), residual = at::randn({rows, out});
-      EXPECT_LT(relative(finetune::product(x, w, bias), exact + bias), 1e-6);
-      EXPECT_LT(relative(finetune::product(x, w, residual), exact + residual), 1e-6);
-      EXPECT_LT(relative(finetune::product(x.to(at::kBFloat16), w.to(at::kBFloat16)), exact), 1e-2);
+      EXPECT_LT(relative(product(x, w, bias), exact + bias), 1e-6);
+      EXPECT_LT(relative(product(x, w, residual), exact + residual), 1e-6);
+      EXPECT_LT(relative(product(x.to(at::kBFloat16), w.to(at::kBFloat16)), exact), 1e-2);
     }
 }
 
@@ -175,7 +179,7 @@ TEST(Products, OfOneRowInBfloat16RoundOnce) {
   const at::Tensor x = at::randn({1, 513}).to(at::kBFloat16), w = at::randn({2100, 513}).to(at::kBFloat16),
                    bias = at::randn({2100}).to(at::kBFloat16);
   const at::Tensor exact = x.to(at::kDouble).mm(w.to(at::kDouble).t()) + bias;
-  EXPECT_LT(relative(finetune::product(x, w, bias), exact), relative(exact.to(at::kBFloat16), exact) * 1.001);
+  EXPECT_LT(relative(product(x, w, bias), exact), relative(exact.to(at::kBFloat16), exact) * 1.001);
 }
 
 // One new token behind others sees what the last of many rows sees.
@@ -240,9 +244,9 @@ TEST(LowRankProducts, ThreadsDoNotShow) {
 TEST(Products, ThreadsDoNotShow) {
   at::manual_seed(2);
   const at::Tensor x = at::randn({200, 300}), w = at::randn({2100, 300});
-  expect_same_on_all_threads([&] { return finetune::product(x, w); });
+  expect_same_on_all_threads([&] { return product(x, w); });
   for (const std::int64_t few : {1, 2, 31}) {
-    expect_same_on_all_threads([&] { return finetune::product(x.narrow(0, 0, few), w); });
+    expect_same_on_all_threads([&] { return product(x.narrow(0, 0, few), w); });
     expect_same_on_all_threads([&] { return finetune::product_transposed(at::randn({few, 2100}).fill_(0.3), w); });
   }
   const at::Tensor dy = at::randn({200, 2100});
