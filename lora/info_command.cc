@@ -163,7 +163,7 @@ std::vector<std::pair<std::string, WeightMemory>> quantised_weights(const ModelS
   const auto is_quantised = [&](const std::string& name) {
     return files->is_packed(name) || base::is_block_type(files->type(name));
   };
-  if (any(is_quantised)) all.emplace_back("keep", kept_weight_memory(*files, element));
+  if (any(is_quantised)) all.emplace_back("keep", weight_memory(*files, "keep", element, false));
   return all;
 }
 
@@ -174,11 +174,15 @@ void add_uses(ordered_json& facts, const ModelSpec& spec, const ModelFiles* file
   facts["lora_rank"] = rank;
   facts["lora_parameters"] = lora_parameters(spec, rank);
   ordered_json memory = ordered_json::array();
-  for (const auto& [dtype, element] : {std::pair{"float32", 4}, std::pair{"bfloat16", 2}})
+  for (const auto& [dtype, element] : {std::pair{"float32", 4}, std::pair{"bfloat16", 2}}) {
+    const WeightMemory weights =
+        files ? weight_memory(*files, "none", element, true) : weight_memory(spec, "none", element);
     for (const std::int64_t tokens : kTokens)
       if (fits(tokens))
-        memory.push_back(
-            {{"dtype", dtype}, {"tokens", tokens}, {"bytes", training_memory(spec, rank, tokens, element).total()}});
+        memory.push_back({{"dtype", dtype},
+                          {"tokens", tokens},
+                          {"bytes", training_memory(spec, rank, tokens, element, weights).total()}});
+  }
   facts["training_memory"] = memory;
   ordered_json quantised = ordered_json::array();
   for (const auto& [word, weights] : quantised_weights(spec, files, 2))

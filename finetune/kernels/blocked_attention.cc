@@ -12,6 +12,7 @@
 #include "finetune/kernels/attention_columns.h"
 #include "finetune/kernels/passing.h"
 #include "finetune/kernels/tiles.h"
+#include "finetune/kernels/widened.h"
 
 namespace finetune::blocked {
 namespace {
@@ -369,7 +370,7 @@ bool handles(const AttentionShape& shape) {
 
 bool handles(const at::Tensor& heads, const AttentionShape& shape) {
   if (!heads.is_cpu() || !handles(shape)) return false;
-  return heads.scalar_type() == at::kFloat || (heads.scalar_type() == at::kBFloat16 && multiplies_bfloat16());
+  return heads.scalar_type() == at::kFloat || heads.scalar_type() == at::kBFloat16;
 }
 
 Result forward(const at::Tensor& heads, const AttentionShape& shape, const std::vector<std::int64_t>& lengths) {
@@ -377,6 +378,10 @@ Result forward(const at::Tensor& heads, const AttentionShape& shape, const std::
   const Sizes sizes = sizes_of(heads, shape);
   Result result{at::empty({sizes.tokens, sizes.heads * sizes.head_dim}, heads.options()),
                 at::empty({sizes.tokens, sizes.heads}, heads.options().dtype(at::kFloat))};
+  if (is_widened(heads)) {
+    const Result wide = forward(widened(heads), shape, lengths);
+    return {result.out.copy_(wide.out), wide.log_sums};
+  }
   const std::vector<Document> documents = documents_of(lengths);
   heads.scalar_type() == at::kFloat ? forward_of<float>(heads, sizes, documents, result)
                                     : forward_of<Bfloat16>(heads, sizes, documents, result);
@@ -389,6 +394,9 @@ at::Tensor backward(const at::Tensor& dout, const at::Tensor& heads, const Resul
   const Sizes sizes = sizes_of(heads, shape);
   const std::vector<Document> documents = documents_of(lengths);
   at::Tensor d_heads = at::empty_like(heads);
+  if (is_widened(heads))
+    return d_heads.copy_(
+        backward(widened(dout), widened(heads), {widened(result.out), result.log_sums}, shape, lengths));
   heads.scalar_type() == at::kFloat ? backward_of<float>(dout, heads, result, sizes, documents, d_heads)
                                     : backward_of<Bfloat16>(dout, heads, result, sizes, documents, d_heads);
   return d_heads;

@@ -5,6 +5,7 @@
 #include <ATen/core/grad_mode.h>
 
 #include "finetune/kernels/tiles.h"
+#include "finetune/kernels/widened.h"
 
 namespace finetune::low_rank {
 namespace {
@@ -42,7 +43,6 @@ void multiply(const at::Tensor& y, const at::Tensor& x, const at::Tensor& b, boo
 }  // namespace
 
 at::Tensor product(const at::Tensor& x, const at::Tensor& b) {
-  if (!is_tiled(x) || !is_tiled(b)) return at::mm(x, b);
   const at::Tensor y = at::empty({x.size(0), b.size(1)}, x.options());
   product_into(y, x, b);
   return y;
@@ -52,18 +52,29 @@ void product_into(const at::Tensor& y, const at::Tensor& x, const at::Tensor& b)
   const at::NoGradGuard no_gradient;
   if (is_tiled(x) && is_tiled(b)) return multiply(y, x, b, false);
   at::Tensor out = y;
+  if (is_widened(x)) {
+    out.copy_(product(widened(x), widened(b)));
+    return;
+  }
   at::mm_out(out, x, b);
 }
 
 void add_product(const at::Tensor& y, const at::Tensor& x, const at::Tensor& b) {
   const at::NoGradGuard no_gradient;
   if (is_tiled(x) && is_tiled(b)) return multiply(y, x, b, true);
+  if (is_widened(x)) {
+    const at::Tensor wide = widened(y);
+    add_product(wide, widened(x), widened(b));
+    y.copy_(wide);
+    return;
+  }
   y.addmm_(x, b);
 }
 
 // The few columns of a are brought into rows first, a piece of kRows numbers of each side by side.
 at::Tensor product_over_rows(const at::Tensor& a, const at::Tensor& b) {
   const at::NoGradGuard no_gradient;
+  if (is_widened(a)) return product_over_rows(widened(a), widened(b)).to(a.scalar_type());
   if (!is_tiled(a) || !is_tiled(b)) return at::mm(a.t(), b);
   const std::int64_t rows{a.size(0)}, m{a.size(1)}, columns{b.size(1)}, b_stride{b.stride(0)};
   static thread_local std::vector<float> pieces;  // stays: between tensors that live on it would scatter them

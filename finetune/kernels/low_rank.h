@@ -7,7 +7,8 @@ namespace finetune::low_rank {
 
 /// What follows is oneDNN's kernel over the operands as they lie, for float32 in CPU memory whose rows hold numbers
 /// side by side (MKL copies both first, and takes no wide vectors on an AMD processor); the same bytes with any
-/// number of threads. Else it is ATen's. No autograd.
+/// number of threads. bfloat16 on a processor that does not multiply it goes the same way (is_widened). Else it is
+/// ATen's. No autograd.
 
 /// x b: x [m, k], b [k, n] -> [m, n].
 at::Tensor product(const at::Tensor& x, const at::Tensor& b);

@@ -17,27 +17,12 @@ namespace {
 
 constexpr std::int64_t kTile = std::int64_t{1} << 16;  // numbers that a thread reads at a time
 
-// x as the products with rows of T read it: of bfloat16 the even ones of each sixteen, then the odd ones. Eight words
-// of two are widened by a shift and a mask, without the moves of a vector's halves that the widening of neighbours
-// takes.
-template <class T>
-std::vector<float> ordered(const float* x, std::int64_t depth) {
-  std::vector<float> order(x, x + depth);
-  if constexpr (std::is_same_v<T, Bfloat16>)
-    for (std::int64_t i = 0; i + 16 <= depth; i += 16)
-      for (std::int64_t j = 0; j < 16; ++j) order[static_cast<std::size_t>(i + j % 2 * 8 + j / 2)] = x[i + j];
-  return order;
-}
-
-// Sixteen of w, in that order.
+// Sixteen of w. Of 16 bits memory is asked for 1 kB ahead, which the processor's own reading ahead does not reach.
 FINETUNE_INLINE void load_sixteen(const float* w, Floats8& first, Floats8& last) { load(w, first), load(w + 8, last); }
-FINETUNE_INLINE void load_sixteen(const Bfloat16* w, Floats8& even, Floats8& odd) {
-  __builtin_prefetch(w + 512);  // 1 kB ahead, which the processor's own reading ahead does not reach at once
-  Words8 words;
-  __builtin_memcpy(&words, w, sizeof words);
-  const Words8 lower = words << 16, upper = words & 0xFFFF0000U;
-  __builtin_memcpy(&even, &lower, sizeof even);
-  __builtin_memcpy(&odd, &upper, sizeof odd);
+template <class T>
+FINETUNE_INLINE void load_sixteen(const T* w, Floats8& first, Floats8& last) {
+  __builtin_prefetch(w + 512);
+  load(w, first), load(w + 8, last);
 }
 
 // Eight sums of eight: one stream of memory, which the processor reads ahead (four rows at once took twice as long).
@@ -56,20 +41,24 @@ FINETUNE_INLINE float dot_of(const float* x, const T* w, std::int64_t depth) {
       sums[2 * part + 1] += right * last;
     }
   }
-  for (; i + 16 <= depth; i += 16) {
+  for (; i < depth; i += 16) {
+    // The last ones beside zeros: a loop over them would be compiled otherwise for every type, with other last bits.
+    const auto count = static_cast<std::size_t>(std::min<std::int64_t>(16, depth - i));
+    float padded[16] = {};
+    T numbers[16] = {};
+    __builtin_memcpy(padded, x + i, count * sizeof(float));
+    __builtin_memcpy(numbers, w + i, count * sizeof(T));
     Floats8 left, right, first, last;
-    load_sixteen(w + i, first, last);
-    load(x + i, left);
-    load(x + i + 8, right);
+    load(numbers, first), load(numbers + 8, last);
+    load(padded, left), load(padded + 8, right);
     sums[0] += left * first;
     sums[1] += right * last;
   }
-  float sum = total(((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7])));
-  for (; i < depth; ++i) sum += x[i] * load(w[i]);
-  return sum;
+  return total(((sums[0] + sums[1]) + (sums[2] + sums[3])) + ((sums[4] + sums[5]) + (sums[6] + sums[7])));
 }
 BASE_CLONES float dot(const float* x, const float* w, std::int64_t depth) { return dot_of(x, w, depth); }
 BASE_CLONES float dot(const float* x, const Bfloat16* w, std::int64_t depth) { return dot_of(x, w, depth); }
+BASE_CLONES float dot(const float* x, const Float16* w, std::int64_t depth) { return dot_of(x, w, depth); }
 
 template <class T>
 FINETUNE_INLINE void add_scaled_of(float factor, const T* x, std::int64_t n, float* sums) {
@@ -91,12 +80,13 @@ BASE_CLONES float exponentials(float* scores, std::int64_t n) {
   return finetune::exponentials(scores, n, largest, scores);
 }
 
-template <class T>
+// x and y of T, w of W.
+template <class T, class W>
 void product_in(at::Tensor& y, const at::Tensor& x, const at::Tensor& w, const at::Tensor& added) {
   const std::int64_t rows{w.size(0)}, depth{w.size(1)};
   const at::Tensor wide = x.to(at::kFloat), plus = added.defined() ? added.to(x.scalar_type()).contiguous() : added;
-  const std::vector<float> in = ordered<T>(wide.const_data_ptr<float>(), depth);
-  const auto* matrix = static_cast<const T*>(w.const_data_ptr());
+  const float* in = wide.const_data_ptr<float>();
+  const auto* matrix = static_cast<const W*>(w.const_data_ptr());
   const auto* bias = plus.defined() ? static_cast<const T*>(plus.const_data_ptr()) : nullptr;
   auto* out = static_cast<T*>(y.mutable_data_ptr());
   const std::int64_t step{std::max<std::int64_t>(1, kTile / depth)};
@@ -104,7 +94,7 @@ void product_in(at::Tensor& y, const at::Tensor& x, const at::Tensor& w, const a
     return [&](std::int64_t tile) {
       const std::int64_t end{std::min(rows, (tile + 1) * step)};
       for (std::int64_t row = tile * step; row < end; ++row)
-        store(out[row], dot(in.data(), matrix + row * depth, depth) + (bias ? load(bias[row]) : 0));
+        store(out[row], dot(in, matrix + row * depth, depth) + (bias ? load(bias[row]) : 0));
     };
   });
 }
@@ -115,9 +105,8 @@ void attend(const float* query, const T* keys, const T* values, std::int64_t fir
             const AttentionShape& shape, float slope, float scale, std::vector<float>& scores, T* out) {
   const std::int64_t depth{shape.head_dim}, count{all - first};
   const auto cap = static_cast<float>(shape.softcap);
-  const std::vector<float> in = ordered<T>(query, depth);
   for (std::int64_t i = 0; i < count; ++i) {
-    float score = dot(in.data(), keys + (first + i) * depth, depth) * scale;
+    float score = dot(query, keys + (first + i) * depth, depth) * scale;
     if (cap != 0) score = cap * std::tanh(score / cap);
     // As attention of many rows adds it: slope and place in bfloat16, scaled like the products.
     if (slope != 0) score += rounded<Bfloat16>(slope * rounded<Bfloat16>(static_cast<float>(first + i))) * scale;
@@ -158,21 +147,20 @@ void attention_in(const at::Tensor& q, const at::Tensor& keys, const at::Tensor&
 
 bool is_one(const at::Tensor& x, const at::Tensor& w) {
   return x.is_cpu() && x.size(0) == 1 && x.is_contiguous() && w.is_contiguous() &&
-         (x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16);
+         (x.scalar_type() == at::kFloat || (x.scalar_type() == at::kBFloat16 && w.scalar_type() == at::kBFloat16));
 }
 
 void product(at::Tensor& y, const at::Tensor& x, const at::Tensor& w, const at::Tensor& added) {
-  x.scalar_type() == at::kFloat ? product_in<float>(y, x, w, added) : product_in<Bfloat16>(y, x, w, added);
+  if (x.scalar_type() == at::kBFloat16) return product_in<Bfloat16, Bfloat16>(y, x, w, added);
+  with_numbers(w, [&]<class W>(const W*) { product_in<float, W>(y, x, w, added); });
 }
 
 void times(std::span<const float> x, const at::Tensor& w, std::span<float> y) {
   const auto depth = static_cast<std::int64_t>(x.size());
   const auto each = [&]<class T>(const T* row) {
-    const std::vector<float> in = ordered<T>(x.data(), depth);
-    for (float& sum : y) sum = dot(in.data(), row, depth), row += depth;
+    for (float& sum : y) sum = dot(x.data(), row, depth), row += depth;
   };
-  w.scalar_type() == at::kFloat ? each(static_cast<const float*>(w.const_data_ptr()))
-                                : each(static_cast<const Bfloat16*>(w.const_data_ptr()));
+  with_numbers(w, each);
 }
 
 at::Tensor attention(const at::Tensor& q, const at::Tensor& keys, const at::Tensor& values, std::int64_t all,

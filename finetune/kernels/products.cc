@@ -5,7 +5,9 @@
 #include <ATen/core/grad_mode.h>
 
 #include "finetune/kernels/one_row.h"
+#include "finetune/kernels/passing.h"
 #include "finetune/kernels/tiles.h"
+#include "finetune/kernels/widened.h"
 
 namespace finetune {
 namespace {
@@ -52,6 +54,24 @@ void add_product(const at::Tensor& x, at::Tensor& y, bool adds, Put put) {
   });
 }
 
+// w [columns, depth], rows `stride` apart, brought into the order of the product's right side.
+void put_transposed(const float* w, std::int64_t stride, std::int64_t columns, std::int64_t depth, float* block) {
+  transpose(w, stride, columns, depth, block, columns);
+}
+template <class T>
+void put_transposed(const T* w, std::int64_t stride, std::int64_t columns, std::int64_t depth, float* block) {
+  static thread_local std::vector<T> turned;  // stays, as the block does
+  turned.resize(static_cast<std::size_t>(columns * depth));
+  transpose(w, stride, columns, depth, turned.data(), columns);
+  widen(turned.data(), columns * depth, block);
+}
+
+void put_row(const float* row, std::int64_t n, float* block) { std::copy(row, row + n, block); }
+template <class T>
+void put_row(const T* row, std::int64_t n, float* block) {
+  widen(row, n, block);
+}
+
 constexpr std::int64_t kPiece = 256;  // rows or columns of w
 
 // Few float32 rows and more than a piece of w: ATen's products with pieces that are always the same, each in one
@@ -76,50 +96,62 @@ void in_pieces(std::int64_t all, F f) {
 void product_into(at::Tensor& y, const at::Tensor& x, const at::Tensor& w, const at::Tensor& added) {
   const at::NoGradGuard no_gradient;
   if (one_row::is_one(x, w)) return one_row::product(y, x, w, added);
+  if (is_widened(x)) {
+    at::Tensor wide = passing_tensor(y.sizes(), x.options().dtype(at::kFloat));
+    product_into(wide, widened(x), w, added.defined() ? added.to(at::kFloat) : added);
+    y.copy_(wide);
+    return;
+  }
   if (is_few(x, w.size(0))) {
     return in_pieces(w.size(0), [&](std::int64_t first, std::int64_t count) {
       at::Tensor piece = y.narrow(1, first, count);
-      const at::Tensor part = w.narrow(0, first, count).t();
+      const at::Tensor part = w.narrow(0, first, count).to(x.scalar_type()).t();
       added.defined() ? at::addmm_out(piece, added.narrow(added.dim() - 1, first, count), x, part)
                       : at::mm_out(piece, x, part);
     });
   }
   if (!is_tiled(x, w)) {
-    added.defined() ? at::addmm_out(y, added, x, w.t()) : at::mm_out(y, x, w.t());
+    const at::Tensor right = w.to(x.scalar_type()).t();
+    added.defined() ? at::addmm_out(y, added, x, right) : at::mm_out(y, x, right);
     return;
   }
   if (added.defined()) y.copy_(added);
-  const float* from = w.const_data_ptr<float>();
-  add_product(x, y, added.defined(),
-              [&](std::int64_t k, std::int64_t deep, std::int64_t first, std::int64_t count, float* block) {
-                transpose(from + first * w.size(1) + k, w.size(1), count, deep, block, count);
-              });
+  with_numbers(w, [&](const auto* from) {
+    add_product(x, y, added.defined(),
+                [&](std::int64_t k, std::int64_t deep, std::int64_t first, std::int64_t count, float* block) {
+                  put_transposed(from + first * w.size(1) + k, w.size(1), count, deep, block);
+                });
+  });
 }
 
 void product_transposed_into(at::Tensor& dx, const at::Tensor& dy, const at::Tensor& w) {
   const at::NoGradGuard no_gradient;
+  if (is_widened(dy)) {
+    at::Tensor wide = passing_tensor(dx.sizes(), dx.options().dtype(at::kFloat));
+    product_transposed_into(wide, widened(dy), w);
+    dx.copy_(wide);
+    return;
+  }
   if (is_few(dy, w.size(1))) {
     return in_pieces(w.size(1), [&](std::int64_t first, std::int64_t count) {
       at::Tensor piece = dx.narrow(1, first, count);
-      at::mm_out(piece, dy, w.narrow(1, first, count));
+      at::mm_out(piece, dy, w.narrow(1, first, count).to(dy.scalar_type()));
     });
   }
   if (!is_tiled(dy, w)) {
-    at::mm_out(dx, dy, w);
+    at::mm_out(dx, dy, w.to(dy.scalar_type()));
     return;
   }
-  const float* from = w.const_data_ptr<float>();
-  add_product(dy, dx, false,
-              [&](std::int64_t k, std::int64_t deep, std::int64_t first, std::int64_t count, float* block) {
-                for (std::int64_t i = 0; i < deep; ++i) {
-                  const float* row = from + (k + i) * w.size(1) + first;
-                  std::copy(row, row + count, block + i * count);
-                }
-              });
+  with_numbers(w, [&](const auto* from) {
+    add_product(dy, dx, false,
+                [&](std::int64_t k, std::int64_t deep, std::int64_t first, std::int64_t count, float* block) {
+                  for (std::int64_t i = 0; i < deep; ++i)
+                    put_row(from + (k + i) * w.size(1) + first, count, block + i * count);
+                });
+  });
 }
 
 at::Tensor product_transposed(const at::Tensor& dy, const at::Tensor& w) {
-  if (!is_tiled(dy, w) && !is_few(dy, w.size(1))) return at::mm(dy, w);
   at::Tensor dx = at::empty({dy.size(0), w.size(1)}, dy.options());
   product_transposed_into(dx, dy, w);
   return dx;

@@ -13,9 +13,12 @@ namespace finetune {
 /// has it, reads w once in all threads, at the speed of memory (MKL: one thread, and no vectors on an AMD processor).
 /// A few rows are ATen's product with pieces of w that are always the same.
 /// In float32 the same bytes with any number of threads. All else is ATen's.
+///
+/// Beside a float32 x in CPU memory w may also be bfloat16 or float16: widened piece by piece, which loses nothing.
+/// bfloat16 on a processor that does not multiply it: see is_widened.
 void product_into(at::Tensor& y, const at::Tensor& x, const at::Tensor& w, const at::Tensor& added = {});
 
-/// dy w: dy [T, out], w [out, in] -> [T, in].
+/// dy w: dy [T, out], w [out, in] -> [T, in]. The same types.
 at::Tensor product_transposed(const at::Tensor& dy, const at::Tensor& w);
 void product_transposed_into(at::Tensor& dx, const at::Tensor& dy, const at::Tensor& w);
 

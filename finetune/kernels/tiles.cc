@@ -13,6 +13,12 @@ BASE_CLONES void round_all(const float* x, std::int64_t n, Bfloat16* out) {
   for (std::int64_t i = 0; i < n; ++i) store(out[i], x[i]);
 }
 
+template <class T>
+FINETUNE_INLINE void widen_all(const T* x, std::int64_t n, float* out) {
+#pragma omp simd
+  for (std::int64_t i = 0; i < n; ++i) out[i] = load(x[i]);
+}
+
 BASE_CLONES void interleave(const float* even, const float* odd, std::int64_t n, std::uint32_t* out) {
 #pragma omp simd
   for (std::int64_t i = 0; i < n; ++i) {
@@ -78,6 +84,14 @@ void transpose(const Bfloat16* x, std::int64_t stride, std::int64_t rows, std::i
   fbgemm::transpose_simd<std::uint16_t>(rows, columns, reinterpret_cast<const std::uint16_t*>(x), stride,
                                         reinterpret_cast<std::uint16_t*>(out), out_stride);
 }
+
+void transpose(const Float16* x, std::int64_t stride, std::int64_t rows, std::int64_t columns, Float16* out,
+               std::int64_t out_stride) {
+  transpose(reinterpret_cast<const Bfloat16*>(x), stride, rows, columns, reinterpret_cast<Bfloat16*>(out), out_stride);
+}
+
+BASE_CLONES void widen(const Bfloat16* x, std::int64_t n, float* out) { widen_all(x, n, out); }
+BASE_CLONES void widen(const Float16* x, std::int64_t n, float* out) { widen_all(x, n, out); }
 
 void narrow(const float* x, std::int64_t n, Bfloat16* out) { round_all(x, n, out); }
 void narrow(const float* x, std::int64_t n, float* out) { std::copy(x, x + n, out); }

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <ATen/Parallel.h>
+#include <ATen/core/Tensor.h>
 
 #include <algorithm>
 #include <atomic>
@@ -32,6 +33,12 @@ void transpose(const float* x, std::int64_t stride, std::int64_t rows, std::int6
                std::int64_t out_stride);
 void transpose(const Bfloat16* x, std::int64_t stride, std::int64_t rows, std::int64_t columns, Bfloat16* out,
                std::int64_t out_stride);
+void transpose(const Float16* x, std::int64_t stride, std::int64_t rows, std::int64_t columns, Float16* out,
+               std::int64_t out_stride);
+
+/// The same numbers in float32.
+void widen(const Bfloat16* x, std::int64_t n, float* out);
+void widen(const Float16* x, std::int64_t n, float* out);
 
 /// Rounds n numbers.
 void narrow(const float* x, std::int64_t n, Bfloat16* out);
@@ -75,6 +82,20 @@ void in_steps(std::int64_t n, std::int64_t step, F f) {
   for (std::int64_t first = 0; first < n; first += step) {
     while (step > n - first) step /= 2;
     f(first, step);
+  }
+}
+
+/// Calls f with w's numbers as they lie in memory.
+template <class F>
+void with_numbers(const at::Tensor& w, F f) {
+  const void* numbers = w.const_data_ptr();
+  switch (w.scalar_type()) {
+    case at::kBFloat16:
+      return f(static_cast<const Bfloat16*>(numbers));
+    case at::kHalf:
+      return f(static_cast<const Float16*>(numbers));
+    default:
+      return f(w.const_data_ptr<float>());
   }
 }
 

@@ -15,10 +15,19 @@ namespace finetune {
 struct Bfloat16 {
   std::uint16_t bits;
 };
+struct Float16 {
+  std::uint16_t bits;
+};
 
 FINETUNE_INLINE float load(float value) { return value; }
 FINETUNE_INLINE float load(Bfloat16 value) {
   return std::bit_cast<float>(static_cast<std::uint32_t>(value.bits) << 16);
+}
+FINETUNE_INLINE float load(Float16 value) {  // its bits as the end of a float32 times 2^112: small numbers too
+  const std::uint32_t rest = (value.bits & 0x7FFFu) << 13;
+  const auto scaled = std::bit_cast<std::uint32_t>(std::bit_cast<float>(rest) * 0x1p112f);
+  const std::uint32_t known = rest >= 0x7C00u << 13 ? rest | 0x7F800000u : scaled;  // infinite or no number
+  return std::bit_cast<float>(known | (value.bits & 0x8000u) << 16);
 }
 FINETUNE_INLINE void store(float& place, float value) { place = value; }
 FINETUNE_INLINE void store(Bfloat16& place, float value) {  // to nearest even; NaN stays NaN
@@ -50,6 +59,18 @@ FINETUNE_INLINE void widen(const Bfloat16* x, Floats& values) {
 template <class Floats>
 FINETUNE_INLINE void load(const float* x, Floats& values) {
   __builtin_memcpy(&values, x, sizeof values);
+}
+FINETUNE_INLINE void load(const Float16* x, Floats8& values) {  // as one is widened
+  Halves8 bits;
+  __builtin_memcpy(&bits, x, sizeof bits);
+  const Words8 words = __builtin_convertvector(bits, Words8), rest = (words & 0x7FFFU) << 13;
+  __builtin_memcpy(&values, &rest, sizeof rest);
+  values *= 0x1p112f;
+  Words8 scaled;
+  __builtin_memcpy(&scaled, &values, sizeof values);
+  const Words8 is_unknown = reinterpret_cast<Words8>(rest >= (0x7C00U << 13));
+  const Words8 known = (scaled & ~is_unknown) | ((rest | 0x7F800000U) & is_unknown) | (words & 0x8000U) << 16;
+  __builtin_memcpy(&values, &known, sizeof known);
 }
 FINETUNE_INLINE void load(const Bfloat16* x, Floats8& values) { widen<Halves8, Words8>(x, values); }
 FINETUNE_INLINE void load(const Bfloat16* x, Floats16& values) { widen<Halves16, Words16>(x, values); }

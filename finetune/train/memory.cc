@@ -56,9 +56,7 @@ MemoryPlan plan_memory(const TrainOptions& options, const lora::ModelFiles& file
   const lora::ModelSpec& spec = files.spec();
   const ComputeOptions& compute = options.compute;
   const std::int64_t element{dtype == at::kFloat ? 4 : 2};
-  const lora::WeightMemory weights = compute.quantization == "keep"
-                                         ? lora::kept_weight_memory(files, element)
-                                         : lora::weight_memory(spec, compute.quantization, element);
+  const lora::WeightMemory weights = lora::weight_memory(files, compute.quantization, element, device.is_cpu());
   const lora::TrainedWays ways = ways_of(options, spec, adapter);
   MemoryPlan plan;
   const bool is_given{compute.memory.bytes > 0};

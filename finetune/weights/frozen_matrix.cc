@@ -20,6 +20,6 @@ at::Tensor DenseMatrix::apply(const at::Tensor& x, const at::Tensor& added) cons
 
 at::Tensor DenseMatrix::apply_transposed(const at::Tensor& dy) const { return product_transposed(dy, weight_); }
 
-at::Tensor DenseMatrix::rows(const at::Tensor& numbers) const { return weight_.index_select(0, numbers); }
+at::Tensor DenseMatrix::rows(const at::Tensor& numbers) const { return weight_.index_select(0, numbers).to(type_); }
 
 }  // namespace finetune

@@ -27,17 +27,20 @@ class FrozenMatrix {
   bool results_pass_ = false;
 };
 
-/// Kept as it is computed with: float32 or bfloat16.
+/// Kept as it is computed with, float32 or bfloat16, or beside float32 in the 16 bits that its file has.
 class DenseMatrix final : public FrozenMatrix {
  public:
-  /// `weight` [out, in].
-  explicit DenseMatrix(at::Tensor weight) : weight_(std::move(weight)) {}
+  /// `weight` [out, in], computed with as `type`.
+  DenseMatrix(at::Tensor weight, at::ScalarType type) : weight_(std::move(weight)), type_(type) {}
+  /// As what it is.
+  explicit DenseMatrix(at::Tensor weight) : DenseMatrix(weight, weight.scalar_type()) {}
   at::Tensor apply(const at::Tensor& x, const at::Tensor& added = {}) const override;
   at::Tensor apply_transposed(const at::Tensor& dy) const override;
   at::Tensor rows(const at::Tensor& numbers) const override;
 
  private:
   at::Tensor weight_;
+  at::ScalarType type_;
 };
 
 }  // namespace finetune

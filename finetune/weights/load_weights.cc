@@ -17,6 +17,7 @@
 #include "finetune/weights/four_bits.h"
 #include "finetune/weights/gguf_rows.h"
 #include "finetune/weights/quantized_matrix.h"
+#include "lora/model/cost.h"
 
 namespace finetune {
 namespace {
@@ -74,6 +75,19 @@ std::shared_ptr<const QuantizedRows> quantized_rows(const lora::ModelFiles& file
   return nullptr;
 }
 
+// What the matrices `names` are kept in together: on a CPU that computes in float32 the 16 bits that all of them have.
+at::TensorOptions kept_as(const lora::ModelFiles& files, const std::vector<std::string>& names,
+                          const at::TensorOptions& options) {
+  const auto all_are = [&](base::DType type) {
+    return std::ranges::all_of(
+        names, [&](const std::string& name) { return lora::keeps_16_bits(files, name) && files.type(name) == type; });
+  };
+  if (!options.device().is_cpu() || options.dtype() != at::kFloat) return options;
+  if (all_are(base::DType::kBF16)) return options.dtype(at::kBFloat16);
+  if (all_are(base::DType::kF16)) return options.dtype(at::kHalf);
+  return options;
+}
+
 at::Tensor dense_rows(const lora::ModelFiles& files, const std::string& name, std::int64_t first, std::int64_t count,
                       const at::TensorOptions& options) {
   at::Tensor raw = passing_tensor({count, files.shape(name).at(1)}, at::kFloat);
@@ -85,14 +99,14 @@ std::shared_ptr<FrozenMatrix> dense_matrix(const lora::ModelFiles& files, const 
                                            const at::TensorOptions& options) {
   std::int64_t rows = 0;
   for (const std::string& name : names) rows += files.shape(name).at(0);
-  at::Tensor weight = at::empty({rows, files.shape(names.at(0)).at(1)}, options);
+  at::Tensor weight = at::empty({rows, files.shape(names.at(0)).at(1)}, kept_as(files, names, options));
   std::int64_t row = 0;
   for (const std::string& name : names) {
     const std::int64_t count{files.shape(name)[0]};
     weight.narrow(0, row, count).copy_(read_floats(files, name));
     row += count;
   }
-  return std::make_shared<DenseMatrix>(weight);
+  return std::make_shared<DenseMatrix>(weight, c10::typeMetaToScalarType(options.dtype()));
 }
 
 }  // namespace
@@ -153,7 +167,9 @@ std::shared_ptr<FrozenMatrix> load_matrix(const lora::ModelFiles& files, const s
   if (!is_quantized) return dense_matrix(files, names, options);
   std::vector<std::shared_ptr<const QuantizedRows>> all;
   for (std::size_t i = 0; i < names.size(); ++i) {
-    all.push_back(parts[i] ? parts[i] : std::make_shared<DenseRows>(load_tensor(files, names[i], options)));
+    all.push_back(parts[i]
+                      ? parts[i]
+                      : std::make_shared<DenseRows>(load_tensor(files, names[i], kept_as(files, {names[i]}, options))));
     const std::int64_t own{all.back()->rows()}, more{files.shape(names[i])[0] - own};
     if (more > 0) all.push_back(std::make_shared<DenseRows>(dense_rows(files, names[i], own, more, options)));
   }

@@ -14,9 +14,9 @@
 
 namespace finetune {
 
-/// How matrices are kept. kNone: in the type that is computed with. kNf4, kInt8: linear layers quantised as they are
-/// loaded; embedding, head and what chooses experts stay as they are computed with. kKeep: as the file has them
-/// quantised.
+/// How matrices are kept. kNone: in the type that is computed with, or beside float32 on a CPU in the 16 bits of the
+/// file. kNf4, kInt8: linear layers quantised as they are loaded; embedding, head and what chooses experts stay as they
+/// are computed with. kKeep: as the file has them quantised.
 enum class Quantization { kNone, kNf4, kInt8, kKeep };
 
 /// The option `--quantization` and its words, `more` among them.

@@ -34,7 +34,7 @@ class QuantizedRows {
   std::int64_t rows_, columns_;
 };
 
-/// Kept as they are computed with.
+/// Kept as they are computed with, or in the 16 bits that their file has.
 class DenseRows final : public QuantizedRows {
  public:
   explicit DenseRows(at::Tensor weight) : QuantizedRows(weight.size(0), weight.size(1)), weight_(std::move(weight)) {}

@@ -2,6 +2,8 @@
 #include "lora/model/cost.h"
 
 #include <algorithm>
+#include <set>
+#include <string>
 
 namespace lora {
 namespace {
@@ -95,6 +97,27 @@ std::uint64_t bytes_of(const PackedParts& parts) {
          4 * (scales.plain.size() + scales.table.size() + scales.outer.size());
 }
 
+// Of "keep". bytes_each(name): of a number that is not quantised.
+template <class F>
+WeightMemory kept_weight_memory(const ModelFiles& files, std::int64_t element, F bytes_each) {
+  WeightMemory memory;
+  std::int64_t most{expanded_by(files.spec())};
+  for (const std::string& name : files.names()) {
+    const base::TensorView& view = files.view(name);
+    const bool is_matrix{view.shape.size() == 2};
+    if (const PackedMatrix* packed = files.packed(name)) {
+      memory.kept += bytes_of(packed->parts());
+    } else if (is_matrix && base::is_block_type(view.type)) {
+      memory.kept += view.bytes.size();
+      most = std::max(most, expanded(view.shape[0], view.shape[1]));
+    } else {
+      memory.kept += static_cast<std::uint64_t>(view.elements() * bytes_each(name));
+    }
+  }
+  memory.expanded = static_cast<std::uint64_t>(most * element);
+  return memory;
+}
+
 }  // namespace
 
 WeightMemory weight_memory(const ModelSpec& spec, std::string_view quantization, std::int64_t element) {
@@ -109,22 +132,27 @@ WeightMemory weight_memory(const ModelSpec& spec, std::string_view quantization,
   return {static_cast<std::uint64_t>(bytes), static_cast<std::uint64_t>(expanded_by(spec) * element)};
 }
 
-WeightMemory kept_weight_memory(const ModelFiles& files, std::int64_t element) {
-  WeightMemory memory;
-  std::int64_t most{expanded_by(files.spec())};
-  for (const std::string& name : files.names()) {
-    const base::TensorView& view = files.view(name);
-    const bool is_matrix{view.shape.size() == 2};
-    if (const PackedMatrix* packed = files.packed(name)) {
-      memory.kept += bytes_of(packed->parts());
-    } else if (is_matrix && base::is_block_type(view.type)) {
-      memory.kept += view.bytes.size();
-      most = std::max(most, expanded(view.shape[0], view.shape[1]));
-    } else {
-      memory.kept += static_cast<std::uint64_t>(view.elements() * element);
-    }
-  }
-  memory.expanded = static_cast<std::uint64_t>(most * element);
+bool keeps_16_bits(const ModelFiles& files, const std::string& name) {
+  const base::DType type = files.type(name);
+  return (type == base::DType::kBF16 || type == base::DType::kF16) && files.shape(name).size() == 2 &&
+         !files.is_packed(name) && files.new_rows(name) == 0;
+}
+
+WeightMemory weight_memory(const ModelFiles& files, std::string_view quantization, std::int64_t element, bool keeps) {
+  const auto bytes_each = [&](const std::string& name) {
+    return keeps && keeps_16_bits(files, name) ? std::min<std::int64_t>(2, element) : element;
+  };
+  if (quantization == "keep") return kept_weight_memory(files, element, bytes_each);
+  WeightMemory memory = weight_memory(files.spec(), quantization, element);
+  std::set<std::string> quantised;
+  if (quantization != "none")
+    for (const BlockSpec& block : files.spec().blocks)
+      for (const LinearSpec& linear : block.linears)
+        if (!chooses_experts(linear)) quantised.insert(linear.name + ".weight");
+  for (const std::string& name : files.names())
+    if (!quantised.contains(name) && bytes_each(name) != element)
+      memory.kept -=
+          static_cast<std::uint64_t>((element - bytes_each(name)) * files.shape(name)[0] * files.shape(name)[1]);
   return memory;
 }
 

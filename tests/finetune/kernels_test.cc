@@ -103,10 +103,67 @@ TEST(BlockedAttention, IsAttentionInFloat32) {
 }
 
 TEST(BlockedAttention, IsAttentionInBfloat16) {
-  if (!finetune::multiplies_bfloat16()) GTEST_SKIP() << "this processor does not multiply bfloat16";
   const Differences found = differences(at::kBFloat16);
   EXPECT_LT(found.out, 5e-3);  // bfloat16 keeps eight bits: 2e-3 by itself
   EXPECT_LT(found.gradient, 1e-2);
+}
+
+// Every way through the products: one row, a few, tiles; pieces of w and less than one.
+template <class F>
+void for_each_product(F f) {
+  at::manual_seed(11);
+  for (const std::int64_t tokens : {1, 5, 33, 200})
+    for (const auto& [out, in] : {std::pair{7, 24}, {300, 64}, {130, 1100}}) f(tokens, at::randn({out, in}) * 0.1);
+}
+
+TEST(Products, SixteenBitsOfWeightsAreComputedWithAsFloat32) {
+  for_each_product([](std::int64_t tokens, const at::Tensor& all) {
+    const at::Tensor x = at::randn({tokens, all.size(1)}), dy = at::randn({tokens, all.size(0)});
+    for (const at::ScalarType type : {at::kBFloat16, at::kHalf}) {
+      const finetune::DenseMatrix kept(all.to(type), at::kFloat), wide(all.to(type).to(at::kFloat));
+      EXPECT_TRUE(at::equal(kept.apply(x, dy), wide.apply(x, dy)));
+      EXPECT_TRUE(at::equal(kept.apply_transposed(dy), wide.apply_transposed(dy)));
+      const at::Tensor numbers = at::tensor(std::vector<std::int64_t>{6, 0, 6});
+      EXPECT_TRUE(at::equal(kept.rows(numbers), wide.rows(numbers)));
+    }
+  });
+}
+
+// Infinity, no number, the smallest and the largest ones, zero with either sign.
+TEST(Products, EveryNumberOf16BitsIsWidenedAsItIs) {
+  const at::Tensor bits = at::arange(-32768, 32768, at::kShort).view({-1, 1});  // [65536, 1]
+  for (const at::ScalarType type : {at::kBFloat16, at::kHalf}) {
+    const at::Tensor numbers = bits.view(type), wide = numbers.to(at::kFloat);
+    for (const std::int64_t tokens : {1, 40}) {  // a row's own sums, and tiles
+      const at::Tensor w = numbers.repeat({1, 16}), one = at::zeros({tokens, 16});
+      one.narrow(1, 3, 1).fill_(1);
+      const at::Tensor finite = wide.isfinite().squeeze(1);  // zero times others is no number
+      const at::Tensor y = finetune::DenseMatrix(w, at::kFloat).apply(one);
+      EXPECT_TRUE(at::equal(y[0].masked_select(finite), wide.squeeze(1).masked_select(finite))) << type << tokens;
+      const at::Tensor all = finetune::DenseMatrix(numbers.contiguous(), at::kFloat).apply(at::ones({tokens, 1}));
+      EXPECT_TRUE(at::allclose(all[0], wide.squeeze(1), 0, 0, true)) << type << tokens;
+    }
+  }
+}
+
+TEST(Products, Bfloat16IsFloat32RoundedOnce) {
+  for_each_product([](std::int64_t tokens, const at::Tensor& all) {
+    const auto narrow = [](const at::Tensor& x) { return x.to(at::kBFloat16); };
+    const at::Tensor x = narrow(at::randn({tokens, all.size(1)})), dy = narrow(at::randn({tokens, all.size(0)}));
+    const finetune::DenseMatrix matrix(narrow(all));
+    const at::Tensor wide = narrow(all).to(at::kDouble);
+    EXPECT_LT(relative(matrix.apply(x, dy), x.to(at::kDouble).matmul(wide.t()) + dy), 3e-3);
+    EXPECT_LT(relative(matrix.apply_transposed(dy), dy.to(at::kDouble).matmul(wide)), 3e-3);
+    EXPECT_EQ(matrix.apply(x).scalar_type(), at::kBFloat16);
+    const at::Tensor b = narrow(at::randn({all.size(1), 16}));
+    const at::Tensor low = finetune::low_rank::product(x, b), expected = x.to(at::kDouble).matmul(b.to(at::kDouble));
+    EXPECT_LT(relative(low, expected), 3e-3);
+    finetune::low_rank::add_product(low, x, b);
+    EXPECT_LT(relative(low, 2 * expected), 6e-3);
+    EXPECT_LT(
+        relative(finetune::low_rank::product_over_rows(low, x), low.to(at::kDouble).t().matmul(x.to(at::kDouble))),
+        3e-3);
+  });
 }
 
 TEST(BlockedAttention, TakesNoPartInWhatItCannotCompute) {

@@ -87,15 +87,42 @@ TEST(Cost, WhatIsKeptIsWhatTheFileHolds) {
     const base::TensorView& view = blocks.view(name);
     bytes += view.shape.size() == 1 ? static_cast<std::uint64_t>(2 * view.elements()) : view.bytes.size();
   }
-  EXPECT_EQ(lora::kept_weight_memory(blocks, 2).kept, bytes);
+  EXPECT_EQ(lora::weight_memory(blocks, "keep", 2, false).kept, bytes);
   EXPECT_LT(bytes, lora::weight_memory(blocks.spec(), "none", 2).kept / 2);
   // The same layers in NF4, with and without scales of scales; what is beside them is in its type.
   const lora::ModelFiles plain(golden + "lora/bitsandbytes/nf4"), nested(golden + "lora/bitsandbytes/nf4_nested");
   for (const lora::ModelFiles* files : {&plain, &nested}) {
-    const std::uint64_t kept = lora::kept_weight_memory(*files, 2).kept;
+    const std::uint64_t kept = lora::weight_memory(*files, "keep", 2, false).kept;
     EXPECT_LT(kept, lora::weight_memory(files->spec(), "none", 2).kept) << files->path();
     EXPECT_GE(kept, files == &nested ? lora::weight_memory(files->spec(), "nf4", 2).kept : 0);
   }
+}
+
+// A file of 16 bits stays so on a CPU that computes in float32, but for a matrix with new rows, whose numbers have
+// more.
+TEST(Cost, MatricesOf16BitsAreKept) {
+  const std::string golden = HORNBOOK_SOURCE_DIR "/tests/golden/";
+  lora::ModelFiles narrow(golden + "finetune/tiny_llama/untied");
+  const lora::ModelFiles wide(golden + "lora/base");
+  const auto kept = [](const lora::ModelFiles& files, const char* quantization, bool keeps) {
+    return lora::weight_memory(files, quantization, 4, keeps).kept;
+  };
+  const auto matrices = [&](auto is) {
+    std::int64_t numbers = 0;
+    for (const std::string& name : narrow.names())
+      if (narrow.shape(name).size() == 2 && is(name)) numbers += narrow.shape(name)[0] * narrow.shape(name)[1];
+    return static_cast<std::uint64_t>(numbers);
+  };
+  const auto any = [](const std::string&) { return true; };
+  const auto is_layers = [](const std::string& name) { return name.find("proj") != std::string::npos; };
+  EXPECT_EQ(kept(narrow, "none", false) - kept(narrow, "none", true), 2 * matrices(any));
+  EXPECT_EQ(kept(narrow, "nf4", false) - kept(narrow, "nf4", true), 2 * (matrices(any) - matrices(is_layers)));
+  EXPECT_EQ(kept(wide, "none", false), kept(wide, "none", true));
+  EXPECT_TRUE(lora::keeps_16_bits(narrow, "model.embed_tokens.weight"));
+  EXPECT_FALSE(lora::keeps_16_bits(narrow, "model.norm.weight"));
+  narrow.grow({{static_cast<std::int32_t>(narrow.config().vocab_size), "<new>"}}, narrow.config().vocab_size + 1,
+              lora::ModelFiles::NewRows::kMean);
+  EXPECT_FALSE(lora::keeps_16_bits(narrow, "model.embed_tokens.weight"));
 }
 
 }  // namespace
