@@ -131,8 +131,16 @@ std::string resume_command(const fs::path& output) {
 void take_share(const GroupPlace& place, ComputeOptions& compute) {
   const auto threads = static_cast<std::int64_t>(base::thread_count(0));
   if (compute.threads == 0) compute.threads = static_cast<int>(std::max<std::int64_t>(1, threads / place.local_size));
-  if (!std::getenv("CUDA_VISIBLE_DEVICES"))
-    ::setenv("CUDA_VISIBLE_DEVICES", std::to_string(place.local_rank).c_str(), 1);
+  // Of the devices that it names, or of all. One alone is what a launcher gave this process, or they share it.
+  const char* named = std::getenv("CUDA_VISIBLE_DEVICES");
+  const std::vector<std::string> devices = named ? base::split(named, ',') : std::vector<std::string>{};
+  const auto number = static_cast<std::size_t>(place.local_rank);
+  if (devices.size() > 1 && number >= devices.size())
+    throw base::UsageError({"fewer devices than processes on this machine", "CUDA_VISIBLE_DEVICES", named,
+                            fmt::format("{} of them", place.local_size), ""});
+  if (devices.size() == 1) return;
+  const std::string own = named ? devices[number] : std::to_string(number);
+  ::setenv("CUDA_VISIBLE_DEVICES", own.c_str(), 1);
 }
 
 // The step whose checkpoint is the result; nothing: the last step.

@@ -65,13 +65,19 @@ at::Tensor tiled_uniform_numbers(const Draws& draws, std::int64_t index, std::in
   const std::int64_t tokens{draws.places.size(0)};
   const std::int64_t* place = draws.places.const_data_ptr<std::int64_t>();
   at::Tensor result = at::empty({tokens, width}, options.dtype(at::kFloat));
-  const at::Tensor rows = draws.places.remainder(kTile).to(options.device());
   for (std::int64_t begin = 0, end = 0; begin < tokens; begin = end) {
     const std::int64_t tile{place[begin] / kTile};
-    while (end < tokens && place[end] / kTile == tile) ++end;
+    bool is_run = true;
+    for (; end < tokens && place[end] / kTile == tile; ++end) is_run &= place[end] - place[begin] == end - begin;
     const at::Generator generator = generator_of(base::mix64(key + static_cast<std::uint64_t>(tile)), options.device());
     const at::Tensor whole = at::empty({kTile, width}, result.options()).uniform_(0, 1, generator);
-    result.narrow(0, begin, end - begin).copy_(whole.index_select(0, rows.narrow(0, begin, end - begin)));
+    const at::Tensor part = result.narrow(0, begin, end - begin);
+    if (is_run) {  // a document's tokens: numbers of rows on their way to the device would wait for what runs there
+      part.copy_(whole.narrow(0, place[begin] % kTile, end - begin));
+    } else {
+      const at::Tensor rows = draws.places.narrow(0, begin, end - begin).remainder(kTile);
+      part.copy_(whole.index_select(0, rows.to(options.device())));
+    }
   }
   return result;
 }

@@ -15,7 +15,8 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-constexpr std::int64_t kPiece = std::int64_t{1} << 17;  // numbers of W that are looked at together
+// Numbers of W that are looked at together: what a core's cache holds, on a GPU enough for all of it.
+constexpr std::int64_t kPiece = std::int64_t{1} << 17, kDevicePiece = std::int64_t{1} << 25;
 
 struct FrozenProduct : torch::autograd::Function<FrozenProduct> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const FrozenMatrix* matrix) {
@@ -49,15 +50,14 @@ at::Tensor adapter_product(const FrozenMatrix& matrix, std::int64_t first, const
 
 at::Tensor row_lengths(const FrozenMatrix& matrix, std::int64_t first, const Linear& part) {
   at::NoGradGuard no_gradient;
-  const std::int64_t rows{std::max<std::int64_t>(1, kPiece / part.in)};
   at::Tensor a, b;
   if (part.lora_a.defined()) a = part.whole_a(), b = part.whole_b();
+  const bool is_cpu{!a.defined() || a.is_cpu()};
+  const std::int64_t rows{std::max<std::int64_t>(1, (is_cpu ? kPiece : kDevicePiece) / part.in)};
   std::vector<at::Tensor> lengths;
   for (std::int64_t row = 0; row < part.out; row += rows) {
     const std::int64_t count{std::min(rows, part.out - row)};
-    at::TensorOptions place(at::kLong);
-    if (part.lora_a.defined()) place = place.device(a.device());
-    at::Tensor piece = matrix.rows(at::arange(first + row, first + row + count, place)).to(at::kFloat);
+    at::Tensor piece = matrix.rows_from(first + row, count).to(at::kFloat, false, a.defined());
     if (a.defined()) low_rank::add_product(piece, b.narrow(0, row, count) * part.scale, a);
     lengths.push_back(at::linalg_vector_norm(piece, 2, at::IntArrayRef{1}));
   }

@@ -14,6 +14,7 @@
 #include "finetune/kernels/blocked_attention.h"
 #include "finetune/kernels/fused_rows.h"
 #include "finetune/kernels/one_row.h"
+#include "finetune/kernels/varlen_attention.h"
 
 namespace finetune {
 namespace {
@@ -110,7 +111,9 @@ std::optional<at::Tensor> maybe(const at::Tensor& mask) { return mask.defined() 
 
 at::Tensor attended(const Grouped& heads, const AttentionShape& shape, const Segment& segment) {
   if (shape.softcap != 0) return capped_attention(heads, shape, segment.mask);
-  return at::scaled_dot_product_attention(heads.q, heads.k, heads.v, maybe(segment.mask), 0, segment.is_causal,
+  // A mask of another type is refused by kernels of CUDA, or read as if it were of this one.
+  const at::Tensor mask = segment.mask.defined() ? segment.mask.to(heads.q.scalar_type()) : segment.mask;
+  return at::scaled_dot_product_attention(heads.q, heads.k, heads.v, maybe(mask), 0, segment.is_causal,
                                           scale_of(shape));
 }
 
@@ -137,6 +140,11 @@ struct PackedAttentionFunction : torch::autograd::Function<PackedAttentionFuncti
     keep_shape(context, shape, lengths);
     if (blocked::handles(heads, shape)) {
       const blocked::Result result = blocked::forward(heads, shape, lengths);
+      context->save_for_backward({heads, result.out, rotation.cosines, rotation.sines, result.log_sums});
+      return result.out;
+    }
+    if (varlen::handles(heads, shape)) {
+      const blocked::Result result = varlen::forward(heads, shape, lengths);
       context->save_for_backward({heads, result.out, rotation.cosines, rotation.sines, result.log_sums});
       return result.out;
     }
@@ -188,9 +196,12 @@ struct PackedAttentionFunction : torch::autograd::Function<PackedAttentionFuncti
     const at::Tensor& heads = saved[0];
     const at::Tensor dout = gradients[0].contiguous();
     const std::vector<std::int64_t> lengths = context->saved_data["lengths"].toIntVector();
-    const at::Tensor d = blocked::handles(heads, shape)
-                             ? blocked::backward(dout, heads, {saved[1], saved[4]}, shape, lengths)
-                             : backward_by_segments(dout, saved, shape, lengths);
+    const auto of_heads = [&] {
+      if (blocked::handles(heads, shape)) return blocked::backward(dout, heads, {saved[1], saved[4]}, shape, lengths);
+      if (varlen::handles(heads, shape)) return varlen::backward(dout, heads, {saved[1], saved[4]}, shape, lengths);
+      return backward_by_segments(dout, saved, shape, lengths);
+    };
+    const at::Tensor d = of_heads();
     return {unrotated(d, shape.heads + shape.kv_heads, {saved[2], saved[3]}).view({d.size(0), -1}), at::Tensor(),
             at::Tensor(), at::Tensor()};
   }
@@ -273,7 +284,8 @@ AttentionShape shape_of(const lora::AttentionSpec& attention) {
 
 at::Tensor packed_attention(const at::Tensor& qkv, const AttentionShape& shape, const Rotation& rotation,
                             const std::vector<std::int64_t>& lengths) {
-  if (!qkv.is_cpu() && shape.softcap == 0) return packed_attention_by_autograd(qkv, shape, rotation, lengths);
+  if (!qkv.is_cpu() && shape.softcap == 0 && !varlen::handles(qkv, shape))
+    return packed_attention_by_autograd(qkv, shape, rotation, lengths);
   return PackedAttentionFunction::apply(qkv, shape, rotation, lengths);
 }
 

@@ -39,7 +39,11 @@ at::Device choose_device(const std::string& name) {
   if (name == "cpu") return at::kCPU;
   if (name != "cuda" && name != "auto")
     throw base::UsageError({"unknown device", "--device", name, "cpu, cuda or auto", ""});
-  if (cuda_problem().empty()) return at::Device(at::kCUDA, 0);
+  if (cuda_problem().empty()) {
+    // cuDNN's attention makes a plan for every length that it meets, in a tenth of a second and more.
+    at::globalContext().setSDPUseCuDNN(false);
+    return at::Device(at::kCUDA, 0);
+  }
   if (name == "auto") return at::kCPU;
   throw base::UsageError({"no CUDA device can be used", "--device", name, cuda_problem(),
                           "use --device cpu, or install the whole wheel on a machine with a GPU: "

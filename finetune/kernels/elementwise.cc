@@ -18,6 +18,11 @@ Passes norm_passes_for(const at::Tensor& x, const at::Tensor& weight) {
   return weight.scalar_type() == x.scalar_type() ? passes_for(x) : Passes::kAten;
 }
 
+// On a CUDA device LibTorch has the norm without its weight, and the whole gradient, in a kernel each.
+bool has_kernel(const at::Tensor& x, const at::Tensor& weight) {
+  return x.is_cuda() && weight.scalar_type() == x.scalar_type();
+}
+
 struct RmsNormFunction : torch::autograd::Function<RmsNormFunction> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight, double eps) {
     auto [y, inverse] = rms_norm_forward(x, weight, eps, norm_passes_for(x, weight));
@@ -82,6 +87,10 @@ std::tuple<at::Tensor, at::Tensor> rms_norm_forward(const at::Tensor& x, const a
     fused::rms_norm_forward(x, weight, static_cast<float>(eps), y, inverse);
     return {y, inverse};
   }
+  if (has_kernel(x, weight)) {
+    const auto [normal, inverse] = at::_fused_rms_norm(x, weight.sizes(), std::nullopt, eps);
+    return {normal * weight, inverse};
+  }
   at::Tensor x32 = x.to(at::kFloat);
   at::Tensor inverse = x32.square().mean(-1, true).add_(eps).rsqrt_();
   if (weight.scalar_type() != x.scalar_type()) {
@@ -99,6 +108,9 @@ at::Tensor rms_norm_backward(const at::Tensor& dy, const at::Tensor& x, const at
     fused::rms_norm_backward(dy.contiguous(), x, weight, inverse, dx);
     return dx;
   }
+  if (has_kernel(x, weight))
+    return std::get<0>(
+        at::_fused_rms_norm_backward(dy.contiguous(), x, weight.sizes(), inverse, weight, {true, false}));
   at::Tensor normal = x.to(at::kFloat) * inverse;
   at::Tensor g = dy.to(at::kFloat) * weight.to(at::kFloat);
   at::Tensor mean = (g * normal).mean(-1, true);

@@ -19,7 +19,7 @@ constexpr double kShare = 0.9;
 
 std::uint64_t memory_of(at::Device device) {
   if (device.is_cpu()) return base::machine_memory();
-  return at::getDeviceAllocator(device.type())->getMemoryInfo(device.index() < 0 ? 0 : device.index()).second;
+  return at::getDeviceAllocator(device.type())->getMemoryInfo(device.index() < 0 ? 0 : device.index()).first;
 }
 
 // What trains otherwise than by A and B: by the options, or as in `adapter`.

@@ -35,7 +35,12 @@ Share share_of(std::int64_t rows, std::int64_t rows_per_batch, const Group& grou
 bool is_out_of_memory(const std::exception& error) {
   if (dynamic_cast<const c10::OutOfMemoryError*>(&error) || dynamic_cast<const std::bad_alloc*>(&error)) return true;
   const auto* of_torch = dynamic_cast<const c10::Error*>(&error);
-  return of_torch && of_torch->msg().find("DefaultCPUAllocator: can't allocate memory") != std::string::npos;
+  if (!of_torch) return false;
+  // LibTorch's allocator of the CPU, CUDA itself, its products' library.
+  for (const char* text :
+       {"DefaultCPUAllocator: can't allocate memory", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED"})
+    if (of_torch->msg().find(text) != std::string::npos) return true;
+  return false;
 }
 
 void StepGradient::cut(std::int64_t step, const Examples& examples, std::span<const RowPlan> rows) {

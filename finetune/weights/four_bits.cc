@@ -127,6 +127,11 @@ at::ScalarType scalar_type(base::DType type) {
 
 }  // namespace
 
+FourBitRows::FourBitRows(FourBits kept, std::int64_t rows, std::int64_t columns)
+    : QuantizedRows(rows, columns),
+      kept_(std::move(kept)),
+      pairs_(at::stack({kept_.codes.repeat_interleave(16), kept_.codes.repeat({16})}, 1)) {}
+
 void FourBitRows::expand(std::int64_t first, std::int64_t column, at::Tensor& out, Passes passes) const {
   const FourBits& kept = kept_;
   if (passes == Passes::kFused) {
@@ -145,12 +150,12 @@ void FourBitRows::expand(std::int64_t first, std::int64_t column, at::Tensor& ou
   const std::int64_t block{begin / kept.block}, blocks{(end + kept.block - 1) / kept.block - block};
   const std::int64_t begin_byte{block * kept.block / 2},
       end_byte{(std::min((block + blocks) * kept.block, all) + 1) / 2};
-  const at::Tensor pairs = kept.bytes.narrow(0, begin_byte, end_byte - begin_byte).to(at::kInt);
-  at::Tensor numbers = at::stack({pairs.bitwise_right_shift(4), pairs.bitwise_and(15)}, 1).view({-1});
-  const std::int64_t missing{blocks * kept.block - numbers.size(0)};
-  if (missing > 0) numbers = at::constant_pad_nd(numbers, {0, missing});
-  const at::Tensor values = kept.codes.index_select(0, numbers).view({blocks, kept.block});
-  const at::Tensor scaled = (values * scales_of(block, blocks).unsqueeze(1)).to(kept.type).view({-1});
+  const at::Tensor bytes = kept.bytes.narrow(0, begin_byte, end_byte - begin_byte).to(at::kInt);
+  at::Tensor values = pairs_.index_select(0, bytes).view({-1});
+  const std::int64_t missing{blocks * kept.block - values.size(0)};
+  if (missing > 0) values = at::constant_pad_nd(values, {0, missing});
+  const at::Tensor scaled =
+      values.view({blocks, kept.block}).mul_(scales_of(block, blocks).unsqueeze(1)).to(kept.type).view({-1});
   out.copy_(scaled.narrow(0, begin - block * kept.block, end - begin)
                 .view({out.size(0), columns()})
                 .narrow(1, column, out.size(1)));

@@ -23,8 +23,7 @@ struct FourBits {
 
 class FourBitRows final : public QuantizedRows {
  public:
-  FourBitRows(FourBits kept, std::int64_t rows, std::int64_t columns)
-      : QuantizedRows(rows, columns), kept_(std::move(kept)) {}
+  FourBitRows(FourBits kept, std::int64_t rows, std::int64_t columns);
   void expand(std::int64_t first, std::int64_t column, at::Tensor& out, Passes passes) const override;
   const FourBits& kept() const { return kept_; }
 
@@ -32,6 +31,7 @@ class FourBitRows final : public QuantizedRows {
   at::Tensor scales_of(std::int64_t first, std::int64_t count) const;
 
   FourBits kept_;
+  at::Tensor pairs_;  // [256, 2]: the two codes of a byte
 };
 
 /// `weight` [out, in] float32 on the CPU in NF4 with double quantisation, bit for bit as bitsandbytes 0.50.2 on the CPU

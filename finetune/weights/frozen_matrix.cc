@@ -22,4 +22,8 @@ at::Tensor DenseMatrix::apply_transposed(const at::Tensor& dy) const { return pr
 
 at::Tensor DenseMatrix::rows(const at::Tensor& numbers) const { return weight_.index_select(0, numbers).to(type_); }
 
+at::Tensor DenseMatrix::rows_from(std::int64_t first, std::int64_t count) const {
+  return weight_.narrow(0, first, count).to(type_);
+}
+
 }  // namespace finetune

@@ -16,6 +16,8 @@ class FrozenMatrix {
   virtual at::Tensor apply_transposed(const at::Tensor& dy) const = 0;
   /// Rows of W by their `numbers` [n] int64: [n, in].
   virtual at::Tensor rows(const at::Tensor& numbers) const = 0;
+  /// The rows [first, first + count): [count, in], which may be W's own memory or be overwritten by the next call.
+  virtual at::Tensor rows_from(std::int64_t first, std::int64_t count) const = 0;
   /// What apply gives goes again before what comes behind it: it is a passing_tensor from now on.
   void let_results_pass() { results_pass_ = true; }
 
@@ -37,6 +39,7 @@ class DenseMatrix final : public FrozenMatrix {
   at::Tensor apply(const at::Tensor& x, const at::Tensor& added = {}) const override;
   at::Tensor apply_transposed(const at::Tensor& dy) const override;
   at::Tensor rows(const at::Tensor& numbers) const override;
+  at::Tensor rows_from(std::int64_t first, std::int64_t count) const override;
 
  private:
   at::Tensor weight_;

@@ -14,6 +14,7 @@ namespace {
 constexpr std::int64_t kColumnStep = 256;  // whole blocks of every kind
 // Enough for the processor's cores and for a good product; on a GPU 64 MB in bfloat16.
 constexpr std::int64_t kScratch = std::int64_t{8} << 20, kDeviceScratch = std::int64_t{32} << 20;
+constexpr std::int64_t kDevicePiece = std::int64_t{8} << 20;  // numbers that are expanded at a time on a GPU
 
 // Memory of this thread's products. New memory for each would be given back to the system and fetched again page by
 // page; a device's allocator keeps it.
@@ -44,12 +45,14 @@ QuantizedMatrix::QuantizedMatrix(std::vector<std::shared_ptr<const QuantizedRows
 at::Tensor QuantizedMatrix::expanded(std::int64_t first, std::int64_t count, std::int64_t column,
                                      std::int64_t columns) const {
   const at::Tensor all = scratch_of(count * columns, options_).view({count, columns});
+  // ATen's operations make several tensors on their way.
+  const std::int64_t step{options_.device().is_cpu() ? count : std::max<std::int64_t>(1, kDevicePiece / columns_)};
   std::int64_t begin = 0;  // of the part
   for (const auto& part : parts_) {
     const std::int64_t from{std::max(first, begin)}, to{std::min(first + count, begin + part->rows())};
-    if (from < to) {
-      at::Tensor out = all.narrow(0, from - first, to - from);
-      part->expand(from - begin, column, out, passes_for(out));
+    for (std::int64_t row = from; row < to; row += step) {
+      at::Tensor out = all.narrow(0, row - first, std::min(step, to - row));
+      part->expand(row - begin, column, out, passes_for(out));
     }
     begin += part->rows();
   }
@@ -88,7 +91,9 @@ at::Tensor QuantizedMatrix::apply_to_one(const at::Tensor& x, const at::Tensor& 
 }
 
 at::Tensor QuantizedMatrix::apply_transposed(const at::Tensor& dy) const {
-  const std::int64_t step{std::max(kColumnStep, scratch_ / rows_ / kColumnStep * kColumnStep)};
+  // ATen's operations expand whole rows, whatever columns are wanted of them.
+  const std::int64_t step{
+      options_.device().is_cpu() ? std::max(kColumnStep, scratch_ / rows_ / kColumnStep * kColumnStep) : columns_};
   at::Tensor dx = at::empty({dy.size(0), columns_}, dy.options());
   for (std::int64_t column = 0; column < columns_; column += step) {
     const std::int64_t count{std::min(step, columns_ - column)};
@@ -96,6 +101,10 @@ at::Tensor QuantizedMatrix::apply_transposed(const at::Tensor& dy) const {
     product_transposed_into(part, dy, expanded(0, rows_, column, count));
   }
   return dx;
+}
+
+at::Tensor QuantizedMatrix::rows_from(std::int64_t first, std::int64_t count) const {
+  return expanded(first, count, 0, columns_);
 }
 
 at::Tensor QuantizedMatrix::rows(const at::Tensor& numbers) const {

@@ -11,7 +11,7 @@ namespace finetune {
 
 /// `parts` one below the other. A product expands them into memory that all products of a thread share, all rows at
 /// once or, where that would be more than `scratch` numbers, piece by piece: of rows for apply, of columns for
-/// apply_transposed, so that every sum of a product is still one sum.
+/// apply_transposed, so that every sum of a product is still one sum. (On a GPU apply_transposed expands all.)
 class QuantizedMatrix final : public FrozenMatrix {
  public:
   /// `options`: type and device of what is computed. `scratch` 0: what suits the device.
@@ -20,6 +20,7 @@ class QuantizedMatrix final : public FrozenMatrix {
   at::Tensor apply(const at::Tensor& x, const at::Tensor& added = {}) const override;
   at::Tensor apply_transposed(const at::Tensor& dy) const override;
   at::Tensor rows(const at::Tensor& numbers) const override;
+  at::Tensor rows_from(std::int64_t first, std::int64_t count) const override;
 
  private:
   at::Tensor apply_to_one(const at::Tensor& x, const at::Tensor& added) const;

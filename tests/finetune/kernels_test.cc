@@ -166,6 +166,45 @@ TEST(Products, Bfloat16IsFloat32RoundedOnce) {
   });
 }
 
+// On the device of the tests: on a GPU LibTorch's flash attention, with a window too.
+TEST(PackedAttention, IsAttentionInBfloat16OnEveryDevice) {
+  for (const std::int64_t window : {0, 7}) {
+    const AttentionShape shape = shaped(4, 2, 16, window);
+    const Lengths lengths = {40, 1, 30};
+    at::manual_seed(5);
+    const at::Tensor heads = at::randn({71, 8, 16}).to(at::kBFloat16), dout = at::randn({71, 64}).to(at::kBFloat16);
+    const Attention expected = plain_attention(heads, dout, shape, lengths);
+    const auto attend = [&] {
+      const at::Tensor qkv = heads.view({71, -1}).to(tiny_llama::device()).detach().requires_grad_();
+      const finetune::Rotation none{at::empty({71, 1, 0}, qkv.options().dtype(at::kFloat)),
+                                    at::empty({71, 1, 0}, qkv.options().dtype(at::kFloat))};
+      const at::Tensor out = finetune::packed_attention(qkv, shape, none, lengths);
+      out.backward(dout.to(tiny_llama::device()));
+      return Attention{out.detach().cpu(), qkv.grad().cpu()};
+    };
+    const Attention found = attend(), again = attend();
+    EXPECT_LT(relative(found.out, expected.out.view({71, -1})), 1e-2) << window;
+    EXPECT_LT(relative(found.gradient, expected.gradient.view({71, -1})), 2e-2) << window;
+    EXPECT_TRUE(at::equal(found.gradient, again.gradient)) << "not the same bytes";
+  }
+}
+
+// New tokens behind a cache: a second question in a chat.
+TEST(CachedAttention, GoesOnInBfloat16AsAttentionOfAll) {
+  const AttentionShape shape = shaped(4, 2, 16);
+  at::manual_seed(6);
+  const at::Tensor qkv = at::randn({20, 128}).to(tiny_llama::device(), at::kBFloat16);
+  const auto none = [&](std::int64_t tokens) {
+    const at::Tensor empty = at::empty({tokens, 1, 0}, qkv.options().dtype(at::kFloat));
+    return finetune::Rotation{empty, empty};
+  };
+  at::Tensor keys = at::zeros({2, 32, 16}, qkv.options()), values = at::zeros({2, 32, 16}, qkv.options());
+  const at::NoGradGuard no_gradient;
+  const at::Tensor first = finetune::cached_attention(qkv.narrow(0, 0, 12), shape, none(12), keys, values, 0),
+                   second = finetune::cached_attention(qkv.narrow(0, 12, 8), shape, none(8), keys, values, 12);
+  EXPECT_LT(relative(at::cat({first, second}), finetune::packed_attention(qkv, shape, none(20), {20})), 1e-2);
+}
+
 TEST(BlockedAttention, TakesNoPartInWhatItCannotCompute) {
   at::Tensor heads = at::zeros({4, 6, 8});
   AttentionShape shape = shaped(2, 2, 8);
