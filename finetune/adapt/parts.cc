@@ -8,6 +8,7 @@
 #include <algorithm>
 
 #include "finetune/kernels/low_rank.h"
+#include "finetune/kernels/products.h"
 
 namespace finetune {
 namespace {
@@ -29,12 +30,34 @@ struct FrozenProduct : torch::autograd::Function<FrozenProduct> {
   }
 };
 
+// Of a matrix that trains, by the products of frozen ones.
+struct TrainedProduct : torch::autograd::Function<TrainedProduct> {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight) {
+    context->save_for_backward({x, weight});
+    at::Tensor y = at::empty({x.size(0), weight.size(0)}, x.options());
+    product_into(y, x, weight);
+    return y;
+  }
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    const variable_list saved = context->get_saved_variables();
+    const at::Tensor dy = gradients[0].contiguous();
+    at::Tensor dx, of_weight;
+    if (context->needs_input_grad(0)) dx = product_transposed(dy, saved[1]);
+    if (context->needs_input_grad(1)) of_weight = product_transposed(dy.t().contiguous(), saved[0].contiguous());
+    return {dx, of_weight};
+  }
+};
+
 at::Tensor dropped_for(const Linear& part, const at::Tensor& x, const Draws& draws) {
   if (part.dropout == 0 || !draws.is_on()) return x;
   return x * dropout_mask(draws, part.index, part.dropout, x.size(1), x.options());
 }
 
 }  // namespace
+
+at::Tensor trained_product(const at::Tensor& x, const at::Tensor& weight) {
+  return TrainedProduct::apply(x, weight.to(x.scalar_type()));
+}
 
 at::Tensor frozen_product(const FrozenMatrix& matrix, const at::Tensor& x) { return FrozenProduct::apply(x, &matrix); }
 
@@ -78,8 +101,8 @@ at::Tensor forward_by_parts(const JoinedLinear& layer, const at::Tensor& x, cons
       if (layer.bias.defined()) y = y + layer.bias.narrow(0, row, part.out);
       if (part.lora_a.defined()) y = y + adapter_product(*layer.weight, row, part, all, x, dropped_for(part, x, draws));
     } else {
-      y = at::linear(x, part.weight.to(x.scalar_type()),
-                     part.bias.defined() ? part.bias.to(x.scalar_type()) : at::Tensor());
+      y = trained_product(x, part.weight);
+      if (part.bias.defined()) y = y + part.bias.to(x.scalar_type());
     }
     results.push_back(y);
     row += part.out;

@@ -11,6 +11,8 @@ namespace finetune {
 at::Tensor forward_by_parts(const JoinedLinear& layer, const at::Tensor& x, const at::Tensor& residual,
                             const Draws& draws);
 
+/// x weight^T, differentiable in both: x [T, in], weight [out, in], a leaf of any type, computed with in x's.
+at::Tensor trained_product(const at::Tensor& x, const at::Tensor& weight);
 /// x W^T, differentiable in x.
 at::Tensor frozen_product(const FrozenMatrix& matrix, const at::Tensor& x);
 

@@ -21,8 +21,7 @@ at::Tensor VocabularyMatrix::rows(const at::Tensor& ids, const at::TensorOptions
 
 at::Tensor VocabularyMatrix::product(const at::Tensor& hidden, const at::Tensor& dropped,
                                      const at::Tensor& bias) const {
-  at::Tensor y = linear.weight.defined() ? at::mm(hidden, linear.weight.to(hidden.scalar_type()).t())
-                                         : frozen_product(*matrix, hidden);
+  at::Tensor y = linear.weight.defined() ? trained_product(hidden, linear.weight) : frozen_product(*matrix, hidden);
   if (linear.lora_a.defined()) y = y + adapter_product(*matrix, 0, linear, y, hidden, dropped);
   if (token_rows.defined()) y = y.index_copy(1, token_ids, at::mm(hidden, token_rows.to(hidden.scalar_type()).t()));
   return bias.defined() ? y + bias.to(y.scalar_type()) : y;

@@ -54,9 +54,7 @@ struct HeadLossFunction : torch::autograd::Function<HeadLossFunction> {
   }
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     at::Tensor gradient = context->get_saved_variables()[0];
-    if (gradient.scalar_type() == at::kFloat) return {gradient * gradients[0], {}, {}, {}, {}};
-    // One over the tokens, rounded to eight bits, would be up to 0.2 % too large or too small for all of the step.
-    return {(gradient.to(at::kFloat) * gradients[0]).to(gradient.scalar_type()), {}, {}, {}, {}};
+    return {weighed(gradient, gradients[0]), {}, {}, {}, {}};
   }
 };
 
@@ -91,6 +89,11 @@ struct HeadLogProbabilities : torch::autograd::Function<HeadLogProbabilities> {
 };
 
 }  // namespace
+
+at::Tensor weighed(const at::Tensor& gradient, const at::Tensor& weight) {
+  if (gradient.scalar_type() == weight.scalar_type()) return gradient * weight;
+  return (gradient.to(weight.scalar_type()) * weight).to(gradient.scalar_type());
+}
 
 at::Tensor Head::logits(const at::Tensor& hidden, const at::Tensor& dropped) const {
   at::Tensor logits = adapted ? adapted->product(hidden, dropped, bias) : matrix->apply(hidden, bias);

@@ -24,6 +24,10 @@ struct Head {
   at::Tensor logits(const at::Tensor& hidden, const at::Tensor& dropped) const;
 };
 
+/// gradient * weight, a float32 scalar, rounded once: 1 / tokens in bfloat16 would be up to 0.2 % too large or too
+/// small for all of a step.
+at::Tensor weighed(const at::Tensor& gradient, const at::Tensor& weight);
+
 /// Sum over the positions with a target of -log softmax(logits)[target], as a float32 scalar. hidden [T, n],
 /// targets [T] int64 with -100 = none. Rows without a target are left out before the
 /// product, the others go through in chunks of `chunk_rows`; the gradient of `hidden` is computed in the same pass

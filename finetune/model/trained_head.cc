@@ -91,7 +91,7 @@ struct TrainedHeadLoss : torch::autograd::Function<TrainedHeadLoss> {
   }
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     variable_list result = context->get_saved_variables();
-    for (at::Tensor& gradient : result) gradient = gradient * gradients[0].to(gradient.scalar_type());
+    for (at::Tensor& gradient : result) gradient = weighed(gradient, gradients[0]);
     result.resize(result.size() + 5);  // head, targets, chunk_rows, draws and needs_gradient have none
     return result;
   }
