@@ -4,7 +4,7 @@
     build/venv/bin/python scripts/bench/train_cpu.py --data records.jsonl [--threads 2] [--rounds 3] [--steps 4] [--dtype bfloat16] [--peer-dtype float32]
         [--only text --rows 4 --peer-micro-batch 1 --memory 1800MB]
 
-Both sides train the same model with the same adapter (rank 16 on all linear modules, AdamW, clip 1), turn by turn in
+Both sides train the same model, a folder in bfloat16 as SmolLM2 is published, with the same adapter (rank 16 on all linear modules, AdamW, clip 1), turn by turn in
 one run, so that whatever else the machine does hits both. Tokens are those of the data, padding not counted.
   text: rows of 512 tokens, all trained. The same tokens on both sides: --rows of them a step, of which the peer computes
         --peer-micro-batch at once (take the better); ours as many as --memory lets it.
@@ -100,7 +100,7 @@ def peer(options):
 
 def ours(options, data, rows, steps, folder):
     output = pathlib.Path(folder) / "run"
-    child = subprocess.Popen([options.finetune, "train", "--model", options.model, "--data", data, "--output", str(output),
+    child = subprocess.Popen([options.finetune, "train", "--model", options.hf, "--data", data, "--output", str(output),
                     "--overwrite", "--steps", str(steps + 1), "--max-length", str(LENGTH), "--rows-per-batch", str(rows),
                     "--learning-rate", str(RATE), "--lora.rank", str(RANK), "--lora.alpha", str(ALPHA), "--dtype",
                     options.dtype, "--device", "cpu", "--threads", str(options.threads), "--allow-no-end", "--quiet",
@@ -149,7 +149,7 @@ def main():
     parser.add_argument("--finetune", default="build/release/bin/finetune")
     parser.add_argument("--lora", default="build/release/bin/lora")
     parser.add_argument("--model", default="build/data/smollm2.gguf")
-    parser.add_argument("--hf", default="", help="the model as a Hugging Face folder; default: made with lora convert")
+    parser.add_argument("--hf", default="", help="the model as a Hugging Face folder; default: made of --model")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--steps", type=int, default=4)
@@ -166,7 +166,7 @@ def main():
         return peer(options)
     with tempfile.TemporaryDirectory(prefix="hornbook_bench_") as folder:
         if not options.hf:
-            options.hf = measuring.model_folder(options.lora, options.model, folder)
+            options.hf = measuring.model_folder(options.lora, options.model, folder, "bfloat16")  # as it is published
         records = [r for r in records_of(options.data) if r["messages"][-1]["role"] == "assistant"][:200]
         for name, rows, chosen in (("text", options.rows, long_texts(records)), ("chat", 2, records)):
             if options.only in (None, name):
