@@ -229,7 +229,7 @@ def ten_steps(work, device):
 
 def resume(device):
     done = subprocess.run([sys.executable, HERE / "kill_resume_finetune.py", HERE / "bin/finetune", "--device", device,
-                           "--seconds", "45", "--ends", "0"], env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+                           "--seconds", "45", "--ends", "0", "--longest", "600"], env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode:
         raise RuntimeError(done.stdout[-1500:])
     return done.stdout.strip()

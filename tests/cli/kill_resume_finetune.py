@@ -46,7 +46,7 @@ def write_model(folder, generator):
         "architectures": ["LlamaForCausalLM"], "model_type": "llama", "vocab_size": VOCABULARY, "hidden_size": HIDDEN,
         "intermediate_size": INNER, "num_hidden_layers": LAYERS, "num_attention_heads": HEADS,
         "num_key_value_heads": KV_HEADS, "hidden_act": "silu", "rms_norm_eps": 1e-5, "rope_theta": 10000.0,
-        "max_position_embeddings": 128, "tie_word_embeddings": True, "bos_token_id": 256, "eos_token_id": 256}))
+        "max_position_embeddings": 1024, "tie_word_embeddings": True, "bos_token_id": 256, "eos_token_id": 256}))
     # The bytes as GPT-2 spells them, and an end of text.
     visible = [b for b in range(256) if 33 <= b <= 126 or 161 <= b <= 172 or b >= 174]
     hidden = [b for b in range(256) if b not in visible]
@@ -61,10 +61,10 @@ def write_model(folder, generator):
     (folder / "tokenizer_config.json").write_text(json.dumps({"eos_token": "<|endoftext|>"}))
 
 
-def write_data(path, generator):
+def write_data(path, generator, longest):
     with open(path, "w") as file:
         for i in range(80):
-            answer = "".join(generator.choice("abcdefgh ") for _ in range(generator.randrange(1, 60)))
+            answer = "".join(generator.choice("abcdefgh ") for _ in range(generator.randrange(1, longest)))
             file.write(json.dumps({"prompt": f"say {i}: ", "completion": answer}) + "\n")
 
 
@@ -127,6 +127,7 @@ def main():
     parser.add_argument("--ends", type=int, default=8, help="kills while a run writes its results")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--device", default="cpu")
+    parser.add_argument("--longest", type=int, default=60, help="tokens of an answer; a GPU shares out attention by the hundred")
     options = parser.parse_args()
     generator = random.Random(options.seed)
     folder = pathlib.Path(tempfile.mkdtemp(prefix="hornbook_kill_"))
@@ -134,8 +135,8 @@ def main():
         model = folder / "model"
         model.mkdir()
         write_model(model, generator)
-        write_data(folder / "data.jsonl", generator)
-        arguments = ["train", "--model", model, "--data", folder / "data.jsonl", "--steps", 60, "--max-length", 96,
+        write_data(folder / "data.jsonl", generator, options.longest)
+        arguments = ["train", "--model", model, "--data", folder / "data.jsonl", "--steps", 60, "--max-length", options.longest + 36,
                      "--accumulate", 2, "--lora.rank", 4, "--lora.dropout", 0.1, "--save-every", 3, "--eval-every", 20,
                      "--validation-share", 0.1, "--learning-rate", 0.003, "--threads", 1, "--device", options.device]
         command = [options.finetune] + [str(word) for word in arguments]
