@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/program.h"
+#include "base/records_format.h"
 #include "base/text.h"
 
 namespace base {
@@ -94,7 +95,7 @@ InputTally InputTally::from_json(const json& all) {
 }
 
 bool is_cut_off(const Block& block, std::string_view line) {
-  return line.data() + line.size() == block.bytes.data() + block.bytes.size();
+  return line.data() + line.size() == block.bytes.data() + block.bytes.size() && ends_early(line);
 }
 
 int tell_losses(const std::vector<FileLoss>& losses, const Context& context) {

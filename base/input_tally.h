@@ -33,7 +33,7 @@ class InputTally {
  public:
   /// Of one file, to count what it gave; holds until the tally is gone.
   FileCount& of(std::uint32_t file) { return counts_[file]; }
-  /// A record that is not used. `is_cut`: it ends with the file, without the end of line that others have.
+  /// A record that is not used. `is_cut`: the file ends within it, see is_cut_off.
   void refuse(const Place& place, std::string_view error, bool is_cut = false);
   void refuse(const BadBytes& bad);
   void add(const InputTally& later);
@@ -47,7 +47,8 @@ class InputTally {
   std::map<std::uint32_t, FileCount> counts_;
 };
 
-/// Whether `line` of `block` is the file's last one and lacks its end of line. Lines made of other formats have theirs.
+/// Whether the file ends within `line` of `block`: it has no end of line, and its JSON object no end. Lines made of
+/// other formats have both.
 bool is_cut_off(const Block& block, std::string_view line);
 
 /// Says the losses on context.err, which no option silences. The exit status: 1 when there are any, else 0.

@@ -144,16 +144,7 @@ void RecordFormat::append_bad(BadBytes& piece, std::string_view bytes) {
 
 void RecordFormat::add_bad(std::vector<BadBytes>& bad, const Place& place, std::string_view bytes,
                            const std::string& error, bool lost) {
-  add_bad(bad, {place, std::string(bytes.substr(0, kBadBytesKept)), bytes.size(), error, lost});
-}
-
-void RecordFormat::add_bad(std::vector<BadBytes>& bad, BadBytes piece) {
-  if (bad.size() <= kBadPieces || bad.back().place.file != piece.place.file) return bad.push_back(std::move(piece));
-  constexpr std::string_view kMore = "; more such bytes follow, here as one piece";
-  BadBytes& last = bad.back();
-  last.size += piece.size;
-  last.lost = last.lost || piece.lost;
-  if (!last.error.ends_with(kMore)) last.error += kMore;
+  bad.push_back({place, std::string(bytes.substr(0, kBadBytesKept)), bytes.size(), error, lost});
 }
 
 void RecordFormat::skip_line(std::vector<BadBytes>& bad, const std::string& error, std::size_t size) {
@@ -165,7 +156,7 @@ void RecordFormat::skip_line(std::vector<BadBytes>& bad, const std::string& erro
     input_.drop(end == window.npos ? window.size() : end + 1);
     if (end != window.npos || !input_.more()) break;
   }
-  add_bad(bad, std::move(line));
+  bad.push_back(std::move(line));
 }
 
 void RecordFormat::add_line(Block& block, const Place& place, std::string_view line) {
@@ -258,7 +249,7 @@ struct BlockReader::State {
     };
   }
 
-  // Keeps the records of `block` that the limit still allows, and no bad bytes behind the last of them.
+  // Keeps the records of `block` that the limit still allows, with their line ends, and no bad bytes behind the last.
   void apply_limit(Block& block, std::vector<BadBytes>& bad) {
     const char* end = nullptr;
     Place last;
@@ -268,12 +259,13 @@ struct BlockReader::State {
       last = place;
     });
     if (!end) return;
-    block.bytes.resize(static_cast<std::size_t>(end - block.bytes.data()));
-    if (!block.places.empty()) block.places.resize(count_byte(block.bytes, '\n') + 1);
+    const std::size_t line_end = block.bytes.find('\n', static_cast<std::size_t>(end - block.bytes.data()));
+    if (line_end != block.bytes.npos) block.bytes.resize(line_end + 1);
+    if (!block.places.empty()) block.places.resize(count_byte(block.bytes, '\n') + !block.bytes.ends_with('\n'));
     std::erase_if(bad, [&](const BadBytes& b) { return b.place.file == last.file && b.place.offset > last.offset; });
   }
 
-  // The next block; `bad` holds only what lies before and in it: fill counts it.
+  // The next block; `bad` holds only what lies before and in it: fill counts it, and it ends a block without records.
   std::optional<Block> next(std::vector<BadBytes>& bad) {
     for (;;) {
       if (options.limit > 0 && records == options.limit) return std::nullopt;
@@ -283,9 +275,11 @@ struct BlockReader::State {
       note_fields(block);
       bytes_read = earlier_files + format->consumed();
       if (!options.lazy || !given || options.limit > 0) decode_block(block, bad);
-      const bool something = !block.bytes.empty() || block.decode;
+      const bool holds_records = !block.bytes.empty() || block.decode;
+      const bool something = holds_records || bad.size() >= kBadPieces;
+      if (!holds_records && something) block.first = bad.back().place;
       if (something) {
-        given = true;
+        given = given || holds_records;
         block.file = block.first.file;
         block.ordinal = ordinal++;
         if (options.limit > 0) apply_limit(block, bad);

@@ -72,7 +72,7 @@ struct RecordOptions {
   /// holds records comes decoded all the same, and with a `limit` every one does.
   bool lazy = false;
   /// Folders named KEY=VALUE give the records of their files a field: see base/folder_fields.h.
-  bool folder_fields = true;
+  bool folder_fields = false;
 };
 
 /// Makes the lines of a block that came undecoded; what could not be read goes to `bad`. Other blocks stay as they are.
@@ -104,7 +104,8 @@ class BlockReader {
   BlockReader(std::vector<std::string> files, RecordOptions options);
   ~BlockReader();
   /// The next block, or nothing at the end of all files. Never throws for bad content: truncated or corrupt bytes go to
-  /// `bad` (in order) and reading goes on behind them or with the next file. Throws Error when a file has become
+  /// `bad` (in order) and reading goes on behind them or with the next file; behind ten thousand pieces of them comes a
+  /// block without a record where there is none before. Throws Error when a file has become
   /// unreadable since the start. A leading byte order mark is dropped. A file with \r and no \n in its first megabyte
   /// has \r for line ends. Of a file in another encoding, places count its bytes as UTF-8.
   std::optional<Block> next(std::vector<BadBytes>& bad);

@@ -48,7 +48,7 @@ class RecordInput {
 
 /// Of bad bytes, this many are kept.
 constexpr std::size_t kBadBytesKept = 4096;
-/// A block takes this many pieces of bad bytes; without a record between them the following ones are one more.
+/// A block takes this many pieces of bad bytes, so that a file of nothing else costs no more memory than others.
 constexpr std::size_t kBadPieces = 10'000;
 
 /// The error of a record longer than `most` bytes.
@@ -67,14 +67,13 @@ class RecordFormat : public BlockSource {
   std::uint64_t total() const override { return input_.total(); }
 
  protected:
-  // Whether fill goes on. It ends early behind kBadPieces, but not without a record.
+  // Whether fill goes on. It ends early behind kBadPieces.
   bool wants_more(const Block& block, const std::vector<BadBytes>& bad) const {
-    return block.bytes.size() < options_.block_bytes && (block.bytes.empty() || bad.size() < kBadPieces);
+    return block.bytes.size() < options_.block_bytes && bad.size() < kBadPieces;
   }
   // Records `bytes` (a piece of the window) as bad; `lost`: the end of the file is lost with them.
   static void add_bad(std::vector<BadBytes>& bad, const Place& place, std::string_view bytes, const std::string& error,
                       bool lost = false);
-  static void add_bad(std::vector<BadBytes>& bad, BadBytes piece);
   // Adds bytes to a piece that is read bit by bit; only the first are kept.
   static void append_bad(BadBytes& piece, std::string_view bytes);
   // Drops `size` bytes of the window and what follows to the end of the line, however long, and records them as bad.
@@ -89,6 +88,9 @@ class RecordFormat : public BlockSource {
   const RecordOptions& options_;
   const std::string& file_name_;
 };
+
+/// Whether a line that begins as a JSON object ends before that object does.
+bool ends_early(std::string_view line);
 
 using MakeRecordFormat = std::unique_ptr<RecordFormat>(RecordInput& input, const RecordOptions& options,
                                                        const std::string& file_name);

@@ -15,7 +15,7 @@ class JsonLines final : public RecordFormat {
  public:
   using RecordFormat::RecordFormat;
   bool fill(Block& block, std::vector<BadBytes>& bad) override {
-    for (;;) {
+    while (wants_more(block, bad)) {
       while (input_.window().size() < options_.block_bytes && input_.more()) {
       }
       std::size_t size = whole_lines();
@@ -36,6 +36,7 @@ class JsonLines final : public RecordFormat {
       input_.drop(size);
       return true;
     }
+    return true;
   }
 
  private:
@@ -135,7 +136,6 @@ class JsonValues final : public RecordFormat {
           in_array_ = true;
           error_ = "bytes after the end of the JSON array";
           input_.drop(1);
-          element_expected_ = false;
         } else if (c == '{') {
           if (!error_) error_ = "not a JSON object";
           if (!element(block, bad)) return false;
@@ -145,20 +145,15 @@ class JsonValues final : public RecordFormat {
           skip_line(bad, error_);
         }
       } else if (c == ']') {
-        if (element_expected_) add_bad(bad, input_.place(), "]", "a JSON array ends with a comma");
-        in_array_ = false;
+        in_array_ = false;  // behind a comma too: nothing is lost
         input_.drop(1);
       } else if (c == ',') {
         add_bad(bad, input_.place(), ",", "an element of the JSON array is missing");
         input_.drop(1);
-        element_expected_ = true;
       } else if (!element(block, bad)) {
         return false;
       } else if (skip_blank() && input_.window()[0] == ',') {
         input_.drop(1);
-        element_expected_ = true;
-      } else {
-        element_expected_ = false;
       }
     }
     return true;
@@ -185,7 +180,7 @@ class JsonValues final : public RecordFormat {
       append_bad(rest, window);
       input_.drop(window.size());
     } while (input_.more());
-    add_bad(bad, std::move(rest));
+    bad.push_back(std::move(rest));
     add_rest(bad, "");
     return false;
   }
@@ -213,7 +208,7 @@ class JsonValues final : public RecordFormat {
         append_bad(long_element, window);
         long_element.error += "; " + cut;
         long_element.lost = true;
-        add_bad(bad, std::move(long_element));
+        bad.push_back(std::move(long_element));
       } else {
         add_bad(bad, input_.place(), window, cut, true);
       }
@@ -224,7 +219,7 @@ class JsonValues final : public RecordFormat {
     while (!value.empty() && is_blank(value.back())) value.remove_suffix(1);
     if (long_element.size > 0 || value.size() > options_.max_record_bytes) {
       append_bad(long_element, value);
-      add_bad(bad, std::move(long_element));
+      bad.push_back(std::move(long_element));
     } else if (scanner.cut()) {
       add_bad(bad, input_.place(), value, "the JSON object is cut off");
     } else if (scanner.broken()) {
@@ -241,8 +236,7 @@ class JsonValues final : public RecordFormat {
 
   const bool indented_;
   bool in_array_ = false;
-  const char* error_ = nullptr;    // of what is no value: set once there was one
-  bool element_expected_ = false;  // a comma came last
+  const char* error_ = nullptr;  // of what is no value: set once there was one
   std::string line_;
 };
 
@@ -317,6 +311,11 @@ std::unique_ptr<RecordFormat> make_json(RecordInput& input, const RecordOptions&
 }
 
 }  // namespace
+
+bool ends_early(std::string_view line) {
+  line.remove_prefix(first_of_value(line));
+  return line.starts_with('{') && ValueScanner().scan(line, 0, false) == line.npos;
+}
 
 std::unique_ptr<RecordFormat> make_json_lines(RecordInput& input, const RecordOptions& options,
                                               const std::string& file_name) {

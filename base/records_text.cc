@@ -190,7 +190,7 @@ class Separated final : public RecordFormat {
       append_bad(rest, input_.window());
       input_.drop(input_.window().size());
     } while (input_.more());
-    add_bad(bad, std::move(rest));
+    bad.push_back(std::move(rest));
     return false;
   }
 
@@ -311,7 +311,7 @@ class PlainText final : public RecordFormat {
       if (end != window.npos) break;
     } while (input_.more());
     seen_ = 0;
-    add_bad(bad, std::move(piece));
+    bad.push_back(std::move(piece));
   }
 
   std::string document_;  // the lines of the document so far

@@ -81,14 +81,12 @@ struct Found {
 json outcome(const fs::path& run, const std::string& id, const std::vector<FieldNames>& fields) {
   base::JsonRecord record;
   std::string scratch;
-  base::RecordOptions as_written;
-  as_written.folder_fields = false;
   for (const char* folder : {"dropped", "kept"}) {
     std::vector<std::string> shards;
     for (const auto& entry : fs::directory_iterator(run / folder)) shards.push_back(entry.path().string());
     std::sort(shards.begin(), shards.end());
     json result;
-    base::for_each_record(shards, as_written, [&](std::string_view line, const base::Place&, const std::string&) {
+    base::for_each_record(shards, {}, [&](std::string_view line, const base::Place&, const std::string&) {
       if (!result.is_null() || !record.parse(line).empty()) return;
       const bool is_it = std::any_of(fields.begin(), fields.end(), [&](const FieldNames& names) {
         return record.scalar(names.id.empty() ? "id" : names.id, scratch) == id;

@@ -232,6 +232,7 @@ void Instruct::take(const base::Block& block, std::string_view line, const base:
   non_finite_ += parsed_.non_finite();
   Conversation conversation;
   const std::string reason = read(record, place, conversation);
+  repeated_keys_ += conversation.repeated_keys && !parsed_.repeated_keys();
   if (reason.empty()) {
     keep(conversation, place);
   } else {

@@ -11,6 +11,7 @@
 #include "base/progress.h"
 #include "base/text.h"
 #include "finetune/data/data.h"
+#include "finetune/data/findings.h"
 #include "finetune/model/load.h"
 #include "finetune/train/evaluate.h"
 
@@ -48,7 +49,10 @@ int run_eval(EvalOptions& options, base::Context& context) {
                      options.max_bad,    options.model.threads, options.reading.text};
   ExampleMaker maker(*loaded.tokenizer, options.reading);
   Dataset dataset = read_dataset(base::expand_inputs(options.data, context), maker, limits);
-  if (!context.quiet) fmt::print(context.err, "{}\n", dataset.report.to_text(limits));
+  if (!context.quiet) {
+    fmt::print(context.err, "{}\n", dataset.report.to_text(limits));
+    for (const std::string& line : findings(dataset.report, *loaded.tokenizer)) fmt::print(context.err, "  {}\n", line);
+  }
   for (std::size_t i = 0; i < dataset.examples.size(); ++i) check_ids(dataset.examples[i].ids, loaded.model.config());
   base::Progress progress(context.err, context.quiet, "finetune eval");
   const auto show = [&](double share) {
@@ -59,11 +63,9 @@ int run_eval(EvalOptions& options, base::Context& context) {
       evaluate(loaded.model, AnswerObjective(), dataset.examples, options.max_length, true, show).value();
   progress.finish();
   if (context.json) {
-    nlohmann::ordered_json json = {{"loss", result.loss},
-                                   {"perplexity", result.perplexity.value()},
-                                   {"trained_tokens", result.trained_tokens},
-                                   {"tokens", result.tokens},
-                                   {"examples", dataset.examples.size()}};
+    nlohmann::ordered_json json = {
+        {"loss", result.loss},     {"perplexity", result.perplexity.value()}, {"trained_tokens", result.trained_tokens},
+        {"tokens", result.tokens}, {"examples", dataset.examples.size()},     {"data", summary_of(dataset.report)}};
     context.out << json.dump() << "\n";
   } else {
     fmt::print(context.out, "loss {:.5f}  perplexity {:.4f}  trained tokens {}  examples {}\n", result.loss,

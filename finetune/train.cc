@@ -110,12 +110,13 @@ int show_batch(TrainOptions& options, base::Context& context) {
   const RowOptions& rows = options.plan.rows;
   RowStream stream(data.training, rows.max_length, rows.packing, options.compute.seed);
   const RowPlan& row = stream.row(0);
+  const bool has_verdicts = options.preferences.is_of_verdicts();
   if (context.json) {
-    const auto json = row_json(data.training, row, data.training_report, *inputs.tokenizer);
+    const auto json = row_json(data.training, row, data.training_report, *inputs.tokenizer, has_verdicts);
     context.out << json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << "\n";
   } else {
     const bool colour = &context.out == &std::cout && isatty(STDOUT_FILENO) == 1;
-    context.out << shown_row(data.training, row, data.training_report, *inputs.tokenizer, colour);
+    context.out << shown_row(data.training, row, data.training_report, *inputs.tokenizer, colour, has_verdicts);
   }
   if (!context.quiet)
     fmt::print(context.err, "row 1 of {} of an epoch; nothing was trained\n",

@@ -63,6 +63,8 @@ std::vector<std::string> warnings_of(const Tokenizer& model, const RenderedChat&
         fmt::format("the model's texts begin with {}, and the template writes none", model.token(*model.bos)));
   for (const std::size_t i : chat.dropped)
     warnings.push_back(fmt::format("the template leaves out message {} ({})", i + 1, messages[i].role));
+  for (const std::size_t i : chat.shortened)
+    warnings.push_back(fmt::format("the template writes a part of message {} ({}) alone", i + 1, messages[i].role));
   for (const std::size_t i : chat.without_end)
     warnings.push_back(fmt::format("message {} ends without an end token: the model will not learn to stop", i + 1));
   for (const std::string& name : chat.left_out)
@@ -87,7 +89,8 @@ class Shower {
                  chat_->source().name, base::join(chat_->missing_tokens(), ", "));
   }
 
-  void show(const json& record, const std::string& where) {
+  // Whether messages that are JSON text have a key twice.
+  bool show(const json& record, const std::string& where) {
     const Conversation conversation = read(record, where);
     const RenderedChat text = chat_->render_text(conversation.messages, options_.generation_prompt,
                                                  conversation.members, options_.train_on.value());
@@ -97,10 +100,11 @@ class Shower {
       json line = {{"ids", rendered.ids}, {"trained", rendered.trained}};
       if (!warnings.empty()) line["warnings"] = warnings;
       context_.out << line.dump(-1, ' ', false, json::error_handler_t::replace) << "\n";
-      return;
+      return conversation.repeated_keys;
     }
     print_marked(*model_, rendered, context_);
     for (const std::string& warning : warnings) fmt::print(context_.err, "warning: {}: {}\n", where, warning);
+    return conversation.repeated_keys;
   }
 
  private:
@@ -136,8 +140,8 @@ int run_chat(ChatOptions& options, base::Context& context) {
     bool repeated = false;
     const json whole = base::lenient_ordered_json(text, &repeated);
     if (!whole.is_discarded()) {
-      repeated_keys.add(repeated);
-      shower.show(whole, file);
+      const bool in_text = shower.show(whole, file);
+      repeated_keys.add(repeated || in_text);
       continue;
     }
     std::size_t number = 0;
@@ -147,8 +151,8 @@ int run_chat(ChatOptions& options, base::Context& context) {
       const std::string where = fmt::format("{}:{}", file, number);
       const json record = base::lenient_ordered_json(line, &repeated);
       if (record.is_discarded()) throw base::Error({"not valid JSON", where, base::shortened(line), "", ""});
-      repeated_keys.add(repeated);
-      shower.show(record, where);
+      const bool in_text = shower.show(record, where);
+      repeated_keys.add(repeated || in_text);
     }
   }
   repeated_keys.say(context);

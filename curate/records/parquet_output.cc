@@ -38,7 +38,6 @@ class Staged {
   static base::RecordOptions options() {
     base::RecordOptions options;
     options.max_record_bytes = std::size_t{1} << 40;  // it was read once
-    options.folder_fields = false;                    // it has them
     return options;
   }
   base::BlockReader reader_;

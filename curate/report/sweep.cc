@@ -156,13 +156,11 @@ void count_record(const base::JsonRecord& record, std::size_t size, const Thresh
 Swept count_records(const std::string& folder, const Thresholds& at) {
   Swept swept{std::vector<std::uint64_t>(at.values.size()), std::vector<std::uint64_t>(at.values.size())};
   base::JsonRecord record;
-  base::RecordOptions as_written;
-  as_written.folder_fields = false;
   for (const char* part : {"kept", "dropped"}) {
     std::vector<std::string> shards;
     for (const auto& entry : fs::directory_iterator(fs::path(folder) / part)) shards.push_back(entry.path().string());
     std::sort(shards.begin(), shards.end());
-    base::for_each_record(shards, as_written, [&](std::string_view line, const base::Place&, const std::string&) {
+    base::for_each_record(shards, {}, [&](std::string_view line, const base::Place&, const std::string&) {
       ++swept.records;
       if (record.parse(line).empty()) count_record(record, line.size(), at, swept);
     });

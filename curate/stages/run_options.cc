@@ -33,6 +33,7 @@ std::vector<std::string> InputOptions::files(const base::Context& context) const
 base::RecordOptions InputOptions::records() const {
   base::RecordOptions options;
   options.limit = limit;
+  options.folder_fields = true;
   options.split_text = split;
   options.text = text;
   options.max_record_bytes = max_record.bytes;

@@ -119,7 +119,6 @@ void Decontaminate::prepare() {
   }
   std::vector<std::uint64_t> texts(files.size());  // of each file
   base::RecordOptions reading;
-  reading.folder_fields = false;  // a folder's name is no item
   base::JsonRecord record;
   base::for_each_record(files, reading, [&](std::string_view line, const base::Place& place, const std::string& file) {
     if (!record.parse(line).empty()) {

@@ -136,6 +136,7 @@ LabelledRecords LabelReader::read() {
   if (options_.input.empty()) throw base::UsageError(base::ErrorFacts{"no input", "input", "", "files of records", ""});
   const std::vector<std::string> files = base::expand_inputs(options_.input);
   base::RecordOptions reading;
+  reading.folder_fields = true;
   reading.text = options_.text;
   base::BlockReader reader(files, reading);
   base::for_each_record(

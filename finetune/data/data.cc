@@ -33,7 +33,7 @@ struct BlockResult {
   base::InputTally files;
 };
 
-Origin origin_of(const base::Place& place) { return {place.file, place.line}; }
+Origin origin_of(const base::Place& place) { return {place.file, place.line, 0}; }
 
 void count_bad(DataReport& report, const Origin& origin, const std::string& kind, const std::string& why) {
   ++report.bad;
@@ -56,8 +56,18 @@ std::vector<Example> pieces_of(const Example& example, const DataOptions& option
 
 bool teaches(const Example& example) { return example.second > 0 ? trains_both(example) : example.targets() > 0; }
 
+// What the chat template leaves out of a record; "" when nothing.
+std::string parts_left_out(const RecordNotes& notes) {
+  std::vector<std::string> parts;
+  if (notes.drops_messages) parts.emplace_back("a message is left out");
+  if (notes.cuts_messages) parts.emplace_back("a part of a message is left out");
+  if (!notes.left_out.empty()) parts.push_back("not written: " + base::join(notes.left_out, ", "));
+  return base::join(parts, "; ");
+}
+
 // What a used record says of itself; `example` is the whole of it.
-void count_notes(const Example& example, const RecordNotes& notes, const ExampleMaker& maker, DataReport& report) {
+void count_notes(const Example& example, const RecordNotes& notes, const ExampleMaker& maker, const Origin& origin,
+                 DataReport& report) {
   const tokenizer::Tokenizer& tokenizer = maker.tokenizer();
   const auto begins_with_bos = [&](std::size_t i) {
     return i < example.ids.size() && example.ids[i] == *tokenizer.bos;
@@ -65,9 +75,27 @@ void count_notes(const Example& example, const RecordNotes& notes, const Example
   if (tokenizer.bos) report.double_bos += begins_with_bos(0) && begins_with_bos(1);
   if (tokenizer.bos && tokenizer.add_bos) report.without_bos += !begins_with_bos(0);
   report.specials_as_text += notes.specials_as_text;
+  if (notes.specials_as_text) report.alter(Fate::kSpecials, origin);
   report.drops_messages += notes.drops_messages;
+  report.cuts_messages += notes.cuts_messages;
+  report.untrained_first += notes.untrained_first;
+  if (std::string parts = parts_left_out(notes); !parts.empty()) {
+    ++report.partly;
+    report.alter(Fate::kPartly, origin, base::shortened(parts, 200));
+  }
   for (const std::string& name : notes.left_out) count(report.left_out, name);
   for (const std::string& name : notes.unused) count(report.unused, name);
+}
+
+// A pair says nothing where both its answers are cut before they differ.
+void check_cut_pair(const Example& example, const DataOptions& options) {
+  const auto half = static_cast<std::ptrdiff_t>(example.second);
+  if (half == 0 ||
+      !std::equal(example.ids.begin(), example.ids.begin() + half, example.ids.begin() + half, example.ids.end()))
+    return;
+  throw base::Error({"chosen and rejected are the same once they are truncated", "rejected", "",
+                     fmt::format("two answers that differ within {} tokens", options.max_length),
+                     "raise --max-length, or leave the record out"});
 }
 
 // Applies the length policy and counts the record.
@@ -81,24 +109,29 @@ void take(Example example, const RecordNotes& notes, const ExampleMaker& maker, 
     return report.alter(Fate::kTooLong, origin);
   }
   std::vector<Example> pieces = is_too_long ? pieces_of(example, options) : std::vector<Example>{example};
-  std::erase_if(pieces, [](const Example& piece) { return !teaches(piece); });
+  const std::size_t untrained = std::erase_if(pieces, [](const Example& piece) { return !teaches(piece); });
   if (pieces.empty()) {
     ++report.untrained;
+    report.untrained_by_length += is_too_long;
     return report.alter(Fate::kUntrained, origin);
   }
+  if (is_too_long) check_cut_pair(pieces[0], options);
   ++report.used;
   if (is_too_long) {
     const bool is_split = options.too_long == "split";
     ++(is_split ? report.split : report.truncated);
+    report.untrained_pieces += untrained;
     report.alter(is_split ? Fate::kSplit : Fate::kTruncated, origin);
   }
-  count_notes(example, notes, maker, report);
+  count_notes(example, notes, maker, origin, report);
   report.ends += std::ranges::any_of(pieces, [&](const Example& piece) { return maker.trains_end(piece); });
+  Origin next = origin;
   for (Example& piece : pieces) {
     ++report.examples;
     report.tokens += piece.ids.size();
     report.trained_tokens += static_cast<std::uint64_t>(piece.targets());
-    result.examples.push_back({std::move(piece), origin});
+    result.examples.push_back({std::move(piece), next});
+    ++next.piece;
   }
 }
 
@@ -112,10 +145,10 @@ void take_record(const base::Block& block, std::string_view line, const base::Pl
   ++report.read;
   try {
     Example example = maker.make(line, &notes);
-    ++result.files.of(place.file).used;
     report.tried += notes.try_round_trip;
     if (!notes.round_trips && report.changed++ == 0) report.first_changed = origin;
     take(std::move(example), notes, maker, options, origin, result);
+    ++result.files.of(place.file).used;
   } catch (const base::UsageError&) {
     throw;
   } catch (const base::Error& error) {
@@ -124,6 +157,7 @@ void take_record(const base::Block& block, std::string_view line, const base::Pl
     count_bad(report, origin, member.empty() ? what : member + ": " + what, error.what());
   }
   report.repeated_keys += notes.repeated_keys;
+  if (notes.repeated_keys) report.alter(Fate::kRepeated, origin);
 }
 
 BlockResult result_of(const Item& item, const ExampleMaker& maker, const DataOptions& options) {
@@ -194,7 +228,10 @@ Dataset checked_dataset(std::shared_ptr<const PreparedData> data, const std::vec
   if (data->size() == 0) {
     throw base::Error({"nothing to train on: no token of any record is trained", base::join(files, ", "),
                        report.to_text(options), "records with an answer, a completion or a text",
-                       report.too_long ? "raise --max-length, or use --too-long split" : ""});
+                       !report.too_long ? ""
+                       : options.can_split && options.too_long != "split"
+                           ? "raise --max-length, or use --too-long split"
+                           : "raise --max-length"});
   }
   return {Examples(std::move(data)), std::move(report)};
 }

@@ -11,7 +11,6 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/text.h"
-#include "finetune/data/data_key.h"
 
 namespace finetune {
 namespace {
@@ -92,12 +91,13 @@ Dataset DataCache::read(const std::vector<std::string>& files, const ExampleMake
     return file != "-" && fs::is_regular_file(file);
   });
   if (!is_kept) return read_dataset(files, maker, options);
+  const FileStates before = states_of(files);  // so that what changes from here on is not kept under this key
   const DataKey key = data_key(files, options, tokenizer, std::move(making));
   const fs::path file = folder_ / (key.text() + kSuffix);
   std::shared_ptr<const PreparedData> data = find(file, key);
   try {
     if (!data) {
-      write(file, key, files, maker, options);
+      write(file, key, files, before, maker, options);
       data = writing([&] { return PreparedData::map(file, key); });
       writing([&] { bound(file); });
     }
@@ -127,17 +127,20 @@ std::shared_ptr<const PreparedData> DataCache::find(const fs::path& file, const 
 }
 
 void DataCache::write(const fs::path& file, const DataKey& key, const std::vector<std::string>& files,
-                      const ExampleMaker& maker, const DataOptions& options) const {
+                      const FileStates& before, const ExampleMaker& maker, const DataOptions& options) const {
   // Named by the process: another run may prepare the same.
   const fs::path own = folder_ / fmt::format("{}.{}.part", key.text(), ::getpid());
   const auto output = writing([&] { return std::make_unique<base::FileWriter>(own); });
   PreparedWriter writer([&](const void* data, std::size_t size) { writing([&] { output->write(data, size); }); });
-  const FileStates before = states_of(files);
   const DataReport report = write_examples(files, maker, options, writer);
   if (states_of(files) != before) throw NotWritten{"a file of the data changed while it was read"};
   writer.finish(report.to_json().dump(-1, ' ', false, nlohmann::json::error_handler_t::replace), key);
   writing([&] { output->commit(); });
-  fs::rename(own, file);
+  std::error_code error, ignored;
+  fs::rename(own, file, error);
+  if (!error) return;
+  fs::remove(own, ignored);
+  throw NotWritten{fmt::format("{}: {}", file.string(), error.message())};
 }
 
 void DataCache::bound(const fs::path& newest) const {

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "finetune/data/data.h"
+#include "finetune/data/data_key.h"
 
 namespace finetune {
 
@@ -35,8 +36,9 @@ class DataCache {
 
  private:
   std::shared_ptr<const PreparedData> find(const std::filesystem::path& file, const DataKey& key) const;
+  // `before`: of `files`, from before the key was made.
   void write(const std::filesystem::path& file, const DataKey& key, const std::vector<std::string>& files,
-             const ExampleMaker& maker, const DataOptions& options) const;
+             const FileStates& before, const ExampleMaker& maker, const DataOptions& options) const;
   void bound(const std::filesystem::path& newest) const;
   std::filesystem::path folder_;  // "": nothing is kept
   std::uint64_t limit_;

@@ -6,10 +6,10 @@
 #include <xxhash.h>
 
 #include <algorithm>
+#include <ctime>
 #include <set>
 
 #include "base/file.h"
-#include "base/folder_fields.h"
 #include "base/parallel.h"
 #include "base/pipeline.h"
 
@@ -19,7 +19,7 @@ namespace {
 namespace fs = std::filesystem;
 
 // Changes when the bytes of prepared data mean something else; another program prepares anew in any case.
-constexpr int kFormat = 1;
+constexpr int kFormat = 2;
 
 class Hash {
  public:
@@ -58,13 +58,10 @@ const std::string& program() {
   return hash;
 }
 
-// How a file is read follows from its suffixes, and its records may get fields from its folders.
+// How a file is read follows from its suffixes.
 std::string line_of(const std::string& file, const std::string& hash) {
   const std::string name = fs::path(file).filename().string();
-  std::string suffixes = name.substr(std::min(name.size(), name.find('.')));
-  std::string text = fmt::format("file {} {}", hash, suffixes);
-  for (const auto& [key, value] : base::folder_fields(file)) text += fmt::format(" {}={}", key, value);
-  return text + "\n";
+  return fmt::format("file {} {}\n", hash, name.substr(std::min(name.size(), name.find('.'))));
 }
 
 void add_value(Hash& hash, const base::GgufValue& value) {
@@ -105,6 +102,15 @@ std::string hash_beside(const lora::ModelFiles& model) {
   return hash.text();
 }
 
+// What a template that asks for the date writes differs from day to day.
+std::string day_of(const std::string& chat_template) {
+  if (chat_template.find("strftime_now") == std::string::npos) return "";
+  const std::time_t now = std::time(nullptr);
+  std::tm day{};
+  localtime_r(&now, &day);
+  return fmt::format(" day {:04}-{:02}-{:02}", day.tm_year + 1900, day.tm_mon + 1, day.tm_mday);
+}
+
 }  // namespace
 
 std::string identity_of(const tokenizer::Tokenizer& tokenizer, const lora::ModelFiles& model) {
@@ -112,8 +118,9 @@ std::string identity_of(const tokenizer::Tokenizer& tokenizer, const lora::Model
   chat.add(tokenizer.chat_template);
   for (const tokenizer::AddedToken& token : model.new_tokens())
     chat.add(fmt::format("{} {} {}", token.id, token.special, token.content));
-  return fmt::format("{} {} {} ends {} bos {} {}", hash_beside(model), tokenizer.size(), chat.text(),
-                     fmt::join(tokenizer.end_ids(), ","), tokenizer.bos.value_or(-1), tokenizer.add_bos);
+  return fmt::format("{} {} {} ends {} bos {} {}{}", hash_beside(model), tokenizer.size(), chat.text(),
+                     fmt::join(tokenizer.end_ids(), ","), tokenizer.bos.value_or(-1), tokenizer.add_bos,
+                     day_of(tokenizer.chat_template));
 }
 
 DataKey data_key(const std::vector<std::string>& files, const DataOptions& options, const std::string& tokenizer,

@@ -14,7 +14,8 @@
 namespace finetune {
 
 /// Equal for tokenizers that give the same ids and templates, as far as their files tell: a hash of what lies beside
-/// the weights or in the metadata, and what `tokenizer` has made of it.
+/// the weights or in the metadata, and what `tokenizer` has made of it. Where the template may ask for the date, the
+/// day is in it too.
 std::string identity_of(const tokenizer::Tokenizer& tokenizer, const lora::ModelFiles& model);
 
 /// Of what the files hold and all that decides what becomes of it. Throws base::Error for a file that cannot be read.

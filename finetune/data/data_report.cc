@@ -19,16 +19,21 @@ struct Number {
 constexpr Number kNumbers[] = {{"read", &DataReport::read},
                                {"used", &DataReport::used},
                                {"untrained", &DataReport::untrained},
+                               {"untrained_by_length", &DataReport::untrained_by_length},
                                {"dropped", &DataReport::dropped},
                                {"bad", &DataReport::bad},
                                {"too_long", &DataReport::too_long},
                                {"truncated", &DataReport::truncated},
                                {"split", &DataReport::split},
+                               {"untrained_pieces", &DataReport::untrained_pieces},
                                {"examples", &DataReport::examples},
                                {"tokens", &DataReport::tokens},
                                {"trained_tokens", &DataReport::trained_tokens},
                                {"specials_as_text", &DataReport::specials_as_text},
                                {"drops_messages", &DataReport::drops_messages},
+                               {"cuts_messages", &DataReport::cuts_messages},
+                               {"partly", &DataReport::partly},
+                               {"untrained_first", &DataReport::untrained_first},
                                {"ends", &DataReport::ends},
                                {"repeated_keys", &DataReport::repeated_keys},
                                {"double_bos", &DataReport::double_bos},
@@ -58,8 +63,9 @@ std::string counted(const std::map<std::string, std::uint64_t>& counts) {
 }
 
 std::string name_of(Fate fate) {
-  static const std::array<std::string, kAllFates.size()> kNames{"truncated", "split", "too long",
-                                                                "without trained tokens", "bad"};
+  static const std::array<std::string, kAllFates.size()> kNames{
+      "truncated",  "split", "too long", "without trained tokens", "bad", "written in part", "special tokens as text",
+      "a key twice"};
   return kNames[static_cast<std::size_t>(fate)];
 }
 
@@ -91,6 +97,12 @@ std::uint64_t DataReport::count_of(Fate fate) const {
       return untrained;
     case Fate::kBad:
       return bad;
+    case Fate::kPartly:
+      return partly;
+    case Fate::kSpecials:
+      return specials_as_text;
+    case Fate::kRepeated:
+      return repeated_keys;
   }
   return 0;
 }
@@ -129,12 +141,17 @@ DataReport DataReport::from_json(const nlohmann::ordered_json& json, std::vector
 std::string DataReport::to_text(const DataOptions& options) const {
   using base::human_count;
   std::string text = fmt::format("read {} records: {} used", human_count(read), human_count(used));
-  if (too_long && options.too_long != "drop") {
-    text += fmt::format(" ({} longer than {} tokens: {})", human_count(too_long), options.max_length,
-                        options.too_long == "split" ? "split" : "truncated");
+  if (truncated) text += fmt::format(" ({} truncated to {} tokens)", human_count(truncated), options.max_length);
+  if (split) {
+    text += fmt::format(" ({} split at {} tokens", human_count(split), options.max_length);
+    if (untrained_pieces)
+      text += fmt::format("; {} pieces without trained tokens left out", human_count(untrained_pieces));
+    text += ")";
   }
   if (dropped) text += fmt::format(", {} dropped (longer than {} tokens)", human_count(dropped), options.max_length);
   if (untrained) text += fmt::format(", {} without trained tokens", human_count(untrained));
+  if (untrained_by_length)
+    text += fmt::format(" ({} of them longer than {} tokens)", human_count(untrained_by_length), options.max_length);
   if (bad) {
     text += fmt::format(", {} bad (", human_count(bad));
     if (bad > 1) text += counted(bad_kinds) + "; ";
@@ -150,6 +167,13 @@ std::string DataReport::to_text(const DataOptions& options) const {
   if (drops_messages)
     text +=
         fmt::format("; of {} of the used records the chat template leaves out a message", human_count(drops_messages));
+  if (cuts_messages)
+    text += fmt::format("; of {} of the used records the chat template leaves out a part of a message",
+                        human_count(cuts_messages));
+  if (untrained_first)
+    text +=
+        fmt::format("; in {} of the used records the answer begins with the first token of all, which is never trained",
+                    human_count(untrained_first));
   if (!left_out.empty())
     text += "; members of messages that the chat template does not write, and their records: " + counted(left_out);
   if (repeated_keys) text += "; " + base::repeated_keys_note(repeated_keys);

@@ -22,8 +22,9 @@ struct Example {
 
 /// Where an example came from.
 struct Origin {
-  std::uint32_t file = 0;  ///< of the files that were read
-  std::uint64_t line = 0;  ///< from 1
+  std::uint32_t file = 0;   ///< of the files that were read
+  std::uint64_t line = 0;   ///< from 1
+  std::uint32_t piece = 0;  ///< of a record that was split: its examples from 0; else 0
 };
 
 /// An Example as it lies in memory that somebody else keeps.

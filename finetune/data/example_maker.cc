@@ -64,12 +64,14 @@ Example ExampleMaker::from_chat(const Conversation& conversation, RecordNotes& n
   tokenizer::Rendered rendered = tokenizer::encode_chat(tokenizer_, chat);
   notes.left_out = std::move(chat.left_out);
   notes.drops_messages = !chat.dropped.empty();
+  notes.cuts_messages = !chat.shortened.empty();
   notes.specials_as_text = rendered.specials_as_text > 0;
   if (notes.try_round_trip) notes.round_trips = tokenizer_.decode(rendered.ids) == chat.text;
   return {std::move(rendered.ids), std::move(rendered.trained)};
 }
 
-Example ExampleMaker::from_text(const std::string& prompt, const std::string& completion, RecordNotes& notes) const {
+Example ExampleMaker::from_text(const std::string& prompt, const std::string& completion, RecordNotes& notes,
+                                bool trains_prompt) const {
   const std::string text = prompt + completion;
   const tokenizer::ByteRange all{0, text.size()};
   const tokenizer::DataRanges data =
@@ -81,10 +83,12 @@ Example ExampleMaker::from_text(const std::string& prompt, const std::string& co
   example.ids = std::move(encoding.ids);
   // The token that holds the last of the prompt and the first of the completion counts as completion.
   for (const tokenizer::ByteRange& offsets : encoding.offsets)
-    example.trained.push_back(offsets.end > prompt.size() || offsets.begin >= prompt.size());
+    example.trained.push_back(trains_prompt || offsets.end > prompt.size() || offsets.begin >= prompt.size());
+  notes.untrained_first = !trains_prompt && !prompt.empty() && !example.trained.empty() && example.trained[0];
   if (tokenizer_.add_bos && tokenizer_.bos && (example.ids.empty() || example.ids.front() != *tokenizer_.bos)) {
     example.ids.insert(example.ids.begin(), *tokenizer_.bos);
     example.trained.insert(example.trained.begin(), 0);
+    notes.untrained_first = false;
   }
   const std::vector<std::int32_t> ends = tokenizer_.end_ids();
   if (!ends.empty() && (example.ids.empty() || example.ids.back() != ends.front())) {
@@ -95,10 +99,12 @@ Example ExampleMaker::from_text(const std::string& prompt, const std::string& co
 }
 
 Example ExampleMaker::from_answer(const Conversation& conversation, RecordNotes& notes) const {
-  if (conversation.format == "text") return from_text("", conversation.text, notes);
+  if (conversation.format == "text") return from_text("", conversation.text, notes, false);
   if (!conversation.plain) return from_chat(conversation, notes);
   check_members(conversation);
-  return from_text(conversation.messages[0].content, conversation.messages[1].content, notes);
+  // A verdict is of the answer alone, whatever --train-on says, as in a conversation.
+  const bool trains_prompt = train_on_ == tokenizer::TrainOn::kAll && wanted_ == Wanted::kAnswers;
+  return from_text(conversation.messages[0].content, conversation.messages[1].content, notes, trains_prompt);
 }
 
 Example ExampleMaker::from_judged(Conversation& conversation, RecordNotes& notes) const {
@@ -117,9 +123,10 @@ Example ExampleMaker::from_pair(Conversation& conversation, bool is_text, Record
     conversation.plain = true;
     check_members(conversation);
     RecordNotes second;
-    Example chosen = from_text(messages[0].content, messages[1].content, notes);
-    const Example rejected = from_text(messages[0].content, conversation.rejected[0].content, second);
+    Example chosen = from_text(messages[0].content, messages[1].content, notes, false);
+    const Example rejected = from_text(messages[0].content, conversation.rejected[0].content, second, false);
     notes.specials_as_text |= second.specials_as_text;
+    notes.untrained_first |= second.untrained_first;
     return joined(std::move(chosen), rejected);
   }
   Conversation side = conversation;
@@ -135,6 +142,7 @@ Example ExampleMaker::from_pair(Conversation& conversation, bool is_text, Record
   const Example rejected = from_chat(other, second);
   notes.specials_as_text |= second.specials_as_text;
   notes.drops_messages |= second.drops_messages;
+  notes.cuts_messages |= second.cuts_messages;
   for (const std::string& name : second.left_out)
     if (std::ranges::find(notes.left_out, name) == notes.left_out.end()) notes.left_out.push_back(name);
   return joined(std::move(chosen), rejected);
@@ -145,7 +153,7 @@ Example ExampleMaker::make(std::string_view record, RecordNotes* notes) const {
   RecordNotes& said = notes ? *notes : unused;
   Json json = base::lenient_ordered_json(record, &said.repeated_keys);
   if (json.is_discarded()) throw base::Error({"not valid JSON", "", parse_error(record), "", ""});
-  if (const auto problem = tokenizer::open_json_texts(json)) throw base::Error(problem->facts);
+  if (const auto problem = tokenizer::open_json_texts(json, &said.repeated_keys)) throw base::Error(problem->facts);
   if (wanted_ != Wanted::kAnswers) state_prompt(json);
   Conversation conversation;
   if (const auto problem = tokenizer::read_conversation(json, roles_, conversation)) throw base::Error(problem->facts);

@@ -36,6 +36,8 @@ struct RecordNotes {
   bool specials_as_text = false;      ///< it writes special tokens that were read as characters
   std::vector<std::string> left_out;  ///< members of its messages that the chat template does not write
   bool drops_messages = false;        ///< the chat template writes nothing of a message that has words
+  bool cuts_messages = false;         ///< it writes a part of the words alone
+  bool untrained_first = false;       ///< the answer begins with the first token of all, which nothing can teach
   bool repeated_keys = false;         ///< it had a key twice
   std::vector<std::string> unused;    ///< members of the record that nothing reads, but id and source
 };
@@ -44,7 +46,8 @@ struct RecordNotes {
 ///   Conversations (tokenizer/chat/conversation.h) go through the tokenizer's chat template: what the assistant says
 ///   and its end token is trained, but for messages that say otherwise (weight: 0, train: false);
 ///   {"prompt", "completion"} are one text, of which the completion is trained, with the token that holds its first
-///   byte; {"text"} is trained whole. Both end with the end-of-text token, as TRL has it
+///   byte, or with --train-on all the whole; {"text"} is trained whole. Both end with the end-of-text token, as TRL has
+///   it
 /// (or the first end token, where the model names no EOS).
 ///   Pairs are records with a chosen and a rejected answer: messages go through the chat template; prompt, chosen
 ///   and rejected that are texts are two texts, as TRL has it. Both answers are one example.
@@ -68,7 +71,8 @@ class ExampleMaker {
   Example from_pair(tokenizer::Conversation& conversation, bool is_text, RecordNotes& notes) const;
   Example from_judged(tokenizer::Conversation& conversation, RecordNotes& notes) const;
   Example from_answer(const tokenizer::Conversation& conversation, RecordNotes& notes) const;
-  Example from_text(const std::string& prompt, const std::string& completion, RecordNotes& notes) const;
+  Example from_text(const std::string& prompt, const std::string& completion, RecordNotes& notes,
+                    bool trains_prompt) const;
 
   const tokenizer::Tokenizer& tokenizer_;
   bool allow_special_;

@@ -13,9 +13,9 @@
 namespace finetune {
 namespace {
 
-std::shared_ptr<const PreparedData> prepared(const std::vector<Example>& examples) {
+std::shared_ptr<const PreparedData> prepared(const std::vector<Example>& examples, const std::vector<Origin>& origins) {
   MemoryWriter memory;
-  for (const Example& example : examples) memory.writer().add(example, {});
+  for (std::size_t i = 0; i < examples.size(); ++i) memory.writer().add(examples[i], origins.at(i));
   return memory.finish("");
 }
 
@@ -25,7 +25,11 @@ Examples::Examples(std::shared_ptr<const PreparedData> data) : data_(std::move(d
   std::iota(chosen_.begin(), chosen_.end(), 0u);
 }
 
-Examples::Examples(const std::vector<Example>& examples) : Examples(prepared(examples)) {}
+Examples::Examples(const std::vector<Example>& examples, const std::vector<Origin>& origins)
+    : Examples(prepared(examples, origins)) {}
+
+Examples::Examples(const std::vector<Example>& examples)
+    : Examples(examples, std::vector<Origin>(examples.size(), Origin{})) {}
 
 ExampleView Examples::operator[](std::size_t i) const {
   ExampleView view = (*data_)[chosen_[i]];
@@ -52,18 +56,26 @@ Example copy_of(const ExampleView& example) {
 }
 
 Examples take_validation(Examples& examples, double share, std::uint64_t seed) {
+  std::vector<std::uint32_t> order;  // where records begin
+  for (std::uint32_t i = 0; i < examples.size(); ++i)
+    if (examples[i].origin.piece == 0) order.push_back(i);
+  const std::size_t records = order.size();
   const auto count =
-      std::max<std::size_t>(1, static_cast<std::size_t>(std::llround(share * static_cast<double>(examples.size()))));
-  if (!(share > 0 && share < 1) || count >= examples.size()) {
+      std::max<std::size_t>(1, static_cast<std::size_t>(std::llround(share * static_cast<double>(records))));
+  if (!(share > 0 && share < 1) || count >= records) {
     throw base::UsageError({"the validation share leaves nothing to train or to validate on", "--validation-share",
-                            fmt::format("{} of {} examples", share, examples.size()), "between 0 and 1", ""});
+                            fmt::format("{} of {} records", share, records),
+                            "above 0 and below 1, with a record left on either side", ""});
   }
-  std::vector<std::uint32_t> order(examples.size());
-  std::iota(order.begin(), order.end(), 0u);
   base::Random random(base::mix64(seed ^ 0x76616C6964617465ull));  // "validate": not the stream that orders the rows
   base::shuffle(order, random);
-  std::vector<std::uint32_t> validation(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(count));
-  std::vector<std::uint32_t> training(order.begin() + static_cast<std::ptrdiff_t>(count), order.end());
+  std::vector<std::uint32_t> validation, training;
+  for (std::size_t i = 0; i < records; ++i) {
+    std::vector<std::uint32_t>& side = i < count ? validation : training;
+    std::uint32_t piece = order[i];
+    do side.push_back(piece++);
+    while (piece < examples.size() && examples[piece].origin.piece > 0);
+  }
   std::ranges::sort(validation);
   std::ranges::sort(training);
   Examples held_out = examples.at(validation);

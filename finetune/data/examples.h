@@ -19,6 +19,8 @@ class Examples {
   explicit Examples(std::shared_ptr<const PreparedData> data);
   /// Copies of `examples`.
   Examples(const std::vector<Example>& examples);  // NOLINT(google-explicit-constructor)
+  /// The same, one origin an example.
+  Examples(const std::vector<Example>& examples, const std::vector<Origin>& origins);
 
   std::size_t size() const { return chosen_.size(); }
   bool empty() const { return chosen_.empty(); }
@@ -38,8 +40,9 @@ class Examples {
 /// With memory of its own.
 Example copy_of(const ExampleView& example);
 
-/// Moves `share` (0..1) of the examples, at least one, chosen by `seed`, out of `examples`: the validation data.
-/// Throws base::UsageError when nothing would be left on either side.
+/// Moves `share` (0..1) of the records, at least one, chosen by `seed`, out of `examples`: the validation data. The
+/// pieces of a record that was split stay together. `examples` are in input order. Throws base::UsageError when nothing
+/// would be left on either side.
 Examples take_validation(Examples& examples, double share, std::uint64_t seed);
 
 /// A number that changes when any id, mask or order changes: a resumed run must see the same data.

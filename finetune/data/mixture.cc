@@ -91,7 +91,8 @@ Examples mixed(const Examples& examples, const std::vector<std::size_t>& part_of
     if (counts[i] == 0) continue;
     if (places[i].empty())
       throw base::Error({"a source with a weight has no example to train on", parts[i].name,
-                         fmt::format("{}", parts[i].weight), "", "mend it, or give it the weight 0"});
+                         fmt::format("{}", parts[i].weight), "an example that is neither behind --limit nor held out",
+                         "raise --limit, lower --validation-share, or give it the weight 0"});
     take(std::move(places[i]), counts[i], base::mix64(seed ^ (0x6D6978ull + i)), chosen);  // "mix"
   }
   std::ranges::sort(chosen);

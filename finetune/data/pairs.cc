@@ -62,7 +62,7 @@ bool take_verdict(tokenizer::Conversation& conversation, RecordNotes& notes) {
   std::optional<bool> found;
   for (const tokenizer::Member& member : conversation.members) {
     if (!is_verdict(member)) continue;
-    const std::optional<bool> said = verdict_of(member.json);
+    const std::optional<bool> said = yes_or_no(member.json);
     if (!said || found.value_or(*said) != *said)
       throw base::Error({said ? "two verdicts of one answer" : "no verdict of an answer", member.name,
                          base::shortened(member.json), said ? "one" : "true or false", ""});

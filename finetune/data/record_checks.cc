@@ -26,25 +26,25 @@ using tokenizer::Message;
 
 }  // namespace
 
-std::optional<bool> verdict_of(const std::string& json) {
+std::optional<bool> yes_or_no(const std::string& json) {
   const Json value = Json::parse(json);
   if (value.is_boolean()) return value.get<bool>();
   if (value.is_number() && (value == 0 || value == 1)) return value == 1;
   if (!value.is_string()) return std::nullopt;
-  std::string low = value.get<std::string>();
+  std::string low(base::trim(value.get_ref<const std::string&>()));
   for (char& c : low) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return low == "true" ? std::optional(true) : low == "false" ? std::optional(false) : std::nullopt;
+  if (low == "true" || low == "1" || low == "1.0") return true;
+  if (low == "false" || low == "0" || low == "0.0") return false;
+  return std::nullopt;
 }
 
 void check_flags(const Conversation& conversation, RecordNotes& notes) {
   for (const Member& member : conversation.members) {
     const Meaning meaning = tokenizer::meaning_of(member.name, Holder::kRecord);
     const bool is_flag = meaning == Meaning::kFlag || meaning == Meaning::kPartFlag;
-    const auto is_any_of = [&](std::initializer_list<std::string_view> values) {
-      return std::ranges::find(values, member.json) != values.end();
-    };
-    if (is_flag && is_any_of({"1", "1.0", "true"})) continue;
-    if (is_flag && (conversation.format != "text" || is_any_of({"0", "0.0", "false"})))
+    const std::optional<bool> said = is_flag ? yes_or_no(member.json) : std::nullopt;
+    if (said == true || (is_flag && member.json == "\"\"")) continue;  // an empty cell of a table says nothing
+    if (is_flag && (conversation.format != "text" || said == false))
       refuse("a flag of the whole record is not supported", member, "flags of its messages",
              "leave the record out, or set the flag on its messages");
     const bool is_said = meaning == Meaning::kSaid || meaning == Meaning::kTools;  // written, or refused
@@ -62,7 +62,7 @@ void check_members(const Conversation& conversation) {
       refuse("a prompt and its completion are one text, in which this has no place", member, "prompt and completion",
              "give messages, and a chat template that writes it");
     const Meaning meaning = tokenizer::meaning_of(member.name, Holder::kRecord);
-    if (meaning == Meaning::kAnswers || (meaning == Meaning::kVerdict && verdict_of(member.json)))
+    if (meaning == Meaning::kAnswers || (meaning == Meaning::kVerdict && yes_or_no(member.json)))
       refuse(only_answers, member, "records with answers only",
              "keep the good answers as messages, without it" +
                  std::string(meaning == Meaning::kVerdict ? ", or train on both with --objective kto" : ""));

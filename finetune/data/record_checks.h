@@ -15,8 +15,9 @@ void check_flags(const tokenizer::Conversation& conversation, RecordNotes& notes
 /// Refuses by name what training on the messages alone would lose.
 void check_members(const tokenizer::Conversation& conversation);
 
-/// KTO's mark of a good or bad answer; nothing where the value (JSON) is another, such as the name of some class.
-std::optional<bool> verdict_of(const std::string& json);
+/// A flag, or KTO's mark of a good or bad answer: true or false, 1 or 0, also as a text, which is all that a cell of a
+/// table can hold; nothing where the value (JSON) is another, such as the name of some class.
+std::optional<bool> yes_or_no(const std::string& json);
 
 /// The same of one message.
 void check_message(const tokenizer::Message& message);

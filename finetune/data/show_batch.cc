@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <nlohmann/json.hpp>
 
 #include "base/text.h"
@@ -27,14 +28,27 @@ Document document_of(const ExampleView& example, std::size_t begin, std::size_t 
   return document;
 }
 
-std::vector<Document> documents_of(const Examples& examples, const RowPlan& row, const DataReport& report) {
+// What the documents of an example are, where there are two.
+std::array<const char*, 2> roles_of(const ExampleView& example, bool has_verdicts) {
+  if (!has_verdicts) return {", chosen", ", rejected"};
+  const bool is_bad = std::ranges::find(example.trained, kUndesirable) != example.trained.end();
+  return {is_bad ? ", bad" : ", good", ", mismatched"};
+}
+
+std::vector<Document> documents_of(const Examples& examples, const RowPlan& row, const DataReport& report,
+                                   bool has_verdicts) {
   std::vector<Document> documents;
   for (const std::uint32_t place : row) {
     const ExampleView example = examples[place];
-    const std::string name = report.place(example.origin);
-    if (example.second > 0) documents.push_back(document_of(example, 0, example.second, name + ", chosen"));
-    documents.push_back(
-        document_of(example, example.second, example.ids.size(), name + (example.second > 0 ? ", rejected" : "")));
+    std::string name = report.place(example.origin);
+    if (example.origin.piece > 0) name += fmt::format(", piece {}", example.origin.piece + 1);
+    if (example.second == 0) {
+      documents.push_back(document_of(example, 0, example.ids.size(), name));
+      continue;
+    }
+    const auto [first, second] = roles_of(example, has_verdicts);
+    documents.push_back(document_of(example, 0, example.second, name + first));
+    documents.push_back(document_of(example, example.second, example.ids.size(), name + second));
   }
   return documents;
 }
@@ -70,11 +84,11 @@ std::string marked(const Document& document, const tokenizer::Tokenizer& tokeniz
 }  // namespace
 
 std::string shown_row(const Examples& examples, const RowPlan& row, const DataReport& report,
-                      const tokenizer::Tokenizer& tokenizer, bool colour) {
+                      const tokenizer::Tokenizer& tokenizer, bool colour, bool has_verdicts) {
   std::string text;
   std::size_t tokens = 0;
   std::int64_t trained = 0;
-  const std::vector<Document> documents = documents_of(examples, row, report);
+  const std::vector<Document> documents = documents_of(examples, row, report, has_verdicts);
   for (std::size_t i = 0; i < documents.size(); ++i) {
     const Document& document = documents[i];
     tokens += document.ids.size();
@@ -88,10 +102,10 @@ std::string shown_row(const Examples& examples, const RowPlan& row, const DataRe
 }
 
 nlohmann::ordered_json row_json(const Examples& examples, const RowPlan& row, const DataReport& report,
-                                const tokenizer::Tokenizer& tokenizer) {
+                                const tokenizer::Tokenizer& tokenizer, bool has_verdicts) {
   constexpr int kNotTrained = -100;
   nlohmann::ordered_json json = nlohmann::ordered_json::array();
-  for (const Document& document : documents_of(examples, row, report)) {
+  for (const Document& document : documents_of(examples, row, report, has_verdicts)) {
     nlohmann::ordered_json targets = nlohmann::ordered_json::array();
     for (std::size_t i = 0; i < document.ids.size(); ++i)
       targets.push_back(document.trained[i] ? document.ids[i] : kNotTrained);

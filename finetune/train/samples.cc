@@ -60,9 +60,11 @@ std::vector<SamplePrompt> sample_prompts(const SampleOptions& options, const Exa
   for (std::size_t i = 0; i < validation.size(); ++i) {
     const ExampleView example = validation[i];
     if (static_cast<std::int64_t>(prompts.size()) == options.samples) break;
-    const auto begin = std::ranges::find(example.trained, 1), end = std::find(begin, example.trained.end(), 0);
-    const auto first = begin - example.trained.begin(), last = end - example.trained.begin();
-    if (first < 2 || begin == example.trained.end()) continue;  // nothing, or no more than the token of a beginning
+    const auto trained = example.trained.first(example.second > 0 ? example.second : example.trained.size());
+    const auto begin = std::ranges::find_if(trained, [](std::uint8_t is) { return is != 0; });
+    const auto end = std::find(begin, trained.end(), 0);
+    const auto first = begin - trained.begin(), last = end - trained.begin();
+    if (first < 2 || begin == trained.end()) continue;  // nothing, or no more than the token of a beginning
     const std::vector<std::int32_t> ids(example.ids.begin(), example.ids.begin() + first);
     const std::vector<std::int32_t> answer(example.ids.begin() + first, example.ids.begin() + last);
     prompts.push_back({ids, tokenizer.decode(ids), tokenizer.decode(answer, true)});

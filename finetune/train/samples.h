@@ -29,8 +29,8 @@ struct SamplePrompt {
 };
 
 /// Of --sample-prompts (data/prompts.h), through the chat template where the tokenizer has one that can be used; else
-/// the first documents of `validation` that begin with something untrained, up to there. Throws base::Error for a
-/// prompt that leaves no room in the context.
+/// the first documents of `validation` (of two, the first) that begin with something untrained, up to there. Throws
+/// base::Error for a prompt that leaves no room in the context.
 std::vector<SamplePrompt> sample_prompts(const SampleOptions& options, const Examples& validation,
                                          const tokenizer::Tokenizer& tokenizer, std::int64_t context_length);
 

@@ -13,6 +13,7 @@
 #include "base/text.h"
 #include "finetune/data/data_cache.h"
 #include "finetune/data/data_key.h"
+#include "finetune/data/findings.h"
 #include "finetune/data/pairs.h"
 #include "finetune/model/load.h"
 
@@ -60,54 +61,13 @@ void tell_template(const tokenizer::ChatTemplate& chat, base::Context& context) 
 DataOptions limits_of(const TrainOptions& options, std::uint64_t limit) {
   const RowOptions& rows = options.plan.rows;
   const ReadingOptions& reading = options.reading;
-  return {rows.max_length, rows.too_long, limit, reading.max_bad, options.compute.threads, reading.maker.text};
-}
-
-std::string share(std::uint64_t part, std::uint64_t all) {
-  return fmt::format("{:.1f}%", all == 0 ? 0 : 100 * static_cast<double>(part) / static_cast<double>(all));
-}
-
-// The first records with `fate`; bad ones say why.
-std::vector<std::string> named(const DataReport& report, Fate fate) {
-  constexpr std::size_t kShown = 5;
-  std::vector<std::string> places;
-  for (const AlteredRecord& record : report.altered) {
-    if (record.fate != fate) continue;
-    if (places.size() == kShown) break;
-    places.push_back(report.place(record.origin) + (record.why.empty() ? "" : " (" + record.why + ")"));
-  }
-  return places;
-}
-
-// "truncated: a.jsonl:3, a.jsonl:17 and 4 more"
-std::string line_of(const DataReport& report, Fate fate) {
-  const std::vector<std::string> places = named(report, fate);
-  const std::uint64_t more = report.count_of(fate) - places.size();
-  return name_of(fate) + ": " + base::join(places, ", ") +
-         (more > 0 ? fmt::format(" and {} more", base::human_count(more)) : "");
-}
-
-// What there is to know of data before they are trained on, a line each.
-std::vector<std::string> findings(const DataReport& report, const tokenizer::Tokenizer& tokenizer) {
-  using base::human_count;
-  std::vector<std::string> lines;
-  for (const Fate fate : kAllFates)
-    if (report.count_of(fate) > 0) lines.push_back(line_of(report, fate));
-  lines.push_back(fmt::format("{} of the tokens are trained; an end token is trained in {} of {} records",
-                              share(report.trained_tokens, report.tokens), human_count(report.ends),
-                              human_count(report.used)));
-  if (tokenizer.bos)
-    lines.push_back(fmt::format("begin with {} twice: {} records{}", tokenizer.token(*tokenizer.bos),
-                                report.double_bos == 0 ? "no" : human_count(report.double_bos),
-                                report.double_bos == 0 ? "" : "; the template or the texts write one too many"));
-  if (report.without_bos > 0)
-    lines.push_back(fmt::format("warning: {} records do not begin with {}, as the model's texts do",
-                                human_count(report.without_bos), tokenizer.token(*tokenizer.bos)));
-  lines.push_back(
-      fmt::format("text comes back from its tokens in {} of {} records tried{}",
-                  human_count(report.tried - report.changed), human_count(report.tried),
-                  report.changed == 0 ? "" : "; another one does in " + report.place(report.first_changed)));
-  return lines;
+  return {rows.max_length,
+          rows.too_long,
+          limit,
+          reading.max_bad,
+          options.compute.threads,
+          reading.maker.text,
+          !options.preferences.is_on()};
 }
 
 void tell(const char* title, const DataReport& report, const DataOptions& options,
@@ -117,13 +77,15 @@ void tell(const char* title, const DataReport& report, const DataOptions& option
   for (const std::string& line : findings(report, tokenizer)) fmt::print(context.err, "  {}\n", line);
 }
 
-void check_ends(const DataReport& report, bool is_allowed) {
+void check_ends(const DataReport& report, const DataOptions& options, bool is_allowed) {
   if (report.ends > 0 || is_allowed) return;
+  const bool may_split = options.can_split && options.too_long != "split";
   throw base::Error({"no end token is trained in any record: the model would not learn to stop", "--data",
                      fmt::format("{} records, {} longer than --max-length", report.used, report.too_long),
                      "answers or texts with their end",
-                     "raise --max-length or use --too-long split where they are cut; choose a --chat-template whose "
-                     "answers end with a token; --allow-no-end trains all the same"});
+                     fmt::format("raise --max-length{} where they are cut; choose a --chat-template whose answers end "
+                                 "with a token; --allow-no-end trains all the same",
+                                 may_split ? " or use --too-long split" : "")});
 }
 
 void hold_out(TrainingData& data, const TrainOptions& options, base::Context& context) {
@@ -169,26 +131,13 @@ void tell_verdicts(const Examples& examples, const PreferenceOptions& options, b
 // Behind each answer stands its prompt with another one's, see with_mismatches.
 void add_mismatches(Examples& examples, std::int64_t max_length) {
   std::vector<Example> copies;
-  for (std::size_t i = 0; i < examples.size(); ++i) copies.push_back(copy_of(examples[i]));
-  if (!copies.empty()) examples = Examples(with_mismatches(copies, static_cast<std::size_t>(max_length)));
-}
-
-Json to_json(const DataReport& report) {
-  Json json = {{"read", report.read},
-               {"kept", report.used},
-               {"dropped", report.read - report.used},
-               {"examples", report.examples},
-               {"tokens", report.tokens},
-               {"trained_tokens", report.trained_tokens},
-               {"end_trained", report.ends},
-               {"double_bos", report.double_bos},
-               {"without_bos", report.without_bos},
-               {"round_trip", {{"tried", report.tried}, {"changed", report.changed}}}};
-  Json& fates = json["altered"] = Json::object();
-  for (const Fate fate : kAllFates)
-    if (const std::uint64_t count = report.count_of(fate); count > 0)
-      fates[name_of(fate)] = {{"records", count}, {"first", named(report, fate)}};
-  return json;
+  std::vector<Origin> origins;  // of a pair twice: it becomes two answers
+  for (std::size_t i = 0; i < examples.size(); ++i) {
+    copies.push_back(copy_of(examples[i]));
+    origins.insert(origins.end(), copies.back().second > 0 ? 2 : 1, examples[i].origin);
+  }
+  if (copies.empty()) return;
+  examples = Examples(with_mismatches(copies, static_cast<std::size_t>(max_length)), origins);
 }
 
 }  // namespace
@@ -215,7 +164,7 @@ TrainingData read_data(const TrainOptions& options, const lora::ModelFiles& file
     return dataset;
   };
   Dataset training = read("training data", sources.files, reading.limit);
-  check_ends(training.report, reading.allow_no_end);
+  check_ends(training.report, limits_of(options, reading.limit), reading.allow_no_end);
   TrainingData data{std::move(training.examples), {}, std::move(training.report), std::nullopt, {}};
   if (!from.validation_data.empty()) {
     Dataset validation = read("validation data", validation_files, reading.validation_limit);
@@ -233,9 +182,9 @@ TrainingData read_data(const TrainOptions& options, const lora::ModelFiles& file
 }
 
 Json to_json(const TrainingData& data) {
-  Json json = {{"training", to_json(data.training_report)}};
+  Json json = {{"training", summary_of(data.training_report)}};
   if (data.validation_report)
-    json["validation"] = to_json(*data.validation_report);
+    json["validation"] = summary_of(*data.validation_report);
   else if (!data.validation.empty())
     json["held_out"] = data.validation.size();
   for (const MixturePart& part : data.mixture)

@@ -22,6 +22,7 @@ using tokenizer::Tokenizer;
 void take_template(Tokenizer& tokenizer, const tokenizer::TemplateSource& source) {
   const tokenizer::ChatTemplate chat(tokenizer, source);
   tokenizer.chat_template = source.jinja;
+  tokenizer.chat_template_name = source.name;
   const auto stops = chat.stop_ids();  // the tokenizer's, and the template's where it is another
   if (stops.size() > tokenizer.end_ids().size()) tokenizer.other_ends.push_back(stops.back());
 }
@@ -38,6 +39,7 @@ bool choose_template(Tokenizer& tokenizer, const fs::path& adapter, const std::s
   } catch (const base::Error&) {
     if (!choice.empty()) throw;
     tokenizer.chat_template = source.jinja;  // the adapter's own: carried; who renders it is told what is wrong
+    tokenizer.chat_template_name = source.name;
   }
   return true;
 }

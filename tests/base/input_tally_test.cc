@@ -8,6 +8,7 @@
 #include "base/program.h"
 #include "base/tolerance.h"
 #include "tests/error_of.h"
+#include "tests/temporary_folder.h"
 
 namespace base {
 namespace {
@@ -58,6 +59,27 @@ TEST(InputTally, FilesThatLostTheirTail) {
   tally.refuse(Place{1, 3, 2}, "not JSON", true);
   EXPECT_THAT(causes(tally, {"a", "b"}),
               HasSubstr("b: a part of it is lost, its last record, line 2, is cut off; 1 of its records was used"));
+}
+
+// The file ends within the last record where its object is not closed; a whole one that cannot be used is just bad,
+// and so is what a limit makes the last one.
+TEST(InputTally, WhatIsCutOff) {
+  TemporaryFolder folder;
+  const auto cut_in = [&](const std::string& bytes, std::uint64_t limit = 0) {
+    RecordOptions options;
+    options.limit = limit;
+    BlockReader reader({folder.write("x.jsonl", bytes)}, options);
+    std::vector<BadBytes> bad;
+    std::string cut;
+    while (const auto block = reader.next(bad))
+      for_each_line(*block, [&](std::string_view line, const Place&) { cut += is_cut_off(*block, line) ? line : ""; });
+    return cut;
+  };
+  EXPECT_EQ(cut_in("{\"a\":1}\n{\"b\":[2"), "{\"b\":[2");
+  EXPECT_EQ(cut_in("{\"a\":\"}"), "{\"a\":\"}");
+  for (const char* whole : {"{\"a\":1}\n{\"b\":2}", "{\"a\":1}\n{b}", "{\"a\":1}\n[1", "{\"a\":1}\n{\"b\":\n"})
+    EXPECT_EQ(cut_in(whole), "") << whole;
+  EXPECT_EQ(cut_in("{\"a\":1}\n{\"b\":\r\n{\"c\":3}\n", 2), "");
 }
 
 // Pieces of an input add up to the whole, and a checkpoint keeps them.

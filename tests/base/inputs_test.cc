@@ -129,6 +129,7 @@ broken}
     folder.write(name, name.ends_with("csv") ? "text\ne\n" : lines);
   for (const bool lazy : {false, true}) {
     base::RecordOptions options;
+    options.folder_fields = true;
     options.lazy = lazy;
     base::BlockReader reader({folder / "lang=en/x.jsonl", folder / "lang=en/x.csv"}, options);
     std::vector<base::BadBytes> bad;

@@ -241,7 +241,7 @@ TEST_F(Records, JsonArraysThatAreNot) {
   EXPECT_THAT(errors("[{\"a\":1},{\"b\""), HasSubstr("9+4 the JSON array is cut off"));
   EXPECT_THAT(errors("[{\"a\":1},"), HasSubstr("9+0 the JSON array is cut off"));
   EXPECT_THAT(errors("["), HasSubstr("cut off"));
-  EXPECT_THAT(errors("[1,]"), HasSubstr("ends with a comma"));
+  EXPECT_EQ(errors("[1,]"), "") << "a comma too many loses nothing";
   EXPECT_THAT(errors("[,1]"), HasSubstr("1+1 an element"));
   EXPECT_THAT(errors("[1,,2]"), HasSubstr("3+1 an element"));
   EXPECT_THAT(errors("[1] x"), HasSubstr("4+1 bytes after the end"));
@@ -323,9 +323,10 @@ TEST_F(Records, RowsThatAreNone) {
   EXPECT_EQ(twice.bad[0].size, 12u);
 }
 
-// What cannot be read waits in memory until a block is full: of nothing else, a block must end all the same.
-TEST_F(Records, ManyBadPiecesWithoutARecordBetweenThemAreFew) {
-  constexpr std::size_t kPieces = 25'000, kMost = 10'001;
+// What cannot be read waits in memory until a block is full: of nothing else, a block must end all the same, and each
+// piece stays one that is counted.
+TEST_F(Records, ManyBadPiecesWithoutARecordBetweenThemAreOneEach) {
+  constexpr std::size_t kPieces = 25'000;
   struct Case {
     std::string name, begin, piece, end, line;
   };
@@ -340,12 +341,10 @@ TEST_F(Records, ManyBadPiecesWithoutARecordBetweenThemAreFew) {
     ASSERT_THAT(result.lines, SizeIs(1)) << c.name;
     EXPECT_EQ(result.records[0].place.offset, bytes.size());
     EXPECT_THAT(result.lines[0], StartsWith(c.line));
-    ASSERT_THAT(result.bad, SizeIs(kMost)) << c.name;
+    ASSERT_THAT(result.bad, SizeIs(kPieces)) << c.name;
     std::uint64_t size = 0;
     for (const BadBytes& piece : result.bad) size += piece.size;
     EXPECT_EQ(size, kPieces * (c.name == "x.json" ? 1 : c.piece.size() - 1)) << c.name;
-    EXPECT_THAT(result.bad[kMost - 2].error, Not(HasSubstr("more such bytes")));
-    EXPECT_THAT(result.bad[kMost - 1].error, EndsWith("; more such bytes follow, here as one piece"));
     // With records between them each is one, and no block waits for many.
     bytes = c.begin;
     for (std::size_t i = 0; i < kPieces; ++i) bytes += (c.name == "x.json" ? "{}," : c.end) + c.piece;
@@ -494,7 +493,7 @@ TEST_F(Records, BadBytesSayWhetherTheRestOfTheFileIsLost) {
   EXPECT_EQ(lost("x.csv", "a,a\n1,2\n"), "8 lost; ");
   std::string many = "a,b\n";
   for (int i = 0; i < 10'005; ++i) many += "1\n";
-  EXPECT_THAT(lost("x.csv", many + "1"), EndsWith("6 lost; "));
+  EXPECT_THAT(lost("x.csv", many + "1"), EndsWith("; 1 lost; "));
 }
 
 TEST_F(Records, StandardInput) {

@@ -81,9 +81,7 @@ TEST_F(InputFolder, OutputFoldersGiveNone) {
   fs::create_directories(folder_ / "try=1");
   run("steps: []\n", {folder_ / "in/a", "--output", folder_ / "try=1/out", "--format", "parquet"});
   std::string line;
-  base::RecordOptions options;
-  options.folder_fields = false;
-  base::for_each_record({folder_ / "try=1/out/kept/00000.parquet"}, options,
+  base::for_each_record({folder_ / "try=1/out/kept/00000.parquet"}, {},
                         [&](std::string_view record, const base::Place&, const std::string&) { line += record; });
   EXPECT_EQ(line, "{\"text\":\"one\"}");
 }

@@ -30,7 +30,7 @@ TEST(ReadConversation, Formats) {
       {R"({"instruction":"Q","output":"A"})", "u:Q|a:A|"},
       {R"({"instruction":"Q","input":"I","output":"A"})", "u:Q\nI|a:A|"},
       {R"({"instruction":"Q","input":"<noinput>","output":"A"})", "u:Q|a:A|"},
-      {R"({"instruction":"Q","input":"No input","output":"A"})", "u:Q|a:A|"},
+      {R"({"instruction":"Q","input":"No input","output":"A"})", "u:Q\nNo input|a:A|"},
       {R"({"instruction":"Q2","output":"A2","system":"S","history":[["Q1","A1"]]})", "s:S|u:Q1|a:A1|u:Q2|a:A2|"},
       {R"({"conversations":[{"from":"system","value":"S"},{"from":"human","value":"Q"},{"from":"gpt","value":"A"}]})",
        "s:S|u:Q|a:A|"},

@@ -161,9 +161,16 @@ TEST_F(Commands, EvalGivesTheLossOfTheRecords) {
   }
   EXPECT_EQ(json.at("trained_tokens"), count);
   EXPECT_EQ(json.at("examples"), 2);
+  EXPECT_EQ(json.at("data").at("kept"), 2);
   EXPECT_NEAR(json.at("loss").get<double>(), sum / static_cast<double>(count), 1e-5);
   EXPECT_NEAR(json.at("perplexity").get<double>(), std::exp(sum / static_cast<double>(count)), 1e-4);
   EXPECT_THROW(run(finetune::eval_command(), {"--model", model_path()}), base::UsageError);
+  const std::string mixed = file("mixed.jsonl", "{\"text\": \"one two three four five six\"}\n{\"other\": 1}\n");
+  result = run(finetune::eval_command(), {"--model", model_path(), mixed, "--max-length", "3"}, true);
+  json = nlohmann::json::parse(result.out).at("data");
+  EXPECT_EQ(json.at("altered").at("truncated").at("first"), nlohmann::json::array({mixed + ":1"}));
+  EXPECT_EQ(json.at("altered").at("bad").at("records"), 1);
+  EXPECT_EQ(json.at("dropped"), 1);
 }
 
 TEST_F(Commands, VerifyTellsAnAdapterFromNone) {

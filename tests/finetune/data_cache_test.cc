@@ -156,7 +156,7 @@ TEST_F(Cache, KnowsWhatTheExamplesWereMadeOf) {
   file_ = (folder_.path() / "lang=de/data.jsonl").string();
   base::write_file(file_, content);
   read(options_);
-  is_other("a field from a folder");
+  EXPECT_THAT(told_, HasSubstr("prepared before")) << "a folder's name gives no field";
 
   file_ = folder_.write("moved.jsonl", content);
   const Dataset moved = read(options_);
@@ -215,6 +215,33 @@ TEST_F(Cache, KeepsNothingOfDataThatAreRefused) {
   EXPECT_THROW(read(options_), base::Error) << "whether it is prepared or not";
 }
 
+// What comes between the look at a file's content and its reading is not kept under the key of that content.
+TEST_F(Cache, KeepsNothingOfAFileThatChangesBehindItsKey) {
+  const std::size_t all = read(options_).examples.size();
+  base::write_file(kept().at(0), "no examples");
+  const std::string before = base::read_file(file_);
+  const DataCache cache({folder_.path() / "cache", limit_}, [&](const std::string& what) {
+    told_ += what + "\n";
+    if (what.find("prepared anew") != what.npos)
+      base::write_file(file_, before + "{\"prompt\":\"p\",\"completion\":\"c\"}\n");
+  });
+  told_.clear();
+  EXPECT_EQ(cache.read({file_}, ExampleMaker(tokenizer_), options_, "bytes", {}).examples.size(), all + 1);
+  EXPECT_THAT(told_, HasSubstr("changed while it was read"));
+  base::write_file(file_, before);
+  EXPECT_EQ(read(options_).examples.size(), all);
+}
+
+TEST_F(Cache, LeavesNothingWhereItCannotKeep) {
+  read(options_);
+  const fs::path file = kept().at(0);
+  fs::remove(file);
+  fs::create_directories(file / "in the way");
+  read(options_);
+  EXPECT_THAT(told_, HasSubstr("the examples stay in memory"));
+  for (const fs::path& left : kept()) EXPECT_NE(left.extension(), ".part");
+}
+
 TEST_F(Cache, LosesWhatWasNotUsedForLongest) {
   read(options_);
   const fs::path first = kept().at(0);
@@ -269,6 +296,9 @@ TEST(DataKeys, NameTheTokenizerByItsFiles) {
   EXPECT_NE(with_end, plain);
   base::write_file(model.path() / "chat_template.jinja", "{{ messages[0]['content'] }}");
   EXPECT_NE(identity(), with_end);
+  EXPECT_THAT(identity(), Not(HasSubstr(" day ")));
+  base::write_file(model.path() / "chat_template.jinja", "{{ strftime_now('%d %b %Y') }}{{ messages[0]['content'] }}");
+  EXPECT_THAT(identity(), HasSubstr(" day 20")) << "tomorrow it writes something else";
 }
 
 }  // namespace

@@ -19,6 +19,7 @@ using finetune::Dataset;
 using finetune::Example;
 using testing::ElementsAre;
 using testing::HasSubstr;
+using testing::Not;
 
 TEST(Data, EveryShapeTrainsItsAnswer) {
   const ByteTokenizer tokenizer;
@@ -112,7 +113,9 @@ TEST(Data, EveryRecordIsAccountedFor) {
   EXPECT_EQ(truncated.report.used, 5u);
   EXPECT_EQ(truncated.examples.size(), 5u);
   EXPECT_THAT(truncated.report.first_bad, HasSubstr("a.jsonl:2"));
-  EXPECT_THAT(truncated.report.to_text(options), HasSubstr("3 longer than 8 tokens: truncated"));
+  EXPECT_THAT(truncated.report.to_text(options), HasSubstr("5 used (1 truncated to 8 tokens)"));
+  EXPECT_THAT(truncated.report.to_text(options),
+              HasSubstr("2 without trained tokens (2 of them longer than 8 tokens)"));
   for (std::size_t i = 0; i < truncated.examples.size(); ++i) EXPECT_LE(truncated.examples[i].ids.size(), 8u);
 
   Dataset dropped = read("drop");
@@ -132,6 +135,10 @@ TEST(Data, EveryRecordIsAccountedFor) {
   EXPECT_EQ(split.examples[1].targets(), 2);
   EXPECT_EQ(split.examples[2].targets(), 6);
   EXPECT_EQ(split.examples[3].targets(), 4);
+  EXPECT_EQ(split.report.untrained_pieces, 1u) << "01234567";
+  EXPECT_THAT(split.report.to_text(options),
+              HasSubstr("6 used (2 split at 8 tokens; 1 pieces without trained tokens left out)"));
+  EXPECT_EQ(split.examples[3].origin.piece, 1u);
 
   options.max_bad = {1};
   EXPECT_THROW(read("truncate"), base::Error);
@@ -181,7 +188,13 @@ TEST(Data, NothingToTrainOnIsAnError) {
     FAIL() << "no error";
   } catch (const base::Error& error) {
     EXPECT_THAT(error.what(), HasSubstr("nothing to train on"));
-    EXPECT_THAT(error.what(), HasSubstr("--max-length"));
+    EXPECT_THAT(error.what(), HasSubstr("--max-length, or use --too-long split"));
+  }
+  try {
+    finetune::read_dataset({cut}, finetune::ExampleMaker(tokenizer), {.max_length = 8, .can_split = false});
+    FAIL() << "no error";
+  } catch (const base::Error& error) {
+    EXPECT_THAT(error.what(), Not(HasSubstr("split")));
   }
   const std::string chat = folder.write("chat.jsonl", "{\"messages\":[{\"role\":\"assistant\",\"content\":\"A\"}]}\n");
   try {
@@ -213,6 +226,40 @@ TEST(Data, ValidationShareIsDisjointAndSeeded) {
   EXPECT_EQ(ids(finetune::take_validation(again, 0.1, 1)), ids(validation));
   EXPECT_NE(ids(finetune::take_validation(other, 0.1, 2)), ids(validation));
   EXPECT_THROW(finetune::take_validation(other, 1, 1), base::UsageError);
+}
+
+// What one record says stands on one side.
+TEST(Data, PiecesOfARecordAreHeldOutTogether) {
+  const ByteTokenizer tokenizer;
+  const TemporaryFolder folder;
+  std::string records = "[";  // all on one line
+  for (int i = 0; i < 10; ++i)
+    records += std::string(i ? "," : "") + "{\"text\":\"" + std::string(20, static_cast<char>('a' + i)) + "\"}";
+  Dataset data = finetune::read_dataset({folder.write("a.json", records + "]")}, finetune::ExampleMaker(tokenizer),
+                                        {.max_length = 8, .too_long = "split"});
+  ASSERT_EQ(data.examples.size(), 30u);
+  const finetune::Examples validation = finetune::take_validation(data.examples, 0.3, 1);
+  EXPECT_EQ(validation.size(), 9u);
+  std::set<std::int32_t> held, trained;
+  for (std::size_t i = 0; i < validation.size(); ++i) held.insert(validation[i].ids[0]);
+  for (std::size_t i = 0; i < data.examples.size(); ++i) trained.insert(data.examples[i].ids[0]);
+  EXPECT_EQ(held.size(), 3u);
+  EXPECT_EQ(trained.size(), 7u);
+  for (const std::int32_t letter : held) EXPECT_FALSE(trained.contains(letter));
+}
+
+TEST(Data, BadRecordsAreCountedOneByOne) {
+  const ByteTokenizer tokenizer;
+  const TemporaryFolder folder;
+  std::string rows = "text,other\na,b\n";
+  for (int i = 0; i < 25'000; ++i) rows += "alone\n";
+  const std::string file = folder.write("a.csv", rows + "c,d\n");
+  try {
+    finetune::read_dataset({file}, finetune::ExampleMaker(tokenizer), {.max_bad = {24'999}});
+    FAIL() << "no error";
+  } catch (const base::Error& error) {
+    EXPECT_THAT(error.what(), HasSubstr("25000 of 25002 records are bad"));
+  }
 }
 
 TEST(Data, FingerprintSeesIdsMasksAndOrder) {

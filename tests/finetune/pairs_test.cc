@@ -5,11 +5,15 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <nlohmann/json.hpp>
+
 #include "base/error.h"
+#include "finetune/data/data.h"
 #include "finetune/data/packing.h"
 #include "finetune/train/preferences.h"
 #include "tests/finetune/byte_tokenizer.h"
 #include "tests/finetune/tiny_llama.h"
+#include "tests/temporary_folder.h"
 
 namespace {
 
@@ -108,6 +112,42 @@ TEST(Pairs, OtherMembersAreCountedAndALabelIsNoVerdict) {
                              name + "\":" + value + "}");
       EXPECT_THAT(chat.unused, Contains(name)) << value;
     }
+}
+
+// Where chosen and rejected ask otherwise, no prompt is made of both.
+TEST(Pairs, OfDifferentPromptsAreRefused) {
+  const std::string other = R"({"role":"user","content":"Q "})", system = R"({"role":"system","content":"S"})";
+  const auto pair = [](const std::string& chosen, const std::string& rejected) {
+    return R"({"prompt":"Q","chosen":[)" + chosen + R"(],"rejected":[)" + rejected + "]}";
+  };
+  for (const std::string& record :
+       {pair(kAsk + "," + kGood, other + "," + kBad), pair(system + "," + kAsk + "," + kGood, kAsk + "," + kBad),
+        pair(kAsk + "," + kGood, kBad), pair(kGood, kAsk + "," + kBad),
+        pair(system + "," + kAsk + "," + kGood, system + "," + other + "," + kBad)})
+    EXPECT_THAT(error_of(record, Wanted::kPairs), HasSubstr("begin with different prompts")) << record;
+  const auto call = [](const std::string& name) {
+    return R"({"role":"assistant","content":"","tool_calls":[{"name":")" + name + R"("}]},)";
+  };
+  tokenizer::Conversation conversation;
+  const std::string other_call = pair(kAsk + "," + call("f") + kGood, kAsk + "," + call("g") + kBad);
+  EXPECT_FALSE(
+      tokenizer::read_conversation(nlohmann::ordered_json::parse(other_call), tokenizer::role_map({}), conversation));
+  EXPECT_EQ(conversation.prompt, 1u) << "what calls another tool is no common prompt";
+}
+
+TEST(Pairs, ThatAreTheSameOnceTheyAreCutAreBad) {
+  static const ByteTokenizer tokenizer;
+  const TemporaryFolder folder;
+  finetune::MakerOptions making;
+  making.wanted = Wanted::kPairs;
+  const std::string file = folder.write("a.jsonl",
+                                        "{\"prompt\":\"P\",\"chosen\":\"same long A\",\"rejected\":\"same long B\"}\n"
+                                        "{\"prompt\":\"P\",\"chosen\":\"A same long\",\"rejected\":\"B same long\"}\n");
+  const auto report = finetune::read_dataset({file}, ExampleMaker(tokenizer, making), {.max_length = 8}).report;
+  EXPECT_EQ(report.used, 1u);
+  EXPECT_EQ(report.bad, 1u);
+  EXPECT_THAT(report.first_bad, HasSubstr("a.jsonl:1: "));
+  EXPECT_THAT(report.first_bad, HasSubstr("chosen and rejected are the same once they are truncated"));
 }
 
 TEST(Pairs, WhatIsNoPairIsRefused) {

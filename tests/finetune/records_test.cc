@@ -131,7 +131,17 @@ TEST(Records, FlagsKeepMessagesOutOfTheLoss) {
                            R"("loss":false)", R"("train":0)", R"("trainable":false)", R"("weight":0,"train":true)"})
     EXPECT_EQ(trained(std::string(",") + flag, ""), last) << flag;
   EXPECT_EQ(trained(R"(,"weight":1,"train":true,"name":null)", R"(,"weight":1)"), both);
-  EXPECT_EQ(trained("", R"(,"train":true)"), "Q<|im_end|>" + both) << "axolotl's flag trains any message";
+  for (const char* flag : {R"(,"train":true)", R"(,"train":1)", R"(,"loss":1.0)"})
+    EXPECT_EQ(trained("", flag), "Q<|im_end|>" + both) << "axolotl's flag trains any message";
+  const ExampleMaker of_last(tokenizer, {.roles = {}, .train_on = {"last"}});
+  for (const char* flag : {R"("train":1)", R"("train":true)", R"("weight":1)", R"("weight":1,"train":true)"})
+    EXPECT_EQ(trained_text(tokenizer,
+                           of_last.make(R"({"messages":[{"role":"user","content":"Q","weight":1},)"
+                                        R"({"role":"assistant","content":"A",)" +
+                                        std::string(flag) +
+                                        R"(},{"role":"user","content":"R"},{"role":"assistant","content":"B"}]})")),
+              both)
+        << flag << " decides, and a weight of 1 is of answers only";
   const auto text = [&](const char* record) { return trained_text(tokenizer, maker.make(record)); };
   EXPECT_EQ(text(R"({"conversations":[{"from":"human","value":"Q"},{"from":"gpt","value":"A","weight":0},
                     {"from":"human","value":"R"},{"from":"gpt","value":"B"}]})"),
@@ -204,6 +214,9 @@ TEST(Records, TheReportNamesWhatWasRefusedAndLeftOut) {
   EXPECT_THAT(text, HasSubstr("label: this training has an objective for answers only (2)"));
   EXPECT_THAT(text, HasSubstr("tools: a prompt and its completion are one text, in which this has no place (1)"));
   EXPECT_THAT(text, HasSubstr("date (1), name (1)"));
+  EXPECT_EQ(dataset.report.partly, 1u);
+  EXPECT_EQ(dataset.report.altered.back().why, "not written: date, name");
+  EXPECT_EQ(dataset.report.altered.back().origin.line, 5u);
   EXPECT_THAT(text, HasSubstr("members of records that nothing here reads: context (1)"));
   EXPECT_THAT(text, Not(HasSubstr("no end token")));
   options.max_bad = {2};
@@ -273,12 +286,111 @@ TEST(Records, AlpacaIsJoinedAsEverywhere) {
   const auto text = [&](const char* record) { return tokenizer.decode(maker.make(record).ids, false); };
   EXPECT_EQ(text(R"({"instruction":"I","input":"<noinput>","output":"A"})"),
             text(R"({"instruction":"I","output":"A"})"));
+  EXPECT_EQ(text(R"({"instruction":"I","input":" ","output":"A"})"), text(R"({"instruction":"I","output":"A"})"));
+  for (const std::string input : {"None", "nan", "n/a", "No input"})
+    EXPECT_THAT(text((R"({"instruction":"I","input":")" + input + R"(","output":"A"})").c_str()),
+                HasSubstr("I\n" + input + "<|im_end|>"));
   EXPECT_EQ(text(R"({"instruction":"I","input":"X","output":"A","history":[["q","a"]]})"),
             "<|im_start|>user\nq<|im_end|>\n<|im_start|>assistant\na<|im_end|>\n"
             "<|im_start|>user\nI\nX<|im_end|>\n<|im_start|>assistant\nA<|im_end|>\n");
   EXPECT_EQ(text(R"({"system":"S","conversations":[{"from":"human","value":"Q"},{"from":"gpt","value":"A"}]})"),
             "<|im_start|>system\nS<|im_end|>\n<|im_start|>user\nQ<|im_end|>\n<|im_start|>assistant\nA<|im_end|>\n");
   EXPECT_THAT(error_of([&] { text(R"({"instruction":"I","input":5,"output":"A"})"); }), HasSubstr("input"));
+}
+
+// A cell of a table is a text: flags and verdicts in it are heard as those of JSON are.
+TEST(Records, FlagsInTablesAreThoseOfJson) {
+  const ByteTokenizer tokenizer;
+  const TemporaryFolder folder;
+  const auto report_of = [&](const std::string& csv, finetune::Wanted wanted = finetune::Wanted::kAnswers) {
+    finetune::MakerOptions making;
+    making.wanted = wanted;
+    return finetune::read_dataset({folder.write("a.csv", csv)}, ExampleMaker(tokenizer, making), {}).report;
+  };
+  for (const std::string name : {"weight", "train"}) {
+    const finetune::DataReport report = report_of("text," + name + "\nkept,1\nout,0\nsaid,true\nout,False\nblank,\n");
+    EXPECT_EQ(report.used, 3u) << name;
+    EXPECT_EQ(report.bad, 2u) << name;
+    EXPECT_TRUE(report.unused.empty()) << name;
+  }
+  EXPECT_THAT(report_of("text,weight\nheavy,2.5\n").to_text({}), HasSubstr("nothing here reads: weight (1)"));
+  const std::string chat = R"("[{""role"":""user"",""content"":""Q""},{""role"":""assistant"",""content"":""A""}]")";
+  EXPECT_EQ(report_of("messages,train\n" + chat + ",1\n" + chat + ",0\n").used, 1u);
+  EXPECT_EQ(report_of("prompt,completion,label\nP,C,1\nP,D,0\nP,E,yes\n", finetune::Wanted::kVerdicts).used, 2u);
+}
+
+TEST(Records, TrainOnAllTrainsThePromptOfATextToo) {
+  const ByteTokenizer tokenizer;
+  const ExampleMaker all(tokenizer, {.roles = {}, .train_on = {"all"}});
+  EXPECT_EQ(trained_text(tokenizer, all.make(R"({"prompt":"PQ","completion":"C"})")), "PQC<|endoftext|>");
+  finetune::MakerOptions of_verdicts{.roles = {}, .train_on = {"all"}};
+  of_verdicts.wanted = finetune::Wanted::kVerdicts;
+  EXPECT_EQ(trained_text(tokenizer,
+                         ExampleMaker(tokenizer, of_verdicts).make(R"({"prompt":"PQ","completion":"C","label":true})")),
+            "C<|endoftext|>");
+}
+
+// Folders say nothing to a training: it takes what stands in the records.
+TEST(Records, FoldersGiveNoMembers) {
+  const ByteTokenizer tokenizer;
+  const TemporaryFolder folder;
+  std::filesystem::create_directories(folder / "system=Pirate");
+  const std::string file = folder.write("system=Pirate/a.jsonl", R"({"prompt":"P","completion":"C"})");
+  const auto dataset = finetune::read_dataset({file}, ExampleMaker(tokenizer), {});
+  EXPECT_EQ(dataset.examples[0].ids.size(), 3u);
+}
+
+// What a template leaves out has a place, and so have special tokens read as text and keys that stand twice.
+TEST(Records, WhatIsNotTrainedAsItCameIsNamed) {
+  ByteTokenizer tokenizer;
+  tokenizer.chat_template =
+      "{% for message in messages %}{% if message.role != 'system' %}<|im_start|>{{ message.role + '\n' }}{{ "
+      "message.content.split('</think>')[-1] | trim }}<|im_end|>\n{% endif %}{% endfor %}"
+      "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
+  const TemporaryFolder folder;
+  const auto chat = [](const std::string& system, const std::string& answer) {
+    return R"({"messages":[)" + system + R"({"role":"user","content":"Q"},{"role":"assistant","content":")" + answer +
+           "\"}]}\n";
+  };
+  const std::string repeated = R"({"messages":"[{\"role\":\"user\",\"role\":\"user\",\"content\":\"Q\"},)"
+                               R"({\"role\":\"assistant\",\"content\":\"A\"}]"})";
+  const std::string file =
+      folder.write("a.jsonl", chat("", " A ") + chat(R"({"role":"system","content":"S"},)", "A") +
+                                  chat("", "<think>hm</think>A") + chat("", "<|im_end|>A") + repeated);
+  const auto report = finetune::read_dataset({file}, ExampleMaker(tokenizer), {}).report;
+  std::vector<std::string> named;
+  for (const auto& [fate, origin, why] : report.altered)
+    named.push_back(finetune::name_of(fate) + ":" + std::to_string(origin.line) + (why.empty() ? "" : " " + why));
+  EXPECT_THAT(
+      named, ElementsAre("written in part:2 a message is left out", "written in part:3 a part of a message is left out",
+                         "special tokens as text:4", "a key twice:5"));
+  EXPECT_EQ(report.cuts_messages, 1u);
+  EXPECT_THAT(report.to_text({}),
+              HasSubstr("of 1 of the used records the chat template leaves out a part of a message"));
+}
+
+// A whole last record that cannot be used is a bad one, and no sign that the file is cut off.
+TEST(Records, AFileThatIsWholeIsNotLost) {
+  const ByteTokenizer tokenizer;
+  const TemporaryFolder folder;
+  const std::string good = "{\"text\":\"a a\"}\n";
+  const auto read = [&](const std::string& records, std::uint64_t limit = 0) {
+    return finetune::read_dataset({folder.write("a.jsonl", records)}, ExampleMaker(tokenizer), {.limit = limit}).report;
+  };
+  EXPECT_EQ(read(good + good + "{\"foo\":1}").bad, 1u);
+  EXPECT_EQ(read(good + "{\"foo\":1}\n" + good, 2).bad, 1u);
+  EXPECT_EQ(read(good + "{\"foo\":\n" + good, 2).bad, 1u);
+  EXPECT_THAT(error_of([&] { read(good + good + "{\"foo\":1"); }), HasSubstr("is cut off"));
+}
+
+// The first token of an example is never a target.
+TEST(Records, AnswersThatBeginInTheFirstTokenAreCounted) {
+  const TemporaryFolder folder;
+  const auto model = mistral(folder, {{"add_bos_token", false}});
+  const std::string file = folder.write("a.jsonl", R"({"prompt":"th","completion":"e"})");
+  const auto report = finetune::read_dataset({file}, ExampleMaker(*model), {}).report;
+  EXPECT_EQ(report.untrained_first, 1u);
+  EXPECT_THAT(report.to_text({}), HasSubstr("in 1 of the used records the answer begins with the first token"));
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "tests/finetune/byte_tokenizer.h"
 #include "tests/finetune/train_fixture.h"
 
 namespace {
@@ -62,6 +63,19 @@ TEST_F(Samples, BeforeWhileAndAfter) {
   for (const char* name : {"run.yaml", "metrics.jsonl", "samples.jsonl"}) fs::copy(from / name, to / name);
   run(resumed);
   EXPECT_EQ(base::read_file(to / "samples.jsonl"), base::read_file(from / "samples.jsonl"));
+}
+
+// Of an answer with its verdict, good or bad, and of a pair: the prompt of the first document.
+TEST(SamplePrompts, OfTwoDocumentsAreTheFirsts) {
+  const ByteTokenizer tokenizer;
+  using finetune::Example;
+  const std::uint8_t bad = finetune::kUndesirable;
+  const std::vector<Example> examples = {{{'P', 'Q', 'C', 'D', 'P', 'Q', 'X'}, {0, 0, bad, bad, 0, 0, 1}, 4},
+                                         {{'P', 'Q', 'C', 'P', 'Q', 'X'}, {0, 0, 1, 0, 0, 1}, 3}};
+  const auto prompts = finetune::sample_prompts({}, examples, tokenizer, 100);
+  ASSERT_EQ(prompts.size(), 2u);
+  EXPECT_EQ(prompts[0].text + "|" + prompts[0].answer, "PQ|CD");
+  EXPECT_EQ(prompts[1].text + "|" + prompts[1].answer, "PQ|C");
 }
 
 TEST_F(Samples, PromptsOfAFileNeedNoValidation) {

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "finetune/data/data.h"
+#include "finetune/data/pairs.h"
 #include "tests/finetune/byte_tokenizer.h"
 #include "tests/temporary_folder.h"
 
@@ -49,6 +50,21 @@ TEST_F(ShowBatch, MarksWhatIsTrained) {
 TEST_F(ShowBatch, TheFirstTokenOfADocumentIsNeverTrained) {
   const finetune::Dataset data = read("{\"text\":\"TU\"}\n");
   EXPECT_NE(finetune::shown_row(data.examples, {0}, data.report, tokenizer_, false).find("T⟦U<|endoftext|>⟧"),
+            std::string::npos);
+}
+
+TEST_F(ShowBatch, VerdictsHaveTheirNames) {
+  using finetune::Example;
+  const std::vector<Example> answers =
+      finetune::with_mismatches({Example{{'P', 'C'}, {0, 1}}, Example{{'Q', 'D'}, {0, finetune::kUndesirable}}}, 8);
+  const finetune::Examples examples(answers, {{0, 3}, {1, 7}});
+  finetune::DataReport report;
+  report.files = {"a.jsonl", "b.jsonl"};
+  const auto json = finetune::row_json(examples, {0, 1}, report, tokenizer_, true);
+  std::string names;
+  for (const auto& document : json) names += document["record"].get<std::string>() + "; ";
+  EXPECT_EQ(names, "a.jsonl:3, good; a.jsonl:3, mismatched; b.jsonl:7, bad; b.jsonl:7, mismatched; ");
+  EXPECT_NE(finetune::shown_row(examples, {1}, report, tokenizer_, false, true).find("b.jsonl:7, bad; 2 tokens"),
             std::string::npos);
 }
 

@@ -120,7 +120,14 @@ TEST_F(Train, SaysHowManyExamplesAreHeldOut) {
   EXPECT_THAT(run(least), HasSubstr("1 of 60 examples held out")) << "never none";
   TrainOptions most = options("most");
   most.sources.validation_share = 0.999;
-  EXPECT_THAT(error_of<base::UsageError>(most), HasSubstr("--validation-share"));
+  EXPECT_THAT(error_of<base::UsageError>(most),
+              HasSubstr("60 records', expected above 0 and below 1, with a record left on either side"));
+  TrainOptions limited = options("limited");
+  limited.reading.validation_limit = 5;
+  for (const double share : {0.0, 0.1}) {
+    limited.sources.validation_share = share;
+    EXPECT_THAT(error_of<base::UsageError>(limited), HasSubstr("--validation-limit"));
+  }
 }
 
 TEST_F(Train, GoesOnFromAnAdapterWithOtherData) {

@@ -225,6 +225,15 @@ TEST(Turns, WhatTheTemplateLeavesOutIsTold) {
   EXPECT_THAT(chat.dropped, ElementsAre(0u));
   EXPECT_THAT(chat.left_out, ElementsAre("name"));
   EXPECT_EQ(trained(chat), "Yes</s> / So</s>");
+  // White space is no loss, and other members are no words.
+  const ChatTemplate thoughtless(model, {"test",
+                                         "{% for message in messages %}{{ message.role }}{{ message.mood }}{{ "
+                                         "message.content.split('</think>')[-1] | trim }}{{ eos_token }}{% endfor %}"});
+  std::vector<Message> thoughts = {{"user", " Q\u3000"}, {"assistant", "hm</think>\n\nA"}, {"assistant", "hm</think>"}};
+  thoughts[2].members = {{"mood", "\"glad\""}};
+  const RenderedChat part = thoughtless.render_text(thoughts, false);
+  EXPECT_THAT(part.dropped, ElementsAre(2u));
+  EXPECT_THAT(part.shortened, ElementsAre(1u));
   const ChatTemplate endless(model, {"test", "{% for message in messages %}{{ message.content + '\n' }}{% endfor %}"});
   EXPECT_THAT(endless.render_text(kTalk, false).without_end, ElementsAre(2u, 4u));
   EXPECT_EQ(trained(endless.render_text(kTalk, false)), "Yes / So");

@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "base/unicode.h"
 
 namespace tokenizer {
 namespace {
@@ -106,20 +107,29 @@ void find_data(const jinja::Rendered& chat, std::vector<ByteRange>& data) {
   }
 }
 
-// What of the messages was not written: whole messages, and members that were not.
+// Code points but white space, which templates trim.
+std::size_t count_inked(std::string_view text) {
+  std::size_t count = 0;
+  for (std::size_t i = 0; i < text.size();) count += !base::is_space(base::next_code_point(text, i));
+  return count;
+}
+
+// What of the messages was not written: whole messages, parts of their words, and members that were not.
 void note_left_out(const jinja::Rendered& chat, const std::vector<Message>& messages, RenderedChat& result) {
-  static thread_local std::vector<std::uint8_t> written;
+  static thread_local std::vector<std::size_t> written;  // of the words of each message
   written.assign(messages.size(), 0);
   std::vector<std::pair<std::int32_t, std::string_view>> members;
   for (const Span& span : chat.spans) {
     if (span.origin == Span::kNone || span.member == jinja::Rendered::kRole) continue;
-    written[span.origin] = 1;
-    if (span.member != jinja::Rendered::kContent)
+    if (span.member == jinja::Rendered::kContent)
+      written[span.origin] += count_inked(std::string_view(chat.text).substr(span.begin, span.end - span.begin));
+    else
       members.emplace_back(span.origin, span.member == Span::kNone ? "" : std::string_view(chat.members[span.member]));
   }
   std::ranges::sort(members);
   for (std::size_t i = 0; i < messages.size(); ++i) {
-    if (!written[i] && !messages[i].content.empty()) result.dropped.push_back(i);
+    const std::size_t words = count_inked(messages[i].content);
+    if (written[i] < words) (written[i] == 0 ? result.dropped : result.shortened).push_back(i);
     for (const Member& member : messages[i].members) {
       const auto is_written = [&](std::string_view name) {
         return std::ranges::binary_search(members, std::pair(static_cast<std::int32_t>(i), name));
@@ -240,6 +250,7 @@ void ChatTemplate::render_text(const std::vector<Message>& messages, bool genera
   for (const Message& message : messages) check_known(message.members, Holder::kMessage);
   jinja::Rendered& chat = run(messages, generation_prompt, record);
   result.dropped.clear();
+  result.shortened.clear();
   result.without_end.clear();
   result.left_out.clear();
   find_data(chat, result.data);

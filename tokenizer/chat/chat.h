@@ -19,7 +19,8 @@ struct RenderedChat {
   std::string text;
   std::vector<ByteRange> data;           ///< the conversation's own words: nothing in them is a special token
   std::vector<ByteRange> trained;        ///< what the model learns to write
-  std::vector<std::size_t> dropped;      ///< messages with words of which the template wrote nothing
+  std::vector<std::size_t> dropped;      ///< messages of whose words the template wrote nothing
+  std::vector<std::size_t> shortened;    ///< those of whose words it wrote a part; white space is no word
   std::vector<std::size_t> without_end;  ///< trained messages whose turn ends without an end token
   std::vector<std::string> left_out;     ///< members of messages and of the record that were not written
 };

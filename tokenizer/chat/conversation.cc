@@ -71,16 +71,14 @@ Problem read_text(const json& record, const char* key, std::string& text) {
   return holds(record, key) ? read_content(record[key], key, text) : Problem();
 }
 
-// Alpaca's ways to say that there is no input.
+// Alpaca's ways to say that there is no input. Words such as "None" may be meant.
 bool says_no_input(std::string_view input) {
-  static const std::set<std::string> kWords = {"",         "<noinput>", "<no input>", "noinput", "no input",
-                                               "noinput.", "no input.", "n/a",        "none",    "nan"};
-  std::string low;
-  for (const char c : base::trim(input)) low += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return kWords.contains(low);
+  const std::string_view words = base::trim(input);
+  return words.empty() || words == "<noinput>";
 }
 
-// What trainers write on a message to keep it out of the loss.
+// What trainers write on a message to keep it out of the loss, or to put it there. OpenAI's weight is of answers only:
+// of another message it can but say that the message stays out.
 Problem read_flag(const std::string& name, const json& value, Message& message) {
   if (meaning_of(name, Holder::kMessage) != Meaning::kFlag) return {};
   if (value.is_boolean() && name != "weight") {
@@ -90,7 +88,8 @@ Problem read_flag(const std::string& name, const json& value, Message& message) 
   if (!value.is_number() && !value.is_boolean())
     return problem("bad_flag", name, "a message's flag is neither true nor false", value, "true, false, 0 or 1");
   const double weight = value.is_boolean() ? (value.get<bool>() ? 1 : 0) : value.get<double>();
-  if (weight == 0) message.trained = false;
+  if (weight == 0 || name != "weight" || message.role == "assistant")
+    message.trained = weight != 0 && message.trained.value_or(true);
   if (weight != 1) message.weight = weight;
   return {};
 }
@@ -176,7 +175,26 @@ Problem read_turns(const json& turns, const std::string& member, const std::stri
 
 bool is_message(const json& value) { return value.is_object() && (holds(value, "role") || holds(value, "from")); }
 bool is_messages(const json& value) { return value.is_array() && !value.empty() && is_message(value[0]); }
-bool same(const Message& a, const Message& b) { return a.role == b.role && a.content == b.content; }
+
+// What a message says beside its words: calls of tools, thoughts.
+std::vector<std::pair<std::string, std::string>> said_beside(const Message& message) {
+  std::vector<std::pair<std::string, std::string>> said;
+  for (const Member& member : message.members) {
+    const Meaning meaning = meaning_of(member.name, Holder::kMessage);
+    if (meaning == Meaning::kSaid || meaning == Meaning::kTools) said.emplace_back(member.name, member.json);
+  }
+  std::ranges::sort(said);
+  return said;
+}
+
+bool same(const Message& a, const Message& b) {
+  return a.role == b.role && a.content == b.content && said_beside(a) == said_beside(b);
+}
+
+// Whether an answer is one, and not a conversation with its question.
+bool begins_with_question(const std::vector<Message>& messages, std::size_t from) {
+  return messages[from].role == "user" || messages[from].role == "system";
+}
 
 // An answer that only belongs to a prompt.
 void exclude(Message& message) {
@@ -326,6 +344,10 @@ class Reader {
     std::size_t common = 0;
     while (common + 1 < std::min(chosen.size(), rejected.size()) && same(chosen[common], rejected[common])) ++common;
     if (chosen[0].role == "assistant") common = 0;
+    if (begins_with_question(chosen, common) || begins_with_question(rejected, common))
+      return problem("two_prompts", "rejected", "chosen and rejected begin with different prompts", record_["rejected"],
+                     "what chosen begins with, or answers alone beside a prompt",
+                     "write the same messages before both answers");
     if (common > 0) {
       messages_.assign(chosen.begin(), chosen.begin() + static_cast<std::ptrdiff_t>(common));
       if (auto bad = check_prompt()) return bad;
@@ -393,8 +415,11 @@ std::optional<RecordProblem> read_conversation(const json& record, const RoleMap
   if (!record.is_object()) return problem("unknown_format", "", "the record is not a JSON object", record, "an object");
   if (!has_json_texts(record)) return Reader(record, roles, conversation).read();
   json opened = record;
-  if (auto bad = open_json_texts(opened)) return bad;
-  return Reader(opened, roles, conversation).read();
+  bool repeated_keys = false;
+  if (auto bad = open_json_texts(opened, &repeated_keys)) return bad;
+  auto bad = Reader(opened, roles, conversation).read();
+  conversation.repeated_keys = repeated_keys;
+  return bad;
 }
 
 }  // namespace tokenizer

@@ -28,6 +28,7 @@ struct Conversation {
   bool plain = false;                  ///< "prompt" and "completion" are texts: the messages are just these two
   std::string text = {};               ///< of a "text" record
   std::vector<Member> members = {};    ///< the record's other members (tools, label, id ...), null left out
+  bool repeated_keys = false;          ///< messages that were JSON text had a key twice, of which the last counts
 };
 
 /// Why a record is no conversation.
@@ -38,16 +39,17 @@ struct RecordProblem {
 
 /// Reads a record; the first of these that is there:
 ///   chosen, rejected  texts, messages or lists of messages; with prompt, conversations, messages, or instruction and
-///                     input, or without: then what both lists begin with is the prompt
+///                     input, or without: then what both lists begin with is the prompt, and behind it come answers
 ///   messages          [{role, content}] (or from, value), content a text or a list of {type: text, text}
 ///   conversations     the same; `system` beside them is the first message
 ///   instruction       with output (Alpaca), input, system and history [[question, answer], ...]; the prompt is
-///                     "instruction\ninput"
+///                     "instruction\ninput", without an input that is blank or "<noinput>"
 ///   prompt            or question, or instruction with input or context; with completion, response, answer or output:
 ///                     texts or lists of messages. Answers inside a prompt are not trained.
 ///   text
 /// Lists may also be JSON text (tokenizer/chat/json_texts.h).
-/// weight: 0, train, training, trainable or loss: false of a message say that it is not trained.
+/// train, training, trainable or loss of a message, true or false, 1 or 0, say whether it is trained; so does weight, 1
+/// or 0, of an answer, and of another message weight 0. Where one says no, it is not.
 std::optional<RecordProblem> read_conversation(const nlohmann::ordered_json& record, const RoleMap& roles,
                                                Conversation& conversation);
 

@@ -75,13 +75,13 @@ RecordProblem broken(std::string_view key, const std::string& text) {
 
 class Opener {
  public:
-  explicit Opener(json& record) : record_(record) {}
+  Opener(json& record, bool* repeated_keys) : record_(record), repeated_keys_(repeated_keys) {}
 
   // A member that must be a list.
   std::optional<RecordProblem> open_list(std::string_view key) {
     const std::string* text = text_of(record_, key);
     if (text == nullptr || !begins_list(*text)) return {};
-    json list = base::lenient_ordered_json(*text);
+    json list = parsed(*text);
     if (list.is_discarded()) return broken(key, *text);
     *record_.find(key) = std::move(list);
     return {};
@@ -91,14 +91,22 @@ class Opener {
   std::optional<RecordProblem> open_messages(std::string_view key) {
     const std::string* text = text_of(record_, key);
     if (text == nullptr || !begins_messages(*text)) return {};
-    json list = base::lenient_ordered_json(*text);
+    json list = parsed(*text);
     if (list.is_discarded()) return broken(key, *text);
     if (is_messages(list)) *record_.find(key) = std::move(list);
     return {};
   }
 
  private:
+  json parsed(const std::string& text) {
+    bool repeated_keys = false;
+    json list = base::lenient_ordered_json(text, &repeated_keys);
+    if (repeated_keys_ && repeated_keys) *repeated_keys_ = true;
+    return list;
+  }
+
   json& record_;
+  bool* repeated_keys_;
 };
 
 }  // namespace
@@ -114,9 +122,9 @@ bool has_json_texts(const json& record) {
   return is_any(kLists) || is_any(kQuestions) || is_any(kAnswers) || is_any(kPair);
 }
 
-std::optional<RecordProblem> open_json_texts(json& record) {
+std::optional<RecordProblem> open_json_texts(json& record, bool* repeated_keys) {
   if (!has_json_texts(record)) return {};
-  Opener opener(record);
+  Opener opener(record, repeated_keys);
   for (const char* key : kLists)
     if (auto bad = opener.open_list(key)) return bad;
   if (record.contains("chosen") && record.contains("rejected")) {

@@ -26,7 +26,7 @@ void TemplateOptions::visit(base::OptionVisitor& v) {
 
 TemplateSource template_source(const Tokenizer& tokenizer, const std::string& choice) {
   if (choice.empty()) {
-    if (!base::trim(tokenizer.chat_template).empty()) return {"the model's chat template", tokenizer.chat_template};
+    if (!base::trim(tokenizer.chat_template).empty()) return {tokenizer.chat_template_name, tokenizer.chat_template};
     throw base::Error({"the model has no chat template", "", "", "",
                        "choose one with --chat-template: a Jinja file, or " + names() +
                            "; or give plain text, or prompts rendered beforehand (with --allow-special)"});

@@ -166,8 +166,8 @@ void add_all_but(const std::vector<Turn>& turns, const std::vector<Message>& mes
 
 void TrainOnOptions::visit(base::OptionVisitor& v) {
   v.choice("train_on", train_on, {"assistant", "last", "all"},
-           "what a conversation teaches: every answer, the last one, or all of its text; messages that say otherwise "
-           "(train, weight) decide for themselves");
+           "what a conversation, or a prompt with its completion, teaches: every answer, the last one, or all of the "
+           "text; messages that say otherwise (train, weight) decide for themselves");
 }
 
 TrainOn TrainOnOptions::value() const {

@@ -43,11 +43,12 @@ class Tokenizer {
   std::vector<std::int32_t> end_ids() const;
 
   std::optional<std::int32_t> bos, eos, pad, unknown;
-  std::vector<std::int32_t> other_ends;   ///< end tokens that the model names beside EOS
-  bool add_bos = false, add_eos = false;  ///< what the peer does with add_special_tokens=True
-  std::string chat_template;              ///< the Jinja text, "" when there is none
-  std::string kind;                       ///< "bpe" or "sentencepiece", for `info`
-  std::string origin;                     ///< what kind of file it was, for `info`
+  std::vector<std::int32_t> other_ends;                          ///< end tokens that the model names beside EOS
+  bool add_bos = false, add_eos = false;                         ///< what the peer does with add_special_tokens=True
+  std::string chat_template;                                     ///< the Jinja text, "" when there is none
+  std::string chat_template_name = "the model's chat template";  ///< for messages: a file's, where it came from one
+  std::string kind;                                              ///< "bpe" or "sentencepiece", for `info`
+  std::string origin;                                            ///< what kind of file it was, for `info`
 
  protected:
   void take(const SpecialRoles& roles);
