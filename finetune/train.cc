@@ -137,7 +137,7 @@ void take_share(const GroupPlace& place, ComputeOptions& compute) {
 
 // The step whose checkpoint is the result; nothing: the last step.
 std::optional<std::int64_t> step_of_result(const LoopResult& found, const TrainOptions& options) {
-  if (!options.stopping.takes_best() || !found.best) return std::nullopt;
+  if (!options.stopping.takes_best() || !found.best || found.best->step == 0) return std::nullopt;
   return found.best->step;
 }
 
@@ -170,7 +170,7 @@ Ended ended(const TrainStart& start, const TrainOptions& options, const LoopResu
     said.summary += fmt::format(", validation loss {:.4f} -> {:.4f}", before, after);
   }
   if (found.ending == Ending::kStoppedEarly) said.result["stopped_early"] = true;
-  if (found.best && options.stopping.keeps_best()) {
+  if (found.best && found.best->step > 0 && options.stopping.keeps_best()) {
     said.result["best_step"] = found.best->step;
     said.result["best_validation_loss"] = found.best->loss;
     said.summary += fmt::format(", lowest {:.4f} after step {}", found.best->loss, found.best->step);
