@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "finetune/train/run_lock.h"
 #include "tests/finetune/train_fixture.h"
 
 namespace {
@@ -339,6 +340,20 @@ TEST_F(Train, ADamagedCheckpointHasOneAdvice) {
   EXPECT_THAT(error, HasSubstr("the checkpoint cannot be read"));
   EXPECT_THAT(error, HasSubstr("delete the folder"));
   EXPECT_THAT(error, Not(HasSubstr("download")));
+}
+
+TEST_F(Train, TwoRunsDoNotShareAFolder) {
+  TrainOptions first = options("first");
+  run(first);
+  const auto before = files_in(first.output.folder);
+  first.output.overwrite = true;
+  {
+    finetune::RunLock other;
+    other.take(first.output.folder);
+    EXPECT_THAT(error_of<base::Error>(first), HasSubstr("another run writes there"));
+    EXPECT_EQ(files_in(first.output.folder), before);
+  }
+  run(first);
 }
 
 TEST(StepLine, FitsATerminal) {
