@@ -276,6 +276,7 @@ TrainInputs read_inputs(TrainOptions& options, base::Context& context) {
   std::optional<lora::Adapter> adapter;
   if (!adapter_name.empty()) {
     adapter = load_adapter(adapter_name, *files, compute.threads);
+    tell_notes(notes_of(adapter_name, *adapter, *files), context);
     take_lora(options.lora, *adapter, adapter_name, files->spec(), context.options);
     lora::set_dropouts(*adapter, options.lora.dropout_pattern);
   }
