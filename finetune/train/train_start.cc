@@ -24,6 +24,7 @@
 #include "finetune/model/load.h"
 #include "finetune/train/checkpoint.h"
 #include "finetune/train/memory.h"
+#include "finetune/train/peft_notes.h"
 #include "finetune/train/preflight.h"
 #include "finetune/train/run_facts.h"
 #include "finetune/train/token_rows.h"
@@ -155,6 +156,11 @@ void tell_parted(const lora::Adapter& adapter, const lora::ModelFiles& files, ba
                "both; --lora.ensure-weight-tying keeps them one\n");
 }
 
+void tell_experts(const lora::Adapter& adapter, const lora::ModelFiles& files, base::Context& context) {
+  const std::string note = stacked_experts_note(adapter, files.spec());
+  if (!context.quiet && !note.empty()) fmt::print(context.err, "{}\n", note);
+}
+
 // A checkpoint's adapter, of which the part that a start took out does not train.
 lora::Adapter resumed(lora::Adapter adapter, const std::string& start) {
   for (lora::AdapterModule& module : adapter.modules) module.frozen = start.empty() ? 0 : module.rank / 2;
@@ -176,6 +182,7 @@ lora::Adapter first_adapter(const TrainOptions& options, const lora::ModelFiles&
                       [&](double share) { progress.update(share, ""); });
   progress.finish();
   tell_parted(adapter, files, context);
+  tell_experts(adapter, files, context);
   return adapter;
 }
 
@@ -277,6 +284,7 @@ TrainInputs read_inputs(TrainOptions& options, base::Context& context) {
   if (!adapter_name.empty()) {
     adapter = load_adapter(adapter_name, *files, compute.threads);
     tell_notes(notes_of(adapter_name, *adapter, *files), context);
+    tell_experts(*adapter, *files, context);
     take_lora(options.lora, *adapter, adapter_name, files->spec(), context.options);
     lora::set_dropouts(*adapter, options.lora.dropout_pattern);
   }
