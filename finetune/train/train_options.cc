@@ -97,7 +97,7 @@ void LoraOptions::visit(base::OptionVisitor& v) {
       .commas();
   v("modules_to_save", modules_to_save, "modules that train whole, beside the adapter: embed_tokens, lm_head, norm ...")
       .commas();
-  v("trainable_tokens", trainable_tokens, "tokens, or their numbers, whose rows of the embedding train");
+  v("trainable_tokens", trainable_tokens, "tokens whose rows of the embedding train: their numbers, or texts that are no whole numbers");
   v("ensure_weight_tying", ensure_weight_tying,
     "where the base ties its head to its embedding, what trains of one is the other's too");
   v("loraplus_lr_ratio", loraplus_lr_ratio, "LoRA+: the rate of B as a multiple of A's").above(0);

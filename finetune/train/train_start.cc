@@ -294,7 +294,10 @@ TrainInputs read_inputs(TrainOptions& options, base::Context& context) {
 
   const fs::path adapter_folder = adapter_name.empty() ? fs::path() : lora::adapter_folder(adapter_name);
   auto tokenizer = lora::tokenizer_of(*files, adapter_folder, options.reading.chat.chat_template);
-  if (!adapter) options.lora.tokens = token_numbers(options.lora.trainable_tokens, *tokenizer, files->config());
+  if (!adapter) {
+    options.lora.tokens = token_numbers(options.lora.trainable_tokens, *tokenizer, files->config());
+    tell_tokens(options.lora.tokens, *tokenizer, context);
+  }
   TrainingData data = read_data(options, *files, *tokenizer, context);
   return {std::move(files), std::move(tokenizer), std::move(data), std::move(adapter), std::move(checkpoint)};
 }
