@@ -10,6 +10,7 @@
 #include <bit>
 #include <cmath>
 #include <filesystem>
+#include <nlohmann/json.hpp>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -29,6 +30,7 @@
 #include "finetune/train/run_facts.h"
 #include "finetune/train/token_rows.h"
 #include "finetune/train/train_checks.h"
+#include "finetune/train/unused_options.h"
 #include "lora/adapter/chat_format.h"
 #include "lora/adapter/merge.h"
 #include "lora/adapter/model_card.h"
@@ -156,6 +158,24 @@ void tell_parted(const lora::Adapter& adapter, const lora::ModelFiles& files, ba
                "both; --lora.ensure-weight-tying keeps them one\n");
 }
 
+// What transformers' Trainer would do with the base, and this one does not.
+void tell_dropouts(const lora::ModelFiles& files, base::Context& context) {
+  const fs::path file = files.path() / "config.json";
+  if (context.quiet || files.is_gguf() || !fs::exists(file)) return;
+  const auto config = nlohmann::json::parse(base::read_file(file), nullptr, false);
+  for (const char* key : {"attention_dropout", "attn_pdrop", "resid_pdrop", "embd_pdrop", "hidden_dropout"})
+    if (const auto found = config.find(key); found != config.end() && found->is_number() && found->get<double>() > 0)
+      fmt::print(context.err, "note: {} {} of config.json, which transformers applies in training, is not applied\n",
+                 key, found->get<double>());
+}
+
+void tell_threads(int threads, base::Context& context) {
+  const int processors{static_cast<int>(base::thread_count(0))};
+  if (!context.quiet && threads > processors)
+    fmt::print(context.err, "note: --threads {} on {} processors: more threads than processors are slower\n", threads,
+               processors);
+}
+
 void tell_experts(const lora::Adapter& adapter, const lora::ModelFiles& files, base::Context& context) {
   const std::string note = stacked_experts_note(adapter, files.spec());
   if (!context.quiet && !note.empty()) fmt::print(context.err, "{}\n", note);
@@ -186,10 +206,13 @@ lora::Adapter first_adapter(const TrainOptions& options, const lora::ModelFiles&
   return adapter;
 }
 
-OptimizerSettings optimizer_settings(const TrainOptions& options, const Transformer& model) {
+OptimizerSettings optimizer_settings(const TrainOptions& options, const Transformer& model,
+                                     const base::OptionSet* declared) {
   OptimizerSettings result = settings_of(options.optimizer.update);
   const LoraOptions& lora = options.lora;
-  for (const ParameterKind& kind : model.parameter_kinds()) {
+  const std::vector<ParameterKind> kinds = model.parameter_kinds();
+  check_loraplus(lora, std::ranges::any_of(kinds, &ParameterKind::is_of_embedding), declared);
+  for (const ParameterKind& kind : kinds) {
     const bool is_plus{lora.loraplus_lr_ratio != 1};
     double factor{is_plus && kind.is_b ? lora.loraplus_lr_ratio : 1};
     if (is_plus && kind.is_of_embedding) factor = lora.loraplus_lr_embedding / options.optimizer.learning_rate;
@@ -262,10 +285,12 @@ TrainInputs read_inputs(TrainOptions& options, base::Context& context) {
   set_threads(base::thread_count(compute.threads));
   check_start(options.start, context.options);
   check_sources(options.sources);
+  check_step(options.plan);
   check_preferences(options, context.options);
   settings_of(options.optimizer.update);  // throws
   check_schedule(options.optimizer, context.options);
   check_spike(options.optimizer.spike_factor);
+  check_unused(options, context);
   check_stopping(options.stopping, !options.sources.validation_data.empty() || options.sources.validation_share > 0);
   const Quantization quantization = quantization_named(compute.quantization);
   if (output.folder.empty() && !options.reading.show_batch)
@@ -275,9 +300,12 @@ TrainInputs read_inputs(TrainOptions& options, base::Context& context) {
   if (model_name.empty()) model_name = base_of(adapter_name);
   auto files = std::make_unique<lora::ModelFiles>(model_name);
   lora::tell_notes(*files, context);
+  tell_dropouts(*files, context);
+  tell_threads(compute.threads, context);
   check_quantization(*files, quantization);
   if (adapter_name.empty()) options.lora.FreshOptions::new_tokens = add_new_tokens(options.start, *files, context);
   lora::chosen_modules(files->spec(), options.lora);  // throws
+  check_unused_of(files->spec(), options, context.options);
   base::check_outputs({output.folder}, {files->path()});  // a model by its hub name too
   check_rows(options.plan.rows, files->config());
   std::optional<lora::Adapter> adapter;
@@ -337,7 +365,7 @@ TrainStart prepare_training(TrainOptions& options, base::Context& context, const
   if (options.start.trains_all()) model.free_replaced();
   check_weights(model, *files, data.training, base::thread_count(compute.threads));
   std::unique_ptr<Optimizer> optimizer = make_optimizer(options.optimizer.update.optimizer, model.parameters(),
-                                                        optimizer_settings(options, model));
+                                                        optimizer_settings(options, model, context.options));
   std::string first_hash = hash_of(optimizer->values());
   RunFacts facts = facts_of(options, *files, data, dtype, first_hash);
   facts["rows_at_once"] = std::to_string(memory.rows_at_once);

@@ -356,6 +356,25 @@ TEST_F(Train, TwoRunsDoNotShareAFolder) {
   run(first);
 }
 
+TEST_F(Train, NumbersBeyondReasonAreRefused) {
+  const auto error = [&](const std::vector<std::string>& words) {
+    TrainOptions options;
+    base::OptionSet set(options);
+    try {
+      set.read_words(words);
+    } catch (const base::UsageError& error) {
+      return std::string(error.what());
+    }
+    return std::string("no error");
+  };
+  EXPECT_THAT(error({"--epochs", "1e18"}), HasSubstr("--epochs"));
+  EXPECT_THAT(error({"--steps", "4611686018427387904"}), HasSubstr("--steps"));
+  TrainOptions wide = options("wide");
+  wide.plan.accumulate = std::int64_t{1} << 40;
+  wide.plan.rows_per_batch = std::int64_t{1} << 40;
+  EXPECT_THAT(error_of<base::UsageError>(wide), HasSubstr("too many rows in one step"));
+}
+
 TEST(StepLine, FitsATerminal) {
   finetune::StepMetrics metrics;
   for (double value : {1e-9, 0.5, 2.3456789, 123456.789, 1e12}) {
