@@ -25,14 +25,15 @@ TEST(StackedExperts, WhatPeftDoesNotTakeIsSaid) {
   EXPECT_THAT(note([](FreshOptions& o) { o.dropout = 0.1; }), HasSubstr("dropout"));
   EXPECT_THAT(note([](FreshOptions& o) { o.targets = {"w1", "w2"}; }), HasSubstr("w1 alone"));
   EXPECT_THAT(note([](FreshOptions& o) { o.modules_to_save = {"gate"}; }), HasSubstr("router"));
-  EXPECT_THAT(note([](FreshOptions& o) { o.layers_to_transform = {"0"}; }), HasSubstr("some experts or layers"));
-  EXPECT_THAT(note([](FreshOptions& o) { o.rank_pattern = {"w1=4"}; }), HasSubstr("ranks or alphas"));
-  EXPECT_THAT(note([](FreshOptions& o) { o.alpha_pattern = {"w1=4"}; }), HasSubstr("ranks or alphas"));
+  EXPECT_THAT(note([](FreshOptions& o) { o.exclude_modules = {"experts.0.w2"}; }), HasSubstr("some experts"));
+  EXPECT_THAT(note([](FreshOptions& o) { o.rank_pattern = {"w1=4"}; }), HasSubstr("does not take ranks"));
+  EXPECT_THAT(note([](FreshOptions& o) { o.alpha_pattern = {"w1=4"}; }), HasSubstr("reads otherwise alphas"));
   EXPECT_THAT(note([](FreshOptions& o) { o.rslora = true; }), HasSubstr("rsLoRA"));
 }
 
 TEST(StackedExperts, WhatItTakesIsNot) {
   EXPECT_EQ(note([](FreshOptions&) {}), "");
+  EXPECT_EQ(note([](FreshOptions& o) { o.layers_to_transform = {"0"}; }), "") << "whole layers";
   EXPECT_EQ(note([](FreshOptions& o) { o.targets = {"q_proj"}, o.dora = true, o.dropout = 0.1, o.rslora = true; }), "");
   EXPECT_EQ(note([](FreshOptions& o) { o.targets = {"w2"}, o.rslora = true; }), "");
   EXPECT_EQ(note([](FreshOptions& o) { o.dora = true; }, "untied"), "") << "no experts";
