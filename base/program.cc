@@ -6,6 +6,7 @@
 #include <fmt/ostream.h>
 
 #include <csignal>
+#include <filesystem>
 #include <iostream>
 
 #include "base/error.h"
@@ -173,6 +174,10 @@ int run_program(const Program& program, int argc, char** argv) {
   } catch (const UsageError& error) {
     fmt::print(std::cerr, "{}: {}\n", program.name, error.what());
     return 2;
+  } catch (const std::filesystem::filesystem_error& error) {
+    const Error told(error.code().message(), error.path1().string());
+    fmt::print(std::cerr, "{}: {}\n", program.name, told.what());
+    return 1;
   } catch (const std::exception& error) {
     fmt::print(std::cerr, "{}: {}\n", program.name, error.what());
     return 1;

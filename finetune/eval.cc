@@ -42,6 +42,7 @@ struct EvalOptions {
 int run_eval(EvalOptions& options, base::Context& context) {
   if (options.data.empty()) throw base::UsageError({"no data", "eval", "", "one or more files", ""});
   LoadedModel loaded = load_model(options.model);
+  tell_notes(loaded.notes, context);
   if (options.max_length > loaded.model.config().context_length)
     throw base::UsageError({"bad value", "--max-length", std::to_string(options.max_length),
                             fmt::format("at most {}, the model's context", loaded.model.config().context_length), ""});

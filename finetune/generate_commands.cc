@@ -92,6 +92,7 @@ void settle_sampling(SamplingOptions& sampling, const LoadedModel& loaded, base:
 int run_generate(GenerateOptions& options, base::Context& context) {
   std::vector<std::string> prompts = prompts_of(options, context);
   LoadedModel loaded = load_model(options.model);
+  tell_notes(loaded.notes, context);
   const tokenizer::Tokenizer& tokenizer = *loaded.tokenizer;
   std::unique_ptr<tokenizer::ChatTemplate> chat = choose_template(options, tokenizer);
   if (!chat && !options.system.empty()) throw base::UsageError("--system needs a chat template");
@@ -142,6 +143,7 @@ int run_generate(GenerateOptions& options, base::Context& context) {
 
 int run_chat(ChatOptions& options, base::Context& context) {
   LoadedModel loaded = load_model(options.model);
+  tell_notes(loaded.notes, context);
   std::unique_ptr<tokenizer::ChatTemplate> chat = tokenizer::chat_template_of(*loaded.tokenizer);
   settle_sampling(options.sampling, loaded, context);
   const std::vector<std::int32_t> stop_ids = chat->stop_ids();

@@ -28,6 +28,7 @@
 #include "finetune/train/metrics.h"
 #include "finetune/train/objective.h"
 #include "finetune/train/preference_objective.h"
+#include "finetune/train/run_lock.h"
 #include "finetune/train/train_start.h"
 #include "lora/adapter/chat_format.h"
 #include "lora/adapter/merged_card.h"
@@ -146,7 +147,7 @@ void take_share(const GroupPlace& place, ComputeOptions& compute) {
 
 // The step whose checkpoint is the result; nothing: the last step.
 std::optional<std::int64_t> step_of_result(const LoopResult& found, const TrainOptions& options) {
-  if (!options.stopping.takes_best() || !found.best) return std::nullopt;
+  if (!options.stopping.takes_best() || !found.best || found.best->step == 0) return std::nullopt;
   return found.best->step;
 }
 
@@ -179,7 +180,7 @@ Ended ended(const TrainStart& start, const TrainOptions& options, const LoopResu
     said.summary += fmt::format(", validation loss {:.4f} -> {:.4f}", before, after);
   }
   if (found.ending == Ending::kStoppedEarly) said.result["stopped_early"] = true;
-  if (found.best && options.stopping.keeps_best()) {
+  if (found.best && found.best->step > 0 && options.stopping.keeps_best()) {
     said.result["best_step"] = found.best->step;
     said.result["best_validation_loss"] = found.best->loss;
     said.summary += fmt::format(", lowest {:.4f} after step {}", found.best->loss, found.best->step);
@@ -222,8 +223,11 @@ int finish(const TrainStart& start, const TrainOptions& options, const LoopResul
 }
 
 // From here on the run exists: what comes is saved.
-void begin_output(const TrainStart& start, const TrainOptions& options, base::Context& context) {
+void begin_output(const TrainStart& start, const TrainOptions& options, RunLock& lock, base::Context& context) {
   const fs::path output = options.output.folder;
+  std::error_code told_below;
+  fs::create_directories(output, told_below);
+  lock.take(output);
   base::prepare_output_folder(output, options.output.resume, options.output.overwrite);
   if (!start.resume_step || start.is_new_plan || !fs::exists(output / "run.yaml")) {
     base::write_file(output / "run.yaml",
@@ -244,6 +248,8 @@ int run_train(TrainOptions& options, base::Context& context) {
   if (place && place->rank > 0) own.quiet = true, own.json = false;
   if (place) take_share(*place, options.compute);
   const std::unique_ptr<const Group> group = make_group(place);
+  RunLock lock;
+  if (group->is_first()) lock.take(options.output.folder);
   TrainStart start = prepare_training(options, own, *group);
   group->any(false);  // nobody writes before everybody has looked at the output folder
   const base::Interrupt interrupt(own.quiet ? "" : "\nfinishing the step; a second signal leaves at once\n");
@@ -252,7 +258,7 @@ int run_train(TrainOptions& options, base::Context& context) {
     const LoopResult found = train(start, options, *objective, *group, interrupt, nullptr, own);
     return found.ending == Ending::kInterrupted ? base::kInterrupted : 0;
   }
-  begin_output(start, options, own);
+  begin_output(start, options, lock, own);
   MetricsLog log(options.output.folder, start.resume_step);
   const LoopResult found = train(start, options, *objective, *group, interrupt, &log, own);
   return finish(start, options, found, log, own);

@@ -53,11 +53,18 @@ std::vector<double> start_of(const WeighOptions& options) {
   return options.start;
 }
 
-std::vector<lora::Adapter> adapters_of(const WeighOptions& options, const std::filesystem::path& base) {
+std::vector<lora::Adapter> adapters_of(const WeighOptions& options, const std::filesystem::path& base,
+                                       const base::Context& context) {
   lora::ModelFiles files(base.string());
   std::vector<lora::Adapter> adapters;
   for (const std::string& path : options.adapters) {
     adapters.push_back(load_adapter(path, files, options.model.threads));
+    tell_notes(notes_of(path, adapters.back(), files), context);
+    const std::string &first = adapters.front().base_model, &own = adapters.back().base_model;
+    if (options.model.model.empty() && are_two_bases(first, own))
+      throw base::UsageError({"adapters of two bases cannot be weighed against each other", path, own,
+                              first + ", as of " + options.adapters.front(),
+                              "adapters of one base; where both names mean the same model, give it: --model MODEL"});
     lora::refuse_extras(adapters.back(), path, "weighed");
   }
   lora::check_only_matrices(adapters, options.adapters);
@@ -96,7 +103,7 @@ int run_weigh(WeighOptions& options, base::Context& context) {
   const std::vector<double> start = start_of(options);
   options.model.adapter = options.adapters[0];  // its base, and the chat template that it was trained with
   LoadedModel loaded = load_model(options.model);
-  const std::vector<lora::Adapter> adapters = adapters_of(options, loaded.path);
+  const std::vector<lora::Adapter> adapters = adapters_of(options, loaded.path, context);
   if (options.max_length > loaded.model.config().context_length)
     throw base::UsageError({"bad value", "--max-length", std::to_string(options.max_length),
                             fmt::format("at most {}, the model's context", loaded.model.config().context_length), ""});

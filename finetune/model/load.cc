@@ -2,15 +2,79 @@
 #include "finetune/model/load.h"
 
 #include <ATen/ATen.h>
+#include <fmt/format.h>
+#include <fmt/ostream.h>
+
+#include <algorithm>
+#include <cctype>
 
 #include "base/error.h"
+#include "base/outputs.h"
 #include "finetune/kernels/device.h"
 #include "lora/adapter/chat_format.h"
 #include "lora/adapter/grown.h"
 #include "lora/adapter/start.h"
 #include "lora/locate.h"
+#include "lora/model/hub.h"
 
 namespace finetune {
+namespace {
+
+namespace fs = std::filesystem;
+
+// "smollm2-135m" of a path, a file or a hub name, also where it lies in the hub's cache.
+std::string last_part(const std::string& name) {
+  constexpr std::string_view kCached = "models--";
+  const fs::path given = lora::without_separator(name);
+  fs::path path = given;
+  for (const fs::path& part : given)
+    if (const std::string text = part.string(); text.starts_with(kCached)) path = text.substr(text.rfind("--") + 2);
+  std::string last = base::is_gguf_name(path) ? path.stem().string() : path.filename().string();
+  std::ranges::transform(last, last.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  return last;
+}
+
+// As its run calls the base, where that is known; else as the adapter does.
+std::string base_beside(const fs::path& folder, const lora::Adapter& adapter) {
+  try {
+    return lora::base_model_of(folder, "", "--model", adapter);
+  } catch (const base::Error&) {  // not on this machine
+    return adapter.base_model;
+  }
+}
+
+}  // namespace
+
+bool are_two_bases(const std::string& one, const std::string& other) {
+  const std::string a = last_part(one), b = last_part(other);
+  if (a.empty() || b.empty() || a.starts_with(b) || b.starts_with(a)) return false;
+  std::error_code error;
+  const fs::path place = lora::find_model(one), there = lora::find_model(other);
+  return place.empty() || there.empty() || !fs::equivalent(place, there, error);
+}
+
+std::vector<std::string> notes_of(const std::string& run_or_adapter, const lora::Adapter& adapter,
+                                  const lora::ModelFiles& base) {
+  std::vector<std::string> notes;
+  const fs::path folder = lora::adapter_folder(run_or_adapter);
+  const std::string path = base.path().string();
+  if (are_two_bases(adapter.base_model, path) && are_two_bases(base_beside(folder, adapter), path))
+    notes.push_back(
+        fmt::format("{} was trained on {}, and is used with {}: with another base it computes something else",
+                    run_or_adapter, adapter.base_model, path));
+  const bool is_peft{fs::exists(folder / "adapter_config.json") && fs::exists(folder / "adapter_model.safetensors")};
+  if (is_peft && adapter.is_partial && !lora::read_adapter_config(folder).is_partial)
+    notes.push_back(
+        fmt::format("{} names modules of all layers, and has none of some that {} has: was it trained on a "
+                    "smaller model?",
+                    run_or_adapter, path));
+  return notes;
+}
+
+void tell_notes(const std::vector<std::string>& notes, const base::Context& context) {
+  if (context.quiet) return;
+  for (const std::string& note : notes) fmt::print(context.err, "note: {}\n", note);
+}
 
 void ModelOptions::visit(base::OptionVisitor& v, bool one_adapter) {
   v("model", model,
@@ -44,12 +108,12 @@ std::string text_of(std::vector<std::int32_t> ids, const tokenizer::Tokenizer& t
 }
 
 std::string base_of(const std::string& run_or_adapter) {
-  const std::filesystem::path folder = lora::adapter_folder(run_or_adapter);
+  const fs::path folder = lora::adapter_folder(run_or_adapter);
   return lora::base_model_of(folder, "", "--model", lora::read_adapter_config(folder));
 }
 
 lora::Adapter load_adapter(const std::string& run_or_adapter, lora::ModelFiles& base, int threads) {
-  const std::filesystem::path folder = lora::adapter_folder(run_or_adapter);
+  const fs::path folder = lora::adapter_folder(run_or_adapter);
   lora::Adapter adapter = lora::with_names_of(base, lora::read_adapter(folder));
   lora::grow_for(base, adapter, folder);
   return lora::plain_adapter(std::move(adapter), base, threads);
@@ -65,10 +129,13 @@ LoadedModel load_model(const ModelOptions& options) {
   if (quantization == "auto") quantization = device.is_cpu() && has_blocks(files) ? "keep" : "none";
   lora::Adapter adapter;
   if (!options.adapter.empty()) adapter = load_adapter(options.adapter, files, options.threads);
-  const std::filesystem::path folder = options.adapter.empty() ? "" : lora::adapter_folder(options.adapter);
+  const fs::path folder = options.adapter.empty() ? "" : lora::adapter_folder(options.adapter);
   LoadedModel loaded{files.path(), lora::tokenizer_of(files, folder, options.chat.chat_template),
                      Transformer(files, choose_dtype(options.dtype, device), device, quantization_named(quantization))};
-  if (!options.adapter.empty()) loaded.model.attach(adapter);
+  if (!options.adapter.empty()) {
+    loaded.notes = notes_of(options.adapter, adapter, files);
+    loaded.model.attach(adapter);
+  }
   return loaded;
 }
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/options.h"
+#include "base/program.h"
 #include "finetune/model/model.h"
 #include "tokenizer/chat/template_source.h"
 #include "tokenizer/spec/tokenizer.h"
@@ -29,6 +30,7 @@ struct LoadedModel {
   std::filesystem::path path;  ///< the folder or .gguf file of the base
   std::unique_ptr<tokenizer::Tokenizer> tokenizer;
   Transformer model;
+  std::vector<std::string> notes{};  ///< notes_of the adapter
 };
 
 /// Loads `options.model` (or, when it is empty, the base that the adapter names) with the adapter attached, if any.
@@ -48,5 +50,14 @@ std::string base_of(const std::string& run_or_adapter);
 /// The adapter of a folder as a plain LoRA of `base`: the folder itself, or `adapter/` in it when it is the output of a
 /// run. `base` grows by the tokens that the adapter was trained with and it has not (lora::grow_for).
 lora::Adapter load_adapter(const std::string& run_or_adapter, lora::ModelFiles& base, int threads);
+
+/// Whether two names of a base, paths or hub names, plainly mean two models: neither last part begins with the other
+/// (a model may lie in any folder, and a GGUF is called MODEL-Q8_0.gguf), and they are not one place.
+bool are_two_bases(const std::string& one, const std::string& other);
+/// What of an adapter and the base that it is used with looks like a mistake; empty: nothing. `adapter`: as
+/// load_adapter gave it.
+std::vector<std::string> notes_of(const std::string& run_or_adapter, const lora::Adapter& adapter,
+                                  const lora::ModelFiles& base);
+void tell_notes(const std::vector<std::string>& notes, const base::Context& context);
 
 }  // namespace finetune

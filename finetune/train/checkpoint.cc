@@ -10,7 +10,6 @@
 #include <charconv>
 #include <cstring>
 #include <nlohmann/json.hpp>
-#include <set>
 #include <vector>
 
 #include "base/error.h"
@@ -48,18 +47,6 @@ std::optional<std::int64_t> step_of(const fs::path& folder) {
   return step;
 }
 
-// Finished checkpoints, oldest first.
-std::vector<std::int64_t> steps_in(const fs::path& checkpoints) {
-  std::vector<std::int64_t> steps;
-  if (fs::is_directory(checkpoints)) {
-    for (const auto& entry : fs::directory_iterator(checkpoints)) {
-      if (auto step = step_of(entry.path())) steps.push_back(*step);
-    }
-  }
-  std::sort(steps.begin(), steps.end());
-  return steps;
-}
-
 std::span<const std::byte> bytes_of(const at::Tensor& tensor) {
   return {static_cast<const std::byte*>(tensor.const_data_ptr()), static_cast<std::size_t>(tensor.nbytes())};
 }
@@ -70,6 +57,10 @@ at::Tensor tensor_of(const base::TensorView& view) {
   at::Tensor tensor = at::empty(view.shape, view.type == base::DType::kU8 ? at::kByte : at::kFloat);
   std::memcpy(tensor.mutable_data_ptr(), view.bytes.data(), view.bytes.size());
   return tensor;
+}
+
+std::string delete_advice(const fs::path& folder) {
+  return fmt::format("delete the folder {}: --resume then goes on from the one before it", folder.string());
 }
 
 void write_state(const OptimizerState& state, const fs::path& path) {
@@ -83,6 +74,17 @@ void write_state(const OptimizerState& state, const fs::path& path) {
 }
 
 }  // namespace
+
+std::vector<std::int64_t> saved_steps(const fs::path& checkpoints) {
+  std::vector<std::int64_t> steps;
+  if (fs::is_directory(checkpoints)) {
+    for (const auto& entry : fs::directory_iterator(checkpoints)) {
+      if (auto step = step_of(entry.path())) steps.push_back(*step);
+    }
+  }
+  std::sort(steps.begin(), steps.end());
+  return steps;
+}
 
 void write_checkpoint(const fs::path& checkpoints, const Checkpoint& checkpoint, std::int64_t keep,
                       std::optional<std::int64_t> best) {
@@ -110,8 +112,12 @@ void write_checkpoint(const fs::path& checkpoints, const Checkpoint& checkpoint,
   fs::remove_all(folder);  // left by a run that is being repeated
   fs::rename(part, folder);
   flush_folder(checkpoints);
+  remove_old_checkpoints(checkpoints, keep, best);
+}
 
-  std::vector<std::int64_t> steps = steps_in(checkpoints);
+void remove_old_checkpoints(const fs::path& checkpoints, std::int64_t keep, std::optional<std::int64_t> best) {
+  if (!fs::is_directory(checkpoints)) return;
+  const std::vector<std::int64_t> steps = saved_steps(checkpoints);
   for (std::size_t i = 0; i + static_cast<std::size_t>(std::max<std::int64_t>(1, keep)) < steps.size(); ++i) {
     if (steps[i] == best) continue;
     // Renamed first: a kill in the middle of the removal must not leave half a checkpoint under a good name.
@@ -141,45 +147,21 @@ Checkpoint read_checkpoint(const fs::path& checkpoints, std::int64_t step) {
     for (const base::TensorView& tensor : optimizer.tensors())
       checkpoint.optimizer.emplace_back(tensor.name, tensor_of(tensor));
     return checkpoint;
+  } catch (const base::Error& error) {  // whose advice is for files that can be fetched again
+    const base::ErrorFacts& facts = error.facts();
+    throw base::Error({"the checkpoint cannot be read: " + facts.what,
+                       facts.where.empty() ? folder.string() : facts.where, facts.value, facts.expected,
+                       delete_advice(folder)});
   } catch (const std::exception& error) {
     throw base::Error({fmt::format("the checkpoint cannot be read: {}", error.what()), folder.string(), "", "",
-                       "delete that folder: --resume then goes on from the one before it"});
+                       delete_advice(folder)});
   }
 }
 
 std::optional<Checkpoint> read_newest_checkpoint(const fs::path& checkpoints) {
-  const std::vector<std::int64_t> steps = steps_in(checkpoints);
+  const std::vector<std::int64_t> steps = saved_steps(checkpoints);
   if (steps.empty()) return std::nullopt;
   return read_checkpoint(checkpoints, steps.back());
-}
-
-void check_same_run(const std::map<std::string, std::string>& saved, const std::map<std::string, std::string>& now) {
-  // These explain why the examples are other ones. Where the examples are the same, they changed nothing.
-  static const std::set<std::string> kOfTheExamples = {"limit",         "too_long", "data_weights", "validation_share",
-                                                       "allow_special", "roles",    "train_on",     "chat_template"};
-  auto value = [](const std::map<std::string, std::string>& facts, const std::string& key) {
-    const auto found = facts.find(key);
-    return found == facts.end() ? "" : found->second;
-  };
-  auto refuse = [](const std::string& option, const std::string& is, const std::string& was) {
-    throw base::UsageError({"--resume would not continue the same run", "--" + option, is,
-                            was + ", as when it was started",
-                            "give the same options and data, or start over with --overwrite"});
-  };
-  std::set<std::string> keys;
-  for (const auto* facts : {&saved, &now})
-    for (const auto& [key, ignored] : *facts) keys.insert(key);
-  const bool same_examples = value(saved, "data") == value(now, "data");
-  for (const std::string& key : keys) {
-    if (key == "steps" || key == "data" || (same_examples && kOfTheExamples.contains(key))) continue;
-    if (value(saved, key) == value(now, key)) continue;
-    if (key == "adapter") refuse(key, "another one", "the same one");  // known by its values
-    std::string option = key;
-    std::replace(option.begin(), option.end(), '_', '-');
-    const auto shown = [](const std::string& text) { return text.empty() ? "none" : text; };
-    refuse(option, shown(value(now, key)), shown(value(saved, key)));
-  }
-  if (!same_examples) refuse("data", "other records", "the same records");
 }
 
 at::Tensor flat_values(const lora::Adapter& adapter) {

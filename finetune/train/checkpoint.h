@@ -8,6 +8,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "finetune/train/optimizer.h"
 #include "lora/adapter/adapter.h"
@@ -34,15 +35,17 @@ struct Checkpoint {
 /// the oldest until `keep` are left, the one of step `best` beside them.
 void write_checkpoint(const std::filesystem::path& checkpoints, const Checkpoint& checkpoint, std::int64_t keep,
                       std::optional<std::int64_t> best = std::nullopt);
+/// The last of that, which a kill may have left undone.
+void remove_old_checkpoints(const std::filesystem::path& checkpoints, std::int64_t keep,
+                            std::optional<std::int64_t> best = std::nullopt);
+
+/// The steps that have a checkpoint, oldest first.
+std::vector<std::int64_t> saved_steps(const std::filesystem::path& checkpoints);
 
 /// Throws base::Error when it is damaged or not there.
 Checkpoint read_checkpoint(const std::filesystem::path& checkpoints, std::int64_t step);
 /// The newest checkpoint of the folder, or nothing.
 std::optional<Checkpoint> read_newest_checkpoint(const std::filesystem::path& checkpoints);
-
-/// Throws base::UsageError naming an option that differs between the run that was saved and the one now. Another number
-/// of steps is allowed: the run becomes longer or shorter.
-void check_same_run(const std::map<std::string, std::string>& saved, const std::map<std::string, std::string>& now);
 
 /// What trains of the adapter in an optimizer's flat order, [N] float32: of every module A, B and magnitudes, then
 /// whole tensors and rows of tokens.

@@ -37,14 +37,15 @@ void check_stopping(const StoppingOptions& options, bool validates) {
   if (options.result == "best") refuse("--result", "best");
 }
 
-std::optional<Best> best_of(const std::vector<EvaluationMetrics>& evaluations, double threshold) {
+std::optional<Best> best_of(const std::vector<EvaluationMetrics>& evaluations, double threshold,
+                            const std::function<bool(std::int64_t step)>& has_checkpoint) {
   std::optional<Best> best;
   double reference{INFINITY};
   for (const EvaluationMetrics& each : evaluations) {
     if (each.step == 0) continue;
-    if (!best) best = Best{each.step, each.loss, 0};
-    if (each.loss < best->loss || (std::isnan(best->loss) && !std::isnan(each.loss)))
-      best->step = each.step, best->loss = each.loss;
+    if (!best) best = Best{0, NAN, 0};
+    const bool is_lower{each.loss < best->loss || (std::isnan(best->loss) && !std::isnan(each.loss))};
+    if (has_checkpoint(each.step) && (best->step == 0 || is_lower)) best->step = each.step, best->loss = each.loss;
     const bool is_better{each.loss < reference - threshold};
     if (is_better) reference = each.loss;
     best->waited = is_better ? 0 : best->waited + 1;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -30,13 +31,16 @@ void check_stopping(const StoppingOptions& options, bool validates);
 
 /// What the validations of a run say, the one before the first step left aside: it needs no training.
 struct Best {
-  std::int64_t step = 0;  ///< the smallest loss
+  std::int64_t step = 0;  ///< the smallest loss of steps that have a checkpoint; 0: none has
   double loss = 0;
   std::int64_t waited = 0;  ///< validations since one was better than all before it by more than the threshold
 };
 
 /// A function of what metrics.jsonl holds, so that a resumed run counts on. Nothing before the first validation. A loss
-/// that is no number is never the best.
-std::optional<Best> best_of(const std::vector<EvaluationMetrics>& evaluations, double threshold);
+/// that is no number is never the best. `has_checkpoint` of a step: what a run did not keep cannot be its result; all
+/// validations count for `waited`.
+std::optional<Best> best_of(
+    const std::vector<EvaluationMetrics>& evaluations, double threshold,
+    const std::function<bool(std::int64_t step)>& has_checkpoint = [](std::int64_t) { return true; });
 
 }  // namespace finetune

@@ -6,6 +6,7 @@
 #include <fmt/format.h>
 
 #include <charconv>
+#include <cstring>
 #include <string_view>
 
 #include "base/error.h"
@@ -40,6 +41,30 @@ bool Group::any(bool own) const {
   const at::Tensor count = at::full({1}, own ? 1.0 : 0.0, at::kDouble);
   all_reduce(count);
   return count.item<double>() > 0;
+}
+
+std::vector<std::string> Group::gather(const std::string& own) const {
+  const at::Tensor sizes = at::zeros({size()}, at::kLong);
+  sizes[rank()] = static_cast<std::int64_t>(own.size());
+  all_reduce(sizes);
+  const at::Tensor bytes = at::zeros({sizes.sum().item<std::int64_t>()}, at::kByte);
+  std::vector<std::string> texts;
+  const auto each = [&](auto work) {
+    std::int64_t begin{0};
+    for (int i = 0; i < size(); ++i) {
+      const auto length = sizes[i].item<std::int64_t>();
+      work(i, bytes.mutable_data_ptr<std::uint8_t>() + begin, static_cast<std::size_t>(length));
+      begin += length;
+    }
+  };
+  each([&](int i, std::uint8_t* place, std::size_t length) {
+    if (i == rank()) std::memcpy(place, own.data(), length);
+  });
+  all_reduce(bytes);
+  each([&](int, const std::uint8_t* place, std::size_t length) {
+    texts.emplace_back(reinterpret_cast<const char*>(place), length);
+  });
+  return texts;
 }
 
 std::optional<GroupPlace> place_of(const Environment& environment) {

@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace finetune {
 
@@ -21,6 +22,8 @@ class Group {
   virtual void all_reduce(const at::Tensor& tensor) const = 0;
   /// Whether it is true in any process.
   bool any(bool own) const;
+  /// The texts of all processes, by rank; the same in each.
+  std::vector<std::string> gather(const std::string& own) const;
   /// The one that writes.
   bool is_first() const { return rank() == 0; }
 };

@@ -59,11 +59,13 @@ class Loop {
         done_rows_(start.plan.first_row),
         saved_(done_) {
     if (log_) history_ = log_->steps();
+    if (log_ && start.resume_step) kept_ = saved_steps(checkpoints());
     if (start.model.hides_threads() && options.optimizer.update.optimizer != "muon")
       threads_ = ThreadCount(at::get_num_threads());
   }
 
   LoopResult run() {
+    tell_lost_best();
     // Before the first step, or what an interrupted run left out behind its last one.
     const bool has_validated{
         group_.any(log_ && !log_->evaluations().empty() && log_->evaluations().back().step == done_)};
@@ -75,7 +77,10 @@ class Loop {
     }
     progress_.finish();
     if (progress_.redraws() && !line_.empty()) fmt::print(context_.err, "{}\n", line_);
-    if (saved_ != done_) save();
+    if (saved_ != done_)
+      save();
+    else if (group_.is_first())
+      remove_old_checkpoints(checkpoints(), options_.intervals.keep_checkpoints, kept_best());
     LoopResult result{Ending::kInterrupted, best()};
     if (is_complete && done_ == start_.plan.steps) result.ending = Ending::kComplete;
     if (is_complete && done_ < start_.plan.steps && (is_enough() || (!log_ && !interrupt_.requested())))
@@ -86,8 +91,29 @@ class Loop {
  private:
   bool due(std::int64_t every) const { return done_ == start_.plan.steps || (every > 0 && done_ % every == 0); }
 
+  fs::path checkpoints() const { return fs::path(options_.output.folder) / "checkpoints"; }
+
+  // A step of this process has a checkpoint when it is the best.
   std::optional<Best> best() const {
-    return log_ ? best_of(log_->evaluations(), options_.stopping.early_stopping_threshold) : std::nullopt;
+    if (!log_) return std::nullopt;
+    return best_of(log_->evaluations(), options_.stopping.early_stopping_threshold, [&](std::int64_t step) {
+      return step > start_.plan.first_step || std::ranges::find(kept_, step) != kept_.end();
+    });
+  }
+  std::optional<std::int64_t> kept_best() const {
+    const std::optional<Best> found = best();
+    return found && found->step > 0 && options_.stopping.keeps_best() ? std::optional(found->step) : std::nullopt;
+  }
+  // A run that did not keep its best until now.
+  void tell_lost_best() {
+    if (!log_ || !options_.stopping.keeps_best()) return;
+    const std::optional<Best> lowest = best_of(log_->evaluations(), 0), found = best();
+    if (lowest && lowest->step != found->step)
+      tell(
+          fmt::format("note: the lowest validation loss so far, {:.4f} after step {}, has no checkpoint any more: the "
+                      "best is one of the steps that have one{}, or of those to come",
+                      lowest->loss, lowest->step,
+                      found->step > 0 ? fmt::format(", {:.4f} after step {}", found->loss, found->step) : ""));
   }
   bool is_enough() const {
     const std::int64_t patience{options_.stopping.early_stopping_patience};
@@ -120,13 +146,11 @@ class Loop {
   void save() {
     saved_ = done_;
     if (!group_.is_first()) return;
-    std::optional<std::int64_t> kept;
-    if (const std::optional<Best> found = best(); found && options_.stopping.keeps_best()) kept = found->step;
-    write_checkpoint(fs::path(options_.output.folder) / "checkpoints",
+    write_checkpoint(checkpoints(),
                      {done_, done_rows_, adapter_of(start_.model, options_.start), start_.optimizer->state(),
                       start_.facts, start_.tokenizer->chat_template,
                       options_.start.trains_all() ? start_.files.get() : nullptr, start_.files.get()},
-                     options_.intervals.keep_checkpoints, kept);
+                     options_.intervals.keep_checkpoints, kept_best());
   }
 
   void make_step() {
@@ -215,6 +239,7 @@ class Loop {
   base::Progress progress_;
   std::int64_t done_, done_rows_, saved_;
   std::vector<StepMetrics> history_;
+  std::vector<std::int64_t> kept_;  // steps that had a checkpoint when a resumed run began
   std::string line_;
   Clock::time_point begun_ = Clock::now();
   double training_seconds_ = 0;

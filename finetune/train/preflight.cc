@@ -111,14 +111,21 @@ bool holds_numbers(const base::TensorView& tensor) {
 
 std::int64_t largest_batch(const Examples& examples, const PlanOptions& plan, std::uint64_t seed) {
   RowStream rows(examples, plan.rows.max_length, plan.rows.packing, seed);
-  std::int64_t most = 0;
-  for (std::int64_t begin = 0; begin < rows.rows_per_epoch(); begin += plan.rows_per_batch) {
+  const std::int64_t epoch{rows.rows_per_epoch()};
+  std::int64_t batch{plan.rows_per_batch};  // of a small file it may hold several epochs
+  if (plan.steps == 0)
+    batch = std::min<std::int64_t>(batch, std::llround(std::ceil(plan.epochs) * static_cast<double>(epoch)));
+  const std::int64_t whole{batch / epoch}, rest{batch % epoch};
+  const auto tokens_of = [&](std::int64_t begin, std::int64_t end) {
     std::int64_t tokens = 0;
-    for (std::int64_t i = begin; i < std::min(begin + plan.rows_per_batch, rows.rows_per_epoch()); ++i)
+    for (std::int64_t i = begin; i < end; ++i)
       for (const std::uint32_t document : rows.row(i)) tokens += static_cast<std::int64_t>(examples.length(document));
-    most = std::max(most, tokens);
-  }
-  return most;
+    return tokens;
+  };
+  std::int64_t most = 0;
+  for (std::int64_t begin = 0; rest > 0 && begin < epoch; begin += rest)
+    most = std::max(most, tokens_of(begin, std::min(begin + rest, epoch)));
+  return most + (whole > 0 ? whole * tokens_of(0, epoch) : 0);
 }
 
 void check_memory(const lora::TrainingMemory& memory, std::uint64_t available) {

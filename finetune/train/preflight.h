@@ -24,7 +24,7 @@ struct Preflight {
   nlohmann::ordered_json to_json() const;
 };
 
-/// Tokens of the largest batch of an epoch.
+/// Tokens of the largest batch.
 std::int64_t largest_batch(const Examples& examples, const PlanOptions& plan, std::uint64_t seed);
 
 /// Throws base::Error where that is clearly more than `available` bytes.

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <nlohmann/json.hpp>
 
 #include "base/error.h"
 #include "base/text.h"
@@ -14,24 +15,49 @@
 #include "tokenizer/write/grow.h"
 
 namespace finetune {
+namespace {
+
+bool is_whole_number(const std::string& text) {
+  return !text.empty() && std::ranges::all_of(text, [](char c) { return c >= '0' && c <= '9'; });
+}
+
+}  // namespace
 
 std::vector<std::int64_t> token_numbers(const std::vector<std::string>& texts, const tokenizer::Tokenizer& tokenizer,
                                         const lora::ModelConfig& config) {
   std::vector<std::int64_t> numbers;
   for (const std::string& text : texts) {
-    std::int64_t id = tokenizer.id_of(text).value_or(-1);
-    if (const auto end = text.data() + text.size(); id < 0)
-      if (const auto [rest, error] = std::from_chars(text.data(), end, id); error != std::errc() || rest != end)
-        id = -1;
+    std::int64_t id = -1;
+    const char* end = text.data() + text.size();
+    if (!is_whole_number(text))
+      id = tokenizer.id_of(text).value_or(-1);
+    else if (const auto [rest, error] = std::from_chars(text.data(), end, id); error != std::errc() || rest != end)
+      id = -1;
     if (id < 0 || id >= config.vocab_size || std::ranges::find(numbers, id) != numbers.end())
       throw base::UsageError({"not a token of the model, or given twice", "--lora.trainable-tokens",
                               base::shortened(text),
                               fmt::format("a token of its vocabulary, or a number below {}", config.vocab_size),
-                              "texts that are no tokens yet: --new-tokens"});
+                              is_whole_number(text) ? "a whole number is a token's number, not its text"
+                                                    : "texts that are no tokens yet: --new-tokens"});
     numbers.push_back(id);
   }
   std::ranges::sort(numbers);
   return numbers;
+}
+
+void tell_tokens(const std::vector<std::int64_t>& ids, const tokenizer::Tokenizer& tokenizer, base::Context& context) {
+  constexpr std::size_t kMost = 8;  // on one line
+  if (context.quiet || ids.empty()) return;
+  std::vector<std::string> shown;
+  for (std::size_t i = 0; i < std::min(ids.size(), kMost); ++i) {
+    std::string text = "no text";
+    if (ids[i] < tokenizer.size())
+      text = nlohmann::json(tokenizer.decode({static_cast<std::int32_t>(ids[i])}))
+                 .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+    shown.push_back(fmt::format("{} {}", ids[i], base::shortened(text)));
+  }
+  if (ids.size() > kMost) shown.push_back(fmt::format("and {} more", ids.size() - kMost));
+  fmt::print(context.err, "rows of the embedding that train: {}\n", base::join(shown, ", "));
 }
 
 std::vector<std::int64_t> add_new_tokens(const StartOptions& start, lora::ModelFiles& files, base::Context& context) {

@@ -50,6 +50,14 @@ void check_sources(const SourceOptions& sources, const ReadingOptions& reading) 
                             "leave it out; what --validation-share holds out is a share of the records read"});
 }
 
+void check_step(const PlanOptions& plan) {
+  constexpr std::int64_t kMost{std::int64_t{1} << 20};
+  if (plan.rows_per_batch <= kMost / plan.accumulate) return;
+  throw base::UsageError({"too many rows in one step", "--rows-per-batch times --accumulate",
+                          fmt::format("{} times {}", plan.rows_per_batch, plan.accumulate),
+                          fmt::format("at most {} rows", kMost), "more --steps of fewer rows"});
+}
+
 void check_rows(const RowOptions& rows, const lora::ModelConfig& config) {
   if (rows.max_length <= config.context_length) return;
   throw base::UsageError({"rows longer than the model's context", "--max-length", fmt::format("{}", rows.max_length),

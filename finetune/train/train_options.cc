@@ -55,8 +55,8 @@ void RowOptions::visit(base::OptionVisitor& v) {
 }
 
 void PlanOptions::visit(base::OptionVisitor& v) {
-  v("steps", steps, "optimizer steps; 0: as many as --epochs needs").at_least(0);
-  v("epochs", epochs, "passes over the data, when --steps is 0").above(0);
+  v("steps", steps, "optimizer steps; 0: as many as --epochs needs").between(0, 1e9);
+  v("epochs", epochs, "passes over the data, when --steps is 0").above(0).at_most(1e6);
   rows.visit(v);
   v("rows_per_batch", rows_per_batch, "rows that go through the model at once").at_least(1);
   v("accumulate", accumulate, "batches of one optimizer step").at_least(1);
@@ -97,7 +97,8 @@ void LoraOptions::visit(base::OptionVisitor& v) {
       .commas();
   v("modules_to_save", modules_to_save, "modules that train whole, beside the adapter: embed_tokens, lm_head, norm ...")
       .commas();
-  v("trainable_tokens", trainable_tokens, "tokens, or their numbers, whose rows of the embedding train");
+  v("trainable_tokens", trainable_tokens,
+    "tokens whose rows of the embedding train: their numbers, or texts that are no whole numbers");
   v("ensure_weight_tying", ensure_weight_tying,
     "where the base ties its head to its embedding, what trains of one is the other's too");
   v("loraplus_lr_ratio", loraplus_lr_ratio, "LoRA+: the rate of B as a multiple of A's").above(0);

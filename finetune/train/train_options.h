@@ -72,7 +72,7 @@ struct OptimizerOptions : ScheduleOptions {
 };
 
 struct LoraOptions : lora::FreshOptions {
-  std::vector<std::string> trainable_tokens;  ///< texts of tokens or their numbers: FreshOptions::tokens
+  std::vector<std::string> trainable_tokens;  ///< their numbers, or texts: FreshOptions::tokens
   double loraplus_lr_ratio = 1, loraplus_lr_embedding = 1e-6;
   void visit(base::OptionVisitor& v);
 };

@@ -5,12 +5,12 @@
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 #include <fmt/ostream.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <bit>
 #include <cmath>
 #include <filesystem>
+#include <nlohmann/json.hpp>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -20,15 +20,17 @@
 #include "base/progress.h"
 #include "base/random.h"
 #include "base/text.h"
-#include "finetune/data/mixture.h"
 #include "finetune/data/packing.h"
 #include "finetune/kernels/device.h"
 #include "finetune/model/load.h"
 #include "finetune/train/checkpoint.h"
 #include "finetune/train/memory.h"
+#include "finetune/train/peft_notes.h"
 #include "finetune/train/preflight.h"
+#include "finetune/train/run_facts.h"
 #include "finetune/train/token_rows.h"
 #include "finetune/train/train_checks.h"
+#include "finetune/train/unused_options.h"
 #include "lora/adapter/chat_format.h"
 #include "lora/adapter/merge.h"
 #include "lora/adapter/model_card.h"
@@ -69,6 +71,16 @@ void take_lora(LoraOptions& options, const lora::Adapter& adapter, const std::st
        [](const std::vector<std::string>& names) { return base::join(names, ", "); });
 }
 
+// --resume without a checkpoint: of a run that ended before its first one, or of none at all.
+void check_begun(const fs::path& folder, base::Context& context) {
+  const bool is_ours{fs::exists(folder / "run.yaml") || fs::exists(folder / "run.yaml.part")};
+  if (!is_ours && fs::exists(folder) && !fs::is_empty(folder))
+    throw base::UsageError({"nothing to resume: the folder does not look like a run's output", folder.string(), "",
+                            "a folder that holds run.yaml, an empty or a new one", "choose another folder"});
+  if (!context.quiet)
+    fmt::print(context.err, "note: no checkpoint in {}: starting from the beginning\n", folder.string());
+}
+
 // What the options and the data ask for, behind what `checkpoint` (nullptr: none) has done.
 Plan make_plan(const PlanOptions& options, const Examples& training, const Checkpoint* checkpoint) {
   Plan plan;
@@ -97,88 +109,6 @@ Plan make_plan(const PlanOptions& options, const Examples& training, const Check
   return plan;
 }
 
-// All that decides the bytes of the adapter (given one machine and thread count) but the number of steps, under the
-// names of the options.
-std::map<std::string, std::string> facts_of(const TrainOptions& options, const lora::ModelFiles& files,
-                                            const TrainingData& data, at::ScalarType dtype,
-                                            const std::string& first_hash) {
-  auto text = [](auto value) { return fmt::format("{}", value); };
-  auto chosen = [](const std::string& value) { return value == "auto" ? "" : value; };
-  const ReadingOptions& reading = options.reading;
-  const PlanOptions& plan = options.plan;
-  const OptimizerOptions& optimizer = options.optimizer;
-  const UpdateOptions& update = optimizer.update;
-  const bool is_wsd{optimizer.schedule == "wsd"};
-  const LoraOptions& adapter = options.lora;
-  const PreferenceOptions& preferences = options.preferences;
-  return {{"model", lora::identity_of(files)},
-          {"adapter", options.start.adapter.empty() ? "" : first_hash},
-          {"data", fmt::format("{:016x}", fingerprint(data.training))},
-          {"limit", text(reading.limit)},
-          {"too_long", plan.rows.too_long},
-          {"data_weights", weights_text(options.sources.data_weights)},
-          {"validation_share", text(options.sources.validation_share)},
-          {"allow_special", text(reading.maker.allow_special)},
-          {"roles", base::join(reading.maker.roles, ",")},
-          {"train_on", reading.maker.train_on.train_on},
-          {"chat_template", reading.chat.chat_template},
-          {"max_length", text(plan.rows.max_length)},
-          {"packing", text(plan.rows.packing)},
-          {"rows_per_batch", text(plan.rows_per_batch)},
-          {"accumulate", text(plan.accumulate)},
-          {"learning_rate", text(optimizer.learning_rate)},
-          {"schedule", optimizer.schedule},
-          {"warmup_steps", text(optimizer.warmup_steps)},
-          {"warmup_ratio", text(optimizer.warmup_ratio)},
-          {"decay_steps", is_wsd ? text(optimizer.decay_steps) : ""},
-          {"decay_ratio", is_wsd ? text(optimizer.decay_ratio) : ""},
-          {"decay_shape", is_wsd ? optimizer.decay_shape : ""},
-          {"min_learning_rate_ratio",
-           optimizer.min_learning_rate_ratio == 0 ? "" : text(optimizer.min_learning_rate_ratio)},
-          {"weight_decay", text(optimizer.update.weight_decay)},
-          {"clip", text(optimizer.clip)},
-          {"lora.rank", text(adapter.rank)},
-          {"lora.alpha", text(adapter.alpha)},
-          {"lora.dropout", text(adapter.dropout)},
-          {"lora.targets", base::join(lora::expand_targets(files.spec(), adapter.targets), ",")},
-          {"lora.rslora", text(adapter.rslora)},
-          {"lora.dora", text(adapter.dora)},
-          {"lora.start", adapter.start},
-          {"lora.rank_pattern", base::join(adapter.rank_pattern, ",")},
-          {"lora.alpha_pattern", base::join(adapter.alpha_pattern, ",")},
-          {"lora.dropout_pattern", base::join(adapter.dropout_pattern, ",")},
-          {"lora.exclude_modules", base::join(adapter.exclude_modules, ",")},
-          {"lora.layers_to_transform", base::join(adapter.layers_to_transform, ",")},
-          {"lora.layers_pattern", base::join(adapter.layers_pattern, ",")},
-          {"lora.modules_to_save", base::join(adapter.modules_to_save, ",")},
-          {"lora.trainable_tokens", fmt::format("{}", fmt::join(adapter.tokens, ","))},
-          {"new_tokens", fmt::format("{}", options.start.new_tokens)},
-          {"new_special_tokens", fmt::format("{}", options.start.new_special_tokens)},
-          {"lora.ensure_weight_tying", text(adapter.ensure_weight_tying)},
-          {"lora.loraplus_lr_ratio", text(adapter.loraplus_lr_ratio)},
-          {"lora.loraplus_lr_embedding", text(adapter.loraplus_lr_embedding)},
-          {"neftune_noise_alpha", text(optimizer.neftune_noise_alpha)},
-          {"method", options.start.method},
-          {"dtype", dtype == at::kFloat ? "float32" : "bfloat16"},
-          // From here on no facts of older checkpoints, which had none.
-          {"quantization", options.compute.quantization == "none" ? "" : options.compute.quantization},
-          {"objective", preferences.is_on() ? preferences.objective : ""},
-          {"beta", preferences.is_on() ? text(preferences.beta) : ""},
-          {"reference", preferences.is_held_to_base() && !options.start.adapter.empty() ? "base" : ""},
-          {"label_smoothing", preferences.is_on() ? text(preferences.label_smoothing) : ""},
-          {"optimizer", update.optimizer == "adamw" ? "" : update.optimizer},
-          {"beta1", chosen(update.beta1)},
-          {"beta2", chosen(update.beta2)},
-          {"epsilon", chosen(update.epsilon)},
-          {"momentum", chosen(update.momentum)},
-          {"nesterov", chosen(update.nesterov)},
-          {"adjust_lr_fn", chosen(update.adjust_lr_fn)},
-          {"simpo_gamma", preferences.objective == "simpo" ? text(preferences.simpo_gamma) : ""},
-          {"desirable_weight", preferences.is_of_verdicts() ? text(preferences.desirable_weight) : ""},
-          {"undesirable_weight", preferences.is_of_verdicts() ? text(preferences.undesirable_weight) : ""},
-          {"seed", text(options.compute.seed)}};
-}
-
 // What log-probabilities of the data belong to: the base, and the adapter that training goes on from.
 std::string reference_key(const lora::ModelFiles& files, const std::optional<lora::Adapter>& adapter,
                           const TrainingData& data, at::ScalarType dtype, const std::string& quantization) {
@@ -198,12 +128,57 @@ void tell_plan(const Plan& plan, std::int64_t warmup, const Checkpoint* checkpoi
              plan.steps, checkpoint->facts.at("steps"), plan.first_step + 1);
 }
 
+// All processes must train one run: each reads files and options of its own.
+void check_group(const TrainOptions& options, const TrainInputs& inputs, at::ScalarType dtype, const Group& group) {
+  if (group.size() == 1) return;
+  RunFacts facts =
+      facts_of(options, *inputs.files, inputs.data, dtype, inputs.adapter ? hash_of(flat_values(*inputs.adapter)) : "");
+  facts["resume"] = inputs.checkpoint ? fmt::format("step {}", inputs.checkpoint->step) : "no checkpoint";
+  facts["steps"] = fmt::format("{}", options.plan.steps);
+  facts["epochs"] = fmt::format("{}", options.plan.epochs);
+  facts["eval_every"] = fmt::format("{}", options.intervals.eval_every);
+  check_same_in_group(facts, group);
+}
+
+// Rows at once are no part of what a run is, since the machine decides them; but sums are rounded by them.
+void tell_rows_at_once(const RunFacts& saved, const RunFacts& now, base::Context& context) {
+  const auto before = saved.find("rows_at_once");
+  if (context.quiet || before == saved.end() || before->second == now.at("rows_at_once")) return;
+  fmt::print(context.err,
+             "note: goes on with {} rows at once, not {} as before: the result differs by rounding from that of a run "
+             "which did not change; --memory decides it\n",
+             now.at("rows_at_once"), before->second);
+}
+
 // What PEFT warns of.
 void tell_parted(const lora::Adapter& adapter, const lora::ModelFiles& files, base::Context& context) {
   if (!context.quiet && lora::parts_head(adapter, files))
     fmt::print(context.err,
                "note: the base ties its head to the embedding, and this adapter parts them, so that a merged model has "
                "both; --lora.ensure-weight-tying keeps them one\n");
+}
+
+// What transformers' Trainer would do with the base, and this one does not.
+void tell_dropouts(const lora::ModelFiles& files, base::Context& context) {
+  const fs::path file = files.path() / "config.json";
+  if (context.quiet || files.is_gguf() || !fs::exists(file)) return;
+  const auto config = nlohmann::json::parse(base::read_file(file), nullptr, false);
+  for (const char* key : {"attention_dropout", "attn_pdrop", "resid_pdrop", "embd_pdrop", "hidden_dropout"})
+    if (const auto found = config.find(key); found != config.end() && found->is_number() && found->get<double>() > 0)
+      fmt::print(context.err, "note: {} {} of config.json, which transformers applies in training, is not applied\n",
+                 key, found->get<double>());
+}
+
+void tell_threads(int threads, base::Context& context) {
+  const int processors{static_cast<int>(base::thread_count(0))};
+  if (!context.quiet && threads > processors)
+    fmt::print(context.err, "note: --threads {} on {} processors: more threads than processors are slower\n", threads,
+               processors);
+}
+
+void tell_experts(const lora::Adapter& adapter, const lora::ModelFiles& files, base::Context& context) {
+  const std::string note = stacked_experts_note(adapter, files.spec());
+  if (!context.quiet && !note.empty()) fmt::print(context.err, "{}\n", note);
 }
 
 // A checkpoint's adapter, of which the part that a start took out does not train.
@@ -227,13 +202,17 @@ lora::Adapter first_adapter(const TrainOptions& options, const lora::ModelFiles&
                       [&](double share) { progress.update(share, ""); });
   progress.finish();
   tell_parted(adapter, files, context);
+  tell_experts(adapter, files, context);
   return adapter;
 }
 
-OptimizerSettings optimizer_settings(const TrainOptions& options, const Transformer& model) {
+OptimizerSettings optimizer_settings(const TrainOptions& options, const Transformer& model,
+                                     const base::OptionSet* declared) {
   OptimizerSettings result = settings_of(options.optimizer.update);
   const LoraOptions& lora = options.lora;
-  for (const ParameterKind& kind : model.parameter_kinds()) {
+  const std::vector<ParameterKind> kinds = model.parameter_kinds();
+  check_loraplus(lora, std::ranges::any_of(kinds, &ParameterKind::is_of_embedding), declared);
+  for (const ParameterKind& kind : kinds) {
     const bool is_plus{lora.loraplus_lr_ratio != 1};
     double factor{is_plus && kind.is_b ? lora.loraplus_lr_ratio : 1};
     if (is_plus && kind.is_of_embedding) factor = lora.loraplus_lr_embedding / options.optimizer.learning_rate;
@@ -244,11 +223,17 @@ OptimizerSettings optimizer_settings(const TrainOptions& options, const Transfor
   return result;
 }
 
-// Each checkpoint holds the adapter and the optimizer's state, one more is written before the oldest goes.
-void check_space(const OutputOptions& output, std::int64_t checkpoints, const Optimizer& optimizer) {
+// Each checkpoint holds the adapter and the optimizer's state, one more is written before the oldest goes. Those that a
+// resumed run has stand there already.
+void check_space(const TrainOptions& options, const Optimizer& optimizer, const Plan& plan) {
+  const OutputOptions& output = options.output;
   const auto values = static_cast<std::uint64_t>(optimizer.values().nbytes());
   const std::uint64_t checkpoint{values + static_cast<std::uint64_t>(optimizer.state_bytes())};
-  base::check_free_space(output.folder, checkpoint * static_cast<std::uint64_t>(checkpoints + 1) + values,
+  std::int64_t more{options.intervals.keep_checkpoints + 1 + (options.stopping.keeps_best() ? 1 : 0)};
+  if (output.resume) more -= static_cast<std::int64_t>(saved_steps(fs::path(output.folder) / "checkpoints").size());
+  if (plan.first_step == plan.steps) more = 0;
+  base::check_free_space(output.folder,
+                         checkpoint * static_cast<std::uint64_t>(std::max<std::int64_t>(0, more)) + values,
                          output.overwrite);
 }
 
@@ -300,10 +285,12 @@ TrainInputs read_inputs(TrainOptions& options, base::Context& context) {
   set_threads(base::thread_count(compute.threads));
   check_start(options.start, context.options);
   check_sources(options.sources, options.reading);
+  check_step(options.plan);
   check_preferences(options, context.options);
   settings_of(options.optimizer.update);  // throws
   check_schedule(options.optimizer, context.options);
   check_spike(options.optimizer.spike_factor);
+  check_unused(options, context);
   check_stopping(options.stopping, !options.sources.validation_data.empty() || options.sources.validation_share > 0);
   const Quantization quantization = quantization_named(compute.quantization);
   if (output.folder.empty() && !options.reading.show_batch)
@@ -313,23 +300,32 @@ TrainInputs read_inputs(TrainOptions& options, base::Context& context) {
   if (model_name.empty()) model_name = base_of(adapter_name);
   auto files = std::make_unique<lora::ModelFiles>(model_name);
   lora::tell_notes(*files, context);
+  tell_dropouts(*files, context);
+  tell_threads(compute.threads, context);
   check_quantization(*files, quantization);
   if (adapter_name.empty()) options.lora.FreshOptions::new_tokens = add_new_tokens(options.start, *files, context);
-  lora::chosen_modules(files->spec(), options.lora);      // throws
+  lora::chosen_modules(files->spec(), options.lora);  // throws
+  check_unused_of(files->spec(), options, context.options);
   base::check_outputs({output.folder}, {files->path()});  // a model by its hub name too
   check_rows(options.plan.rows, files->config());
   std::optional<lora::Adapter> adapter;
   if (!adapter_name.empty()) {
     adapter = load_adapter(adapter_name, *files, compute.threads);
+    tell_notes(notes_of(adapter_name, *adapter, *files), context);
+    tell_experts(*adapter, *files, context);
     take_lora(options.lora, *adapter, adapter_name, files->spec(), context.options);
     lora::set_dropouts(*adapter, options.lora.dropout_pattern);
   }
   std::optional<Checkpoint> checkpoint;
   if (output.resume) checkpoint = read_newest_checkpoint(fs::path(output.folder) / "checkpoints");
+  if (output.resume && !checkpoint && !options.reading.show_batch) check_begun(output.folder, context);
 
   const fs::path adapter_folder = adapter_name.empty() ? fs::path() : lora::adapter_folder(adapter_name);
   auto tokenizer = lora::tokenizer_of(*files, adapter_folder, options.reading.chat.chat_template);
-  if (!adapter) options.lora.tokens = token_numbers(options.lora.trainable_tokens, *tokenizer, files->config());
+  if (!adapter) {
+    options.lora.tokens = token_numbers(options.lora.trainable_tokens, *tokenizer, files->config());
+    tell_tokens(options.lora.tokens, *tokenizer, context);
+  }
   TrainingData data = read_data(options, *files, *tokenizer, context);
   return {std::move(files), std::move(tokenizer), std::move(data), std::move(adapter), std::move(checkpoint)};
 }
@@ -340,7 +336,9 @@ TrainStart prepare_training(TrainOptions& options, base::Context& context, const
   const at::Device device = choose_device(compute.device);
   const at::ScalarType dtype = choose_dtype(compute.dtype, device);
   const Quantization quantization = quantization_named(compute.quantization);
-  auto [files, tokenizer, data, adapter, checkpoint] = read_inputs(options, context);
+  TrainInputs inputs = read_inputs(options, context);
+  check_group(options, inputs, dtype, group);
+  auto [files, tokenizer, data, adapter, checkpoint] = std::move(inputs);
   const Checkpoint* done = checkpoint ? &*checkpoint : nullptr;
   const MemoryPlan memory =
       plan_memory(options, *files, dtype, device, largest_batch(data.training, options.plan, compute.seed),
@@ -366,17 +364,19 @@ TrainStart prepare_training(TrainOptions& options, base::Context& context, const
   if (!adapter) model.attach(first_adapter(options, *files, done, context));
   if (options.start.trains_all()) model.free_replaced();
   check_weights(model, *files, data.training, base::thread_count(compute.threads));
-  std::unique_ptr<Optimizer> optimizer =
-      make_optimizer(options.optimizer.update.optimizer, model.parameters(), optimizer_settings(options, model));
+  std::unique_ptr<Optimizer> optimizer = make_optimizer(options.optimizer.update.optimizer, model.parameters(),
+                                                        optimizer_settings(options, model, context.options));
   std::string first_hash = hash_of(optimizer->values());
-  check_space(output, options.intervals.keep_checkpoints, *optimizer);
-
-  std::map<std::string, std::string> facts = facts_of(options, *files, data, dtype, first_hash);
+  RunFacts facts = facts_of(options, *files, data, dtype, first_hash);
+  facts["rows_at_once"] = std::to_string(memory.rows_at_once);
   if (done) check_same_run(done->facts, facts);
+  if (done) tell_rows_at_once(done->facts, facts, context);
   Plan plan = make_plan(options.plan, data.training, done);
+  check_space(options, *optimizer, plan);
   facts["steps"] = std::to_string(plan.steps);
   plan.phases = phases_of(options.optimizer, plan.steps);
   if (done) optimizer->restore(flat_values(resumed(done->adapter, options.lora.start)), done->optimizer, done->step);
+  if (group.size() > 1) check_same_in_group({{"values", hash_of(optimizer->values())}}, group);
   if (done && !options.lora.start.empty()) first_hash.clear();  // a start is not made again
   tell_plan(plan, warmup_of(options.optimizer, plan.steps), done, context);
   const bool is_new_plan = done && done->facts.at("steps") != facts.at("steps");

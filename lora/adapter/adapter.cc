@@ -342,6 +342,19 @@ void put_in_order(Adapter& adapter, const std::string& file) {
   put_in_order_of(adapter, names_with(adapter.modules, file));
 }
 
+bool leaves_out(const Adapter& adapter, const ModelSpec& base) {
+  std::set<std::string> names, suffixes;
+  for (const AdapterModule& module : adapter.modules) {
+    names.insert(module.name);
+    suffixes.insert(suffix_of(module.name));
+  }
+  return std::ranges::any_of(base.blocks, [&](const BlockSpec& block) {
+    return std::ranges::any_of(block.linears, [&](const LinearSpec& linear) {
+      return suffixes.contains(suffix_of(linear.name)) && !names.contains(linear.name);
+    });
+  });
+}
+
 Adapter read_adapter(const fs::path& folder) {
   if (base::is_gguf_name(folder)) return read_gguf_adapter(folder);
   if (is_mlx_adapter(folder)) return read_mlx_adapter(folder);

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "lora/adapter/adapter_config.h"
+#include "lora/model/spec.h"
 
 namespace lora {
 
@@ -53,6 +54,9 @@ struct Adapter : AdapterSettings {
 /// Embedding and head first, then in forward order; also the targets. `file`, for errors. Throws base::Error for
 /// modules of no family that is known.
 void put_in_order(Adapter& adapter, const std::string& file);
+
+/// Whether modules of `base` that end as those of the adapter have none of it: AdapterSettings::is_partial.
+bool leaves_out(const Adapter& adapter, const ModelSpec& base);
 
 /// Reads a PEFT folder, an mlx-lm one (lora/adapter/mlx_adapter.h) or a GGUF adapter
 /// (lora/adapter/read_gguf_adapter.h); rank_pattern and alpha_pattern are honoured. Throws base::Error naming what we

@@ -205,30 +205,53 @@ std::optional<std::set<std::int64_t>> layers_of(const Keys& keys) {
   return value->get<std::set<std::int64_t>>();
 }
 
-// What stands before the number of a layer; any word where the key is not used.
-std::string layers_pattern(const Keys& keys) {
+// Expressions of which the first that matches a name has its layer: the first number of the name, an expert's not.
+std::vector<std::shared_ptr<RE2>> layer_expressions(const Keys& keys) {
   const ordered_json* value = keys.find("layers_pattern");
-  if (!value || value->empty() || *value == "") return "[^.]*";
-  std::vector<std::string> patterns;
+  if (!value || value->empty() || *value == "") return {compiled(".*?\\.[^.]*\\.(\\d+)\\..*")};
+  std::vector<std::shared_ptr<RE2>> expressions;
   for (const ordered_json& pattern : value->is_array() ? *value : ordered_json::array({*value})) {
     if (!pattern.is_string()) keys.wrong("layers_pattern", "a text, or a list of them");
-    patterns.push_back(pattern.get<std::string>());
+    expressions.push_back(compiled("(?:^|.*?\\.)(?:" + pattern.get<std::string>() + ")\\.(\\d+)\\..*"));
+    if (!expressions.back()->ok() || expressions.back()->NumberOfCapturingGroups() != 1)
+      keys.wrong("layers_pattern", "regular expressions without look-around and groups");
   }
-  return base::join(patterns, "|");
+  return expressions;
 }
 
+std::optional<std::int64_t> layer_of(const std::string& module, const std::vector<std::shared_ptr<RE2>>& expressions) {
+  std::int64_t layer = 0;
+  for (const auto& expression : expressions)
+    if (RE2::FullMatch(module, *expression, &layer)) return layer;
+  return std::nullopt;
+}
+
+// As PEFT 0.21 decides: a whole name among the targets is chosen whatever its layer.
 std::function<std::string(const std::string&)> exclusion(const Keys& keys) {
-  return [targets = name_test(keys, "target_modules"), excluded = name_test(keys, "exclude_modules"),
-          layers = layers_of(keys), layer_of = compiled(".*\\.(?:" + layers_pattern(keys) + ")\\.(\\d+)\\..*")](
-             const std::string& module) -> std::string {
+  std::set<std::string> whole_names;
+  if (const ordered_json* targets = keys.find("target_modules"); targets && targets->is_array())
+    for (const ordered_json& name : *targets)
+      if (name.is_string()) whole_names.insert(name.get<std::string>());
+  return [whole_names, targets = name_test(keys, "target_modules"), excluded = name_test(keys, "exclude_modules"),
+          layers = layers_of(keys), expressions = layer_expressions(keys)](const std::string& module) -> std::string {
     if (targets && !(*targets)(module)) return "target_modules";
     if (excluded && (*excluded)(module)) return "exclude_modules";
-    if (!layers) return "";
-    std::int64_t layer = 0;
-    if (!RE2::FullMatch(module, *layer_of, &layer)) return "layers_pattern";
-    if (!layers->contains(layer)) return "layers_to_transform";
-    return "";
+    if (!layers || whole_names.contains(module)) return "";
+    const std::optional<std::int64_t> layer = layer_of(module, expressions);
+    if (!layer) return "layers_pattern";
+    return layers->contains(*layer) ? "" : "layers_to_transform";
   };
+}
+
+// Whether names alone, without numbers of layers or experts, choose the modules.
+bool chooses_by_suffix(const Keys& keys) {
+  for (const char* key : {"layers_to_transform", "exclude_modules"})
+    if (const ordered_json* value = keys.find(key); value && !(value->is_structured() && value->empty())) return false;
+  const ordered_json* targets = keys.find("target_modules");
+  if (!targets || !targets->is_array()) return !targets || *targets == "all-linear";
+  return std::ranges::none_of(*targets, [](const ordered_json& name) {
+    return RE2::PartialMatch(name.get<std::string>(), "(?:^|\\.)\\d+\\.");
+  });
 }
 
 std::vector<std::string> names_at(const Keys& keys, const char* key, const char* expected) {
@@ -379,6 +402,7 @@ AdapterConfig adapter_config_of(const ordered_json& json, const std::string& fil
   config.stacked_experts = !config.parameters.empty();
   if (config.stacked_experts && config.start != Start::kNothing)
     refuse("target_parameters", config.parameters, file, "PEFT has no other start for parameters than B = 0");
+  config.is_partial = !chooses_by_suffix(keys);
   if (const ordered_json* targets = keys.find("target_modules"); targets && targets->is_array())
     config.targets = targets->get<std::vector<std::string>>();
   return config;

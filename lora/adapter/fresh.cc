@@ -230,6 +230,7 @@ Adapter chosen_modules(const ModelSpec& spec, const FreshOptions& options) {
   check_used(chosen, pattern_object(options.rank_pattern, "rank_pattern"), "rank_pattern");
   check_used(chosen, pattern_object(options.alpha_pattern, "alpha_pattern"), "alpha_pattern");
   set_dropouts(adapter, options.dropout_pattern);
+  adapter.is_partial = leaves_out(adapter, spec);
   return adapter;
 }
 

@@ -180,6 +180,7 @@ Adapter read_mlx_adapter(const fs::path& folder) {
   adapter.alpha = config.scale * static_cast<double>(config.rank);
   adapter.dropout = config.dropout;
   adapter.dora = config.dora;
+  adapter.is_partial = true;  // how many layers the base has is not told
   for (const auto& [name, parts] : parts_of(file, config, where)) {
     adapter.modules.push_back(module_of(name, parts, config, where));
     adapter.tied |= is_embedding(name);

@@ -140,6 +140,7 @@ Adapter plain_adapter(Adapter adapter, const ModelFiles& base, int threads,
                       const std::function<void(double)>& progress) {
   adapter = with_names_of(base, std::move(adapter));
   if (adapter.stacked_experts) adapter = with_linears_of(base, std::move(adapter));
+  adapter.is_partial = leaves_out(adapter, base.spec());
   if (adapter.start == Start::kNothing) return adapter;
   check_fits(adapter, base);
   std::atomic<std::size_t> done = 0;
@@ -155,6 +156,13 @@ Adapter plain_adapter(Adapter adapter, const ModelFiles& base, int threads,
 
 void start_from_base(Adapter& adapter, const ModelFiles& base, Start start, int threads,
                      const std::function<void(double)>& progress) {
+  for (const AdapterModule& module : adapter.modules)
+    if (const std::int64_t most = std::min(module.in, module.out); module.rank > most)
+      throw base::UsageError(
+          {fmt::format("a {} start has no more ranks than its weight has rows or columns", name_of(start)),
+           "--lora.rank", std::to_string(module.rank),
+           fmt::format("at most {} for {} [{}, {}]", most, module.name, module.out, module.in),
+           "a smaller rank for it alone: --lora.rank-pattern"});
   std::atomic<std::size_t> done = 0;
   base::parallel_for(adapter.modules.size(), base::thread_count(threads), [&](std::size_t i, int worker) {
     AdapterModule& module = adapter.modules[i];

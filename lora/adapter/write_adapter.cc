@@ -29,11 +29,12 @@ ordered_json number(double value) {
   return value;
 }
 
-// Suffixes ("q_proj") when each stands for all layers that have any, and for all experts of these; else full module
-// names, as in a wrapper, whose vision model has modules of these suffixes too.
+// Suffixes ("q_proj") when each stands for all layers, and for all experts of these; else full module names, as in a
+// wrapper, whose vision model has modules of these suffixes too. A list of layers would not do: PEFT before 0.21 takes
+// an expert's number for the layer's.
 std::vector<std::string> target_modules(const Adapter& adapter) {
   std::set<std::string> blocks, patterns, suffixes, names;
-  bool is_whole = true;
+  bool is_whole{!adapter.is_partial};
   std::int64_t experts = 1;
   std::size_t of_experts = 0;  // of `patterns`
   for (const AdapterModule& module : adapter.modules) {

@@ -155,6 +155,7 @@ FusedAdapter fused(std::span<const Adapter> adapters, std::span<const double> we
                    const std::function<void(double)>& progress) {
   FusedAdapter result;
   static_cast<AdapterSettings&>(result.adapter) = adapters[0];
+  result.adapter.is_partial = std::ranges::any_of(adapters, &Adapter::is_partial);
   const auto by_name = joined_names(adapters, weights);
   std::vector<const std::vector<WeightedModule>*> all;
   for (const auto& [name, parts] : by_name) all.push_back(&parts);

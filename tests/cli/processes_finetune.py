@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """`finetune train` in several processes: two train what one trains, to 1e-6; they resume to the same bytes; when one is
-killed the other ends with an error instead of waiting.
+killed the other ends with an error instead of waiting; those that disagree say so.
     tests/cli/processes_finetune.py build/release/bin/finetune [--torchrun build/venv/bin/torchrun]
 A tiny random Llama is written into a temporary folder; no network, no package beyond Python, torchrun where given."""
 import argparse
@@ -64,14 +64,15 @@ class Training:
         often = [] if "--eval-every" in words else ["--eval-every", 4]
         return [str(word) for word in [self.finetune, *self.words, *often, "--output", self.folder / output, *words]]
 
-    def start(self, size, output, *words):
-        """The processes, by rank."""
+    def start(self, size, output, *words, others=None):
+        """The processes, by rank; `others`: output and words of all but the first."""
         port = str(free_port())
         environment = [os.environ | {"RANK": str(rank), "WORLD_SIZE": str(size), "LOCAL_RANK": str(rank),
                                      "LOCAL_WORLD_SIZE": str(size), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
                        for rank in range(size)]
-        return [subprocess.Popen(self.command(output, *words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-                                 env=each) for each in environment]
+        commands = [self.command(output, *words)] + [self.command(*(others or (output, *words)))] * (size - 1)
+        return [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=each)
+                for command, each in zip(commands, environment)]
 
     def run(self, size, output, *words):
         processes = self.start(size, output, *words) if size > 1 else [subprocess.Popen(
@@ -110,6 +111,26 @@ class Training:
         half = self.run(2, "half", "--steps", 8, "--resume")
         if weights(half) != weights(whole):
             sys.exit("a resumed run of two processes ends with other bytes")
+
+    def check_disagreement(self):
+        """Processes of other options, data or checkpoints do not train together: each says what differs."""
+        steps = ("--steps", 8)
+        self.run(2, "alone", *steps)  # whose checkpoints the other process does not have
+        short = self.folder / "short.jsonl"
+        short.write_text("".join((self.folder / "data.jsonl").read_text().splitlines(keepends=True)[:30]))
+        for first, other, option in (
+                (("apart", *steps), ("apart", *steps, "--seed", 7), "--seed"),
+                (("apart", *steps), ("apart", "--steps", 9), "--steps"),
+                (("apart", *steps), ("apart", *steps, "--lora.alpha", 8), "--lora.alpha"),
+                (("apart", *steps), ("apart", *steps, "--eval-every", 3), "--eval-every"),
+                (("apart", *steps), ("apart", *steps, "--data", short), "--data"),
+                (("alone", "--steps", 9, "--resume"), ("elsewhere", "--steps", 9, "--resume"), "--resume")):
+            for rank, process in enumerate(self.start(2, *first, others=other)):
+                _, errors = process.communicate(timeout=120)
+                if process.returncode != 2 or f"{option} of rank 1" not in errors:
+                    sys.exit(f"{option} differs: rank {rank} ended with {process.returncode}:\n{errors}")
+            if (self.folder / "apart").exists() or (self.folder / "elsewhere").exists():
+                sys.exit(f"{option} differs, and the refused run left a folder")
 
     def check_pairs(self):
         """What the model says of pairs before it trains is shared out: the same file, and the same training."""
@@ -194,6 +215,7 @@ def main():
         training.check_environment()
         training.check_equal()
         training.check_resume()
+        training.check_disagreement()
         training.check_pairs()
         training.check_killed(1)
         training.check_killed(0)

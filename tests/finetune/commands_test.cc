@@ -17,10 +17,12 @@
 #include "finetune/model/generate.h"
 #include "finetune/model/load.h"
 #include "finetune/verify.h"
+#include "finetune/weigh.h"
 #include "lora/adapter/gguf_adapter.h"
 #include "lora/adapter/merge.h"
 #include "lora/adapter/mlx_adapter.h"
 #include "lora/adapter/write_model.h"
+#include "tests/error_of.h"
 #include "tests/finetune/tiny_llama.h"
 #include "tests/lora/written_model.h"
 #include "tests/temporary_folder.h"
@@ -237,6 +239,53 @@ TEST_F(Commands, AnAdapterNamesItsBase) {
   finetune::LoadedModel loaded = finetune::load_model({"", (folder_ / "adapter").string(), "auto", "cpu", 0});
   EXPECT_TRUE(fs::equivalent(loaded.path, model_path()));
   EXPECT_EQ(loaded.model.parameters().size(), 60u);
+}
+
+TEST(Bases, AreTwoByTheirNames) {
+  for (const auto& [one, other] :
+       std::vector<std::pair<const char*, const char*>>{{"HuggingFaceTB/SmolLM2-135M", "/models/SmolLM2-135M/"},
+                                                        {"/a/SmolLM2-135M", "/b/smollm2-135m-Q8_0.gguf"},
+                                                        {"org/llama", "/cache/models--org--llama/snapshots/0123abc"},
+                                                        {"", "/a/llama"}})
+    EXPECT_FALSE(finetune::are_two_bases(one, other)) << one << other;
+  EXPECT_TRUE(finetune::are_two_bases("org/llama", "/models/qwen"));
+  EXPECT_TRUE(finetune::are_two_bases("/models/llama", "/models/qwen"));
+}
+
+TEST_F(Commands, AnAdapterOfAnotherBaseIsSaid) {
+  finetune::Transformer model = tiny_llama::load(model_path());
+  model.attach({"q_proj"}, 2, 4, 0, false, 1);
+  lora::Adapter adapter = model.adapter();
+  const lora::ModelFiles files(model_path());
+  lora::write_adapter(adapter, folder_ / "adapter");
+  const std::string folder = (folder_ / "adapter").string();
+  EXPECT_TRUE(finetune::notes_of(folder, adapter, files).empty());
+  adapter.base_model = "org/quite-another";
+  lora::write_adapter(adapter, folder_ / "adapter");
+  const std::vector<std::string> notes = finetune::notes_of(folder, adapter, files);
+  ASSERT_EQ(notes.size(), 1u);
+  EXPECT_THAT(notes[0], HasSubstr("was trained on org/quite-another"));
+  // Of a base with fewer layers.
+  std::erase_if(adapter.modules, [](const auto& module) { return module.name.starts_with("model.layers.0."); });
+  adapter.base_model = model_path();
+  lora::write_adapter(adapter, folder_ / "adapter");
+  lora::ModelFiles base(model_path());
+  const std::vector<std::string> fewer = finetune::notes_of(folder, finetune::load_adapter(folder, base, 1), base);
+  ASSERT_EQ(fewer.size(), 1u);
+  EXPECT_THAT(fewer[0], HasSubstr("was it trained on a smaller model?"));
+}
+
+TEST_F(Commands, AdaptersOfTwoBasesAreNotWeighed) {
+  finetune::Transformer model = tiny_llama::load(model_path());
+  model.attach({"q_proj"}, 2, 4, 0, false, 1);
+  lora::Adapter adapter = model.adapter();
+  lora::write_adapter(adapter, folder_ / "one");
+  adapter.base_model = "org/quite-another";
+  lora::write_adapter(adapter, folder_ / "other");
+  const std::vector<std::string> words = {(folder_ / "one").string(), (folder_ / "other").string(), "--data",
+                                          file("held.jsonl", "{\"text\":\"a hornbook\"}\n")};
+  EXPECT_THAT(error_of([&] { run(finetune::weigh_command(), words); }),
+              testing::AllOf(HasSubstr("adapters of two bases"), HasSubstr("org/quite-another")));
 }
 
 TEST(CheckIds, AnIdThatTheModelDoesNotHaveIsRefused) {

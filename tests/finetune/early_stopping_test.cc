@@ -1,6 +1,7 @@
 // Validation that stops a run, and the checkpoint that it calls the best.
 #include "finetune/train/early_stopping.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -124,6 +125,55 @@ TEST_F(EarlyStopping, AResumedRunCountsOn) {
   half.stopping.early_stopping_patience = 4;  // and this is more patience
   run(half, &json);
   EXPECT_GE(nlohmann::json::parse(json)["steps"].get<std::int64_t>(), constant["steps"].get<std::int64_t>() + 2);
+}
+
+TEST(BestOf, WhatHasNoCheckpointIsNoResult) {
+  const auto best = [](std::int64_t from) {
+    return *best_of(losses({9, 2, 3, 5, 4}), 0, [from](std::int64_t step) { return step >= from; });
+  };
+  EXPECT_EQ(best(10).step, 10);
+  EXPECT_EQ(best(20).step, 20);
+  EXPECT_EQ(best(30).step, 40);
+  EXPECT_EQ(best(50).step, 0) << "none";
+  EXPECT_EQ(best(50).waited, 3) << "all count for patience";
+}
+
+// A run that did not keep its best, and now is asked for it.
+TEST_F(EarlyStopping, ABestWithoutACheckpointIsSaidAndNotTheResult) {
+  TrainOptions plain = overfits("plain");
+  plain.optimizer.schedule = "constant";
+  plain.stopping.early_stopping_patience = 0;
+  plain.plan.steps = 12;
+  plain.intervals.keep_checkpoints = 1;
+  EXPECT_THAT(run(plain), testing::Not(HasSubstr("has no checkpoint")));
+  plain.output.resume = true;
+  plain.stopping.keep_best = true;
+  std::string json;
+  EXPECT_THAT(run(plain, &json), HasSubstr("has no checkpoint any more: the best is one of the steps that have one"));
+  EXPECT_EQ(nlohmann::json::parse(json)["result_step"], 12);
+  plain.plan.steps = 14;
+  run(plain, &json);
+  const auto step = nlohmann::json::parse(json)["result_step"].get<std::int64_t>();
+  EXPECT_TRUE(step == 12 || step == 14) << step;
+  EXPECT_TRUE(fs::exists(fs::path(plain.output.folder) / fmt::format("checkpoints/step-{}", step)));
+}
+
+TEST_F(EarlyStopping, AResumedRunKeepsItsValidationData) {
+  TrainOptions first = overfits("first");
+  first.stopping.early_stopping_patience = 0;
+  first.plan.steps = 2;
+  first.sources.validation_data = first.sources.data;
+  run(first);
+  first.output.resume = true;
+  first.plan.steps = 4;
+  TrainOptions other = first;
+  other.reading.validation_limit = 3;
+  EXPECT_THAT(error_of<base::UsageError>(other), HasSubstr("--validation-limit"));
+  other = first;
+  other.sources.validation_data = {(model_.path() / "other.jsonl").string()};
+  EXPECT_THAT(error_of<base::UsageError>(other),
+              testing::AllOf(HasSubstr("--validation-data"), HasSubstr("other records")));
+  run(first);
 }
 
 TEST_F(EarlyStopping, WithoutValidationItIsRefused) {

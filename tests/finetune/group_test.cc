@@ -5,8 +5,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <barrier>
 #include <map>
+#include <thread>
 
+#include "finetune/train/run_facts.h"
 #include "tests/error_of.h"
 
 namespace {
@@ -79,6 +82,70 @@ TEST(Group, OneProcessIsItsOwnSum) {
   const at::Tensor values = at::arange(5), before = values.clone();
   group.all_reduce(values);
   EXPECT_TRUE(at::equal(values, before));
+}
+
+// Two processes as threads: a sum is that of both.
+class Pair {
+ public:
+  class Member final : public finetune::Group {
+   public:
+    Member(Pair& pair, int rank) : pair_(pair), rank_(rank) {}
+    int rank() const override { return rank_; }
+    int size() const override { return 2; }
+    void all_reduce(const at::Tensor& tensor) const override {
+      pair_.given_[static_cast<std::size_t>(rank_)] = tensor.clone();
+      pair_.both_.arrive_and_wait();
+      tensor.copy_(pair_.given_[0] + pair_.given_[1]);
+      pair_.both_.arrive_and_wait();
+    }
+
+   private:
+    Pair& pair_;
+    int rank_;
+  };
+  // What `work` gives in each.
+  template <class F>
+  std::vector<std::string> run(F work) {
+    std::vector<std::string> results(2);
+    std::thread other([&] { results[1] = work(Member(*this, 1)); });
+    results[0] = work(Member(*this, 0));
+    other.join();
+    return results;
+  }
+
+ private:
+  std::barrier<> both_{2};
+  std::vector<at::Tensor> given_ = std::vector<at::Tensor>(2);
+};
+
+TEST(Group, TextsOfAllAreGathered) {
+  const auto found = Pair().run([](const Pair::Member& group) {
+    const auto texts = group.gather(group.rank() == 0 ? "one" : "the other");
+    return texts[0] + "|" + texts[1];
+  });
+  EXPECT_EQ(found, std::vector<std::string>(2, "one|the other"));
+}
+
+TEST(Group, ProcessesOfOneRunHaveTheSameFacts) {
+  const auto errors = [](finetune::RunFacts first, finetune::RunFacts second) {
+    return Pair().run([&](const Pair::Member& group) {
+      return error_of([&] { finetune::check_same_in_group(group.rank() == 0 ? first : second, group); });
+    });
+  };
+  const finetune::RunFacts facts = {
+      {"seed", "42"}, {"resume", "step 10"}, {"data", "a"}, {"model", "b"}, {"limit", "0"}};
+  EXPECT_EQ(errors(facts, facts), std::vector<std::string>(2, "no error"));
+  const auto with = [&](const char* key, const char* value) {
+    finetune::RunFacts other = facts;
+    other[key] = value;
+    return errors(facts, other);
+  };
+  for (const std::string& error : with("seed", "43"))
+    EXPECT_THAT(error, testing::AllOf(HasSubstr("--seed of rank 1"), HasSubstr("43"), HasSubstr("42, as in rank 0")));
+  EXPECT_THAT(with("resume", "no checkpoint")[1], HasSubstr("on a disk that all share"));
+  EXPECT_THAT(with("data", "c")[0], HasSubstr("--data of rank 1"));
+  EXPECT_THAT(with("model", "c")[0], HasSubstr("--model of rank 1"));
+  EXPECT_EQ(with("limit", "60")[0], "no error") << "the examples are the same";
 }
 
 }  // namespace

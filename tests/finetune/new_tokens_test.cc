@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 
 #include "finetune/model/load.h"
+#include "finetune/train/token_rows.h"
 #include "lora/adapter/merge.h"
 #include "lora/adapter/write_model.h"
 #include "lora/locate.h"
@@ -44,6 +45,21 @@ TEST_F(NewTokens, AreRowsOfTheAdapterAndLoadWithIt) {
   const finetune::LoadedModel loaded = finetune::load_model(model);
   EXPECT_EQ(loaded.tokenizer->encode("<tool>"), std::vector<std::int32_t>{static_cast<std::int32_t>(own)});
   EXPECT_TRUE(loaded.tokenizer->is_special(static_cast<std::int32_t>(own + 1)));
+}
+
+TEST_F(NewTokens, AWholeNumberIsATokensNumberAlsoWhereATokenIsCalledSo) {
+  const lora::ModelFiles files(model_.path().string());
+  const auto tokenizer = tokenizer::load(files.path());
+  ASSERT_TRUE(tokenizer->id_of("3"));
+  ASSERT_NE(*tokenizer->id_of("3"), 3);
+  EXPECT_EQ(finetune::token_numbers({"3"}, *tokenizer, files.config()), std::vector<std::int64_t>{3});
+  EXPECT_EQ(finetune::token_numbers({"a"}, *tokenizer, files.config()),
+            std::vector<std::int64_t>{*tokenizer->id_of("a")});
+  EXPECT_THROW(finetune::token_numbers({"3", "3"}, *tokenizer, files.config()), base::UsageError);
+  TrainOptions told = Train::options("told");
+  told.lora.trainable_tokens = {"3"};
+  told.plan.steps = 1;
+  EXPECT_THAT(run(told), HasSubstr("rows of the embedding that train: 3 \""));
 }
 
 TEST_F(NewTokens, BeginWithTheMean) {

@@ -105,6 +105,11 @@ TEST(Preflight, MemoryIsThatOfTheLargestBatch) {
   EXPECT_EQ(finetune::largest_batch(examples, plan, 1), 60) << "50 + 10; 40; 30";
   plan.rows_per_batch = 3;
   EXPECT_EQ(finetune::largest_batch(examples, plan, 1), 130);
+  plan.rows_per_batch = 1000;
+  EXPECT_EQ(finetune::largest_batch(examples, plan, 1), 130) << "no batch is larger than all the rows of the run";
+  plan.steps = 5;
+  EXPECT_EQ(finetune::largest_batch(examples, plan, 1), 333 * 130 + 60) << "1000 of 3 rows";
+  plan.steps = 0;
   plan.rows.packing = false;
   plan.rows_per_batch = 1;
   EXPECT_EQ(finetune::largest_batch(examples, plan, 1), 50);

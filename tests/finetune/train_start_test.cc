@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "finetune/train/run_lock.h"
 #include "tests/finetune/train_fixture.h"
 
 namespace {
@@ -261,9 +262,124 @@ TEST_F(Train, ResumeNamesTheOptionThatDiffers) {
   EXPECT_THAT(differs([](TrainOptions& o) { o.reading.limit = 7; }), HasSubstr("--limit"));
   EXPECT_THAT(differs([](TrainOptions& o) { o.sources.validation_share = 0.2; }), HasSubstr("--validation-share"));
   EXPECT_THAT(differs([](TrainOptions& o) { o.plan.rows.max_length = 32; }), HasSubstr("--max-length"));
+  // What it was by default is said.
+  EXPECT_THAT(differs([](TrainOptions& o) { o.optimizer.update.optimizer = "lion"; }), HasSubstr("expected adamw,"));
+  EXPECT_THAT(differs([](TrainOptions& o) { o.optimizer.update.beta1 = "0.8"; }), HasSubstr("expected auto,"));
+  EXPECT_THAT(differs([](TrainOptions& o) { o.optimizer.min_learning_rate_ratio = 0.1; }), HasSubstr("expected 0,"));
   // Not one that changes no example.
   first.reading.limit = 1000;
   run(first);
+}
+
+// Checkpoints of before had "" for some defaults, and knew nothing of the data that validate.
+TEST_F(Train, ResumesWhatAnEarlierVersionSaved) {
+  TrainOptions first = options("first");
+  first.sources.validation_share = 0.1;
+  run(first);
+  const fs::path file = fs::path(first.output.folder) / "checkpoints/step-6/state.json";
+  nlohmann::json state = nlohmann::json::parse(base::read_file(file));
+  for (const char* key : {"optimizer", "beta1", "decay_ratio", "quantization"}) state["facts"][key] = "";
+  for (const char* key : {"validation_data", "validation_limit", "rows_at_once", "simpo_gamma"})
+    state["facts"].erase(key);
+  base::write_file(file, state.dump());
+  first.output.resume = true;
+  first.plan.steps = 8;
+  run(first);
+}
+
+TEST_F(Train, ResumeWithNothingThereSaysSo) {
+  TrainOptions none = options("none");
+  none.output.resume = true;
+  EXPECT_THAT(run(none), HasSubstr("none: starting from the beginning"));
+  EXPECT_THAT(run(none), Not(HasSubstr("from the beginning")));
+  TrainOptions foreign = options("foreign");
+  fs::create_directories(foreign.output.folder);
+  base::write_file(fs::path(foreign.output.folder) / "thesis.txt", "mine");
+  foreign.output.resume = true;
+  EXPECT_THAT(error_of<base::UsageError>(foreign), HasSubstr("nothing to resume"));
+  EXPECT_EQ(files_in(foreign.output.folder).size(), 1u);
+}
+
+TEST_F(Train, ResumeNeedsNoRoomForWhatIsThere) {
+  TrainOptions first = options("first");
+  run(first);
+  first.output.resume = true;
+  first.intervals.keep_checkpoints = std::int64_t{1} << 40;  // more than any disk
+  run(first);                                                // which has no step left
+  first.plan.steps = 8;
+  EXPECT_THAT(error_of<base::Error>(first), HasSubstr("not enough disk space"));
+}
+
+TEST_F(Train, OtherRowsAtOnceAreSaid) {
+  TrainOptions first = options("first");
+  first.plan.rows_per_batch = 2;
+  run(first);
+  const fs::path file = fs::path(first.output.folder) / "checkpoints/step-6/state.json";
+  nlohmann::json state = nlohmann::json::parse(base::read_file(file));
+  EXPECT_EQ(state["facts"]["rows_at_once"], "2");
+  state["facts"]["rows_at_once"] = "1";
+  base::write_file(file, state.dump());
+  first.output.resume = true;
+  first.plan.steps = 7;
+  EXPECT_THAT(run(first), HasSubstr("goes on with 2 rows at once, not 1"));
+  first.plan.steps = 8;
+  EXPECT_THAT(run(first), Not(HasSubstr("at once")));
+}
+
+// A kill between a checkpoint's rename and the removal of the oldest leaves one too many.
+TEST_F(Train, AFinishedRunRemovesWhatAKillLeft) {
+  TrainOptions first = options("first");
+  first.intervals.save_every = 2;
+  run(first);
+  const fs::path checkpoints = fs::path(first.output.folder) / "checkpoints";
+  fs::copy(checkpoints / "step-4", checkpoints / "step-2", fs::copy_options::recursive);
+  first.output.resume = true;
+  run(first);
+  EXPECT_EQ(finetune::saved_steps(checkpoints), (std::vector<std::int64_t>{4, 6}));
+}
+
+TEST_F(Train, ADamagedCheckpointHasOneAdvice) {
+  TrainOptions first = options("first");
+  run(first);
+  fs::resize_file(fs::path(first.output.folder) / "checkpoints/step-6/optimizer.safetensors", 100);
+  first.output.resume = true;
+  const std::string error = error_of<base::Error>(first);
+  EXPECT_THAT(error, HasSubstr("the checkpoint cannot be read"));
+  EXPECT_THAT(error, HasSubstr("delete the folder"));
+  EXPECT_THAT(error, Not(HasSubstr("download")));
+}
+
+TEST_F(Train, TwoRunsDoNotShareAFolder) {
+  TrainOptions first = options("first");
+  run(first);
+  const auto before = files_in(first.output.folder);
+  first.output.overwrite = true;
+  {
+    finetune::RunLock other;
+    other.take(first.output.folder);
+    EXPECT_THAT(error_of<base::Error>(first), HasSubstr("another run writes there"));
+    EXPECT_EQ(files_in(first.output.folder), before);
+  }
+  run(first);
+}
+
+TEST_F(Train, NumbersBeyondReasonAreRefused) {
+  const auto error = [&](const std::vector<std::string>& words) {
+    TrainOptions options;
+    base::OptionSet set(options);
+    try {
+      set.read_words(words);
+    } catch (const base::UsageError& error) {
+      return std::string(error.what());
+    }
+    return std::string("no error");
+  };
+  EXPECT_THAT(error({"--epochs", "1e18"}), HasSubstr("--epochs"));
+  EXPECT_THAT(error({"--steps", "4611686018427387904"}), HasSubstr("--steps"));
+  TrainOptions wide = options("wide");
+  wide.plan.accumulate = std::int64_t{1} << 40;
+  wide.plan.rows_per_batch = std::int64_t{1} << 40;
+  EXPECT_THAT(error_of<base::UsageError>(wide), HasSubstr("too many rows in one step"));
 }
 
 TEST(StepLine, FitsATerminal) {

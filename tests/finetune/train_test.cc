@@ -287,7 +287,7 @@ TEST_F(Train, CheckpointsArePrunedAndDamageIsSaid) {
   EXPECT_THAT(names, testing::UnorderedElementsAre("step-5", "step-6"));
   base::write_file(checkpoints / "step-6/state.json", "{");
   often.output.resume = true;
-  EXPECT_THAT(error_of<base::Error>(often), HasSubstr("delete that folder"));
+  EXPECT_THAT(error_of<base::Error>(often), HasSubstr("delete the folder"));
   fs::remove_all(checkpoints / "step-6");
   EXPECT_THAT(run(often), HasSubstr("going on after step 5"));
 }

@@ -7,9 +7,14 @@
 #include <cmath>
 #include <map>
 #include <memory>
+#include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "lora/adapter/merge.h"
+#include "lora/adapter/mlx_adapter.h"
+#include "lora/adapter/start.h"
+#include "tests/temporary_folder.h"
 
 namespace {
 
@@ -139,6 +144,70 @@ TEST(FreshAdapter, BeginsAsTheBase) {
     EXPECT_GT(a, 0.01);
     EXPECT_NEAR(b, *start == 'p' ? a : 1, 1e-4);
   }
+}
+
+// An expert's number is no layer's, as in PEFT 0.21.
+TEST(FreshAdapter, LayersOfAMixtureAreLayers) {
+  for (const char* pattern : {"", "layers"}) {
+    FreshOptions options;
+    options.layers_to_transform = {"1"};
+    if (*pattern) options.layers_pattern = {pattern};
+    std::size_t expected = 0;
+    for (const lora::LinearSpec& linear : files("mixtral").spec().blocks[1].linears) expected += !linear.name.empty();
+    const Adapter adapter = lora::fresh_adapter(files("mixtral").spec(), options, 3);
+    EXPECT_EQ(adapter.modules.size(), expected);
+    for (const lora::AdapterModule& module : adapter.modules)
+      EXPECT_THAT(module.name, HasSubstr("model.layers.1.")) << pattern;
+  }
+}
+
+// What stands in the file chooses, in PEFT, the modules that have tensors and no others.
+TEST(FreshAdapter, OfSomeLayersNamesThemWhole) {
+  const TemporaryFolder folder;
+  const auto targets = [&](auto change, const char* base = "untied") {
+    FreshOptions options;
+    options.targets = {"q_proj"};
+    change(options);
+    lora::write_adapter(lora::fresh_adapter(files(base).spec(), options, 3), folder.path());
+    const auto config = nlohmann::json::parse(base::read_file(folder.path() / "adapter_config.json"));
+    // Read and written again without the base it says the same.
+    lora::write_adapter(lora::read_adapter(folder.path()), folder.path() / "again");
+    EXPECT_EQ(nlohmann::json::parse(base::read_file(folder.path() / "again/adapter_config.json")), config);
+    return config.at("target_modules").dump();
+  };
+  EXPECT_EQ(targets([](FreshOptions&) {}), R"(["q_proj"])");
+  EXPECT_EQ(targets([](FreshOptions& o) { o.layers_to_transform = {"0"}; }), R"(["model.layers.0.self_attn.q_proj"])");
+  EXPECT_EQ(targets([](FreshOptions& o) { o.exclude_modules = {"0.self_attn.q_proj"}; }),
+            R"(["model.layers.1.self_attn.q_proj"])");
+  const auto of_an_expert = [](FreshOptions& o) {
+    o.targets = {"w1"};
+    for (const char* expert : {"1", "2", "3"}) o.exclude_modules.push_back(std::string("experts.") + expert + ".w1");
+  };
+  EXPECT_THAT(targets(of_an_expert, "mixtral"), HasSubstr("layers.0.block_sparse_moe.experts.0.w1"));
+}
+
+TEST(FreshAdapter, OfAdaptersInWhateverFormKeepsItsLayers) {
+  const TemporaryFolder folder;
+  FreshOptions options;
+  options.targets = {"q_proj"}, options.layers_to_transform = {"1"};
+  const Adapter adapter = lora::fresh_adapter(files("untied").spec(), options, 3);
+  lora::write_mlx_adapter(adapter, folder.path() / "mlx");
+  const Adapter read = lora::read_adapter(folder.path() / "mlx");
+  lora::write_adapter(read, folder.path() / "peft");
+  EXPECT_THAT(base::read_file(folder.path() / "peft/adapter_config.json"),
+              HasSubstr("\"model.layers.1.self_attn.q_proj\""));
+  lora::write_adapter(lora::plain_adapter(read, files("untied"), 1), folder.path() / "plain");
+  EXPECT_THAT(base::read_file(folder.path() / "plain/adapter_config.json"),
+              HasSubstr("\"model.layers.1.self_attn.q_proj\""));
+}
+
+TEST(FreshAdapter, AStartOfTooLargeARankNamesTheLargest) {
+  FreshOptions options;
+  options.start = "pissa", options.rank = 4096;
+  const std::string error = error_of(options);
+  EXPECT_THAT(error, HasSubstr("--lora.rank"));
+  EXPECT_THAT(error, HasSubstr("at most "));
+  EXPECT_THAT(error, HasSubstr("q_proj ["));
 }
 
 TEST(FreshAdapter, RefusesWhatChoosesNothing) {

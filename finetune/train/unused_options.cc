@@ -1,0 +1,81 @@
+// Options of a training that were given and would change nothing. Tested by tests/finetune/unused_options_test.cc.
+#include "finetune/train/unused_options.h"
+
+#include <fmt/format.h>
+#include <fmt/ostream.h>
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "base/text.h"
+#include "finetune/train/train_checks.h"
+
+namespace finetune {
+namespace {
+
+class Unused {
+ public:
+  explicit Unused(const base::OptionSet* declared) : declared_(declared) {}
+  bool is_chosen(const char* option) const { return finetune::is_chosen(declared_, option); }
+  std::string shown(const char* option) const {
+    return declared_->find(option)->flag() + " " + base::join(declared_->find(option)->get(), ", ");
+  }
+  // Where `option` was given.
+  void refuse(const char* option, const char* why, const std::string& expected) const {
+    if (!is_chosen(option)) return;
+    throw base::UsageError({why, declared_->find(option)->flag(), base::join(declared_->find(option)->get(), ", "),
+                            expected, "leave it out"});
+  }
+
+ private:
+  const base::OptionSet* declared_;
+};
+
+void check_evaluation(const Unused& unused, const TrainOptions& options) {
+  const bool validates{!options.sources.validation_data.empty() || options.sources.validation_share > 0};
+  const std::string with_it = "--validation-data or --validation-share with it";
+  if (options.sources.validation_data.empty())
+    unused.refuse("validation_limit", "without a file of its own validation has no limit", "--validation-data with it");
+  if (!validates && options.samples.sample_prompts.empty())
+    for (const char* option : {"eval_every", "samples", "sample_tokens"})
+      unused.refuse(option, "nothing validates and there are no prompts", with_it + ", or --sample-prompts");
+  if (!options.samples.sample_prompts.empty())
+    unused.refuse("samples", "a number of validation's examples, and the prompts are given", "no --sample-prompts");
+}
+
+}  // namespace
+
+void check_unused(const TrainOptions& options, const base::Context& context) {
+  if (options.start.trains_all() && options.compute.quantization != "none")
+    throw base::UsageError({"every weight trains, and none of the frozen base is left to be quantised",
+                            "--quantization", options.compute.quantization, "none", "leave it out, or --method lora"});
+  const Unused unused(context.options);
+  check_evaluation(unused, options);
+  if (options.lora.layers_to_transform.empty())
+    unused.refuse("lora.layers_pattern", "what it stands before is not asked for",
+                  "--lora.layers-to-transform with it");
+  if (options.lora.loraplus_lr_ratio == 1)
+    unused.refuse("lora.loraplus_lr_embedding", "a rate of LoRA+, which is off", "--lora.loraplus-lr-ratio with it");
+  if (options.reading.cache.data_cache == "none")
+    unused.refuse("data_cache_limit", "nothing is kept", "another --data-cache");
+  const auto tell = [&](bool is_second, const char* first, const char* second) {
+    if (is_second && unused.is_chosen(second) && !context.quiet)
+      fmt::print(context.err, "note: {} decides, {} does not count\n", unused.shown(first), unused.shown(second));
+  };
+  tell(options.plan.steps > 0 && context.options, "steps", "epochs");
+  tell(options.optimizer.warmup_steps > 0 && context.options, "warmup_steps", "warmup_ratio");
+}
+
+void check_unused_of(const lora::ModelSpec& spec, const TrainOptions& options, const base::OptionSet* declared) {
+  if (options.start.adapter.empty() && !spec.config.tied_embeddings)
+    Unused(declared).refuse("lora.ensure_weight_tying", "the base does not tie its head to its embedding",
+                            "a base that ties them");
+}
+
+void check_loraplus(const LoraOptions& options, bool has_lora_on_embedding, const base::OptionSet* declared) {
+  if (options.loraplus_lr_ratio != 1 && !has_lora_on_embedding)
+    Unused(declared).refuse("lora.loraplus_lr_embedding", "the embedding has no LoRA",
+                            "embed_tokens in --lora.targets");
+}
+
+}  // namespace finetune

@@ -1,0 +1,70 @@
+// Options that were given and would change nothing are refused, or said where another comes before them.
+#include "finetune/train/unused_options.h"
+
+#include <gmock/gmock.h>
+
+#include <sstream>
+
+#include "base/error.h"
+#include "lora/model/model_files.h"
+
+namespace {
+
+using testing::HasSubstr;
+
+// What is refused or said of a command line.
+std::string told(const std::vector<std::string>& words, bool has_lora_on_embedding = false) {
+  finetune::TrainOptions options;
+  base::OptionSet declared(options);
+  declared.read_words(words);
+  std::ostringstream out, err;
+  const base::Context context{out, err, false, false, "", "finetune", &declared};
+  static const lora::ModelFiles untied(HORNBOOK_SOURCE_DIR "/tests/golden/finetune/tiny_llama/untied");
+  try {
+    finetune::check_unused(options, context);
+    finetune::check_unused_of(untied.spec(), options, &declared);
+    finetune::check_loraplus(options.lora, has_lora_on_embedding, &declared);
+  } catch (const base::UsageError& error) {
+    return error.what();
+  }
+  return err.str();
+}
+
+TEST(UnusedOptions, AreRefusedByName) {
+  for (const std::vector<std::string>& words :
+       std::vector<std::vector<std::string>>{{"--quantization", "nf4", "--method", "full"},
+                                             {"--eval-every", "7"},
+                                             {"--samples", "9"},
+                                             {"--sample-tokens", "9"},
+                                             {"--samples", "9", "--sample-prompts", "prompts.txt"},
+                                             {"--validation-limit", "9"},
+                                             {"--validation-limit", "9", "--validation-share", "0.1"},
+                                             {"--lora.layers-pattern", "layers"},
+                                             {"--lora.ensure-weight-tying"},
+                                             {"--lora.loraplus-lr-embedding", "1e-5"},
+                                             {"--lora.loraplus-lr-embedding", "1e-5", "--lora.loraplus-lr-ratio", "4"},
+                                             {"--data-cache-limit", "1GB", "--data-cache", "none"}})
+    EXPECT_THAT(told(words), HasSubstr(words[0])) << words[0];
+}
+
+TEST(UnusedOptions, WhatIsReadOrTheDefaultIsNot) {
+  for (const std::vector<std::string>& words : std::vector<std::vector<std::string>>{
+           {},
+           {"--eval-every", "7", "--samples", "9", "--sample-tokens", "9", "--validation-share", "0.1"},
+           {"--eval-every", "7", "--sample-tokens", "9", "--sample-prompts", "prompts.txt"},
+           {"--validation-limit", "9", "--validation-data", "val.jsonl"},
+           {"--eval-every", "100", "--samples", "3"},
+           {"--lora.layers-pattern", "layers", "--lora.layers-to-transform", "0"},
+           {"--data-cache-limit", "1GB"}})
+    EXPECT_EQ(told(words), "");
+  EXPECT_EQ(told({"--lora.loraplus-lr-embedding", "1e-5", "--lora.loraplus-lr-ratio", "4"}, true), "");
+}
+
+TEST(UnusedOptions, WhichOfTwoDecidesIsSaid) {
+  EXPECT_EQ(told({"--steps", "20", "--epochs", "3"}), "note: --steps 20 decides, --epochs 3 does not count\n");
+  EXPECT_EQ(told({"--warmup-steps", "2", "--warmup-ratio", "0.1"}),
+            "note: --warmup-steps 2 decides, --warmup-ratio 0.1 does not count\n");
+  EXPECT_EQ(told({"--steps", "20"}), "");
+}
+
+}  // namespace
