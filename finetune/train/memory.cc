@@ -17,11 +17,6 @@ namespace {
 // What the foretelling may be wrong by, and others' memory.
 constexpr double kShare = 0.9;
 
-std::uint64_t memory_of(at::Device device) {
-  if (device.is_cpu()) return base::machine_memory();
-  return at::getDeviceAllocator(device.type())->getMemoryInfo(device.index() < 0 ? 0 : device.index()).first;
-}
-
 // What trains otherwise than by A and B: by the options, or as in `adapter`.
 lora::TrainedWays ways_of(const TrainOptions& options, const lora::ModelSpec& spec, const lora::Adapter* adapter) {
   const auto is_whole = [&](const std::string& module) {
@@ -39,6 +34,11 @@ lora::TrainedWays ways_of(const TrainOptions& options, const lora::ModelSpec& sp
 }
 
 }  // namespace
+
+std::uint64_t memory_of(at::Device device) {
+  if (device.is_cpu()) return base::machine_memory();
+  return at::getDeviceAllocator(device.type())->getMemoryInfo(device.index() < 0 ? 0 : device.index()).first;
+}
 
 std::string MemoryPlan::to_text() const {
   std::string text;

@@ -13,6 +13,9 @@
 
 namespace finetune {
 
+/// Bytes that this machine has, or that are free on a GPU, which others may use too.
+std::uint64_t memory_of(at::Device device);
+
 struct MemoryPlan {
   std::int64_t rows_at_once =
       1;                ///< of a batch: fewer than it has where that is enough, since it costs nothing on a CPU

@@ -132,7 +132,7 @@ void check_memory(const lora::TrainingMemory& memory, std::uint64_t available) {
   constexpr double kError = 1.15;  // what is foretold may be that much too high
   if (static_cast<double>(memory.total()) <= kError * static_cast<double>(available)) return;
   const auto size = [](std::uint64_t bytes) { return base::human_bytes(static_cast<double>(bytes)); };
-  throw base::Error({"more memory than this machine has", "",
+  throw base::Error({"more memory than there is", "",
                      fmt::format("about {}: weights {}, what the backward pass reads again {}", size(memory.total()),
                                  size(memory.weights), size(memory.activations)),
                      "at most " + size(available),

@@ -344,7 +344,7 @@ TrainStart prepare_training(TrainOptions& options, base::Context& context, const
       plan_memory(options, *files, dtype, device, largest_batch(data.training, options.plan, compute.seed),
                   adapter ? &*adapter : nullptr);
   if (!context.quiet && !memory.to_text().empty()) fmt::print(context.err, "{}\n", memory.to_text());
-  if (device.is_cpu()) check_memory(memory.foretold, base::machine_memory());
+  check_memory(memory.foretold, memory_of(device));
   std::vector<SamplePrompt> prompts =
       sample_prompts(options.samples, data.validation, *tokenizer, files->config().context_length);
   for (const SamplePrompt& prompt : prompts) check_ids(prompt.ids, files->config());

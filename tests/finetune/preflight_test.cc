@@ -89,7 +89,7 @@ TEST(Preflight, RefusesWhatTheMachineCannotHold) {
   EXPECT_EQ(error_of([&] { finetune::check_memory(memory, 13'000'000'000); }), "no error");
   EXPECT_EQ(error_of([&] { finetune::check_memory(memory, 11'900'000'000); }), "no error") << "it may be wrong";
   const std::string heavy = error_of([&] { finetune::check_memory(memory, 11'000'000'000); });
-  EXPECT_THAT(heavy, HasSubstr("more memory than this machine has"));
+  EXPECT_THAT(heavy, HasSubstr("more memory than there is"));
   EXPECT_THAT(heavy, HasSubstr("13.0 GB"));
   EXPECT_THAT(heavy, HasSubstr("--quantization"));
   memory.activations = 30'000'000'000;
