@@ -61,7 +61,7 @@ def write_model(folder, generator):
     (folder / "tokenizer_config.json").write_text(json.dumps({"eos_token": "<|endoftext|>"}))
 
 
-def write_data(path, generator, longest):
+def write_data(path, generator, longest=60):
     with open(path, "w") as file:
         for i in range(80):
             answer = "".join(generator.choice("abcdefgh ") for _ in range(generator.randrange(1, longest)))
