@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/machine.h"
 #include "base/text.h"
+#include "finetune/kernels/tiles.h"
 #include "lora/adapter/adapter_config.h"
 
 namespace finetune {
@@ -16,6 +17,20 @@ namespace {
 
 // What the foretelling may be wrong by, and others' memory.
 constexpr double kShare = 0.9;
+
+// What a training in bfloat16 holds in float32 where the processor has no products of it (is_widened): a chunk of
+// logits, and what the largest product reads and gives, of three sizes one after the other: measured.
+std::uint64_t widened_memory(const lora::ModelSpec& spec, std::int64_t tokens) {
+  std::int64_t most{0};
+  for (const lora::BlockSpec& block : spec.blocks)
+    for (const auto product : lora::products_of(block)) {
+      std::int64_t numbers{product[0].in};
+      for (const lora::LinearSpec& linear : product) numbers += linear.out;
+      most = std::max(most, numbers);
+    }
+  constexpr std::int64_t kHeadRows = 256;
+  return static_cast<std::uint64_t>(4 * (3 * tokens * most + std::min(tokens, kHeadRows) * spec.config.vocab_size));
+}
 
 // What trains otherwise than by A and B: by the options, or as in `adapter`.
 lora::TrainedWays ways_of(const TrainOptions& options, const lora::ModelSpec& spec, const lora::Adapter* adapter) {
@@ -64,8 +79,13 @@ MemoryPlan plan_memory(const TrainOptions& options, const lora::ModelFiles& file
       is_given ? compute.memory.bytes : static_cast<std::uint64_t>(kShare * static_cast<double>(memory_of(device)));
   const std::int64_t rows{options.plan.rows_per_batch};
   const auto tokens_at_once = [&] { return (tokens * plan.rows_at_once + rows - 1) / rows; };
+  const bool widens{device.is_cpu() && dtype == at::kBFloat16 && !multiplies_bfloat16()};
+  const auto widened = [&] { return widens ? widened_memory(spec, tokens_at_once()) : 0; };
   const auto foretell = [&](std::size_t blocks) {
-    return lora::training_memory(spec, options.lora.rank, tokens_at_once(), element, weights, blocks, ways);
+    lora::TrainingMemory memory =
+        lora::training_memory(spec, options.lora.rank, tokens_at_once(), element, weights, blocks, ways);
+    memory.scratch += widened();
+    return memory;
   };
   plan.rows_at_once = rows;
   if (compute.gradient_checkpointing == "blocks") plan.recomputed_blocks = spec.blocks.size();
@@ -73,8 +93,8 @@ MemoryPlan plan_memory(const TrainOptions& options, const lora::ModelFiles& file
     while (device.is_cpu() && plan.rows_at_once > 1 && foretell(0).total() > plan.limit)
       plan.rows_at_once = (plan.rows_at_once + 1) / 2;
     if (!spec.config.router_loss)
-      plan.recomputed_blocks =
-          lora::blocks_to_recompute(spec, options.lora.rank, tokens_at_once(), element, weights, plan.limit, ways);
+      plan.recomputed_blocks = lora::blocks_to_recompute(spec, options.lora.rank, tokens_at_once(), element, weights,
+                                                         plan.limit - std::min(plan.limit, widened()), ways);
   }
   plan.is_cut = plan.rows_at_once < rows;
   plan.foretold = foretell(plan.recomputed_blocks);

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "finetune/kernels/passing.h"
+#include "finetune/kernels/tiles.h"
 #include "finetune/train/memory.h"
 #include "tests/error_of.h"
 #include "tests/finetune/tiny_llama.h"
@@ -153,6 +154,24 @@ TEST(MemoryPlan, CountsWhatTrainsOtherwise) {
   adapter.saved.push_back({});
   adapter.saved[0].name = files.spec().embedding + ".weight";
   EXPECT_EQ(finetune::plan_memory({}, files, at::kFloat, at::kCPU, 4096, &adapter).foretold.adapter, embedding.adapter);
+}
+
+// A file of 16 bits stays so; bfloat16 is computed with in float32 where the processor has no products of it.
+TEST(MemoryPlan, CountsWhatIsKeptNarrowAndWhatIsWidened) {
+  const lora::ModelFiles files(tiny_llama::folder("tied").string());
+  const lora::ModelSpec& spec = files.spec();
+  const auto plan = [&](at::ScalarType dtype) {
+    return finetune::plan_memory({}, files, dtype, at::kCPU, 4096).foretold;
+  };
+  const auto narrow = plan(at::kBFloat16), wide = plan(at::kFloat);
+  const auto numbers = static_cast<std::uint64_t>(lora::parameters_of(spec));
+  EXPECT_EQ(narrow.weights, 2 * numbers);
+  EXPECT_LT(wide.weights, 3 * numbers);
+  const std::uint64_t plain = lora::training_memory(spec, 16, 4096, 2).scratch;
+  if (finetune::multiplies_bfloat16())
+    EXPECT_EQ(narrow.scratch, plain);
+  else
+    EXPECT_GT(narrow.scratch, plain + 4U * 4096 * static_cast<std::uint64_t>(spec.config.hidden_size));
 }
 
 TEST(MemoryPlan, ComputesAsFewBlocksAgainAsTheMemoryNeeds) {
