@@ -21,7 +21,7 @@ ldd $bin/finetune $bin/finetune_test | awk '$2 == "=>" && $3 ~ "^/" {print $3}' 
   grep -v -e '/torch/' -e '/nvidia/' -e '/lib\(c\|m\|dl\|rt\|pthread\|util\|gcc_s\|stdc++\|gomp\)\.so' |
   while read -r library; do cp -L "$library" "$work/lib/"; done
 strip "$work"/lib/*
-cp -r tests/golden/finetune/tiny_llama "$work/tests/golden/finetune/"
+cp -r tests/golden/finetune/{tiny_llama,variants} "$work/tests/golden/finetune/"
 cp scripts/bench/gpu_run.py tests/cli/kill_resume_finetune.py tests/cli/killing.py "$work/"
 $bin/lora convert build/data/smollm2.gguf --output "$work/hf" --quiet
 mv "$work/hf/tokenizer.json" "$work/hf/tokenizer_config.json" "$work/tokenizer/"
