@@ -138,13 +138,9 @@ struct PackedAttentionFunction : torch::autograd::Function<PackedAttentionFuncti
     at::Tensor heads =
         rotate(qkv.view({tokens, turned + shape.kv_heads, shape.head_dim}), turned, rotation, false, passes_for(qkv));
     keep_shape(context, shape, lengths);
-    if (blocked::handles(heads, shape)) {
-      const blocked::Result result = blocked::forward(heads, shape, lengths);
-      context->save_for_backward({heads, result.out, rotation.cosines, rotation.sines, result.log_sums});
-      return result.out;
-    }
-    if (varlen::handles(heads, shape)) {
-      const blocked::Result result = varlen::forward(heads, shape, lengths);
+    const bool is_blocked{blocked::handles(heads, shape)};
+    if (is_blocked || varlen::handles(heads, shape)) {
+      const blocked::Result result = (is_blocked ? blocked::forward : varlen::forward)(heads, shape, lengths);
       context->save_for_backward({heads, result.out, rotation.cosines, rotation.sines, result.log_sums});
       return result.out;
     }

@@ -40,14 +40,10 @@ void check_start(const StartOptions& start, const base::OptionSet* declared) {
                               base::join(option.get(), ", "), "", "leave it out"});
 }
 
-void check_sources(const SourceOptions& sources, const ReadingOptions& reading) {
+void check_sources(const SourceOptions& sources) {
   if (sources.data.empty()) throw base::UsageError({"no training data", "--data", "", "one or more files", ""});
   if (!sources.validation_data.empty() && sources.validation_share > 0)
     throw base::UsageError("give --validation-data or --validation-share, not both");
-  if (reading.validation_limit > 0 && sources.validation_data.empty())
-    throw base::UsageError({"a limit of validation records that nothing reads", "--validation-limit",
-                            fmt::format("{}", reading.validation_limit), "--validation-data",
-                            "leave it out; what --validation-share holds out is a share of the records read"});
 }
 
 void check_step(const PlanOptions& plan) {

@@ -16,7 +16,7 @@ namespace finetune {
 bool is_chosen(const base::OptionSet* declared, const std::string& option);
 
 void check_start(const StartOptions& start, const base::OptionSet* declared);
-void check_sources(const SourceOptions& sources, const ReadingOptions& reading);
+void check_sources(const SourceOptions& sources);
 /// More rows of one step than anybody can mean, whose plans alone would fill the memory.
 void check_step(const PlanOptions& plan);
 void check_rows(const RowOptions& rows, const lora::ModelConfig& config);

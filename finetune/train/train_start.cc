@@ -284,7 +284,7 @@ TrainInputs read_inputs(TrainOptions& options, base::Context& context) {
   const ComputeOptions& compute = options.compute;
   set_threads(base::thread_count(compute.threads));
   check_start(options.start, context.options);
-  check_sources(options.sources, options.reading);
+  check_sources(options.sources);
   check_step(options.plan);
   check_preferences(options, context.options);
   settings_of(options.optimizer.update);  // throws

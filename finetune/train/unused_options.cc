@@ -34,8 +34,10 @@ class Unused {
 void check_evaluation(const Unused& unused, const TrainOptions& options) {
   const bool validates{!options.sources.validation_data.empty() || options.sources.validation_share > 0};
   const std::string with_it = "--validation-data or --validation-share with it";
-  if (options.sources.validation_data.empty())
-    unused.refuse("validation_limit", "without a file of its own validation has no limit", "--validation-data with it");
+  if (options.sources.validation_data.empty() && options.reading.validation_limit > 0)
+    throw base::UsageError({"a limit of validation records that nothing reads", "--validation-limit",
+                            fmt::format("{}", options.reading.validation_limit), "--validation-data",
+                            "leave it out; what --validation-share holds out is a share of the records read"});
   if (!validates && options.samples.sample_prompts.empty())
     for (const char* option : {"eval_every", "samples", "sample_tokens"})
       unused.refuse(option, "nothing validates and there are no prompts", with_it + ", or --sample-prompts");

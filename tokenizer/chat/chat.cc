@@ -116,19 +116,22 @@ std::size_t count_inked(std::string_view text) {
 
 // What of the messages was not written: whole messages, parts of their words, and members that were not.
 void note_left_out(const jinja::Rendered& chat, const std::vector<Message>& messages, RenderedChat& result) {
-  static thread_local std::vector<std::size_t> written;  // of the words of each message
+  constexpr std::size_t kAll = std::string_view::npos;
+  static thread_local std::vector<std::size_t> written;  // of the words of each message; most are written as they are
   written.assign(messages.size(), 0);
   std::vector<std::pair<std::int32_t, std::string_view>> members;
   for (const Span& span : chat.spans) {
     if (span.origin == Span::kNone || span.member == jinja::Rendered::kRole) continue;
-    if (span.member == jinja::Rendered::kContent)
-      written[span.origin] += count_inked(std::string_view(chat.text).substr(span.begin, span.end - span.begin));
-    else
+    if (span.member != jinja::Rendered::kContent) {
       members.emplace_back(span.origin, span.member == Span::kNone ? "" : std::string_view(chat.members[span.member]));
+    } else if (std::size_t& words = written[span.origin]; words != kAll) {
+      const std::string_view text = std::string_view(chat.text).substr(span.begin, span.end - span.begin);
+      words = text == messages[span.origin].content ? kAll : words + count_inked(text);
+    }
   }
   std::ranges::sort(members);
   for (std::size_t i = 0; i < messages.size(); ++i) {
-    const std::size_t words = count_inked(messages[i].content);
+    const std::size_t words = written[i] == kAll ? 0 : count_inked(messages[i].content);
     if (written[i] < words) (written[i] == 0 ? result.dropped : result.shortened).push_back(i);
     for (const Member& member : messages[i].members) {
       const auto is_written = [&](std::string_view name) {
