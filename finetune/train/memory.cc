@@ -18,20 +18,6 @@ namespace {
 // What the foretelling may be wrong by, and others' memory.
 constexpr double kShare = 0.9;
 
-// What a training in bfloat16 holds in float32 where the processor has no products of it (is_widened): a chunk of
-// logits, and what the largest product reads and gives, of three sizes one after the other: measured.
-std::uint64_t widened_memory(const lora::ModelSpec& spec, std::int64_t tokens) {
-  std::int64_t most{0};
-  for (const lora::BlockSpec& block : spec.blocks)
-    for (const auto product : lora::products_of(block)) {
-      std::int64_t numbers{product[0].in};
-      for (const lora::LinearSpec& linear : product) numbers += linear.out;
-      most = std::max(most, numbers);
-    }
-  constexpr std::int64_t kHeadRows = 256;
-  return static_cast<std::uint64_t>(4 * (3 * tokens * most + std::min(tokens, kHeadRows) * spec.config.vocab_size));
-}
-
 // What trains otherwise than by A and B: by the options, or as in `adapter`.
 lora::TrainedWays ways_of(const TrainOptions& options, const lora::ModelSpec& spec, const lora::Adapter* adapter) {
   const auto is_whole = [&](const std::string& module) {
@@ -80,7 +66,7 @@ MemoryPlan plan_memory(const TrainOptions& options, const lora::ModelFiles& file
   const std::int64_t rows{options.plan.rows_per_batch};
   const auto tokens_at_once = [&] { return (tokens * plan.rows_at_once + rows - 1) / rows; };
   const bool widens{device.is_cpu() && dtype == at::kBFloat16 && !multiplies_bfloat16()};
-  const auto widened = [&] { return widens ? widened_memory(spec, tokens_at_once()) : 0; };
+  const auto widened = [&] { return widens ? lora::widened_memory(spec, tokens_at_once()) : 0; };
   const auto foretell = [&](std::size_t blocks) {
     lora::TrainingMemory memory =
         lora::training_memory(spec, options.lora.rank, tokens_at_once(), element, weights, blocks, ways);

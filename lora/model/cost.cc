@@ -156,6 +156,17 @@ WeightMemory weight_memory(const ModelFiles& files, std::string_view quantizatio
   return memory;
 }
 
+std::uint64_t widened_memory(const ModelSpec& spec, std::int64_t tokens) {
+  std::int64_t most{0};
+  for (const BlockSpec& block : spec.blocks)
+    for (const std::span<const LinearSpec> product : products_of(block)) {
+      std::int64_t numbers{product[0].in};
+      for (const LinearSpec& linear : product) numbers += linear.out;
+      most = std::max(most, numbers);
+    }
+  return static_cast<std::uint64_t>(4 * (3 * tokens * most + std::min(tokens, kHeadRows) * spec.config.vocab_size));
+}
+
 std::int64_t lora_parameters(const ModelSpec& spec, std::int64_t rank) {
   std::int64_t parameters = 0;
   for (const BlockSpec& block : spec.blocks)
