@@ -22,7 +22,7 @@ struct Linear {
   std::int64_t in = 0, out = 0;   ///< features
   at::Tensor lora_a, lora_b;      ///< float32 leaf tensors [rank, in], [out, rank]; undefined without LoRA
   double scale = 0, dropout = 0;  ///< alpha / rank (rsLoRA: alpha / sqrt(rank)); probability
-  at::Tensor magnitude{};         ///< of DoRA, float32 leaf [out]: see dora_forward
+  at::Tensor magnitude{};         ///< of DoRA, float32 leaf [out]: see dora_forward; of an embedding [in]
   /// Frozen rows of A [n, in] and columns of B [out, n] beside those that train: what a start took out of W.
   at::Tensor frozen_a{}, frozen_b{};
   at::Tensor weight{}, bias{};  ///< float32 leaves in the place of the base's; undefined: frozen

@@ -48,6 +48,23 @@ struct TrainedProduct : torch::autograd::Function<TrainedProduct> {
   }
 };
 
+// f(the piece of W + scale * B A, in float32) over rows [first, first + out), a few at a time. A and B may be
+// undefined.
+template <class F>
+void each_piece(const FrozenMatrix& matrix, std::int64_t first, const Linear& part, F f) {
+  at::NoGradGuard no_gradient;
+  at::Tensor a, b;
+  if (part.lora_a.defined()) a = part.whole_a(), b = part.whole_b();
+  const bool is_cpu{!a.defined() || a.is_cpu()};
+  const std::int64_t rows{std::max<std::int64_t>(1, (is_cpu ? kPiece : kDevicePiece) / part.in)};
+  for (std::int64_t row = 0; row < part.out; row += rows) {
+    const std::int64_t count{std::min(rows, part.out - row)};
+    at::Tensor piece = matrix.rows_from(first + row, count).to(at::kFloat, false, a.defined());
+    if (a.defined()) low_rank::add_product(piece, b.narrow(0, row, count) * part.scale, a);
+    f(piece);
+  }
+}
+
 at::Tensor dropped_for(const Linear& part, const at::Tensor& x, const Draws& draws) {
   if (part.dropout == 0 || !draws.is_on()) return x;
   return x * dropout_mask(draws, part.index, part.dropout, x.size(1), x.options());
@@ -72,19 +89,19 @@ at::Tensor adapter_product(const FrozenMatrix& matrix, std::int64_t first, const
 }
 
 at::Tensor row_lengths(const FrozenMatrix& matrix, std::int64_t first, const Linear& part) {
-  at::NoGradGuard no_gradient;
-  at::Tensor a, b;
-  if (part.lora_a.defined()) a = part.whole_a(), b = part.whole_b();
-  const bool is_cpu{!a.defined() || a.is_cpu()};
-  const std::int64_t rows{std::max<std::int64_t>(1, (is_cpu ? kPiece : kDevicePiece) / part.in)};
   std::vector<at::Tensor> lengths;
-  for (std::int64_t row = 0; row < part.out; row += rows) {
-    const std::int64_t count{std::min(rows, part.out - row)};
-    at::Tensor piece = matrix.rows_from(first + row, count).to(at::kFloat, false, a.defined());
-    if (a.defined()) low_rank::add_product(piece, b.narrow(0, row, count) * part.scale, a);
-    lengths.push_back(at::linalg_vector_norm(piece, 2, at::IntArrayRef{1}));
-  }
+  each_piece(matrix, first, part,
+             [&](const at::Tensor& piece) { lengths.push_back(at::linalg_vector_norm(piece, 2, at::IntArrayRef{1})); });
   return at::cat(lengths);
+}
+
+at::Tensor column_lengths(const FrozenMatrix& matrix, const Linear& part) {
+  at::Tensor squares;
+  each_piece(matrix, 0, part, [&](const at::Tensor& piece) {
+    const at::Tensor of_piece = at::sum(piece * piece, {0}, false, at::kDouble);
+    squares = squares.defined() ? squares.add_(of_piece) : of_piece;
+  });
+  return squares.sqrt_().to(at::kFloat);
 }
 
 at::Tensor forward_by_parts(const JoinedLinear& layer, const at::Tensor& x, const at::Tensor& residual,

@@ -23,5 +23,7 @@ at::Tensor adapter_product(const FrozenMatrix& matrix, std::int64_t first, const
 /// The lengths [out] in float32 of rows [first, first + out) of W + scale * B A; A and B may be undefined. No autograd;
 /// W passes in pieces.
 at::Tensor row_lengths(const FrozenMatrix& matrix, std::int64_t first, const Linear& part);
+/// Those [in] of the columns of all of W + scale * B A, likewise: what DoRA scales of an embedding.
+at::Tensor column_lengths(const FrozenMatrix& matrix, const Linear& part);
 
 }  // namespace finetune

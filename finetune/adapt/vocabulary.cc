@@ -12,6 +12,7 @@ at::Tensor VocabularyMatrix::rows(const at::Tensor& ids, const at::TensorOptions
   if (linear.lora_a.defined()) {
     const at::Tensor low = at::embedding(linear.whole_b(), ids).to(x.scalar_type());  // [T, rank]
     x = x + at::mm(low, linear.whole_a().to(x.scalar_type())) * linear.scale;
+    if (linear.magnitude.defined()) x = x * (linear.magnitude / column_lengths(*matrix, linear)).to(x.scalar_type());
   }
   if (!token_rows.defined()) return x;
   const at::Tensor is_it = ids.unsqueeze(1) == token_ids.unsqueeze(0);  // [T, n]

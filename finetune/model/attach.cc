@@ -68,7 +68,8 @@ void Transformer::State::attach_module(Linear& linear, const lora::AdapterModule
   }
   linear.scale = module.scale;
   linear.dropout = module.dropout.value_or(adapter.dropout);
-  if (!module.magnitude.empty()) linear.magnitude = tensor_of(module.magnitude, {module.out}, device).requires_grad_();
+  if (!module.magnitude.empty())
+    linear.magnitude = tensor_of(module.magnitude, {length_of_magnitude(module)}, device).requires_grad_();
   undo.push_back([&linear] {
     linear.lora_a = linear.lora_b = linear.frozen_a = linear.frozen_b = linear.magnitude = at::Tensor();
   });
@@ -212,9 +213,8 @@ void Transformer::State::add_magnitudes() {
     if (part.lora_a.defined() && !part.magnitude.defined())
       part.magnitude = row_lengths(matrix, first, part).requires_grad_();
   };
-  if (embedding.linear.lora_a.defined())
-    throw base::Error({"DoRA on an embedding, which scales its columns, is not supported", embedding.linear.name, "",
-                       "DoRA on linear layers and the head", ""});
+  if (embedding.linear.lora_a.defined() && !embedding.linear.magnitude.defined())
+    embedding.linear.magnitude = column_lengths(*embedding.matrix, embedding.linear).requires_grad_();
   add(*own_head.matrix, 0, own_head.linear);
   for (Block& block : blocks)
     for (JoinedLinear& product : block.products()) {

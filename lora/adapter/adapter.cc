@@ -268,15 +268,16 @@ class AdapterReader {
   }
 
   void check_magnitude(const AdapterModule& module) const {
-    if (is_embedding(module.name) && (adapter_.dora || !module.magnitude.empty()))
-      throw base::Error({"DoRA on an embedding, which scales its columns, is not supported", file_, module.name,
-                         "DoRA on linear layers", "merge it with PEFT's merge_and_unload, and give the merged model"});
-    if (module.magnitude.size() == (adapter_.dora && !is_stack(module.name) ? static_cast<std::size_t>(module.out) : 0))
-      return;
-    throw base::Error({adapter_.dora
-                           ? "adapter_config.json says \"use_dora\", and a module has no magnitude for every row"
-                           : "a module has magnitudes, and adapter_config.json does not say \"use_dora\"",
-                       file_, module.name, fmt::format("lora_magnitude_vector of {} numbers with use_dora", module.out),
+    if (adapter_.dora && adapter_.tied && is_embedding(module.name))
+      throw base::Error(
+          {"DoRA scales columns of an embedding and rows of its head, and \"ensure_weight_tying\" makes "
+           "them one: not supported",
+           file_, module.name, "one of the two", "merge it with PEFT's merge_and_unload, and give the merged model"});
+    const std::int64_t expected{length_of_magnitude(module)};
+    if (std::cmp_equal(module.magnitude.size(), adapter_.dora && !is_stack(module.name) ? expected : 0)) return;
+    throw base::Error({adapter_.dora ? "adapter_config.json says \"use_dora\", and a module lacks magnitudes"
+                                     : "a module has magnitudes, and adapter_config.json does not say \"use_dora\"",
+                       file_, module.name, fmt::format("lora_magnitude_vector of {} numbers with use_dora", expected),
                        "the config is another adapter's, or the file is damaged"});
   }
 
@@ -376,6 +377,10 @@ void check_plain(const Adapter& adapter) {
   if (adapter.start == Start::kNothing) return;
   throw base::Error({fmt::format("a {} adapter is right only against a base without its start", name_of(adapter.start)),
                      adapter.base_model, "", "an adapter made plain with its base model", ""});
+}
+
+std::int64_t length_of_magnitude(const AdapterModule& module) {
+  return is_embedding(module.name) ? module.in : module.out;
 }
 
 std::vector<std::string> beyond_lora(const Adapter& adapter) {

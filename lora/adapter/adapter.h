@@ -21,7 +21,8 @@ struct AdapterModule {
   std::vector<float> a;  ///< [rank, in], row-major
   std::vector<float> b;  ///< [out, rank]
   /// DoRA (Liu et al. 2024, arXiv:2402.09353): the lengths of the rows of the whole, [out]: row i is then
-  /// magnitude[i] (W + scale * B A)[i] / |(W + scale * B A)[i]|. Empty: as they come.
+  /// magnitude[i] (W + scale * B A)[i] / |(W + scale * B A)[i]|. Of an embedding, as PEFT has it, those of the columns,
+  /// [in]. Empty: as they come.
   std::vector<float> magnitude{};
   std::optional<double> dropout{};  ///< of its inputs while training, where it is not the adapter's; in no file
   std::int64_t frozen = 0;          ///< of the rank, the last ones do not train: what a start took out; in no file
@@ -43,6 +44,9 @@ struct TokenRows {
   std::int64_t width = 0;
   std::vector<float> values;  ///< [ids, width]
 };
+
+/// How many magnitudes a module has with DoRA.
+std::int64_t length_of_magnitude(const AdapterModule& module);
 
 struct Adapter : AdapterSettings {
   std::vector<std::string> targets;    ///< suffixes: "q_proj"

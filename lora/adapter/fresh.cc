@@ -224,8 +224,9 @@ Adapter chosen_modules(const ModelSpec& spec, const FreshOptions& options) {
   if (chosen.empty())
     refuse("no module is left to train", "targets", base::join(options.targets, ", "), "one or more",
            "exclude_modules, layers_to_transform and modules_to_save leave none");
-  if (options.dora && chosen.front() == spec.embedding)
-    refuse("DoRA on an embedding, which scales its columns, is not supported", "dora", "", "targets without it");
+  if (options.dora && adapter.tied && chosen.front() == spec.embedding)
+    refuse("DoRA scales columns of an embedding and rows of its head, which are one here", "ensure_weight_tying",
+           "true", "without it: the head stays as it is");
   check_excluded(all, options.exclude_modules);
   check_used(chosen, pattern_object(options.rank_pattern, "rank_pattern"), "rank_pattern");
   check_used(chosen, pattern_object(options.alpha_pattern, "alpha_pattern"), "alpha_pattern");

@@ -21,6 +21,8 @@ using Matrix = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMa
 
 constexpr const char* kOtherBase = "give the base model that the adapter was trained on: --base MODEL";
 
+constexpr std::int64_t kPiece = std::int64_t{1} << 17;  // numbers of an embedding that are looked at together
+
 // DoRA: each row as long as the adapter says.
 void set_lengths(Eigen::Map<Matrix> weight, const float* magnitude) {
   for (Eigen::Index row = 0; row < weight.rows(); ++row)
@@ -99,6 +101,30 @@ MergedModel::MergedModel(const ModelFiles& base, const Adapter* adapter) : base_
   for (const AdapterModule& module : adapter->modules) modules_[module.name + ".weight"] = &module;
   for (const SavedTensor& tensor : adapter->saved) saved_[tensor.name] = &tensor;
   for (const TokenRows& rows : adapter->tokens) tokens_[rows.module + ".weight"] = &rows;
+  for (const AdapterModule& module : adapter->modules)
+    if (module.name == base.spec().embedding && !module.magnitude.empty()) set_columns(module);
+}
+
+void MergedModel::set_columns(const AdapterModule& embedding) {
+  const std::string name = embedding.name + ".weight";
+  const std::int64_t step{std::max<std::int64_t>(1, kPiece / embedding.in)};
+  std::vector<float> piece(static_cast<std::size_t>(step * embedding.in));
+  Eigen::ArrayXd squares = Eigen::ArrayXd::Zero(embedding.in);
+  for (std::int64_t first = 0; first < embedding.out; first += step) {
+    const std::int64_t count{std::min(step, embedding.out - first)};
+    const std::span rows(piece.data(), static_cast<std::size_t>(count * embedding.in));
+    read_rows(name, first, count, rows);
+    squares += Eigen::Map<Matrix>(rows.data(), count, embedding.in)
+                   .cast<double>()
+                   .array()
+                   .square()
+                   .colwise()
+                   .sum()
+                   .transpose();
+  }
+  const Eigen::Map<const Eigen::ArrayXf> lengths(embedding.magnitude.data(), embedding.in);
+  const Eigen::ArrayXf factors = (lengths.cast<double>() / squares.sqrt()).cast<float>();
+  columns_.assign(factors.begin(), factors.end());
 }
 
 // What stands in the place of rows of the base.
@@ -131,8 +157,13 @@ void MergedModel::read_rows(const std::string& name, std::int64_t first, std::in
     const AdapterModule& module = *found->second;
     add_product(module.b.data() + first * module.rank, module.a.data(), count, module.rank, module.in,
                 static_cast<float>(module.scale), out.data());
-    if (!module.magnitude.empty())
+    if (module.name == base_.spec().embedding) {
+      if (!columns_.empty())
+        Eigen::Map<Matrix>(out.data(), count, module.in).array().rowwise() *=
+            Eigen::Map<const Eigen::ArrayXf>(columns_.data(), module.in).transpose();
+    } else if (!module.magnitude.empty()) {
       set_lengths(Eigen::Map<Matrix>(out.data(), count, module.in), module.magnitude.data() + first);
+    }
   }
   if (!std::isfinite(base::largest_magnitude(out)))
     throw base::Error({"the weights are not finite numbers", base_.path().string() + ": " + name, "", "",

@@ -5,6 +5,7 @@
 #include <span>
 #include <string>
 #include <unordered_map>
+#include <vector>
 
 #include "lora/adapter/adapter.h"
 #include "lora/model/model_files.h"
@@ -37,12 +38,14 @@ class MergedModel {
 
  private:
   const ModelFiles& base_;
+  void set_columns(const AdapterModule& embedding);
   void replace_rows(const std::string& name, std::int64_t first, std::int64_t count, std::span<float> out) const;
 
   // By the name of the tensor.
   std::unordered_map<std::string, const AdapterModule*> modules_;
   std::unordered_map<std::string, const SavedTensor*> saved_;
   std::unordered_map<std::string, const TokenRows*> tokens_;
+  std::vector<float> columns_;  // of an embedding with DoRA: by what each is multiplied
 };
 
 }  // namespace lora

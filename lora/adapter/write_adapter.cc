@@ -74,10 +74,11 @@ struct FileTensor {
 };
 
 void add_module(std::map<std::string, FileTensor>& tensors, const AdapterModule& module, const std::string& name) {
+  if (!module.magnitude.empty())
+    tensors[name + ".lora_magnitude_vector"] = {{length_of_magnitude(module)}, module.magnitude};
   if (!is_embedding(name)) {
     tensors[name + ".lora_A.weight"] = {{module.rank, module.in}, module.a};
     tensors[name + ".lora_B.weight"] = {{module.out, module.rank}, module.b};
-    if (!module.magnitude.empty()) tensors[name + ".lora_magnitude_vector"] = {{module.out}, module.magnitude};
     return;
   }
   const auto add = [&](const char* ending, const std::vector<float>& matrix, std::int64_t rows, std::int64_t columns) {

@@ -286,9 +286,16 @@ TEST_F(AdapterFolder, RefusesUnknownTensors) {
   EXPECT_EQ(beside(module + ".lora_magnitude_vector", {8}), "no error");
   EXPECT_EQ(beside(module + ".lora_magnitude_vector.weight", {8, 1}), "no error") << "as PEFT once had it";
   EXPECT_THAT(beside(module + ".lora_magnitude_vector", {7}), HasSubstr("magnitude"));
-  EXPECT_THAT(with({{"base_model.model.model.embed_tokens.lora_embedding_A", DType::kF32, {2, 9}},
-                    {"base_model.model.model.embed_tokens.lora_embedding_B", DType::kF32, {8, 2}}}),
-              HasSubstr("DoRA on an embedding"));
+  const auto embedding = [&](std::int64_t magnitudes) {
+    const std::string table = "base_model.model.model.embed_tokens.";
+    return with({{table + "lora_embedding_A", DType::kF32, {2, 9}},
+                 {table + "lora_embedding_B", DType::kF32, {8, 2}},
+                 {table + "lora_magnitude_vector", DType::kF32, {magnitudes}}});
+  };
+  EXPECT_EQ(embedding(8), "no error") << "of the columns";
+  EXPECT_THAT(embedding(9), HasSubstr("lora_magnitude_vector of 8 numbers"));
+  configured(R"("use_dora":true,"ensure_weight_tying":true)");
+  EXPECT_THAT(embedding(8), HasSubstr("ensure_weight_tying"));
   configured(R"("trainable_token_indices":[3,4])");
   const std::string rows = "base_model.model.model.embed_tokens.token_adapter.trainable_tokens_delta";
   EXPECT_EQ(beside(rows, {2, 8}), "no error");

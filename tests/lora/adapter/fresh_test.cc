@@ -80,6 +80,9 @@ std::vector<Case> cases() {
   add("embedding", "untied", {"q_proj", "embed_tokens", "lm_head"}, 3, 6);
   add("embedding_tied", "tied", {"q_proj", "embed_tokens"}, 3, 6);
   add("embedding_tied_ensured", "tied", {"q_proj", "embed_tokens"}, 3, 6).ensure_weight_tying = true;
+  add("dora_embedding", "untied", {"q_proj", "embed_tokens", "lm_head"}, 3, 6).dora = true;
+  FreshOptions& tied = add("dora_embedding_tied", "tied", {"q_proj", "embed_tokens"}, 3, 6);
+  tied.dora = tied.rslora = true;
   add("tokens", "untied", {"q_proj"}, 2, 4).tokens = {5, 40, 200};
   add("tokens_tied", "tied", {"q_proj"}, 2, 4).tokens = {5, 40, 200};
   return cases;
@@ -236,7 +239,8 @@ TEST(FreshAdapter, RefusesWhatChoosesNothing) {
       {with([](O& o) { o.layers_to_transform = {"1"}, o.layers_pattern = {"h"}; }), {"no module is left"}},
       {with([](O& o) { o.targets = {"q_proj"}, o.exclude_modules = {"q_proj"}; }), {"no module is left"}},
       {with([](O& o) { o.modules_to_save = {"lm_haed"}; }), {"modules_to_save", "did you mean 'lm_head'"}},
-      {with([](O& o) { o.targets = {"embed_tokens"}, o.dora = true; }), {"dora", "columns"}},
+      {with([](O& o) { o.targets = {"embed_tokens"}, o.dora = o.ensure_weight_tying = true; }),
+       {"ensure_weight_tying", "columns"}},
       {with([](O& o) { o.targets = {"embed_tokens"}, o.tokens = {1}; }), {"trainable_tokens", "trains already"}},
   };
   for (const auto& [options, words] : wrong)
