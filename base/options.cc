@@ -72,16 +72,23 @@ std::uint64_t parse_bytes(const std::string& text) {
   return static_cast<std::uint64_t>(std::llround(std::min(bytes, 9e18)));
 }
 
-// The shortest text that reads back as the same size.
-std::string size_text(std::uint64_t bytes) {
+// In units of 1024 ("64k", "2G") or 1000 ("20GB").
+std::string size_text(std::uint64_t bytes, std::uint64_t factor) {
   std::size_t power = 0;
-  while (bytes > 0 && bytes % 1024 == 0 && power < kSizeUnits.size()) {
-    bytes /= 1024;
+  while (bytes > 0 && bytes % factor == 0 && power < kSizeUnits.size()) {
+    bytes /= factor;
     ++power;
   }
   std::string text = std::to_string(bytes);
   if (power > 0) text += power == 1 ? 'k' : static_cast<char>(std::toupper(kSizeUnits[power - 1]));
+  if (power > 0 && factor == 1000) text += 'B';
   return text;
+}
+
+// The shortest text that reads back as the same size.
+std::string size_text(std::uint64_t bytes) {
+  const std::string binary = size_text(bytes, 1024), decimal = size_text(bytes, 1000);
+  return decimal.size() < binary.size() ? decimal : binary;
 }
 
 // The shortest text that reads back as the same double.
@@ -151,6 +158,11 @@ Option& Option::below(double high) {
 Option& Option::unit(std::string_view name) {
   range.unit = name;
   return *this;
+}
+
+bool Option::is_path(const std::string& value) const {
+  const bool is_word{path_kind == PathKind::kCacheFolder && (value == "auto" || value == "none")};
+  return path_kind != PathKind::kText && !value.empty() && value != "-" && !is_word;
 }
 
 Option& Option::commas() {

@@ -41,9 +41,10 @@ struct ByteSize {
 /// What a string option stands for, which says how it is made absolute when it came from a config file, and whether it
 /// is read or written (see base/outputs.h). kText: left alone. kPath: a file or files to read, relative to the config
 /// file ('-' and absolute paths are left alone). kModel: a model or another thing that is read as a whole, relative to
-/// the config file if that exists, else left alone (a hub name). The others are written, and made absolute like kPath:
-/// a file, a folder, or a model, which is a file where its name ends in .gguf and else a folder.
-enum class PathKind { kText, kPath, kModel, kOutputFile, kOutputFolder, kOutputModel };
+/// the config file if that exists, else left alone (a hub name). kCacheFolder: what the program keeps for itself,
+/// neither input nor output; "auto" and "none" are left alone. The others are written, and made absolute like kPath: a
+/// file, a folder, or a model, which is a file where its name ends in .gguf and else a folder.
+enum class PathKind { kText, kPath, kModel, kCacheFolder, kOutputFile, kOutputFolder, kOutputModel };
 inline bool is_output(PathKind kind) { return kind >= PathKind::kOutputFile; }
 
 class OptionVisitor;
@@ -106,6 +107,8 @@ struct Option {
   Option& unit(std::string_view name);
   /// Of a list whose values hold no comma: `--targets q_proj,v_proj` is two. Lists of numbers have it anyway.
   Option& commas();
+  /// Whether `value` is a path, and not "-" or a word that stands for one.
+  bool is_path(const std::string& value) const;
   /// "--lora.rank"
   std::string flag() const;
   /// Sets the field when every check passes. Throws UsageError with `where`.

@@ -22,10 +22,10 @@ std::string at(const std::string& file, const YAML::Node& node) {
   return fmt::format("{}:{}", file, node.Mark().line + 1);
 }
 
-std::string absolute_path(const std::string& value, PathKind kind, const std::string& file) {
-  if (kind == PathKind::kText || value.empty() || value == "-" || fs::path(value).is_absolute()) return value;
+std::string absolute_path(const std::string& value, const Option& option, const std::string& file) {
+  if (!option.is_path(value) || fs::path(value).is_absolute()) return value;
   fs::path joined = (fs::absolute(file).parent_path() / value).lexically_normal();
-  if (kind == PathKind::kModel && !fs::exists(joined)) return value;
+  if (option.path_kind == PathKind::kModel && !fs::exists(joined)) return value;
   return joined.string();
 }
 
@@ -88,10 +88,10 @@ class OptionSet::YamlReader {
       if (!option.is_list) throw UsageError({"takes one value", at(file_, value), name, "no list", ""});
       for (const YAML::Node& item : value) {
         if (!item.IsScalar()) throw UsageError({"a list of plain values is expected", at(file_, item), name, "", ""});
-        values.push_back(absolute_path(item.Scalar(), option.path_kind, file_));
+        values.push_back(absolute_path(item.Scalar(), option, file_));
       }
     } else if (value.IsScalar()) {
-      values.push_back(absolute_path(value.Scalar(), option.path_kind, file_));
+      values.push_back(absolute_path(value.Scalar(), option, file_));
     } else {
       throw UsageError(
           {"'" + name + "' has no value", at(file_, key), "", option.help, "write one, or delete the line"});
@@ -169,8 +169,7 @@ std::string OptionSet::to_yaml() const {
   auto value_of = [](const Option& option) {
     std::vector<std::string> values = option.get();
     for (std::string& value : values) {
-      if (option.path_kind != PathKind::kText && !value.empty() && value != "-" &&
-          (option.path_kind != PathKind::kModel || fs::exists(value)))
+      if (option.is_path(value) && (option.path_kind != PathKind::kModel || fs::exists(value)))
         value = fs::absolute(value).lexically_normal().string();
       if (option.type == "text" || option.type == "path" || option.type == "list") value = in_quotes(value);
     }

@@ -185,7 +185,7 @@ void check_output_is_file(const std::string& option, const fs::path& path) {
 void check_outputs(const OptionSet& options, const std::string& config) {
   std::vector<std::string> outputs, inputs;
   for (const Option& option : options.options()) {
-    if (option.path_kind == PathKind::kText) continue;
+    if (option.path_kind == PathKind::kText || option.path_kind == PathKind::kCacheFolder) continue;
     for (const std::string& path : option.get()) {
       if (is_output(option.path_kind)) {
         check_kind(option, path);

@@ -247,7 +247,9 @@ int run_train(TrainOptions& options, base::Context& context) {
   base::Context own = context;
   if (place && place->rank > 0) own.quiet = true, own.json = false;
   if (place) take_share(*place, options.compute);
-  const std::unique_ptr<const Group> group = make_group(place);
+  const std::unique_ptr<const Group> group = make_group(place, [&own](const std::string& note) {
+    if (!own.quiet) fmt::print(own.err, "note: {}\n", note);
+  });
   RunLock lock;
   if (group->is_first()) lock.take(options.output.folder);
   TrainStart start = prepare_training(options, own, *group);

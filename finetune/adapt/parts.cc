@@ -6,6 +6,7 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "finetune/kernels/low_rank.h"
 #include "finetune/kernels/products.h"
@@ -65,6 +66,17 @@ void each_piece(const FrozenMatrix& matrix, std::int64_t first, const Linear& pa
   }
 }
 
+thread_local Lengths* kept_lengths = nullptr;
+
+// compute(), or what was kept of it.
+template <class F>
+at::Tensor once(const Linear& part, F compute) {
+  if (!kept_lengths) return compute();
+  at::Tensor& kept = (*kept_lengths)[&part];
+  if (!kept.defined()) kept = compute();
+  return kept;
+}
+
 at::Tensor dropped_for(const Linear& part, const at::Tensor& x, const Draws& draws) {
   if (part.dropout == 0 || !draws.is_on()) return x;
   return x * dropout_mask(draws, part.index, part.dropout, x.size(1), x.options());
@@ -88,20 +100,28 @@ at::Tensor adapter_product(const FrozenMatrix& matrix, std::int64_t first, const
   return (factor - 1) * own + factor * delta;
 }
 
+KeptLengths::KeptLengths(Lengths& kept) : before_(std::exchange(kept_lengths, &kept)) {}
+KeptLengths::~KeptLengths() { kept_lengths = before_; }
+
 at::Tensor row_lengths(const FrozenMatrix& matrix, std::int64_t first, const Linear& part) {
-  std::vector<at::Tensor> lengths;
-  each_piece(matrix, first, part,
-             [&](const at::Tensor& piece) { lengths.push_back(at::linalg_vector_norm(piece, 2, at::IntArrayRef{1})); });
-  return at::cat(lengths);
+  return once(part, [&] {
+    std::vector<at::Tensor> lengths;
+    each_piece(matrix, first, part, [&](const at::Tensor& piece) {
+      lengths.push_back(at::linalg_vector_norm(piece, 2, at::IntArrayRef{1}));
+    });
+    return at::cat(lengths);
+  });
 }
 
 at::Tensor column_lengths(const FrozenMatrix& matrix, const Linear& part) {
-  at::Tensor squares;
-  each_piece(matrix, 0, part, [&](const at::Tensor& piece) {
-    const at::Tensor of_piece = at::sum(piece * piece, {0}, false, at::kDouble);
-    squares = squares.defined() ? squares.add_(of_piece) : of_piece;
+  return once(part, [&] {
+    at::Tensor squares;
+    each_piece(matrix, 0, part, [&](const at::Tensor& piece) {
+      const at::Tensor of_piece = at::sum(piece * piece, {0}, false, at::kDouble);
+      squares = squares.defined() ? squares.add_(of_piece) : of_piece;
+    });
+    return squares.sqrt_().to(at::kFloat);
   });
-  return squares.sqrt_().to(at::kFloat);
 }
 
 at::Tensor forward_by_parts(const JoinedLinear& layer, const at::Tensor& x, const at::Tensor& residual,

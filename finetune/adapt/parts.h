@@ -2,6 +2,8 @@
 // Tested by tests/finetune/variants_test.cc.
 #pragma once
 
+#include <unordered_map>
+
 #include "finetune/adapt/linear.h"
 
 namespace finetune {
@@ -19,6 +21,21 @@ at::Tensor frozen_product(const FrozenMatrix& matrix, const at::Tensor& x);
 /// What LoRA or DoRA adds to rows [first, first + out) of `all` = x W^T. `dropped` is dropout(x), or x itself.
 at::Tensor adapter_product(const FrozenMatrix& matrix, std::int64_t first, const Linear& part, const at::Tensor& all,
                            const at::Tensor& x, const at::Tensor& dropped);
+
+/// Lengths by the layer whose they are: good as long as its A and B stay as they are.
+using Lengths = std::unordered_map<const Linear*, at::Tensor>;
+/// While it lives, this thread's row_lengths and column_lengths take what is in `kept`, and put into it what is not:
+/// text is generated token by token with the same A and B, and lengths cost as much as the products.
+class KeptLengths {
+ public:
+  explicit KeptLengths(Lengths& kept);
+  ~KeptLengths();
+  KeptLengths(const KeptLengths&) = delete;
+  KeptLengths& operator=(const KeptLengths&) = delete;
+
+ private:
+  Lengths* before_;
+};
 
 /// The lengths [out] in float32 of rows [first, first + out) of W + scale * B A; A and B may be undefined. No autograd;
 /// W passes in pieces.

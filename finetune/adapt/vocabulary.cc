@@ -23,8 +23,9 @@ at::Tensor VocabularyMatrix::rows(const at::Tensor& ids, const at::TensorOptions
 at::Tensor VocabularyMatrix::product(const at::Tensor& hidden, const at::Tensor& dropped,
                                      const at::Tensor& bias) const {
   at::Tensor y = linear.weight.defined() ? trained_product(hidden, linear.weight) : frozen_product(*matrix, hidden);
-  if (linear.lora_a.defined()) y = y + adapter_product(*matrix, 0, linear, y, hidden, dropped);
+  // LoRA comes on top of a row that trains, as in PEFT.
   if (token_rows.defined()) y = y.index_copy(1, token_ids, at::mm(hidden, token_rows.to(hidden.scalar_type()).t()));
+  if (linear.lora_a.defined()) y = y + adapter_product(*matrix, 0, linear, y, hidden, dropped);
   return bias.defined() ? y + bias.to(y.scalar_type()) : y;
 }
 

@@ -74,7 +74,8 @@ fs::path usual_cache_folder() {
 void CacheOptions::visit(base::OptionVisitor& v) {
   v("data_cache", data_cache,
     "folder in which prepared data are kept for later starts; auto: hornbook in the user's cache folder; none: "
-    "nowhere");
+    "nowhere",
+    base::PathKind::kCacheFolder);
   v("data_cache_limit", data_cache_limit, "when it holds more, what was not used for longest goes");
 }
 

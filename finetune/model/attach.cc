@@ -140,9 +140,9 @@ void Transformer::State::attach_saved(const lora::Adapter& adapter) {
 void Transformer::State::attach_tokens(const lora::Adapter& adapter) {
   for (const lora::TokenRows& rows : adapter.tokens) {
     const bool is_embedding{rows.module == spec.embedding};
-    if (!is_embedding && (rows.module != spec.head || spec.config.tied_embeddings))
+    if (!is_embedding && rows.module != spec.head)
       throw base::Error({"the adapter has rows of tokens for a module that the model does not have", rows.module, "",
-                         spec.embedding + (spec.config.tied_embeddings ? "" : " or " + spec.head), kOtherBase});
+                         spec.embedding + " or " + spec.head, kOtherBase});
     const bool fits{std::ranges::all_of(rows.ids, [&](std::int64_t id) { return id < spec.config.vocab_size; }) &&
                     rows.width == spec.config.hidden_size};
     if (!fits)
@@ -168,8 +168,10 @@ void Transformer::State::use_own_head(const lora::Adapter& adapter) {
           at::Tensor();
       own_head.token_ids = own_head.token_rows = at::Tensor();
     });
-    own_head.token_ids = embedding.token_ids;
-    own_head.token_rows = embedding.token_rows;
+    if (!own_head.token_rows.defined()) {
+      own_head.token_ids = embedding.token_ids;
+      own_head.token_rows = embedding.token_rows;
+    }
     if (adapter.tied) {
       own_head.linear = embedding.linear;
       own_head.linear.name = own.name;

@@ -8,6 +8,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "finetune/adapt/parts.h"
 #include "finetune/adapt/recompute.h"
 #include "finetune/kernels/blocked_attention.h"
 #include "finetune/kernels/passing.h"
@@ -202,6 +203,7 @@ at::Tensor Transformer::log_probabilities(const PackedRow& row, std::uint64_t dr
 
 at::Tensor Transformer::next_logits(const at::Tensor& new_ids, KvCache& cache) const {
   at::NoGradGuard no_gradient;
+  const KeptLengths kept(cache.lengths);
   const std::int64_t needed{cache.tokens + new_ids.size(0)};
   at::Tensor ids = new_ids;
   if (cache.tokens > 0) ids = at::cat({cache.ids.narrow(0, 0, cache.tokens), new_ids});

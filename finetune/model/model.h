@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "finetune/weights/load_weights.h"
@@ -14,6 +15,8 @@
 #include "lora/model/model_files.h"
 
 namespace finetune {
+
+struct Linear;
 
 /// One packed row: documents laid end to end that never see each other. T = total tokens.
 struct PackedRow {
@@ -32,8 +35,9 @@ struct PackedRow {
 struct KvCache {
   std::vector<at::Tensor> keys, values;
   std::int64_t tokens = 0;
-  at::Tensor ids;                ///< of all tokens so far, [at least tokens]
-  std::int64_t rotated_for = 0;  ///< the length of text whose rotations the keys have
+  at::Tensor ids;                                         ///< of all tokens so far, [at least tokens]
+  std::int64_t rotated_for = 0;                           ///< the length of text whose rotations the keys have
+  std::unordered_map<const Linear*, at::Tensor> lengths;  ///< of DoRA's weights
 };
 
 /// What an optimizer must know of a parameter to treat it as PEFT and transformers' Trainer do.

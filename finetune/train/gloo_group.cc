@@ -1,9 +1,12 @@
-// c10d's Gloo group. Tested by tests/finetune/group_test.cc and tests/cli/processes_finetune.py.
+// c10d's Gloo group, and on GPUs NCCL beside it. Tested by tests/finetune/group_test.cc and
+// tests/cli/processes_finetune.py.
 #include <ATen/ATen.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
 #include <fmt/format.h>
 
 #include <chrono>
 #include <cstdlib>
+#include <thread>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
@@ -11,6 +14,7 @@
 #include "base/error.h"
 #include "base/text.h"
 #include "finetune/train/group.h"
+#include "finetune/train/nccl.h"
 
 namespace finetune {
 namespace {
@@ -20,11 +24,12 @@ using c10d::ProcessGroupGloo;
 constexpr std::chrono::minutes kToCome{5};
 // A process that ends closes its connections, which the others notice at once; one that validates takes its time.
 constexpr std::chrono::hours kToAnswer{24};
+constexpr std::chrono::minutes kToSum{10};  // c10d's limit
 
 class GlooGroup final : public Group {
  public:
-  explicit GlooGroup(const GroupPlace& place)
-      : rank_(static_cast<int>(place.rank)), size_(static_cast<int>(place.size)) {
+  GlooGroup(const GroupPlace& place, std::function<void(const std::string&)> note)
+      : note_(std::move(note)), rank_(static_cast<int>(place.rank)), size_(static_cast<int>(place.size)) {
     told("a process of the training did not come", [&] {
       c10d::TCPStoreOptions options;
       options.port = static_cast<std::uint16_t>(place.port);
@@ -44,13 +49,57 @@ class GlooGroup final : public Group {
   int size() const override { return size_; }
   void all_reduce(const at::Tensor& tensor) const override {
     at::NoGradGuard no_gradient;
+    if (tensor.is_cuda() && joins_gpus()) {
+      told(kGone, [&] { sum_on_gpus(tensor); });
+      return;
+    }
     std::vector<at::Tensor> tensors = {tensor.cpu().contiguous()};
-    told("another process of the training has ended or cannot be reached",
-         [&] { group_->allreduce(tensors, {})->wait(); });
+    told(kGone, [&] { group_->allreduce(tensors, {})->wait(); });
     if (!tensors[0].is_same(tensor)) tensor.copy_(tensors[0]);
   }
 
  private:
+  static constexpr const char* kGone = "another process of the training has ended or cannot be reached";
+
+  // At the first tensor of a GPU: whether NCCL joins those of all processes. What it cannot join goes by way of the
+  // CPU.
+  bool joins_gpus() const {
+    if (is_asked_) return nccl_ != nullptr;
+    is_asked_ = true;
+    std::string problem;
+    const auto all_can = [&](auto work) {
+      try {
+        work();
+      } catch (const base::Error& error) {
+        problem = error.what();
+      }
+      return !any(!problem.empty());
+    };
+    std::string id;
+    const bool has_all{all_can([&] { nccl_ = std::make_unique<Nccl>(); })};
+    if (!has_all || !all_can([&] { id = is_first() ? nccl_->new_id() : ""; }) ||
+        !all_can([&, ids = gather(id)] { nccl_->join(ids[0], rank_, size_); })) {
+      nccl_.reset();
+      note_("gradients of the GPUs go by way of the processors: " +
+            (problem.empty() ? "another process cannot use NCCL" : problem));
+    }
+    return nccl_ != nullptr;
+  }
+
+  // NCCL waits for ever for a process that has ended; Gloo notices it.
+  void sum_on_gpus(const at::Tensor& tensor) const {
+    any(false);
+    const at::Tensor sum = tensor.contiguous();
+    const c10::Stream stream = c10::impl::VirtualGuardImpl(sum.device().type()).getStream(sum.device());
+    nccl_->all_reduce(sum, stream.native_handle());
+    for (const auto start = std::chrono::steady_clock::now(); !stream.query();
+         std::this_thread::sleep_for(std::chrono::microseconds(50))) {
+      nccl_->check();
+      if (std::chrono::steady_clock::now() - start > kToSum) throw base::Error("NCCL does not come to an end");
+    }
+    if (!sum.is_same(tensor)) tensor.copy_(sum);
+  }
+
   template <class F>
   void told(const char* what, F work) const {
     try {
@@ -61,15 +110,19 @@ class GlooGroup final : public Group {
     }
   }
 
+  std::function<void(const std::string&)> note_;
   int rank_, size_;
+  mutable bool is_asked_ = false;
+  mutable std::unique_ptr<Nccl> nccl_;  // null: not asked yet, or not to be had
   c10::intrusive_ptr<ProcessGroupGloo> group_;
 };
 
 }  // namespace
 
-std::unique_ptr<const Group> make_group(const std::optional<GroupPlace>& place) {
+std::unique_ptr<const Group> make_group(const std::optional<GroupPlace>& place,
+                                        const std::function<void(const std::string&)>& note) {
   if (!place || place->size == 1) return std::make_unique<OneProcess>();
-  return std::make_unique<GlooGroup>(*place);
+  return std::make_unique<GlooGroup>(*place, note);
 }
 
 }  // namespace finetune

@@ -51,8 +51,10 @@ using Environment = std::function<const char*(const char*)>;
 /// first two is set. Throws base::UsageError for the one that is missing or malformed.
 std::optional<GroupPlace> place_of(const Environment& environment);
 
-/// Waits until every process is there: c10d's Gloo group, whatever the device. Throws base::Error when they do not
-/// come.
-std::unique_ptr<const Group> make_group(const std::optional<GroupPlace>& place);
+/// Waits until every process is there: c10d's Gloo group, which sums what lies on GPUs through NCCL where every process
+/// has it and a GPU of its own, else by way of the processors; that is said by `note`. Throws base::Error when they do
+/// not come.
+std::unique_ptr<const Group> make_group(const std::optional<GroupPlace>& place,
+                                        const std::function<void(const std::string&)>& note);
 
 }  // namespace finetune

@@ -176,6 +176,7 @@ class Loop {
     const double seconds{seconds_since(begun)};
     training_seconds_ += seconds;
     metrics.tokens_per_second = static_cast<double>(metrics.tokens) / seconds;
+    metrics.threads = at::get_num_threads();
     choose_threads(metrics.tokens_per_second, static_cast<double>(base::preemptions() - preempted) / seconds);
     metrics.seconds = seconds_since(begun_);
     metrics.peak_memory = static_cast<std::int64_t>(base::peak_memory());

@@ -35,6 +35,7 @@ void each_key(StepMetrics& m, F f) {
   f("tokens_per_second", m.tokens_per_second);
   f("seconds", m.seconds);
   f("peak_memory", m.peak_memory);
+  f("threads", m.threads);
 }
 template <class F>
 void each_key(EvaluationMetrics& m, F f) {

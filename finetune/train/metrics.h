@@ -19,7 +19,7 @@ using Figures = std::vector<std::pair<std::string, double>>;
 
 /// One optimizer step. A line of metrics.jsonl:
 ///   {"step":3,"epoch":0.12,"loss":2.31,"learning_rate":0.00018,"gradient_norm":0.9,"tokens":2048,"trained_tokens":913,
-///    "tokens_per_second":431.2,"seconds":14.2,"peak_memory":812302336}
+///    "tokens_per_second":431.2,"seconds":14.2,"peak_memory":812302336,"threads":2}
 struct StepMetrics {
   std::int64_t step = 0;                      ///< steps done, from 1
   double epoch = 0;                           ///< passes over the data done
@@ -31,6 +31,7 @@ struct StepMetrics {
   double tokens_per_second = 0;               ///< this step's tokens over its wall time
   double seconds = 0;                         ///< since this process began to train
   std::optional<std::int64_t> peak_memory{};  ///< the most bytes that this process has used so far
+  std::optional<std::int64_t> threads{};      ///< that computed this step
   Figures figures{};
 };
 

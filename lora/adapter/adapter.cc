@@ -298,7 +298,10 @@ class AdapterReader {
           return tensor.is_trained && saves_tensor({module}, tensor.name);
         }))
       throw base::Error({"adapter_config.json's \"modules_to_save\" names a module that has no tensor", file_, module,
-                         "the weights of every module named", "the file is not whole, or the config another's"});
+                         "the weights of every module named",
+                         adapter_.tokens.empty() ? "the file is not whole, or the config another's"
+                                                 : "beside trainable_token_indices PEFT writes it under a name that it "
+                                                   "cannot load again; merge_and_unload in the run that trained it"});
   }
 
   // PEFT writes what the head shares with the embedding twice. Where the base does not tie them the two may differ, and

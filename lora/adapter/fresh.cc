@@ -2,6 +2,7 @@
 #include "lora/adapter/fresh.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <charconv>
@@ -188,11 +189,17 @@ void check_new_tokens(const Adapter& adapter, const ModelFiles& base, const Fres
 void add_tokens(Adapter& adapter, const ModelFiles& base, const FreshOptions& options) {
   const std::string &embedding = base.spec().embedding, &head = base.spec().head;
   if (!options.tokens.empty() && (trains_whole(options, embedding) || has_lora(adapter, embedding)))
-    refuse("the embedding trains already", "trainable_tokens", fmt::format("{}", options.tokens.size()),
+    refuse("the embedding trains already", "trainable_tokens", fmt::format("{}", fmt::join(options.tokens, " ")),
            "rows of an embedding that is else frozen", "leave embed_tokens out of targets and modules_to_save");
   if (!options.new_tokens.empty()) check_new_tokens(adapter, base, options);
-  const bool is_tied{base.config().tied_embeddings},
-      is_whole{trains_whole(options, embedding) || (is_tied && trains_whole(options, head))};
+  const bool is_tied{base.config().tied_embeddings};
+  // The rows are the head's too: PEFT cannot load them beside a head of another kind.
+  if (!options.tokens.empty() && is_tied && (trains_whole(options, head) || (options.dora && has_lora(adapter, head))))
+    refuse("rows of a head that trains otherwise, which the base ties with the embedding", "trainable_tokens",
+           fmt::format("{}", fmt::join(options.tokens, " ")),
+           fmt::format("a head that is else frozen, or has LoRA{}", options.dora ? " without DoRA" : ""),
+           "leave lm_head out of targets and modules_to_save");
+  const bool is_whole{trains_whole(options, embedding) || (is_tied && trains_whole(options, head))};
   std::vector<std::int64_t> ids = options.tokens;
   if (!is_whole) ids.insert(ids.end(), options.new_tokens.begin(), options.new_tokens.end());
   add_rows(adapter, base, embedding, std::move(ids));

@@ -101,6 +101,11 @@ MergedModel::MergedModel(const ModelFiles& base, const Adapter* adapter) : base_
   for (const AdapterModule& module : adapter->modules) modules_[module.name + ".weight"] = &module;
   for (const SavedTensor& tensor : adapter->saved) saved_[tensor.name] = &tensor;
   for (const TokenRows& rows : adapter->tokens) tokens_[rows.module + ".weight"] = &rows;
+  // Rows of an embedding are those of the head that the base ties to it, also where the adapter parts the two.
+  const std::string embedding = base.spec().embedding + ".weight", head = base.spec().head + ".weight";
+  const bool was_tied{base.find(head) && base.view(head).bytes.data() == base.view(embedding).bytes.data()};
+  if (const auto rows = tokens_.find(embedding); was_tied && rows != tokens_.end())
+    tokens_.try_emplace(head, rows->second);
   for (const AdapterModule& module : adapter->modules)
     if (module.name == base.spec().embedding && !module.magnitude.empty()) set_columns(module);
 }

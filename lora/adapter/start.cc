@@ -86,6 +86,7 @@ Factors start_of(const AdapterModule& module, Start start, const ModelFiles& bas
 // With scale * (B A - B0 A0) instead of scale * B A.
 AdapterModule without_start(const AdapterModule& module, const Factors& factors) {
   AdapterModule plain = module;
+  plain.frozen = module.rank;  // PEFT takes the start out of the base, which does not train
   plain.rank = 2 * module.rank;
   const auto rank = static_cast<Eigen::Index>(module.rank);
   plain.a.resize(module.a.size() * 2);
@@ -141,6 +142,7 @@ Adapter plain_adapter(Adapter adapter, const ModelFiles& base, int threads,
   adapter = with_names_of(base, std::move(adapter));
   if (adapter.stacked_experts) adapter = with_linears_of(base, std::move(adapter));
   adapter.is_partial = leaves_out(adapter, base.spec());
+  adapter.tied &= base.config().tied_embeddings;  // ensure_weight_tying does nothing where nothing is tied
   if (adapter.start == Start::kNothing) return adapter;
   check_fits(adapter, base);
   std::atomic<std::size_t> done = 0;
@@ -169,7 +171,6 @@ void start_from_base(Adapter& adapter, const ModelFiles& base, Start start, int 
     const Factors factors = evened(start_of(module, start, base), start);
     Eigen::Map<RowMajor>(module.a.data(), module.rank, module.in) = factors.a.cast<float>();
     Eigen::Map<RowMajor>(module.b.data(), module.out, module.rank) = factors.b.cast<float>();
-    module.frozen = module.rank;
     module = without_start(module, {Eigen::Map<RowMajor>(module.b.data(), module.out, module.rank).cast<double>(),
                                     Eigen::Map<RowMajor>(module.a.data(), module.rank, module.in).cast<double>()});
     ++done;

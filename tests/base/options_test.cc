@@ -29,7 +29,7 @@ struct Outer {
   double learning_rate = 2e-4;
   bool resume = false;
   base::ByteSize memory{1 << 20};
-  std::string schedule = "cosine";
+  std::string schedule = "cosine", cache = "auto";
   std::vector<std::string> input, validation, prompts;
   Inner lora;
   std::vector<base::NamedGroup> steps;
@@ -51,6 +51,7 @@ void Outer::visit(base::OptionVisitor& v) {
   v.choice("schedule", schedule, {"cosine", "linear"}, "schedule");
   v.positional("input", input, "input files");
   v("validation", validation, "files that validate", base::PathKind::kPath);
+  v("cache", cache, "cache", base::PathKind::kCacheFolder);
   v("prompts", prompts, "texts");
   v.group("lora", lora);
   v.list("steps", steps, kRegistry, "the steps");
@@ -164,6 +165,24 @@ TEST(Options, YamlWithLineNumbersAndRelativePaths) {
   EXPECT_THAT(bad("a: [\n"), HasSubstr("not valid YAML"));
 }
 
+TEST(Options, ACacheFolderIsAPathUnlessItIsAWord) {
+  const auto read = [](const std::string& value) {
+    Outer outer;
+    OptionSet set(outer);
+    set.read_yaml("cache: " + value, "/some/where/c.yaml");
+    return outer.cache;
+  };
+  EXPECT_EQ(read("kept"), "/some/where/kept");
+  EXPECT_EQ(read("/kept"), "/kept");
+  EXPECT_EQ(read("auto"), "auto");
+  EXPECT_EQ(read("none"), "none");
+  Outer outer;
+  OptionSet set(outer);
+  EXPECT_THAT(set.to_yaml(), HasSubstr("cache: auto\n"));
+  outer.cache = "kept";
+  EXPECT_THAT(set.to_yaml(), HasSubstr("cache: " + std::filesystem::absolute("kept").string() + "\n"));
+}
+
 TEST(Options, SavedYamlReadsBackTheSame) {
   Outer outer;
   OptionSet set(outer);
@@ -236,6 +255,13 @@ TEST(Options, ARangeIsSaidOnceCheckedAndShown) {
               HasSubstr("c.yaml:1: share: out of range: got '1.5', expected 0 to below 1"));
 }
 
+// What run.yaml has of the size.
+std::string numbers_text(const OptionSet& set) {
+  const std::string yaml = set.to_yaml();
+  const std::size_t begin{yaml.find("size: ") + 6};
+  return yaml.substr(begin, yaml.find('\n', begin) - begin);
+}
+
 TEST(Options, Sizes) {
   auto size = [](const std::string& text) {
     Numbers numbers;
@@ -260,6 +286,11 @@ TEST(Options, Sizes) {
   OptionSet set(numbers);
   EXPECT_THAT(set.help(), HasSubstr("[256M]"));
   EXPECT_THAT(set.to_yaml(), HasSubstr("size: 256M\n"));
+  for (const char* text : {"20GB", "0", "1023", "1000", "64k", "1500MB", "40G", "1GB", "7TB", "18446744073709551615"}) {
+    numbers.size.bytes = size(text);
+    EXPECT_EQ(size(numbers_text(set)), size(text)) << text;
+    EXPECT_LE(numbers_text(set).size(), std::string_view(text).size());
+  }
 }
 
 TEST(Options, NothingIsTakenInSilence) {

@@ -90,6 +90,25 @@ TEST(Dora, EqualsTheGeneralWay) {
   }
 }
 
+TEST(Dora, KeptLengthsAreTakenAsLongAsTheyAreKept) {
+  const at::NoGradGuard no_gradient;
+  Layer layer(at::kFloat);
+  const auto result = [&] { return layer.joined.forward(layer.x, layer.residual, {}); };
+  const at::Tensor before = result();
+  finetune::Lengths lengths;
+  {
+    const finetune::KeptLengths kept(lengths);
+    EXPECT_TRUE(at::equal(result(), before));
+  }
+  EXPECT_FALSE(lengths.empty());
+  for (auto& [part, of_part] : lengths) of_part.mul_(2);
+  {
+    const finetune::KeptLengths kept(lengths);
+    EXPECT_GT(relative(result(), before), 0.1) << "not computed again";
+  }
+  EXPECT_TRUE(at::equal(result(), before));
+}
+
 TEST(Dora, HasTheSameBytesFromARecipe) {
   Layer layer(at::kFloat);
   const auto doubled = [](const at::Tensor& half) { return half * 2; };

@@ -39,7 +39,7 @@ TEST_F(Train, LearnsAndWritesEverything) {
   EXPECT_THAT(keys(lines[0]),
               ElementsAre("step", "validation_loss", "validation_perplexity", "validation_trained_tokens"));
   EXPECT_THAT(keys(lines[1]), ElementsAre("step", "epoch", "loss", "learning_rate", "gradient_norm", "tokens",
-                                          "trained_tokens", "tokens_per_second", "seconds", "peak_memory"));
+                                          "trained_tokens", "tokens_per_second", "seconds", "peak_memory", "threads"));
   EXPECT_EQ(lines.size(), 1u + 30 + 3 + 1);
 }
 
