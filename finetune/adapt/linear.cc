@@ -2,11 +2,13 @@
 #include "finetune/adapt/linear.h"
 
 #include <ATen/ATen.h>
+#include <ATen/core/grad_mode.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include "finetune/adapt/dora.h"
 #include "finetune/adapt/parts.h"
 #include "finetune/kernels/low_rank.h"
+#include "finetune/kernels/one_row.h"
 #include "finetune/kernels/passing.h"
 
 namespace finetune {
@@ -145,6 +147,34 @@ struct LoraFunction : torch::autograd::Function<LoraFunction> {
   }
 };
 
+// Generated text: one row on a CPU, without gradients and dropout.
+bool is_one_row(const at::Tensor& x, const Draws& draws) {
+  return x.is_cpu() && x.size(0) == 1 && x.is_contiguous() && !draws.is_on() && !at::GradMode::is_enabled();
+}
+
+// A and B are read once, as they lie; turned and rounded as for many rows they would cost as much as W.
+at::Tensor one_row_forward(const JoinedLinear& layer, const at::Tensor& x, const at::Tensor& residual,
+                           bool has_magnitudes) {
+  const bool adds_last{has_magnitudes || (residual.defined() && layer.bias.defined())};
+  at::Tensor y = layer.weight->apply(x, adds_last ? at::Tensor() : residual.defined() ? residual : layer.bias);
+  const at::Tensor wide = x.to(at::kFloat);
+  std::int64_t row = 0;
+  for (const Linear& part : layer.parts) {
+    at::Tensor own = y.narrow(1, row, part.out);
+    row += part.out;
+    if (!part.lora_a.defined()) continue;
+    const at::Tensor a = part.whole_a(), b = part.whole_b();
+    at::Tensor low = at::empty({1, a.size(0)}, wide.options()), sum = own.to(at::kFloat);
+    one_row::product(low, wide, a, {});
+    one_row::product(sum, low.mul_(part.scale), b, sum);
+    if (has_magnitudes) sum.mul_(part.magnitude / row_lengths(*layer.weight, row - part.out, part));
+    if (!own.is_same(sum)) own.copy_(sum);
+  }
+  if (adds_last && layer.bias.defined()) y.add_(layer.bias);
+  if (adds_last && residual.defined()) y.add_(residual);
+  return y;
+}
+
 }  // namespace
 
 at::Tensor Linear::whole_a() const { return frozen_a.defined() ? at::cat({lora_a, frozen_a}) : lora_a; }
@@ -160,6 +190,7 @@ at::Tensor JoinedLinear::forward(const at::Tensor& x, const at::Tensor& residual
       return forward_by_parts(*this, x, residual, draws);
     if (part.lora_a.defined()) adapters.insert(adapters.end(), {part.whole_a(), part.whole_b()});
   }
+  if (!adapters.empty() && is_one_row(x, draws)) return one_row_forward(*this, x, residual, has_magnitudes);
   if (has_magnitudes) return dora_forward(*this, x, residual, again);
   std::optional<at::Tensor> maybe_residual;
   if (residual.defined()) maybe_residual = residual;

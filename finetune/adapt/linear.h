@@ -33,7 +33,7 @@ struct Linear {
 };
 
 /// Linear layers that read the same input (q, k, v; gate, up; or one alone), computed as one product with their rows
-/// joined. A and B are rounded to the type of x where they are used.
+/// joined. A and B are rounded to the type of x where they are used, but for one row of generated text.
 struct JoinedLinear {
   std::shared_ptr<const FrozenMatrix> weight;  ///< [sum of out, in]
   at::Tensor bias;                             ///< [sum of out] or undefined

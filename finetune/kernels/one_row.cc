@@ -41,7 +41,14 @@ FINETUNE_INLINE float dot_of(const float* x, const T* w, std::int64_t depth) {
       sums[2 * part + 1] += right * last;
     }
   }
-  for (; i < depth; i += 16) {
+  for (; i + 16 <= depth; i += 16) {
+    Floats8 left, right, first, last;
+    load_sixteen(w + i, first, last);
+    load(x + i, left), load(x + i + 8, right);
+    sums[0] += left * first;
+    sums[1] += right * last;
+  }
+  if (i < depth) {
     // The last ones beside zeros: a loop over them would be compiled otherwise for every type, with other last bits.
     const auto count = static_cast<std::size_t>(std::min<std::int64_t>(16, depth - i));
     float padded[16] = {};
