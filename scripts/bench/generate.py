@@ -5,7 +5,8 @@
         [--tokens 128] [--rounds 3] [--threads 2]
 
 Of the same weights: in float32 and bfloat16 transformers from the folder that `lora convert` makes of the GGUF, llama.cpp
-(the package xllamacpp) from a GGUF of that type; of the GGUF's own blocks llama.cpp alone. Each round runs all of them in turn,
+(the package xllamacpp) from a GGUF of that type; of the GGUF's own blocks llama.cpp alone; in float32 with an adapter (rank 16
+on all linear layers, LoRA and DoRA) peft, which does not merge it either. Each round runs all of them in turn,
 each in a process of its own that generates twice and tells the seconds of the second time for each token; the prompt is part of it.
 Tokens must be the same for the same type as far as float rounding lets them: how many agree is printed."""
 import argparse
@@ -36,13 +37,33 @@ def ours(options, model, words):
     return (seconds[1] - seconds[0]) / len(last["ids"]), last["text"]
 
 
+def make_adapter(folder, out, dora):
+    """With numbers that do something: what peft begins with, and a small B."""
+    import peft
+    import torch
+    import transformers
+    torch.manual_seed(1)
+    model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
+    model = peft.get_peft_model(model, peft.LoraConfig(task_type="CAUSAL_LM", r=16, lora_alpha=32,
+                                                       target_modules="all-linear", use_dora=dora))
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_(std=1e-3)
+    model.save_pretrained(out)
+
+
 def by_transformers(folder, dtype, tokens, threads):
     import time
     import torch
     import transformers
     torch.set_num_threads(threads)
-    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    tokenizer = transformers.AutoTokenizer.from_pretrained(str(folder).partition("+")[0])
+    folder, _, adapter = str(folder).partition("+")
     model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=getattr(torch, dtype)).eval()
+    if adapter:
+        import peft
+        model = peft.PeftModel.from_pretrained(model, adapter).eval()
     ids = tokenizer(PROMPT, return_tensors="pt")
     for _ in range(2):
         begin = time.perf_counter()
@@ -91,6 +112,8 @@ def main():
     options = parser.parse_args()
     if options.apart:
         which, model, dtype = options.apart
+        if which == "adapter":
+            return make_adapter(*model.split("+"), dtype == "DoRA")
         found = (by_transformers(model, dtype, options.tokens, options.threads) if which == "transformers" else
                  by_llama_cpp(model, options.tokens, options.threads))
         print(json.dumps(found))
@@ -107,6 +130,12 @@ def main():
             runs += [(dtype, "ours", lambda dtype=dtype: ours(options, work / "hf", ["--dtype", dtype])),
                      (dtype, "transformers", lambda dtype=dtype: apart(options, "transformers", work / "hf", dtype)),
                      (dtype, "llama.cpp", lambda file=file: apart(options, "llama.cpp", file, "-"))]
+        for kind in ("LoRA", "DoRA"):
+            made = subprocess.run([sys.executable, __file__, "--apart", "adapter", f"{work / 'hf'}+{work / kind}", kind], capture_output=True, text=True)
+            if made.returncode:
+                sys.exit(made.stderr)
+            runs += [(kind, "ours", lambda kind=kind: ours(options, work / "hf", ["--dtype", "float32", "--adapter", work / kind])),
+                     (kind, "peft", lambda kind=kind: apart(options, "transformers", f"{work / 'hf'}+{work / kind}", "float32"))]
         speeds, texts = {}, {}
         for _ in range(options.rounds):
             for dtype, who, run in runs:
