@@ -50,6 +50,22 @@ TEST(Start, EqualsPeft) {
   }
 }
 
+// PEFT has the start in the base, where it does not train.
+TEST(Start, WhatWasTakenOutOfTheBaseDoesNotTrain) {
+  const ModelFiles base(kGolden + "base");
+  for (const char* name : {"pissa", "olora"})
+    for (const lora::AdapterModule& module : lora::plain_adapter(lora::read_adapter(kGolden + name), base, 1).modules)
+      EXPECT_EQ(module.frozen * 2, module.rank) << name << module.name;
+}
+
+TEST(Start, NothingIsTiedWhereTheBaseTiesNothing) {
+  const ModelFiles untied(kGolden + "../finetune/tiny_llama/untied"), tied(kGolden + "../finetune/tiny_llama/tied");
+  Adapter adapter = lora::read_adapter(kGolden + "../finetune/variants/saved_tied_ensured");
+  ASSERT_TRUE(adapter.tied);
+  EXPECT_TRUE(lora::plain_adapter(adapter, tied, 1).tied);
+  EXPECT_FALSE(lora::plain_adapter(adapter, untied, 1).tied);
+}
+
 TEST(Start, ThePlainAdapterCanBeWrittenAndReadAgain) {
   const ModelFiles base(kGolden + "base");
   const TemporaryFolder temporary;
