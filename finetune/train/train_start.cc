@@ -182,9 +182,15 @@ void tell_experts(const lora::Adapter& adapter, const lora::ModelFiles& files, b
 }
 
 // A checkpoint's adapter, of which the part that a start took out does not train.
-lora::Adapter resumed(lora::Adapter adapter, const std::string& start) {
-  for (lora::AdapterModule& module : adapter.modules) module.frozen = start.empty() ? 0 : module.rank / 2;
+lora::Adapter resumed(lora::Adapter adapter, bool has_start) {
+  for (lora::AdapterModule& module : adapter.modules) module.frozen = has_start ? module.rank / 2 : 0;
   return adapter;
+}
+
+// Its own, or that of the adapter that it goes on from.
+bool has_start(const TrainOptions& options, const std::optional<lora::Adapter>& adapter) {
+  return !options.lora.start.empty() ||
+         (adapter && std::ranges::any_of(adapter->modules, &lora::AdapterModule::frozen));
 }
 
 // What a run without --adapter begins with, or what `done` has of a start, which is not computed twice.
@@ -192,7 +198,7 @@ lora::Adapter first_adapter(const TrainOptions& options, const lora::ModelFiles&
                             base::Context& context) {
   if (options.start.trains_all()) return lora::whole_model(files);
   if (done && !options.lora.start.empty()) {
-    lora::Adapter adapter = resumed(done->adapter, options.lora.start);
+    lora::Adapter adapter = resumed(done->adapter, true);
     lora::set_dropouts(adapter, options.lora.dropout_pattern);
     return adapter;
   }
@@ -375,7 +381,8 @@ TrainStart prepare_training(TrainOptions& options, base::Context& context, const
   check_space(options, *optimizer, plan);
   facts["steps"] = std::to_string(plan.steps);
   plan.phases = phases_of(options.optimizer, plan.steps);
-  if (done) optimizer->restore(flat_values(resumed(done->adapter, options.lora.start)), done->optimizer, done->step);
+  if (done)
+    optimizer->restore(flat_values(resumed(done->adapter, has_start(options, adapter))), done->optimizer, done->step);
   if (group.size() > 1) check_same_in_group({{"values", hash_of(optimizer->values())}}, group);
   if (done && !options.lora.start.empty()) first_hash.clear();  // a start is not made again
   tell_plan(plan, warmup_of(options.optimizer, plan.steps), done, context);

@@ -126,6 +126,43 @@ TEST_F(TrainWays, ResumeToTheSameBytes) {
   }
 }
 
+// On from what PEFT writes of a PiSSA or OLoRA adapter: what was taken out of the base does not train, so the result
+// has it as computed from the base alone, and a resumed run too.
+TEST_F(TrainWays, OnFromAStartResumesToTheSameBytes) {
+  const TrainOptions first = way("first", {"", [](TrainOptions&) {}});
+  run(first);
+  const fs::path config = result_of(first) / "adapter_config.json";
+  auto json = nlohmann::json::parse(base::read_file(config));
+  for (const char* start : {"pissa", "olora"}) {
+    json["init_lora_weights"] = start;
+    base::write_file(config, json.dump());
+    const auto on = [&](const std::string& output) {
+      TrainOptions options = way(output, {"", [](TrainOptions&) {}});
+      options.start.model = first.start.model;
+      options.start.adapter = result_of(first).string();
+      return options;
+    };
+    const TrainOptions whole = on(std::string(start) + "_on");
+    run(whole);
+    const lora::Adapter trained = lora::read_adapter(result_of(whole));
+    lora::ModelFiles base(first.start.model);
+    const lora::Adapter begun = finetune::load_adapter(result_of(first).string(), base, 1);
+    for (std::size_t i = 0; i < begun.modules.size(); ++i) {
+      const lora::AdapterModule &before = begun.modules[i], &after = trained.modules[i];
+      const auto half = static_cast<std::ptrdiff_t>(before.a.size() / 2);
+      EXPECT_TRUE(std::equal(before.a.begin() + half, before.a.end(), after.a.begin() + half)) << before.name;
+      EXPECT_FALSE(std::equal(before.a.begin(), before.a.begin() + half, after.a.begin())) << before.name;
+    }
+    TrainOptions resumed = on(std::string(start) + "_resumed");
+    fs::copy(whole.output.folder, resumed.output.folder, fs::copy_options::recursive);
+    for (const char* step : {"step-4", "step-6"})
+      fs::remove_all(fs::path(resumed.output.folder) / "checkpoints" / step);
+    resumed.output.resume = true;
+    run(resumed);
+    EXPECT_EQ(bytes_of(resumed), bytes_of(whole)) << start;
+  }
+}
+
 TEST_F(TrainWays, EveryOptionIsAFactOfTheRun) {
   const TrainOptions plain = way("plain", {"", [](TrainOptions&) {}});
   run(plain);
