@@ -35,7 +35,6 @@ struct Nccl::Functions {
   int (*all_reduce)(const void*, void*, std::size_t, int, int, void*, void*);
   int (*comm_get_async_error)(void*, int*);
   int (*comm_abort)(void*);
-  int (*comm_destroy)(void*);
   const char* (*get_error_string)(int);
 };
 
@@ -52,19 +51,17 @@ Nccl::Nccl(const std::string& library) {
   find(functions->all_reduce, "ncclAllReduce");
   find(functions->comm_get_async_error, "ncclCommGetAsyncError");
   find(functions->comm_abort, "ncclCommAbort");
-  find(functions->comm_destroy, "ncclCommDestroy");
   find(functions->get_error_string, "ncclGetErrorString");
   nccl_ = std::move(functions);
 }
 
-// A group that waits for a process that has ended can only be torn down.
+// Not ncclCommDestroy, which waits for the others: they may have ended.
 Nccl::~Nccl() {
-  if (group_) (has_failed_ ? nccl_->comm_abort : nccl_->comm_destroy)(group_);
+  if (group_) nccl_->comm_abort(group_);
 }
 
 void Nccl::check(int result) const {
   if (result == kSuccess || result == kInProgress) return;
-  has_failed_ = true;
   throw base::Error({"NCCL failed", "", nccl_->get_error_string(result), "", "NCCL_DEBUG=INFO makes it say more"});
 }
 

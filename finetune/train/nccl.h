@@ -34,7 +34,6 @@ class Nccl {
 
   std::unique_ptr<const Functions> nccl_;
   void* group_ = nullptr;
-  mutable bool has_failed_ = false;
 };
 
 }  // namespace finetune

@@ -91,7 +91,6 @@ ncclResult_t ncclCommGetAsyncError(ncclComm_t, ncclResult_t* result) {
 }
 
 ncclResult_t ncclCommAbort(ncclComm_t group) { return delete group, ncclSuccess; }
-ncclResult_t ncclCommDestroy(ncclComm_t group) { return delete group, ncclSuccess; }
 const char* ncclGetErrorString(ncclResult_t) { return "invalid argument"; }
 
 }  // extern "C"
