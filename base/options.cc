@@ -313,12 +313,17 @@ Option& OptionVisitor::add(std::string_view name, std::vector<double>& field, st
 void OptionVisitor::choice(std::string_view name, std::string& field, std::vector<std::string> choices,
                            std::string_view help) {
   Option& option = push(name, help, "text", PathKind::kText);
-  option.choices = choices;
-  option.set = [&field, choices](const auto& values) {
-    const std::string& value = only(values);
+  // An empty one has a word too.
+  std::vector<std::string> words = choices;
+  std::ranges::replace(words, std::string(), std::string("none"));
+  option.choices = words;
+  option.set = [&field, choices, words](const auto& values) {
+    std::string value = only(values);
+    const auto word = std::ranges::find(words, value);
+    if (word != words.end()) value = choices[static_cast<std::size_t>(word - words.begin())];
     if (std::find(choices.begin(), choices.end(), value) == choices.end()) {
       throw UsageError(
-          {"not a valid value", "", shortened(value), "one of " + join(choices, ", "), suggest_word(value, choices)});
+          {"not a valid value", "", shortened(value), "one of " + join(words, ", "), suggest_word(value, words)});
     }
     field = value;
   };

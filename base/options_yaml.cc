@@ -84,7 +84,16 @@ class OptionSet::YamlReader {
   void read_option(const std::string& name, const YAML::Node& key, const YAML::Node& value) {
     Option& option = set_.option_or_throw(name, at(file_, key));
     std::vector<std::string> values;
-    if (value.IsSequence()) {
+    if (value.IsMap()) {
+      // `rank_pattern: {q_proj: 8}`, as PEFT has it, is [q_proj=8].
+      if (option.type != "list" || option.path_kind != PathKind::kText)
+        throw UsageError({"takes no mapping", at(file_, value), name, option.is_list ? "a list" : "one value", ""});
+      for (const auto& entry : value) {
+        if (!entry.first.IsScalar() || !entry.second.IsScalar())
+          throw UsageError({"a mapping of plain values is expected", at(file_, entry.first), name, "", ""});
+        values.push_back(entry.first.Scalar() + "=" + entry.second.Scalar());
+      }
+    } else if (value.IsSequence()) {
       if (!option.is_list) throw UsageError({"takes one value", at(file_, value), name, "no list", ""});
       for (const YAML::Node& item : value) {
         if (!item.IsScalar()) throw UsageError({"a list of plain values is expected", at(file_, item), name, "", ""});
@@ -104,7 +113,7 @@ class OptionSet::YamlReader {
       const std::string name = prefix + entry.first.Scalar();
       if (!seen_.insert(name).second) throw UsageError({"the key stands twice", at(file_, entry.first), name, "", ""});
       if (name == visitor_.list_name_) continue;
-      if (!entry.second.IsMap()) {
+      if (!entry.second.IsMap() || set_.find(name)) {
         read_option(name, entry.first, entry.second);
         continue;
       }

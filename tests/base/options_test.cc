@@ -318,6 +318,32 @@ TEST(Options, NothingIsTakenInSilence) {
   EXPECT_EQ(yaml("input: a.jsonl\n"), "no error");  // a list of one
 }
 
+// As PEFT's configs have `rank_pattern`.
+TEST(Options, AListOfTextsTakesAMapping) {
+  Outer outer;
+  OptionSet set(outer);
+  set.read_yaml("lora:\n  targets: {q_proj: 2, 'layers.0.*': 4}\n", "c.yaml");
+  EXPECT_EQ(outer.lora.targets, (std::vector<std::string>{"q_proj=2", "layers.0.*=4"}));
+  EXPECT_EQ(error_of([&] { set.read_yaml("lora: {rank: {a: 1}}\n", "c.yaml"); }),
+            "c.yaml:1: takes no mapping: got 'lora.rank', expected one value");
+  EXPECT_THAT(error_of([&] { set.read_yaml("lora: {weights: {a: 1}}\n", "c.yaml"); }), HasSubstr("takes no mapping"));
+  EXPECT_THAT(error_of([&] { set.read_yaml("lora: {targets: {a: [1]}}\n", "c.yaml"); }), HasSubstr("plain values"));
+}
+
+TEST(Options, AnEmptyChoiceHasAWord) {
+  struct Start {
+    std::string start = "a";
+    void visit(base::OptionVisitor& v) { v.choice("start", start, {"", "a"}, "how it starts"); }
+  } start;
+  OptionSet set(start);
+  set.read_words({"--start", "none"});
+  EXPECT_EQ(start.start, "");
+  set.read_yaml(set.to_yaml(), "run.yaml");
+  EXPECT_EQ(start.start, "");
+  EXPECT_THAT(error_of([&] { set.read_words({"--start", "b"}); }), HasSubstr("expected one of none, a"));
+  EXPECT_THAT(set.help(), HasSubstr("none|a"));
+}
+
 TEST(Options, OutputHasALetter) {
   Numbers numbers;
   OptionSet set(numbers);
