@@ -15,7 +15,7 @@ const char kStyle[] = R"css(
 @media(prefers-color-scheme:dark){:root{--bg:#15191d;--fg:#dfe4e8;--soft:#94a0ab;--line:#2f363d;--card:#1c2228;--kept:#58b48f;--drop:#e08a5f;--bar:#7aa7d6;--alarm:#ff8a80;--alarmbg:#3a1f1d}}
 *{box-sizing:border-box}body{margin:0 auto;max-width:1150px;padding:1.2rem;background:var(--bg);color:var(--fg);font:15px/1.5 system-ui,sans-serif}
 h1{font-size:1.5rem;margin:.2rem 0}h2{font-size:1.15rem;margin:2.2rem 0 .6rem;border-bottom:1px solid var(--line)}p{margin:.3rem 0}.soft{color:var(--soft)}
-.cards{display:flex;flex-wrap:wrap;gap:.7rem;margin:1rem 0}.card{flex:1 1 150px;background:var(--card);border:1px solid var(--line);border-radius:8px;padding:.6rem .9rem}.card b{display:block;font-size:1.4rem}
+.cards{display:flex;flex-wrap:wrap;gap:.7rem;margin:1rem 0}.card{flex:1 1 150px;background:var(--card);border:1px solid var(--line);border-radius:8px;padding:.6rem .9rem}.card b{display:block;font-size:1.4rem;white-space:nowrap}
 .scroll{overflow:auto;max-height:30rem;border:1px solid var(--line);border-radius:8px;background:var(--card)}table{border-collapse:collapse;width:100%}th,td{padding:.25rem .6rem;text-align:right;white-space:nowrap}th{position:sticky;top:0;background:var(--card);color:var(--soft);font-weight:600}th:first-child,td:first-child{text-align:left}tr+tr td{border-top:1px solid var(--line)}td.wide{width:35%;min-width:110px}td.name{white-space:normal;overflow-wrap:anywhere;min-width:8rem}
 .note{background:var(--card);border-left:4px solid var(--drop);padding:.3rem .8rem;overflow-wrap:anywhere}
 .alarm td{background:var(--alarmbg)}.alarmtext{color:var(--alarm);font-weight:600}
