@@ -224,6 +224,7 @@ Adapter chosen_modules(const ModelSpec& spec, const FreshOptions& options) {
     const double rank{config.rank_of(place.name)}, alpha{config.alpha_of(place.name)};
     if (rank != std::floor(rank) || rank < 1 || rank > 65536)
       refuse("bad rank", "rank_pattern", fmt::format("{}", rank), "a whole number from 1 to 65536");
+    if (!(alpha > 0)) refuse("bad alpha", "alpha_pattern", fmt::format("{}", alpha), "above 0");
     AdapterModule& module = adapter.modules.emplace_back();
     module = {place.name, static_cast<std::int64_t>(rank), place.in, place.out, 0, {}, {}};
     module.scale = alpha / (options.rslora ? std::sqrt(rank) : rank);

@@ -68,8 +68,14 @@ MatrixXd weight_of(const ModelFiles& base, const std::string& name) {
   return weight.cast<double>();
 }
 
+// Of a tied model the head's is the embedding's.
+std::string weight_name(const AdapterModule& module, const ModelFiles& base) {
+  const std::string own = module.name + ".weight";
+  return module.name == base.spec().head && !base.find(own) ? base.spec().embedding + ".weight" : own;
+}
+
 Factors start_of(const AdapterModule& module, Start start, const ModelFiles& base) {
-  const std::string name = module.name + ".weight";
+  const std::string name = weight_name(module, base);
   const std::string where = base.path().string() + ": " + name;
   if (base.type(name) > base::DType::kBF16 || base.is_packed(name))
     throw base::Error(

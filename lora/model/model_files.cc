@@ -7,10 +7,12 @@
 #include <cstring>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <string_view>
 #include <utility>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/text.h"
 #include "lora/model/earlier_names.h"
 #include "lora/model/hub.h"
@@ -24,6 +26,32 @@ using Shape = std::vector<std::int64_t>;
 
 // Old Llama checkpoints carry the rotary table; it follows from the config.
 bool is_ignored(std::string_view name) { return name.ends_with(".rotary_emb.inv_freq"); }
+
+// What config.json says that cannot be, and that nothing here depends on.
+std::vector<std::string> notes_of_config(const fs::path& folder, std::int64_t vocabulary) {
+  static const std::set<std::string_view> kTypes = {"auto",     "float", "float32", "float16",
+                                                    "bfloat16", "half",  "float64", "double"};
+  std::vector<std::string> notes;
+  const fs::path file = folder / "config.json";
+  if (!fs::exists(file)) return notes;
+  const auto config = nlohmann::json::parse(base::read_file(file), nullptr, false);
+  if (!config.is_object()) return notes;
+  for (const char* key : {"bos_token_id", "eos_token_id"}) {
+    const auto value = config.value(key, nlohmann::json());
+    for (const auto& id : value.is_array() ? value : nlohmann::json::array({value}))
+      if (id.is_number_integer() && id.get<std::int64_t>() >= vocabulary)
+        notes.push_back(fmt::format("{}: {} {} is no token of the model, which has {}: is the config another model's?",
+                                    file.string(), key, id.get<std::int64_t>(), vocabulary));
+  }
+  for (const char* key : {"torch_dtype", "dtype"}) {
+    const auto value = config.value(key, nlohmann::json());
+    const std::string text = value.is_string() ? value.get<std::string>() : "auto";
+    const std::string_view type = text.starts_with("torch.") ? std::string_view(text).substr(6) : text;
+    if (!kTypes.contains(type) && !type.starts_with("float8_"))
+      notes.push_back(fmt::format("{}: {} '{}' is no type; those of the weights count", file.string(), key, text));
+  }
+  return notes;
+}
 
 TensorsByName by_name(const std::vector<base::TensorView>& tensors, bool in_wrapper) {
   TensorsByName result;
@@ -113,7 +141,7 @@ ModelFiles::ModelFiles(const fs::path& folder, ModelSpec spec)
 }
 
 std::vector<std::string> ModelFiles::notes() const {
-  std::vector<std::string> notes;
+  std::vector<std::string> notes = is_gguf() ? std::vector<std::string>{} : notes_of_config(path_, config().vocab_size);
   if (safetensors_ && safetensors_->without_index())
     notes.push_back(fmt::format("{}: {} files of weights and no model.safetensors.index.json; all of them were read",
                                 path_.string(), safetensors_->files().size()));

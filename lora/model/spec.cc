@@ -168,7 +168,7 @@ ModelSpec spec_of(const ModelConfig& config) {
 }
 
 std::vector<std::string> expand_targets(const ModelSpec& spec, const std::vector<std::string>& targets) {
-  if (targets.empty()) throw base::UsageError({"no module to train", "targets", "", "all-linear", ""});
+  if (targets.empty()) throw base::UsageError({"no module to train", "--lora.targets", "", "all-linear", ""});
   std::vector<std::string> suffixes;
   for (const BlockSpec& block : spec.blocks)
     for (const LinearSpec& linear : block.linears)
@@ -187,7 +187,7 @@ std::vector<std::string> expand_targets(const ModelSpec& spec, const std::vector
       chosen[static_cast<std::size_t>(found - suffixes.begin())] = true;
     } else {
       const std::string near = base::nearest(target, suffixes);
-      throw base::UsageError({"unknown module", "targets", target, "all-linear, " + base::join(suffixes, ", "),
+      throw base::UsageError({"unknown module", "--lora.targets", target, "all-linear, " + base::join(suffixes, ", "),
                               near.empty() ? "" : "did you mean '" + near + "'?"});
     }
   }

@@ -213,6 +213,29 @@ TEST(FreshAdapter, AStartOfTooLargeARankNamesTheLargest) {
   EXPECT_THAT(error, HasSubstr("q_proj ["));
 }
 
+// Of a tied base the head's weight is the embedding's. What is merged is the base, before the first step.
+TEST(FreshAdapter, StartsFromATiedHead) {
+  for (const std::string start : {"pissa", "olora"}) {
+    FreshOptions options;
+    options.targets = {"q_proj", "lm_head"}, options.start = start, options.rank = 4;
+    const Adapter adapter = made(options, "tied");
+    const std::string head = files("tied").spec().head;
+    const auto found = std::ranges::find(adapter.modules, head, &lora::AdapterModule::name);
+    ASSERT_NE(found, adapter.modules.end());
+    EXPECT_EQ(found->frozen, 4);
+    lora::ModelFiles parted(kTiny + "tied");
+    lora::give_own_head(parted, adapter);
+    const lora::MergedModel merged(parted, &adapter);
+    std::vector<float> own(static_cast<std::size_t>(found->in * found->out)), expected = own;
+    merged.read_rows(head + ".weight", 0, found->out, own);
+    files("tied").read(files("tied").spec().embedding + ".weight", expected);
+    double most = 0;
+    for (std::size_t i = 0; i < own.size(); ++i) most = std::max(most, std::fabs(double{own[i]} - expected[i]));
+    EXPECT_LT(most, 1e-5) << start;
+    EXPECT_GT(std::fabs(found->b[0]), 0) << "it starts with a part of the weight";
+  }
+}
+
 TEST(FreshAdapter, RefusesWhatChoosesNothing) {
   const auto with = [](auto change) {
     FreshOptions options;
@@ -231,6 +254,9 @@ TEST(FreshAdapter, RefusesWhatChoosesNothing) {
       {with([](O& o) { o.rank_pattern = {"(?=q)=3"}; }), {"rank_pattern", "(?=q)"}},
       {with([](O& o) { o.alpha_pattern = {"q_proj=x"}; }), {"alpha_pattern", "q_proj=x"}},
       {with([](O& o) { o.alpha_pattern = {"lm_head=3"}; }), {"alpha_pattern", "lm_head"}},
+      {with([](O& o) { o.alpha_pattern = {"q_proj=0"}; }), {"--lora.alpha_pattern", "above 0"}},
+      {with([](O& o) { o.alpha_pattern = {"q_proj=-1"}; }), {"--lora.alpha_pattern", "-1"}},
+      {with([](O& o) { o.targets = {"q_porj"}; }), {"--lora.targets", "q_porj"}},
       {with([](O& o) { o.dropout_pattern = {"q_proj=1"}; }), {"dropout_pattern", "below 1"}},
       {with([](O& o) { o.dropout_pattern = {"x=0.1"}; }), {"dropout_pattern", "'x'"}},
       {with([](O& o) { o.exclude_modules = {"q_porj"}; }), {"exclude_modules", "q_porj"}},

@@ -7,9 +7,11 @@
 #include <algorithm>
 #include <cmath>
 #include <fstream>
+#include <nlohmann/json.hpp>
 #include <numeric>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/random.h"
 #include "tests/error_of.h"
 #include "tests/lora/written_model.h"
@@ -161,6 +163,18 @@ TEST_F(Folder, ShardsWithoutAnIndexAreReadAndTold) {
   EXPECT_EQ(files.names(), whole.names());
   ASSERT_EQ(files.notes().size(), 1u);
   EXPECT_THAT(files.notes()[0], HasSubstr("1 files of weights and no model.safetensors.index.json"));
+}
+
+TEST_F(Folder, WhatItsConfigCannotMeanIsTold) {
+  copy_base(folder_ / "m");
+  auto config = nlohmann::json::parse(base::read_file(folder_ / "m/config.json"));
+  config["eos_token_id"] = {1, 99999};
+  config["torch_dtype"] = "float99";
+  base::write_file(folder_ / "m/config.json", config.dump());
+  const std::vector<std::string> notes = lora::ModelFiles((folder_ / "m").string()).notes();
+  ASSERT_EQ(notes.size(), 2u);
+  EXPECT_THAT(notes[0], HasSubstr("eos_token_id 99999 is no token of the model"));
+  EXPECT_THAT(notes[1], HasSubstr("'float99' is no type"));
 }
 
 TEST_F(Folder, RotaryTablesOfOldCheckpointsArePassedOverAndTold) {
