@@ -34,6 +34,14 @@ lora::TrainedWays ways_of(const TrainOptions& options, const lora::ModelSpec& sp
   return ways;
 }
 
+// As --memory takes it, so that it is enough where it is rounded `up`.
+std::string size_text(std::uint64_t bytes, bool up) {
+  constexpr std::uint64_t kMB{1'000'000}, kFew{10 * kMB};
+  const bool is_small{bytes < kFew};
+  const std::uint64_t unit{is_small ? 1000 : kMB};
+  return fmt::format("{}{}", (bytes + (up ? unit - 1 : 0)) / unit, is_small ? "kB" : "MB");
+}
+
 }  // namespace
 
 std::uint64_t memory_of(at::Device device) {
@@ -46,10 +54,10 @@ std::string MemoryPlan::to_text() const {
   if (is_cut) text = fmt::format("{} of a batch's rows at once", rows_at_once);
   if (recomputed_blocks > 0)
     text += fmt::format("{}{} blocks computed again in the backward pass", text.empty() ? "" : ", ", recomputed_blocks);
-  if (!text.empty())
-    text = fmt::format("to stay within {}: {}; the gradient is the same", base::human_bytes(static_cast<double>(limit)),
-                       text);
-  return text;
+  if (text.empty()) return text;
+  const std::string why =
+      is_asked ? "" : fmt::format("to stay within {}: ", base::human_bytes(static_cast<double>(limit)));
+  return why + text + "; the gradient is the same";
 }
 
 MemoryPlan plan_memory(const TrainOptions& options, const lora::ModelFiles& files, at::ScalarType dtype,
@@ -74,7 +82,8 @@ MemoryPlan plan_memory(const TrainOptions& options, const lora::ModelFiles& file
     return memory;
   };
   plan.rows_at_once = rows;
-  if (compute.gradient_checkpointing == "blocks") plan.recomputed_blocks = spec.blocks.size();
+  plan.is_asked = compute.gradient_checkpointing == "blocks";
+  if (plan.is_asked) plan.recomputed_blocks = spec.blocks.size();
   if (compute.gradient_checkpointing == "auto") {
     while (device.is_cpu() && plan.rows_at_once > 1 && foretell(0).total() > plan.limit)
       plan.rows_at_once = (plan.rows_at_once + 1) / 2;
@@ -88,8 +97,8 @@ MemoryPlan plan_memory(const TrainOptions& options, const lora::ModelFiles& file
     const bool can_recompute{!spec.config.router_loss};
     const std::uint64_t least{foretell(can_recompute ? spec.blocks.size() : 0).total()};
     throw base::UsageError(
-        {"training does not fit into the memory given", "--memory", base::human_bytes(static_cast<double>(plan.limit)),
-         fmt::format("at least {}", base::human_bytes(static_cast<double>(least))),
+        {"training does not fit into the memory given", "--memory", size_text(plan.limit, false),
+         "at least " + size_text(least, true),
          std::string("fewer --rows-per-batch, a shorter --max-length, --quantization nf4, --dtype bfloat16, ") +
              (can_recompute ? "or --gradient-checkpointing auto"
                             : "or output_router_logits false in config.json: blocks whose routers have a loss of "

@@ -18,8 +18,9 @@ std::uint64_t memory_of(at::Device device);
 
 struct MemoryPlan {
   std::int64_t rows_at_once =
-      1;                ///< of a batch: fewer than it has where that is enough, since it costs nothing on a CPU
-  bool is_cut = false;  ///< whether it is
+      1;                  ///< of a batch: fewer than it has where that is enough, since it costs nothing on a CPU
+  bool is_cut = false;    ///< whether it is
+  bool is_asked = false;  ///< blocks are computed again whatever the memory
   std::size_t recomputed_blocks = 0;
   std::uint64_t limit = 0;        ///< bytes that training may take
   lora::TrainingMemory foretold;  ///< on a CPU; on a GPU all but `program`

@@ -39,9 +39,12 @@ void check_evaluation(const Unused& unused, const TrainOptions& options) {
                             fmt::format("{}", options.reading.validation_limit), "--validation-data",
                             "leave it out; what --validation-share holds out is a share of the records read"});
   if (!validates && options.samples.sample_prompts.empty())
-    for (const char* option : {"eval_every", "samples", "sample_tokens"})
-      unused.refuse(option, "nothing validates and there are no prompts", with_it + ", or --sample-prompts");
-  if (!options.samples.sample_prompts.empty())
+    for (const auto& [option, is_asked] :
+         {std::pair("eval_every", options.intervals.eval_every > 0), std::pair("samples", options.samples.samples > 0),
+          std::pair("sample_tokens", true)})
+      if (is_asked)
+        unused.refuse(option, "nothing validates and there are no prompts", with_it + ", or --sample-prompts");
+  if (!options.samples.sample_prompts.empty() && options.samples.samples > 0)
     unused.refuse("samples", "a number of validation's examples, and the prompts are given", "no --sample-prompts");
 }
 
@@ -66,6 +69,7 @@ void check_unused(const TrainOptions& options, const base::Context& context) {
   };
   tell(options.plan.steps > 0 && context.options, "steps", "epochs");
   tell(options.optimizer.warmup_steps > 0 && context.options, "warmup_steps", "warmup_ratio");
+  tell(options.optimizer.decay_steps > 0 && context.options, "decay_steps", "decay_ratio");
 }
 
 void check_unused_of(const lora::ModelSpec& spec, const TrainOptions& options, const base::OptionSet* declared) {

@@ -54,6 +54,8 @@ TEST(UnusedOptions, WhatIsReadOrTheDefaultIsNot) {
            {"--eval-every", "7", "--sample-tokens", "9", "--sample-prompts", "prompts.txt"},
            {"--validation-limit", "9", "--validation-data", "val.jsonl"},
            {"--eval-every", "100", "--samples", "3"},
+           {"--eval-every", "0", "--samples", "0"},
+           {"--samples", "0", "--sample-prompts", "prompts.txt"},
            {"--lora.layers-pattern", "layers", "--lora.layers-to-transform", "0"},
            {"--data-cache-limit", "1GB"}})
     EXPECT_EQ(told(words), "");
@@ -64,6 +66,8 @@ TEST(UnusedOptions, WhichOfTwoDecidesIsSaid) {
   EXPECT_EQ(told({"--steps", "20", "--epochs", "3"}), "note: --steps 20 decides, --epochs 3 does not count\n");
   EXPECT_EQ(told({"--warmup-steps", "2", "--warmup-ratio", "0.1"}),
             "note: --warmup-steps 2 decides, --warmup-ratio 0.1 does not count\n");
+  EXPECT_EQ(told({"--schedule", "wsd", "--decay-steps", "2", "--decay-ratio", "0.3"}),
+            "note: --decay-steps 2 decides, --decay-ratio 0.3 does not count\n");
   EXPECT_EQ(told({"--steps", "20"}), "");
 }
 
