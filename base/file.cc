@@ -43,7 +43,9 @@ void write_all(int descriptor, const char* data, std::size_t size, const fs::pat
   while (size > 0) {
     ssize_t written = ::write(descriptor, data, size);
     if (written < 0 && errno == EINTR) continue;
-    if (written < 0) fail("write", path, errno, errno == ENOSPC ? "free some disk space and start again" : "");
+    if (written < 0)
+      fail("write", path, errno,
+           errno == ENOSPC ? "free some disk space and start again, with --resume where the command has it" : "");
     data += written;
     size -= static_cast<std::size_t>(written);
   }

@@ -174,7 +174,9 @@ void EventWriter::restart(double wall_time) {
 void EventWriter::record(const std::string& event) {
   const std::string length = little_endian(static_cast<std::uint64_t>(event.size()));
   file_ << length << little_endian(masked_crc32c(length)) << event << little_endian(masked_crc32c(event));
-  if (!file_.flush()) throw base::Error("cannot write the TensorBoard events", path_.string());
+  if (!file_.flush())
+    throw base::Error({"cannot write the TensorBoard events", path_.string(), "", "",
+                       "is the disk full? --resume goes on from the last checkpoint"});
 }
 
 }  // namespace finetune
