@@ -14,6 +14,7 @@
 #include "finetune/data/findings.h"
 #include "finetune/model/load.h"
 #include "finetune/train/evaluate.h"
+#include "finetune/train/train_checks.h"
 
 namespace finetune {
 
@@ -43,9 +44,7 @@ int run_eval(EvalOptions& options, base::Context& context) {
   if (options.data.empty()) throw base::UsageError({"no data", "eval", "", "one or more files", ""});
   LoadedModel loaded = load_model(options.model);
   tell_notes(loaded.notes, context);
-  if (options.max_length > loaded.model.config().context_length)
-    throw base::UsageError({"bad value", "--max-length", std::to_string(options.max_length),
-                            fmt::format("at most {}, the model's context", loaded.model.config().context_length), ""});
+  fit_length(options.max_length, loaded.model.config(), context);
   DataOptions limits{options.max_length, options.too_long,      options.limit,
                      options.max_bad,    options.model.threads, options.reading.text};
   ExampleMaker maker(*loaded.tokenizer, options.reading);

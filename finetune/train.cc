@@ -28,6 +28,7 @@
 #include "finetune/train/metrics.h"
 #include "finetune/train/objective.h"
 #include "finetune/train/preference_objective.h"
+#include "finetune/train/refer.h"
 #include "finetune/train/run_lock.h"
 #include "finetune/train/train_start.h"
 #include "lora/adapter/chat_format.h"
@@ -63,7 +64,8 @@ std::string nothing_changed(const TrainStart& start, const MetricsLog& log) {
     return std::all_of(steps.begin(), steps.end(), [&](const StepMetrics& step) { return step.*metric == 0; });
   };
   std::string why = "the updates were too small for float32: raise --learning-rate";
-  if (all(&StepMetrics::gradient_norm)) why = "the gradient was 0 in every step: is --lora.alpha 0?";
+  if (all(&StepMetrics::gradient_norm))
+    why = "the gradient was 0 in every step: is --lora.dropout nearly 1, or an alpha too small for float32?";
   if (all(&StepMetrics::learning_rate)) why = "the learning rate was 0 in every step";
   return fmt::format("nothing was learned: the adapter {}; {}", is_nothing ? "is zero" : "is what it was", why);
 }
@@ -206,7 +208,7 @@ int finish(const TrainStart& start, const TrainOptions& options, const LoopResul
     result["interrupted"] = true;
     result["resume"] = resume_command(output);
   }
-  write_report(output, start.report, log, summary);
+  write_report(output, start.report, log, summary, is_complete ? step : std::nullopt);
   if (context.json) context.out << result.dump() << "\n";
   if (!unchanged.empty()) fmt::print(context.err, "{}\n", unchanged);
   if (!context.quiet) {
@@ -220,6 +222,19 @@ int finish(const TrainStart& start, const TrainOptions& options, const LoopResul
     }
   }
   return !is_complete ? base::kInterrupted : unchanged.empty() ? 0 : 1;
+}
+
+// A signal came before the first step.
+int tell_unbegun(const TrainStart& start, const fs::path& output, base::Context& context) {
+  const nlohmann::ordered_json result = {{"output", output.string()},
+                                         {"steps", start.optimizer->steps()},
+                                         {"interrupted", true},
+                                         {"resume", resume_command(output)}};
+  if (context.json) context.out << result.dump() << "\n";
+  if (!context.quiet)
+    fmt::print(context.err, "interrupted before the steps; the references so far are saved\nnext: {}\n",
+               resume_command(output));
+  return base::kInterrupted;
 }
 
 // From here on the run exists: what comes is saved.
@@ -254,13 +269,15 @@ int run_train(TrainOptions& options, base::Context& context) {
   if (group->is_first()) lock.take(options.output.folder);
   TrainStart start = prepare_training(options, own, *group);
   group->any(false);  // nobody writes before everybody has looked at the output folder
-  const base::Interrupt interrupt(own.quiet ? "" : "\nfinishing the step; a second signal leaves at once\n");
+  const base::Interrupt interrupt(own.quiet ? "" : "\nending behind this batch; a second signal leaves at once\n");
   const std::unique_ptr<const Objective> objective = objective_of(options.preferences);
+  if (group->is_first()) begin_output(start, options, lock, own);
+  if (!refer(start, options, *group, interrupt, own))
+    return group->is_first() ? tell_unbegun(start, options.output.folder, own) : base::kInterrupted;
   if (!group->is_first()) {
     const LoopResult found = train(start, options, *objective, *group, interrupt, nullptr, own);
     return found.ending == Ending::kInterrupted ? base::kInterrupted : 0;
   }
-  begin_output(start, options, lock, own);
   MetricsLog log(options.output.folder, start.resume_step);
   const LoopResult found = train(start, options, *objective, *group, interrupt, &log, own);
   return finish(start, options, found, log, own);

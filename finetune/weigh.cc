@@ -13,6 +13,7 @@
 #include "finetune/data/data.h"
 #include "finetune/model/load.h"
 #include "finetune/train/adapter_weights.h"
+#include "finetune/train/train_checks.h"
 #include "lora/fuse/extras.h"
 #include "lora/fuse/fuse.h"
 
@@ -104,9 +105,7 @@ int run_weigh(WeighOptions& options, base::Context& context) {
   options.model.adapter = options.adapters[0];  // its base, and the chat template that it was trained with
   LoadedModel loaded = load_model(options.model);
   const std::vector<lora::Adapter> adapters = adapters_of(options, loaded.path, context);
-  if (options.max_length > loaded.model.config().context_length)
-    throw base::UsageError({"bad value", "--max-length", std::to_string(options.max_length),
-                            fmt::format("at most {}, the model's context", loaded.model.config().context_length), ""});
+  fit_length(options.max_length, loaded.model.config(), context);
   const DataOptions limits{options.max_length, options.too_long,      options.limit,
                            options.max_bad,    options.model.threads, options.reading.text};
   ExampleMaker maker(*loaded.tokenizer, options.reading);

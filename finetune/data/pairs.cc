@@ -89,10 +89,11 @@ void judge_last_answer(tokenizer::Conversation& conversation) {
   for (auto message = last; message != messages.rend(); ++message) message->trained = false;
 }
 
-std::vector<Example> with_mismatches(const std::vector<Example>& examples, std::size_t limit) {
+std::vector<Example> with_mismatches(const std::vector<Example>& examples, std::size_t limit,
+                                     const std::string& option) {
   const std::vector<Example> answers = judged(examples);
   if (answers.size() < 2)
-    throw base::Error({"one answer alone", "--data", "", "two or more", "KTO compares an answer with others"});
+    throw base::Error({"one answer alone", option, "", "two or more", "KTO compares an answer with others"});
   std::vector<Example> result;
   for (std::size_t i = 0; i < answers.size(); ++i) {
     const Example& other = answers[mismatched(answers, i)];

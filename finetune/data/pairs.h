@@ -35,8 +35,9 @@ void judge_last_answer(tokenizer::Conversation& conversation);
 /// Examples for KTO: each answer with its verdict, behind it the same prompt with another one's answer, by which KTO
 /// sees how far the model has moved. Pairs become two answers, one behind the other. The other answer is the one before
 /// it, in a circle, that has another prompt (the one before it where 100 have the same); documents keep at most `limit`
-/// tokens.
-std::vector<Example> with_mismatches(const std::vector<Example>& examples, std::size_t limit);
+/// tokens. Throws base::Error, which names the `option` of the data, for an answer alone.
+std::vector<Example> with_mismatches(const std::vector<Example>& examples, std::size_t limit,
+                                     const std::string& option = "--data");
 
 /// Tokens of the longer document.
 std::size_t longest(const Example& example);

@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <filesystem>
 
 #include "base/error.h"
@@ -28,6 +29,8 @@ namespace {
 
 namespace fs = std::filesystem;
 using Clock = std::chrono::steady_clock;
+
+constexpr double kLongStep = 2;  // seconds
 
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
@@ -71,7 +74,7 @@ class Loop {
         group_.any(log_ && !log_->evaluations().empty() && log_->evaluations().back().step == done_)};
     bool is_complete{has_validated || (done_ > 0 && !due(options_.intervals.eval_every)) || validate()};
     while (done_ < start_.plan.steps && !group_.any(interrupt_.requested() || is_enough())) {
-      make_step();
+      if (!make_step()) break;
       if (due(options_.intervals.eval_every)) is_complete = validate();
       if (due(options_.intervals.save_every) || is_best()) save();
     }
@@ -153,18 +156,31 @@ class Loop {
                      options_.intervals.keep_checkpoints, kept_best());
   }
 
-  void make_step() {
+  // False when a signal ended it between two batches, with nothing of it taken.
+  bool make_step() {
     const auto begun = Clock::now();
+    base::Progress within(context_.err, context_.quiet, fmt::format("step {}/{}", done_ + 1, start_.plan.steps));
     const std::uint64_t preempted{base::preemptions()};
     const std::int64_t last_row{std::min(done_rows_ + start_.plan.rows_per_step, start_.plan.rows)};
     std::vector<RowPlan> rows;
     for (std::int64_t row = done_rows_; row < last_row; ++row) rows.push_back(stream_.row(row));
-    StepMetrics metrics = gradient_.compute(done_, start_.data.training, rows, [&](std::int64_t left) {
+    const auto on_split = [&](std::int64_t left) {
+      within.finish();
       tell(
           fmt::format("out of memory: from here on {} row{} at once instead of --rows-per-batch {}, which changes no "
                       "gradient",
                       left, left == 1 ? "" : "s", options_.plan.rows_per_batch));
+    };
+    const auto found = gradient_.compute(done_, start_.data.training, rows, on_split, [&](auto batch, auto batches) {
+      // The line of the last step stands for a moment first.
+      if (batches > 1 && seconds_since(begun) > kLongStep)
+        within.update(static_cast<double>(batch) / static_cast<double>(batches),
+                      fmt::format("{} of {} batches", batch, batches));
+      return !interrupt_.requested();
     });
+    within.finish();
+    if (!found) return false;
+    StepMetrics metrics = *found;
     metrics.gradient_norm = start_.optimizer->clip(options_.optimizer.clip).item<double>();
     metrics.step = done_ + 1;
     check(metrics);
@@ -181,6 +197,7 @@ class Loop {
     metrics.seconds = seconds_since(begun_);
     metrics.peak_memory = static_cast<std::int64_t>(base::peak_memory());
     tell(metrics);
+    return true;
   }
 
   // Where other programs want the processor, as many as are fastest.
@@ -204,11 +221,17 @@ class Loop {
     const std::string of_rank{group_.is_first() ? "" : fmt::format("-rank-{}", group_.rank())};
     const fs::path file = output / fmt::format("bad-step-{}{}.jsonl", metrics.step, of_rank);
     write_bad_step(file, metrics.step, gradient_.batches(), gradient_.batch_losses(), *start_.tokenizer);
-    throw base::Error({wrong, fmt::format("step {}", metrics.step),
-                       fmt::format("loss {:.5g}, norm of the gradient {:.5g}", metrics.loss, metrics.gradient_norm), "",
-                       fmt::format("its rows are in {}, the checkpoints in {} as they were; look at the rows, lower "
-                                   "--learning-rate, or train with --dtype float32",
-                                   file.string(), (output / "checkpoints").string())});
+    if (log_) write_report(output, start_.report, *log_, fmt::format("stopped at step {}: {}", metrics.step, wrong));
+    const auto number = [](double value) { return std::isnan(value) ? "nan" : fmt::format("{:.5g}", value); };
+    const bool has_checkpoint{!saved_steps(checkpoints()).empty()};
+    const bool is_float32{start_.facts.at("dtype") == "float32"};
+    throw base::Error(
+        {wrong, fmt::format("step {}", metrics.step),
+         fmt::format("loss {}, norm of the gradient {}", number(metrics.loss), number(metrics.gradient_norm)), "",
+         fmt::format("its rows are in {}, {}; look at the rows{} lower --learning-rate{}", file.string(),
+                     has_checkpoint ? "the checkpoints in " + checkpoints().string() + " as they were"
+                                    : "and there is no checkpoint yet",
+                     is_float32 ? ", or" : ",", is_float32 ? "" : ", or train with --dtype float32")});
   }
 
   void tell(const std::string& text) {
@@ -220,7 +243,8 @@ class Loop {
     history_.push_back(metrics);
     const double per_step{training_seconds_ / static_cast<double>(done_ - start_.plan.first_step)};
     const double seconds_left{per_step * static_cast<double>(start_.plan.steps - done_)};
-    line_ = step_line(metrics, start_.plan.steps, seconds_left);
+    line_ = progress_.redraws() ? step_line(metrics, start_.plan.steps, seconds_left)
+                                : step_line(metrics, start_.plan.steps, seconds_left, kAnyWidth);
     if (progress_.redraws()) progress_.draw(step_line(metrics, start_.plan.steps, seconds_left, progress_.columns()));
     if (!progress_.redraws() && !context_.quiet && due(options_.intervals.log_every))
       fmt::print(context_.err, "{}\n", line_);

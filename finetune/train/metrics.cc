@@ -67,9 +67,9 @@ std::string to_line(M metrics) {
 std::string preferred(const Figures& figures) {
   std::string text;
   for (const auto& [name, value] : figures) {
-    if (!std::isfinite(value)) continue;
-    if (name == "rewards/accuracies") text += fmt::format("  accuracy {:.3g}", value);
-    if (name == "rewards/margins") text += fmt::format("  margin {:.3g}", value);
+    const std::string shown = std::isfinite(value) ? fmt::format("{:.3g}", value) : "-";  // this step has nothing of it
+    if (name == "rewards/accuracies") text += "  accuracy " + shown;
+    if (name == "rewards/margins") text += "  margin " + shown;
   }
   return text;
 }
@@ -155,7 +155,9 @@ void MetricsLog::add(const EvaluationMetrics& metrics) {
 
 void MetricsLog::write(const std::string& line) {
   file_ << line;
-  if (!file_.flush()) throw base::Error("cannot write the metrics", path_.string());
+  if (!file_.flush())
+    throw base::Error({"cannot write the metrics", path_.string(), "", "",
+                       "is the disk full? --resume goes on from the last checkpoint"});
 }
 
 std::string step_line(const StepMetrics& metrics, std::int64_t steps, double seconds_left, std::size_t columns) {

@@ -65,7 +65,10 @@ class MetricsLog {
   std::vector<EvaluationMetrics> evaluations_;
 };
 
-/// What a person reads of a step: at most `columns`, whatever the numbers.
+/// Of a line that is read elsewhere than on a terminal: it has all fields.
+inline constexpr std::size_t kAnyWidth = std::string::npos;
+
+/// What a person reads of a step: at most `columns`, whatever the numbers; what has no place is left out.
 std::string step_line(const StepMetrics& metrics, std::int64_t steps, double seconds_left, std::size_t columns = 79);
 std::string validation_line(const EvaluationMetrics& metrics, std::int64_t steps);
 

@@ -24,16 +24,23 @@ at::Tensor norm_of(const at::Tensor& flat) {
 
 }  // namespace
 
-Optimizer::Optimizer(std::vector<at::Tensor> parameters, OptimizerSettings settings)
-    : parameters_(std::move(parameters)), settings_(std::move(settings)) {
+Optimizer::Optimizer(std::vector<at::Tensor> parameters, OptimizerSettings settings) : settings_(std::move(settings)) {
   at::NoGradGuard no_gradient;
   std::vector<at::Tensor> flat;
-  for (const at::Tensor& parameter : parameters_) {
+  for (const at::Tensor& parameter : parameters) {
     TORCH_CHECK(parameter.scalar_type() == at::kFloat && parameter.is_leaf(), "an optimizer needs float32 leaves");
     flat.push_back(parameter.detach().reshape({-1}));
   }
   values_ = at::cat(flat);
   gradient_ = at::zeros_like(values_);
+  adopt(std::move(parameters));
+  factors_ = per_element(settings_.factors);
+  decays_ = per_element({settings_.decays.begin(), settings_.decays.end()});
+}
+
+void Optimizer::adopt(std::vector<at::Tensor> parameters) {
+  at::NoGradGuard no_gradient;
+  parameters_ = std::move(parameters);
   std::int64_t offset = 0;
   for (at::Tensor& parameter : parameters_) {
     const std::int64_t size = parameter.numel();
@@ -42,8 +49,6 @@ Optimizer::Optimizer(std::vector<at::Tensor> parameters, OptimizerSettings setti
     parameter.mutable_grad() = gradient_.narrow(0, offset, size).view(parameter.sizes());
     offset += size;
   }
-  factors_ = per_element(settings_.factors);
-  decays_ = per_element({settings_.decays.begin(), settings_.decays.end()});
 }
 
 at::Tensor Optimizer::per_element(const std::vector<double>& numbers) const {

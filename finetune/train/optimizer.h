@@ -36,6 +36,8 @@ class Optimizer {
   virtual ~Optimizer() = default;
   Optimizer(Optimizer&&) = default;
 
+  /// Goes on with tensors of the same shapes in the place of its parameters, which get their values.
+  void adopt(std::vector<at::Tensor> parameters);
   void zero_gradients();
   /// Scales the gradient by min(1, max_norm / (norm + 1e-6)), as torch.nn.utils.clip_grad_norm_, and returns the norm
   /// before that (a scalar on the device, so that nobody waits for it). max_norm 0 only measures.

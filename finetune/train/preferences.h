@@ -1,15 +1,10 @@
-// Training on preferences: its options, and what the model says of the answers before it begins.
+// Options of a training on preferences.
 #pragma once
 
-#include <filesystem>
 #include <string>
-#include <vector>
 
 #include "base/options.h"
 #include "finetune/data/example_maker.h"
-#include "finetune/data/examples.h"
-#include "finetune/model/model.h"
-#include "finetune/train/group.h"
 
 namespace finetune {
 
@@ -24,22 +19,5 @@ struct PreferenceOptions {
   Wanted wanted() const { return is_of_verdicts() ? Wanted::kVerdicts : is_on() ? Wanted::kPairs : Wanted::kAnswers; }
   void visit(base::OptionVisitor& v);
 };
-
-/// In the output folder.
-inline constexpr const char* kReferencesFile = "references.json";
-
-/// The log-probabilities of answers in the model that the training starts from, or in the base.
-struct References {
-  std::string key;  ///< of the model and the data that they belong to
-  std::vector<double> values;
-};
-
-/// Fills ExampleView::reference of `parts` of the data: from `file` where it holds what belongs to `key`, else by
-/// `model`, each process of `group` its share of them. A file of another key, or that cannot be read, counts for
-/// nothing, and so it does in all where one process has none. Returns all of them.
-References add_references(const std::filesystem::path& file, const std::string& key, const Transformer& model,
-                          const std::vector<Examples*>& parts, const Group& group = OneProcess());
-
-void write_references(const std::filesystem::path& file, const References& references);
 
 }  // namespace finetune

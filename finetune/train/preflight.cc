@@ -161,8 +161,7 @@ void check_weights(const Transformer& model, const lora::ModelFiles& files, cons
 }
 
 double measured_seconds(const Transformer& model, const Examples& examples, double tokens, std::int64_t& tried) {
-  constexpr std::size_t kTokens = 256;
-  const PackedRow row = beginning_of(examples, kTokens, false, model.device());
+  const PackedRow row = beginning_of(examples, kTriedTokens, false, model.device());
   tried = row.ids.numel();
   const auto seconds_of_a_pass = [&] {
     const auto start = std::chrono::steady_clock::now();

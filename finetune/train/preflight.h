@@ -17,7 +17,7 @@ namespace finetune {
 
 struct Preflight {
   lora::TrainingMemory memory;
-  double seconds = 0;      ///< of all steps to come; 0: not measured, there are few
+  double seconds = 0;      ///< of all steps to come; 0: not measured, there are few tokens to come
   std::int64_t tried = 0;  ///< tokens that were measured
   /// "memory: ...", "time: ...".
   std::vector<std::string> lines() const;
@@ -36,6 +36,9 @@ bool holds_numbers(const base::TensorView& tensor);
 /// Throws base::Error, naming the tensor, when the base does not hold numbers only; packed tensors are known by what
 /// the model computes of the first example's beginning.
 void check_weights(const Transformer& model, const lora::ModelFiles& files, const Examples& examples, int threads);
+
+/// Tokens that measured_seconds tries, at most.
+inline constexpr std::size_t kTriedTokens = 256;
 
 /// Seconds that `tokens` of training take, measured forward and backward on some of the first examples; `tried`: on how
 /// many tokens. What trains gets gradients of it, to be set to zero.

@@ -126,8 +126,8 @@ std::string validations(const std::vector<EvaluationMetrics>& evaluations) {
   return html + "</table></div>\n";
 }
 
-// Of each prompt the first and the last generation beside each other.
-std::string generations(const std::vector<Sample>& samples) {
+// Of each prompt the first generation beside that of the result, which is the last one where `result` is nothing.
+std::string generations(const std::vector<Sample>& samples, std::optional<std::int64_t> result) {
   constexpr std::size_t kMost = 20;
   std::vector<std::string> prompts;
   std::map<std::string, std::pair<const Sample*, const Sample*>> ends;
@@ -135,13 +135,14 @@ std::string generations(const std::vector<Sample>& samples) {
     const auto [found, is_new] = ends.try_emplace(sample.prompt, &sample, &sample);
     if (is_new) prompts.push_back(sample.prompt);
     if (sample.step < found->second.first->step) found->second.first = &sample;
-    if (sample.step >= found->second.second->step) found->second.second = &sample;
+    const bool is_of_result{result && found->second.second->step == *result};
+    if (sample.step >= found->second.second->step && !is_of_result) found->second.second = &sample;
   }
   if (prompts.empty()) return "";
-  const auto section = [](const Sample& sample) {
-    return fmt::format("<section><h3>{}</h3><pre>{}</pre></section>",
+  const auto section = [&](const Sample& sample) {
+    return fmt::format("<section><h3>{}{}</h3><pre>{}</pre></section>",
                        sample.step == 0 ? "before" : fmt::format("after step {}", sample.step),
-                       html_escaped(base::valid_utf8(sample.text)));
+                       result == sample.step ? ", the result" : "", html_escaped(base::valid_utf8(sample.text)));
   };
   std::string html = "<h2>What it writes</h2>";
   for (std::size_t i = 0; i < std::min(kMost, prompts.size()); ++i) {
@@ -236,9 +237,9 @@ std::vector<std::pair<std::string, std::string>> hardware_of(const std::string& 
 
 std::string report_html(const ReportFacts& facts, const std::vector<StepMetrics>& steps,
                         const std::vector<EvaluationMetrics>& evaluations, const std::vector<Sample>& samples,
-                        const std::string& state, const std::string& run_yaml) {
+                        const std::string& state, const std::string& run_yaml, std::optional<std::int64_t> result) {
   std::string body = "<h1>Training run</h1><p class=soft>" + html_escaped(state) + "</p>" + cards(steps, evaluations);
-  body += curves(facts, steps, evaluations) + validations(evaluations) + generations(samples);
+  body += curves(facts, steps, evaluations) + validations(evaluations) + generations(samples, result);
   body += data_of(facts.data) + hardware(facts);
   body += "<h2>Options</h2><details><summary>run.yaml</summary><pre>" + html_escaped(run_yaml) + "</pre></details>";
   body += "<p class=soft>The numbers are in metrics.jsonl.</p>";
@@ -246,9 +247,9 @@ std::string report_html(const ReportFacts& facts, const std::vector<StepMetrics>
 }
 
 void write_report(const std::filesystem::path& folder, const ReportFacts& facts, const MetricsLog& log,
-                  const std::string& state) {
+                  const std::string& state, std::optional<std::int64_t> result) {
   base::write_file(folder / "report.html", report_html(facts, log.steps(), log.evaluations(), read_samples(folder),
-                                                       state, base::read_file(folder / "run.yaml")));
+                                                       state, base::read_file(folder / "run.yaml"), result));
 }
 
 }  // namespace finetune

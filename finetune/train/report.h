@@ -2,6 +2,7 @@
 #pragma once
 
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -41,13 +42,15 @@ void count_length(std::vector<std::uint64_t>& lengths, std::size_t tokens);
 std::vector<std::pair<std::string, std::string>> hardware_of(const std::string& device, const std::string& type,
                                                              int threads);
 
-/// One page without scripts or network. `state` says in words how far the run is.
+/// One page without scripts or network. `state` says in words how far the run is; `result` is the step whose weights
+/// are its result, where that is not the last.
 std::string report_html(const ReportFacts& facts, const std::vector<StepMetrics>& steps,
                         const std::vector<EvaluationMetrics>& evaluations, const std::vector<Sample>& samples,
-                        const std::string& state, const std::string& run_yaml);
+                        const std::string& state, const std::string& run_yaml,
+                        std::optional<std::int64_t> result = std::nullopt);
 
 /// Writes `folder`/report.html with what the folder has of run.yaml and samples.
 void write_report(const std::filesystem::path& folder, const ReportFacts& facts, const MetricsLog& log,
-                  const std::string& state);
+                  const std::string& state, std::optional<std::int64_t> result = std::nullopt);
 
 }  // namespace finetune

@@ -54,34 +54,37 @@ void StepGradient::cut(std::int64_t step, const Examples& examples, std::span<co
   }
 }
 
-// Whether no process ran out of memory in it.
-bool StepGradient::everywhere(const std::function<void()>& work) {
-  const at::Tensor failures = at::zeros({}, at::kDouble);
+// How `work`, false where it was ended, came out in all processes.
+StepGradient::Outcome StepGradient::everywhere(const std::function<bool()>& work) {
+  const at::Tensor failures = at::zeros({2}, at::kDouble);
   try {
-    work();
+    if (!work()) failures[1].fill_(1);
   } catch (const std::exception& error) {
     if (rows_at_once_ == 1 || !is_out_of_memory(error)) throw;
-    failures.fill_(1);
+    failures[0].fill_(1);
   }
   group_.all_reduce(failures);
-  return failures.item<double>() == 0;
+  if (failures[1].item<double>() > 0) return Outcome::kEnded;
+  return failures[0].item<double>() > 0 ? Outcome::kTooLarge : Outcome::kDone;
 }
 
 // What the batches of this process add to the sums of the step. A process without any has as many, all 0.
-at::Tensor StepGradient::totals() const {
-  at::Tensor sums = at::zeros({kMostTotals}, at::kDouble);
-  for (std::size_t i = 0; i < batches_.size(); ++i) {
-    const at::Tensor own = objective_.totals(model_, batches_[i], mask_seed_);
+bool StepGradient::add_totals(const GoOn& go_on, at::Tensor& sums) const {
+  sums = at::zeros({kMostTotals}, at::kDouble);
+  for (const PackedRow& batch : batches_) {
+    if (!go_on(0, batches_.size())) return false;
+    const at::Tensor own = objective_.totals(model_, batch, mask_seed_);
     sums.narrow(0, 0, own.size(0)).add_(own);
   }
-  return sums;
+  return true;
 }
 
 // Forward and backward. Every trained token of the step weighs the same, whatever batch it is in.
-StepMetrics StepGradient::add_gradients(const at::Tensor& totals) {
-  StepMetrics metrics;
+bool StepGradient::add_gradients(const at::Tensor& totals, const GoOn& go_on, StepMetrics& metrics) {
+  metrics = {};
   for (const std::string& name : objective_.figure_names()) metrics.figures.emplace_back(name, 0);
   for (std::size_t i = 0; i < batches_.size(); ++i) {
+    if (!go_on(i, batches_.size())) return false;
     at::Tensor shares;
     const at::Tensor loss = objective_.loss(model_, batches_[i], mask_seed_, totals, &shares);
     loss.backward();
@@ -92,25 +95,27 @@ StepMetrics StepGradient::add_gradients(const at::Tensor& totals) {
     for (std::size_t j = 0; j < metrics.figures.size(); ++j)
       metrics.figures[j].second += shares[static_cast<std::int64_t>(j)].item<double>();
   }
-  return metrics;
+  return true;
 }
 
-StepMetrics StepGradient::compute(std::int64_t step, const Examples& examples, std::span<const RowPlan> rows,
-                                  const std::function<void(std::int64_t)>& on_split) {
+std::optional<StepMetrics> StepGradient::compute(std::int64_t step, const Examples& examples,
+                                                 std::span<const RowPlan> rows,
+                                                 const std::function<void(std::int64_t)>& on_split, const GoOn& go_on) {
   StepMetrics metrics;
   const auto attempt = [&] {
     at::Tensor sums;
-    const bool is_cut{everywhere([&] {
+    const Outcome cut_out{everywhere([&] {
       cut(step, examples, rows);
-      sums = totals();
+      return add_totals(go_on, sums);
     })};
-    if (!is_cut) return false;
+    if (cut_out != Outcome::kDone) return cut_out;
     group_.all_reduce(sums);
     optimizer_.zero_gradients();
-    return everywhere([&] { metrics = add_gradients(sums); });
+    return everywhere([&] { return add_gradients(sums, go_on, metrics); });
   };
-  while (!attempt()) {
+  for (Outcome outcome = attempt(); outcome != Outcome::kDone; outcome = attempt()) {
     batches_.clear();
+    if (outcome == Outcome::kEnded) return std::nullopt;
     rows_at_once_ = (rows_at_once_ + 1) / 2;
     on_split(rows_at_once_);
   }

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <exception>
 #include <functional>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -36,8 +37,12 @@ class StepGradient {
   /// returns their loss and counts. Where memory does not suffice, for any process, fewer rows go through the model at
   /// once from then on, and the step is made again: the gradient is the same sum, with the same masks of
   /// dropout, which follow from the seed, the step and the place in a row. `on_split` hears how many rows are left.
-  StepMetrics compute(std::int64_t step, const Examples& examples, std::span<const RowPlan> rows,
-                      const std::function<void(std::int64_t)>& on_split);
+  /// `go_on` is asked before each batch of this process, told its number and how many there are. Nothing where it says
+  /// no in any process.
+  std::optional<StepMetrics> compute(
+      std::int64_t step, const Examples& examples, std::span<const RowPlan> rows,
+      const std::function<void(std::int64_t)>& on_split,
+      const std::function<bool(std::size_t, std::size_t)>& go_on = [](std::size_t, std::size_t) { return true; });
 
   /// Of this process in the step made last, with the loss of each.
   const std::vector<PackedRow>& batches() const { return batches_; }
@@ -45,9 +50,11 @@ class StepGradient {
 
  private:
   void cut(std::int64_t step, const Examples& examples, std::span<const RowPlan> rows);
-  bool everywhere(const std::function<void()>& work);
-  StepMetrics add_gradients(const at::Tensor& totals);
-  at::Tensor totals() const;
+  enum class Outcome { kDone, kTooLarge, kEnded };
+  using GoOn = std::function<bool(std::size_t, std::size_t)>;
+  Outcome everywhere(const std::function<bool()>& work);
+  bool add_gradients(const at::Tensor& totals, const GoOn& go_on, StepMetrics& metrics);
+  bool add_totals(const GoOn& go_on, at::Tensor& sums) const;
 
   const Objective& objective_;
   const Transformer& model_;

@@ -2,6 +2,7 @@
 #include "finetune/train/train_checks.h"
 
 #include <fmt/format.h>
+#include <fmt/ostream.h>
 
 #include <algorithm>
 #include <map>
@@ -54,10 +55,17 @@ void check_step(const PlanOptions& plan) {
                           fmt::format("at most {} rows", kMost), "more --steps of fewer rows"});
 }
 
-void check_rows(const RowOptions& rows, const lora::ModelConfig& config) {
-  if (rows.max_length <= config.context_length) return;
-  throw base::UsageError({"rows longer than the model's context", "--max-length", fmt::format("{}", rows.max_length),
-                          fmt::format("at most {}", config.context_length), ""});
+void fit_length(std::int64_t& max_length, const lora::ModelConfig& config, const base::Context& context) {
+  const std::int64_t most{config.context_length};
+  if (max_length <= most) return;
+  const base::Option* option = context.options ? context.options->find("max_length") : nullptr;
+  if (option ? option->given : max_length != RowOptions{}.max_length)
+    throw base::UsageError({"rows longer than the model's context", "--max-length", fmt::format("{}", max_length),
+                            fmt::format("at most {}", most), fmt::format("--max-length {}", most)});
+  if (!context.quiet)
+    fmt::print(context.err, "note: rows of up to {} tokens, which are the model's context, and not of {}\n", most,
+               max_length);
+  max_length = most;
 }
 
 void check_spike(double factor) {

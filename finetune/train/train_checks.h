@@ -5,6 +5,7 @@
 #include <string>
 
 #include "base/options.h"
+#include "base/program.h"
 #include "finetune/train/train_options.h"
 #include "lora/model/config.h"
 
@@ -19,7 +20,8 @@ void check_start(const StartOptions& start, const base::OptionSet* declared);
 void check_sources(const SourceOptions& sources);
 /// More rows of one step than anybody can mean, whose plans alone would fill the memory.
 void check_step(const PlanOptions& plan);
-void check_rows(const RowOptions& rows, const lora::ModelConfig& config);
+/// Takes the model's context, and says so, where --max-length is longer and nobody has given it.
+void fit_length(std::int64_t& max_length, const lora::ModelConfig& config, const base::Context& context);
 void check_spike(double factor);
 /// An option that the objective would ignore among them.
 void check_preferences(const TrainOptions& options, const base::OptionSet* declared);

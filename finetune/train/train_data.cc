@@ -129,7 +129,7 @@ void tell_verdicts(const Examples& examples, const PreferenceOptions& options, b
 }
 
 // Behind each answer stands its prompt with another one's, see with_mismatches.
-void add_mismatches(Examples& examples, std::int64_t max_length) {
+void add_mismatches(Examples& examples, std::int64_t max_length, const std::string& option) {
   std::vector<Example> copies;
   std::vector<Origin> origins;  // of a pair twice: it becomes two answers
   for (std::size_t i = 0; i < examples.size(); ++i) {
@@ -137,7 +137,7 @@ void add_mismatches(Examples& examples, std::int64_t max_length) {
     origins.insert(origins.end(), copies.back().second > 0 ? 2 : 1, examples[i].origin);
   }
   if (copies.empty()) return;
-  examples = Examples(with_mismatches(copies, static_cast<std::size_t>(max_length)), origins);
+  examples = Examples(with_mismatches(copies, static_cast<std::size_t>(max_length), option), origins);
 }
 
 }  // namespace
@@ -175,7 +175,9 @@ TrainingData read_data(const TrainOptions& options, const lora::ModelFiles& file
   }
   if (!sources.parts.empty()) mix(data, sources, options.compute.seed, context);
   if (options.preferences.is_of_verdicts()) {
-    for (Examples* part : {&data.training, &data.validation}) add_mismatches(*part, options.plan.rows.max_length);
+    add_mismatches(data.training, options.plan.rows.max_length, "--data");
+    add_mismatches(data.validation, options.plan.rows.max_length,
+                   from.validation_data.empty() ? "--validation-share" : "--validation-data");
     tell_verdicts(data.training, options.preferences, context);
   }
   return data;

@@ -14,7 +14,7 @@ void StartOptions::visit(base::OptionVisitor& v) {
   v("model", model,
     "base model: a Hugging Face folder, a .gguf file or a name in the local cache; else the one that --adapter names",
     base::PathKind::kModel);
-  v("adapter", adapter, "go on from this adapter (its folder, or a run): it decides all of lora",
+  v("adapter", adapter, "go on from this adapter (its folder, or a run): it decides all of lora but dropouts and LoRA+",
     base::PathKind::kModel);
   v.choice("method", method, {"lora", "full"}, "lora trains an adapter; full trains every weight and writes a model");
   v("base_name", base_name,
@@ -49,7 +49,10 @@ void ReadingOptions::visit(base::OptionVisitor& v) {
 }
 
 void RowOptions::visit(base::OptionVisitor& v) {
-  v("max_length", max_length, "tokens of a packed row, and the most of one example").at_least(2).unit("tokens");
+  v("max_length", max_length,
+    "tokens of a packed row, and the most of one example; not given, at most the model's context")
+      .at_least(2)
+      .unit("tokens");
   v.choice("too_long", too_long, {"truncate", "drop", "split"}, "what becomes of longer examples");
   v("packing", packing, "several examples in a row (they never see each other)");
 }

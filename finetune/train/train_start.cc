@@ -42,9 +42,9 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// `adapter`, from which training goes on (the folder or run `name`), decides the LoRA options; one that says otherwise
-// is refused.
-void take_lora(LoraOptions& options, const lora::Adapter& adapter, const std::string& name, const lora::ModelSpec& spec,
+// `adapter`, from which training goes on (the folder or run `name`), decides what it is; an option that says otherwise
+// is refused. How it trains, dropout among it, is this run's.
+void take_lora(LoraOptions& options, lora::Adapter& adapter, const std::string& name, const lora::ModelSpec& spec,
                const base::OptionSet* declared) {
   auto is_given = [&](const char* option) { return declared && declared->find(option)->given; };
   auto take = [&](const char* option, auto& field, const auto& value, auto text) {
@@ -63,7 +63,8 @@ void take_lora(LoraOptions& options, const lora::Adapter& adapter, const std::st
   options.targets = lora::expand_targets(spec, options.targets);
   take("lora.rank", options.rank, adapter.rank, plain);
   take("lora.alpha", options.alpha, adapter.alpha, plain);
-  take("lora.dropout", options.dropout, adapter.dropout, plain);
+  if (is_given("lora.dropout")) adapter.dropout = options.dropout;
+  options.dropout = adapter.dropout;
   take("lora.rslora", options.rslora, adapter.rslora, plain);
   take("lora.dora", options.dora, adapter.dora, plain);
   take("lora.ensure_weight_tying", options.ensure_weight_tying, adapter.tied, plain);
@@ -118,9 +119,11 @@ std::string reference_key(const lora::ModelFiles& files, const std::optional<lor
 }
 
 // Says what a person would not expect of the plan.
-void tell_plan(const Plan& plan, std::int64_t warmup, const Checkpoint* checkpoint, base::Context& context) {
+void tell_plan(const Plan& plan, const ScheduleOptions& options, const Checkpoint* checkpoint, base::Context& context) {
   if (context.quiet) return;
-  if (plan.phases.warmup < warmup)
+  const std::int64_t warmup{warmup_of(options, plan.steps)};
+  const bool is_asked{options.warmup_steps > 0 || options.warmup_ratio != ScheduleOptions{}.warmup_ratio};
+  if (is_asked && plan.phases.warmup < warmup)
     fmt::print(context.err, "warm-up: {} of {} steps, not {}: it never takes the whole run\n", plan.phases.warmup,
                plan.steps, warmup);
   if (!checkpoint || checkpoint->facts.at("steps") == std::to_string(plan.steps)) return;
@@ -257,17 +260,17 @@ std::vector<DataSummary> summaries_of(const TrainingData& data) {
 // What memory and time the steps of `plan` will take.
 Preflight foretell(const TrainOptions& options, lora::TrainingMemory memory, const Transformer& model,
                    Optimizer& optimizer, const Examples& training, const Plan& plan) {
-  constexpr std::int64_t kFewSteps = 20;  // what is tried should cost little of the run
+  constexpr double kFewTokens = 20 * kTriedTokens;  // what is tried should cost little of the run
   const auto values = static_cast<std::uint64_t>(optimizer.values().nbytes());
   const auto state = static_cast<std::uint64_t>(optimizer.state_bytes());
   memory.adapter = 2 * values + state;
   memory.saving = values + state + memory.activations / 2;
   Preflight preflight{memory};
-  if (plan.steps - plan.first_step < kFewSteps) return preflight;
   RowStream rows(training, options.plan.rows.max_length, options.plan.rows.packing, options.compute.seed);
   double tokens = 0;
   for (std::size_t i = 0; i < training.size(); ++i) tokens += static_cast<double>(training.length(i));
   const double epochs = static_cast<double>(plan.rows - plan.first_row) / static_cast<double>(rows.rows_per_epoch());
+  if (epochs * tokens < kFewTokens) return preflight;
   preflight.seconds = measured_seconds(model, training, epochs * tokens, preflight.tried);
   optimizer.zero_gradients();
   return preflight;
@@ -313,7 +316,7 @@ TrainInputs read_inputs(TrainOptions& options, base::Context& context) {
   lora::chosen_modules(files->spec(), options.lora);  // throws
   check_unused_of(files->spec(), options, context.options);
   base::check_outputs({output.folder}, {files->path()});  // a model by its hub name too
-  check_rows(options.plan.rows, files->config());
+  fit_length(options.plan.rows.max_length, files->config(), context);
   std::optional<lora::Adapter> adapter;
   if (!adapter_name.empty()) {
     adapter = load_adapter(adapter_name, *files, compute.threads);
@@ -355,20 +358,19 @@ TrainStart prepare_training(TrainOptions& options, base::Context& context, const
       sample_prompts(options.samples, data.validation, *tokenizer, files->config().context_length);
   for (const SamplePrompt& prompt : prompts) check_ids(prompt.ids, files->config());
   Transformer model(*files, dtype, device, quantization);
+  const bool has_reference{options.preferences.has_reference()};
+  std::optional<lora::Adapter> held_to;
+  if (has_reference && !options.preferences.is_held_to_base()) held_to = adapter;
   References references;
-  const auto refer = [&](const std::optional<lora::Adapter>& attached) {
-    references = add_references(fs::path(output.folder) / kReferencesFile,
-                                reference_key(*files, attached, data, dtype, compute.quantization), model,
-                                {&data.training, &data.validation}, group);
-  };
-  const bool has_reference{options.preferences.has_reference()}, of_base{options.preferences.is_held_to_base()};
-  if (has_reference && of_base) refer(std::nullopt);
+  if (has_reference)
+    references = read_references(fs::path(output.folder) / kReferencesFile,
+                                 reference_key(*files, held_to, data, dtype, compute.quantization),
+                                 data.training.size() + data.validation.size());
   if (adapter) model.attach(*adapter);
-  if (has_reference && !of_base) refer(adapter);
   model.recompute_blocks(memory.recomputed_blocks);
   model.set_noise(options.optimizer.neftune_noise_alpha);
   if (!adapter) model.attach(first_adapter(options, *files, done, context));
-  if (options.start.trains_all()) model.free_replaced();
+  if (options.start.trains_all() && !has_reference) model.free_replaced();  // else the base is asked first
   check_weights(model, *files, data.training, base::thread_count(compute.threads));
   std::unique_ptr<Optimizer> optimizer = make_optimizer(options.optimizer.update.optimizer, model.parameters(),
                                                         optimizer_settings(options, model, context.options));
@@ -385,7 +387,7 @@ TrainStart prepare_training(TrainOptions& options, base::Context& context, const
     optimizer->restore(flat_values(resumed(done->adapter, has_start(options, adapter))), done->optimizer, done->step);
   if (group.size() > 1) check_same_in_group({{"values", hash_of(optimizer->values())}}, group);
   if (done && !options.lora.start.empty()) first_hash.clear();  // a start is not made again
-  tell_plan(plan, warmup_of(options.optimizer, plan.steps), done, context);
+  tell_plan(plan, options.optimizer, done, context);
   const bool is_new_plan = done && done->facts.at("steps") != facts.at("steps");
   if (!context.quiet) {
     fmt::print(context.err, "{} {}parameters train ({} on {}, {} keeps {}), {} steps of up to {} rows{}\n",
@@ -412,6 +414,7 @@ TrainStart prepare_training(TrainOptions& options, base::Context& context, const
           std::move(files),
           std::move(tokenizer),
           std::move(references),
+          std::move(held_to).value_or(lora::Adapter{}),
           std::move(report),
           memory.rows_at_once,
           preflight,

@@ -14,6 +14,7 @@
 #include "finetune/train/group.h"
 #include "finetune/train/optimizer.h"
 #include "finetune/train/preflight.h"
+#include "finetune/train/references.h"
 #include "finetune/train/report.h"
 #include "finetune/train/train_data.h"
 #include "finetune/train/train_options.h"
@@ -40,7 +41,8 @@ struct TrainStart {
   bool is_new_plan = false;                         ///< resumed with another number of steps than it was started with
   std::unique_ptr<lora::ModelFiles> files;          ///< the base's
   std::unique_ptr<tokenizer::Tokenizer> tokenizer;  ///< with the chat template that is trained
-  References references;                            ///< of pairs
+  References references;                            ///< of pairs, as far as they are known (refer.h)
+  lora::Adapter held_to;                            ///< what they are computed with, beside the base
   ReportFacts report;
   std::int64_t rows_at_once = 0;  ///< MemoryPlan's
   Preflight preflight;
@@ -60,7 +62,7 @@ struct TrainInputs {
 TrainInputs read_inputs(TrainOptions& options, base::Context& context);
 
 /// Throws base::Error, with nothing written, when the run cannot begin. Takes `options.lora` from
-/// `options.start.adapter` when there is one. What the model says of pairs before it trains is shared out in `group`.
+/// `options.start.adapter` when there is one.
 TrainStart prepare_training(TrainOptions& options, base::Context& context, const Group& group = OneProcess());
 
 /// Equal for equal numbers in the same order.

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""Ctrl-C and `kill` while `finetune train` runs: it ends the step, saves, prints how to go on and leaves with 130; a second
-signal leaves at once. Either way the run goes on to the same bytes as one that nobody stopped. `generate` and `chat` stop
+"""Ctrl-C and `kill` while `finetune train` runs: it ends behind a batch, saves, prints how to go on and leaves with 130;
+a second signal leaves at once. Either way the run goes on to the same bytes as one that nobody stopped. `generate` and `chat` stop
 cleanly.
     tests/cli/signals_finetune.py build/release/bin/finetune
 Standard library only; the tiny model is that of kill_resume_finetune.py."""
@@ -33,6 +33,20 @@ def wait_for_steps(folder, count, process):
     check(False, "no step came")
 
 
+def wait_for_file(file, process):
+    for _ in range(3000):
+        if file.exists():
+            return
+        check(process.poll() is None, "the run ended before it was interrupted", file)
+        time.sleep(0.01)
+    check(False, "no", file)
+
+
+def known(folder):
+    values = json.loads((folder / "references.json").read_text())["log_probabilities"]
+    return sum(value is not None for value in values) // 2
+
+
 def main():
     finetune = sys.argv[1]
     folder = pathlib.Path(tempfile.mkdtemp(prefix="hornbook signals "))  # a blank: the printed command must be quoted
@@ -43,10 +57,11 @@ def main():
         write_model(model, generator)
         write_data(folder / "data.jsonl", generator)
 
-        def start(output, *words):
-            command = [finetune, "train", "--model", model, "--data", folder / "data.jsonl", "--steps", 150, "--max-length",
-                       96, "--accumulate", 4, "--lora.dropout", 0.1, "--validation-share", 0.2, "--eval-every", 7,
-                       "--threads", 1, "--device", "cpu", "--output", output, *words]
+        def start(output, *words, **changes):
+            options = {"data": folder / "data.jsonl", "steps": 150, "accumulate": 4, "eval_every": 7} | changes
+            given = [word for name, value in options.items() for word in ("--" + name, value)]
+            command = [finetune, "train", "--model", model, *given, "--max-length", 96, "--lora.dropout", 0.1,
+                       "--validation-share", 0.2, "--threads", 1, "--device", "cpu", "--output", output, *words]
             return subprocess.Popen([str(word) for word in command], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                                     text=True)
 
@@ -71,7 +86,7 @@ def main():
             process.send_signal(getattr(signal, name))
             text, errors = process.communicate(timeout=60)
             check(process.returncode == 130, name, process.returncode, errors)
-            check("finishing the step" in errors and "it is all saved" in errors, errors)
+            check("ending behind this batch" in errors and "it is all saved" in errors, errors)
             result = json.loads(text)
             check(result["interrupted"] is True and result["steps"] >= 10, text)
             check((output / "checkpoints" / f"step-{result['steps']}" / "state.json").exists(), "no checkpoint")
@@ -90,6 +105,48 @@ def main():
         _, errors = process.communicate(timeout=60)
         check(process.returncode == 130 and "next:" not in errors, process.returncode, errors)
         resume(output, f"finetune train --config {shlex.quote(str(output / 'run.yaml'))} --resume")
+
+        # One step of many batches ends between two of them.
+        output = folder / "long step"
+        process = start(output, accumulate=200000, steps=1, eval_every=0)
+        wait_for_file(output / "metrics.jsonl", process)
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+        check(process.returncode == 130 and "interrupted after 0 of 1 steps" in errors, process.returncode, errors)
+
+        # What the model says of pairs before it trains: kept, and gone on with.
+        lines = [json.loads(line) for line in (folder / "data.jsonl").read_text().splitlines()]
+        pairs = folder / "pairs.jsonl"
+        pairs.write_text("".join(json.dumps({"prompt": f"{i} {line['prompt']}", "chosen": line["completion"], "rejected": "no"})
+                                 + "\n" for i, line in enumerate(lines * 40)))
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            output = folder / f"references {number}"
+            process = start(output, "--objective", "dpo", data=pairs, accumulate=3000, steps=1, eval_every=0)
+            wait_for_file(output / ("run.yaml" if number == signal.SIGTERM else "references.json"), process)
+            if number == signal.SIGKILL:
+                deadline = time.monotonic() + 60
+                while known(output) == 0 and time.monotonic() < deadline:
+                    time.sleep(0.2)
+            time.sleep(0.5)
+            process.send_signal(number)
+            _, errors = process.communicate(timeout=60)
+            before = known(output)
+            check(before > 0, "no reference was kept", errors)
+            if number == signal.SIGKILL:
+                continue
+            check(process.returncode == 130 and "the references so far are saved" in errors, process.returncode, errors)
+            command = [line for line in errors.splitlines() if line.startswith("next: ")][0][len("next: "):]
+            process = subprocess.Popen([finetune] + shlex.split(command)[1:], stderr=subprocess.PIPE, text=True)
+            said = ""
+            while "references:" not in said:
+                check(process.poll() is None, said)
+                said += process.stderr.readline()
+            process.send_signal(signal.SIGINT)
+            process.communicate(timeout=60)
+            count = len(json.loads((output / "references.json").read_text())["log_probabilities"]) // 2
+            left = int(said.split("says of ")[1].split()[0].replace(",", ""))
+            check(left <= count - before, "references were computed again:", left, count, before)
 
         # Text: what there is is printed.
         (folder / "prompts.txt").write_text("say 1: \n" * 20000)

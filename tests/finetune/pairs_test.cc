@@ -10,9 +10,9 @@
 #include "base/error.h"
 #include "finetune/data/data.h"
 #include "finetune/data/packing.h"
-#include "finetune/train/preferences.h"
 #include "tests/finetune/byte_tokenizer.h"
 #include "tests/finetune/tiny_llama.h"
+#include "tests/finetune/with_references.h"
 #include "tests/temporary_folder.h"
 
 namespace {
@@ -257,7 +257,7 @@ TEST(Pairs, StayTogetherWhenTheyArePackedAndSeeNothingElse) {
   EXPECT_LT(rows.size(), pairs.size());
   finetune::Transformer model = tiny_llama::load(tiny_llama::folder("tied"));
   finetune::Examples examples(pairs);
-  finetune::add_references("/nowhere", "", model, {&examples});
+  tiny_llama::add_references(model, examples);
   std::size_t seen = 0;
   for (const finetune::RowPlan& plan : rows) {
     const finetune::PackedRow row = finetune::make_row(examples, plan);

@@ -11,6 +11,7 @@
 #include "finetune/train/optimizer.h"
 #include "finetune/train/preference_objective.h"
 #include "tests/finetune/train_fixture.h"
+#include "tests/finetune/with_references.h"
 
 namespace {
 
@@ -104,36 +105,6 @@ struct TrlRuns {
   }
 };
 
-// One of two processes, whose sum is what both have.
-class OneOfTwo final : public finetune::Group {
- public:
-  OneOfTwo(int rank, std::vector<at::Tensor>& sent) : rank_(rank), sent_(sent) {}
-  int rank() const override { return rank_; }
-  int size() const override { return 2; }
-  void all_reduce(const at::Tensor& tensor) const override {
-    if (tensor.numel() > 1) sent_.push_back(tensor.clone());
-  }
-
- private:
-  int rank_;
-  std::vector<at::Tensor>& sent_;
-};
-
-TEST(References, AreSharedOutAmongProcesses) {
-  const finetune::Transformer model = tiny_llama::load(tiny_llama::folder("tied"));
-  finetune::Examples examples = TrlRuns().examples(false);
-  const auto all = finetune::add_references("/nowhere", "", model, {&examples}).values;
-  std::vector<at::Tensor> sent;
-  for (const int rank : {0, 1}) finetune::add_references("/nowhere", "", model, {&examples}, OneOfTwo(rank, sent));
-  ASSERT_EQ(sent.size(), 2U);
-  ASSERT_GT(examples.size(), 2U);
-  EXPECT_TRUE(at::equal(sent[0] + sent[1], at::tensor(all, at::kDouble)));
-  for (std::int64_t i = 0; i < static_cast<std::int64_t>(examples.size()); ++i) {
-    EXPECT_EQ(sent[1 - i % 2][2 * i].item<double>(), 0) << "pair " << i << " was computed by both";
-    EXPECT_EQ(sent[i % 2][2 * i + 1].item<double>(), all[2 * i + 1]);
-  }
-}
-
 class TrlRun : public testing::TestWithParam<std::string> {};
 
 // `change` spoils one detail. Returns the largest difference from TRL's losses, rewards and final A and B.
@@ -143,7 +114,7 @@ double difference_from_trl(const std::string& objective, const std::function<voi
   if (change) change(options);
   finetune::Transformer model = tiny_llama::load(tiny_llama::folder("tied"));
   finetune::Examples examples = golden.examples(objective == "kto");
-  finetune::add_references("/nowhere", "", model, {&examples});
+  tiny_llama::add_references(model, examples);
   model.attach({"all-linear"}, 4, 8, 0, false, 3);
   const auto values = [&](const std::string& group) {
     std::vector<at::Tensor> parts;
@@ -191,7 +162,7 @@ TEST_P(TrlRun, OneBatchIsFour) {
   const TrlRuns golden;
   finetune::Transformer model = tiny_llama::load(tiny_llama::folder("tied"));
   finetune::Examples examples = golden.examples(GetParam() == "kto");
-  finetune::add_references("/nowhere", "", model, {&examples});
+  tiny_llama::add_references(model, examples);
   model.attach({"all-linear"}, 4, 8, 0, false, 3);
   finetune::AdamW optimizer(model.parameters(), {.weight_decay = 0});
   const at::Tensor none = at::zeros_like(optimizer.values());
@@ -379,6 +350,10 @@ TEST_F(PreferenceRun, KtoLearnsFromVerdicts) {
                                                   "\n");
   verdicts.sources.validation_share = 0;
   EXPECT_THAT(run(verdicts), HasSubstr("the same verdict"));
+  verdicts.output.folder += "-alone";
+  verdicts.sources.validation_data = verdicts.sources.data;
+  verdicts.reading.validation_limit = 1;
+  EXPECT_THAT(error_of<base::Error>(verdicts), HasSubstr("--validation-data: one answer alone"));
 }
 
 // A head that trains: LoRA on a tied embedding, whole modules, and every weight.

@@ -85,6 +85,17 @@ TEST(Report, HasAllThatARunTells) {
   EXPECT_THAT(page, HasSubstr("<td class=name>longer than a row (cut, split or dropped)<td>12"));
 }
 
+TEST(Report, ShowsWhatTheResultWrites) {
+  const auto page = [](std::optional<std::int64_t> result) {
+    return report_html(facts(), steps_of(40), two_evaluations(),
+                       {{0, "Why?", "untrained words"}, {20, "Why?", "words between"}, {40, "Why?", "last words"}}, "",
+                       "", result);
+  };
+  EXPECT_THAT(page(20), HasSubstr("<h3>after step 20, the result</h3><pre>words between</pre>"));
+  EXPECT_THAT(page(20), Not(HasSubstr("last words")));
+  EXPECT_THAT(page(30), HasSubstr("<h3>after step 40</h3><pre>last words</pre>")) << "it has none of its own";
+}
+
 TEST(Report, AsksNobodyForAnythingAndHostileTextsStayTexts) {
   const std::string evil = "</pre><script>alert(1)</script><img src=http://x/ onerror=\"a\">\x01\xff & \"'";
   ReportFacts made = facts();

@@ -72,7 +72,7 @@ class StepGradient : public testing::Test {
     finetune::AdamW optimizer(model.parameters(), {});
     finetune::StepGradient gradient(objective, model, optimizer, group, 5, rows_per_batch);
     Made made;
-    made.metrics = gradient.compute(2, examples_, rows_, [&](std::int64_t rows) { made.splits.push_back(rows); });
+    made.metrics = *gradient.compute(2, examples_, rows_, [&](std::int64_t rows) { made.splits.push_back(rows); });
     made.gradient = optimizer.gradient().clone();
     return made;
   }
@@ -123,6 +123,25 @@ TEST_F(StepGradient, SharesAddUpToTheStep) {
   }
   EXPECT_LT(tiny_llama::relative(make(answers_, 3, 0.2).gradient, whole.gradient), 1e-5) << "larger batches";
   EXPECT_GT(tiny_llama::relative(make(answers_, 1, 0).gradient, whole.gradient), 1e-2) << "dropout is on";
+}
+
+// A step that a signal ends between two batches leaves nothing; made again it is the same.
+TEST_F(StepGradient, EndsBetweenBatchesWhereItIsToldTo) {
+  finetune::Transformer model = tiny_llama::load(tiny_llama::folder("tied"));
+  model.attach({"all-linear"}, 4, 8, 0.2, false, 3);
+  finetune::AdamW optimizer(model.parameters(), {});
+  const finetune::OneProcess alone;
+  finetune::StepGradient gradient(answers_, model, optimizer, alone, 5, 2);
+  std::vector<std::size_t> asked;
+  const auto no_split = [](std::int64_t) {};
+  EXPECT_FALSE(gradient.compute(2, examples_, rows_, no_split, [&](std::size_t batch, std::size_t batches) {
+    EXPECT_EQ(batches, 4U);
+    asked.push_back(batch);
+    return batch < 2;
+  }));
+  EXPECT_EQ(asked.back(), 2U);
+  ASSERT_TRUE(gradient.compute(2, examples_, rows_, no_split));
+  EXPECT_EQ(tiny_llama::relative(optimizer.gradient(), make(answers_, 2, 0.2).gradient), 0);
 }
 
 }  // namespace
