@@ -1,4 +1,4 @@
-// Files: read whole or mapped, written aside and renamed, output folders. Tested by tests/base/file_test.cc.
+// Files: read whole or mapped, written aside and renamed. Tested by tests/base/file_test.cc.
 #include "base/file.h"
 
 #include <fcntl.h>
@@ -227,44 +227,6 @@ void check_place(const fs::path& path) {
   if (fs::is_regular_file(existing, error) && fs::exists(path, error)) existing = existing.parent_path();
   if (!fs::is_directory(existing, error)) fail("write there", path, ENOTDIR, existing.string() + " is a file");
   if (::access(existing.c_str(), W_OK | X_OK) != 0) fail("write there", path, errno, "choose another output");
-}
-
-void check_output_folder(const fs::path& folder, bool resume, bool overwrite) {
-  if (resume && overwrite) throw UsageError("--resume and --overwrite exclude each other", folder.string());
-  std::error_code error;
-  if (fs::exists(folder, error) && !fs::is_directory(folder))
-    throw UsageError({"the output folder is a file", folder.string(), "", "a folder", ""});
-  check_place(folder);
-  if (!fs::exists(folder)) return;
-  fs::directory_iterator entries(folder, error);
-  if (error) throw Error({"cannot read the output folder: " + error.message(), folder.string(), "", "", ""});
-  if (entries == fs::directory_iterator() || resume) return;
-  if (!overwrite) {
-    throw UsageError({"the output folder is not empty", folder.string(), "", "an empty or a new folder",
-                      "--resume goes on with an earlier run, --overwrite empties the folder first"});
-  }
-  if (!fs::exists(folder / "run.yaml") && !fs::exists(folder / "run.yaml.part")) {
-    throw UsageError({"the folder does not look like an earlier run's output, so it is not emptied", folder.string(),
-                      "", "a folder that holds run.yaml", "choose another folder, or empty it yourself"});
-  }
-}
-
-void prepare_output_folder(const fs::path& folder, bool resume, bool overwrite) {
-  check_output_folder(folder, resume, overwrite);
-  std::error_code error;
-  if (!fs::create_directories(folder, error) && error)
-    throw Error({"cannot create the output folder: " + error.message(), folder.string(), "", "", ""});
-  if (!overwrite) return;
-  std::vector<fs::path> doomed;
-  for (const fs::directory_entry& entry : fs::directory_iterator(folder)) doomed.push_back(entry.path());
-  // run.yaml goes last: if this is interrupted, the folder still looks like ours.
-  std::stable_partition(doomed.begin(), doomed.end(), [](const fs::path& p) {
-    return p.filename() != "run.yaml" && p.filename() != "run.yaml.part";
-  });
-  for (const fs::path& path : doomed) {
-    fs::remove_all(path, error);
-    if (error) throw Error({"cannot remove: " + error.message(), path.string(), "", "", ""});
-  }
 }
 
 void check_free_space(const fs::path& folder, std::uint64_t bytes, bool emptied) {

@@ -88,13 +88,6 @@ class FileWriter {
 
 /// Throws Error when nothing can be made at `path`: what there is of the folders above it cannot be written to.
 void check_place(const std::filesystem::path& path);
-/// Throws, and touches nothing, when prepare_output_folder would: a non-empty folder is refused unless `resume` (kept)
-/// or `overwrite` (emptied; it must look like one of ours: it holds run.yaml, or the half of it that a kill left), and
-/// so is a place where nothing can be written. A command calls this first, then checks all else that can fail, then
-/// prepares: a failed start leaves no trace.
-void check_output_folder(const std::filesystem::path& folder, bool resume, bool overwrite);
-/// The check again; then makes or empties `folder` for a command's output.
-void prepare_output_folder(const std::filesystem::path& folder, bool resume, bool overwrite);
 /// Throws Error when the file system of `folder` has less than `bytes` free. With `emptied`, what the folder holds now
 /// will be removed first and counts as free.
 void check_free_space(const std::filesystem::path& folder, std::uint64_t bytes, bool emptied = false);

@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/output_folder.h"
 #include "base/outputs.h"
 #include "base/suggestions.h"
 #include "base/text.h"
@@ -123,7 +124,13 @@ int run_command(const Program& program, const Command& command, std::vector<std:
   bound.set->read_words(words);
   bound.set->check_required();
   check_outputs(*bound.set, common.config);
-  Context context{std::cout, std::cerr, common.quiet, common.json, bound.set->to_yaml(), program.name, bound.set.get()};
+  Context context{std::cout,
+                  std::cerr,
+                  common.quiet,
+                  common.json,
+                  run_head(program.name, command.name) + bound.set->to_yaml(),
+                  program.name,
+                  bound.set.get()};
   int code = bound.run(context);
   std::cout.flush();
   if (!std::cout) throw Error("cannot write to standard output");

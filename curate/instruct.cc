@@ -19,6 +19,7 @@
 #include "base/input_tally.h"
 #include "base/json_record.h"
 #include "base/json_text.h"
+#include "base/output_folder.h"
 #include "base/random.h"
 #include "base/records.h"
 #include "base/text.h"
@@ -186,11 +187,11 @@ class Instruct {
 // between the records it lay between.
 void Instruct::run(base::Context& context) {
   files_ = options_.reading.files(context);
-  base::check_output_folder(output_, false, options_.overwrite);
+  base::check_output_folder(output_, false, options_.overwrite, context.run_yaml);
   base::BlockReader reader(files_,
                            options_.reading.records());  // refuses what it cannot read before anything is written
   names_ = reader.names();
-  base::prepare_output_folder(output_, false, options_.overwrite);
+  base::prepare_output_folder(output_, false, options_.overwrite, context.run_yaml);
   base::write_file(output_ / "run.yaml", context.run_yaml);
   train_.emplace(output_ / "train.jsonl");
   validation_.emplace(output_ / "validation.jsonl");

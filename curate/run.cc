@@ -18,6 +18,7 @@
 #include "base/inputs.h"
 #include "base/interrupt.h"
 #include "base/machine.h"
+#include "base/output_folder.h"
 #include "base/parquet.h"
 #include "base/pipeline.h"
 #include "base/progress.h"
@@ -89,7 +90,7 @@ Run::Run(RunOptions& options, base::Context& context)
       files_(options.reading.files(context)),
       names_(base::input_names(files_)),
       progress_(context.err, context.quiet, "curate run") {
-  base::check_output_folder(output_, options.resume, options.overwrite);
+  base::check_output_folder(output_, options.resume, options.overwrite, context.run_yaml);
   const bool reads_parquet = std::any_of(
       files_.begin(), files_.end(), [](const std::string& file) { return base::record_format(file) == "parquet"; });
   if (reads_parquet || parquet()) base::require_parquet();
@@ -109,7 +110,8 @@ Run::Run(RunOptions& options, base::Context& context)
 void Run::start_or_resume(const std::string& run_yaml) {
   // What may differ between a run and its continuation.
   const std::string deciding = base::valid_utf8(
-      base::without_options(run_yaml, {"resume", "overwrite", "threads", "memory", "max_bad", "checkpoint_seconds"}));
+      base::without_options(run_yaml.substr(base::run_head_of(run_yaml).size()),
+                            {"resume", "overwrite", "threads", "memory", "max_bad", "checkpoint_seconds"}));
   std::vector<InputFile> inputs = look_at(files_);
   if (options_.resume && fs::exists(work("checkpoint.json"))) {
     state_ = read_checkpoint(work("checkpoint.json"));
@@ -134,7 +136,7 @@ void Run::start_or_resume(const std::string& run_yaml) {
   std::uint64_t bytes = 0;
   for (const InputFile& input : inputs) bytes += input.size;
   base::check_free_space(output_, bytes, options_.overwrite);
-  base::prepare_output_folder(output_, options_.resume, options_.overwrite);
+  base::prepare_output_folder(output_, options_.resume, options_.overwrite, run_yaml);
   fs::remove(output_ / "report.json");
   fs::create_directories(output_ / ".work");
   base::write_file(output_ / "run.yaml", base::without_options(run_yaml, {"resume", "overwrite"}));

@@ -19,6 +19,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/interrupt.h"
+#include "base/output_folder.h"
 #include "base/pipeline.h"
 #include "base/text.h"
 #include "finetune/data/show_batch.h"
@@ -243,11 +244,12 @@ void begin_output(const TrainStart& start, const TrainOptions& options, RunLock&
   std::error_code told_below;
   fs::create_directories(output, told_below);
   lock.take(output);
-  base::prepare_output_folder(output, options.output.resume, options.output.overwrite);
+  base::prepare_output_folder(output, options.output.resume, options.output.overwrite, context.run_yaml);
+  const std::string yaml = context.options
+                               ? std::string(base::run_head_of(context.run_yaml)) + context.options->to_yaml()
+                               : context.run_yaml;
   if (!start.resume_step || start.is_new_plan || !fs::exists(output / "run.yaml")) {
-    base::write_file(output / "run.yaml",
-                     base::without_options(context.options ? context.options->to_yaml() : context.run_yaml,
-                                           {"resume", "overwrite"}));
+    base::write_file(output / "run.yaml", base::without_options(yaml, {"resume", "overwrite"}));
   }
   if (const std::string altered = altered_records(start.data); !altered.empty())
     base::write_file(output / "altered_records.jsonl", altered);

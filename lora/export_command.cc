@@ -75,7 +75,7 @@ int run_export(ExportOptions& options, base::Context& context) {
     check_file(fs::path(output).replace_extension(".Modelfile"), options.overwrite);
   } else {
     base::check_output_is_folder("--output", output);
-    check_folder(output, options.overwrite);
+    check_folder(output, options.overwrite, context.run_yaml);
   }
   // A PEFT adapter is copied without a look at its base, unless a part of that belongs to it.
   std::optional<ModelFiles> base;

@@ -100,7 +100,7 @@ int run_extract(ExtractOptions& options, base::Context& context) {
   if (!options.base_name.empty()) check_base_name(options.base_name);
   const fs::path output = without_separator(options.output);
   base::check_output_is_folder("--output", output);
-  check_folder(output, options.overwrite);
+  check_folder(output, options.overwrite, context.run_yaml);
   const ModelFiles base(options.input[0]), tuned(options.input[1]);
   tell_notes(base, context);
   tell_notes(tuned, context);

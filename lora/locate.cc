@@ -6,6 +6,7 @@
 #include <yaml-cpp/yaml.h>
 
 #include "base/error.h"
+#include "base/output_folder.h"
 #include "base/outputs.h"
 #include "lora/adapter/read_gguf_adapter.h"
 #include "lora/model/hub.h"
@@ -32,8 +33,8 @@ RunBase base_in(const fs::path& run_yaml) {
     };
     return {text("model").empty() ? text("base") : text("model"), text("base_name")};
   } catch (const YAML::Exception& error) {
-    throw base::Error({"the run file cannot be read", fmt::format("{}:{}", run_yaml.string(), error.mark.line + 1),
-                       error.msg, "", "name the base model"});
+    throw base::Error({"the run file is not valid YAML: " + error.msg,
+                       fmt::format("{}:{}", run_yaml.string(), error.mark.line + 1), "", "", "name the base model"});
   }
 }
 
@@ -112,15 +113,15 @@ void check_gguf_name(const fs::path& path) {
                             fmt::format("--output {}.gguf", path.string())});
 }
 
-void check_folder(const fs::path& folder, bool overwrite) {
+void check_folder(const fs::path& folder, bool overwrite, const std::string& run_yaml) {
   if (!overwrite && fs::is_directory(folder) && !fs::is_empty(folder))
     throw base::UsageError({"the output folder is not empty", folder.string(), "", "an empty or a new folder",
                             "--overwrite empties it first; --output chooses another"});
-  base::check_output_folder(folder, false, overwrite);
+  base::check_output_folder(folder, false, overwrite, run_yaml);
 }
 
-static fs::path checked(const fs::path& folder, bool overwrite) {
-  check_folder(folder, overwrite);
+static fs::path checked(const fs::path& folder, bool overwrite, const std::string& run_yaml) {
+  check_folder(folder, overwrite, run_yaml);
   return folder;
 }
 
@@ -132,9 +133,9 @@ static void unmake(const fs::path& folder) {
 }
 
 OutputFolder::OutputFolder(const fs::path& folder, bool overwrite, const std::string& run_yaml)
-    : folder_(checked(folder, overwrite)), above_(folder / "run.yaml") {
+    : folder_(checked(folder, overwrite, run_yaml)), above_(folder / "run.yaml") {
   if (overwrite) unmake(folder);
-  base::prepare_output_folder(folder, false, overwrite);
+  base::prepare_output_folder(folder, false, overwrite, run_yaml);
   base::write_file(folder / "run.yaml", run_yaml);
 }
 

@@ -35,9 +35,9 @@ std::filesystem::path without_separator(const std::filesystem::path& path);
 /// Throws UsageError unless `path` can be the name of a GGUF file.
 void check_gguf_name(const std::filesystem::path& path);
 
-/// Throws UsageError, and touches nothing, when the folder has anything in it, unless `overwrite` and it looks like an
-/// earlier output.
-void check_folder(const std::filesystem::path& folder, bool overwrite);
+/// Throws UsageError, and touches nothing, when the folder has anything in it, unless `overwrite` and the command that
+/// saves `run_yaml` wrote it.
+void check_folder(const std::filesystem::path& folder, bool overwrite, const std::string& run_yaml);
 /// A folder that a command fills. Makes or empties it after the same check, and puts run.yaml = `run_yaml` into it.
 /// Unless `finish` is called, all that came into it is removed again: a failed command leaves no half of a model.
 class OutputFolder {

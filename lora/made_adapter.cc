@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/output_folder.h"
 #include "base/outputs.h"
 #include "base/text.h"
 #include "lora/adapter/chat_format.h"
@@ -140,7 +141,7 @@ AdapterInputs read_adapters(const std::vector<std::string>& names, const MadeAda
   if (!options.base_name.empty()) check_base_name(options.base_name);
   const fs::path folder = without_separator(options.output);
   base::check_output_is_folder("--output", folder);
-  check_folder(folder, options.overwrite);
+  check_folder(folder, options.overwrite, context.run_yaml);
   std::vector<std::string> read;
   for (const std::string& name : names) read.push_back(adapter_folder(name).string());
   base::check_outputs({folder.string()}, read);
@@ -156,7 +157,10 @@ std::string write_made_adapter(Adapter& adapter, const std::string& origin, cons
   if (options.base.empty()) options.base = inputs.base;
   if (options.base_name.empty() && is_hub_name(adapter.base_model)) options.base_name = adapter.base_model;
   const fs::path path = without_separator(options.output);
-  OutputFolder folder(path, options.overwrite, context.options ? context.options->to_yaml() : context.run_yaml);
+  const std::string yaml = context.options
+                               ? std::string(base::run_head_of(context.run_yaml)) + context.options->to_yaml()
+                               : context.run_yaml;
+  OutputFolder folder(path, options.overwrite, yaml);
   const std::string note = copy_tokenizer(inputs, path);
   write_model_card(adapter, path, origin);
   write_adapter(adapter, path);

@@ -28,7 +28,7 @@ MadeOutput write_made(const ModelFiles& base, const MadeOptions& options, const 
                       const MakeModel& make, const std::string& card, base::Context& context) {
   const std::filesystem::path output = without_separator(options.output);
   base::check_output_is_folder("--output", output);
-  check_folder(output, options.overwrite);
+  check_folder(output, options.overwrite, context.run_yaml);
   base::check_outputs({output}, {base.path()});
   const bool keep_types = options.dtype == "auto";
   const base::DType type = keep_types ? natural_type(base) : type_from_name(options.dtype).type;

@@ -154,9 +154,9 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
 }
 
 void check_output(const fs::path& output, const ModelFiles& base, WeightType type, const Formats& formats,
-                  bool overwrite) {
+                  bool overwrite, const std::string& run_yaml) {
   if (formats.file) check_file(modelfile_name(output), overwrite);
-  formats.file ? check_file(output, overwrite) : check_folder(output, overwrite);
+  formats.file ? check_file(output, overwrite) : check_folder(output, overwrite, run_yaml);
   if (formats.gguf) check_can_write(base, type, true);
   if (formats.hf) check_can_write(base, type, false);
 }
@@ -228,7 +228,7 @@ int run_merge(MergeOptions& options, base::Context& context) {
   const fs::path output =
       options.output.empty() ? adapter_path.parent_path() / "merged" : without_separator(options.output);
   base::check_outputs({output}, {adapter_path, base.path()});
-  check_output(output, base, type, formats, options.overwrite);
+  check_output(output, base, type, formats, options.overwrite, context.run_yaml);
   base::check_free_space(output, bytes, options.overwrite);
   adapter = made_plain(std::move(adapter), base, options.threads, context);
   const MergedModel model(base, &adapter);
@@ -292,7 +292,7 @@ int run_convert(ConvertOptions& options, base::Context& context) {
   const MergedModel model(base, nullptr);
   const fs::path output = without_separator(options.output);
   const bool gguf = base::is_gguf_name(output);
-  gguf ? check_file(output, options.overwrite) : check_folder(output, options.overwrite);
+  gguf ? check_file(output, options.overwrite) : check_folder(output, options.overwrite, context.run_yaml);
   if (gguf) check_file(modelfile_name(output), options.overwrite);
   const bool keep_types = options.dtype == "auto";
   const WeightType type = keep_types ? WeightType(natural_type(base)) : type_from_name(options.dtype);

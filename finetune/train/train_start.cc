@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/machine.h"
+#include "base/output_folder.h"
 #include "base/outputs.h"
 #include "base/pipeline.h"
 #include "base/progress.h"
@@ -305,7 +306,8 @@ TrainInputs read_inputs(TrainOptions& options, base::Context& context) {
   if (output.folder.empty() && !options.reading.show_batch)
     throw base::UsageError(
         {"missing option --output", "", "", "", "output folder: adapter, checkpoints, metrics, report"});
-  if (!options.reading.show_batch) base::check_output_folder(output.folder, output.resume, output.overwrite);
+  if (!options.reading.show_batch)
+    base::check_output_folder(output.folder, output.resume, output.overwrite, context.run_yaml);
   if (model_name.empty()) model_name = base_of(adapter_name);
   auto files = std::make_unique<lora::ModelFiles>(model_name);
   lora::tell_notes(*files, context);

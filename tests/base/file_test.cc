@@ -135,29 +135,6 @@ TEST(File, RandomAccess) {
   EXPECT_THAT(error_of([&] { base::RandomAccessFile missing(folder / "missing"); }), HasSubstr("missing"));
 }
 
-TEST(File, OutputFolder) {
-  TemporaryFolder folder;
-  fs::path out = folder.path() / "a/out";
-  base::prepare_output_folder(out, false, false);
-  EXPECT_TRUE(fs::is_directory(out));
-  base::prepare_output_folder(out, false, false);  // empty: fine
-  base::write_file(out / "kept", "x");
-  EXPECT_THAT(error_of([&] { base::prepare_output_folder(out, false, false); }), HasSubstr("--resume"));
-  EXPECT_THAT(error_of([&] { base::prepare_output_folder(out, false, true); }), HasSubstr("run.yaml"));
-  EXPECT_TRUE(fs::exists(out / "kept"));
-  EXPECT_THAT(error_of([&] { base::prepare_output_folder(out, true, true); }), HasSubstr("exclude"));
-  base::prepare_output_folder(out, true, false);
-  EXPECT_TRUE(fs::exists(out / "kept"));
-  base::write_file(out / "run.yaml", "x");
-  fs::create_directories(out / "deep/er");
-  base::prepare_output_folder(out, false, true);
-  EXPECT_TRUE(fs::is_empty(out));
-  base::write_file(out / "run.yaml.part", "half");  // killed before there was more
-  base::prepare_output_folder(out, false, true);
-  EXPECT_TRUE(fs::is_empty(out));
-  EXPECT_THAT(error_of([&] { base::prepare_output_folder(folder.write("f", ""), false, false); }), HasSubstr("file"));
-}
-
 TEST(File, FreeSpace) {
   TemporaryFolder folder;
   base::check_free_space(folder.path() / "not/yet/there", 1);

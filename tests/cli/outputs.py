@@ -28,6 +28,15 @@ def state(folder):
             for path in sorted(folder.rglob("*"))}
 
 
+def sign(folder, command):
+    """Makes the folders that `command` names outputs of the same command, so that --overwrite would empty them."""
+    for name in ("M", "run", "bare", "out"):
+        path = folder / name / "run.yaml"
+        lines = path.read_text().splitlines() if path.exists() else []
+        kept = [line for line in lines if not line.startswith("# written by ")]
+        path.write_text("\n".join([f"# written by {command}", *kept, ""]))
+
+
 def prepare(folder):
     lines = '{"id":"%d","text":"The reader of page %d has to be patient, and that is good.","quality":%d}\n'
     (folder / "in.jsonl").write_text("".join(lines % (i, i, i % 2 * 3) for i in range(40)))
@@ -54,8 +63,6 @@ def prepare(folder):
     os.link(folder / "in.jsonl", folder / "hard.jsonl")
     os.link(folder / "out/kept/00000.jsonl.zst", folder / "hard.jsonl.zst")
     shutil.copytree(golden / "lora/base", folder / "M")
-    shutil.copy(folder / "out/run.yaml", folder / "M/run.yaml")  # so that --overwrite would empty it
-    (folder / "M/run.yaml").write_text("")
     shutil.copytree(golden / "lora/plain", folder / "run/adapter")
     config = folder / "run/adapter/adapter_config.json"  # its base is the one of the run
     config.write_text(config.read_text().replace('"base_model_name_or_path": "base"', f'"base_model_name_or_path": "{folder}/M"'))
@@ -146,10 +153,11 @@ with tempfile.TemporaryDirectory() as work:
     folder = Path(work).resolve() / "case"
     folder.mkdir()
     prepare(folder)
-    before = state(folder)
     for words in COMMANDS.strip().splitlines():
         if not (bin_folder / words.split()[0]).exists():
             continue
+        sign(folder, " ".join(words.split()[:2]))
+        before = state(folder)
         done = call(words, folder)
         if done.returncode != 2 or "output" not in done.stderr:
             wrong.append(f"{words}: exit {done.returncode}\n{done.stderr}")
@@ -157,6 +165,17 @@ with tempfile.TemporaryDirectory() as work:
         if after != before:
             wrong.append(f"{words}: changed {sorted(k for k in before | after if before.get(k) != after.get(k))}")
             break
+    sign(folder, "curate run")
+    # Nor does another command empty an output.
+    before = state(folder)
+    for words in ("curate instruct chat.jsonl --output out --overwrite", "curate run --config plain.yaml in.jsonl --output chats --overwrite",
+                  "lora extract M M --output out --overwrite", "finetune train --model M --data in.jsonl --output out --overwrite",
+                  "finetune train --model M --data in.jsonl --output out --resume"):
+        done = call(words, folder) if (bin_folder / words.split()[0]).exists() else None
+        if done and (done.returncode != 2 or "is the output of 'curate" not in done.stderr):
+            wrong.append(f"{words}: exit {done.returncode}\n{done.stderr}")
+    if state(folder) != before:
+        wrong.append("an output of another command was changed")
     # What is safe stays possible.
     for words in ("lora merge run --quiet", "lora merge run --overwrite --quiet", "lora export run --quiet",
                   "lora export run --overwrite --quiet", "lora convert M --output M/model.gguf --quiet",

@@ -1,0 +1,81 @@
+#include "base/output_folder.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+
+#include "base/file.h"
+#include "tests/error_of.h"
+#include "tests/temporary_folder.h"
+
+namespace {
+
+namespace fs = std::filesystem;
+using testing::AllOf;
+using testing::HasSubstr;
+
+const std::string kOptions = "data: \"d\"\noutput: \"o\"\nthreads: 0\n";
+const std::string kTrain = base::run_head("finetune", "train") + kOptions;
+
+TEST(OutputFolder, IsMadeKeptOrEmptied) {
+  TemporaryFolder folder;
+  const fs::path out = folder.path() / "a/out";
+  base::prepare_output_folder(out, false, false, kTrain);
+  EXPECT_TRUE(fs::is_directory(out));
+  base::prepare_output_folder(out, false, false, kTrain);  // empty: fine
+  base::write_file(out / "kept", "x");
+  EXPECT_THAT(error_of([&] { base::prepare_output_folder(out, false, false, kTrain); }), HasSubstr("--resume"));
+  EXPECT_THAT(error_of([&] { base::prepare_output_folder(out, false, true, kTrain); }), HasSubstr("run.yaml"));
+  EXPECT_TRUE(fs::exists(out / "kept"));
+  EXPECT_THAT(error_of([&] { base::prepare_output_folder(out, true, true, kTrain); }), HasSubstr("exclude"));
+  base::prepare_output_folder(out, true, false, kTrain);
+  EXPECT_TRUE(fs::exists(out / "kept"));
+  base::write_file(out / "run.yaml", kTrain);
+  fs::create_directories(out / "deep/er");
+  base::prepare_output_folder(out, false, true, kTrain);
+  EXPECT_TRUE(fs::is_empty(out));
+  const fs::path file = folder.write("f", "");
+  EXPECT_THAT(error_of([&] { base::prepare_output_folder(file, false, false, kTrain); }), HasSubstr("file"));
+}
+
+TEST(OutputFolder, OnlyTheSameCommandsIsEmptied) {
+  TemporaryFolder folder;
+  const fs::path out = folder.path();
+  const auto refusal = [&](const char* name, const std::string& text, bool resume = false) {
+    for (const fs::directory_entry& entry : fs::directory_iterator(out)) fs::remove_all(entry.path());
+    base::write_file(out / "kept", "x");
+    base::write_file(out / name, text);
+    const std::string error = error_of([&] { base::prepare_output_folder(out, resume, !resume, kTrain); });
+    EXPECT_EQ(fs::exists(out / "kept"), resume || error != "no error") << text;
+    return error;
+  };
+  const std::string curate = base::run_head("curate", "run");
+  for (const char* name : {"run.yaml", "run.yaml.part"}) {
+    EXPECT_THAT(refusal(name, curate + kOptions), AllOf(HasSubstr("'curate run'"), HasSubstr("'finetune train'")));
+    EXPECT_THAT(refusal(name, base::run_head("finetune", "trainer") + kOptions), HasSubstr("not emptied"));
+    EXPECT_THAT(refusal(name, "hi\n"), HasSubstr("not emptied"));
+    EXPECT_EQ(refusal(name, kTrain), "no error");
+    EXPECT_EQ(refusal(name, base::run_head("finetune", "train") + "gone: 1\n"), "no error");  // of another version
+  }
+  // Of a version that wrote no head: by its options.
+  EXPECT_EQ(refusal("run.yaml", kOptions + "gone: 1\n"), "no error");
+  EXPECT_THAT(refusal("run.yaml", "output: \"o\"\nsteps:\n  - c4\nmemory: 1\nthreads: 0\n"), HasSubstr("not emptied"));
+  // Killed before there was more.
+  EXPECT_EQ(refusal("run.yaml.part", ""), "no error");
+  EXPECT_EQ(refusal("run.yaml.part", kTrain.substr(0, 5)), "no error");
+  EXPECT_THAT(refusal("run.yaml.part", curate.substr(0, curate.size() - 1)), HasSubstr("'curate run'"));
+  // Nor is another command's resumed.
+  EXPECT_THAT(refusal("run.yaml", curate + kOptions, true), HasSubstr("nothing to resume"));
+  EXPECT_EQ(refusal("run.yaml", kTrain, true), "no error");
+  EXPECT_EQ(refusal("run.yaml", "edited: 1\n", true), "no error");
+}
+
+TEST(OutputFolder, TheHeadIsALine) {
+  EXPECT_EQ(base::run_head_of(kTrain), "# written by finetune train\n");
+  EXPECT_EQ(base::run_head_of("# written by x"), "# written by x");
+  EXPECT_EQ(base::run_head_of(kOptions), "");
+  EXPECT_EQ(base::run_head_of(""), "");
+}
+
+}  // namespace
