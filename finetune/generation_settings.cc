@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/gguf.h"
+#include "base/json_fault.h"
 #include "base/text.h"
 
 namespace finetune {
@@ -60,8 +61,9 @@ bool is_idle(const std::string& key, const json& value) {
 // The JSON object of a file, or an empty one when there is no file.
 json object_in(const fs::path& file) {
   if (!fs::exists(file)) return json::object();
-  json object = json::parse(base::read_file(file), nullptr, false);
-  if (!object.is_object()) throw base::Error({"not a JSON object", file.string(), "", "", "repair or delete the file"});
+  const std::string text = base::read_file(file);
+  json object = json::parse(text, nullptr, false);
+  if (!object.is_object()) throw base::no_json_object(text, file.string(), "repair or delete the file");
   return object;
 }
 
@@ -180,7 +182,7 @@ void complete(SamplingOptions& options, const GenerationSettings& settings, cons
       std::optional(settings.repetition_penalty.value_or(kRepetitionPenalty)));
   set("no_repeat_ngram_size", options.no_repeat_ngram_size, settings.no_repeat_ngram_size);
   if (options.temperature > 0) return;
-  for (const char* name : {"top_k", "top_p", "min_p"}) {
+  for (const char* name : {"top_k", "top_p", "min_p", "seed"}) {
     if (!is_given(name)) continue;
     std::string flag = name;
     std::replace(flag.begin(), flag.end(), '_', '-');

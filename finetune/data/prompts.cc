@@ -7,8 +7,14 @@
 #include "base/error.h"
 #include "base/inputs.h"
 #include "base/json_values.h"
+#include "base/text.h"
 
 namespace finetune {
+namespace {
+
+constexpr const char* kPlainInput = "standard input is read as JSON lines; prompts as plain text: a .txt file";
+
+}  // namespace
 
 Prompts read_prompts(const std::string& file, const base::TextOptions& text) {
   base::RecordOptions records;
@@ -18,20 +24,20 @@ Prompts read_prompts(const std::string& file, const base::TextOptions& text) {
   base::BlockReader reader(base::expand_inputs({file}), records);
   Prompts prompts;
   std::vector<base::BadBytes> bad;
-  auto refuse = [&](std::uint64_t line, const std::string& why) {
-    throw base::Error({"a record is not a prompt", file + ":" + std::to_string(line), "", why, ""});
-  };
+  auto place_of = [&](std::uint64_t line) { return file + ":" + std::to_string(line); };
   while (auto block = reader.next(bad)) {
     base::for_each_line(*block, [&](std::string_view line, const base::Place& place) {
       bool repeated = false;
       nlohmann::json record = base::lenient_json(line, &repeated);
       prompts.repeated_keys += repeated;
       if (!record.is_object() || !record.contains("prompt") || !record["prompt"].is_string())
-        refuse(place.line, "{\"prompt\": \"...\"}");
+        throw base::Error({"a record is not a prompt", place_of(place.line), base::shortened(std::string(line)),
+                           "{\"prompt\": \"...\"}", file == "-" ? kPlainInput : ""});
       prompts.texts.push_back(record["prompt"]);
+      prompts.places.push_back(place_of(place.line));
     });
   }
-  if (!bad.empty()) refuse(bad[0].place.line, bad[0].error);
+  if (!bad.empty()) throw base::Error("a prompt cannot be read: " + bad[0].error, place_of(bad[0].place.line));
   if (prompts.texts.empty()) throw base::Error({"no prompt in the file", file, "", "", ""});
   return prompts;
 }

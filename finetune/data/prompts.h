@@ -11,6 +11,7 @@ namespace finetune {
 
 struct Prompts {
   std::vector<std::string> texts;   ///< at least one
+  std::vector<std::string> places;  ///< of each: "FILE:LINE"
   std::uint64_t repeated_keys = 0;  ///< records that had a key twice
 };
 

@@ -29,12 +29,14 @@ std::vector<SamplePrompt> prompts_in_file(const std::string& file, const tokeniz
                                           std::int64_t context_length) {
   const auto chat = template_of(tokenizer);
   std::vector<SamplePrompt> prompts;
-  for (const std::string& text : read_prompts(file, {}).texts) {
+  const Prompts given = read_prompts(file, {});
+  for (std::size_t i = 0; i < given.texts.size(); ++i) {
+    const std::string& text = given.texts[i];
     std::vector<std::int32_t> ids =
         chat ? chat->render({{"user", text}}, true).ids : tokenizer::encode_from_start(tokenizer, text, false);
     if (static_cast<std::int64_t>(ids.size()) >= context_length || ids.empty())
-      throw base::Error({"a prompt of no tokens, or longer than the model's context", file, base::shortened(text),
-                         fmt::format("1 to {} tokens", context_length - 1), ""});
+      throw base::Error({"a prompt of no tokens, or longer than the model's context", given.places[i],
+                         base::shortened(text), fmt::format("1 to {} tokens", context_length - 1), ""});
     std::string shown = tokenizer.decode(ids);
     prompts.push_back({std::move(ids), std::move(shown)});
   }

@@ -12,6 +12,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "finetune/generation_settings.h"
+#include "tests/error_of.h"
 #include "tests/temporary_folder.h"
 
 namespace {
@@ -150,14 +151,13 @@ TEST(GenerationSettings, AreThoseOfTheModelUnlessGiven) {
 }
 
 TEST(GenerationSettings, WhatHasNoEffectOrNoMeaningIsRefused) {
-  SamplingOptions options;
-  base::OptionSet set(options);
-  set.read_words({"--top-p", "0.9"});
-  try {
-    finetune::complete(options, {}, &set);
-    FAIL();
-  } catch (const base::UsageError& error) {
-    EXPECT_THAT(error.what(), HasSubstr("--top-p"));
+  for (const std::string name : {"--top-k", "--top-p", "--min-p", "--seed"}) {
+    SamplingOptions options;
+    base::OptionSet set(options);
+    set.read_words({name, "1"});
+    EXPECT_THAT(error_of([&] { finetune::complete(options, {}, &set); }), HasSubstr(name));
+    options.temperature = 1;
+    EXPECT_NO_THROW(finetune::complete(options, {}, &set));
   }
   EXPECT_THROW(settings_of(R"({"do_sample": true, "top_p": 3})"), base::Error);
   EXPECT_THROW(settings_of(R"({"repetition_penalty": "much"})"), base::Error);

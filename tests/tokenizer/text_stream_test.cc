@@ -103,6 +103,15 @@ TEST(TextStream, TheWorkForATokenDoesNotGrow) {
   EXPECT_LE(pieces.longest, 17u);
 }
 
+TEST(TextStream, WholeCharactersAreValid) {
+  const std::string face = "😀";
+  for (std::size_t bytes = 1; bytes < face.size(); ++bytes)
+    EXPECT_EQ(tokenizer::whole_characters("a" + face.substr(0, bytes)), "a");
+  EXPECT_EQ(tokenizer::whole_characters("a" + face), "a" + face);
+  EXPECT_EQ(tokenizer::whole_characters("a\xFFz\xE2"), "a\xEF\xBF\xBDz");
+  EXPECT_EQ(tokenizer::whole_characters(""), "");
+}
+
 TEST(TextStream, FollowsARealTokenizer) {
   const fs::path model = HORNBOOK_SOURCE_DIR "/build/data/smollm2.gguf";
   ASSERT_TRUE(fs::exists(model)) << "run scripts/install.sh";

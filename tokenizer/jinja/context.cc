@@ -183,8 +183,9 @@ Value ContextBuilder::dict(const Json& object, const Source* source) {
 
 void ContextBuilder::check(std::string_view text) const {
   if (text.size() <= Arena::kLimit && is_ascii(text)) return;
-  if (text.size() > Arena::kLimit || base::find_invalid_utf8(text) != std::string_view::npos)
-    throw base::Error("a text is no UTF-8, or too long for a chat template", std::string(variable_));
+  if (text.size() > Arena::kLimit) throw base::Error("a text is too long for a chat template", std::string(variable_));
+  if (base::find_invalid_utf8(text) != std::string_view::npos)
+    throw base::Error("a text is not UTF-8", std::string(variable_));
 }
 
 const Source* ContextBuilder::source(std::int32_t message, std::int32_t member) {

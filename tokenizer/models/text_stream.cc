@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "base/unicode.h"
+
 namespace tokenizer {
 namespace {
 
@@ -18,6 +20,11 @@ std::size_t unfinished(const std::string& text) {
 }
 
 }  // namespace
+
+std::string whole_characters(std::string text) {
+  text.resize(text.size() - unfinished(text));
+  return base::valid_utf8(text);
+}
 
 // A token's text depends on whether the text begins with it and on the few tokens before it (a blank behind a special
 // token may be taken off), so that it is what comes on top of those.

@@ -9,6 +9,10 @@
 
 namespace tokenizer {
 
+/// `text` as valid UTF-8: without the bytes at its end that begin a character and lack the rest of it, as where a model
+/// was stopped inside one, and with U+FFFD for all other bytes that are none.
+std::string whole_characters(std::string text);
+
 /// Gives the text of each token as it comes, so that all of it joined is what decode gives of all tokens at once. A
 /// character that is spread over several tokens comes whole, with the last of them. The work for a token does not grow
 /// with the text before it. Where a decoder of tokenizer.json may change the text of a token because of a later one,
