@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/outputs.h"
 #include "base/text.h"
 
 namespace lora {
@@ -30,7 +31,28 @@ fs::path hub_cache() {
   return (cache.empty() ? fs::path(environment("HOME")) / ".cache" : fs::path(cache)) / "huggingface" / "hub";
 }
 
+// A folder that holds one model as a GGUF and nothing else to open is that file: what `lora merge --format gguf`
+// writes.
+fs::path in_folder(const fs::path& path) {
+  std::error_code ignored;
+  if (!fs::is_directory(path, ignored) || fs::exists(path / "config.json") || is_adapter_or_run(path)) return path;
+  const std::vector<fs::path> files = gguf_files(path);
+  return files.size() == 1 ? files[0] : path;
+}
+
 }  // namespace
+
+std::vector<fs::path> gguf_files(const fs::path& folder) {
+  std::vector<fs::path> files;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
+    const std::string name = entry.path().filename().string();
+    const bool is_other =
+        name.starts_with("mmproj") || (name.find("-of-") != name.npos && name.find("-00001-of-") == name.npos);
+    if (base::is_gguf_name(entry.path()) && !is_other) files.push_back(entry.path());
+  }
+  std::ranges::sort(files);
+  return files;
+}
 
 bool is_adapter_or_run(const fs::path& path) {
   return fs::exists(path / "adapter_config.json") || fs::exists(path / "adapter");
@@ -67,7 +89,7 @@ std::string unquantised_name(const std::string& model) {
 
 fs::path find_model(const std::string& model) {
   std::error_code ignored;
-  if (fs::exists(model, ignored)) return model;
+  if (fs::exists(model, ignored)) return in_folder(model);
   if (!is_hub_name(model)) return "";
   fs::path repository =
       hub_cache() / ("models--" + model.substr(0, model.find('/')) + "--" + model.substr(model.find('/') + 1));

@@ -113,8 +113,8 @@ ModelFiles::ModelFiles(const std::string& model) : path_(need_model(model)) {
     fs::path config = path_ / "config.json";
     if (!fs::exists(config)) {
       std::string advice;
-      for (const auto& entry : fs::directory_iterator(path_))
-        if (entry.path().extension() == ".gguf") advice = "did you mean the file " + entry.path().string() + "?";
+      for (const fs::path& file : gguf_files(path_))
+        advice += (advice.empty() ? "name one of its models: " : ", ") + file.string();
       if (is_adapter_or_run(path_))
         advice = "a LoRA adapter is in it; give the base model, or merge it first: lora merge " + path_.string();
       throw base::Error({"not a model folder", path_.string(), "", "config.json in it", advice});

@@ -13,6 +13,8 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/random.h"
+#include "lora/adapter/write_model.h"
+#include "lora/model/hub.h"
 #include "tests/error_of.h"
 #include "tests/lora/written_model.h"
 #include "tests/temporary_folder.h"
@@ -87,6 +89,26 @@ TEST(ModelFiles, ReadsSmolLM2FromItsGguf) {
   std::vector<float> weights(576 * 576);
   files.read("model.layers.0.self_attn.q_proj.weight", weights);
   for (float value : weights) ASSERT_TRUE(std::isfinite(value));
+}
+
+// What `lora merge --format gguf` makes is named by its folder too, where that holds one model.
+TEST(ModelFiles, AFolderOfOneGgufIsThatFile) {
+  const TemporaryFolder folder;
+  const fs::path file = folder.path() / "merged" / "model-q8_0.gguf", place = file.parent_path();
+  const lora::ModelFiles base(kGolden + "base");
+  fs::create_directory(place);
+  lora::write_gguf(lora::MergedModel(base, nullptr), file, {base::DType::kQ8_0, 1, {}});
+  base::write_file(place / "Modelfile", "FROM ./model-q8_0.gguf\n");
+  base::write_file(place / "mmproj-f16.gguf", "of another kind");
+  EXPECT_EQ(lora::find_model(place.string()), file);
+  EXPECT_EQ(lora::ModelFiles(place.string()).path(), file);
+  fs::copy(file, place / "model-f16.gguf");
+  EXPECT_THAT(
+      error_of([&] { lora::ModelFiles(place.string()); }),
+      testing::AllOf(HasSubstr("name one of its models: "), HasSubstr("model-f16.gguf, "), HasSubstr(file.string())));
+  fs::remove(place / "model-f16.gguf");
+  base::write_file(place / "config.json", "{}");
+  EXPECT_EQ(lora::find_model(place.string()), place) << "a Hugging Face folder";
 }
 
 // Rows of q come out in the file's order; put back as blocks they are the floats that read() gives.
