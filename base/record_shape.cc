@@ -23,8 +23,7 @@ constexpr int kDeepest = 32;
 constexpr std::int64_t kExact = std::int64_t{1} << 53;  // integers up to here are doubles
 
 void parse(JsonRecord& parser, std::string_view record) {
-  if (std::string error = parser.parse(record); !error.empty())
-    throw Error({"not a JSON object", "", shortened(record), "", error});
+  if (std::string error = parser.parse(record); !error.empty()) throw Error({error, "", shortened(record), "", ""});
 }
 
 // What a number that JSON parsers refuse is in a column; nothing for other values.

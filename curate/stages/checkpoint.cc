@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/json_fault.h"
 #include "base/unicode.h"
 
 namespace curate {
@@ -69,8 +70,11 @@ void write_checkpoint(const fs::path& path, const Checkpoint& c) {
 
 Checkpoint read_checkpoint(const fs::path& path) {
   Checkpoint c;
+  const std::string text = base::read_file(path);
+  const char* advice = "start again with --overwrite";
+  const json j = json::parse(text, nullptr, false);
+  if (!j.is_object()) throw base::no_json_object(text, path.string(), advice);
   try {
-    json j = json::parse(base::read_file(path));
     j.at("options").get_to(c.options);
     for (const json& input : j.at("inputs"))
       c.inputs.push_back(
@@ -90,9 +94,8 @@ Checkpoint read_checkpoint(const fs::path& path) {
     j.at("prints_bytes").get_to(c.prints_bytes);
     j.at("seconds").get_to(c.seconds);
     c.statistics = statistics_from_json(j.at("statistics"));
-  } catch (const json::exception& error) {
-    throw base::Error({std::string("the checkpoint cannot be read: ") + error.what(), path.string(), "", "",
-                       "start again with --overwrite"});
+  } catch (const std::exception&) {  // a member is missing or of another kind
+    throw base::Error({"the checkpoint cannot be read", path.string(), "", "what a run writes there", advice});
   }
   return c;
 }

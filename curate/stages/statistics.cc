@@ -8,8 +8,6 @@
 #include <nlohmann/json.hpp>
 #include <tuple>
 
-#include "base/error.h"
-
 namespace curate {
 using nlohmann::json;
 
@@ -228,41 +226,37 @@ json to_json(const Statistics& s) {
 
 Statistics statistics_from_json(const json& j) {
   Statistics s;
-  try {
-    s.read = count_from(j.at("read"));
-    s.kept = count_from(j.at("kept"));
-    s.dropped = count_from(j.at("dropped"));
-    s.quarantined = count_from(j.at("quarantined"));
-    j.at("input_bytes").get_to(s.input_bytes);
-    j.at("seconds").at("parse").get_to(s.parse_seconds);
-    j.at("seconds").at("write").get_to(s.write_seconds);
-    j.at("seconds").at("duplicates").get_to(s.duplicate_seconds);
-    for (const auto& [label, from] : j.at("steps").items()) {
-      StepCounts& step = s.steps[label];
-      step.seen = count_from(from.at("seen"));
-      step.dropped = count_from(from.at("dropped"));
-      step.edited = count_from(from.at("edited"));
-      from.at("seconds").get_to(step.seconds);
-      from.at("reasons").get_to(step.reasons);
-    }
-    for (const auto& [name, from] : j.at("sources").items()) s.sources[name] = source_from(from);
-    s.other_sources = source_from(j.at("other_sources"));
-    for (const auto& [name, from] : j.at("scores").items()) from.get_to(s.scores[name].bins);
-    j.at("counts").get_to(s.counts);
-    j.at("repeated_keys").get_to(s.repeated_keys);
-    j.at("non_finite").get_to(s.non_finite);
-    j.at("bounded").get_to(s.bounded);
-    for (const auto& [name, from] : j.at("languages").items())
-      s.languages[name] = {from.at("seen").get<std::uint64_t>(), from.at("kept").get<std::uint64_t>()};
-    j.at("lengths").at("read").get_to(s.lengths_read);
-    j.at("lengths").at("kept").get_to(s.lengths_kept);
-    for (const auto& [size, count] : j.at("clusters").items()) s.clusters[std::stoull(size)] = count;
-    j.at("errors").get_to(s.errors);
-    s.samples = samples_from(j.at("samples"));
-    s.near_misses = samples_from(j.at("near_misses"));
-  } catch (const std::exception& error) {
-    throw base::Error(std::string("the counts of an earlier run cannot be read: ") + error.what());
+  s.read = count_from(j.at("read"));
+  s.kept = count_from(j.at("kept"));
+  s.dropped = count_from(j.at("dropped"));
+  s.quarantined = count_from(j.at("quarantined"));
+  j.at("input_bytes").get_to(s.input_bytes);
+  j.at("seconds").at("parse").get_to(s.parse_seconds);
+  j.at("seconds").at("write").get_to(s.write_seconds);
+  j.at("seconds").at("duplicates").get_to(s.duplicate_seconds);
+  for (const auto& [label, from] : j.at("steps").items()) {
+    StepCounts& step = s.steps[label];
+    step.seen = count_from(from.at("seen"));
+    step.dropped = count_from(from.at("dropped"));
+    step.edited = count_from(from.at("edited"));
+    from.at("seconds").get_to(step.seconds);
+    from.at("reasons").get_to(step.reasons);
   }
+  for (const auto& [name, from] : j.at("sources").items()) s.sources[name] = source_from(from);
+  s.other_sources = source_from(j.at("other_sources"));
+  for (const auto& [name, from] : j.at("scores").items()) from.get_to(s.scores[name].bins);
+  j.at("counts").get_to(s.counts);
+  j.at("repeated_keys").get_to(s.repeated_keys);
+  j.at("non_finite").get_to(s.non_finite);
+  j.at("bounded").get_to(s.bounded);
+  for (const auto& [name, from] : j.at("languages").items())
+    s.languages[name] = {from.at("seen").get<std::uint64_t>(), from.at("kept").get<std::uint64_t>()};
+  j.at("lengths").at("read").get_to(s.lengths_read);
+  j.at("lengths").at("kept").get_to(s.lengths_kept);
+  for (const auto& [size, count] : j.at("clusters").items()) s.clusters[std::stoull(size)] = count;
+  j.at("errors").get_to(s.errors);
+  s.samples = samples_from(j.at("samples"));
+  s.near_misses = samples_from(j.at("near_misses"));
   return s;
 }
 

@@ -94,8 +94,8 @@ struct Statistics {
 
 int power_bin(std::uint64_t number);
 
-/// All of it, for report.json and for checkpoints; and back. `statistics_from_json` throws Error for what it cannot
-/// read.
+/// All of it, for report.json and for checkpoints; and back. `statistics_from_json` throws std::exception for what it
+/// cannot read.
 nlohmann::json to_json(const Statistics& statistics);
 Statistics statistics_from_json(const nlohmann::json& json);
 

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/json_fault.h"
 #include "base/json_values.h"
 #include "finetune/data/pairs.h"
 #include "finetune/data/record_checks.h"
@@ -16,16 +17,6 @@ namespace {
 using Json = nlohmann::ordered_json;
 using tokenizer::Conversation;
 using tokenizer::Message;
-
-// Why a text is no JSON.
-std::string parse_error(std::string_view text) {
-  try {
-    [[maybe_unused]] const Json parsed = Json::parse(text);
-    return "";
-  } catch (const Json::exception& error) {
-    return error.what();
-  }
-}
 
 }  // namespace
 
@@ -152,7 +143,7 @@ Example ExampleMaker::make(std::string_view record, RecordNotes* notes) const {
   RecordNotes unused;
   RecordNotes& said = notes ? *notes : unused;
   Json json = base::lenient_ordered_json(record, &said.repeated_keys);
-  if (json.is_discarded()) throw base::Error({"not valid JSON", "", parse_error(record), "", ""});
+  if (json.is_discarded()) throw base::Error({"not valid JSON", "", base::json_fault(record), "", ""});
   if (const auto problem = tokenizer::open_json_texts(json, &said.repeated_keys)) throw base::Error(problem->facts);
   if (wanted_ != Wanted::kAnswers) state_prompt(json);
   Conversation conversation;

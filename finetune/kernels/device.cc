@@ -45,7 +45,7 @@ at::Device choose_device(const std::string& name) {
     return at::Device(at::kCUDA, 0);
   }
   if (name == "auto") return at::kCPU;
-  throw base::UsageError({"no CUDA device can be used", "--device", name, cuda_problem(),
+  throw base::UsageError({"no CUDA device can be used: " + cuda_problem(), "--device", "", "",
                           "use --device cpu, or install the whole wheel on a machine with a GPU: "
                           "pip install torch==" TORCH_VERSION});
 }

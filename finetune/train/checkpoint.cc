@@ -152,6 +152,9 @@ Checkpoint read_checkpoint(const fs::path& checkpoints, std::int64_t step) {
     throw base::Error({"the checkpoint cannot be read: " + facts.what,
                        facts.where.empty() ? folder.string() : facts.where, facts.value, facts.expected,
                        delete_advice(folder)});
+  } catch (const nlohmann::json::exception&) {
+    throw base::Error({"the checkpoint cannot be read", (folder / "state.json").string(), "", "what a run writes there",
+                       delete_advice(folder)});
   } catch (const std::exception& error) {
     throw base::Error({fmt::format("the checkpoint cannot be read: {}", error.what()), folder.string(), "", "",
                        delete_advice(folder)});

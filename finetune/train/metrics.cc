@@ -120,9 +120,9 @@ MetricsLog::MetricsLog(const std::filesystem::path& folder, std::optional<std::i
         } else {
           steps_.push_back(from_json<StepMetrics>(json));
         }
-      } catch (const Json::exception& error) {
+      } catch (const Json::exception&) {
         throw base::Error({"a line of the metrics cannot be read", fmt::format("{}:{}", path_.string(), number),
-                           base::shortened(line), error.what(), "delete the line or the file"});
+                           base::shortened(line), "the figures of one step", "delete the line or the file"});
       }
       kept += line + "\n";
     }

@@ -14,6 +14,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/json_fault.h"
 #include "base/text.h"
 
 namespace lora {
@@ -364,8 +365,10 @@ AdapterConfig read_adapter_config(const fs::path& folder) {
   if (!fs::exists(file))
     throw base::Error({"not an adapter", folder.string(), "", "a folder with adapter_config.json",
                        "finetune train writes one to RUN/adapter"});
-  const ordered_json json = ordered_json::parse(base::read_file(file), nullptr, false);
-  if (!json.is_object()) throw base::Error({"not a JSON object", file, "", "", ""});
+  const std::string text = base::read_file(file);
+  const ordered_json json = ordered_json::parse(text, nullptr, false);
+  if (!json.is_object())
+    throw base::no_json_object(text, file, "the file is damaged or cut off: fetch or export the adapter again");
   const Keys keys(json, file);
   if (keys.text("peft_type") != "LORA")
     throw base::Error({"not a LoRA adapter", file, base::shortened(keys.text("peft_type")), "peft_type \"LORA\"", ""});

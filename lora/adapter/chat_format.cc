@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/json_fault.h"
 #include "lora/adapter/companions.h"
 #include "tokenizer/chat/chat.h"
 #include "tokenizer/read/gguf_names.h"
@@ -45,7 +46,9 @@ bool choose_template(Tokenizer& tokenizer, const fs::path& adapter, const std::s
 }
 
 void change_json(const fs::path& file, const std::function<void(ordered_json&)>& change) {
-  ordered_json value = fs::exists(file) ? ordered_json::parse(base::read_file(file)) : ordered_json::object();
+  const std::string text = fs::exists(file) ? base::read_file(file) : "{}";
+  ordered_json value = ordered_json::parse(text, nullptr, false);
+  if (!value.is_object()) throw base::no_json_object(text, file.string(), "get the file again");
   change(value);
   base::write_file(file, value.dump(2) + "\n");
 }

@@ -14,6 +14,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/json_fault.h"
 #include "base/safetensors.h"
 #include "base/text.h"
 #include "lora/adapter/extra_tensors.h"
@@ -70,12 +71,9 @@ struct Config {
 
 Config config_of(const fs::path& file) {
   const std::string where = file.string();
-  json all;
-  try {
-    all = json::parse(base::read_file(file));
-  } catch (const json::exception& error) {
-    throw base::Error({"not JSON", where, error.what(), "", ""});
-  }
+  const std::string text = base::read_file(file);
+  const json all = json::parse(text, nullptr, false);
+  if (!all.is_object()) throw base::no_json_object(text, where, "the file is damaged or cut off: fetch it again");
   Config config;
   const std::string type = all.value("fine_tune_type", "lora");
   if (type != "lora" && type != "dora")

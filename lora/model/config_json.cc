@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "base/json_fault.h"
 #include "lora/model/config_fields.h"
 #include "lora/model/earlier_names.h"
 #include "lora/model/family.h"
@@ -384,7 +385,8 @@ ModelConfig config_of(const json& object, const std::string& file, const std::st
 
 ModelConfig config_from_json(const std::string& config_json, const std::string& file) {
   const json parsed = json::parse(config_json, nullptr, false);
-  if (!parsed.is_object()) throw base::Error({"config.json is not a JSON object", file, "", "", ""});
+  if (!parsed.is_object())
+    throw base::no_json_object(config_json, file, "the file is damaged or cut off: fetch it again");
   json object = with_keys_of_today(parsed, file);
   const Fields fields(object, file);
   refuse_quantised(fields);

@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/json_fault.h"
 #include "base/json_values.h"
 #include "base/text.h"
 
@@ -59,17 +60,11 @@ bool is_messages(const json& value) {
 }
 
 RecordProblem broken(std::string_view key, const std::string& text) {
-  std::string why;
-  try {
-    [[maybe_unused]] const json parsed = json::parse(text);
-  } catch (const json::exception& error) {
-    why = error.what();
-  }
   std::string_view rest = text;
   const bool is_python = take(rest, {"[", "{"}) && base::trim(rest).starts_with('\'');
   return {"broken_json:" + std::string(key),
-          {"the messages are a text that is not JSON: " + why, std::string(key), base::shortened(text),
-           R"([{"role": "user", "content": "..."}, ...])",
+          {"the messages are a text that is not JSON: " + base::json_fault(text), std::string(key),
+           base::shortened(text), R"([{"role": "user", "content": "..."}, ...])",
            is_python ? "that is how Python prints a list: write it with json.dumps" : ""}};
 }
 

@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/json_fault.h"
 #include "base/text.h"
 #include "tokenizer/read/readers.h"
 #include "tokenizer/read/token_ids.h"
@@ -35,7 +36,8 @@ BpeSpec spec_from_json(const fs::path& file) {
   simdjson::dom::parser parser;
   simdjson::dom::element root;
   if (const auto error = parser.parse(json.data(), size, !has_room).get(root))
-    throw base::Error({"the tokenizer file is not valid JSON", file.string(), simdjson::error_message(error), "", ""});
+    throw base::Error({"the tokenizer file is not valid JSON", file.string(), base::json_fault(json.substr(0, size)),
+                       "", "the file is damaged or cut off: fetch it again"});
   return is_tekken(root) ? spec_from_tekken(root, file.string()) : spec_from_tokenizer_json(root, json, file.string());
 }
 

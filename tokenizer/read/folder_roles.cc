@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/json_fault.h"
 #include "base/text.h"
 #include "tokenizer/read/readers.h"
 #include "tokenizer/spec/tokenizer.h"
@@ -23,8 +24,9 @@ using nlohmann::json;
 
 json read_object(const std::filesystem::path& path) {
   if (!std::filesystem::exists(path)) return json::object();
-  json value = json::parse(base::read_file(path), nullptr, false);
-  if (!value.is_object()) throw base::Error({"not a JSON object", path.string(), "", "", "get the file again"});
+  const std::string text = base::read_file(path);
+  json value = json::parse(text, nullptr, false);
+  if (!value.is_object()) throw base::no_json_object(text, path.string(), "get the file again");
   return value;
 }
 

@@ -6,6 +6,7 @@
 #include <unordered_map>
 
 #include "base/error.h"
+#include "base/json_fault.h"
 #include "base/text.h"
 #include "tokenizer/read/json_parts.h"
 #include "tokenizer/read/merge_list.h"
@@ -208,8 +209,9 @@ BpeSpec spec_from_tokenizer_json(std::string_view json, const std::string& where
   simdjson::dom::parser parser;
   simdjson::dom::element root;
   const simdjson::padded_string padded(json);
-  if (const auto error = parser.parse(padded).get(root))
-    throw base::Error({"tokenizer.json is not valid JSON", where, simdjson::error_message(error), "", ""});
+  if (parser.parse(padded).get(root))
+    throw base::Error({"tokenizer.json is not valid JSON", where, base::json_fault(json), "",
+                       "the file is damaged or cut off: fetch it again"});
   return spec_from_tokenizer_json(root, json, where);
 }
 

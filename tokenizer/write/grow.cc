@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/json_fault.h"
 #include "base/text.h"
 #include "base/unicode.h"
 #include "tokenizer/read/gguf_names.h"
@@ -53,7 +54,11 @@ void add_to_json(const fs::path& file, std::span<const AddedToken> tokens) {
 }
 
 ordered_json object_in(const fs::path& file) {
-  return fs::exists(file) ? ordered_json::parse(base::read_file(file)) : ordered_json::object();
+  if (!fs::exists(file)) return ordered_json::object();
+  const std::string text = base::read_file(file);
+  ordered_json value = ordered_json::parse(text, nullptr, false);
+  if (!value.is_object()) throw base::no_json_object(text, file.string(), "get the file again");
+  return value;
 }
 
 GgufValue* find(std::vector<std::pair<std::string, GgufValue>>& metadata, const std::string& key) {
