@@ -3,6 +3,7 @@
 
 #include <fmt/ostream.h>
 
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
@@ -31,7 +32,8 @@ struct EvalOptions {
   void visit(base::OptionVisitor& v) {
     model.visit(v);
     v.positional("data", data,
-                 "records: chat, prompt and completion, or text; .parquet, .jsonl, .json, .csv, .tsv, .txt");
+                 "records of answers (pairs and verdicts are not measured): chat, prompt and completion, or text; "
+                 ".parquet, .jsonl, .json, .csv, .tsv, .txt");
     v("max_length", max_length, "tokens of a row and of the longest example").at_least(2).unit("tokens");
     v.choice("too_long", too_long, {"truncate", "drop", "split"}, "what happens to a longer example");
     v("limit", limit, "read at most so many records, 0 = all");
@@ -62,6 +64,10 @@ int run_eval(EvalOptions& options, base::Context& context) {
   const Evaluation result =
       evaluate(loaded.model, AnswerObjective(), dataset.examples, options.max_length, true, show).value();
   progress.finish();
+  if (!std::isfinite(result.loss))
+    throw base::Error({"the model's loss is not a finite number",
+                       options.model.adapter.empty() ? options.model.model : options.model.adapter,
+                       fmt::format("{}", result.loss), "", "are the weights damaged?"});
   if (context.json) {
     nlohmann::ordered_json json = {
         {"loss", result.loss},     {"perplexity", result.perplexity.value()}, {"trained_tokens", result.trained_tokens},

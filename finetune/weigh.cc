@@ -14,8 +14,10 @@
 #include "finetune/model/load.h"
 #include "finetune/train/adapter_weights.h"
 #include "finetune/train/train_checks.h"
+#include "lora/adapter/chat_format.h"
 #include "lora/fuse/extras.h"
 #include "lora/fuse/fuse.h"
+#include "lora/locate.h"
 
 namespace finetune {
 namespace {
@@ -58,6 +60,7 @@ std::vector<lora::Adapter> adapters_of(const WeighOptions& options, const std::f
                                        const base::Context& context) {
   lora::ModelFiles files(base.string());
   std::vector<lora::Adapter> adapters;
+  std::vector<std::string> templates;
   for (const std::string& path : options.adapters) {
     adapters.push_back(load_adapter(path, files, options.model.threads));
     tell_notes(notes_of(path, adapters.back(), files), context);
@@ -67,6 +70,12 @@ std::vector<lora::Adapter> adapters_of(const WeighOptions& options, const std::f
                               first + ", as of " + options.adapters.front(),
                               "adapters of one base; where both names mean the same model, give it: --model MODEL"});
     lora::refuse_extras(adapters.back(), path, "weighed");
+    if (!options.model.chat.chat_template.empty()) continue;
+    templates.push_back(lora::tokenizer_of(files, lora::adapter_folder(path), "")->chat_template);
+    if (templates.back() != templates.front())
+      throw base::UsageError({"adapters that were trained with different chat templates", path, "",
+                              "the one of " + options.adapters.front(),
+                              "say by which all of them are weighed: --chat-template NAME or FILE"});
   }
   lora::check_only_matrices(adapters, options.adapters);
   return adapters;

@@ -53,10 +53,10 @@ void check_flags(const Conversation& conversation, RecordNotes& notes) {
 }
 
 void check_members(const Conversation& conversation) {
-  const std::string only_answers = "this training has an objective for answers only";
+  const std::string only_answers = "only answers are learned and measured here";
   if (conversation.format == "preference")
     refuse(only_answers, {"rejected", ""}, "records with answers only",
-           "keep the chosen answers as messages, or train on both with --objective dpo");
+           "keep the chosen answers as messages; finetune train --objective dpo learns of both");
   for (const Member& member : conversation.members) {
     if (conversation.plain && tokenizer::is_said(member, Holder::kRecord))
       refuse("a prompt and its completion are one text, in which this has no place", member, "prompt and completion",
@@ -65,7 +65,7 @@ void check_members(const Conversation& conversation) {
     if (meaning == Meaning::kAnswers || (meaning == Meaning::kVerdict && yes_or_no(member.json)))
       refuse(only_answers, member, "records with answers only",
              "keep the good answers as messages, without it" +
-                 std::string(meaning == Meaning::kVerdict ? ", or train on both with --objective kto" : ""));
+                 std::string(meaning == Meaning::kVerdict ? "; finetune train --objective kto learns of both" : ""));
   }
 }
 

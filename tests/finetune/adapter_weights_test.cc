@@ -8,11 +8,14 @@
 #include <nlohmann/json.hpp>
 #include <sstream>
 
+#include "base/error.h"
+#include "base/file.h"
 #include "base/random.h"
 #include "finetune/data/packing.h"
 #include "finetune/weigh.h"
 #include "lora/adapter/fresh.h"
 #include "lora/fuse/fuse.h"
+#include "tests/error_of.h"
 #include "tests/finetune/byte_tokenizer.h"
 #include "tests/finetune/tiny_llama.h"
 
@@ -156,8 +159,17 @@ TEST_F(AdapterWeights, TheCommandPrintsWhatFuseTakes) {
   EXPECT_EQ(json["weights"].size(), 2U);
   EXPECT_LT(json["loss"], json["start_loss"]);
   EXPECT_THAT(err.str(), HasSubstr("lora fuse " + both[0] + " " + both[1] + " --weights "));
-  words.insert(words.end(), {"--start", "1"});
-  EXPECT_THROW(run(words, out, err), base::UsageError);
+  std::vector<std::string> one_weight = words;
+  one_weight.insert(one_weight.end(), {"--start", "1"});
+  EXPECT_THROW(run(one_weight, out, err), base::UsageError);
+  // The data are written in one template for all of them.
+  base::write_file(std::filesystem::path(both[1]) / "chat_template.jinja",
+                   "{% for m in messages %}{{ m.content }}{% endfor %}");
+  EXPECT_THAT(
+      error_of([&] { run(words, out, err); }),
+      ::testing::AllOf(HasSubstr("different chat templates"), HasSubstr(both[1]), HasSubstr("--chat-template")));
+  words.insert(words.end(), {"--chat-template", both[1] + "/chat_template.jinja"});
+  EXPECT_EQ(run(words, out, err), 0);
 }
 
 }  // namespace

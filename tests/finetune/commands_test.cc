@@ -23,6 +23,7 @@
 #include "lora/adapter/mlx_adapter.h"
 #include "lora/adapter/write_model.h"
 #include "tests/error_of.h"
+#include "tests/finetune/byte_tokenizer.h"
 #include "tests/finetune/tiny_llama.h"
 #include "tests/lora/written_model.h"
 #include "tests/temporary_folder.h"
@@ -175,6 +176,18 @@ TEST_F(Commands, EvalGivesTheLossOfTheRecords) {
   EXPECT_EQ(json.at("dropped"), 1);
 }
 
+TEST_F(Commands, EvalRefusesALossThatIsNoNumber) {
+  const tiny_llama::Changed model("untied", [](const std::string& name, at::Tensor& tensor) {
+    if (name.ends_with("o_proj.weight")) tensor.fill_(std::nan(""));
+  });
+  base::write_file(model.path() / "tokenizer.json", byte_tokenizer_json({"<|endoftext|>"}));
+  base::write_file(model.path() / "tokenizer_config.json", R"({"eos_token":"<|endoftext|>"})");
+  const std::vector<std::string> words = {"--model", model.path().string(), "--max-length", "32",
+                                          file("text.jsonl", "{\"text\": \"a hornbook\"}\n")};
+  EXPECT_THAT(error_of([&] { run(finetune::eval_command(), words); }),
+              testing::AllOf(HasSubstr("loss is not a finite number"), HasSubstr(model.path().string())));
+}
+
 TEST_F(Commands, VerifyTellsAnAdapterFromNone) {
   std::string text = file("text.txt", "Photosynthesis is the process by which plants convert light into energy.\n");
   Result same = run(finetune::verify_command(), {model_path(), model_path(), "--text", text, "--bound", "1e-5"}, true);
@@ -304,7 +317,7 @@ TEST(Device, NamesAreChecked) {
   EXPECT_THROW(finetune::choose_dtype("float16", at::kCPU), base::UsageError);
   if (fs::exists("/dev/nvidia0") || fs::exists("/dev/nvidiactl") || fs::exists("/dev/dxg")) return;
   EXPECT_EQ(finetune::choose_device("auto"), at::Device(at::kCPU));
-  EXPECT_THROW(finetune::choose_device("cuda"), base::UsageError);
+  EXPECT_THAT(error_of([] { finetune::choose_device("cuda"); }), HasSubstr("can be used: this machine has no NVIDIA"));
   EXPECT_THAT(finetune::libtorch_details(), HasSubstr("LibTorch 2.11"));
   std::ifstream maps("/proc/self/maps");  // the libraries of this process
   std::stringstream loaded;

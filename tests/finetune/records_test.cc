@@ -211,7 +211,7 @@ TEST(Records, TheReportNamesWhatWasRefusedAndLeftOut) {
   EXPECT_EQ(dataset.report.used, 2u);
   EXPECT_EQ(dataset.report.ends, 2u);
   const std::string text = dataset.report.to_text(options);
-  EXPECT_THAT(text, HasSubstr("label: this training has an objective for answers only (2)"));
+  EXPECT_THAT(text, HasSubstr("label: only answers are learned and measured here (2)"));
   EXPECT_THAT(text, HasSubstr("tools: a prompt and its completion are one text, in which this has no place (1)"));
   EXPECT_THAT(text, HasSubstr("date (1), name (1)"));
   EXPECT_EQ(dataset.report.partly, 1u);
@@ -221,7 +221,7 @@ TEST(Records, TheReportNamesWhatWasRefusedAndLeftOut) {
   EXPECT_THAT(text, Not(HasSubstr("no end token")));
   options.max_bad = {2};
   EXPECT_THAT(error_of([&] { finetune::read_dataset({file}, ExampleMaker(tokenizer), options); }),
-              HasSubstr("label: this training has an objective for answers only (2)"));
+              HasSubstr("label: only answers are learned and measured here (2)"));
 }
 
 TEST(Records, NoTrainedEndIsSaid) {
