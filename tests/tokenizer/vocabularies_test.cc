@@ -166,7 +166,8 @@ TEST(Tekken, TheListIsReadAlikeWhateverTheLayout) {
     const std::string error = error_of([&] {
       for (const auto id : tokenizer::load(folder / "tekken.json")->encode("ab<s>", true)) ids += std::to_string(id);
     });
-    return ids.empty() ? error : ids;
+    const std::size_t place = error.find(": got '", error.find("not valid JSON"));  // another one in each layout
+    return ids.empty() ? error.substr(0, place) : ids;
   };
   const std::string config = R"("config": {"pattern": "[^b]+|b", "default_vocab_size": 5, "version": "v3",
                                            "default_num_special_tokens": 3},
