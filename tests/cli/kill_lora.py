@@ -93,7 +93,8 @@ class Case:
         left = files_of(self.output)
         whole = {name for name in left if name.endswith(".gguf")}
         out = self.output / "new/out"
-        if out.is_dir() and subprocess.run([self.lora, "info", out, "--quiet"], capture_output=True).returncode == 0:
+        names = [name for name in ("config.json", "adapter_config.json") if (out / name).exists()]  # else it is its GGUF
+        if names and subprocess.run([self.lora, "info", out, "--quiet"], capture_output=True).returncode == 0:
             whole = {name for name in self.expected if not (name.endswith(".gguf") or name.endswith("Modelfile"))}
         for name in whole:
             if left.get(name) != self.expected.get(name):
