@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <memory>
 
+#include "base/resident.h"
+
 namespace lora {
 namespace {
 
@@ -47,6 +49,7 @@ std::string identity_of(const ModelFiles& model) {
     const std::size_t size = tensor.bytes.size(), sample = std::min(kSample, size);
     for (const std::size_t first : {std::size_t{0}, (size - sample) / 2, size - sample})
       weights.add(tensor.bytes.data() + first, sample);
+    base::give_back(tensor.bytes);  // a look at a few bytes maps megabytes around them
   }
   return fmt::format("{} bytes, header {}, weights {}", weight_bytes(model), header.text(), weights.text());
 }
