@@ -13,11 +13,6 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-// A weight of another type: see rms_norm.
-Passes norm_passes_for(const at::Tensor& x, const at::Tensor& weight) {
-  return weight.scalar_type() == x.scalar_type() ? passes_for(x) : Passes::kAten;
-}
-
 // On a CUDA device LibTorch has the norm without its weight, and the whole gradient, in a kernel each.
 bool has_kernel(const at::Tensor& x, const at::Tensor& weight) {
   return x.is_cuda() && weight.scalar_type() == x.scalar_type();
@@ -25,13 +20,13 @@ bool has_kernel(const at::Tensor& x, const at::Tensor& weight) {
 
 struct RmsNormFunction : torch::autograd::Function<RmsNormFunction> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight, double eps) {
-    auto [y, inverse] = rms_norm_forward(x, weight, eps, norm_passes_for(x, weight));
+    auto [y, inverse] = rms_norm_forward(x, weight, eps, passes_for(x));
     context->save_for_backward({x, weight, inverse});
     return y;
   }
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     variable_list saved = context->get_saved_variables();
-    return {rms_norm_backward(gradients[0], saved[0], saved[1], saved[2], norm_passes_for(saved[0], saved[1])), {}, {}};
+    return {rms_norm_backward(gradients[0], saved[0], saved[1], saved[2], passes_for(saved[0])), {}, {}};
   }
 };
 
@@ -93,10 +88,7 @@ std::tuple<at::Tensor, at::Tensor> rms_norm_forward(const at::Tensor& x, const a
   }
   at::Tensor x32 = x.to(at::kFloat);
   at::Tensor inverse = x32.square().mean(-1, true).add_(eps).rsqrt_();
-  if (weight.scalar_type() != x.scalar_type()) {
-    at::Tensor y = passing_tensor(x.sizes(), x.options());
-    return {y.copy_((x32 * inverse).mul_(weight)), inverse};
-  }
+  if (weight.scalar_type() != x.scalar_type()) return {(x32 * inverse).mul_(weight).to(x.scalar_type()), inverse};
   return {(x32 * inverse).to(x.scalar_type()) * weight, inverse};
 }
 

@@ -15,19 +15,20 @@ namespace {
 
 FINETUNE_INLINE float sigmoid(float x) { return 1.0f / (1.0f + exponential(-x)); }
 
-template <class T>
-FINETUNE_INLINE void norm_row(const T* x, const T* weight, std::int64_t n, float eps, T* y, float* inverse) {
+// Rounded to the weight's type before the product with it.
+template <class T, class W>
+FINETUNE_INLINE void norm_row(const T* x, const W* weight, std::int64_t n, float eps, T* y, float* inverse) {
   float sum = 0;
 #pragma omp simd reduction(+ : sum)
   for (std::int64_t i = 0; i < n; ++i) sum += load(x[i]) * load(x[i]);
   float r = 1.0f / std::sqrt(sum / static_cast<float>(n) + eps);
   *inverse = r;
 #pragma omp simd
-  for (std::int64_t i = 0; i < n; ++i) store(y[i], load(weight[i]) * rounded<T>(load(x[i]) * r));
+  for (std::int64_t i = 0; i < n; ++i) store(y[i], load(weight[i]) * rounded<W>(load(x[i]) * r));
 }
 
-template <class T>
-FINETUNE_INLINE void norm_row_backward(const T* dy, const T* x, const T* weight, std::int64_t n, float r, T* dx) {
+template <class T, class W>
+FINETUNE_INLINE void norm_row_backward(const T* dy, const T* x, const W* weight, std::int64_t n, float r, T* dx) {
   float sum = 0;
 #pragma omp simd reduction(+ : sum)
   for (std::int64_t i = 0; i < n; ++i) sum += load(dy[i]) * load(weight[i]) * load(x[i]);
@@ -86,13 +87,17 @@ FINETUNE_INLINE float cross_entropy_row(T* x, std::int64_t n, std::int64_t targe
 }
 
 // One plain function for each type and operation: see vector_math.h.
+#define FINETUNE_NORM(T, W)                                                                         \
+  BASE_CLONES void norm(const T* x, const W* w, std::int64_t n, float eps, T* y, float* inverse) {  \
+    norm_row(x, w, n, eps, y, inverse);                                                             \
+  }                                                                                                 \
+  BASE_CLONES void norm_back(const T* dy, const T* x, const W* w, std::int64_t n, float r, T* dx) { \
+    norm_row_backward(dy, x, w, n, r, dx);                                                          \
+  }
+FINETUNE_NORM(float, float)
+FINETUNE_NORM(Bfloat16, Bfloat16)
+FINETUNE_NORM(Bfloat16, float)
 #define FINETUNE_ROWS(T)                                                                                          \
-  BASE_CLONES void norm(const T* x, const T* w, std::int64_t n, float eps, T* y, float* inverse) {                \
-    norm_row(x, w, n, eps, y, inverse);                                                                           \
-  }                                                                                                               \
-  BASE_CLONES void norm_back(const T* dy, const T* x, const T* w, std::int64_t n, float r, T* dx) {               \
-    norm_row_backward(dy, x, w, n, r, dx);                                                                        \
-  }                                                                                                               \
   BASE_CLONES void gate(const T* g, const T* u, std::int64_t n, T* y) { swiglu_row(g, u, n, y); }                 \
   BASE_CLONES void gate_back(const T* dy, const T* g, const T* u, std::int64_t n, T* dg, T* du) {                 \
     swiglu_row_backward(dy, g, u, n, dg, du);                                                                     \
@@ -125,13 +130,21 @@ T* write(at::Tensor& tensor) {
   return static_cast<T*>(tensor.mutable_data_ptr());
 }
 
+// Calls f(const W*) for a weight of the type of rows T, or in float32.
+template <class T, class F>
+void with_weight(const at::Tensor& weight, F f) {
+  weight.scalar_type() == at::kFloat ? f(read<float>(weight)) : f(read<T>(weight));
+}
+
 }  // namespace
 
 void rms_norm_forward(const at::Tensor& x, const at::Tensor& weight, float eps, at::Tensor& y, at::Tensor& inverse) {
   std::int64_t n = x.size(1);
   over_rows(x, x.size(0), [&]<class T>(T, std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i)
-      norm(read<T>(x) + i * n, read<T>(weight), n, eps, write<T>(y) + i * n, write<float>(inverse) + i);
+    with_weight<T>(weight, [&](const auto* w) {
+      for (std::int64_t i = begin; i < end; ++i)
+        norm(read<T>(x) + i * n, w, n, eps, write<T>(y) + i * n, write<float>(inverse) + i);
+    });
   });
 }
 
@@ -139,9 +152,10 @@ void rms_norm_backward(const at::Tensor& dy, const at::Tensor& x, const at::Tens
                        at::Tensor& dx) {
   std::int64_t n = x.size(1);
   over_rows(x, x.size(0), [&]<class T>(T, std::int64_t begin, std::int64_t end) {
-    for (std::int64_t i = begin; i < end; ++i)
-      norm_back(read<T>(dy) + i * n, read<T>(x) + i * n, read<T>(weight), n, read<float>(inverse)[i],
-                write<T>(dx) + i * n);
+    with_weight<T>(weight, [&](const auto* w) {
+      for (std::int64_t i = begin; i < end; ++i)
+        norm_back(read<T>(dy) + i * n, read<T>(x) + i * n, w, n, read<float>(inverse)[i], write<T>(dx) + i * n);
+    });
   });
 }
 

@@ -9,7 +9,8 @@
 namespace finetune::fused {
 
 // All tensors are contiguous, on the CPU, and of one type (float32 or bfloat16) except `inverse`, `cosines` and
-// `sines`, which are float32. Outputs are allocated by the caller. Formulas: finetune/kernels/elementwise.h.
+// `sines`, which are float32, and a norm's `weight`, which may be. Outputs are allocated by the caller. Formulas:
+// finetune/kernels/elementwise.h.
 
 /// x, y [T, n]; weight [n]; inverse [T, 1]
 void rms_norm_forward(const at::Tensor& x, const at::Tensor& weight, float eps, at::Tensor& y, at::Tensor& inverse);

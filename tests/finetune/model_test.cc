@@ -255,6 +255,13 @@ TEST(Model, FusedPassesEqualAtens) {
       }
       near(finetune::rms_norm_backward(dy, x, w, plain_inverse, Passes::kFused),
            finetune::rms_norm_backward(dy, x, w, plain_inverse, Passes::kAten), "norm backward");
+      const at::Tensor wide = 1 + at::randn({n});  // a weight in float32: rounded once, behind the product
+      const at::Tensor once = std::get<0>(finetune::rms_norm_forward(x, wide, 1e-5, Passes::kFused)),
+                       expected = std::get<0>(finetune::rms_norm_forward(x, wide, 1e-5, Passes::kAten));
+      near(once, expected, "norm with a wide weight");
+      EXPECT_GT(once.eq(expected).to(at::kFloat).mean().item<double>(), type == at::kFloat ? 0 : 0.99);
+      near(finetune::rms_norm_backward(dy, x, wide, plain_inverse, Passes::kFused),
+           finetune::rms_norm_backward(dy, x, wide, plain_inverse, Passes::kAten), "its backward");
       at::Tensor gate_up = (5 * at::randn({37, 2 * n})).to(type);
       gate_up[0].fill_(200);
       gate_up[1].fill_(-200);
