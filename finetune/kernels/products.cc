@@ -6,14 +6,14 @@
 
 #include "finetune/kernels/one_row.h"
 #include "finetune/kernels/passing.h"
+#include "finetune/kernels/split_products.h"
 #include "finetune/kernels/tiles.h"
 #include "finetune/kernels/widened.h"
 
 namespace finetune {
 namespace {
 
-constexpr std::int64_t kRows = 128;    // of x at a time
-constexpr std::int64_t kFewRows = 32;  // below, bringing w into order costs more than it saves
+constexpr std::int64_t kRows = 128;  // of x at a time
 
 // A block of w, which lies in a core's cache.
 struct Block {
@@ -72,25 +72,6 @@ void put_row(const T* row, std::int64_t n, float* block) {
   widen(row, n, block);
 }
 
-constexpr std::int64_t kPiece = 256;  // rows or columns of w
-
-// Few float32 rows and more than a piece of w: ATen's products with pieces that are always the same, each in one
-// thread, so that threads do not show.
-bool is_few(const at::Tensor& x, std::int64_t pieced) {
-  return x.is_cpu() && x.scalar_type() == at::kFloat && x.size(0) < kFewRows && pieced > kPiece;
-}
-
-// f(first, count) over `all` rows or columns of w.
-template <class F>
-void in_pieces(std::int64_t all, F f) {
-  take_turns((all + kPiece - 1) / kPiece, [&] {
-    return [&](std::int64_t piece) {
-      const at::NoGradGuard no_gradient;  // each thread has its own
-      f(piece * kPiece, std::min(kPiece, all - piece * kPiece));
-    };
-  });
-}
-
 }  // namespace
 
 void product_into(at::Tensor& y, const at::Tensor& x, const at::Tensor& w, const at::Tensor& added) {
@@ -102,14 +83,7 @@ void product_into(at::Tensor& y, const at::Tensor& x, const at::Tensor& w, const
     y.copy_(wide);
     return;
   }
-  if (is_few(x, w.size(0))) {
-    return in_pieces(w.size(0), [&](std::int64_t first, std::int64_t count) {
-      at::Tensor piece = y.narrow(1, first, count);
-      const at::Tensor part = w.narrow(0, first, count).to(x.scalar_type()).t();
-      added.defined() ? at::addmm_out(piece, added.narrow(added.dim() - 1, first, count), x, part)
-                      : at::mm_out(piece, x, part);
-    });
-  }
+  if (split::is_split(x, w)) return split::product_into(y, x, w, added);
   if (!is_tiled(x, w)) {
     const at::Tensor right = w.to(x.scalar_type()).t();
     added.defined() ? at::addmm_out(y, added, x, right) : at::mm_out(y, x, right);
@@ -132,12 +106,7 @@ void product_transposed_into(at::Tensor& dx, const at::Tensor& dy, const at::Ten
     dx.copy_(wide);
     return;
   }
-  if (is_few(dy, w.size(1))) {
-    return in_pieces(w.size(1), [&](std::int64_t first, std::int64_t count) {
-      at::Tensor piece = dx.narrow(1, first, count);
-      at::mm_out(piece, dy, w.narrow(1, first, count).to(dy.scalar_type()));
-    });
-  }
+  if (split::is_split(dy, w)) return split::product_transposed_into(dx, dy, w);
   if (!is_tiled(dy, w)) {
     at::mm_out(dx, dy, w.to(dy.scalar_type()));
     return;

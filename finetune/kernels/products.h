@@ -8,14 +8,14 @@ namespace finetune {
 /// y [T, out], of which rows may lie apart, = x w^T + added: x [T, in], w [out, in]; `added` is [out] or [T, out],
 /// undefined: nothing. No autograd.
 ///
-/// Of many float32 rows in CPU memory it is oneDNN's kernel over blocks of w that are brought into its order as they
-/// come: 10 to 20 % faster than ATen's product, which is MKL's, and without a second copy of w. One row, as generation
-/// has it, reads w once in all threads, at the speed of memory (MKL: one thread, and no vectors on an AMD processor).
-/// A few rows are ATen's product with pieces of w that are always the same.
-/// In float32 the same bytes with any number of threads. All else is ATen's.
+/// Of several float32 rows in CPU memory it is oneDNN's kernel over blocks of w that are brought into its order as they
+/// come: 10 to 20 % faster than ATen's product, which is MKL's and whose bytes depend on the number of threads, and
+/// without a second copy of w. One row, as generation has it, reads w once in all threads, at the speed of memory (MKL:
+/// one thread, and no vectors on an AMD processor). In float32 the same bytes with any number of threads. All else is
+/// ATen's.
 ///
-/// Beside a float32 x in CPU memory w may also be bfloat16 or float16: widened piece by piece, which loses nothing.
-/// bfloat16 on a processor that does not multiply it: see is_widened.
+/// Beside a float32 x in CPU memory w may also be bfloat16 or float16: widened piece by piece, which loses nothing; or
+/// see split_products.h. bfloat16 on a processor that does not multiply it: see is_widened.
 void product_into(at::Tensor& y, const at::Tensor& x, const at::Tensor& w, const at::Tensor& added = {});
 
 /// dy w: dy [T, out], w [out, in] -> [T, in]. The same types.

@@ -35,9 +35,10 @@ BASE_CLONES void interleave(const Bfloat16* even, const Bfloat16* odd, std::int6
 }
 
 template <class T>
-const Bfloat16* interleave_rows(const T* x, std::int64_t k, std::int64_t n, std::vector<std::uint32_t>& pairs) {
+const Bfloat16* interleave_rows(const T* x, std::int64_t stride, std::int64_t k, std::int64_t n,
+                                std::vector<std::uint32_t>& pairs) {
   pairs.resize(static_cast<std::size_t>(k / 2 * n));
-  for (std::int64_t i = 0; i < k; i += 2) interleave(x + i * n, x + (i + 1) * n, n, pairs.data() + i / 2 * n);
+  for (std::int64_t i = 0; i < k; i += 2) interleave(x + i * stride, x + (i + 1) * stride, n, pairs.data() + i / 2 * n);
   return reinterpret_cast<const Bfloat16*>(pairs.data());
 }
 
@@ -72,6 +73,11 @@ bool has_vectors_of_sixteen() {
 bool multiplies_bfloat16() {
   static const bool kDoes = has("avx512_bf16") || has("amx_bf16");
   return kDoes;
+}
+
+bool has_tiles() {
+  static const bool kHas = has("amx_bf16");
+  return kHas;
 }
 
 void transpose(const float* x, std::int64_t stride, std::int64_t rows, std::int64_t columns, float* out,
@@ -109,16 +115,17 @@ const Bfloat16* Operand<Bfloat16>::left(const float* x, std::int64_t count) {
 }
 
 const Bfloat16* Operand<Bfloat16>::right(const float* x, std::int64_t k, std::int64_t n) {
-  return interleave_rows(x, k, n, pairs_);
+  return interleave_rows(x, n, k, n, pairs_);
 }
 
-const Bfloat16* Operand<Bfloat16>::right(const Bfloat16* x, std::int64_t k, std::int64_t n) {
-  return interleave_rows(x, k, n, pairs_);
+const Bfloat16* Operand<Bfloat16>::right(const Bfloat16* x, std::int64_t stride, std::int64_t k, std::int64_t n) {
+  return interleave_rows(x, stride, k, n, pairs_);
 }
 
-const Bfloat16* Operand<Bfloat16>::right_of_transposed(const Bfloat16* x, std::int64_t n, std::int64_t k) {
+const Bfloat16* Operand<Bfloat16>::right_of_transposed(const Bfloat16* x, std::int64_t stride, std::int64_t n,
+                                                       std::int64_t k) {
   pairs_.resize(static_cast<std::size_t>(k / 2 * n));  // a pair is one number of 32 bits
-  transpose(reinterpret_cast<const float*>(x), k / 2, n, k / 2, reinterpret_cast<float*>(pairs_.data()), n);
+  transpose(reinterpret_cast<const float*>(x), stride / 2, n, k / 2, reinterpret_cast<float*>(pairs_.data()), n);
   return reinterpret_cast<const Bfloat16*>(pairs_.data());
 }
 

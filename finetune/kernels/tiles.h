@@ -27,6 +27,8 @@ void tile_product(std::int64_t m, std::int64_t n, std::int64_t k, const Bfloat16
 bool has_vectors_of_sixteen();
 /// Whether the processor multiplies bfloat16 itself (avx512_bf16 or AMX).
 bool multiplies_bfloat16();
+/// Whether it does so in tiles (AMX): sixteen times as fast as float32.
+bool has_tiles();
 
 /// x [rows, columns], rows `stride` apart -> out [columns, out_stride].
 void transpose(const float* x, std::int64_t stride, std::int64_t rows, std::int64_t columns, float* out,
@@ -67,8 +69,13 @@ class Operand<Bfloat16> {
  public:
   const Bfloat16* left(const float* x, std::int64_t count);
   const Bfloat16* right(const float* x, std::int64_t k, std::int64_t n);
-  const Bfloat16* right(const Bfloat16* x, std::int64_t k, std::int64_t n);
-  const Bfloat16* right_of_transposed(const Bfloat16* x, std::int64_t n, std::int64_t k);
+  const Bfloat16* right(const Bfloat16* x, std::int64_t k, std::int64_t n) { return right(x, n, k, n); }
+  const Bfloat16* right_of_transposed(const Bfloat16* x, std::int64_t n, std::int64_t k) {
+    return right_of_transposed(x, k, n, k);
+  }
+  /// Rows of x `stride` apart, which is even for the transposed.
+  const Bfloat16* right(const Bfloat16* x, std::int64_t stride, std::int64_t k, std::int64_t n);
+  const Bfloat16* right_of_transposed(const Bfloat16* x, std::int64_t stride, std::int64_t n, std::int64_t k);
 
  private:
   std::vector<std::uint32_t> pairs_;

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "finetune/kernels/tiles.h"
 #include "finetune/model/load.h"
 #include "finetune/weights/eight_bits.h"
 #include "finetune/weights/four_bits.h"
@@ -103,8 +104,11 @@ TEST_P(QuantizedFamily, ComputesAsTheDenseModelOfTheRoundedWeights) {
                   plain = load(tiny_llama::folder(GetParam()), dtype, Quantization::kNone);
       const std::vector<at::Tensor> got = results(ours), expected = results(theirs), other = results(plain);
       ASSERT_EQ(got.size(), expected.size());
+      // What chooses experts is in 16 bits in one and in float32 in the other: see split_products.h.
+      const bool is_near{finetune::has_tiles() && dtype == at::kFloat};
       for (std::size_t i = 0; i < got.size(); ++i)
-        EXPECT_TRUE(at::equal(got[i], expected[i])) << static_cast<int>(quantization) << " " << i;
+        EXPECT_TRUE(at::equal(got[i], expected[i]) || (is_near && tiny_llama::relative(got[i], expected[i]) < 2e-6))
+            << static_cast<int>(quantization) << " " << i;
       EXPECT_FALSE(at::equal(got[0], other[0])) << "nothing was quantised";
     }
 }
