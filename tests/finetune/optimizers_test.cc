@@ -94,7 +94,7 @@ TEST(Optimizers, MuonIsTorchsAndVectorsTakeAdamW) {
   EXPECT_LT(golden.difference("muon-original", options), 1e-2);
   EXPECT_GT(golden.difference("muon", options), 3e-2);
   const std::vector<at::Tensor> found = golden.train(options);
-  EXPECT_TRUE(at::equal(found[1].detach(), golden.at("adamw", 1))) << "a vector";
+  EXPECT_LT(tiny_llama::relative(found[1].detach(), golden.at("adamw", 1)), 1e-6) << "a vector";
 }
 
 TEST(Optimizers, MuonLeavesWhatIsNoMatrixToAdamW) {

@@ -148,10 +148,15 @@ double difference_from_trl(const std::string& objective, const std::function<voi
   return std::max(worst, tiny_llama::relative(optimizer.values(), values(objective + "/after/")));
 }
 
-TEST_P(TrlRun, TenStepsAreThoseOfItsTrainer) { EXPECT_LT(difference_from_trl(GetParam()), 5e-4); }
+// IPO's gradient is a hundred times as large: where an element should be zero, what rounding leaves of it is far above
+// Adam's epsilon and moves a weight by the whole rate, in a direction that differs between processors.
+double bound_for(const std::string& objective) { return objective == "ipo" ? 2e-3 : 2e-5; }
+
+TEST_P(TrlRun, TenStepsAreThoseOfItsTrainer) { EXPECT_LT(difference_from_trl(GetParam()), bound_for(GetParam())); }
 
 TEST_P(TrlRun, AnotherBetaShows) {
-  EXPECT_GT(difference_from_trl(GetParam(), [](PreferenceOptions& options) { options.beta *= 1.02; }), 1e-3);
+  EXPECT_GT(difference_from_trl(GetParam(), [](PreferenceOptions& options) { options.beta *= 1.02; }),
+            5 * bound_for(GetParam()));
 }
 
 INSTANTIATE_TEST_SUITE_P(Objectives, TrlRun, testing::Values("dpo", "ipo", "hinge", "simpo", "orpo", "kto"),
