@@ -8,7 +8,7 @@
 namespace lora {
 namespace {
 
-constexpr std::uint64_t kProgram = 200'000'000;  // LibTorch's libraries, tokenizer, allocator: measured
+constexpr std::uint64_t kProgram = 105'000'000;  // LibTorch's libraries, tokenizer, allocator: measured
 constexpr std::int64_t kHeadRows = 256;          // of a chunk of logits, see head_loss_sum
 constexpr std::int64_t kExpanded = 8 << 20, kExpandedColumns = 256;  // see finetune/weights/quantized_matrix.cc
 constexpr std::int64_t kPassedLayers = 3;  // on their way in the backward pass, measured: in layers' activations
