@@ -142,7 +142,7 @@ Columns seeing(const Sizes& sizes, const Queries& queries, std::int64_t key) {
 // x [T, width] of which a token's `group` heads lie side by side from `offset` on -> [columns, head_dim], zeros behind.
 template <class T>
 void gather(const T* x, std::int64_t width, const Sizes& sizes, const Document& document, const Queries& queries,
-            std::int64_t key_head, std::vector<T>& out) {
+            std::int64_t key_head, Lines<T>& out) {
   const std::int64_t length{sizes.group * sizes.head_dim};
   out.assign(static_cast<std::size_t>(queries.padded * sizes.head_dim), T{});
   for (std::int64_t i = 0; i < queries.count; ++i) {
@@ -153,8 +153,8 @@ void gather(const T* x, std::int64_t width, const Sizes& sizes, const Document& 
 
 // x [head_dim, columns] -> where gather() reads.
 template <class T>
-void scatter(const std::vector<float>& x, std::int64_t width, const Sizes& sizes, const Document& document,
-             const Queries& queries, std::int64_t key_head, std::vector<float>& rows, T* out) {
+void scatter(const Lines<float>& x, std::int64_t width, const Sizes& sizes, const Document& document,
+             const Queries& queries, std::int64_t key_head, Lines<float>& rows, T* out) {
   const std::int64_t length{sizes.group * sizes.head_dim};
   rows.resize(static_cast<std::size_t>(queries.padded * sizes.head_dim));
   transpose(x.data(), queries.padded, sizes.head_dim, queries.padded, rows.data(), sizes.head_dim);
@@ -167,8 +167,8 @@ void scatter(const std::vector<float>& x, std::int64_t width, const Sizes& sizes
 // Memory of a thread, which stays its own: given back and taken between tensors that live on, it would scatter them.
 template <class T>
 struct Scratch {
-  std::vector<T> q, o, d_o;
-  std::vector<float> tile, d_tile, mixed, maxima, before, sums, log_sums, dots, rows;
+  Lines<T> q, o, d_o;
+  Lines<float> tile, d_tile, mixed, maxima, before, sums, log_sums, dots, rows;
   Operand<T> q_columns, q_rows, d_columns, d_rows, weights, products;
 };
 template <class T>

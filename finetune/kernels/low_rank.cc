@@ -77,7 +77,7 @@ at::Tensor product_over_rows(const at::Tensor& a, const at::Tensor& b) {
   if (is_widened(a)) return product_over_rows(widened(a), widened(b)).to(a.scalar_type());
   if (!is_tiled(a) || !is_tiled(b)) return at::mm(a.t(), b);
   const std::int64_t rows{a.size(0)}, m{a.size(1)}, columns{b.size(1)}, b_stride{b.stride(0)};
-  static thread_local std::vector<float> pieces;  // stays: between tensors that live on it would scatter them
+  static thread_local Lines<float> pieces;  // stays: between tensors that live on it would scatter them
   pieces.resize(static_cast<std::size_t>((rows + kRows - 1) / kRows * m * kRows));
   const float* left = pieces.data();
   for (std::int64_t row = 0; row < rows; row += kRows)

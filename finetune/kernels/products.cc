@@ -38,7 +38,7 @@ void add_product(const at::Tensor& x, at::Tensor& y, bool adds, Put put) {
   const float* in = x.const_data_ptr<float>();
   float* out = y.mutable_data_ptr<float>();
   take_turns((columns + size.width - 1) / size.width, [&] {
-    static thread_local std::vector<float> block;  // stays: between tensors that live on it would scatter them
+    static thread_local Lines<float> block;  // stays: between tensors that live on it would scatter them
     block.resize(static_cast<std::size_t>(size.depth * size.width));
     return [&, size](std::int64_t tile) {
       const std::int64_t first{tile * size.width}, count{std::min(size.width, columns - first)};
@@ -60,7 +60,7 @@ void put_transposed(const float* w, std::int64_t stride, std::int64_t columns, s
 }
 template <class T>
 void put_transposed(const T* w, std::int64_t stride, std::int64_t columns, std::int64_t depth, float* block) {
-  static thread_local std::vector<T> turned;  // stays, as the block does
+  static thread_local Lines<T> turned;  // stays, as the block does
   turned.resize(static_cast<std::size_t>(columns * depth));
   transpose(w, stride, columns, depth, turned.data(), columns);
   widen(turned.data(), columns * depth, block);

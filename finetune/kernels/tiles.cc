@@ -36,7 +36,7 @@ BASE_CLONES void interleave(const Bfloat16* even, const Bfloat16* odd, std::int6
 
 template <class T>
 const Bfloat16* interleave_rows(const T* x, std::int64_t stride, std::int64_t k, std::int64_t n,
-                                std::vector<std::uint32_t>& pairs) {
+                                Lines<std::uint32_t>& pairs) {
   pairs.resize(static_cast<std::size_t>(k / 2 * n));
   for (std::int64_t i = 0; i < k; i += 2) interleave(x + i * stride, x + (i + 1) * stride, n, pairs.data() + i / 2 * n);
   return reinterpret_cast<const Bfloat16*>(pairs.data());

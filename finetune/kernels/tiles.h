@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <boost/align/aligned_allocator.hpp>
 #include <cstdint>
 #include <vector>
 
@@ -46,6 +47,10 @@ void widen(const Float16* x, std::int64_t n, float* out);
 void narrow(const float* x, std::int64_t n, Bfloat16* out);
 void narrow(const float* x, std::int64_t n, float* out);
 
+/// Numbers that begin at a line of the cache: where rows lie across two, products take up to four times as long.
+template <class T>
+using Lines = std::vector<T, boost::alignment::aligned_allocator<T, 64>>;
+
 /// Memory for an operand of a product. The right one is plain in float32; in bfloat16 its rows lie interleaved two by
 /// two, [k / 2][n][2] ("VNNI"). What is returned lives until the next call.
 template <class T>
@@ -61,7 +66,7 @@ class Operand<float> {
   const float* right_of_transposed(const float* x, std::int64_t n, std::int64_t k);
 
  private:
-  std::vector<float> transposed_;
+  Lines<float> transposed_;
 };
 
 template <>
@@ -78,8 +83,8 @@ class Operand<Bfloat16> {
   const Bfloat16* right_of_transposed(const Bfloat16* x, std::int64_t stride, std::int64_t n, std::int64_t k);
 
  private:
-  std::vector<std::uint32_t> pairs_;
-  std::vector<Bfloat16> narrow_;
+  Lines<std::uint32_t> pairs_;
+  Lines<Bfloat16> narrow_;
 };
 
 /// Calls f(first, count) over n in steps that are powers of two and at most `step`, one itself, so that few kernels do
