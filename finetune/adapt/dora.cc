@@ -70,8 +70,8 @@ struct DoraFunction : torch::autograd::Function<DoraFunction> {
       const at::Tensor of_magnitude = at::sum(products, {0}, false, at::kFloat) / of_part[4];
       scale_columns(columns, of_part[2], of_part[4]);
       const at::Tensor dlow = low_rank::product(columns, b);  // [T, rank]
-      leaves.push_back(low_rank::product_over_rows(dlow, x).to(at::kFloat));
-      leaves.push_back(low_rank::product_over_rows(of_part[3], columns).to(at::kFloat).t().mul(part.scale));
+      leaves.push_back(low_rank::product_over_rows(dlow, x));
+      leaves.push_back(low_rank::product_over_rows(of_part[3], columns).t().mul(part.scale));
       leaves.push_back(of_magnitude);
       into_x.insert(into_x.end(), {dlow, a});
     });

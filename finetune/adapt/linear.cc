@@ -122,12 +122,10 @@ struct LoraFunction : torch::autograd::Function<LoraFunction> {
         const at::Tensor dy_part = dy.narrow(1, part.first, part.linear->out);
         const at::Tensor b = (adapters[2 * part.number + 1] * part.linear->scale).to(x.scalar_type());
         low_rank::product_into(dlow.narrow(1, part.low, part.rank), dy_part, b);
-        of_adapters[2 * part.number + 1] = low_rank::product_over_rows(low->narrow(1, part.low, part.rank), dy_part)
-                                               .to(at::kFloat)
-                                               .t()
-                                               .mul(part.linear->scale);
+        of_adapters[2 * part.number + 1] =
+            low_rank::product_over_rows(low->narrow(1, part.low, part.rank), dy_part).t().mul(part.linear->scale);
       }
-      const at::Tensor of_a = low_rank::product_over_rows(dlow, input_of(readers, x)).to(at::kFloat);
+      const at::Tensor of_a = low_rank::product_over_rows(dlow, input_of(readers, x));
       for (const Readers::Part& part : readers.parts)
         of_adapters[2 * part.number] = of_a.narrow(0, part.low, part.rank);
       const at::Tensor a = a_of(readers, adapters, x.scalar_type());

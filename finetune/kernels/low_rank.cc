@@ -4,6 +4,7 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
+#include "finetune/kernels/amx_products.h"
 #include "finetune/kernels/tiles.h"
 #include "finetune/kernels/widened.h"
 
@@ -51,6 +52,7 @@ at::Tensor product(const at::Tensor& x, const at::Tensor& b) {
 void product_into(const at::Tensor& y, const at::Tensor& x, const at::Tensor& b) {
   const at::NoGradGuard no_gradient;
   if (is_tiled(x) && is_tiled(b)) return multiply(y, x, b, false);
+  if (amx::handles_rows(x, b)) return amx::multiply(y, x, b, false);
   at::Tensor out = y;
   if (is_widened(x)) {
     out.copy_(product(widened(x), widened(b)));
@@ -62,6 +64,7 @@ void product_into(const at::Tensor& y, const at::Tensor& x, const at::Tensor& b)
 void add_product(const at::Tensor& y, const at::Tensor& x, const at::Tensor& b) {
   const at::NoGradGuard no_gradient;
   if (is_tiled(x) && is_tiled(b)) return multiply(y, x, b, true);
+  if (amx::handles_rows(x, b)) return amx::multiply(y, x, b, true);
   if (is_widened(x)) {
     const at::Tensor wide = widened(y);
     add_product(wide, widened(x), widened(b));
@@ -74,8 +77,9 @@ void add_product(const at::Tensor& y, const at::Tensor& x, const at::Tensor& b) 
 // The few columns of a are brought into rows first, a piece of kRows numbers of each side by side.
 at::Tensor product_over_rows(const at::Tensor& a, const at::Tensor& b) {
   const at::NoGradGuard no_gradient;
-  if (is_widened(a)) return product_over_rows(widened(a), widened(b)).to(a.scalar_type());
-  if (!is_tiled(a) || !is_tiled(b)) return at::mm(a.t(), b);
+  if (is_widened(a)) return product_over_rows(widened(a), widened(b));
+  if (amx::handles_sums_over_rows(a, b)) return amx::product_over_rows(a, b);
+  if (!is_tiled(a) || !is_tiled(b)) return at::mm(a.t(), b).to(at::kFloat);
   const std::int64_t rows{a.size(0)}, m{a.size(1)}, columns{b.size(1)}, b_stride{b.stride(0)};
   static thread_local Lines<float> pieces;  // stays: between tensors that live on it would scatter them
   pieces.resize(static_cast<std::size_t>((rows + kRows - 1) / kRows * m * kRows));

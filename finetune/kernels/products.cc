@@ -4,9 +4,9 @@
 #include <ATen/ATen.h>
 #include <ATen/core/grad_mode.h>
 
+#include "finetune/kernels/amx_products.h"
 #include "finetune/kernels/one_row.h"
 #include "finetune/kernels/passing.h"
-#include "finetune/kernels/split_products.h"
 #include "finetune/kernels/tiles.h"
 #include "finetune/kernels/widened.h"
 
@@ -83,7 +83,7 @@ void product_into(at::Tensor& y, const at::Tensor& x, const at::Tensor& w, const
     y.copy_(wide);
     return;
   }
-  if (split::is_split(x, w)) return split::product_into(y, x, w, added);
+  if (amx::handles(x, w)) return amx::product_into(y, x, w, added);
   if (!is_tiled(x, w)) {
     const at::Tensor right = w.to(x.scalar_type()).t();
     added.defined() ? at::addmm_out(y, added, x, right) : at::mm_out(y, x, right);
@@ -106,7 +106,7 @@ void product_transposed_into(at::Tensor& dx, const at::Tensor& dy, const at::Ten
     dx.copy_(wide);
     return;
   }
-  if (split::is_split(dy, w)) return split::product_transposed_into(dx, dy, w);
+  if (amx::handles(dy, w)) return amx::multiply(dx, dy, w, false);
   if (!is_tiled(dy, w)) {
     at::mm_out(dx, dy, w.to(dy.scalar_type()));
     return;
@@ -118,6 +118,10 @@ void product_transposed_into(at::Tensor& dx, const at::Tensor& dy, const at::Ten
                     put_row(from + (k + i) * w.size(1) + first, count, block + i * count);
                 });
   });
+}
+
+bool products_hide_threads(at::ScalarType type) {
+  return type == at::kFloat || (type == at::kBFloat16 && (has_tiles() || !multiplies_bfloat16()));
 }
 
 at::Tensor product_transposed(const at::Tensor& dy, const at::Tensor& w) {

@@ -19,26 +19,55 @@ FINETUNE_INLINE void widen_all(const T* x, std::int64_t n, float* out) {
   for (std::int64_t i = 0; i < n; ++i) out[i] = load(x[i]);
 }
 
-BASE_CLONES void interleave(const float* even, const float* odd, std::int64_t n, std::uint32_t* out) {
-#pragma omp simd
-  for (std::int64_t i = 0; i < n; ++i) {
-    Bfloat16 low, high;
-    store(low, even[i]);
-    store(high, odd[i]);
-    out[i] = low.bits | static_cast<std::uint32_t>(high.bits) << 16;
-  }
+FINETUNE_INLINE std::uint32_t pair_of(Bfloat16 low, Bfloat16 high) {
+  return low.bits | static_cast<std::uint32_t>(high.bits) << 16;
+}
+FINETUNE_INLINE std::uint32_t pair_of(float low, float high) {
+  Bfloat16 first, second;
+  store(first, low);
+  store(second, high);
+  return pair_of(first, second);
 }
 
-BASE_CLONES void interleave(const Bfloat16* even, const Bfloat16* odd, std::int64_t n, std::uint32_t* out) {
+constexpr std::int64_t kAhead = 16;  // rows, which lie apart: the processor does not see them come
+
+// The last of an odd number of rows is beside one of zeros.
+template <class T>
+FINETUNE_INLINE void interleave_all(const T* x, std::int64_t stride, std::int64_t k, std::int64_t n, std::int64_t width,
+                                    std::uint32_t* out) {
+  constexpr std::int64_t kLine = 64 / sizeof(T);
+  const std::int64_t pairs{(k + 1) / 2};
+  for (std::int64_t i = 0; i < k; i += 2)
+    for (std::int64_t j = 0; j < n; j += width) {
+      const T *even = x + i * stride + j, *odd = even + stride;
+      const std::int64_t count{std::min(width, n - j)};
+      std::uint32_t* const to = out + j * pairs + i / 2 * count;
+      if (i + 1 == k) {
+        for (std::int64_t c = 0; c < count; ++c) to[c] = pair_of(even[c], T{});
+        continue;
+      }
+      for (std::int64_t c = 0; c < count; c += kLine) {
+        __builtin_prefetch(even + kAhead * stride + c);
+        __builtin_prefetch(odd + kAhead * stride + c);
+      }
 #pragma omp simd
-  for (std::int64_t i = 0; i < n; ++i) out[i] = even[i].bits | static_cast<std::uint32_t>(odd[i].bits) << 16;
+      for (std::int64_t c = 0; c < count; ++c) to[c] = pair_of(even[c], odd[c]);
+    }
+}
+BASE_CLONES void interleave(const float* x, std::int64_t stride, std::int64_t k, std::int64_t n, std::int64_t width,
+                            std::uint32_t* out) {
+  interleave_all(x, stride, k, n, width, out);
+}
+BASE_CLONES void interleave(const Bfloat16* x, std::int64_t stride, std::int64_t k, std::int64_t n, std::int64_t width,
+                            std::uint32_t* out) {
+  interleave_all(x, stride, k, n, width, out);
 }
 
 template <class T>
-const Bfloat16* interleave_rows(const T* x, std::int64_t stride, std::int64_t k, std::int64_t n,
-                                Lines<std::uint32_t>& pairs) {
-  pairs.resize(static_cast<std::size_t>(k / 2 * n));
-  for (std::int64_t i = 0; i < k; i += 2) interleave(x + i * stride, x + (i + 1) * stride, n, pairs.data() + i / 2 * n);
+const Bfloat16* interleaved(const T* x, std::int64_t stride, std::int64_t k, std::int64_t n, std::int64_t width,
+                            Lines<std::uint32_t>& pairs) {
+  pairs.resize(static_cast<std::size_t>((k + 1) / 2 * n));
+  interleave(x, stride, k, n, width, pairs.data());
   return reinterpret_cast<const Bfloat16*>(pairs.data());
 }
 
@@ -115,17 +144,22 @@ const Bfloat16* Operand<Bfloat16>::left(const float* x, std::int64_t count) {
 }
 
 const Bfloat16* Operand<Bfloat16>::right(const float* x, std::int64_t k, std::int64_t n) {
-  return interleave_rows(x, n, k, n, pairs_);
+  return interleaved(x, n, k, n, n, pairs_);
 }
 
-const Bfloat16* Operand<Bfloat16>::right(const Bfloat16* x, std::int64_t stride, std::int64_t k, std::int64_t n) {
-  return interleave_rows(x, stride, k, n, pairs_);
+const Bfloat16* Operand<Bfloat16>::right(const Bfloat16* x, std::int64_t stride, std::int64_t k, std::int64_t n,
+                                         std::int64_t width) {
+  return interleaved(x, stride, k, n, width, pairs_);
 }
 
 const Bfloat16* Operand<Bfloat16>::right_of_transposed(const Bfloat16* x, std::int64_t stride, std::int64_t n,
-                                                       std::int64_t k) {
+                                                       std::int64_t k, std::int64_t width) {
   pairs_.resize(static_cast<std::size_t>(k / 2 * n));  // a pair is one number of 32 bits
-  transpose(reinterpret_cast<const float*>(x), stride / 2, n, k / 2, reinterpret_cast<float*>(pairs_.data()), n);
+  auto* const out = reinterpret_cast<float*>(pairs_.data());
+  for (std::int64_t j = 0; j < n; j += width) {
+    const std::int64_t count{std::min(width, n - j)};
+    transpose(reinterpret_cast<const float*>(x + j * stride), stride / 2, count, k / 2, out + j * (k / 2), count);
+  }
   return reinterpret_cast<const Bfloat16*>(pairs_.data());
 }
 

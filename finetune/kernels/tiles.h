@@ -74,13 +74,15 @@ class Operand<Bfloat16> {
  public:
   const Bfloat16* left(const float* x, std::int64_t count);
   const Bfloat16* right(const float* x, std::int64_t k, std::int64_t n);
-  const Bfloat16* right(const Bfloat16* x, std::int64_t k, std::int64_t n) { return right(x, n, k, n); }
+  const Bfloat16* right(const Bfloat16* x, std::int64_t k, std::int64_t n) { return right(x, n, k, n, n); }
   const Bfloat16* right_of_transposed(const Bfloat16* x, std::int64_t n, std::int64_t k) {
-    return right_of_transposed(x, k, n, k);
+    return right_of_transposed(x, k, n, k, n);
   }
-  /// Rows of x `stride` apart, which is even for the transposed.
-  const Bfloat16* right(const Bfloat16* x, std::int64_t stride, std::int64_t k, std::int64_t n);
-  const Bfloat16* right_of_transposed(const Bfloat16* x, std::int64_t stride, std::int64_t n, std::int64_t k);
+  /// Rows of x `stride` apart, which is even for the transposed; blocks of `width` columns, one behind the other: that
+  /// from column j on begins at j * k. An odd k is one more in the first, of zeros.
+  const Bfloat16* right(const Bfloat16* x, std::int64_t stride, std::int64_t k, std::int64_t n, std::int64_t width);
+  const Bfloat16* right_of_transposed(const Bfloat16* x, std::int64_t stride, std::int64_t n, std::int64_t k,
+                                      std::int64_t width);
 
  private:
   Lines<std::uint32_t> pairs_;

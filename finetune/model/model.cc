@@ -12,6 +12,7 @@
 #include "finetune/adapt/recompute.h"
 #include "finetune/kernels/blocked_attention.h"
 #include "finetune/kernels/passing.h"
+#include "finetune/kernels/products.h"
 #include "finetune/model/state.h"
 
 namespace finetune {
@@ -171,12 +172,14 @@ void Transformer::recompute_blocks(std::size_t blocks) {
 }
 
 bool Transformer::hides_threads() const {
-  bool hides = state_->device.is_cpu() && state_->dtype == at::kFloat && state_->whole.empty() &&
-               !state_->embedding.is_adapted() && !state_->head.adapted;
+  const auto is_handled = [&](std::int64_t size) { return state_->dtype == at::kFloat || size % 2 == 0; };
+  bool hides = state_->device.is_cpu() && products_hide_threads(state_->dtype) && state_->whole.empty() &&
+               !state_->embedding.is_adapted() && !state_->head.adapted && is_handled(config().vocab_size);
   for (const lora::BlockSpec& block : state_->spec.blocks) hides &= block.mlp.experts == 0;
   for (const Block& block : state_->blocks) hides &= blocked::handles(block.shape());
   state_->for_each_linear([&](const Linear& linear) {
-    hides &= !linear.weight.defined() && !(linear.magnitude.defined() && linear.dropout > 0);
+    hides &= !linear.weight.defined() && !(linear.magnitude.defined() && linear.dropout > 0) &&
+             is_handled(linear.out) && is_handled(linear.lora_a.defined() ? linear.whole_a().size(0) : 0);
   });
   return hides;
 }

@@ -78,8 +78,8 @@ class Transformer {
   void recompute_blocks(std::size_t blocks);
   /// Whether what is attached trains the head.
   bool trains_head() const;
-  /// Whether gradients are the same bytes with any number of threads: in float32 on the CPU where nothing trains whole
-  /// and all products are those of finetune/kernels.
+  /// Whether gradients are the same bytes with any number of threads: on the CPU where nothing trains whole and all
+  /// products are those of finetune/kernels; in bfloat16 where sizes and ranks are even, too.
   bool hides_threads() const;
   /// Gives back the memory of base weights that trained ones stand for. Nothing can be attached any more.
   void free_replaced();

@@ -104,7 +104,7 @@ TEST_P(QuantizedFamily, ComputesAsTheDenseModelOfTheRoundedWeights) {
                   plain = load(tiny_llama::folder(GetParam()), dtype, Quantization::kNone);
       const std::vector<at::Tensor> got = results(ours), expected = results(theirs), other = results(plain);
       ASSERT_EQ(got.size(), expected.size());
-      // What chooses experts is in 16 bits in one and in float32 in the other: see split_products.h.
+      // What chooses experts is in 16 bits in one and in float32 in the other: see amx_products.h.
       const bool is_near{finetune::has_tiles() && dtype == at::kFloat};
       for (std::size_t i = 0; i < got.size(); ++i)
         EXPECT_TRUE(at::equal(got[i], expected[i]) || (is_near && tiny_llama::relative(got[i], expected[i]) < 2e-6))

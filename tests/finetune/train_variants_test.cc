@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "finetune/kernels/products.h"
 #include "finetune/model/load.h"
 #include "lora/adapter/fresh.h"
 #include "tests/finetune/train_fixture.h"
@@ -72,7 +73,7 @@ class TrainWays : public Train {
 
 // What lets the loop take fewer threads beside other programs.
 TEST_F(TrainWays, ThreadsDoNotShow) {
-  const std::vector<Way> alike = {
+  std::vector<Way> alike = {
       {"plain", [](TrainOptions&) {}},
       {"patterns", ways()[0].set},
       {"dropout", [](TrainOptions& o) { o.lora.dropout = 0.2; }},
@@ -87,6 +88,12 @@ TEST_F(TrainWays, ThreadsDoNotShow) {
       {"clipped", [](TrainOptions& o) { o.optimizer.clip = 1e-4; }},
       {"short", [](TrainOptions& o) { o.plan.rows_per_batch = 1, o.plan.rows.packing = false; }},
   };
+  if (finetune::products_hide_threads(at::kBFloat16)) {
+    alike.push_back({"bfloat16", [](TrainOptions& o) { o.compute.dtype = "bfloat16"; }});
+    alike.push_back({"bfloat16 nf4", [](TrainOptions& o) {
+                       o.compute.dtype = "bfloat16", o.compute.quantization = "nf4", o.lora.dropout = 0.2;
+                     }});
+  }
   for (const Way& each : alike) {
     std::set<std::string> seen;
     for (const int threads : {1, 2, 3}) {
