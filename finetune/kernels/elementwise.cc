@@ -33,21 +33,14 @@ struct RmsNormFunction : torch::autograd::Function<RmsNormFunction> {
 struct LayerNormFunction : torch::autograd::Function<LayerNormFunction> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
                             const at::Tensor& bias, double eps) {
-    at::Tensor y = passing_tensor(x.sizes(), x.options()), mean, inverse;
-    if (x.scalar_type() == at::kFloat) {
-      mean = at::empty({0}, x.options()), inverse = at::empty({0}, x.options());
-      at::native_layer_norm_out(y, mean, inverse, x, weight.sizes(), weight, bias, eps);
-    } else {
-      std::tie(y, mean, inverse) = at::native_layer_norm(x, weight.sizes(), weight, bias, eps);
-    }
-    context->save_for_backward({x, weight, bias, mean, inverse});
+    const auto [y, moments] = layer_norm_forward(x, weight, bias, eps, passes_for(x));
+    context->save_for_backward({x, weight, bias, moments});
     return y;
   }
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     const variable_list saved = context->get_saved_variables();
-    const at::Tensor dx = std::get<0>(at::native_layer_norm_backward(
-        gradients[0], saved[0], saved[1].sizes(), saved[3], saved[4], saved[1], saved[2], {true, false, false}));
-    return {dx, {}, {}, {}};
+    return {
+        layer_norm_backward(gradients[0], saved[0], saved[1], saved[2], saved[3], passes_for(saved[0])), {}, {}, {}};
   }
 };
 
@@ -107,6 +100,29 @@ at::Tensor rms_norm_backward(const at::Tensor& dy, const at::Tensor& x, const at
   at::Tensor g = dy.to(at::kFloat) * weight.to(at::kFloat);
   at::Tensor mean = (g * normal).mean(-1, true);
   return g.sub(normal.mul_(mean)).mul_(inverse).to(x.scalar_type());
+}
+
+std::tuple<at::Tensor, at::Tensor> layer_norm_forward(const at::Tensor& x, const at::Tensor& weight,
+                                                      const at::Tensor& bias, double eps, Passes passes) {
+  if (passes == Passes::kFused) {
+    at::Tensor y = passing_tensor(x.sizes(), x.options()),
+               moments = at::empty({x.size(0), 2}, x.options().dtype(at::kFloat));
+    fused::layer_norm_forward(x, weight, bias, static_cast<float>(eps), y, moments);
+    return {y, moments};
+  }
+  const auto [y, mean, inverse] = at::native_layer_norm(x, weight.sizes(), weight, bias, eps);
+  return {y, at::stack({mean, inverse})};
+}
+
+at::Tensor layer_norm_backward(const at::Tensor& dy, const at::Tensor& x, const at::Tensor& weight,
+                               const at::Tensor& bias, const at::Tensor& moments, Passes passes) {
+  if (passes == Passes::kFused) {
+    at::Tensor dx = at::empty_like(x);
+    fused::layer_norm_backward(dy.contiguous(), x, weight, moments, dx);
+    return dx;
+  }
+  return std::get<0>(at::native_layer_norm_backward(dy, x, weight.sizes(), moments[0], moments[1], weight, bias,
+                                                    {true, false, false}));
 }
 
 at::Tensor swiglu_forward(const at::Tensor& gate_up, Passes passes) {

@@ -12,7 +12,8 @@ namespace finetune {
 /// transformers' LlamaRMSNorm; rounded once, behind that product, where the weight is of another type (float32), as its
 /// GemmaRMSNorm. x [T, n], weight [n] frozen.
 at::Tensor rms_norm(const at::Tensor& x, const at::Tensor& weight, double eps);
-/// x [T, n], of which the graph keeps nothing else but a mean and a deviation a row.
+/// (x - mean) / deviation * weight + bias, rounded once. x [T, n], of which the graph keeps nothing else but a mean and
+/// a deviation a row; weight and bias [n] frozen.
 at::Tensor layer_norm(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, double eps);
 
 /// silu(gate) * up for joined [T, 2 n] = gate | up -> [T, n].
@@ -35,6 +36,11 @@ std::tuple<at::Tensor, at::Tensor> rms_norm_forward(const at::Tensor& x, const a
                                                     Passes passes);
 at::Tensor rms_norm_backward(const at::Tensor& dy, const at::Tensor& x, const at::Tensor& weight,
                              const at::Tensor& inverse, Passes passes);
+/// The norm, and mean and 1 / deviation of every row in float32: [T, 2] of one pass, two of [T, 1] of ATen's.
+std::tuple<at::Tensor, at::Tensor> layer_norm_forward(const at::Tensor& x, const at::Tensor& weight,
+                                                      const at::Tensor& bias, double eps, Passes passes);
+at::Tensor layer_norm_backward(const at::Tensor& dy, const at::Tensor& x, const at::Tensor& weight,
+                               const at::Tensor& bias, const at::Tensor& moments, Passes passes);
 at::Tensor swiglu_forward(const at::Tensor& gate_up, Passes passes);
 at::Tensor swiglu_backward(const at::Tensor& dy, const at::Tensor& gate_up, Passes passes);
 /// heads [T, n, head_dim]: the first `turned` heads rotated, half-split as in Hugging Face's layout:

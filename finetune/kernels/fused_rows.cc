@@ -37,6 +37,40 @@ FINETUNE_INLINE void norm_row_backward(const T* dy, const T* x, const W* weight,
   for (std::int64_t i = 0; i < n; ++i) store(dx[i], r * (load(dy[i]) * load(weight[i]) - load(x[i]) * factor));
 }
 
+// Rounded once, as torch's.
+template <class T, class W>
+FINETUNE_INLINE void layer_row(const T* x, const W* weight, const W* bias, std::int64_t n, float eps, T* y,
+                               float* moments) {
+  const float count{static_cast<float>(n)};
+  float sum = 0, squares = 0;
+#pragma omp simd reduction(+ : sum)
+  for (std::int64_t i = 0; i < n; ++i) sum += load(x[i]);
+  const float mean{sum / count};
+#pragma omp simd reduction(+ : squares)
+  for (std::int64_t i = 0; i < n; ++i) squares += (load(x[i]) - mean) * (load(x[i]) - mean);
+  const float r{1.0f / std::sqrt(squares / count + eps)};
+  moments[0] = mean, moments[1] = r;
+#pragma omp simd
+  for (std::int64_t i = 0; i < n; ++i) store(y[i], (load(x[i]) - mean) * r * load(weight[i]) + load(bias[i]));
+}
+
+template <class T, class W>
+FINETUNE_INLINE void layer_row_backward(const T* dy, const T* x, const W* weight, std::int64_t n, const float* moments,
+                                        T* dx) {
+  const float mean{moments[0]}, r{moments[1]}, count{static_cast<float>(n)};
+  float sum = 0, products = 0;
+#pragma omp simd reduction(+ : sum, products)
+  for (std::int64_t i = 0; i < n; ++i) {
+    const float g = load(dy[i]) * load(weight[i]);
+    sum += g;
+    products += g * ((load(x[i]) - mean) * r);
+  }
+  const float of_mean{sum / count}, of_normal{products / count};
+#pragma omp simd
+  for (std::int64_t i = 0; i < n; ++i)
+    store(dx[i], r * (load(dy[i]) * load(weight[i]) - of_mean - (load(x[i]) - mean) * r * of_normal));
+}
+
 template <class T>
 FINETUNE_INLINE void swiglu_row(const T* gate, const T* up, std::int64_t n, T* y) {
 #pragma omp simd
@@ -87,12 +121,18 @@ FINETUNE_INLINE float cross_entropy_row(T* x, std::int64_t n, std::int64_t targe
 }
 
 // One plain function for each type and operation: see vector_math.h.
-#define FINETUNE_NORM(T, W)                                                                         \
-  BASE_CLONES void norm(const T* x, const W* w, std::int64_t n, float eps, T* y, float* inverse) {  \
-    norm_row(x, w, n, eps, y, inverse);                                                             \
-  }                                                                                                 \
-  BASE_CLONES void norm_back(const T* dy, const T* x, const W* w, std::int64_t n, float r, T* dx) { \
-    norm_row_backward(dy, x, w, n, r, dx);                                                          \
+#define FINETUNE_NORM(T, W)                                                                                       \
+  BASE_CLONES void norm(const T* x, const W* w, std::int64_t n, float eps, T* y, float* inverse) {                \
+    norm_row(x, w, n, eps, y, inverse);                                                                           \
+  }                                                                                                               \
+  BASE_CLONES void norm_back(const T* dy, const T* x, const W* w, std::int64_t n, float r, T* dx) {               \
+    norm_row_backward(dy, x, w, n, r, dx);                                                                        \
+  }                                                                                                               \
+  BASE_CLONES void layer(const T* x, const W* w, const W* b, std::int64_t n, float eps, T* y, float* moments) {   \
+    layer_row(x, w, b, n, eps, y, moments);                                                                       \
+  }                                                                                                               \
+  BASE_CLONES void layer_back(const T* dy, const T* x, const W* w, std::int64_t n, const float* moments, T* dx) { \
+    layer_row_backward(dy, x, w, n, moments, dx);                                                                 \
   }
 FINETUNE_NORM(float, float)
 FINETUNE_NORM(Bfloat16, Bfloat16)
@@ -155,6 +195,28 @@ void rms_norm_backward(const at::Tensor& dy, const at::Tensor& x, const at::Tens
     with_weight<T>(weight, [&](const auto* w) {
       for (std::int64_t i = begin; i < end; ++i)
         norm_back(read<T>(dy) + i * n, read<T>(x) + i * n, w, n, read<float>(inverse)[i], write<T>(dx) + i * n);
+    });
+  });
+}
+
+void layer_norm_forward(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, float eps, at::Tensor& y,
+                        at::Tensor& moments) {
+  const std::int64_t n{x.size(1)};
+  over_rows(x, x.size(0), [&]<class T>(T, std::int64_t begin, std::int64_t end) {
+    with_weight<T>(weight, [&]<class W>(const W* w) {
+      for (std::int64_t i = begin; i < end; ++i)
+        layer(read<T>(x) + i * n, w, read<W>(bias), n, eps, write<T>(y) + i * n, write<float>(moments) + 2 * i);
+    });
+  });
+}
+
+void layer_norm_backward(const at::Tensor& dy, const at::Tensor& x, const at::Tensor& weight, const at::Tensor& moments,
+                         at::Tensor& dx) {
+  const std::int64_t n{x.size(1)};
+  over_rows(x, x.size(0), [&]<class T>(T, std::int64_t begin, std::int64_t end) {
+    with_weight<T>(weight, [&](const auto* w) {
+      for (std::int64_t i = begin; i < end; ++i)
+        layer_back(read<T>(dy) + i * n, read<T>(x) + i * n, w, n, read<float>(moments) + 2 * i, write<T>(dx) + i * n);
     });
   });
 }

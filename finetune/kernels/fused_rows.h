@@ -8,14 +8,19 @@
 
 namespace finetune::fused {
 
-// All tensors are contiguous, on the CPU, and of one type (float32 or bfloat16) except `inverse`, `cosines` and
-// `sines`, which are float32, and a norm's `weight`, which may be. Outputs are allocated by the caller. Formulas:
-// finetune/kernels/elementwise.h.
+// All tensors are contiguous, on the CPU, and of one type (float32 or bfloat16) except `inverse`, `moments`,
+// `cosines` and `sines`, which are float32, and a norm's `weight`, which may be. Outputs are allocated by the caller.
+// Formulas: finetune/kernels/elementwise.h.
 
 /// x, y [T, n]; weight [n]; inverse [T, 1]
 void rms_norm_forward(const at::Tensor& x, const at::Tensor& weight, float eps, at::Tensor& y, at::Tensor& inverse);
 void rms_norm_backward(const at::Tensor& dy, const at::Tensor& x, const at::Tensor& weight, const at::Tensor& inverse,
                        at::Tensor& dx);
+/// bias [n], of the weight's type; moments [T, 2]: mean and 1 / deviation
+void layer_norm_forward(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, float eps, at::Tensor& y,
+                        at::Tensor& moments);
+void layer_norm_backward(const at::Tensor& dy, const at::Tensor& x, const at::Tensor& weight, const at::Tensor& moments,
+                         at::Tensor& dx);
 /// gate_up, d [T, 2 n]; y, dy [T, n]
 void swiglu_forward(const at::Tensor& gate_up, at::Tensor& y);
 void swiglu_backward(const at::Tensor& dy, const at::Tensor& gate_up, at::Tensor& d);

@@ -262,6 +262,20 @@ TEST(Model, FusedPassesEqualAtens) {
       EXPECT_GT(once.eq(expected).to(at::kFloat).mean().item<double>(), type == at::kFloat ? 0 : 0.99);
       near(finetune::rms_norm_backward(dy, x, wide, plain_inverse, Passes::kFused),
            finetune::rms_norm_backward(dy, x, wide, plain_inverse, Passes::kAten), "its backward");
+      for (const at::Tensor& weight : {w, wide}) {
+        const at::Tensor shifted = x + 40, bias = at::randn({n}).to(weight.scalar_type());
+        const auto [ours, moments] = finetune::layer_norm_forward(shifted, weight, bias, 1e-5, Passes::kFused);
+        const auto [theirs, apart] = finetune::layer_norm_forward(shifted.to(at::kDouble), weight.to(at::kDouble),
+                                                                  bias.to(at::kDouble), 1e-5, Passes::kAten);
+        EXPECT_LT(relative(ours, theirs), type == at::kFloat ? 1e-5 : 4e-3) << "layer norm of " << n;
+        const at::Tensor gradient =
+            finetune::layer_norm_backward(dy.to(at::kDouble), shifted.to(at::kDouble), weight.to(at::kDouble),
+                                          bias.to(at::kDouble), apart, Passes::kAten);
+        if (n == 2) continue;  // next to nothing is left of a gradient along mean and deviation
+        EXPECT_LT(relative(finetune::layer_norm_backward(dy, shifted, weight, bias, moments, Passes::kFused), gradient),
+                  type == at::kFloat ? 2e-5 : 4e-3)
+            << "its backward of " << n;
+      }
       at::Tensor gate_up = (5 * at::randn({37, 2 * n})).to(type);
       gate_up[0].fill_(200);
       gate_up[1].fill_(-200);
