@@ -4,9 +4,9 @@
     build/venv/bin/python scripts/bench/generate.py [--programs build/release/bin] [--model build/data/smollm2.gguf]
         [--tokens 128] [--rounds 3] [--threads 2]
 
-Of the same weights: in float32 and bfloat16 transformers from the folder that `lora convert` makes of the GGUF, llama.cpp
-(the package xllamacpp) from a GGUF of that type; of the GGUF's own blocks llama.cpp alone; in float32 with an adapter (rank 16
-on all linear layers, LoRA and DoRA) peft, which does not merge it either. Each round runs all of them in turn,
+Of the same weights, a folder in bfloat16 as SmolLM2 is published: in float32 and bfloat16 transformers from that folder, llama.cpp
+(the package xllamacpp) from a GGUF of that type made of it; of the GGUF's own blocks llama.cpp alone; in float32 with an adapter (rank
+16 on all linear layers, LoRA and DoRA) peft, which does not merge it either. Each round runs all of them in turn,
 each in a process of its own that generates twice and tells the seconds of the second time for each token; the prompt is part of it.
 Tokens must be the same for the same type as far as float rounding lets them: how many agree is printed."""
 import argparse
@@ -120,13 +120,13 @@ def main():
         return
     with tempfile.TemporaryDirectory(prefix="hornbook_bench_") as work:
         work = pathlib.Path(work)
-        lora = [options.programs / "lora", "convert", options.model, "--quiet"]
-        subprocess.run([*lora, "--output", work / "hf"], check=True)
+        convert = [options.programs / "lora", "convert", "--quiet"]
+        subprocess.run([*convert, options.model, "--output", work / "hf", "--dtype", "bfloat16"], check=True)
         runs = [("blocks", "ours", lambda: ours(options, options.model, ["--quantization", "keep"])),
                 ("blocks", "llama.cpp", lambda: apart(options, "llama.cpp", options.model, "-"))]
         for dtype, gguf in (("float32", "f32"), ("bfloat16", "bf16")):
             file = work / f"{gguf}.gguf"
-            subprocess.run([*lora, "--output", file, "--dtype", dtype], check=True)
+            subprocess.run([*convert, work / "hf", "--output", file, "--dtype", dtype], check=True)
             runs += [(dtype, "ours", lambda dtype=dtype: ours(options, work / "hf", ["--dtype", dtype])),
                      (dtype, "transformers", lambda dtype=dtype: apart(options, "transformers", work / "hf", dtype)),
                      (dtype, "llama.cpp", lambda file=file: apart(options, "llama.cpp", file, "-"))]
