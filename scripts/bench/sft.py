@@ -77,7 +77,7 @@ def peer(options):
 
 def ours(options, data, folder):
     output = pathlib.Path(folder) / "run"
-    subprocess.run([options.finetune, "train", "--model", options.model, "--data", data, "--output", str(output), "--overwrite",
+    subprocess.run([options.finetune, "train", "--model", options.hf, "--data", data, "--output", str(output), "--overwrite",
                     "--epochs", "1", "--max-length", str(LENGTH), "--rows-per-batch", str(options.rows_per_batch), "--train-on", "all",
                     "--learning-rate", str(RATE), "--schedule", "constant", "--warmup-steps", "0", "--lora.rank", "16", "--lora.alpha", "32",
                     "--dtype", options.dtype, "--device", "cpu", "--gradient-checkpointing", "none", "--threads", str(options.threads),
@@ -109,7 +109,7 @@ def main():
         return peer(options)
     with tempfile.TemporaryDirectory(prefix="hornbook_bench_") as folder:
         if not options.hf:
-            options.hf = measuring.model_folder(options.lora, options.model, folder)
+            options.hf = measuring.model_folder(options.lora, options.model, folder, "bfloat16")  # as it is published
         data = os.path.join(folder, "records.jsonl")
         records = [json.loads(line) for line in open(options.data, encoding="utf-8")]
         records = [{"messages": r["messages"]} for r in records if sum(len(m["content"]) for m in r["messages"]) < 2 * LENGTH][:RECORDS]
