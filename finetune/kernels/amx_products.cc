@@ -15,11 +15,12 @@ constexpr std::int64_t kRows = 512;  // of x at once
 // Of a product: its operands stay in a core's second cache, and those of a tile in the first.
 constexpr std::int64_t kStep = 64, kBlock = 768, kColumns = 256;
 constexpr std::int64_t kNarrow = 32;  // columns of a block, of few
-// Of few columns of x, as of LoRA's second product, y is most of the work: whole rows of it, as they lie.
-constexpr std::int64_t kShallow = 64, kShallowWidth = 256, kShallowRows = 32;
+// Of few columns of x, as of LoRA's second product, y is most of the work: long pieces of its rows.
+constexpr std::int64_t kShallow = 64, kShallowWidth = 256, kShallowRows = 32, kShallowBlocks = 8;  // of a tile
 constexpr std::int64_t kApart = 32;  // between rows, which would share places of a cache
 
-// x = first + second + third: eight bits of its 24 each. What is infinite or no number is so in `first`.
+// x = first + second + third: eight bits of its 24 each. What is infinite or no number (as arithmetic makes it) is so
+// in `first`.
 BASE_CLONES void split(const float* x, std::int64_t n, Bfloat16* first, Bfloat16* second, Bfloat16* third) {
 #pragma omp simd
   for (std::int64_t i = 0; i < n; ++i) {
@@ -73,7 +74,7 @@ struct Left<float> {
                          }
                      });
   }
-  std::int64_t stride() const { return block + kApart; }
+  std::int64_t stride() const { return rounded_up(block, kApart) + kApart; }
   const Bfloat16* at(std::int64_t k, std::int64_t piece, std::int64_t i) const {
     return static_cast<const Bfloat16*>(memory.const_data_ptr()) + ((k / block * kCount + piece) * rows + i) * stride();
   }
@@ -150,14 +151,15 @@ void add_product_of(const at::Tensor& x, const at::Tensor& y, bool adds, Put put
   const bool is_shallow{x.size(1) <= kShallow};
   const std::int64_t width{is_shallow ? kShallowWidth : columns < 2048 ? kNarrow : 2 * kNarrow};
   const std::int64_t blocks{(columns + width - 1) / width}, most_rows{is_shallow ? kShallowRows : kStep};
-  const std::int64_t threads{at::get_num_threads()}, most{kColumns / width};  // blocks of a tile
-  const std::int64_t tiles{is_shallow ? 1
-                                      : std::min(blocks, (blocks + threads * most - 1) / (threads * most) * threads)};
+  const std::int64_t threads{is_shallow ? 1 : at::get_num_threads()};
+  const std::int64_t most{(is_shallow ? kShallowBlocks : kColumns / width) * threads};  // blocks of a tile of each
+  const std::int64_t tiles{std::min(blocks, (blocks + most - 1) / most * threads)};
   Y* out = static_cast<Y*>(y.mutable_data_ptr());
   for (std::int64_t row = 0; row < x.size(0); row += kRows)
     for (std::int64_t column = 0; column < x.size(1); column += std::min(x.size(1), Left<T>::kDepth)) {
       const Left<T> left(x, row, column);
-      const std::int64_t shared{part_of(left.rows, (left.rows * tiles + threads - 1) / threads, kStep)};  // of rows
+      const std::int64_t shared{
+          part_of(left.rows, (left.rows * tiles + at::get_num_threads() - 1) / at::get_num_threads(), kStep)};
       const std::int64_t parts{(left.rows + shared - 1) / shared};
       take_turns(tiles * parts, [&] {
         static thread_local Operand<Bfloat16> operand;
@@ -194,7 +196,8 @@ void add_product(const at::Tensor& x, const at::Tensor& y, bool adds, Put put) {
 }
 
 bool lies_in_rows(const at::Tensor& x) {
-  return x.is_cpu() && x.dim() == 2 && x.numel() > 0 && (x.stride(1) == 1 || x.size(1) == 1);
+  const bool are_whole{x.is_cpu() && x.dim() == 2 && x.numel() > 0 && (x.stride(1) == 1 || x.size(1) == 1)};
+  return are_whole && (x.stride(0) >= x.size(1) || x.size(0) == 1);
 }
 
 }  // namespace
@@ -203,7 +206,8 @@ bool handles(const at::Tensor& x, const at::Tensor& w) {
   const bool is_even{w.dim() == 2 && w.size(0) % 2 == 0 && w.size(1) % 2 == 0};
   const bool has_types{(x.scalar_type() == at::kFloat || x.scalar_type() == at::kBFloat16) &&
                        w.scalar_type() == at::kBFloat16};
-  return has_tiles() && has_types && is_even && lies_in_rows(x) && x.size(0) > 1 && w.is_contiguous();
+  const bool has_rows{x.size(0) > 1 || x.scalar_type() == at::kBFloat16};
+  return has_tiles() && has_types && has_rows && is_even && lies_in_rows(x) && w.is_contiguous();
 }
 
 bool handles_sums_over_rows(const at::Tensor& a, const at::Tensor& b) {

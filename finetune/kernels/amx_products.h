@@ -5,12 +5,13 @@
 
 namespace finetune::amx {
 
-/// Whether a product of x with w [out, in] goes this way: several rows of float32 or bfloat16 and w in bfloat16, on a
-/// processor with AMX. Sums are float32's.
+/// Whether a product of x with w [out, in] goes this way: several rows of float32, or rows of bfloat16, and a
+/// contiguous w in bfloat16 of even sizes, on a processor with AMX. Sums are float32's.
 ///
 /// A float32 number is the sum of three of bfloat16, exactly, and products of two such are exact in float32: three
-/// products are as exact as one of float32, and faster. Of numbers below 1e-38 nothing is left, and what an infinite
-/// number gives is infinite or no number. Rows in bfloat16 are rounded once, at the end.
+/// products are as exact as one of float32, and faster. Numbers below 1e-33 are less exact, of those below 1e-38
+/// nothing is left, and what an infinite number gives is infinite or no number. Rows in bfloat16 are rounded once, at
+/// the end.
 bool handles(const at::Tensor& x, const at::Tensor& w);
 /// Whether x b goes this way: both in bfloat16, rows of which may lie apart, and an even number of columns of x.
 bool handles_rows(const at::Tensor& x, const at::Tensor& b);

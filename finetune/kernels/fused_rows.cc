@@ -156,6 +156,7 @@ FINETUNE_ROWS(Bfloat16)
 template <class F>
 void over_rows(const at::Tensor& x, std::int64_t rows, F f) {
   TORCH_CHECK(x.is_contiguous() && x.is_cpu(), "fused rows need contiguous CPU memory");
+  if (rows == 0) return;
   std::int64_t grain = std::max<std::int64_t>(1, (std::int64_t{1} << 14) / std::max<std::int64_t>(1, x.numel() / rows));
   at::parallel_for(0, rows, grain, [&](std::int64_t begin, std::int64_t end) {
     x.scalar_type() == at::kFloat ? f(float{}, begin, end) : f(Bfloat16{}, begin, end);
@@ -201,6 +202,7 @@ void rms_norm_backward(const at::Tensor& dy, const at::Tensor& x, const at::Tens
 
 void layer_norm_forward(const at::Tensor& x, const at::Tensor& weight, const at::Tensor& bias, float eps, at::Tensor& y,
                         at::Tensor& moments) {
+  TORCH_CHECK(bias.scalar_type() == weight.scalar_type(), "a norm's weight and bias of different types");
   const std::int64_t n{x.size(1)};
   over_rows(x, x.size(0), [&]<class T>(T, std::int64_t begin, std::int64_t end) {
     with_weight<T>(weight, [&]<class W>(const W* w) {

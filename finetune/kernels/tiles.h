@@ -78,8 +78,8 @@ class Operand<Bfloat16> {
   const Bfloat16* right_of_transposed(const Bfloat16* x, std::int64_t n, std::int64_t k) {
     return right_of_transposed(x, k, n, k, n);
   }
-  /// Rows of x `stride` apart, which is even for the transposed; blocks of `width` columns, one behind the other: that
-  /// from column j on begins at j * k. An odd k is one more in the first, of zeros.
+  /// Rows of x `stride` apart, which is even for the transposed. Blocks of `width` columns lie one behind the other:
+  /// that of columns from j on begins at number j * k. Where the first has an odd k, a last row of zeros is added.
   const Bfloat16* right(const Bfloat16* x, std::int64_t stride, std::int64_t k, std::int64_t n, std::int64_t width);
   const Bfloat16* right_of_transposed(const Bfloat16* x, std::int64_t stride, std::int64_t n, std::int64_t k,
                                       std::int64_t width);

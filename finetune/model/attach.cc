@@ -135,6 +135,13 @@ void Transformer::State::attach_saved(const lora::Adapter& adapter) {
     if (linear.has_bias && linear.weight.defined() && !linear.bias.defined())
       throw base::Error({"a weight without its bias", linear.name, "", "both, as modules_to_save saves them", ""});
   });
+  const auto check_norm = [](const Norm& norm) {
+    if (!norm.bias.defined() || norm.weight.requires_grad() == norm.bias.requires_grad()) return;
+    throw base::Error({norm.bias.requires_grad() ? "a bias without its weight" : "a weight without its bias", norm.name,
+                       "", "both, as modules_to_save saves them", ""});
+  };
+  for (Block& block : blocks) block.for_each_norm(check_norm);
+  check_norm(norm);
 }
 
 void Transformer::State::attach_tokens(const lora::Adapter& adapter) {

@@ -61,7 +61,7 @@ at::Tensor QuantizedMatrix::expanded(std::int64_t first, std::int64_t count, std
 
 at::Tensor QuantizedMatrix::apply(const at::Tensor& x, const at::Tensor& added) const {
   if (x.size(0) == 1 && x.is_cpu()) return apply_to_one(x, added);
-  const std::int64_t step{std::max<std::int64_t>(1, scratch_ / columns_)};
+  const std::int64_t step{std::max<std::int64_t>(2, scratch_ / columns_ / 2 * 2)};  // even: see amx_products.h
   at::Tensor y = result_for(x, rows_);
   for (std::int64_t first = 0; first < rows_; first += step) {
     const std::int64_t count{std::min(step, rows_ - first)};

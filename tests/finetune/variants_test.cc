@@ -4,6 +4,7 @@
 
 #include <cmath>
 
+#include "base/error.h"
 #include "finetune/train/checkpoint.h"
 #include "finetune/train/optimizer.h"
 #include "tests/finetune/tiny_llama.h"
@@ -180,6 +181,28 @@ TEST(VariantsCanFail, AnEmbeddingSavedBesideItsLoraCounts) {
   EXPECT_GT(relative(logits, variant.at("logits")), 0.01);
   model.attach({"q_proj"}, 2, 4, 0, false, 1);  // B = 0: the base again
   EXPECT_LT(relative(model.logits(model.hidden(row)), golden.at("base/logits")), kLogits) << "all was taken back";
+}
+
+// A bias alone would stay as it is in silence: the passes of products and norms know no gradient of it.
+TEST(VariantsCanFail, ABiasTrainsWithItsWeightOnly) {
+  Transformer model = tiny_llama::load(tiny_llama::folder("phi"));
+  model.attach({"q_proj"}, 2, 4, 0, false, 1);
+  const lora::Adapter plain = model.adapter();
+  const lora::ModelFiles files(tiny_llama::folder("phi").string());
+  for (const std::string module : {"model.final_layernorm", "model.layers.0.input_layernorm", "model.layers.0.mlp.fc1"})
+    for (const std::string alone : {".bias", ".weight"}) {
+      lora::Adapter adapter = plain;
+      const std::vector<std::int64_t> shape = files.shape(module + alone);
+      std::int64_t count{1};
+      for (const std::int64_t size : shape) count *= size;
+      adapter.saved.push_back({module + alone, shape, std::vector<float>(static_cast<std::size_t>(count), 0.5F)});
+      try {
+        model.attach(adapter);
+        ADD_FAILURE() << module + alone << " was taken";
+      } catch (const base::Error& error) {
+        EXPECT_THAT(error.what(), testing::AllOf(testing::HasSubstr(module), testing::HasSubstr("without its")));
+      }
+    }
 }
 
 TEST(Noise, IsUniformWithinEachDocumentsBoundAndOnlyWhileTraining) {
