@@ -12,11 +12,12 @@ namespace finetune::amx {
 namespace {
 
 constexpr std::int64_t kRows = 512;  // of x at once
-// Of a product: its operands stay in a core's second cache, and those of a tile in the first.
-constexpr std::int64_t kStep = 64, kBlock = 768, kColumns = 256;
-constexpr std::int64_t kNarrow = 32;  // columns of a block, of few
+// Rows of a product, its depth and columns, and columns of a tile: operands of a product stay in a core's second cache,
+// those of a step in the first.
+constexpr std::int64_t kStep = 64, kBlock = 768, kWidth = 64, kColumns = 256;
+constexpr std::int64_t kNarrow = 2048, kNarrowWidth = 32;  // of fewer columns, so that threads get as many
 // Of few columns of x, as of LoRA's second product, y is most of the work: long pieces of its rows.
-constexpr std::int64_t kShallow = 64, kShallowWidth = 256, kShallowRows = 32, kShallowBlocks = 8;  // of a tile
+constexpr std::int64_t kShallow = 64, kShallowStep = 32, kShallowWidth = 256, kShallowColumns = 2048;
 constexpr std::int64_t kApart = 32;  // between rows, which would share places of a cache
 
 // x = first + second + third: eight bits of its 24 each. What is infinite or no number (as arithmetic makes it) is so
@@ -142,42 +143,55 @@ class Sums<Bfloat16> {
   float* memory_;
 };
 
+// How a product is cut into tiles of columns. Blocks of a tile and steps of rows lie where they do with any number of
+// threads: oneDNN sums by their sizes.
+struct Cut {
+  std::int64_t columns, width, step;  // width: of a block; step: rows of a product
+  std::int64_t blocks, tiles;
+
+  Cut(std::int64_t depth, std::int64_t columns)
+      : columns(columns),
+        width(depth <= kShallow   ? kShallowWidth
+              : columns < kNarrow ? kNarrowWidth
+                                  : kWidth),
+        step(depth <= kShallow ? kShallowStep : kStep),
+        blocks((columns + width - 1) / width) {
+    const std::int64_t threads{depth <= kShallow ? 1 : at::get_num_threads()};
+    const std::int64_t most{(depth <= kShallow ? kShallowColumns : kColumns) / width * threads};
+    tiles = std::min(blocks, (blocks + most - 1) / most * threads);
+  }
+  std::int64_t first(std::int64_t tile) const { return tile * blocks / tiles * width; }
+  std::int64_t count(std::int64_t tile) const { return std::min(first(tile + 1), columns) - first(tile); }
+};
+
 // y [T, columns], of which rows may lie apart, (+)= x [T, depth] b, where put(operand, first depth, depth, first
 // column, columns, width) gives blocks of b. T: x's numbers; Y: y's.
 template <class T, class Y, class Put>
 void add_product_of(const at::Tensor& x, const at::Tensor& y, bool adds, Put put) {
-  const std::int64_t columns{y.size(1)}, stride{y.stride(0)};
-  // Blocks of columns and steps of rows lie where they do with any number of threads: oneDNN sums by their sizes.
-  const bool is_shallow{x.size(1) <= kShallow};
-  const std::int64_t width{is_shallow ? kShallowWidth : columns < 2048 ? kNarrow : 2 * kNarrow};
-  const std::int64_t blocks{(columns + width - 1) / width}, most_rows{is_shallow ? kShallowRows : kStep};
-  const std::int64_t threads{is_shallow ? 1 : at::get_num_threads()};
-  const std::int64_t most{(is_shallow ? kShallowBlocks : kColumns / width) * threads};  // blocks of a tile of each
-  const std::int64_t tiles{std::min(blocks, (blocks + most - 1) / most * threads)};
+  const Cut cut(x.size(1), y.size(1));
+  const std::int64_t stride{y.stride(0)}, threads{at::get_num_threads()};
   Y* out = static_cast<Y*>(y.mutable_data_ptr());
   for (std::int64_t row = 0; row < x.size(0); row += kRows)
     for (std::int64_t column = 0; column < x.size(1); column += std::min(x.size(1), Left<T>::kDepth)) {
       const Left<T> left(x, row, column);
-      const std::int64_t shared{
-          part_of(left.rows, (left.rows * tiles + at::get_num_threads() - 1) / at::get_num_threads(), kStep)};
+      const bool adds_to_y{adds || column > 0};
+      // Where there are few tiles threads share rows too.
+      const std::int64_t shared{part_of(left.rows, (left.rows * cut.tiles + threads - 1) / threads, kStep)};
       const std::int64_t parts{(left.rows + shared - 1) / shared};
-      take_turns(tiles * parts, [&] {
+      take_turns(cut.tiles * parts, [&] {
         static thread_local Operand<Bfloat16> operand;
         return [&](std::int64_t task) {
-          const std::int64_t tile{task / parts}, begin{task % parts * shared};
-          const std::int64_t rows{std::min(shared, left.rows - begin)}, first{tile * blocks / tiles * width};
-          const std::int64_t count{std::min((tile + 1) * blocks / tiles * width, columns) - first};
-          Y* const place = out + (row + begin) * stride + first;
-          const bool adds_to_y{adds || column > 0};
-          Sums<Y> sums(place, stride, rows, count, adds_to_y, left.columns > left.block);
+          const std::int64_t first{cut.first(task / parts)}, count{cut.count(task / parts)};
+          const std::int64_t begin{task % parts * shared}, rows{std::min(shared, left.rows - begin)};
+          Sums<Y> sums(out + (row + begin) * stride + first, stride, rows, count, adds_to_y, left.columns > left.block);
           for (std::int64_t k = 0; k < left.columns; k += left.block) {
             const std::int64_t deep{std::min(left.block, left.columns - k)};
-            const Bfloat16* right = put(operand, column + k, deep, first, count, width);
-            in_steps(rows, most_rows, [&](std::int64_t i, std::int64_t step) {
+            const Bfloat16* right = put(operand, column + k, deep, first, count, cut.width);
+            in_steps(rows, cut.step, [&](std::int64_t i, std::int64_t step) {
               if (k == 0) sums.begin(i, step);
-              for (std::int64_t j = 0; j < count; j += width)
+              for (std::int64_t j = 0; j < count; j += cut.width)
                 for (std::int64_t piece = left.kCount - 1; piece >= 0; --piece)  // the smallest first
-                  tile_product(step, std::min(width, count - j), deep, left.at(k, piece, begin + i), left.stride(),
+                  tile_product(step, std::min(cut.width, count - j), deep, left.at(k, piece, begin + i), left.stride(),
                                right + j * deep, sums.at(i) + j, sums.stride(),
                                adds_to_y || k > 0 || piece < left.kCount - 1);
               if (k + deep == left.columns) sums.end(i, step);
