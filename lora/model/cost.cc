@@ -164,7 +164,7 @@ std::uint64_t widened_memory(const ModelSpec& spec, std::int64_t tokens) {
       for (const LinearSpec& linear : product) numbers += linear.out;
       most = std::max(most, numbers);
     }
-  return static_cast<std::uint64_t>(4 * (5 * tokens * most + 2 * std::min(tokens, kHeadRows) * spec.config.vocab_size));
+  return static_cast<std::uint64_t>(4 * (3 * tokens * most + std::min(tokens, kHeadRows) * spec.config.vocab_size));
 }
 
 std::int64_t lora_parameters(const ModelSpec& spec, std::int64_t rank) {

@@ -54,8 +54,7 @@ TrainingMemory training_memory(const ModelSpec& spec, std::int64_t rank, std::in
                                const WeightMemory& weights, std::size_t recomputed_blocks = 0,
                                const TrainedWays& ways = {});
 /// What a training in bfloat16 holds in float32 beside that where the processor has no products of it: a chunk of
-/// logits and its gradient, and what the largest product reads and gives, five times: memory of other sizes waits for
-/// the next product of its own size. Measured.
+/// logits, and what the largest product reads and gives, of three sizes one after the other: measured.
 std::uint64_t widened_memory(const ModelSpec& spec, std::int64_t tokens);
 /// As few as it needs to stay below `limit` bytes; all where that is not enough.
 std::size_t blocks_to_recompute(const ModelSpec& spec, std::int64_t rank, std::int64_t tokens, std::int64_t element,

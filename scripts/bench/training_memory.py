@@ -1,12 +1,13 @@
 #!/usr/bin/env python3
-"""Peak memory of `finetune train` beside what `lora info` foretells.
+"""Peak memory of `finetune train` beside what its start foretells.
 
     build/venv/bin/python scripts/bench/training_memory.py [--programs build/release/bin] [--model build/data/smollm2.gguf]
         [--dtype float32]     only that one: bfloat16 takes an hour on a processor without instructions for it
 
 Trains two steps of rows that are full, in float32 and bfloat16, with several lengths and with quantised weights, of SmolLM2
-and of random models of other shapes (Qwen3, Gemma 3, Phi) with its tokenizer; then SmolLM2 in other ways, beside what the
-start of the run foretells. Peak: the largest resident set. Needs transformers for the random models."""
+and of random models of other shapes (Qwen3, Gemma 3, Phi) with its tokenizer, where `lora info` has a line; then SmolLM2 in other
+ways. Peak: the largest resident set. Foretold: as the start of the run says, which counts what a processor without
+products of bfloat16 takes beside that. Needs transformers for the random models."""
 import argparse
 import json
 import os
@@ -77,9 +78,13 @@ def main():
                   f"ratio {ratio:.2f}", flush=True)
 
         def train(model, tokens, dtype, *words):
-            return peak([options.programs / "finetune", "train", "--model", model, "--data", work / "long.jsonl", "--output",
-                         work / "run", "--overwrite", "--steps", 2, "--max-length", tokens, "--rows-per-batch", 1, "--dtype",
-                         dtype, "--device", "cpu", "--learning-rate", 1e-4, "--allow-no-end", *words])
+            """What the start of a run foretells, and its peak, in bytes."""
+            got, said = peak([options.programs / "finetune", "train", "--model", model, "--data", work / "long.jsonl", "--output",
+                              work / "run", "--overwrite", "--steps", 2, "--max-length", tokens, "--rows-per-batch", 1, "--dtype",
+                              dtype, "--device", "cpu", "--learning-rate", 1e-4, "--allow-no-end", *words])
+            number, unit = re.search(r"memory: about ([\d.]+) ([MG]B) at the peak", said).groups()
+            return float(number) * {"MB": 1e6, "GB": 1e9}[unit], got
+
         for model in models:
             facts = json.loads(subprocess.run([options.programs / "lora", "info", model, "--json"], check=True,
                                               capture_output=True, text=True).stdout)
@@ -87,15 +92,12 @@ def main():
                 if line["tokens"] > 2048 or options.dtype not in (None, line["dtype"]):
                     continue
                 quantization = line.get("quantization", "none")
-                got, _ = train(model, line["tokens"], line["dtype"], "--lora.rank", facts["lora_rank"], "--quiet",
-                               "--quantization", quantization)
-                compare(line["bytes"], got, facts["architecture"], f"{line.get('quantization', '')} {line['dtype']}",
+                compare(*train(model, line["tokens"], line["dtype"], "--lora.rank", facts["lora_rank"], "--quantization",
+                               quantization), facts["architecture"], f"{line.get('quantization', '')} {line['dtype']}",
                         line["tokens"])
         for way, words in WAYS.items():
             for tokens in (256, 1024):
-                got, said = train(options.model, tokens, "float32", "--gradient-checkpointing", "none", *words)
-                number, unit = re.search(r"memory: about ([\d.]+) ([MG]B) at the peak", said).groups()
-                compare(float(number) * {"MB": 1e6, "GB": 1e9}[unit], got, way, "float32", tokens)
+                compare(*train(options.model, tokens, "float32", "--gradient-checkpointing", "none", *words), way, "float32", tokens)
         print(f"worst: {100 * worst:.0f} %")
 
 
