@@ -35,8 +35,6 @@ BASE_CLONES void split(const float* x, std::int64_t n, Bfloat16* first, Bfloat16
   }
 }
 
-std::int64_t rounded_up(std::int64_t n, std::int64_t step) { return (n + step - 1) / step * step; }
-
 // The length of as few parts of n, each of at most `most`, as there can be: a multiple of `step`.
 std::int64_t part_of(std::int64_t n, std::int64_t most, std::int64_t step) {
   const std::int64_t parts{(n + most - 1) / most};
@@ -53,12 +51,11 @@ struct Left;
 template <>
 struct Left<float> {
   static constexpr std::int64_t kCount = 3, kDepth = 4096;
-  std::int64_t row, rows, columns, block;  // of x; columns of a block
+  std::int64_t rows, columns, block;  // of x; columns of a block
   at::Tensor memory;
 
-  Left(const at::Tensor& x, std::int64_t first_row, std::int64_t column)
-      : row(first_row),
-        rows(std::min(kRows, x.size(0) - row)),
+  Left(const at::Tensor& x, std::int64_t row, std::int64_t column)
+      : rows(std::min(kRows, x.size(0) - row)),
         columns(std::min(kDepth, x.size(1) - column)),
         block(std::min(columns, part_of(columns, kBlock, kApart))),
         memory(passing_tensor({rounded_up(columns, block) / block * kCount * rows * stride()},
@@ -85,12 +82,11 @@ struct Left<float> {
 template <>
 struct Left<Bfloat16> {
   static constexpr std::int64_t kCount = 1, kDepth = std::numeric_limits<std::int64_t>::max();
-  std::int64_t row, rows, columns, block, apart;  // apart: from row to row
+  std::int64_t rows, columns, block, apart;  // apart: from row to row
   const Bfloat16* first;
 
-  Left(const at::Tensor& x, std::int64_t first_row, std::int64_t)
-      : row(first_row),
-        rows(std::min(kRows, x.size(0) - row)),
+  Left(const at::Tensor& x, std::int64_t row, std::int64_t)
+      : rows(std::min(kRows, x.size(0) - row)),
         columns(x.size(1)),
         block(std::min(columns, part_of(columns, kBlock, kApart))),
         apart(x.stride(0)),

@@ -23,8 +23,6 @@ constexpr std::int64_t kKeyStep = 32;     // a document's last tiles are rounded
 constexpr std::int64_t kQueryStep = 16;   // compiles a product for every shape that it meets
 constexpr std::int64_t kSharedWork = 16;  // parts that the keys' gradients are summed in, where there are few heads
 
-std::int64_t rounded_up(std::int64_t n, std::int64_t step) { return (n + step - 1) / step * step; }
-
 // c [m, n] (+)= a [m, k] b.
 template <class T>
 void product(std::int64_t m, std::int64_t n, std::int64_t k, const T* a, std::int64_t stride, const T* b, float* c,

@@ -47,6 +47,9 @@ void widen(const Float16* x, std::int64_t n, float* out);
 void narrow(const float* x, std::int64_t n, Bfloat16* out);
 void narrow(const float* x, std::int64_t n, float* out);
 
+/// The least multiple of `step` that is not below n.
+inline std::int64_t rounded_up(std::int64_t n, std::int64_t step) { return (n + step - 1) / step * step; }
+
 /// Numbers that begin at a line of the cache: where rows lie across two, products take up to four times as long.
 template <class T>
 using Lines = std::vector<T, boost::alignment::aligned_allocator<T, 64>>;
