@@ -21,6 +21,7 @@
 #include "lora/export_for.h"
 #include "lora/locate.h"
 #include "lora/model/hub.h"
+#include "lora/model/mlx_limits.h"
 
 namespace lora {
 
@@ -41,6 +42,21 @@ std::string write_adapter_modelfile(const fs::path& output, const fs::path& fold
   const fs::path place = fs::path(output).replace_extension(".Modelfile");
   base::write_file(place, file.text);
   return file.note + "Ollama: ollama create my-model -f " + base::shell_word(place.string()) + "\n";
+}
+
+// What mlx-lm will make of the base, for people; "" when it serves it.
+std::string notes_for_mlx(const fs::path& folder, const std::string& given, const Adapter& adapter) {
+  std::optional<ModelFiles> base;
+  try {
+    base.emplace(base_model_of(folder, given, "--base", adapter));
+  } catch (const base::Error&) {
+    if (!given.empty()) throw;
+    return "note: the base is not on this machine, so whether mlx-lm serves it was not looked at: --base MODEL\n";
+  }
+  if (const std::string why = not_in_mlx(base->config()); !why.empty())
+    return fmt::format("note: mlx-lm would not compute the base: {}\n", why);
+  const std::string why = not_as_mlx_base(*base);
+  return (why.empty() ? "" : fmt::format("note: {}: --for mlx merges it\n", why)) + mlx_note(base->config());
 }
 
 // Rows of new tokens mean nothing without them.
@@ -85,6 +101,7 @@ int run_export(ExportOptions& options, base::Context& context) {
     adapter = made_plain(std::move(adapter), *base, 0, context);
   }
   base::check_outputs({output}, {folder});
+  const std::string notes = mlx && options.next ? notes_for_mlx(folder, options.base, adapter) : "";
   if (!options.base_name.empty()) adapter.base_model = options.base_name;
   std::string next, modelfile;
   if (gguf) {
@@ -98,6 +115,7 @@ int run_export(ExportOptions& options, base::Context& context) {
     OutputFolder made(output, options.overwrite, context.run_yaml);
     write_mlx_adapter(adapter, output);
     made.finish();
+    if (!context.quiet) fmt::print(context.err, "{}", notes);
     next = "mlx_lm.generate --model BASE --adapter-path " + output.string();
   } else {
     if (options.bake_scale) adapter = bake_scale(std::move(adapter));  // throws

@@ -61,6 +61,7 @@ std::string mlx_note(const ModelConfig& config) {
 }
 
 std::string not_as_mlx_base(const ModelFiles& base) {
+  if (base.is_gguf()) return "mlx reads no GGUF as the base of an adapter";
   const nlohmann::json config = nlohmann::json::parse(base::read_file(base.path() / "config.json"));
   if (config.contains("rope_theta") || !config.contains("rope_parameters")) return "";
   return "mlx-lm does not read rope_parameters, and the base's config.json has RoPE nowhere else";

@@ -14,8 +14,8 @@ std::string not_in_mlx(const ModelConfig& config);
 /// What it computes otherwise for some texts, for people: a line; "" when nothing.
 std::string mlx_note(const ModelConfig& config);
 
-/// Why it would not read the files of this model, a folder, as they are, though it serves what `lora merge` makes of
-/// them: it reads RoPE as transformers 4 writes it; "" when it reads them.
+/// Why it would not read the files of this model as they are, though it serves what `lora merge` makes of them: it
+/// reads folders, and RoPE as transformers 4 writes it; "" when it reads them.
 std::string not_as_mlx_base(const ModelFiles& base);
 
 }  // namespace lora

@@ -4,7 +4,7 @@
     python3 -m venv trlenv && trlenv/bin/pip install torch==2.11.0 trl==1.16.0 peft==0.21.2
     scripts/bench/sft.py --python trlenv/bin/python --data build/quickstart/instructions/train.jsonl [--dtype bfloat16] [--peer-packing]
 
-SmolLM2, LoRA of rank 16 on all linear modules, 96 records of at most 512 tokens, the loss on all tokens, checkpointing off
+SmolLM2, LoRA of rank 16 on all linear modules, the first 96 records of at most 512 tokens, the loss on all tokens, checkpointing off
 on both sides, one epoch. SFTTrainer takes batches of four records, padded, or with --peer-packing rows of 512 (its own
 packing, without flash attention: documents see each other there). Ours packs rows of 512, as by default, and takes
 --rows-per-batch of them a step. Both train turn by turn: SFTTrainer a few steps, then waits; ours a whole epoch of a process
@@ -75,6 +75,18 @@ def peer(options):
     trainer.train()
 
 
+def select(options):
+    """Prints the first RECORDS records of at most LENGTH tokens, a line each."""
+    import transformers
+    tokenizer = transformers.AutoTokenizer.from_pretrained(options.hf)
+    left = RECORDS
+    for line in open(options.data, encoding="utf-8"):
+        record = {"messages": json.loads(line)["messages"]}
+        if left and len(tokenizer.apply_chat_template(record["messages"], return_dict=False)) <= LENGTH:
+            print(json.dumps(record))
+            left -= 1
+
+
 def ours(options, data, folder):
     output = pathlib.Path(folder) / "run"
     subprocess.run([options.finetune, "train", "--model", options.hf, "--data", data, "--output", str(output), "--overwrite",
@@ -104,16 +116,18 @@ def main():
     parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"])
     parser.add_argument("--peer-packing", action="store_true")
     parser.add_argument("--peer", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--select", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.select:
+        return select(options)
     if options.peer:
         return peer(options)
     with tempfile.TemporaryDirectory(prefix="hornbook_bench_") as folder:
         if not options.hf:
             options.hf = measuring.model_folder(options.lora, options.model, folder, "bfloat16")  # as it is published
         data = os.path.join(folder, "records.jsonl")
-        records = [json.loads(line) for line in open(options.data, encoding="utf-8")]
-        records = [{"messages": r["messages"]} for r in records if sum(len(m["content"]) for m in r["messages"]) < 2 * LENGTH][:RECORDS]
-        pathlib.Path(data).write_text("".join(json.dumps(r) + "\n" for r in records))
+        with open(data, "w", encoding="utf-8") as records:
+            subprocess.run([options.python, __file__, "--select", "--hf", options.hf, "--data", options.data], stdout=records, check=True)
         worker = subprocess.Popen([options.python, __file__, "--peer", "--hf", options.hf, "--data", data, "--threads", str(options.threads),
                                    "--dtype", options.dtype, *(["--peer-packing"] if options.peer_packing else [])],
                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
@@ -134,7 +148,7 @@ def main():
         worker.stdin.close()
         worker.wait()
         ratios = sorted(a / b for a, b in pairs)
-        print(f"{len(records)} records, {options.dtype}: finetune {statistics.median(a for a, _ in pairs):.0f} trained tokens/s, {ready['ready']}"
+        print(f"{RECORDS} records, {options.dtype}: finetune {statistics.median(a for a, _ in pairs):.0f} trained tokens/s, {ready['ready']}"
               f"{' with packing' if options.peer_packing else ''} ({ready['steps']} steps an epoch): {statistics.median(b for _, b in pairs):.0f}; ratio "
               f"{statistics.median(ratios):.2f} (rounds {', '.join(f'{r:.2f}' for r in ratios)}), {options.threads} threads")
 
