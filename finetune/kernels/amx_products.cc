@@ -5,6 +5,7 @@
 
 #include <limits>
 
+#include "finetune/kernels/device.h"
 #include "finetune/kernels/passing.h"
 #include "finetune/kernels/tiles.h"
 

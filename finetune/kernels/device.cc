@@ -1,5 +1,5 @@
-// Where a run computes, in which type and with how many threads; and what this build of LibTorch can do. Tested by
-// tests/finetune/train_start_test.cc.
+// Where a run computes, in which type and with how many threads; and what the processor and this build of LibTorch
+// can do. Tested by tests/finetune/train_start_test.cc.
 #include "finetune/kernels/device.h"
 
 #include <ATen/ATen.h>
@@ -33,6 +33,11 @@ const std::string& cuda_problem() {
   return kProblem;
 }
 
+bool has(const char* unit) {
+  const auto units = at::cpu::get_cpu_capabilities();
+  return units.contains(unit) && units.at(unit).toBool();
+}
+
 }  // namespace
 
 at::Device choose_device(const std::string& name) {
@@ -61,9 +66,22 @@ void set_threads(int threads) {
   if (threads > 0) at::set_num_threads(threads);
 }
 
+bool has_vectors_of_sixteen() {
+  static const bool kHas = has("avx512_f");
+  return kHas;
+}
+
+bool multiplies_bfloat16() {
+  static const bool kDoes = has("avx512_bf16") || has("amx_bf16");
+  return kDoes;
+}
+
+bool has_tiles() {
+  static const bool kHas = has("amx_bf16");
+  return kHas;
+}
+
 std::string libtorch_details() {
-  std::unordered_map<std::string, c10::IValue> units = at::cpu::get_cpu_capabilities();
-  auto has = [&](const char* unit) { return units.contains(unit) && units.at(unit).toBool(); };
   std::string text =
       fmt::format("LibTorch {}, CPU {}{}{}, {} threads\n", TORCH_VERSION, at::get_cpu_capability(),
                   has("avx512_bf16") ? " + bfloat16" : "", has("amx_bf16") ? " + AMX" : "", at::get_num_threads());

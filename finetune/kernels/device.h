@@ -1,4 +1,5 @@
-// Where a run computes, in which type and with how many threads; and what this build of LibTorch can do.
+// Where a run computes, in which type and with how many threads; and what the processor and this build of LibTorch
+// can do.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -17,6 +18,13 @@ at::ScalarType choose_dtype(const std::string& name, at::Device device);
 
 /// Threads of LibTorch's operations; 0 leaves LibTorch's own choice (one a core).
 void set_threads(int threads);
+
+/// Whether the processor has AVX-512.
+bool has_vectors_of_sixteen();
+/// Whether the processor multiplies bfloat16 itself (avx512_bf16 or AMX), faster than float32.
+bool multiplies_bfloat16();
+/// Whether it does so in tiles (AMX): sixteen times as fast as float32.
+bool has_tiles();
 
 /// Lines for --version: LibTorch's version, the CPU's vector units that it uses, CUDA if there is a device.
 std::string libtorch_details();

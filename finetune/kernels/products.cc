@@ -5,6 +5,7 @@
 #include <ATen/core/grad_mode.h>
 
 #include "finetune/kernels/amx_products.h"
+#include "finetune/kernels/device.h"
 #include "finetune/kernels/one_row.h"
 #include "finetune/kernels/passing.h"
 #include "finetune/kernels/tiles.h"

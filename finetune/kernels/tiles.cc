@@ -1,7 +1,6 @@
 // Small products and their operands, by LibTorch's oneDNN and FBGEMM. Tested by tests/finetune/model_test.cc.
 #include "finetune/kernels/tiles.h"
 
-#include <ATen/cpu/Utils.h>
 #include <ATen/native/CPUBlas.h>
 #include <fbgemm/Utils.h>
 
@@ -71,11 +70,6 @@ const Bfloat16* interleaved(const T* x, std::int64_t stride, std::int64_t k, std
   return reinterpret_cast<const Bfloat16*>(pairs.data());
 }
 
-bool has(const char* unit) {
-  const auto units = at::cpu::get_cpu_capabilities();
-  return units.contains(unit) && units.at(unit).toBool();
-}
-
 }  // namespace
 
 void tile_product(std::int64_t m, std::int64_t n, std::int64_t k, const float* a, std::int64_t a_stride, const float* b,
@@ -92,21 +86,6 @@ void tile_product(std::int64_t m, std::int64_t n, std::int64_t k, const Bfloat16
                   const Bfloat16* b, float* c, std::int64_t c_stride, bool adds) {
   at::native::cpublas::brgemm(m, n, k, a_stride, n, c_stride, adds, reinterpret_cast<const at::BFloat16*>(a),
                               reinterpret_cast<const at::BFloat16*>(b), c, true);
-}
-
-bool has_vectors_of_sixteen() {
-  static const bool kHas = has("avx512_f");
-  return kHas;
-}
-
-bool multiplies_bfloat16() {
-  static const bool kDoes = has("avx512_bf16") || has("amx_bf16");
-  return kDoes;
-}
-
-bool has_tiles() {
-  static const bool kHas = has("amx_bf16");
-  return kHas;
 }
 
 void transpose(const float* x, std::int64_t stride, std::int64_t rows, std::int64_t columns, float* out,

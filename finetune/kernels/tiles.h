@@ -24,13 +24,6 @@ void tile_product(std::int64_t m, std::int64_t n, std::int64_t k, const float* a
                   std::int64_t b_stride, float* c, std::int64_t c_stride, bool adds);
 void tile_product(std::int64_t m, std::int64_t n, std::int64_t k, const Bfloat16* a, std::int64_t a_stride,
                   const Bfloat16* b, float* c, std::int64_t c_stride, bool adds);
-/// Whether the processor has AVX-512.
-bool has_vectors_of_sixteen();
-/// Whether the processor multiplies bfloat16 itself (avx512_bf16 or AMX).
-bool multiplies_bfloat16();
-/// Whether it does so in tiles (AMX): sixteen times as fast as float32.
-bool has_tiles();
-
 /// x [rows, columns], rows `stride` apart -> out [columns, out_stride].
 void transpose(const float* x, std::int64_t stride, std::int64_t rows, std::int64_t columns, float* out,
                std::int64_t out_stride);

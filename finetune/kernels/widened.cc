@@ -3,8 +3,8 @@
 
 #include <ATen/ATen.h>
 
+#include "finetune/kernels/device.h"
 #include "finetune/kernels/passing.h"
-#include "finetune/kernels/tiles.h"
 
 namespace finetune {
 

@@ -9,7 +9,7 @@
 #include "base/error.h"
 #include "base/machine.h"
 #include "base/text.h"
-#include "finetune/kernels/tiles.h"
+#include "finetune/kernels/device.h"
 #include "lora/adapter/adapter_config.h"
 
 namespace finetune {

@@ -180,6 +180,13 @@ void tell_threads(int threads, base::Context& context) {
                processors);
 }
 
+// A run that goes on keeps its type.
+void tell_bfloat16(const std::string& dtype, at::Device device, bool goes_on, base::Context& context) {
+  if (context.quiet || goes_on || dtype != "auto" || !device.is_cpu() || !multiplies_bfloat16()) return;
+  fmt::print(context.err, "note: this processor multiplies bfloat16 ({}): --dtype bfloat16 is {} and takes less memory\n",
+             has_tiles() ? "AMX" : "avx512_bf16", has_tiles() ? "two to three times as fast" : "faster");
+}
+
 void tell_experts(const lora::Adapter& adapter, const lora::ModelFiles& files, base::Context& context) {
   const std::string note = stacked_experts_note(adapter, files.spec());
   if (!context.quiet && !note.empty()) fmt::print(context.err, "{}\n", note);
@@ -398,6 +405,7 @@ TrainStart prepare_training(TrainOptions& options, base::Context& context, const
                options.optimizer.update.optimizer, base::human_bytes(static_cast<double>(optimizer->state_bytes())),
                plan.steps, plan.rows_per_step, done ? fmt::format(", going on after step {}", done->step) : "");
   }
+  tell_bfloat16(compute.dtype, device, done, context);
   const Preflight preflight = foretell(options, memory.foretold, model, *optimizer, data.training, plan);
   if (!context.quiet)
     for (const std::string& line : preflight.lines()) fmt::print(context.err, "{}\n", line);

@@ -9,6 +9,7 @@
 #include "finetune/kernels/amx_products.h"
 #include "finetune/kernels/attention.h"
 #include "finetune/kernels/blocked_attention.h"
+#include "finetune/kernels/device.h"
 #include "finetune/kernels/fused_rows.h"
 #include "finetune/kernels/low_rank.h"
 #include "finetune/kernels/one_row.h"

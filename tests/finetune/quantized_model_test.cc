@@ -3,7 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "finetune/kernels/tiles.h"
+#include "finetune/kernels/device.h"
 #include "finetune/model/load.h"
 #include "finetune/weights/eight_bits.h"
 #include "finetune/weights/four_bits.h"

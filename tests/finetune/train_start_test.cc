@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "finetune/kernels/device.h"
 #include "finetune/train/run_lock.h"
 #include "tests/finetune/train_fixture.h"
 
@@ -67,6 +68,18 @@ TEST_F(Train, AFailedStartLeavesNoFolder) {
   deep.sources.data = {"typo.jsonl"};
   EXPECT_THROW(run(deep), base::Error);
   EXPECT_FALSE(fs::exists(model_.path() / "a"));
+}
+
+TEST_F(Train, SaysWhereBfloat16WouldBeFaster) {
+  const auto says = [](const TrainOptions& start) { return run(start).find("--dtype bfloat16 is") != std::string::npos; };
+  TrainOptions start = options("typed");
+  EXPECT_EQ(says(start), finetune::multiplies_bfloat16());
+  start.output.resume = true, start.plan.steps = 7;
+  EXPECT_FALSE(says(start)) << "a run keeps its type";
+  for (const char* chosen : {"float32", "bfloat16"}) {
+    start = options(chosen), start.compute.dtype = chosen;
+    EXPECT_FALSE(says(start));
+  }
 }
 
 TEST_F(Train, AFailedStartLeavesTheOldRunAsItWas) {
