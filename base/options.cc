@@ -368,7 +368,13 @@ Option& OptionSet::option_or_throw(const std::string& name, const std::string& w
     names.push_back(option.name);
   }
   if (where == kCommandLine) names.insert(names.end(), {"config", "preset", "quiet", "json", "help"});
-  const std::string advice = suggest_option(name, names);
+  std::string advice = suggest_option(name, names);
+  const std::string group = name.substr(0, name.rfind('.') + 1);
+  if (advice.empty() && !group.empty()) {
+    std::erase_if(names, [&](const std::string& known) { return !known.starts_with(group); });
+    for (std::string& known : names) known.erase(0, group.size());
+    if (!names.empty()) advice = "its options: " + join(names, ", ");
+  }
   throw UsageError({"unknown option", where, shortened(name), "",
                     advice.empty() ? "the help of this command lists every option" : advice});
 }

@@ -113,12 +113,17 @@ class OptionSet::YamlReader {
       const std::string name = prefix + entry.first.Scalar();
       if (!seen_.insert(name).second) throw UsageError({"the key stands twice", at(file_, entry.first), name, "", ""});
       if (name == visitor_.list_name_) continue;
-      if (!entry.second.IsMap() || set_.find(name)) {
+      const auto in_group = [&](const Option& option) { return option.name.starts_with(name + "."); };
+      const bool is_group{!set_.find(name) && std::ranges::any_of(visitor_.options_, in_group)};
+      if (is_group && entry.second.IsNull()) continue;  // all of it is commented out
+      if (is_group && !entry.second.IsMap())
+        throw UsageError({"a group of options is given as one", at(file_, entry.second), name,
+                          "'option: value' lines below it",
+                          "the help of this command lists them as --" + name + ".OPTION"});
+      if (!is_group) {
         read_option(name, entry.first, entry.second);
         continue;
       }
-      const auto in_group = [&](const Option& option) { return option.name.starts_with(name + "."); };
-      if (std::ranges::none_of(visitor_.options_, in_group)) set_.option_or_throw(name, at(file_, entry.first));
       read_mapping(name + ".", entry.second);
     }
   }

@@ -21,7 +21,8 @@ void require_parquet();
 ///
 ///   bool, integers up to 64 bits, float, double  as in JSON; what is not finite is NaN, Infinity or -Infinity
 ///   string, dictionary                           a string
-///   binary                                       base64, unless it is the text field: then text
+///   binary                                       base64, unless it is the text field: then text; but see
+///                                                RecordOptions::bytes_are_text
 ///   timestamp, date, time                        ISO 8601, "2024-05-01T12:30:00.250Z"; no Z without a time zone
 ///   duration                                     a whole number of its unit
 ///   decimal                                      a string, "12.50"

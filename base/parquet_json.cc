@@ -3,6 +3,7 @@
 
 #include <arrow/util/base64.h>
 #include <arrow/util/float16.h>
+#include <arrow/util/utf8.h>
 #include <fmt/format.h>
 
 #include <charconv>
@@ -180,13 +181,15 @@ void append_timestamp(std::string& out, std::int64_t units, arrow::TimeUnit::typ
   append_time(out, units - days * per_day, unit);
 }
 
-RowWriter::RowWriter(const arrow::Schema& schema, const std::string& text_field, std::size_t limit) : limit_(limit) {
+RowWriter::RowWriter(const arrow::Schema& schema, const RecordOptions& options, std::size_t limit)
+    : bytes_are_text_(options.bytes_are_text), limit_(limit) {
+  arrow::util::InitializeUTF8();
   for (int i = 0; i < schema.num_fields(); ++i) {
     std::string key = i == 0 ? "" : ",";
     append_json_string(key, schema.field(i)->name());
     keys_.push_back(key + ":");
   }
-  find_path(schema.fields(), text_field, text_path_);
+  find_path(schema.fields(), options.text_field, text_path_);
 }
 
 void RowWriter::append(const arrow::RecordBatch& batch, std::int64_t row, std::string& out) {
@@ -311,9 +314,10 @@ bool RowWriter::append_text(const arrow::Array& array, std::int64_t i, std::stri
   };
   const auto bytes = [&](std::string_view value) {
     if (text_path != nullptr && *text_path == -1) return text(value);
-    out += '"';
+    if (bytes_are_text_ && arrow::util::ValidateUTF8(value)) return text(value);
+    out += bytes_are_text_ ? "{\"bytes\":\"" : "\"";
     out += arrow::util::base64_encode(value.substr(0, limit_ + 1));
-    out += '"';
+    out += bytes_are_text_ ? "\"}" : "\"";
     return true;
   };
   using arrow::Type;

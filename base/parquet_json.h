@@ -7,6 +7,8 @@
 #include <string>
 #include <vector>
 
+#include "base/records.h"
+
 namespace base {
 
 /// Why the columns cannot become members of a JSON object; "" when they can.
@@ -15,9 +17,9 @@ std::string unfit_for_json(const arrow::Schema& schema);
 /// Writes rows of one schema.
 class RowWriter {
  public:
-  /// What is binary at `text_field` (a column, or "column.member" as find_field has it) is text. A row that grows
+  /// What is binary at options.text_field (a column, or "column.member" as find_field has it) is text. A row that grows
   /// beyond `limit` bytes is given up early.
-  RowWriter(const arrow::Schema& schema, const std::string& text_field, std::size_t limit);
+  RowWriter(const arrow::Schema& schema, const RecordOptions& options, std::size_t limit);
   /// Appends a JSON object, no newline. Strings that are not valid UTF-8 stay so.
   void append(const arrow::RecordBatch& batch, std::int64_t row, std::string& out);
 
@@ -30,6 +32,7 @@ class RowWriter {
   void append_struct(const arrow::StructArray& structs, std::int64_t i, std::string& out, const int* text_path);
   std::vector<std::string> keys_;  // "\"name\":" of each column, with the comma before it
   std::vector<int> text_path_;     // the text field's column, and members inside; then -1
+  bool bytes_are_text_;
   std::size_t limit_;
   std::size_t most_ = 0;  // size of `out` from which on the row is too long
 };

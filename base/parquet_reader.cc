@@ -127,7 +127,7 @@ class RowGroup {
     };
     std::string failure = failure_of([&] {
       for (const auto& batch : piece.batches) {
-        RowWriter writer(*batch->schema(), file_->options.text_field, most);
+        RowWriter writer(*batch->schema(), file_->options, most);
         for (std::int64_t i = 0; i < batch->num_rows(); ++i, ++row) {
           const std::size_t begin = block.bytes.size();
           if (begin > most + (std::size_t{64} << 20)) {

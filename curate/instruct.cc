@@ -188,8 +188,9 @@ class Instruct {
 void Instruct::run(base::Context& context) {
   files_ = options_.reading.files(context);
   base::check_output_folder(output_, false, options_.overwrite, context.run_yaml);
-  base::BlockReader reader(files_,
-                           options_.reading.records());  // refuses what it cannot read before anything is written
+  base::RecordOptions records = options_.reading.records();
+  records.bytes_are_text = true;
+  base::BlockReader reader(files_, records);  // refuses what it cannot read before anything is written
   names_ = reader.names();
   base::prepare_output_folder(output_, false, options_.overwrite, context.run_yaml);
   base::write_file(output_ / "run.yaml", context.run_yaml);

@@ -38,10 +38,9 @@ struct GenerateOptions {
 Prompts prompts_of(const GenerateOptions& options, base::Context& context) {
   if (options.prompt.empty() == options.prompts.empty())
     throw base::UsageError({"give --prompt TEXT or --prompts FILE", "", "", "", ""});
-  if (options.prompts.empty()) return {{options.prompt}, {"--prompt"}};
+  if (options.prompts.empty()) return {{{options.prompt, {{"user", options.prompt}}, {}, "--prompt"}}, 0, {}};
   Prompts prompts = read_prompts(options.prompts, options.text);
-  if (prompts.repeated_keys > 0 && !context.quiet)
-    fmt::print(context.err, "{}\n", base::repeated_keys_note(prompts.repeated_keys));
+  if (!context.quiet) fmt::print(context.err, "{}", prompts.notes());
   return prompts;
 }
 
@@ -60,39 +59,34 @@ std::unique_ptr<tokenizer::ChatTemplate> choose_template(const GenerateOptions& 
 }
 
 // Of each prompt. Throws base::Error, with its place, for one that cannot be answered.
-std::vector<std::vector<std::int32_t>> ids_of(const Prompts& prompts, const GenerateOptions& options,
-                                              const LoadedModel& loaded, const tokenizer::ChatTemplate* chat,
-                                              const base::Context& context) {
+std::vector<std::vector<std::int32_t>> all_ids(Prompts& prompts, const GenerateOptions& options,
+                                               const LoadedModel& loaded, const tokenizer::ChatTemplate* chat,
+                                               const base::Context& context) {
   const tokenizer::Tokenizer& tokenizer = *loaded.tokenizer;
   std::vector<std::vector<std::int32_t>> result;
   std::size_t specials = 0;
-  for (std::size_t i = 0; i < prompts.texts.size(); ++i) {
-    const std::string& prompt = prompts.texts[i];
+  for (Prompt& prompt : prompts.all) {
     try {
-      if (chat) {
-        std::vector<tokenizer::Message> messages;
-        if (!options.system.empty()) messages.push_back({"system", options.system});
-        messages.push_back({"user", prompt});
-        result.push_back(chat->render(messages, true).ids);
-      } else {
-        result.push_back(tokenizer::encode_from_start(tokenizer, prompt, options.allow_special));
-        if (!options.allow_special) specials += tokenizer::count_specials(tokenizer, prompt);
-      }
+      if (!options.system.empty() && prompt.messages[0].role == "system")
+        throw base::UsageError({"two system messages", "--system", options.system, "one", "the prompt has its own"});
+      if (!options.system.empty()) prompt.messages.insert(prompt.messages.begin(), {"system", options.system});
+      result.push_back(ids_of(prompt, chat, tokenizer, options.allow_special));
+      if (!chat && !options.allow_special) specials += tokenizer::count_specials(tokenizer, prompt.shown);
       check_prompt(result.back(), loaded);
     } catch (const base::Error& error) {
       base::ErrorFacts facts = error.facts();
-      facts.where = prompts.places[i] + (facts.where.empty() ? "" : ": " + facts.where);
+      facts.where = prompt.place + (facts.where.empty() || facts.where == prompt.place ? "" : ": " + facts.where);
       throw base::Error(facts);
     }
   }
   if (specials > 0 && !context.quiet)
     fmt::print(context.err, "{} special tokens in the prompt{} are read as characters (--allow-special)\n", specials,
-               prompts.texts.size() == 1 ? "" : "s");
+               prompts.all.size() == 1 ? "" : "s");
   return result;
 }
 
 int run_generate(GenerateOptions& options, base::Context& context) {
-  const Prompts prompts = prompts_of(options, context);
+  Prompts prompts = prompts_of(options, context);
   LoadedModel loaded = load_model(options.model);
   tell_notes(loaded.notes, context);
   std::unique_ptr<tokenizer::ChatTemplate> chat = choose_template(options, *loaded.tokenizer);
@@ -100,7 +94,7 @@ int run_generate(GenerateOptions& options, base::Context& context) {
   if (chat && options.allow_special)
     throw base::UsageError({"a chat's messages never make special tokens", "--allow-special", "", "--raw with it", ""});
   settle_sampling(options.sampling, loaded, context);
-  const auto ids = ids_of(prompts, options, loaded, chat.get(), context);
+  const auto ids = all_ids(prompts, options, loaded, chat.get(), context);
   const std::vector<std::int32_t> stop_ids = chat ? chat->stop_ids() : loaded.tokenizer->end_ids();
   std::size_t tokens = 0;
   const base::Interrupt interrupt;
@@ -110,11 +104,11 @@ int run_generate(GenerateOptions& options, base::Context& context) {
     const Answer one = answer(loaded, ids[i], stop_ids, options.sampling, session, interrupt);
     tokens += one.ids.size();
     if (context.json) {
-      context.out << json_line(prompts.texts[i], one) << std::endl;
+      context.out << json_line(prompts.all[i].shown, one) << std::endl;
     } else if (ids.size() == 1) {
       context.out << one.text << std::endl;
     } else {
-      fmt::print(context.out, "> {}\n{}\n\n", prompts.texts[i], one.text);
+      fmt::print(context.out, "> {}\n{}\n\n", prompts.all[i].shown, one.text);
       context.out.flush();
     }
   }

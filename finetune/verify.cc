@@ -30,7 +30,7 @@ using Ids = std::vector<std::int32_t>;
 
 struct VerifyOptions {
   std::vector<std::string> models;
-  std::string adapter, exported, text, device = "cpu", quantization = "none";
+  std::string adapter, exported, text, device = "cpu", quantization = kAsTrained;
   double bound = 0, bound_kl = 0, bound_best = 0;
   std::int64_t max_tokens = 1024, max_new_tokens = 16;
   int threads = 0;
@@ -42,7 +42,9 @@ struct VerifyOptions {
     v("exported", exported, "goes on the second model, or on the base: a PEFT or MLX folder, or a GGUF adapter",
       base::PathKind::kModel);
     v("text", text, "a text file: what the two models read; else ten short prompts", base::PathKind::kPath);
-    visit_quantization(v, quantization, "how the first model is kept: as its adapter was trained");
+    visit_quantization(v, quantization,
+                       "how the first model is kept; auto: as its adapter's run trained on it (nf4, int8)",
+                       {kAsTrained});
     v("bound", bound, "largest relative difference that passes; 0: by the second model's type of weights").at_least(0);
     v("bound_kl", bound_kl, "likewise of the mean Kullback-Leibler divergence").at_least(0).unit("nats");
     v("bound_best", bound_best, "share of positions with the same best token that passes; 0: by the type")
@@ -236,6 +238,11 @@ int run_verify(VerifyOptions& options, base::Context& context) {
                             "verify BASE MERGED [--adapter RUN], or verify BASE --adapter RUN --exported ADAPTER", ""});
   set_threads(options.threads);
   const at::Device device = choose_device(options.device);
+  if (options.quantization == kAsTrained) {
+    std::vector<std::string> notes;
+    options.quantization = as_trained(options.adapter, lora::ModelFiles(options.models[0]), notes);
+    tell_notes(notes, context);
+  }
   const Expected expected = expected_of(options, device);  // its model is gone: one in memory at a time
   Result result = compared(options, expected, device);
   if (options.exported.empty()) result.comparison.weights = weights_of(options);

@@ -63,13 +63,17 @@ std::vector<lora::Adapter> adapters_of(const WeighOptions& options, const std::f
   std::vector<std::string> templates;
   for (const std::string& path : options.adapters) {
     adapters.push_back(load_adapter(path, files, options.model.threads));
-    tell_notes(notes_of(path, adapters.back(), files), context);
+    if (adapters.size() > 1) tell_notes(notes_of(path, adapters.back(), files), context);  // the first is told
     const std::string &first = adapters.front().base_model, &own = adapters.back().base_model;
     if (options.model.model.empty() && are_two_bases(first, own))
       throw base::UsageError({"adapters of two bases cannot be weighed against each other", path, own,
                               first + ", as of " + options.adapters.front(),
                               "adapters of one base; where both names mean the same model, give it: --model MODEL"});
     lora::refuse_extras(adapters.back(), path, "weighed");
+    const auto rounded_base = [](const std::string& run) { return lora::rounded_base_of(lora::adapter_folder(run)); };
+    if (options.model.quantization == kAsTrained && rounded_base(path) != rounded_base(options.adapters[0]))
+      throw base::UsageError({"adapters that were trained on one base rounded in different ways", path, "",
+                              "as " + options.adapters.front(), "say how the base is kept: --quantization"});
     if (!options.model.chat.chat_template.empty()) continue;
     templates.push_back(lora::tokenizer_of(files, lora::adapter_folder(path), "")->chat_template);
     if (templates.back() != templates.front())
@@ -113,6 +117,7 @@ int run_weigh(WeighOptions& options, base::Context& context) {
   const std::vector<double> start = start_of(options);
   options.model.adapter = options.adapters[0];  // its base, and the chat template that it was trained with
   LoadedModel loaded = load_model(options.model);
+  tell_notes(loaded.notes, context);
   const std::vector<lora::Adapter> adapters = adapters_of(options, loaded.path, context);
   fit_length(options.max_length, loaded.model.config(), context);
   const DataOptions limits{options.max_length, options.too_long,      options.limit,

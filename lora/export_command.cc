@@ -101,6 +101,7 @@ int run_export(ExportOptions& options, base::Context& context) {
     adapter = made_plain(std::move(adapter), *base, 0, context);
   }
   base::check_outputs({output}, {folder});
+  tell_rounded_base(folder, context);
   const std::string notes = mlx && options.next ? notes_for_mlx(folder, options.base, adapter) : "";
   if (!options.base_name.empty()) adapter.base_model = options.base_name;
   std::string next, modelfile;

@@ -167,16 +167,18 @@ std::vector<std::pair<std::string, WeightMemory>> quantised_weights(const ModelS
   return all;
 }
 
-// What a LoRA on it takes, and the forms in which this program writes it. `files` may be null.
-void add_uses(ordered_json& facts, const ModelSpec& spec, const ModelFiles* files, std::int64_t rank) {
+// What a LoRA on it takes, and the forms in which this program writes it. `files` may be null: then a number of the
+// weights has `stored` bytes in them.
+void add_uses(ordered_json& facts, const ModelSpec& spec, const ModelFiles* files, std::int64_t stored,
+              std::int64_t rank) {
   constexpr std::array<std::int64_t, 3> kTokens = {512, 2048, 8192};
   const auto fits = [&](std::int64_t tokens) { return tokens == 512 || tokens <= spec.config.context_length; };
   facts["lora_rank"] = rank;
   facts["lora_parameters"] = lora_parameters(spec, rank);
   ordered_json memory = ordered_json::array();
-  for (const auto& [dtype, element] : {std::pair{"float32", 4}, std::pair{"bfloat16", 2}}) {
+  for (const auto& [dtype, element] : {std::pair<const char*, std::int64_t>{"float32", 4}, {"bfloat16", 2}}) {
     const WeightMemory weights =
-        files ? weight_memory(*files, "none", element, true) : weight_memory(spec, "none", element);
+        files ? weight_memory(*files, "none", element, true) : weight_memory(spec, "none", std::min(element, stored));
     for (const std::int64_t tokens : kTokens)
       if (fits(tokens))
         memory.push_back({{"dtype", dtype},
@@ -222,20 +224,29 @@ ordered_json model_facts(const std::string& path, std::int64_t rank) {
                         {"bytes", bytes},
                         {"tensors", types}};
   add_sizes(facts, files.spec());
-  add_uses(facts, files.spec(), &files, rank);
+  add_uses(facts, files.spec(), &files, 0, rank);
   if (!files.notes().empty()) facts["notes"] = files.notes();
   return facts;
 }
 
+// Of a number of the weights that a config.json belongs to: a CPU computes in float32 from 16 bits as they lie.
+std::int64_t bytes_of_dtype(const ordered_json& config) {
+  for (const char* key : {"dtype", "torch_dtype"})
+    if (const auto found = config.find(key); found != config.end() && found->is_string())
+      return *found == "bfloat16" || *found == "float16" ? 2 : 4;
+  return 4;
+}
+
 // Of a config.json alone, without weights.
 ordered_json config_facts(const std::string& path, std::int64_t rank) {
-  const ModelSpec spec = spec_of(config_from_json(base::read_file(path), path));
+  const std::string text = base::read_file(path);
+  const ModelSpec spec = spec_of(config_from_json(text, path));
   ordered_json facts = {{"kind", "config"},
                         {"path", path},
                         {"architecture", spec.config.model_type},
                         {"parameters", parameters_of(spec)}};
   add_sizes(facts, spec);
-  add_uses(facts, spec, nullptr, rank);
+  add_uses(facts, spec, nullptr, bytes_of_dtype(ordered_json::parse(text)), rank);
   return facts;
 }
 

@@ -18,7 +18,7 @@ namespace fs = std::filesystem;
 
 // What a run.yaml says of the base model; "" where it says nothing.
 struct RunBase {
-  std::string model, base_name;
+  std::string model, base_name, quantization;
 };
 
 // Of finetune train (model) or of lora export (base).
@@ -31,7 +31,7 @@ RunBase base_in(const fs::path& run_yaml) {
       const YAML::Node value = run[key];
       return value.IsDefined() && value.IsScalar() ? value.as<std::string>() : std::string();
     };
-    return {text("model").empty() ? text("base") : text("model"), text("base_name")};
+    return {text("model").empty() ? text("base") : text("model"), text("base_name"), text("quantization")};
   } catch (const YAML::Exception& error) {
     throw base::Error({"the run file is not valid YAML: " + error.msg,
                        fmt::format("{}:{}", run_yaml.string(), error.mark.line + 1), "", "", "name the base model"});
@@ -103,6 +103,22 @@ const std::string& only_input(const std::vector<std::string>& inputs, const std:
   if (inputs.size() == 1) return inputs[0];
   throw base::UsageError(
       {inputs.empty() ? "missing input" : "too many inputs", "", inputs.empty() ? "" : inputs[1], what, ""});
+}
+
+std::string rounded_base_of(const fs::path& folder) {
+  const fs::path run_yaml = run_yaml_of(folder);
+  const std::string found = run_yaml.empty() ? "" : base_in(run_yaml).quantization;
+  return found == "nf4" || found == "int8" ? found : "";
+}
+
+void tell_rounded_base(const fs::path& folder, base::Context& context) {
+  const std::string rounded = rounded_base_of(folder);
+  if (context.quiet || rounded.empty()) return;
+  fmt::print(
+      context.err,
+      "note: the adapter was trained on its base rounded to {}; on the base as it is, it computes something else: "
+      "finetune verify says how much\n",
+      rounded);
 }
 
 fs::path without_separator(const fs::path& path) { return path.has_filename() ? path : path.parent_path(); }

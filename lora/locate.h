@@ -24,6 +24,13 @@ std::filesystem::path adapter_folder(const std::string& path);
 std::string base_model_of(const std::filesystem::path& folder, const std::string& given, const std::string& option,
                           const AdapterSettings& adapter);
 
+/// "nf4" or "int8" where the run of the adapter in `folder` trained on its base so rounded, by its run.yaml; else "":
+/// on the base as it is, or nothing says.
+std::string rounded_base_of(const std::filesystem::path& folder);
+
+/// Says that an adapter of such a base computes something else on the base as it is.
+void tell_rounded_base(const std::filesystem::path& folder, base::Context& context);
+
 /// Prints the model's notes.
 void tell_notes(const ModelFiles& model, base::Context& context);
 

@@ -213,6 +213,7 @@ int run_merge(MergeOptions& options, base::Context& context) {
   Adapter adapter = read_adapter(adapter_path);
   ModelFiles base(base_model_of(adapter_path, options.base, "--base", adapter));
   tell_notes(base, context);
+  tell_rounded_base(adapter_path, context);
   adapter = with_names_of(base, std::move(adapter));
   grow_for(base, adapter, adapter_path);
   const bool is_untied = parts_head(adapter, base);

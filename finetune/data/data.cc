@@ -79,6 +79,11 @@ void count_notes(const Example& example, const RecordNotes& notes, const Example
   report.drops_messages += notes.drops_messages;
   report.cuts_messages += notes.cuts_messages;
   report.untrained_first += notes.untrained_first;
+  report.plain += notes.is_plain;
+  report.empty += notes.has_empty_answer;
+  report.crosses += notes.crosses;
+  if (notes.has_empty_answer) report.alter(Fate::kEmpty, origin);
+  if (notes.crosses) report.alter(Fate::kCrosses, origin);
   if (std::string parts = parts_left_out(notes); !parts.empty()) {
     ++report.partly;
     report.alter(Fate::kPartly, origin, base::shortened(parts, 200));
@@ -195,6 +200,7 @@ DataReport write_examples(const std::vector<std::string>& files, const ExampleMa
   base::RecordOptions record_options;
   record_options.limit = options.limit;
   record_options.text = options.text;
+  record_options.bytes_are_text = true;
   record_options.block_bytes = 1 << 17;  // tokenizing is slow: small blocks keep every thread busy
   base::BlockReader reader(files, record_options);
   const auto source = [&]() -> std::optional<Item> {

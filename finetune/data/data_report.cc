@@ -34,6 +34,9 @@ constexpr Number kNumbers[] = {{"read", &DataReport::read},
                                {"cuts_messages", &DataReport::cuts_messages},
                                {"partly", &DataReport::partly},
                                {"untrained_first", &DataReport::untrained_first},
+                               {"plain", &DataReport::plain},
+                               {"empty", &DataReport::empty},
+                               {"crosses", &DataReport::crosses},
                                {"ends", &DataReport::ends},
                                {"repeated_keys", &DataReport::repeated_keys},
                                {"double_bos", &DataReport::double_bos},
@@ -64,8 +67,16 @@ std::string counted(const std::map<std::string, std::uint64_t>& counts) {
 
 std::string name_of(Fate fate) {
   static const std::array<std::string, kAllFates.size()> kNames{
-      "truncated",  "split", "too long", "without trained tokens", "bad", "written in part", "special tokens as text",
-      "a key twice"};
+      "truncated",
+      "split",
+      "too long",
+      "without trained tokens",
+      "bad",
+      "written in part",
+      "special tokens as text",
+      "a key twice",
+      "an answer without words, of which the end alone is learned",
+      "a token that holds the end of the prompt and the beginning of the answer, which generation will not meet"};
   return kNames[static_cast<std::size_t>(fate)];
 }
 
@@ -103,6 +114,10 @@ std::uint64_t DataReport::count_of(Fate fate) const {
       return specials_as_text;
     case Fate::kRepeated:
       return repeated_keys;
+    case Fate::kEmpty:
+      return empty;
+    case Fate::kCrosses:
+      return crosses;
   }
   return 0;
 }

@@ -35,9 +35,12 @@ enum class Fate : std::uint8_t {
   kPartly,    ///< the chat template leaves out a message, a part of one, or a member
   kSpecials,  ///< special tokens that it writes out are read as characters
   kRepeated,  ///< it has a key twice, of which the last counts
+  kEmpty,     ///< an answer of it has no words, so that its end alone is learned
+  kCrosses,   ///< a token holds the end of the prompt and the beginning of the answer: generation will not meet it
 };
 inline constexpr std::array kAllFates = {Fate::kTruncated, Fate::kSplit,  Fate::kTooLong,  Fate::kUntrained,
-                                         Fate::kBad,       Fate::kPartly, Fate::kSpecials, Fate::kRepeated};
+                                         Fate::kBad,       Fate::kPartly, Fate::kSpecials, Fate::kRepeated,
+                                         Fate::kEmpty,     Fate::kCrosses};
 /// "truncated", "split", "too long", "without trained tokens", "bad", "written in part" ...
 std::string name_of(Fate fate);
 
@@ -65,6 +68,9 @@ struct DataReport {
   std::uint64_t cuts_messages = 0;     ///< ... or a part of one
   std::uint64_t partly = 0;            ///< ... or a member of one: all of Fate::kPartly
   std::uint64_t untrained_first = 0;   ///< used records whose answer begins the example: that token is never trained
+  std::uint64_t plain = 0;             ///< used records of a prompt and its answer without the chat template
+  std::uint64_t empty = 0;             ///< used records with an answer without words
+  std::uint64_t crosses = 0;           ///< used records with a token that holds prompt and answer
   std::uint64_t ends = 0;              ///< used records in which an end token is trained
   std::uint64_t repeated_keys = 0;     ///< records that had a key twice, of which the last counts
   std::uint64_t double_bos = 0;        ///< used records that begin with BOS twice

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/json_fault.h"
 #include "base/json_values.h"
+#include "base/text.h"
 #include "finetune/data/pairs.h"
 #include "finetune/data/record_checks.h"
 #include "tokenizer/chat/json_texts.h"
@@ -17,6 +18,8 @@ namespace {
 using Json = nlohmann::ordered_json;
 using tokenizer::Conversation;
 using tokenizer::Message;
+
+bool is_blank(const std::string& text) { return base::trim(text).empty(); }
 
 }  // namespace
 
@@ -44,7 +47,10 @@ ExampleMaker::ExampleMaker(const tokenizer::Tokenizer& tokenizer, const MakerOpt
 
 Example ExampleMaker::from_chat(const Conversation& conversation, RecordNotes& notes) const {
   check_members(conversation);
-  for (const Message& message : conversation.messages) check_message(message);
+  for (const Message& message : conversation.messages) {
+    check_message(message);
+    notes.has_empty_answer |= message.role == "assistant" && is_blank(message.content) && message.members.empty();
+  }
   if (!chat_) {
     throw base::UsageError(
         {"the data has conversations, but the model's chat template cannot be used: " + chat_error_, "--data", "", "",
@@ -73,8 +79,12 @@ Example ExampleMaker::from_text(const std::string& prompt, const std::string& co
   Example example;
   example.ids = std::move(encoding.ids);
   // The token that holds the last of the prompt and the first of the completion counts as completion.
-  for (const tokenizer::ByteRange& offsets : encoding.offsets)
+  for (const tokenizer::ByteRange& offsets : encoding.offsets) {
     example.trained.push_back(trains_prompt || offsets.end > prompt.size() || offsets.begin >= prompt.size());
+    notes.crosses |= !trains_prompt && offsets.begin < prompt.size() && offsets.end > prompt.size();
+  }
+  notes.is_plain = !prompt.empty() && chat_ != nullptr;
+  notes.has_empty_answer = is_blank(completion);
   notes.untrained_first = !trains_prompt && !prompt.empty() && !example.trained.empty() && example.trained[0];
   if (tokenizer_.add_bos && tokenizer_.bos && (example.ids.empty() || example.ids.front() != *tokenizer_.bos)) {
     example.ids.insert(example.ids.begin(), *tokenizer_.bos);
@@ -118,6 +128,8 @@ Example ExampleMaker::from_pair(Conversation& conversation, bool is_text, Record
     const Example rejected = from_text(messages[0].content, conversation.rejected[0].content, second, false);
     notes.specials_as_text |= second.specials_as_text;
     notes.untrained_first |= second.untrained_first;
+    notes.crosses |= second.crosses;
+    notes.has_empty_answer |= second.has_empty_answer;
     return joined(std::move(chosen), rejected);
   }
   Conversation side = conversation;
@@ -134,6 +146,7 @@ Example ExampleMaker::from_pair(Conversation& conversation, bool is_text, Record
   notes.specials_as_text |= second.specials_as_text;
   notes.drops_messages |= second.drops_messages;
   notes.cuts_messages |= second.cuts_messages;
+  notes.has_empty_answer |= second.has_empty_answer;
   for (const std::string& name : second.left_out)
     if (std::ranges::find(notes.left_out, name) == notes.left_out.end()) notes.left_out.push_back(name);
   return joined(std::move(chosen), rejected);

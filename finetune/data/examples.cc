@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <string_view>
+#include <unordered_map>
 
 #include "base/error.h"
 #include "base/random.h"
@@ -81,6 +83,21 @@ Examples take_validation(Examples& examples, double share, std::uint64_t seed) {
   Examples held_out = examples.at(validation);
   examples = examples.at(training);
   return held_out;
+}
+
+std::size_t count_trained(const Examples& validation, const Examples& training) {
+  const auto text_of = [](const ExampleView& example) {
+    return std::string_view(reinterpret_cast<const char*>(example.ids.data()), example.ids.size_bytes());
+  };
+  std::unordered_map<std::string_view, std::size_t> left;  // how often each stands in `validation`
+  for (std::size_t i = 0; i < validation.size(); ++i) ++left[text_of(validation[i])];
+  std::size_t count = 0;
+  for (std::size_t i = 0; i < training.size() && !left.empty(); ++i)
+    if (const auto found = left.find(text_of(training[i])); found != left.end()) {
+      count += found->second;
+      left.erase(found);
+    }
+  return count;
 }
 
 std::uint64_t fingerprint(const Examples& examples) {

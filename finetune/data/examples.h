@@ -45,6 +45,9 @@ Example copy_of(const ExampleView& example);
 /// would be left on either side.
 Examples take_validation(Examples& examples, double share, std::uint64_t seed);
 
+/// How many of `validation` stand among `training` too, by their ids.
+std::size_t count_trained(const Examples& validation, const Examples& training);
+
 /// A number that changes when any id, mask or order changes: a resumed run must see the same data.
 std::uint64_t fingerprint(const Examples& examples);
 

@@ -46,6 +46,11 @@ std::vector<std::string> findings(const DataReport& report, const tokenizer::Tok
   lines.push_back(fmt::format("{} of the tokens are trained; an end token is trained in {} of {} records",
                               share(report.trained_tokens, report.tokens), human_count(report.ends),
                               human_count(report.used)));
+  if (report.plain > 0)
+    lines.push_back(fmt::format(
+        "prompt and answer as one text, without the chat template: {} records; generate and chat use the template, "
+        "generate --raw does not (messages, or instruction and output, are trained with it)",
+        human_count(report.plain)));
   if (tokenizer.bos)
     lines.push_back(fmt::format("begin with {} twice: {} records{}", tokenizer.token(*tokenizer.bos),
                                 report.double_bos == 0 ? "no" : human_count(report.double_bos),
@@ -67,6 +72,7 @@ Json summary_of(const DataReport& report) {
                {"examples", report.examples},
                {"tokens", report.tokens},
                {"trained_tokens", report.trained_tokens},
+               {"plain", report.plain},
                {"end_trained", report.ends},
                {"double_bos", report.double_bos},
                {"without_bos", report.without_bos},

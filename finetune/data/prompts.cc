@@ -8,19 +8,63 @@
 #include "base/inputs.h"
 #include "base/json_values.h"
 #include "base/text.h"
+#include "finetune/data/data_report.h"
+#include "tokenizer/chat/conversation.h"
 
 namespace finetune {
 namespace {
 
+using Json = nlohmann::ordered_json;
+
 constexpr const char* kPlainInput = "standard input is read as JSON lines; prompts as plain text: a .txt file";
+constexpr const char* kExpected = "{\"prompt\": \"...\"}, or a list of messages that ends with a question";
+
+// Throws base::Error, without the place.
+Prompt prompt_of(Json record, const std::string& file, Prompts& prompts) {
+  const auto no_prompt = [&](const Json& value) {
+    return base::Error({"a record is not a prompt", "",
+                        base::shortened(value.dump(-1, ' ', false, Json::error_handler_t::replace)), kExpected,
+                        file == "-" ? kPlainInput : ""});
+  };
+  if (!record.is_object() || !record.contains("prompt")) throw no_prompt(record);
+  const Json& said = record["prompt"];
+  if (!said.is_string() && !said.is_array()) throw no_prompt(said);
+  Prompt prompt;
+  prompt.shown = said.is_string() ? said.get<std::string>() : said.dump();
+  const Json turn = {{"role", "user"}, {"content", said}};
+  Json asked = {{"messages", said.is_array() ? said : Json::array({turn})}};
+  for (const auto& [name, value] : record.items()) {
+    if (name == "prompt" || name == "id" || name == "source" || value.is_null()) continue;
+    const tokenizer::Meaning meaning = tokenizer::meaning_of(name, tokenizer::Holder::kRecord);
+    if (name == "system" || meaning == tokenizer::Meaning::kSaid || meaning == tokenizer::Meaning::kTools)
+      asked[name] = value;
+    else
+      count(prompts.unused, name);
+  }
+  tokenizer::Conversation conversation;
+  static const tokenizer::RoleMap kRoles = tokenizer::role_map({});
+  if (const auto problem = tokenizer::read_conversation(asked, kRoles, conversation)) throw base::Error(problem->facts);
+  if (conversation.messages.back().role == "assistant") throw no_prompt(said);
+  prompt.messages = std::move(conversation.messages);
+  prompt.members = std::move(conversation.members);
+  return prompt;
+}
 
 }  // namespace
+
+std::string Prompts::notes() const {
+  std::string text;
+  if (repeated_keys > 0) text += base::repeated_keys_note(repeated_keys) + "\n";
+  if (!unused.empty()) text += "members of prompts that nothing here reads: " + counted(unused) + "\n";
+  return text;
+}
 
 Prompts read_prompts(const std::string& file, const base::TextOptions& text) {
   base::RecordOptions records;
   records.split_text = "line";
   records.text_field = "prompt";
   records.text = text;
+  records.bytes_are_text = true;
   base::BlockReader reader(base::expand_inputs({file}), records);
   Prompts prompts;
   std::vector<base::BadBytes> bad;
@@ -28,18 +72,31 @@ Prompts read_prompts(const std::string& file, const base::TextOptions& text) {
   while (auto block = reader.next(bad)) {
     base::for_each_line(*block, [&](std::string_view line, const base::Place& place) {
       bool repeated = false;
-      nlohmann::json record = base::lenient_json(line, &repeated);
+      try {
+        Json record = base::lenient_ordered_json(line, &repeated);
+        if (record.is_discarded()) record = std::string(line);
+        prompts.all.push_back(prompt_of(std::move(record), file, prompts));
+      } catch (const base::Error& error) {
+        base::ErrorFacts facts = error.facts();
+        facts.where = place_of(place.line) + (facts.where.empty() ? "" : ": " + facts.where);
+        throw base::Error(facts);
+      }
       prompts.repeated_keys += repeated;
-      if (!record.is_object() || !record.contains("prompt") || !record["prompt"].is_string())
-        throw base::Error({"a record is not a prompt", place_of(place.line), base::shortened(std::string(line)),
-                           "{\"prompt\": \"...\"}", file == "-" ? kPlainInput : ""});
-      prompts.texts.push_back(record["prompt"]);
-      prompts.places.push_back(place_of(place.line));
+      prompts.all.back().place = place_of(place.line);
     });
   }
   if (!bad.empty()) throw base::Error("a prompt cannot be read: " + bad[0].error, place_of(bad[0].place.line));
-  if (prompts.texts.empty()) throw base::Error({"no prompt in the file", file, "", "", ""});
+  if (prompts.all.empty()) throw base::Error({"no prompt in the file", file, "", "", ""});
   return prompts;
+}
+
+std::vector<std::int32_t> ids_of(const Prompt& prompt, const tokenizer::ChatTemplate* chat,
+                                 const tokenizer::Tokenizer& tokenizer, bool allow_special) {
+  if (chat) return chat->render(prompt.messages, true, prompt.members).ids;
+  if (prompt.messages.size() > 1 || prompt.messages[0].role != "user" || !prompt.members.empty())
+    throw base::Error({"messages need a chat template", prompt.place, base::shortened(prompt.shown), "a text",
+                       "without --raw, or with --chat-template"});
+  return tokenizer::encode_from_start(tokenizer, prompt.messages[0].content, allow_special);
 }
 
 }  // namespace finetune

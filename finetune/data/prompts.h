@@ -2,20 +2,38 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
 #include "base/records.h"
+#include "tokenizer/chat/chat.h"
 
 namespace finetune {
 
-struct Prompts {
-  std::vector<std::string> texts;   ///< at least one
-  std::vector<std::string> places;  ///< of each: "FILE:LINE"
-  std::uint64_t repeated_keys = 0;  ///< records that had a key twice
+/// One question.
+struct Prompt {
+  std::string shown;                         ///< as people read it: the text, or the list of messages as JSON
+  std::vector<tokenizer::Message> messages;  ///< a system message, if any, then turns that end with no answer
+  std::vector<tokenizer::Member> members;    ///< of the record, what a template may write: tools ...
+  std::string place;                         ///< "FILE:LINE"
 };
 
-/// Of `file`, "-": standard input. Throws base::Error for what is no prompt.
+struct Prompts {
+  std::vector<Prompt> all;                      ///< at least one
+  std::uint64_t repeated_keys = 0;              ///< records that had a key twice
+  std::map<std::string, std::uint64_t> unused;  ///< members of records that nothing reads -> records
+  /// What people should know of them: lines.
+  std::string notes() const;
+};
+
+/// Of `file`, "-": standard input: `prompt`, a text or a list of messages, `system`, a text, and what a chat template
+/// writes of a record. Throws base::Error for what is no prompt.
 Prompts read_prompts(const std::string& file, const base::TextOptions& text);
+
+/// What the model reads: through `chat`, or where that is null as the text stands, special tokens in it as characters
+/// but with `allow_special`. Throws base::Error for messages that need a template.
+std::vector<std::int32_t> ids_of(const Prompt& prompt, const tokenizer::ChatTemplate* chat,
+                                 const tokenizer::Tokenizer& tokenizer, bool allow_special);
 
 }  // namespace finetune

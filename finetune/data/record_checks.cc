@@ -41,7 +41,9 @@ std::optional<bool> yes_or_no(const std::string& json) {
 void check_flags(const Conversation& conversation, RecordNotes& notes) {
   for (const Member& member : conversation.members) {
     const Meaning meaning = tokenizer::meaning_of(member.name, Holder::kRecord);
-    const bool is_flag = meaning == Meaning::kFlag || meaning == Meaning::kPartFlag;
+    // Of a record `loss` is a measurement, but for true and false.
+    const bool is_loss{member.name == "loss" && (member.json == "true" || member.json == "false")};
+    const bool is_flag = meaning == Meaning::kFlag || meaning == Meaning::kPartFlag || is_loss;
     const std::optional<bool> said = is_flag ? yes_or_no(member.json) : std::nullopt;
     if (said == true || (is_flag && member.json == "\"\"")) continue;  // an empty cell of a table says nothing
     if (is_flag && (conversation.format != "text" || said == false))

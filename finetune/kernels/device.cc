@@ -42,6 +42,8 @@ bool has(const char* unit) {
 
 at::Device choose_device(const std::string& name) {
   if (name == "cpu") return at::kCPU;
+  if (c10::is_privateuse1_backend_registered() && name == c10::get_privateuse1_backend())
+    return at::Device(at::kPrivateUse1, 0);
   if (name != "cuda" && name != "auto")
     throw base::UsageError({"unknown device", "--device", name, "cpu, cuda or auto", ""});
   if (cuda_problem().empty()) {

@@ -9,8 +9,9 @@
 namespace finetune {
 
 /// "cpu", "cuda", or "auto": a CUDA device when there is one. The CUDA half of LibTorch (0.5 s and hundreds of
-/// megabytes) is opened here, when an NVIDIA device node exists, and nowhere else. Throws base::UsageError when
-/// "cuda" is asked for and is not there.
+/// megabytes) is opened here, when an NVIDIA device node exists, and nowhere else. A process that has made a
+/// device of its own known to LibTorch ("PrivateUse1"), as a test does, may give its name. Throws base::UsageError
+/// when "cuda" is asked for and is not there.
 at::Device choose_device(const std::string& name);
 
 /// "float32", "bfloat16", or "auto": bfloat16 on CUDA, float32 on the CPU. Throws base::UsageError for other names.

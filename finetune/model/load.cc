@@ -83,10 +83,11 @@ void ModelOptions::visit(base::OptionVisitor& v, bool one_adapter) {
   if (one_adapter)
     v("adapter", adapter, "an adapter folder, or the output folder of a training run", base::PathKind::kModel);
   v.choice("dtype", dtype, {"auto", "float32", "bfloat16"}, "type of the weights: auto is bfloat16 on CUDA");
-  visit_quantization(
-      v, quantization,
-      "how the base is kept: as it was trained, to compute the same; auto: the blocks of a GGUF on a CPU as they are",
-      {"auto"});
+  visit_quantization(v, quantization,
+                     "how the base is kept; auto: rounded as the adapter's run trained on it (nf4, int8), else the "
+                     "blocks of a GGUF on "
+                     "a CPU as they are",
+                     {kAsTrained});
   v.choice("device", device, {"auto", "cpu", "cuda"}, "where to compute");
   v("threads", threads, "CPU threads, 0 = one a core").at_least(0);
   chat.visit(v);
@@ -119,6 +120,18 @@ lora::Adapter load_adapter(const std::string& run_or_adapter, lora::ModelFiles& 
   return lora::plain_adapter(std::move(adapter), base, threads);
 }
 
+std::string as_trained(const std::string& run_or_adapter, const lora::ModelFiles& base,
+                       std::vector<std::string>& notes) {
+  if (run_or_adapter.empty()) return "none";
+  const std::string rounded = lora::rounded_base_of(lora::adapter_folder(run_or_adapter));
+  const bool is_packed{
+      std::ranges::any_of(base.names(), [&](const std::string& name) { return base.is_packed(name); })};
+  if (rounded.empty() || is_packed) return "none";
+  notes.push_back(
+      fmt::format("the base is rounded to {} as it was in training; --quantization none: as it is", rounded));
+  return rounded;
+}
+
 LoadedModel load_model(const ModelOptions& options) {
   if (options.model.empty() && options.adapter.empty())
     throw base::UsageError({"no model", "--model", "", "a Hugging Face folder or a .gguf file", ""});
@@ -126,14 +139,18 @@ LoadedModel load_model(const ModelOptions& options) {
   at::Device device = choose_device(options.device);
   lora::ModelFiles files(options.model.empty() ? base_of(options.adapter) : options.model);
   std::string quantization = options.quantization;
-  if (quantization == "auto") quantization = device.is_cpu() && has_blocks(files) ? "keep" : "none";
+  std::vector<std::string> notes;
+  if (quantization == kAsTrained) quantization = as_trained(options.adapter, files, notes);
+  if (quantization == "none" && options.quantization == kAsTrained && device.is_cpu() && has_blocks(files))
+    quantization = "keep";
   lora::Adapter adapter;
   if (!options.adapter.empty()) adapter = load_adapter(options.adapter, files, options.threads);
   const fs::path folder = options.adapter.empty() ? "" : lora::adapter_folder(options.adapter);
   LoadedModel loaded{files.path(), lora::tokenizer_of(files, folder, options.chat.chat_template),
                      Transformer(files, choose_dtype(options.dtype, device), device, quantization_named(quantization))};
+  loaded.notes = std::move(notes);
   if (!options.adapter.empty()) {
-    loaded.notes = notes_of(options.adapter, adapter, files);
+    for (std::string& note : notes_of(options.adapter, adapter, files)) loaded.notes.push_back(std::move(note));
     loaded.model.attach(adapter);
   }
   return loaded;

@@ -15,13 +15,16 @@
 
 namespace finetune {
 
+/// Of --quantization: as the run of the adapter kept the base.
+inline constexpr const char* kAsTrained = "auto";
+
 /// The options that every command with a ready model has.
 struct ModelOptions {
   std::string model, adapter;
   std::string dtype = "auto", device = "auto";
   int threads = 0;
   tokenizer::TemplateOptions chat{};
-  std::string quantization = "auto";
+  std::string quantization = kAsTrained;
   /// Without `one_adapter`, for commands that take several, `adapter` is no option.
   void visit(base::OptionVisitor& v, bool one_adapter = true);
 };
@@ -30,8 +33,13 @@ struct LoadedModel {
   std::filesystem::path path;  ///< the folder or .gguf file of the base
   std::unique_ptr<tokenizer::Tokenizer> tokenizer;
   Transformer model;
-  std::vector<std::string> notes{};  ///< notes_of the adapter
+  std::vector<std::string> notes{};  ///< of as_trained, and notes_of the adapter
 };
+
+/// The --quantization that computes what the adapter's run did: "nf4" or "int8" where it rounded the base so, which a
+/// note says, else "none". A base whose numbers are packed by bitsandbytes stays as it is.
+std::string as_trained(const std::string& run_or_adapter, const lora::ModelFiles& base,
+                       std::vector<std::string>& notes);
 
 /// Loads `options.model` (or, when it is empty, the base that the adapter names) with the adapter attached, if any.
 /// Throws base::UsageError when neither is given, base::Error when something cannot be read or does not fit.

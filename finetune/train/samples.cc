@@ -26,17 +26,16 @@ std::unique_ptr<tokenizer::ChatTemplate> template_of(const tokenizer::Tokenizer&
 }
 
 std::vector<SamplePrompt> prompts_in_file(const std::string& file, const tokenizer::Tokenizer& tokenizer,
-                                          std::int64_t context_length) {
+                                          std::int64_t context_length, std::string* notes) {
   const auto chat = template_of(tokenizer);
   std::vector<SamplePrompt> prompts;
   const Prompts given = read_prompts(file, {});
-  for (std::size_t i = 0; i < given.texts.size(); ++i) {
-    const std::string& text = given.texts[i];
-    std::vector<std::int32_t> ids =
-        chat ? chat->render({{"user", text}}, true).ids : tokenizer::encode_from_start(tokenizer, text, false);
+  if (notes) *notes = given.notes();
+  for (const Prompt& prompt : given.all) {
+    std::vector<std::int32_t> ids = ids_of(prompt, chat.get(), tokenizer, false);
     if (static_cast<std::int64_t>(ids.size()) >= context_length || ids.empty())
-      throw base::Error({"a prompt of no tokens, or longer than the model's context", given.places[i],
-                         base::shortened(text), fmt::format("1 to {} tokens", context_length - 1), ""});
+      throw base::Error({"a prompt of no tokens, or longer than the model's context", prompt.place,
+                         base::shortened(prompt.shown), fmt::format("1 to {} tokens", context_length - 1), ""});
     std::string shown = tokenizer.decode(ids);
     prompts.push_back({std::move(ids), std::move(shown)});
   }
@@ -56,8 +55,9 @@ void SampleOptions::visit(base::OptionVisitor& v) {
 }
 
 std::vector<SamplePrompt> sample_prompts(const SampleOptions& options, const Examples& validation,
-                                         const tokenizer::Tokenizer& tokenizer, std::int64_t context_length) {
-  if (!options.sample_prompts.empty()) return prompts_in_file(options.sample_prompts, tokenizer, context_length);
+                                         const tokenizer::Tokenizer& tokenizer, std::int64_t context_length,
+                                         std::string* notes) {
+  if (!options.sample_prompts.empty()) return prompts_in_file(options.sample_prompts, tokenizer, context_length, notes);
   std::vector<SamplePrompt> prompts;
   for (std::size_t i = 0; i < validation.size(); ++i) {
     const ExampleView example = validation[i];

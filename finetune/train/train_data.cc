@@ -97,6 +97,15 @@ void hold_out(TrainingData& data, const TrainOptions& options, base::Context& co
                base::human_count(data.training.size()));
 }
 
+void tell_known(const TrainingData& data, base::Context& context) {
+  if (context.quiet || data.validation.empty()) return;
+  if (const std::size_t known = count_trained(data.validation, data.training); known > 0)
+    fmt::print(context.err,
+               "note: {} of {} validation examples stand in the training data too: the validation loss is not of "
+               "unseen text\n",
+               base::human_count(known), base::human_count(data.validation.size()));
+}
+
 void mix(TrainingData& data, const Sources& sources, std::uint64_t seed, base::Context& context) {
   data.mixture = sources.parts;
   data.training = mixed(data.training, sources.part_of_file, seed, data.mixture);
@@ -173,6 +182,7 @@ TrainingData read_data(const TrainOptions& options, const lora::ModelFiles& file
   } else if (from.validation_share > 0) {
     hold_out(data, options, context);
   }
+  tell_known(data, context);
   if (!sources.parts.empty()) mix(data, sources, options.compute.seed, context);
   if (options.preferences.is_of_verdicts()) {
     add_mismatches(data.training, options.plan.rows.max_length, "--data");

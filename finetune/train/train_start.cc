@@ -29,6 +29,7 @@
 #include "finetune/train/peft_notes.h"
 #include "finetune/train/preflight.h"
 #include "finetune/train/run_facts.h"
+#include "finetune/train/start_notes.h"
 #include "finetune/train/token_rows.h"
 #include "finetune/train/train_checks.h"
 #include "finetune/train/unused_options.h"
@@ -144,54 +145,6 @@ void check_group(const TrainOptions& options, const TrainInputs& inputs, at::Sca
   check_same_in_group(facts, group);
 }
 
-// Rows at once are no part of what a run is, since the machine decides them; but sums are rounded by them.
-void tell_rows_at_once(const RunFacts& saved, const RunFacts& now, base::Context& context) {
-  const auto before = saved.find("rows_at_once");
-  if (context.quiet || before == saved.end() || before->second == now.at("rows_at_once")) return;
-  fmt::print(context.err,
-             "note: goes on with {} rows at once, not {} as before: the result differs by rounding from that of a run "
-             "which did not change; --memory decides it\n",
-             now.at("rows_at_once"), before->second);
-}
-
-// What PEFT warns of.
-void tell_parted(const lora::Adapter& adapter, const lora::ModelFiles& files, base::Context& context) {
-  if (!context.quiet && lora::parts_head(adapter, files))
-    fmt::print(context.err,
-               "note: the base ties its head to the embedding, and this adapter parts them, so that a merged model has "
-               "both; --lora.ensure-weight-tying keeps them one\n");
-}
-
-// What transformers' Trainer would do with the base, and this one does not.
-void tell_dropouts(const lora::ModelFiles& files, base::Context& context) {
-  const fs::path file = files.path() / "config.json";
-  if (context.quiet || files.is_gguf() || !fs::exists(file)) return;
-  const auto config = nlohmann::json::parse(base::read_file(file), nullptr, false);
-  for (const char* key : {"attention_dropout", "attn_pdrop", "resid_pdrop", "embd_pdrop", "hidden_dropout"})
-    if (const auto found = config.find(key); found != config.end() && found->is_number() && found->get<double>() > 0)
-      fmt::print(context.err, "note: {} {} of config.json, which transformers applies in training, is not applied\n",
-                 key, found->get<double>());
-}
-
-void tell_threads(int threads, base::Context& context) {
-  const int processors{static_cast<int>(base::thread_count(0))};
-  if (!context.quiet && threads > processors)
-    fmt::print(context.err, "note: --threads {} on {} processors: more threads than processors are slower\n", threads,
-               processors);
-}
-
-// A run that goes on keeps its type.
-void tell_bfloat16(const std::string& dtype, at::Device device, bool goes_on, base::Context& context) {
-  if (context.quiet || goes_on || dtype != "auto" || !device.is_cpu() || !multiplies_bfloat16()) return;
-  fmt::print(context.err, "note: this processor multiplies bfloat16 ({}): --dtype bfloat16 is {} and takes less memory\n",
-             has_tiles() ? "AMX" : "avx512_bf16", has_tiles() ? "two to three times as fast" : "faster");
-}
-
-void tell_experts(const lora::Adapter& adapter, const lora::ModelFiles& files, base::Context& context) {
-  const std::string note = stacked_experts_note(adapter, files.spec());
-  if (!context.quiet && !note.empty()) fmt::print(context.err, "{}\n", note);
-}
-
 // A checkpoint's adapter, of which the part that a start took out does not train.
 lora::Adapter resumed(lora::Adapter adapter, bool has_start) {
   for (lora::AdapterModule& module : adapter.modules) module.frozen = has_start ? module.rank / 2 : 0;
@@ -207,7 +160,10 @@ bool has_start(const TrainOptions& options, const std::optional<lora::Adapter>& 
 // What a run without --adapter begins with, or what `done` has of a start, which is not computed twice.
 lora::Adapter first_adapter(const TrainOptions& options, const lora::ModelFiles& files, const Checkpoint* done,
                             base::Context& context) {
-  if (options.start.trains_all()) return lora::whole_model(files);
+  if (options.start.trains_all()) {
+    tell_rounding(files, context);
+    return lora::whole_model(files);
+  }
   if (done && !options.lora.start.empty()) {
     lora::Adapter adapter = resumed(done->adapter, true);
     lora::set_dropouts(adapter, options.lora.dropout_pattern);
@@ -363,8 +319,10 @@ TrainStart prepare_training(TrainOptions& options, base::Context& context, const
                   adapter ? &*adapter : nullptr);
   if (!context.quiet && !memory.to_text().empty()) fmt::print(context.err, "{}\n", memory.to_text());
   check_memory(memory.foretold, memory_of(device));
+  std::string notes;
   std::vector<SamplePrompt> prompts =
-      sample_prompts(options.samples, data.validation, *tokenizer, files->config().context_length);
+      sample_prompts(options.samples, data.validation, *tokenizer, files->config().context_length, &notes);
+  if (!context.quiet) fmt::print(context.err, "{}", notes);
   for (const SamplePrompt& prompt : prompts) check_ids(prompt.ids, files->config());
   Transformer model(*files, dtype, device, quantization);
   const bool has_reference{options.preferences.has_reference()};

@@ -84,9 +84,12 @@ void check_used(const std::vector<std::string>& modules, const ordered_json& pat
 }
 
 void check_excluded(const std::vector<std::string>& all, const std::vector<std::string>& excluded) {
+  const auto in_block =
+      std::ranges::find_if(all, [](const std::string& name) { return name.find(".layers.") != std::string::npos; });
   for (const std::string& name : excluded)
     if (std::ranges::none_of(all, [&](const std::string& module) { return names_module({name}, module); }))
-      refuse("no such module", "exclude_modules", name, "a linear layer of the model, such as " + all.front());
+      refuse("no such module", "exclude_modules", name,
+             "a linear layer of the model, such as " + (in_block == all.end() ? all.front() : *in_block));
 }
 
 // U(+-1/sqrt(in)); of the embedding N(0, 1) (Box and Muller), as PEFT starts its B.

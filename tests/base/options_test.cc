@@ -330,6 +330,19 @@ TEST(Options, AListOfTextsTakesAMapping) {
   EXPECT_THAT(error_of([&] { set.read_yaml("lora: {targets: {a: [1]}}\n", "c.yaml"); }), HasSubstr("plain values"));
 }
 
+TEST(Options, AGroupIsGivenByItsOptions) {
+  Outer outer;
+  OptionSet set(outer);
+  const int rank{outer.lora.rank};
+  set.read_yaml("lora:\n  # rank: 8\nmodel: a\n", "c.yaml");  // all of it commented out
+  EXPECT_EQ(outer.lora.rank, rank);
+  for (const char* wrong : {"lora: true\n", "lora: [rank]\n"})
+    EXPECT_THAT(error_of([&] { set.read_yaml(wrong, "c.yaml"); }),
+                testing::AllOf(HasSubstr("c.yaml:1"), HasSubstr("a group of options"), HasSubstr("--lora.OPTION")));
+  EXPECT_THAT(error_of([&] { set.read_yaml("steps:\n  - gopher: {zzz: 1}\n", "c.yaml"); }),
+              HasSubstr("its options: min_words"));
+}
+
 TEST(Options, AnEmptyChoiceHasAWord) {
   struct Start {
     std::string start = "a";

@@ -129,6 +129,25 @@ TEST(Parquet, ABinaryTextFieldIsText) {
   EXPECT_EQ(parse_loosely(result.lines[3]).at("fixed"), "eHl6");
 }
 
+// As trainings read them: writers that do not mark text give it so. What is no UTF-8 is nobody's text.
+TEST(Parquet, BytesThatAreUtf8AreTextWhereAsked) {
+  RecordOptions options;
+  options.bytes_are_text = true;
+  Read result = read({golden("types.parquet")}, options);
+  ASSERT_THAT(result.lines, SizeIs(4));
+  EXPECT_EQ(parse_loosely(result.lines[3]).at("binary"), "abcd");
+  EXPECT_EQ(parse_loosely(result.lines[3]).at("fixed"), "xyz");
+  std::size_t objects = 0;
+  const std::vector<json> plain = golden_records("types.jsonl");
+  for (std::size_t i = 0; i < 4; ++i) {
+    const json value = parse_loosely(result.lines[i]).at("binary");
+    if (!value.is_object()) continue;
+    ++objects;
+    EXPECT_EQ(value, (json{{"bytes", plain[i].at("binary")}}));
+  }
+  EXPECT_GE(objects, 1u);
+}
+
 TEST(Parquet, ABinaryTextFieldInsideAStructIsText) {
   RecordOptions options;
   auto row = [&](const char* field) {

@@ -5,8 +5,10 @@
 
 #include "finetune/kernels/device.h"
 #include "finetune/model/load.h"
+#include "finetune/verify.h"
 #include "finetune/weights/eight_bits.h"
 #include "finetune/weights/four_bits.h"
+#include "lora/locate.h"
 #include "tests/error_of.h"
 #include "tests/finetune/random_gguf.h"
 #include "tests/finetune/train_fixture.h"
@@ -210,6 +212,34 @@ TEST_F(QuantizedTrain, TenStepsAreThoseOfTheRoundedWeights) {
     const finetune::PackedRow row = some_row(257);
     EXPECT_TRUE(at::equal(ours.model.hidden(row), theirs.model.hidden(row))) << word;
   }
+}
+
+// A QLoRA run is served by default on the base that it trained on; run.yaml says which.
+TEST_F(QuantizedTrain, IsServedOnTheBaseAsItTrained) {
+  const TrainOptions all = options("rounded");
+  const std::string output = all.output.folder;
+  run_words({"--model", all.start.model, "--data", all.sources.data[0], "--output", output, "--steps", "3",
+             "--quantization", "nf4", "--device", "cpu", "--threads", "1", "--max-length", "64"});
+  EXPECT_EQ(lora::rounded_base_of(lora::adapter_folder(output)), "nf4");
+  const auto logits = [&](const std::string& word, const std::string& adapter) {
+    at::NoGradGuard no_gradient;
+    finetune::ModelOptions serve{all.start.model, adapter, "float32", "cpu", 1};
+    if (!word.empty()) serve.quantization = word;
+    const finetune::LoadedModel loaded = finetune::load_model(serve);
+    const bool says{!loaded.notes.empty() && loaded.notes[0].find("rounded to nf4") != std::string::npos};
+    EXPECT_EQ(says, word.empty());
+    return loaded.model.logits(loaded.model.hidden(some_row(257)));
+  };
+  const at::Tensor trained = logits("", output);
+  EXPECT_TRUE(at::equal(trained, logits("nf4", output)));
+  EXPECT_GT(tiny_llama::relative(logits("none", output), trained), 1e-3);
+  const std::vector<std::string> words = {all.start.model, "--adapter", output, "--exported", output + "/adapter"};
+  std::ostringstream out, err;
+  base::Command::Bound verify = finetune::verify_command().bind();
+  verify.set->read_words(words);
+  base::Context context{out, err, false, false, "", "finetune", verify.set.get()};
+  EXPECT_EQ(verify.run(context), 0) << out.str();
+  EXPECT_THAT(err.str(), HasSubstr("rounded to nf4"));
 }
 
 TEST_F(QuantizedTrain, AKilledRunEndsWithTheSameBytesAndNoOtherQuantisationGoesOn) {

@@ -8,8 +8,8 @@
 
 #include "base/error.h"
 #include "base/text.h"
-#include "finetune/kernels/passing.h"
 #include "finetune/kernels/device.h"
+#include "finetune/kernels/passing.h"
 #include "finetune/train/memory.h"
 #include "tests/error_of.h"
 #include "tests/finetune/tiny_llama.h"

@@ -8,7 +8,9 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/stream.h"
+#include "base/text.h"
 #include "finetune/data/data.h"
+#include "finetune/data/findings.h"
 #include "tests/error_of.h"
 #include "tests/finetune/byte_tokenizer.h"
 #include "tests/temporary_folder.h"
@@ -381,6 +383,45 @@ TEST(Records, AFileThatIsWholeIsNotLost) {
   EXPECT_EQ(read(good + "{\"foo\":1}\n" + good, 2).bad, 1u);
   EXPECT_EQ(read(good + "{\"foo\":\n" + good, 2).bad, 1u);
   EXPECT_THAT(error_of([&] { read(good + good + "{\"foo\":1"); }), HasSubstr("is cut off"));
+}
+
+// What generation will not meet, and answers that teach nothing but their end.
+TEST(Records, TextsWithoutTheTemplateBordersAndEmptyAnswersAreCounted) {
+  const ByteTokenizer chat, bare(false);
+  const TemporaryFolder folder;
+  const std::string file = folder.write("a.jsonl",
+                                        R"({"prompt":"q","completion":"a"}
+{"prompt":"q","completion":" "}
+{"text":"t"}
+{"text":""}
+{"messages":[{"role":"user","content":"Q"},{"role":"assistant","content":""}]}
+{"messages":[{"role":"user","content":"Q"},{"role":"assistant","content":"A"}]}
+{"instruction":"Q","output":"A"}
+{"prompt":"q","completion":"a","loss":0.25}
+{"text":"t","loss":false}
+{"prompt":"q","completion":null}
+)");
+  const auto report = finetune::read_dataset({file}, ExampleMaker(chat), {}).report;
+  EXPECT_EQ(report.plain, 3u);
+  EXPECT_EQ(report.empty, 2u);
+  EXPECT_EQ(report.untrained, 1u) << "an empty text is an end without a beginning";
+  EXPECT_EQ(report.crosses, 0u);
+  EXPECT_EQ(report.bad, 2u) << "a flag of the whole record; no completion";
+  EXPECT_THAT(report.bad_kinds, testing::Contains(testing::Key(HasSubstr("flag of the whole record"))));
+  EXPECT_EQ(report.unused.at("loss"), 1u) << "a measurement";
+  EXPECT_THAT(report.altered.back().why, HasSubstr("prompt, completion (null)"));
+  const std::string lines = base::join(finetune::findings(report, chat), "\n");
+  EXPECT_THAT(lines, HasSubstr("without the chat template: 3 records"));
+  EXPECT_THAT(lines, HasSubstr("an answer without words, of which the end alone is learned: " + file + ":2"));
+  const std::string texts = folder.write("b.jsonl", R"({"prompt":"q","completion":"a"})");
+  EXPECT_EQ(finetune::read_dataset({texts}, ExampleMaker(bare), {}).report.plain, 0u) << "there is no template";
+
+  const auto model = mistral(folder, {{"add_bos_token", true}});
+  const std::string border = folder.write("c.jsonl", R"({"prompt":"say: th","completion":"e"})");
+  const auto crossed = finetune::read_dataset({border}, ExampleMaker(*model), {}).report;
+  EXPECT_EQ(crossed.crosses, 1u);
+  EXPECT_THAT(base::join(finetune::findings(crossed, *model), "\n"),
+              HasSubstr("a token that holds the end of the prompt"));
 }
 
 // The first token of an example is never a target.

@@ -4,8 +4,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "finetune/data/prompts.h"
+#include "tests/error_of.h"
 #include "tests/finetune/byte_tokenizer.h"
 #include "tests/finetune/train_fixture.h"
+#include "tests/temporary_folder.h"
 
 namespace {
 
@@ -90,6 +93,32 @@ TEST_F(Samples, PromptsOfAFileNeedNoValidation) {
   EXPECT_EQ(lines[5]["prompt"], "say 4: ");
   EXPECT_FALSE(lines[5].contains("answer"));
   EXPECT_EQ(lines[5]["text"], "pale");
+}
+
+TEST(Prompts, AreTextsOrMessagesWithWhatATemplateWrites) {
+  const ByteTokenizer tokenizer;
+  const auto chat = tokenizer::chat_template_of(tokenizer);
+  const TemporaryFolder folder;
+  const auto asked = [&](const std::string& record) {
+    return finetune::read_prompts(folder.write("p.jsonl", record + "\n"), {});
+  };
+  const auto text = [&](const std::string& record) {
+    return tokenizer.decode(finetune::ids_of(asked(record).all[0], chat.get(), tokenizer, false));
+  };
+  const std::string plain = text(R"({"prompt":"Q"})");
+  EXPECT_EQ(text(R"({"prompt":[{"role":"user","content":"Q"}]})"), plain);
+  EXPECT_EQ(text(R"({"prompt":"Q","id":1,"source":"s","system":null})"), plain);
+  EXPECT_EQ(text(R"({"prompt":"Q","system":"Be a pirate"})"),
+            text(R"({"prompt":[{"role":"system","content":"Be a pirate"},{"role":"user","content":"Q"}]})"));
+  EXPECT_NE(text(R"({"prompt":"Q","system":"Be a pirate"})"), plain);
+  EXPECT_THAT(asked(R"({"prompt":"Q","chosen":"A","rejected":"B"})").notes(),
+              testing::AllOf(HasSubstr("chosen (1)"), HasSubstr("rejected (1)")));
+  for (const char* wrong : {R"({"prompt":[{"role":"user","content":"Q"},{"role":"assistant","content":"A"}]})",
+                            R"({"prompt":[]})", R"({"prompt":7})", R"({"question":"Q"})", "[1"})
+    EXPECT_THAT(error_of([&] { asked(wrong); }), HasSubstr("p.jsonl:1")) << wrong;
+  const finetune::Prompt with_system = asked(R"({"prompt":"Q","system":"S"})").all[0];
+  EXPECT_THAT(error_of([&] { finetune::ids_of(with_system, nullptr, tokenizer, false); }),
+              HasSubstr("messages need a chat template"));
 }
 
 TEST_F(Samples, NoneWhereNoneAreAskedFor) {

@@ -26,11 +26,12 @@ inline std::filesystem::path folder(const std::string& name) {
   return std::filesystem::path(moved ? moved : HORNBOOK_SOURCE_DIR) / "tests/golden/finetune/tiny_llama" / name;
 }
 
-/// Where the models compute: HORNBOOK_TEST_DEVICE=cuda asks for the GPU.
-inline at::Device device() {
+/// Where the models compute: HORNBOOK_TEST_DEVICE=cuda asks for the GPU, strict for strict_device.h's.
+inline std::string device_name() {
   const char* name = std::getenv("HORNBOOK_TEST_DEVICE");
-  return finetune::choose_device(name ? name : "cpu");
+  return name ? name : "cpu";
 }
+inline at::Device device() { return finetune::choose_device(device_name()); }
 
 /// Every case that the oracle made.
 inline std::vector<std::string> cases() {

@@ -241,6 +241,17 @@ TEST_F(TrainData, MixesByWeight) {
   EXPECT_THAT(run(other), HasSubstr("23 of 45 examples of an epoch (51.1%): some of its 40, 17 are left out"));
 }
 
+TEST_F(TrainData, SaysWhenValidationIsOfTrainedText) {
+  TrainOptions same = options("same");
+  same.sources.validation_data = same.sources.data;
+  same.plan.steps = 1;
+  EXPECT_THAT(run(same), HasSubstr("note: 60 of 60 validation examples stand in the training data too"));
+  TrainOptions other = options("other");
+  other.sources.validation_share = 0.1;
+  other.plan.steps = 1;
+  EXPECT_THAT(run(other), testing::Not(HasSubstr("stand in the training data")));
+}
+
 TEST_F(TrainData, ShowBatchNeedsNoOutput) {
   TrainOptions look = options("look");
   look.output.folder.clear();

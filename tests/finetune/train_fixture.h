@@ -50,7 +50,7 @@ class Train : public testing::Test {
     options.plan.steps = 6;
     options.optimizer.learning_rate = 5e-3;
     options.lora.rank = 4;
-    options.compute.device = "cpu";
+    options.compute.device = tiny_llama::device_name();
     options.compute.threads = 1;
     return options;
   }

@@ -4,6 +4,7 @@
 
 #include "finetune/kernels/device.h"
 #include "finetune/train/run_lock.h"
+#include "lora/adapter/write_model.h"
 #include "tests/finetune/train_fixture.h"
 
 namespace {
@@ -71,7 +72,9 @@ TEST_F(Train, AFailedStartLeavesNoFolder) {
 }
 
 TEST_F(Train, SaysWhereBfloat16WouldBeFaster) {
-  const auto says = [](const TrainOptions& start) { return run(start).find("--dtype bfloat16 is") != std::string::npos; };
+  const auto says = [](const TrainOptions& start) {
+    return run(start).find("--dtype bfloat16 is") != std::string::npos;
+  };
   TrainOptions start = options("typed");
   EXPECT_EQ(says(start), finetune::multiplies_bfloat16());
   start.output.resume = true, start.plan.steps = 7;
@@ -80,6 +83,20 @@ TEST_F(Train, SaysWhereBfloat16WouldBeFaster) {
     start = options(chosen), start.compute.dtype = chosen;
     EXPECT_FALSE(says(start));
   }
+}
+
+TEST_F(Train, SaysThatAWholeModelIsWrittenInTheTypeOfItsBase) {
+  TrainOptions all = options("whole");
+  all.start.method = "full", all.plan.steps = 1;
+  EXPECT_THAT(run(all), Not(HasSubstr("the model is written in")));
+  const fs::path half = model_.path() / "half";
+  fs::create_directories(half);
+  lora::ModelFiles files(model_.path().string());
+  lora::write_hf_folder(lora::MergedModel(files, nullptr), half, {base::DType::kBF16, 1, {}});
+  for (const char* name : {"tokenizer.json", "tokenizer_config.json"})
+    fs::copy(model_.path() / name, half / name, fs::copy_options::overwrite_existing);
+  all.start.model = half.string(), all.output.folder += "_half";
+  EXPECT_THAT(run(all), HasSubstr("note: the model is written in BF16, as its base"));
 }
 
 TEST_F(Train, AFailedStartLeavesTheOldRunAsItWas) {

@@ -252,7 +252,7 @@ class Reader {
       return {};
     }
     std::vector<std::string> keys;
-    for (const auto& item : record_.items()) keys.push_back(item.key());
+    for (const auto& item : record_.items()) keys.push_back(item.key() + (item.value().is_null() ? " (null)" : ""));
     return problem(
         "unknown_format", "", "the record has no known shape", base::join(keys, ", "),
         "messages, conversations, instruction and output, prompt and completion, chosen and rejected, or text");

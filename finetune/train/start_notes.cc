@@ -1,0 +1,76 @@
+// What a person should know as a run starts. Tested by tests/finetune/train_start_test.cc.
+#include "finetune/train/start_notes.h"
+
+#include <fmt/format.h>
+#include <fmt/ostream.h>
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "base/file.h"
+#include "base/pipeline.h"
+#include "finetune/kernels/device.h"
+#include "finetune/train/peft_notes.h"
+#include "lora/adapter/merge.h"
+#include "lora/model/weight_type.h"
+
+namespace finetune {
+
+namespace fs = std::filesystem;
+
+void tell_rows_at_once(const RunFacts& saved, const RunFacts& now, base::Context& context) {
+  const auto before = saved.find("rows_at_once");
+  if (context.quiet || before == saved.end() || before->second == now.at("rows_at_once")) return;
+  fmt::print(context.err,
+             "note: goes on with {} rows at once, not {} as before: the result differs by rounding from that of a run "
+             "which did not change; --memory decides it\n",
+             now.at("rows_at_once"), before->second);
+}
+
+void tell_parted(const lora::Adapter& adapter, const lora::ModelFiles& files, base::Context& context) {
+  if (!context.quiet && lora::parts_head(adapter, files))
+    fmt::print(context.err,
+               "note: the base ties its head to the embedding, and this adapter parts them, so that a merged model has "
+               "both; --lora.ensure-weight-tying keeps them one\n");
+}
+
+void tell_dropouts(const lora::ModelFiles& files, base::Context& context) {
+  const fs::path file = files.path() / "config.json";
+  if (context.quiet || files.is_gguf() || !fs::exists(file)) return;
+  const auto config = nlohmann::json::parse(base::read_file(file), nullptr, false);
+  for (const char* key : {"attention_dropout", "attn_pdrop", "resid_pdrop", "embd_pdrop", "hidden_dropout"})
+    if (const auto found = config.find(key); found != config.end() && found->is_number() && found->get<double>() > 0)
+      fmt::print(context.err, "note: {} {} of config.json, which transformers applies in training, is not applied\n",
+                 key, found->get<double>());
+}
+
+void tell_rounding(const lora::ModelFiles& files, base::Context& context) {
+  const base::DType type = lora::natural_type(files);
+  if (!context.quiet && type != base::DType::kF32)
+    fmt::print(
+        context.err,
+        "note: the model is written in {}, as its base: what changes less than that rounds is lost, so that its "
+        "loss differs a little from those below; lora convert MODEL --dtype float32 makes a base that keeps all\n",
+        base::name_of(type));
+}
+
+void tell_threads(int threads, base::Context& context) {
+  const int processors{static_cast<int>(base::thread_count(0))};
+  if (!context.quiet && threads > processors)
+    fmt::print(context.err, "note: --threads {} on {} processors: more threads than processors are slower\n", threads,
+               processors);
+}
+
+void tell_bfloat16(const std::string& dtype, at::Device device, bool goes_on, base::Context& context) {
+  if (context.quiet || goes_on || dtype != "auto" || !device.is_cpu() || !multiplies_bfloat16()) return;
+  fmt::print(context.err,
+             "note: this processor multiplies bfloat16 ({}): --dtype bfloat16 is {} and takes less memory\n",
+             has_tiles() ? "AMX" : "avx512_bf16", has_tiles() ? "two to three times as fast" : "faster");
+}
+
+void tell_experts(const lora::Adapter& adapter, const lora::ModelFiles& files, base::Context& context) {
+  const std::string note = stacked_experts_note(adapter, files.spec());
+  if (!context.quiet && !note.empty()) fmt::print(context.err, "{}\n", note);
+}
+
+}  // namespace finetune

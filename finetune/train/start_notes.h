@@ -1,0 +1,30 @@
+// What a person should know as a run starts: lines on context.err, unless it is quiet.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <string>
+
+#include "base/program.h"
+#include "finetune/train/run_facts.h"
+#include "lora/adapter/adapter.h"
+#include "lora/model/model_files.h"
+
+namespace finetune {
+
+/// Rows at once are no part of what a run is, since the machine decides them; but sums are rounded by them.
+void tell_rows_at_once(const RunFacts& saved, const RunFacts& now, base::Context& context);
+/// What PEFT warns of: an adapter that parts a head from its embedding.
+void tell_parted(const lora::Adapter& adapter, const lora::ModelFiles& files, base::Context& context);
+/// What transformers' Trainer would do with the base, and this one does not.
+void tell_dropouts(const lora::ModelFiles& files, base::Context& context);
+/// Of a training of all weights: they are written in the base's type.
+void tell_rounding(const lora::ModelFiles& files, base::Context& context);
+/// More threads than processors.
+void tell_threads(int threads, base::Context& context);
+/// That bfloat16 would be faster, where --dtype (`dtype`) does not say. A run that goes on keeps its type.
+void tell_bfloat16(const std::string& dtype, at::Device device, bool goes_on, base::Context& context);
+/// Where other programs keep experts otherwise.
+void tell_experts(const lora::Adapter& adapter, const lora::ModelFiles& files, base::Context& context);
+
+}  // namespace finetune
