@@ -307,14 +307,35 @@ void RowWriter::append_value(const arrow::Array& array, std::int64_t i, std::str
   if (!written) out += "null";  // other types are refused by unfit_for_json
 }
 
-bool RowWriter::append_text(const arrow::Array& array, std::int64_t i, std::string& out, const int* text_path) const {
+bool RowWriter::is_text(const arrow::Array& bytes) {
+  const auto [found, is_new] = are_text_.emplace(&bytes, true);
+  const auto all = [&](const auto& values) {
+    for (std::int64_t i = 0; i < values.length(); ++i)
+      if (!values.IsNull(i) && !arrow::util::ValidateUTF8(std::string_view(values.GetView(i)))) return false;
+    return true;
+  };
+  using arrow::Type;
+  if (!is_new) return found->second;
+  switch (bytes.type_id()) {
+    case Type::BINARY:
+      return found->second = all(static_cast<const arrow::BinaryArray&>(bytes));
+    case Type::LARGE_BINARY:
+      return found->second = all(static_cast<const arrow::LargeBinaryArray&>(bytes));
+    case Type::BINARY_VIEW:
+      return found->second = all(static_cast<const arrow::BinaryViewArray&>(bytes));
+    default:  // of a fixed size: a number, a hash
+      return found->second = false;
+  }
+}
+
+bool RowWriter::append_text(const arrow::Array& array, std::int64_t i, std::string& out, const int* text_path) {
   const auto text = [&](std::string_view value) {
     append_json_string(out, value.substr(0, limit_ + 1));
     return true;
   };
   const auto bytes = [&](std::string_view value) {
     if (text_path != nullptr && *text_path == -1) return text(value);
-    if (bytes_are_text_ && arrow::util::ValidateUTF8(value)) return text(value);
+    if (bytes_are_text_ && is_text(array)) return text(value);
     out += bytes_are_text_ ? "{\"bytes\":\"" : "\"";
     out += arrow::util::base64_encode(value.substr(0, limit_ + 1));
     out += bytes_are_text_ ? "\"}" : "\"";

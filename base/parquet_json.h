@@ -4,6 +4,7 @@
 #include <arrow/api.h>
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <vector>
 
@@ -17,8 +18,8 @@ std::string unfit_for_json(const arrow::Schema& schema);
 /// Writes rows of one schema.
 class RowWriter {
  public:
-  /// What is binary at options.text_field (a column, or "column.member" as find_field has it) is text. A row that grows
-  /// beyond `limit` bytes is given up early.
+  /// For one batch. What is binary at options.text_field (a column, or "column.member" as find_field has it) is text. A
+  /// row that grows beyond `limit` bytes is given up early.
   RowWriter(const arrow::Schema& schema, const RecordOptions& options, std::size_t limit);
   /// Appends a JSON object, no newline. Strings that are not valid UTF-8 stay so.
   void append(const arrow::RecordBatch& batch, std::int64_t row, std::string& out);
@@ -26,13 +27,16 @@ class RowWriter {
  private:
   // `text_path`: what is left of text_path_ from here on, null beside it.
   void append_value(const arrow::Array& array, std::int64_t i, std::string& out, const int* text_path);
-  bool append_text(const arrow::Array& array, std::int64_t i, std::string& out, const int* text_path) const;
+  bool append_text(const arrow::Array& array, std::int64_t i, std::string& out, const int* text_path);
   bool append_nested(const arrow::Array& array, std::int64_t i, std::string& out, const int* text_path);
   void append_list(const arrow::Array& values, std::int64_t begin, std::int64_t length, std::string& out);
   void append_struct(const arrow::StructArray& structs, std::int64_t i, std::string& out, const int* text_path);
   std::vector<std::string> keys_;  // "\"name\":" of each column, with the comma before it
   std::vector<int> text_path_;     // the text field's column, and members inside; then -1
+  // Whether all of a binary column of the batch, or of what a column holds, is UTF-8.
+  bool is_text(const arrow::Array& bytes);
   bool bytes_are_text_;
+  std::map<const arrow::Array*, bool> are_text_;  // of the last batch's
   std::size_t limit_;
   std::size_t most_ = 0;  // size of `out` from which on the row is too long
 };

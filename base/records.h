@@ -68,8 +68,8 @@ struct RecordOptions {
   std::string split_text = "file";           ///< .txt: "file", "line" or "paragraph" is one document
   std::string text_field = "text";           ///< the key that .txt documents get
   TextOptions text;
-  /// Binary columns of Parquet that hold UTF-8 are text, as writers give them that do not mark text; others an object,
-  /// {"bytes": base64}, which nobody takes for a text.
+  /// Binary columns of Parquet of which all that is read at once is UTF-8 are text, as writers give them that do not
+  /// mark text; others an object, {"bytes": base64}, which nobody takes for a text.
   bool bytes_are_text = false;
   /// Blocks may come undecoded: whoever works on one calls decode_block first, on any thread. The first block that
   /// holds records comes decoded all the same, and with a `limit` every one does.

@@ -23,8 +23,8 @@ struct GenerateOptions {
     model.visit(v);
     v("prompt", prompt, "the text to go on from, or the question");
     v("prompts", prompts,
-      "a .txt file with one prompt a line, or records with a \"prompt\"; '-': such records as JSON lines on standard "
-      "input",
+      "a .txt file with one prompt a line, or records with a \"prompt\", a text or messages, and perhaps a \"system\"; "
+      "'-': such records as JSON lines on standard input",
       base::PathKind::kPath);
     text.visit(v);
     v("chat", chat, "put the prompt into the model's chat template (the default where there is one)");
@@ -75,7 +75,8 @@ std::vector<std::vector<std::int32_t>> all_ids(Prompts& prompts, const GenerateO
       check_prompt(result.back(), loaded);
     } catch (const base::Error& error) {
       base::ErrorFacts facts = error.facts();
-      facts.where = prompt.place + (facts.where.empty() || facts.where == prompt.place ? "" : ": " + facts.where);
+      if (!facts.where.starts_with(prompt.place))
+        facts.where = prompt.place + (facts.where.empty() ? "" : ": " + facts.where);
       throw base::Error(facts);
     }
   }

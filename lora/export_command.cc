@@ -49,9 +49,10 @@ std::string notes_for_mlx(const fs::path& folder, const std::string& given, cons
   std::optional<ModelFiles> base;
   try {
     base.emplace(base_model_of(folder, given, "--base", adapter));
-  } catch (const base::Error&) {
+  } catch (const base::Error& error) {
     if (!given.empty()) throw;
-    return "note: the base is not on this machine, so whether mlx-lm serves it was not looked at: --base MODEL\n";
+    return fmt::format("note: whether mlx-lm serves the base was not looked at ({}): --base MODEL\n",
+                       error.facts().what);
   }
   if (const std::string why = not_in_mlx(base->config()); !why.empty())
     return fmt::format("note: mlx-lm would not compute the base: {}\n", why);
@@ -102,6 +103,7 @@ int run_export(ExportOptions& options, base::Context& context) {
   }
   base::check_outputs({output}, {folder});
   tell_rounded_base(folder, context);
+  const std::string run_yaml = with_rounded_base(context.run_yaml, rounded_base_of(folder));
   const std::string notes = mlx && options.next ? notes_for_mlx(folder, options.base, adapter) : "";
   if (!options.base_name.empty()) adapter.base_model = options.base_name;
   std::string next, modelfile;
@@ -113,14 +115,14 @@ int run_export(ExportOptions& options, base::Context& context) {
     next = "llama-cli -m BASE.gguf --lora " + output.string() + "   (BASE.gguf: lora convert " + base->path().string() +
            " --output BASE.gguf)";
   } else if (mlx) {
-    OutputFolder made(output, options.overwrite, context.run_yaml);
+    OutputFolder made(output, options.overwrite, run_yaml);
     write_mlx_adapter(adapter, output);
     made.finish();
     if (!context.quiet) fmt::print(context.err, "{}", notes);
     next = "mlx_lm.generate --model BASE --adapter-path " + output.string();
   } else {
     if (options.bake_scale) adapter = bake_scale(std::move(adapter));  // throws
-    OutputFolder made(output, options.overwrite, context.run_yaml);
+    OutputFolder made(output, options.overwrite, run_yaml);
     write_model_card(adapter, output);
     if (!adapter.tokens.empty() || !adapter.saved.empty()) copy_chat_files(folder, output);
     write_adapter(adapter, output);

@@ -88,8 +88,11 @@ std::string line_for(const std::string& runtime, const Form& form, const std::st
 // The command that compares what both compute, by this project's trainer.
 std::string proof_of(const ExportOptions& options, const Form& form, const std::string& base, const fs::path& output) {
   const std::string run = base::shell_word(options.input[0]), made = base::shell_word(output.string());
-  return fmt::format("finetune verify {} {}--adapter {}{}", base::shell_word(base), form.is_adapter() ? "" : made + " ",
-                     run, form.is_adapter() ? " --exported " + made : "");
+  const bool is_rounded{
+      !rounded_base_of(adapter_folder(options.input[0])).empty()};  // what is made is of the base as it is
+  return fmt::format("finetune verify {} {}--adapter {}{}{}", base::shell_word(base),
+                     form.is_adapter() ? "" : made + " ", run, form.is_adapter() ? " --exported " + made : "",
+                     is_rounded ? " --quantization none" : "");
 }
 
 // The words of the command, without the default of an option.

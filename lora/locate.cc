@@ -38,6 +38,11 @@ RunBase base_in(const fs::path& run_yaml) {
   }
 }
 
+// Of a run.yaml whose command has no such option.
+std::string rounded_line(const std::string& rounded) {
+  return fmt::format("# The adapter was trained on its base rounded to {}.\n", rounded);
+}
+
 // The run.yaml of the run that made the adapter in `folder`, which is RUN/adapter, RUN/checkpoints/step-N, or a folder
 // with a run.yaml of its own.
 fs::path run_yaml_of(const fs::path& folder) {
@@ -107,8 +112,20 @@ const std::string& only_input(const std::vector<std::string>& inputs, const std:
 
 std::string rounded_base_of(const fs::path& folder) {
   const fs::path run_yaml = run_yaml_of(folder);
-  const std::string found = run_yaml.empty() ? "" : base_in(run_yaml).quantization;
-  return found == "nf4" || found == "int8" ? found : "";
+  if (run_yaml.empty() || !fs::exists(run_yaml)) return "";
+  const std::string text = base::read_file(run_yaml);
+  std::string found;
+  try {
+    found = base_in(run_yaml).quantization;
+  } catch (const base::Error&) {  // said where the base is looked for there
+  }
+  for (const char* rounded : {"nf4", "int8"})
+    if (found == rounded || text.find(rounded_line(rounded)) != std::string::npos) return rounded;
+  return "";
+}
+
+std::string with_rounded_base(const std::string& run_yaml, const std::string& rounded) {
+  return rounded.empty() ? run_yaml : run_yaml + rounded_line(rounded);
 }
 
 void tell_rounded_base(const fs::path& folder, base::Context& context) {
@@ -116,8 +133,8 @@ void tell_rounded_base(const fs::path& folder, base::Context& context) {
   if (context.quiet || rounded.empty()) return;
   fmt::print(
       context.err,
-      "note: the adapter was trained on its base rounded to {}; on the base as it is, it computes something else: "
-      "finetune verify says how much\n",
+      "note: the adapter was trained on its base rounded to {0}; on the base as it is, it computes something else "
+      "(finetune eval --quantization {0} and none say how much)\n",
       rounded);
 }
 

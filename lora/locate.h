@@ -28,6 +28,9 @@ std::string base_model_of(const std::filesystem::path& folder, const std::string
 /// on the base as it is, or nothing says.
 std::string rounded_base_of(const std::filesystem::path& folder);
 
+/// The run.yaml of what was made of such an adapter: it goes on saying so.
+std::string with_rounded_base(const std::string& run_yaml, const std::string& rounded);
+
 /// Says that an adapter of such a base computes something else on the base as it is.
 void tell_rounded_base(const std::filesystem::path& folder, base::Context& context);
 

@@ -109,7 +109,13 @@ AdapterInputs read_adapters(const std::vector<std::string>& names, const std::st
   for (const std::string& name : names) {
     inputs.folders.push_back(adapter_folder(name));
     inputs.adapters.push_back(read_adapter(inputs.folders.back()));
+    const std::string rounded = rounded_base_of(inputs.folders.back()), first = rounded_base_of(inputs.folders[0]);
+    if (rounded != first && !context.quiet)
+      fmt::print(context.err, "note: {} was trained on its base {}, {} on it {}: together they are of no one base\n",
+                 name, rounded.empty() ? "as it is" : "rounded to " + rounded, names[0],
+                 first.empty() ? "as it is" : "rounded to " + first);
   }
+  tell_rounded_base(inputs.folders[0], context);
   if (base.empty()) check_one_base(inputs);
   inputs.base = base.empty() ? found_base(inputs.folders[0], inputs.adapters[0]) : base;
   const bool needs_base{std::ranges::any_of(inputs.adapters, [](const Adapter& one) { return one.needs_base(); })};
@@ -160,7 +166,7 @@ std::string write_made_adapter(Adapter& adapter, const std::string& origin, cons
   const std::string yaml = context.options
                                ? std::string(base::run_head_of(context.run_yaml)) + context.options->to_yaml()
                                : context.run_yaml;
-  OutputFolder folder(path, options.overwrite, yaml);
+  OutputFolder folder(path, options.overwrite, with_rounded_base(yaml, rounded_base_of(inputs.folders[0])));
   const std::string note = copy_tokenizer(inputs, path);
   write_model_card(adapter, path, origin);
   write_adapter(adapter, path);

@@ -33,6 +33,7 @@ void each_record(const std::vector<std::string>& files, const base::TextOptions&
                  const std::function<void(Result)>& sink) {
   base::RecordOptions options;
   options.text = text;
+  options.bytes_are_text = true;
   base::BlockReader reader(files, options);
   std::vector<base::BadBytes> bad;
   const auto source = [&]() -> std::optional<base::Block> {

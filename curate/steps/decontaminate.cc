@@ -119,6 +119,7 @@ void Decontaminate::prepare() {
   }
   std::vector<std::uint64_t> texts(files.size());  // of each file
   base::RecordOptions reading;
+  reading.bytes_are_text = true;
   base::JsonRecord record;
   base::for_each_record(files, reading, [&](std::string_view line, const base::Place& place, const std::string& file) {
     if (!record.parse(line).empty()) {

@@ -137,6 +137,7 @@ LabelledRecords LabelReader::read() {
   const std::vector<std::string> files = base::expand_inputs(options_.input);
   base::RecordOptions reading;
   reading.folder_fields = true;
+  reading.bytes_are_text = true;
   reading.text = options_.text;
   base::BlockReader reader(files, reading);
   base::for_each_record(

@@ -21,6 +21,20 @@ using tokenizer::Message;
 
 bool is_blank(const std::string& text) { return base::trim(text).empty(); }
 
+// Whether an answer that is trained says nothing.
+bool has_empty_answer(const std::vector<Message>& messages, tokenizer::TrainOn train_on) {
+  for (auto message = messages.rbegin(); message != messages.rend(); ++message) {
+    if (message->role != "assistant") continue;
+    const auto is_said = [](const tokenizer::Member& member) {
+      return tokenizer::is_said(member, tokenizer::Holder::kMessage);
+    };
+    const bool is_trained{message->trained.value_or(true) && message->weight != 0};
+    if (is_trained && is_blank(message->content) && std::ranges::none_of(message->members, is_said)) return true;
+    if (train_on == tokenizer::TrainOn::kLast) break;
+  }
+  return false;
+}
+
 }  // namespace
 
 void MakerOptions::visit(base::OptionVisitor& v) {
@@ -47,10 +61,8 @@ ExampleMaker::ExampleMaker(const tokenizer::Tokenizer& tokenizer, const MakerOpt
 
 Example ExampleMaker::from_chat(const Conversation& conversation, RecordNotes& notes) const {
   check_members(conversation);
-  for (const Message& message : conversation.messages) {
-    check_message(message);
-    notes.has_empty_answer |= message.role == "assistant" && is_blank(message.content) && message.members.empty();
-  }
+  for (const Message& message : conversation.messages) check_message(message);
+  notes.has_empty_answer = has_empty_answer(conversation.messages, train_on_);
   if (!chat_) {
     throw base::UsageError(
         {"the data has conversations, but the model's chat template cannot be used: " + chat_error_, "--data", "", "",

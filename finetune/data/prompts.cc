@@ -2,7 +2,9 @@
 // tests/finetune/commands_test.cc and samples_test.cc.
 #include "finetune/data/prompts.h"
 
+#include <algorithm>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "base/error.h"
 #include "base/inputs.h"
@@ -19,6 +21,21 @@ using Json = nlohmann::ordered_json;
 constexpr const char* kPlainInput = "standard input is read as JSON lines; prompts as plain text: a .txt file";
 constexpr const char* kExpected = "{\"prompt\": \"...\"}, or a list of messages that ends with a question";
 
+// A list of messages, one message, or either as JSON text, as a cell of a table has it; nothing: a text.
+std::optional<Json> messages_in(const Json& said) {
+  const auto is_message = [](const Json& one) {
+    return one.is_object() &&
+           ((one.contains("role") && one.contains("content")) || (one.contains("from") && one.contains("value")));
+  };
+  if (is_message(said)) return Json::array({said});
+  if (said.is_array()) return said;
+  const std::string text = said.is_string() ? said.get<std::string>() : "";
+  if (text.find_first_not_of(" \t\r\n") == std::string::npos || base::trim(text).front() != '[') return std::nullopt;
+  const Json opened = Json::parse(text, nullptr, false);
+  const bool are_messages{opened.is_array() && !opened.empty() && std::ranges::all_of(opened, is_message)};
+  return are_messages ? std::optional(opened) : std::nullopt;
+}
+
 // Throws base::Error, without the place.
 Prompt prompt_of(Json record, const std::string& file, Prompts& prompts) {
   const auto no_prompt = [&](const Json& value) {
@@ -28,11 +45,12 @@ Prompt prompt_of(Json record, const std::string& file, Prompts& prompts) {
   };
   if (!record.is_object() || !record.contains("prompt")) throw no_prompt(record);
   const Json& said = record["prompt"];
-  if (!said.is_string() && !said.is_array()) throw no_prompt(said);
+  const std::optional<Json> messages = messages_in(said);
+  if (!said.is_string() && !messages) throw no_prompt(said);
   Prompt prompt;
   prompt.shown = said.is_string() ? said.get<std::string>() : said.dump();
   const Json turn = {{"role", "user"}, {"content", said}};
-  Json asked = {{"messages", said.is_array() ? said : Json::array({turn})}};
+  Json asked = {{"messages", messages ? *messages : Json::array({turn})}};
   for (const auto& [name, value] : record.items()) {
     if (name == "prompt" || name == "id" || name == "source" || value.is_null()) continue;
     const tokenizer::Meaning meaning = tokenizer::meaning_of(name, tokenizer::Holder::kRecord);
@@ -92,10 +110,16 @@ Prompts read_prompts(const std::string& file, const base::TextOptions& text) {
 
 std::vector<std::int32_t> ids_of(const Prompt& prompt, const tokenizer::ChatTemplate* chat,
                                  const tokenizer::Tokenizer& tokenizer, bool allow_special) {
-  if (chat) return chat->render(prompt.messages, true, prompt.members).ids;
+  try {
+    if (chat) return chat->render(prompt.messages, true, prompt.members).ids;
+  } catch (const base::Error& error) {
+    base::ErrorFacts facts = error.facts();
+    facts.where = prompt.place + (facts.where.empty() ? "" : ": " + facts.where);
+    throw base::Error(facts);
+  }
   if (prompt.messages.size() > 1 || prompt.messages[0].role != "user" || !prompt.members.empty())
     throw base::Error({"messages need a chat template", prompt.place, base::shortened(prompt.shown), "a text",
-                       "without --raw, or with --chat-template"});
+                       "prompts that are texts, or a chat template (not --raw; --chat-template)"});
   return tokenizer::encode_from_start(tokenizer, prompt.messages[0].content, allow_special);
 }
 

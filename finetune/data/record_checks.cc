@@ -41,8 +41,9 @@ std::optional<bool> yes_or_no(const std::string& json) {
 void check_flags(const Conversation& conversation, RecordNotes& notes) {
   for (const Member& member : conversation.members) {
     const Meaning meaning = tokenizer::meaning_of(member.name, Holder::kRecord);
-    // Of a record `loss` is a measurement, but for true and false.
-    const bool is_loss{member.name == "loss" && (member.json == "true" || member.json == "false")};
+    // Of a record `loss` is a measurement, but for true and false, in a table "True" and "False".
+    const bool is_loss{member.name == "loss" && member.json.find_first_of("0123456789") == std::string::npos &&
+                       yes_or_no(member.json)};
     const bool is_flag = meaning == Meaning::kFlag || meaning == Meaning::kPartFlag || is_loss;
     const std::optional<bool> said = is_flag ? yes_or_no(member.json) : std::nullopt;
     if (said == true || (is_flag && member.json == "\"\"")) continue;  // an empty cell of a table says nothing

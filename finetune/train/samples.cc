@@ -48,7 +48,7 @@ void SampleOptions::visit(base::OptionVisitor& v) {
   v("sample_prompts", sample_prompts,
     "what the model writes after these prompts goes to samples.jsonl at every validation: a .txt file with one prompt "
     "a "
-    "line, or records with a \"prompt\"",
+    "line, or records with a \"prompt\", a text or messages, and perhaps a \"system\"",
     base::PathKind::kPath);
   v("samples", samples, "without --sample-prompts: so many prompts of the validation data; 0: none").at_least(0);
   v("sample_tokens", sample_tokens, "the most tokens that are written after a prompt").at_least(1);

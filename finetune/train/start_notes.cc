@@ -12,6 +12,7 @@
 #include "finetune/kernels/device.h"
 #include "finetune/train/peft_notes.h"
 #include "lora/adapter/merge.h"
+#include "lora/locate.h"
 #include "lora/model/weight_type.h"
 
 namespace finetune {
@@ -66,6 +67,15 @@ void tell_bfloat16(const std::string& dtype, at::Device device, bool goes_on, ba
   fmt::print(context.err,
              "note: this processor multiplies bfloat16 ({}): --dtype bfloat16 is {} and takes less memory\n",
              has_tiles() ? "AMX" : "avx512_bf16", has_tiles() ? "two to three times as fast" : "faster");
+}
+
+void tell_other_base(const std::string& run_or_adapter, const std::string& quantization, base::Context& context) {
+  const std::string rounded = lora::rounded_base_of(lora::adapter_folder(run_or_adapter));
+  if (!context.quiet && !rounded.empty() && rounded != quantization)
+    fmt::print(
+        context.err,
+        "note: {} was trained on its base rounded to {}, and goes on here with --quantization {}: another base\n",
+        run_or_adapter, rounded, quantization);
 }
 
 void tell_experts(const lora::Adapter& adapter, const lora::ModelFiles& files, base::Context& context) {

@@ -24,6 +24,8 @@ void tell_rounding(const lora::ModelFiles& files, base::Context& context);
 void tell_threads(int threads, base::Context& context);
 /// That bfloat16 would be faster, where --dtype (`dtype`) does not say. A run that goes on keeps its type.
 void tell_bfloat16(const std::string& dtype, at::Device device, bool goes_on, base::Context& context);
+/// That the adapter which training goes on from was trained on its base rounded otherwise than by `quantization`.
+void tell_other_base(const std::string& run_or_adapter, const std::string& quantization, base::Context& context);
 /// Where other programs keep experts otherwise.
 void tell_experts(const lora::Adapter& adapter, const lora::ModelFiles& files, base::Context& context);
 

@@ -287,6 +287,7 @@ TrainInputs read_inputs(TrainOptions& options, base::Context& context) {
     adapter = load_adapter(adapter_name, *files, compute.threads);
     tell_notes(notes_of(adapter_name, *adapter, *files), context);
     tell_experts(*adapter, *files, context);
+    tell_other_base(adapter_name, compute.quantization, context);
     take_lora(options.lora, *adapter, adapter_name, files->spec(), context.options);
     lora::set_dropouts(*adapter, options.lora.dropout_pattern);
   }

@@ -136,7 +136,7 @@ TEST(Parquet, BytesThatAreUtf8AreTextWhereAsked) {
   Read result = read({golden("types.parquet")}, options);
   ASSERT_THAT(result.lines, SizeIs(4));
   EXPECT_EQ(parse_loosely(result.lines[3]).at("binary"), "abcd");
-  EXPECT_EQ(parse_loosely(result.lines[3]).at("fixed"), "xyz");
+  EXPECT_EQ(parse_loosely(result.lines[3]).at("fixed"), (json{{"bytes", "eHl6"}})) << "a hash that happens to be UTF-8";
   std::size_t objects = 0;
   const std::vector<json> plain = golden_records("types.jsonl");
   for (std::size_t i = 0; i < 4; ++i) {

@@ -240,6 +240,15 @@ TEST_F(QuantizedTrain, IsServedOnTheBaseAsItTrained) {
   base::Context context{out, err, false, false, "", "finetune", verify.set.get()};
   EXPECT_EQ(verify.run(context), 0) << out.str();
   EXPECT_THAT(err.str(), HasSubstr("rounded to nf4"));
+  // And goes on so, or says that it does not.
+  const std::vector<std::string> on = {"--adapter", output, "--data",       all.sources.data[0],
+                                       "--steps",   "1",    "--device",     "cpu",
+                                       "--threads", "1",    "--max-length", "64"};
+  for (const std::string word : {"none", "nf4"}) {
+    std::vector<std::string> go_on = on;
+    go_on.insert(go_on.end(), {"--quantization", word, "--model", all.start.model, "--output", output + "_" + word});
+    EXPECT_EQ(run_words(go_on).find("goes on here with --quantization none") != std::string::npos, word == "none");
+  }
 }
 
 TEST_F(QuantizedTrain, AKilledRunEndsWithTheSameBytesAndNoOtherQuantisationGoesOn) {

@@ -399,20 +399,30 @@ TEST(Records, TextsWithoutTheTemplateBordersAndEmptyAnswersAreCounted) {
 {"instruction":"Q","output":"A"}
 {"prompt":"q","completion":"a","loss":0.25}
 {"text":"t","loss":false}
+{"prompt":"q","completion":"a","loss":"False"}
+{"messages":[{"role":"user","content":"Q"},{"role":"assistant","content":"","weight":0},{"role":"user","content":"R"},{"role":"assistant","content":"A"}]}
+{"messages":[{"role":"user","content":"Q"},{"role":"assistant","content":"","weight":1}]}
 {"prompt":"q","completion":null}
 )");
   const auto report = finetune::read_dataset({file}, ExampleMaker(chat), {}).report;
   EXPECT_EQ(report.plain, 3u);
-  EXPECT_EQ(report.empty, 2u);
+  EXPECT_EQ(report.empty, 3u);
   EXPECT_EQ(report.untrained, 1u) << "an empty text is an end without a beginning";
   EXPECT_EQ(report.crosses, 0u);
-  EXPECT_EQ(report.bad, 2u) << "a flag of the whole record; no completion";
+  EXPECT_EQ(report.bad, 3u) << "two flags of the whole record; no completion";
   EXPECT_THAT(report.bad_kinds, testing::Contains(testing::Key(HasSubstr("flag of the whole record"))));
   EXPECT_EQ(report.unused.at("loss"), 1u) << "a measurement";
   EXPECT_THAT(report.altered.back().why, HasSubstr("prompt, completion (null)"));
   const std::string lines = base::join(finetune::findings(report, chat), "\n");
   EXPECT_THAT(lines, HasSubstr("without the chat template: 3 records"));
   EXPECT_THAT(lines, HasSubstr("an answer without words, of which the end alone is learned: " + file + ":2"));
+  const std::string turns = folder.write(
+      "d.jsonl",
+      R"({"messages":[{"role":"user","content":"Q"},{"role":"assistant","content":""},{"role":"user","content":"R"},{"role":"assistant","content":"A"}]})");
+  finetune::MakerOptions last;
+  last.train_on.train_on = "last";
+  EXPECT_EQ(finetune::read_dataset({turns}, ExampleMaker(chat), {}).report.empty, 1u);
+  EXPECT_EQ(finetune::read_dataset({turns}, ExampleMaker(chat, last), {}).report.empty, 0u);
   const std::string texts = folder.write("b.jsonl", R"({"prompt":"q","completion":"a"})");
   EXPECT_EQ(finetune::read_dataset({texts}, ExampleMaker(bare), {}).report.plain, 0u) << "there is no template";
 

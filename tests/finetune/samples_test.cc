@@ -107,6 +107,9 @@ TEST(Prompts, AreTextsOrMessagesWithWhatATemplateWrites) {
   };
   const std::string plain = text(R"({"prompt":"Q"})");
   EXPECT_EQ(text(R"({"prompt":[{"role":"user","content":"Q"}]})"), plain);
+  EXPECT_EQ(text(R"({"prompt":{"role":"user","content":"Q"}})"), plain);
+  EXPECT_EQ(text(R"({"prompt":"[{\"role\":\"user\",\"content\":\"Q\"}]"})"), plain) << "as a cell of a table has it";
+  EXPECT_THAT(text(R"({"prompt":"[1, 2] is a list"})"), HasSubstr("[1, 2] is a list"));
   EXPECT_EQ(text(R"({"prompt":"Q","id":1,"source":"s","system":null})"), plain);
   EXPECT_EQ(text(R"({"prompt":"Q","system":"Be a pirate"})"),
             text(R"({"prompt":[{"role":"system","content":"Be a pirate"},{"role":"user","content":"Q"}]})"));

@@ -76,11 +76,12 @@ TEST_F(Train, SaysWhereBfloat16WouldBeFaster) {
     return run(start).find("--dtype bfloat16 is") != std::string::npos;
   };
   TrainOptions start = options("typed");
+  start.compute.device = "cpu";
   EXPECT_EQ(says(start), finetune::multiplies_bfloat16());
   start.output.resume = true, start.plan.steps = 7;
   EXPECT_FALSE(says(start)) << "a run keeps its type";
   for (const char* chosen : {"float32", "bfloat16"}) {
-    start = options(chosen), start.compute.dtype = chosen;
+    start = options(chosen), start.compute.device = "cpu", start.compute.dtype = chosen;
     EXPECT_FALSE(says(start));
   }
 }

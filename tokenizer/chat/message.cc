@@ -12,7 +12,8 @@ Meaning meaning_of(std::string_view name, Holder holder) {
     std::string_view name;
     Meaning in_message, in_record;
   };
-  // Flags: weight (OpenAI), train or training (axolotl), trainable, loss (ms-swift; of a record it is a measurement).
+  // Flags: weight (OpenAI), train or training (axolotl), trainable, loss (ms-swift; of a record a number is a
+  // measurement).
   static constexpr std::array kRows = {
       Row{"weight", kFlag, kFlag},
       Row{"train", kFlag, kFlag},
