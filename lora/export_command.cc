@@ -60,6 +60,19 @@ std::string notes_for_mlx(const fs::path& folder, const std::string& given, cons
   return (why.empty() ? "" : fmt::format("note: {}: --for mlx merges it\n", why)) + mlx_note(base->config());
 }
 
+// Of an adapter in PEFT's format that has `beyond` beside A and B.
+void tell_peft(const Adapter& adapter, const std::vector<std::string>& beyond, base::Context& context) {
+  if (!beyond.empty())
+    fmt::print(context.err,
+               "note: it has more than A and B of linear layers ({}): PEFT reads it, vLLM and llama.cpp "
+               "do not; for them, lora merge\n",
+               base::join(beyond, ", "));
+  if (!is_hub_name(adapter.base_model))
+    fmt::print(context.err,
+               "note: the adapter names its base {}; with --base-name ORG/MODEL other machines find it too\n",
+               adapter.base_model.empty() ? "not at all" : "by a path of this machine, " + adapter.base_model);
+}
+
 // Rows of new tokens mean nothing without them.
 void copy_chat_files(const fs::path& from, const fs::path& to) {
   for (const std::string& name : chat_files(from)) base::write_file(to / name, base::read_file(from / name));
@@ -131,15 +144,7 @@ int run_export(ExportOptions& options, base::Context& context) {
     next = beyond.empty() ? "vllm serve BASE --enable-lora --max-lora-rank " + std::to_string(adapter.rank) +
                                 " --lora-modules mine=" + output.string()
                           : "PeftModel.from_pretrained(BASE, \"" + output.string() + "\")";
-    if (!context.quiet && !beyond.empty())
-      fmt::print(context.err,
-                 "note: it has more than A and B of linear layers ({}): PEFT reads it, vLLM and llama.cpp "
-                 "do not; for them, lora merge\n",
-                 base::join(beyond, ", "));
-    if (!context.quiet && !is_hub_name(adapter.base_model))
-      fmt::print(context.err,
-                 "note: the adapter names its base {}; with --base-name ORG/MODEL other machines find it too\n",
-                 adapter.base_model.empty() ? "not at all" : "by a path of this machine, " + adapter.base_model);
+    if (!context.quiet) tell_peft(adapter, beyond, context);
   }
   if (context.json) {
     nlohmann::ordered_json result = {

@@ -2,6 +2,7 @@
 #include "tests/finetune/strict_device.h"
 
 #include <ATen/ATen.h>
+#include <ATen/CPUGeneratorImpl.h>
 #include <ATen/EmptyTensor.h>
 #include <ATen/detail/PrivateUse1HooksInterface.h>
 #include <ATen/native/CPUFallback.h>
@@ -137,6 +138,9 @@ struct Guard final : c10::impl::NoOpDeviceGuardImpl<kType> {
 struct Hooks final : at::PrivateUse1HooksInterface {
   bool isBuilt() const override { return true; }
   bool isAvailable() const override { return true; }
+  const at::Generator& getDefaultGenerator(c10::DeviceIndex) const override {
+    return at::detail::getDefaultCPUGenerator();
+  }
   bool hasPrimaryContext(c10::DeviceIndex) const override { return true; }
 };
 
