@@ -31,12 +31,12 @@ class RowWriter {
   bool append_nested(const arrow::Array& array, std::int64_t i, std::string& out, const int* text_path);
   void append_list(const arrow::Array& values, std::int64_t begin, std::int64_t length, std::string& out);
   void append_struct(const arrow::StructArray& structs, std::int64_t i, std::string& out, const int* text_path);
-  std::vector<std::string> keys_;  // "\"name\":" of each column, with the comma before it
-  std::vector<int> text_path_;     // the text field's column, and members inside; then -1
   // Whether all of a binary column of the batch, or of what a column holds, is UTF-8.
   bool is_text(const arrow::Array& bytes);
+  std::vector<std::string> keys_;  // "\"name\":" of each column, with the comma before it
+  std::vector<int> text_path_;     // the text field's column, and members inside; then -1
   bool bytes_are_text_;
-  std::map<const arrow::Array*, bool> are_text_;  // of the last batch's
+  std::map<const arrow::Array*, bool> are_text_;  // is_text of each that was asked for
   std::size_t limit_;
   std::size_t most_ = 0;  // size of `out` from which on the row is too long
 };
