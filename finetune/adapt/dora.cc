@@ -15,100 +15,118 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-constexpr std::size_t kLeaves = 3, kSaved = 5;  // of a part: A, B and m; these, x A^T and the lengths
+constexpr std::size_t kLeaves = 3, kSaved = 5;  // of a part: A, B and m; these, d A^T and the lengths
 
-// The part's columns of a tensor [T, sum of out], times m / lengths in float32.
-void scale_columns(const at::Tensor& columns, const at::Tensor& magnitude, const at::Tensor& lengths) {
-  columns.mul_(magnitude / lengths);
+bool drops(const Linear& part, const Draws& draws) { return part.dropout > 0 && draws.is_on(); }
+
+// columns [T, out] * by [out], multiplied in float32.
+at::Tensor times(const at::Tensor& columns, const at::Tensor& by) {
+  at::Tensor result = passing_tensor(columns.sizes(), columns.options());
+  return result.copy_(columns).mul_(by);
+}
+
+at::Tensor elements(const at::Tensor& a, const at::Tensor& b) {
+  at::Tensor result = passing_tensor(a.sizes(), a.options());
+  return at::mul_out(result, a, b);
+}
+
+// f(part, its first row, its number) of those that have an adapter.
+template <class F>
+void each_part(const JoinedLinear& layer, F f) {
+  std::int64_t row = 0;
+  std::size_t number = 0;
+  for (const Linear& part : layer.parts) {
+    if (part.lora_a.defined()) f(part, row, number++);
+    row += part.out;
+  }
 }
 
 struct DoraFunction : torch::autograd::Function<DoraFunction> {
   // `leaves` holds A, B and m of every part that has them, in order.
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const std::optional<at::Tensor>& residual,
-                            at::TensorList leaves, const JoinedLinear* layer, const Recipe* again) {
-    at::Tensor unscaled = layer->weight->apply(x);
+                            at::TensorList leaves, const JoinedLinear* layer, const Draws& draws, const Recipe* again) {
+    at::Tensor unscaled = layer->weight->apply(x);  // of parts with dropout d W^T + scale * d A^T B^T, from below on
+    at::Tensor y = unscaled.clone();
     variable_list saved = {again ? again->source : x, unscaled};
     if (again) context->saved_data["again"] = kept_function(again->make);
     each_part(*layer, [&](const Linear& part, std::int64_t first, std::size_t number) {
       const at::Tensor* of_part = leaves.data() + number * kLeaves;
       const at::Tensor low = at::empty({x.size(0), of_part[0].size(0)}, x.options());  // before what goes again
-      low_rank::product_into(low, x, of_part[0].to(x.scalar_type()).t().contiguous());
+      at::Tensor own = unscaled.narrow(1, first, part.out), of_y = y.narrow(1, first, part.out), read = x;
+      if (drops(part, draws)) {
+        read = dropped(draws, part.index, part.dropout, x);
+        layer->weight->apply_rows(own, read, first);
+        of_y.sub_(own);
+      }
+      low_rank::product_into(low, read, of_part[0].to(x.scalar_type()).t().contiguous());
       const at::Tensor b = (of_part[1] * part.scale).to(x.scalar_type());
-      low_rank::add_product(unscaled.narrow(1, first, part.out), low, b.t().contiguous());
-      saved.insert(saved.end(), {of_part[0], of_part[1], of_part[2], low, row_lengths(*layer->weight, first, part)});
-    });
-    at::Tensor y = unscaled.clone();
-    each_part(*layer, [&](const Linear& part, std::int64_t first, std::size_t number) {
-      const at::Tensor* of_part = saved.data() + 2 + number * kSaved;
-      scale_columns(y.narrow(1, first, part.out), of_part[2], of_part[4]);
+      low_rank::add_product(own, low, b.t().contiguous());
+      const at::Tensor lengths = row_lengths(*layer->weight, first, part), by = of_part[2] / lengths;
+      drops(part, draws) ? of_y.add_(times(own, by)) : of_y.copy_(own).mul_(by);
+      saved.insert(saved.end(), {of_part[0], of_part[1], of_part[2], low, lengths});
     });
     if (layer->bias.defined()) y.add_(layer->bias);
     if (residual) y.add_(*residual);
     context->save_for_backward(saved);
     context->saved_data["layer"] = reinterpret_cast<std::int64_t>(layer);
+    context->saved_data["draws"] = kept_draws(draws);
     context->saved_data["residual"] = residual.has_value();
     return y;
   }
 
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     const auto* layer = reinterpret_cast<const JoinedLinear*>(context->saved_data["layer"].toInt());
+    const Draws draws = draws_in(context->saved_data["draws"]);
     const variable_list saved = context->get_saved_variables();
     at::Tensor x = saved[0];
     if (const auto again = context->saved_data.find("again"); again != context->saved_data.end())
       x = function_in(again->second)(x);
     const at::Tensor dy = gradients[0];
-    at::Tensor scaled = passing_tensor(dy.sizes(), dy.options());  // d of x W^T + scale * x A^T B^T
-    scaled.copy_(dy);
+    at::Tensor of_products = passing_tensor(dy.sizes(), dy.options()), dx;  // d of x W^T
+    of_products.copy_(dy);
+    each_part(*layer, [&](const Linear& part, std::int64_t first, std::size_t number) {
+      const at::Tensor* of_part = saved.data() + 2 + number * kSaved;
+      if (!drops(part, draws)) of_products.narrow(1, first, part.out).mul_(of_part[2] / of_part[4]);
+    });
+    if (context->needs_input_grad(0)) dx = layer->weight->apply_transposed(of_products);
     variable_list leaves;
-    std::vector<at::Tensor> into_x;  // scale * dy B and A of each part
     each_part(*layer, [&](const Linear& part, std::int64_t first, std::size_t number) {
       const at::Tensor* of_part = saved.data() + 2 + number * kSaved;
       const at::Tensor a = of_part[0].to(x.scalar_type()), b = (of_part[1] * part.scale).to(x.scalar_type());
-      const at::Tensor columns = scaled.narrow(1, first, part.out);
-      at::Tensor products = passing_tensor(columns.sizes(), columns.options());
-      at::mul_out(products, columns, saved[1].narrow(1, first, part.out));
-      const at::Tensor of_magnitude = at::sum(products, {0}, false, at::kFloat) / of_part[4];
-      scale_columns(columns, of_part[2], of_part[4]);
+      const at::Tensor of_y = dy.narrow(1, first, part.out), by = of_part[2] / of_part[4];
+      const at::Tensor of_magnitude =
+          at::sum(elements(of_y, saved[1].narrow(1, first, part.out)), {0}, false, at::kFloat) / of_part[4];
+      at::Tensor read = x, columns = of_products.narrow(1, first, part.out);
+      if (drops(part, draws)) read = dropped(draws, part.index, part.dropout, x), columns = times(of_y, by);
       const at::Tensor dlow = low_rank::product(columns, b);  // [T, rank]
-      leaves.push_back(low_rank::product_over_rows(dlow, x));
+      leaves.push_back(low_rank::product_over_rows(dlow, read));
       leaves.push_back(low_rank::product_over_rows(of_part[3], columns).t().mul(part.scale));
       leaves.push_back(of_magnitude);
-      into_x.insert(into_x.end(), {dlow, a});
+      if (dx.defined() && !drops(part, draws)) low_rank::add_product(dx, dlow, a);
+      if (dx.defined() && drops(part, draws)) {
+        at::Tensor share = read;  // which nobody reads any more
+        layer->weight->apply_rows_transposed(share, times(of_y, by - 1), first);
+        low_rank::add_product(share, dlow, a);
+        add_dropped(dx, draws, part.index, part.dropout, share);
+      }
     });
-    variable_list result(2);
-    if (context->needs_input_grad(0)) {
-      result[0] = layer->weight->apply_transposed(scaled);
-      for (std::size_t i = 0; i < into_x.size(); i += 2) low_rank::add_product(result[0], into_x[i], into_x[i + 1]);
-    }
-    if (context->saved_data["residual"].toBool()) result[1] = dy;
+    variable_list result = {dx, context->saved_data["residual"].toBool() ? dy : at::Tensor()};
     result.insert(result.end(), leaves.begin(), leaves.end());
-    result.resize(result.size() + 2);  // layer and recipe have no gradient
+    result.resize(result.size() + 3);  // layer, draws and recipe have no gradient
     return result;
-  }
-
- private:
-  // f(part, its first row, its number) of those that have an adapter.
-  template <class F>
-  static void each_part(const JoinedLinear& layer, F f) {
-    std::int64_t row = 0;
-    std::size_t number = 0;
-    for (const Linear& part : layer.parts) {
-      if (part.lora_a.defined()) f(part, row, number++);
-      row += part.out;
-    }
   }
 };
 
 }  // namespace
 
 at::Tensor dora_forward(const JoinedLinear& layer, const at::Tensor& x, const at::Tensor& residual,
-                        const Recipe* again) {
+                        const Draws& draws, const Recipe* again) {
   std::vector<at::Tensor> leaves;
   for (const Linear& part : layer.parts)
     if (part.lora_a.defined()) leaves.insert(leaves.end(), {part.whole_a(), part.whole_b(), part.magnitude});
   std::optional<at::Tensor> maybe_residual;
   if (residual.defined()) maybe_residual = residual;
-  return DoraFunction::apply(x, maybe_residual, at::TensorList(leaves), &layer, again);
+  return DoraFunction::apply(x, maybe_residual, at::TensorList(leaves), &layer, draws, again);
 }
 
 }  // namespace finetune

@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "base/random.h"
+#include "finetune/kernels/dropout.h"
 #include "finetune/kernels/passing.h"
 
 namespace finetune {
@@ -82,15 +83,37 @@ at::Tensor tiled_uniform_numbers(const Draws& draws, std::int64_t index, std::in
   return result;
 }
 
+namespace {
+
+dropout::Mask mask_of(const Draws& draws, std::int64_t index, double p) {
+  return {key_of(draws.seed, index), static_cast<std::uint32_t>(std::lround(p * 65536)),
+          static_cast<float>(1 / (1 - p))};
+}
+
+}  // namespace
+
 at::Tensor dropout_mask(const Draws& draws, std::int64_t index, double p, std::int64_t width,
                         const at::TensorOptions& options) {
   if (!options.device().is_cpu())
     return tiled_uniform_numbers(draws, index, width, options).ge(p).to(options.dtype()).mul_(1 / (1 - p));
-  const auto threshold = static_cast<std::uint64_t>(std::lround(p * 65536));
-  const auto keep = static_cast<float>(1 / (1 - p));
-  return of_hashes(key_of(draws.seed, index), draws.places, width,
-                   [=](std::uint64_t bits) { return bits < threshold ? 0 : keep; })
+  const dropout::Mask mask = mask_of(draws, index, p);
+  return of_hashes(mask.key, draws.places, width,
+                   [=](std::uint64_t bits) { return bits < mask.threshold ? 0 : mask.keep; })
       .to(options.dtype());
+}
+
+at::Tensor dropped(const Draws& draws, std::int64_t index, double p, const at::Tensor& x) {
+  at::Tensor y = passing_tensor(x.sizes(), x.options());
+  if (!dropout::handles(x)) return at::mul_out(y, x, dropout_mask(draws, index, p, x.size(1), x.options()));
+  dropout::apply(y, x, draws.places, mask_of(draws, index, p), false);
+  return y;
+}
+
+void add_dropped(at::Tensor& y, const Draws& draws, std::int64_t index, double p, const at::Tensor& x) {
+  if (dropout::handles(x) && dropout::handles(y))
+    dropout::apply(y, x, draws.places, mask_of(draws, index, p), true);
+  else
+    y.addcmul_(x, dropout_mask(draws, index, p, x.size(1), x.options()));
 }
 
 at::Tensor uniform_numbers(const Draws& draws, std::int64_t index, std::int64_t width,

@@ -30,6 +30,11 @@ Draws draws_in(const c10::IValue& kept);
 at::Tensor dropout_mask(const Draws& draws, std::int64_t index, double p, std::int64_t width,
                         const at::TensorOptions& options);
 
+/// x times that mask, a passing_tensor: x [T, width]. On the CPU in one pass, where bfloat16 is rounded once.
+at::Tensor dropped(const Draws& draws, std::int64_t index, double p, const at::Tensor& x);
+/// y += the same.
+void add_dropped(at::Tensor& y, const Draws& draws, std::int64_t index, double p, const at::Tensor& x);
+
 /// Float32 in [0, 1) [T, width], chosen in the same way; on the CPU 16 bits each.
 at::Tensor uniform_numbers(const Draws& draws, std::int64_t index, std::int64_t width,
                            const at::TensorOptions& options);

@@ -19,16 +19,6 @@ using torch::autograd::variable_list;
 
 bool drops(const Linear& part, const Draws& draws) { return part.dropout > 0 && draws.is_on(); }
 
-at::Tensor mask_of(const Linear& part, const Draws& draws, const at::Tensor& x) {
-  return dropout_mask(draws, part.index, part.dropout, x.size(1), x.options());
-}
-
-// No autograd.
-at::Tensor masked(const at::Tensor& x, const at::Tensor& mask) {
-  at::Tensor result = passing_tensor(x.sizes(), x.options());
-  return at::mul_out(result, x, mask);
-}
-
 // Attached parts that read the same numbers: all without dropout, or one by itself.
 struct Readers {
   struct Part {
@@ -38,21 +28,20 @@ struct Readers {
     std::int64_t low, rank;  // first column and columns of low, rows of the readers' A
   };
   std::vector<Part> parts;
-  at::Tensor mask;
+  const Linear* dropping = nullptr;  // the one, which reads dropout(x)
 
   std::int64_t ranks() const { return parts.back().low + parts.back().rank; }
 };
 
 // `adapters` holds A and B of every attached part, in order.
-std::vector<Readers> readers_of(const JoinedLinear& layer, at::TensorList adapters, const Draws& draws,
-                                const at::Tensor& x) {
+std::vector<Readers> readers_of(const JoinedLinear& layer, at::TensorList adapters, const Draws& draws) {
   std::vector<Readers> all(1);
   std::int64_t row = 0;
   std::size_t number = 0;
   for (const Linear& part : layer.parts) {
     if (part.lora_a.defined()) {
       const bool alone = drops(part, draws);
-      if (alone) all.push_back({{}, mask_of(part, draws, x)});
+      if (alone) all.push_back({{}, &part});
       Readers& readers = alone ? all.back() : all.front();
       const std::int64_t low{readers.parts.empty() ? 0 : readers.ranks()};
       readers.parts.push_back({&part, row, number, low, adapters[2 * number].size(0)});
@@ -71,8 +60,9 @@ at::Tensor a_of(const Readers& readers, at::TensorList adapters, at::ScalarType 
   return (rows.size() == 1 ? rows[0] : at::cat(rows)).to(type);
 }
 
-at::Tensor input_of(const Readers& readers, const at::Tensor& x) {
-  return readers.mask.defined() ? masked(x, readers.mask) : x;
+at::Tensor input_of(const Readers& readers, const Draws& draws, const at::Tensor& x) {
+  const Linear* dropping = readers.dropping;
+  return dropping ? dropped(draws, dropping->index, dropping->dropout, x) : x;
 }
 
 // Frozen weights get no gradient, so the only products of the backward pass are dY W and the low-rank ones.
@@ -86,10 +76,10 @@ struct LoraFunction : torch::autograd::Function<LoraFunction> {
     variable_list saved = {again ? again->source : x};
     if (again) context->saved_data["again"] = kept_function(again->make);
     saved.insert(saved.end(), adapters.begin(), adapters.end());
-    for (const Readers& readers : readers_of(*layer, adapters, draws, x)) {
+    for (const Readers& readers : readers_of(*layer, adapters, draws)) {
       // First what stays, then what goes: it would leave holes.
       const at::Tensor low = at::empty({x.size(0), readers.ranks()}, x.options());
-      low_rank::product_into(low, input_of(readers, x), a_of(readers, adapters, x.scalar_type()).t().contiguous());
+      low_rank::product_into(low, input_of(readers, draws, x), a_of(readers, adapters, x.scalar_type()).t().contiguous());
       for (const Readers::Part& part : readers.parts) {
         const at::Tensor b = adapters[2 * part.number + 1] * part.linear->scale;
         low_rank::add_product(y.narrow(1, part.first, part.linear->out), low.narrow(1, part.low, part.rank),
@@ -116,7 +106,7 @@ struct LoraFunction : torch::autograd::Function<LoraFunction> {
       x = function_in(again->second)(x);
     if (context->needs_input_grad(0)) dx = layer->weight->apply_transposed(dy);
     variable_list of_adapters(adapters.size());
-    for (const Readers& readers : readers_of(*layer, adapters, draws, x)) {
+    for (const Readers& readers : readers_of(*layer, adapters, draws)) {
       const at::Tensor dlow = at::empty({x.size(0), readers.ranks()}, x.options());
       for (const Readers::Part& part : readers.parts) {
         const at::Tensor dy_part = dy.narrow(1, part.first, part.linear->out);
@@ -125,15 +115,15 @@ struct LoraFunction : torch::autograd::Function<LoraFunction> {
         of_adapters[2 * part.number + 1] =
             low_rank::product_over_rows(low->narrow(1, part.low, part.rank), dy_part).t().mul(part.linear->scale);
       }
-      const at::Tensor of_a = low_rank::product_over_rows(dlow, input_of(readers, x));
+      const at::Tensor of_a = low_rank::product_over_rows(dlow, input_of(readers, draws, x));
       for (const Readers::Part& part : readers.parts)
         of_adapters[2 * part.number] = of_a.narrow(0, part.low, part.rank);
       const at::Tensor a = a_of(readers, adapters, x.scalar_type());
-      if (dx.defined() && !readers.mask.defined()) low_rank::add_product(dx, dlow, a);
-      if (dx.defined() && readers.mask.defined()) {
+      if (dx.defined() && !readers.dropping) low_rank::add_product(dx, dlow, a);
+      if (dx.defined() && readers.dropping) {
         const at::Tensor share = passing_tensor(dx.sizes(), dx.options());
         low_rank::product_into(share, dlow, a);
-        dx.add_(share.mul_(readers.mask));
+        add_dropped(dx, draws, readers.dropping->index, readers.dropping->dropout, share);
       }
       ++low;
     }
@@ -184,12 +174,11 @@ at::Tensor JoinedLinear::forward(const at::Tensor& x, const at::Tensor& residual
   bool has_magnitudes = false;
   for (const Linear& part : parts) {
     has_magnitudes |= part.magnitude.defined();
-    if (part.weight.defined() || (part.magnitude.defined() && drops(part, draws)))
-      return forward_by_parts(*this, x, residual, draws);
+    if (part.weight.defined()) return forward_by_parts(*this, x, residual, draws);
     if (part.lora_a.defined()) adapters.insert(adapters.end(), {part.whole_a(), part.whole_b()});
   }
   if (!adapters.empty() && is_one_row(x, draws)) return one_row_forward(*this, x, residual, has_magnitudes);
-  if (has_magnitudes) return dora_forward(*this, x, residual, again);
+  if (has_magnitudes) return dora_forward(*this, x, residual, draws, again);
   std::optional<at::Tensor> maybe_residual;
   if (residual.defined()) maybe_residual = residual;
   return LoraFunction::apply(x, maybe_residual, at::TensorList(adapters), this, draws, again);

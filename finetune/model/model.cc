@@ -178,8 +178,8 @@ bool Transformer::hides_threads() const {
   for (const lora::BlockSpec& block : state_->spec.blocks) hides &= block.mlp.experts == 0;
   for (const Block& block : state_->blocks) hides &= blocked::handles(block.shape());
   state_->for_each_linear([&](const Linear& linear) {
-    hides &= !linear.weight.defined() && !(linear.magnitude.defined() && linear.dropout > 0) &&
-             is_handled(linear.out) && is_handled(linear.lora_a.defined() ? linear.whole_a().size(0) : 0);
+    hides &= !linear.weight.defined() && is_handled(linear.out) &&
+             is_handled(linear.lora_a.defined() ? linear.whole_a().size(0) : 0);
   });
   return hides;
 }

@@ -20,6 +20,14 @@ at::Tensor DenseMatrix::apply(const at::Tensor& x, const at::Tensor& added) cons
 
 at::Tensor DenseMatrix::apply_transposed(const at::Tensor& dy) const { return product_transposed(dy, weight_); }
 
+void DenseMatrix::apply_rows(at::Tensor& y, const at::Tensor& x, std::int64_t first) const {
+  product_into(y, x, weight_.narrow(0, first, y.size(1)));
+}
+
+void DenseMatrix::apply_rows_transposed(at::Tensor& dx, const at::Tensor& dy, std::int64_t first) const {
+  product_transposed_into(dx, dy, weight_.narrow(0, first, dy.size(1)));
+}
+
 at::Tensor DenseMatrix::rows(const at::Tensor& numbers) const { return weight_.index_select(0, numbers).to(type_); }
 
 at::Tensor DenseMatrix::rows_from(std::int64_t first, std::int64_t count) const {

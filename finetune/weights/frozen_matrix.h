@@ -14,6 +14,10 @@ class FrozenMatrix {
   virtual at::Tensor apply(const at::Tensor& x, const at::Tensor& added = {}) const = 0;
   /// dy W: [T, out] -> [T, in].
   virtual at::Tensor apply_transposed(const at::Tensor& dy) const = 0;
+  /// The same of the rows [first, first + out) of W alone, into y [T, out], of which rows may lie apart; and of
+  /// dy [T, out] into dx [T, in].
+  virtual void apply_rows(at::Tensor& y, const at::Tensor& x, std::int64_t first) const = 0;
+  virtual void apply_rows_transposed(at::Tensor& dx, const at::Tensor& dy, std::int64_t first) const = 0;
   /// Rows of W by their `numbers` [n] int64: [n, in].
   virtual at::Tensor rows(const at::Tensor& numbers) const = 0;
   /// The rows [first, first + count): [count, in], which may be W's own memory or be overwritten by the next call.
@@ -38,6 +42,8 @@ class DenseMatrix final : public FrozenMatrix {
   explicit DenseMatrix(at::Tensor weight) : DenseMatrix(weight, weight.scalar_type()) {}
   at::Tensor apply(const at::Tensor& x, const at::Tensor& added = {}) const override;
   at::Tensor apply_transposed(const at::Tensor& dy) const override;
+  void apply_rows(at::Tensor& y, const at::Tensor& x, std::int64_t first) const override;
+  void apply_rows_transposed(at::Tensor& dx, const at::Tensor& dy, std::int64_t first) const override;
   at::Tensor rows(const at::Tensor& numbers) const override;
   at::Tensor rows_from(std::int64_t first, std::int64_t count) const override;
 

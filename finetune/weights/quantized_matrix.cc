@@ -61,15 +61,24 @@ at::Tensor QuantizedMatrix::expanded(std::int64_t first, std::int64_t count, std
 
 at::Tensor QuantizedMatrix::apply(const at::Tensor& x, const at::Tensor& added) const {
   if (x.size(0) == 1 && x.is_cpu()) return apply_to_one(x, added);
-  const std::int64_t step{std::max<std::int64_t>(2, scratch_ / columns_ / 2 * 2)};  // even: see amx_products.h
   at::Tensor y = result_for(x, rows_);
-  for (std::int64_t first = 0; first < rows_; first += step) {
-    const std::int64_t count{std::min(step, rows_ - first)};
-    at::Tensor part = y.narrow(1, first, count);
-    product_into(part, x, expanded(first, count, 0, columns_),
-                 added.defined() ? added.narrow(added.dim() - 1, first, count) : added);
-  }
+  apply_rows(y, x, 0, added);
   return y;
+}
+
+void QuantizedMatrix::apply_rows(at::Tensor& y, const at::Tensor& x, std::int64_t first) const {
+  apply_rows(y, x, first, {});
+}
+
+void QuantizedMatrix::apply_rows(at::Tensor& y, const at::Tensor& x, std::int64_t first,
+                                 const at::Tensor& added) const {
+  const std::int64_t step{std::max<std::int64_t>(2, scratch_ / columns_ / 2 * 2)};  // even: see amx_products.h
+  for (std::int64_t row = 0; row < y.size(1); row += step) {
+    const std::int64_t count{std::min(step, y.size(1) - row)};
+    at::Tensor part = y.narrow(1, row, count);
+    product_into(part, x, expanded(first + row, count, 0, columns_),
+                 added.defined() ? added.narrow(added.dim() - 1, row, count) : added);
+  }
 }
 
 // Every number is read once: each thread expands no more than its cache holds.
@@ -91,16 +100,21 @@ at::Tensor QuantizedMatrix::apply_to_one(const at::Tensor& x, const at::Tensor& 
 }
 
 at::Tensor QuantizedMatrix::apply_transposed(const at::Tensor& dy) const {
-  // ATen's operations expand whole rows, whatever columns are wanted of them.
-  const std::int64_t step{
-      options_.device().is_cpu() ? std::max(kColumnStep, scratch_ / rows_ / kColumnStep * kColumnStep) : columns_};
   at::Tensor dx = at::empty({dy.size(0), columns_}, dy.options());
+  apply_rows_transposed(dx, dy, 0);
+  return dx;
+}
+
+void QuantizedMatrix::apply_rows_transposed(at::Tensor& dx, const at::Tensor& dy, std::int64_t first) const {
+  // ATen's operations expand whole rows, whatever columns are wanted of them.
+  const std::int64_t rows{dy.size(1)};
+  const std::int64_t step{
+      options_.device().is_cpu() ? std::max(kColumnStep, scratch_ / rows / kColumnStep * kColumnStep) : columns_};
   for (std::int64_t column = 0; column < columns_; column += step) {
     const std::int64_t count{std::min(step, columns_ - column)};
     at::Tensor part = dx.narrow(1, column, count);
-    product_transposed_into(part, dy, expanded(0, rows_, column, count));
+    product_transposed_into(part, dy, expanded(first, rows, column, count));
   }
-  return dx;
 }
 
 at::Tensor QuantizedMatrix::rows_from(std::int64_t first, std::int64_t count) const {

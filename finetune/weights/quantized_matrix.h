@@ -19,10 +19,13 @@ class QuantizedMatrix final : public FrozenMatrix {
                   std::int64_t scratch = 0);
   at::Tensor apply(const at::Tensor& x, const at::Tensor& added = {}) const override;
   at::Tensor apply_transposed(const at::Tensor& dy) const override;
+  void apply_rows(at::Tensor& y, const at::Tensor& x, std::int64_t first) const override;
+  void apply_rows_transposed(at::Tensor& dx, const at::Tensor& dy, std::int64_t first) const override;
   at::Tensor rows(const at::Tensor& numbers) const override;
   at::Tensor rows_from(std::int64_t first, std::int64_t count) const override;
 
  private:
+  void apply_rows(at::Tensor& y, const at::Tensor& x, std::int64_t first, const at::Tensor& added) const;
   at::Tensor apply_to_one(const at::Tensor& x, const at::Tensor& added) const;
   at::Tensor expanded(std::int64_t first, std::int64_t count, std::int64_t column, std::int64_t columns) const;
 

@@ -45,8 +45,13 @@ struct Layer {
     for (const at::Tensor& leaf : leaves) all.push_back(leaf.grad().clone());
     return all;
   }
-  // The formula itself, the lengths a constant.
-  at::Tensor plain() const {
+  // Of the first part alone, or of both: rates that leave other masks.
+  void drop(bool both) {
+    joined.parts[0].dropout = 0.25;
+    if (both) joined.parts[2].dropout = 0.5;
+  }
+  // The formula itself, as PEFT writes it; the lengths a constant.
+  at::Tensor plain(const finetune::Draws& draws = {}) const {
     std::vector<at::Tensor> columns;
     std::int64_t row = 0;
     for (const Linear& part : joined.parts) {
@@ -54,7 +59,10 @@ struct Layer {
       at::Tensor y = x.mm(w.t());
       if (part.lora_a.defined()) {
         const at::Tensor lengths = (w + part.lora_b.mm(part.lora_a) * part.scale).detach().norm(2, 1);
-        y = part.magnitude / lengths * (y + x.mm(part.lora_a.t()).mm(part.lora_b.t()) * part.scale);
+        const at::Tensor d =
+            part.dropout > 0 && draws.is_on() ? x * dropout_mask(draws, part.index, part.dropout, 12, x.options()) : x;
+        const at::Tensor c = part.magnitude / lengths;
+        y = y + (c - 1) * d.mm(w.t()) + c * d.mm(part.lora_a.t()).mm(part.lora_b.t()) * part.scale;
       }
       columns.push_back(y);
       row += part.out;
@@ -81,13 +89,29 @@ TEST(Dora, EqualsAutogradOverItsFormula) {
   EXPECT_GT(relative(layer.joined.forward(layer.x, layer.residual, {}).detach(), before), 1e-4);
 }
 
-TEST(Dora, EqualsTheGeneralWay) {
-  for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16}) {
-    Layer layer(dtype);
-    expect_near(layer.results(layer.joined.forward(layer.x, layer.residual, {})),
-                layer.results(finetune::forward_by_parts(layer.joined, layer.x, layer.residual, {})),
-                dtype == at::kFloat ? 2e-6 : 2e-2);
+finetune::Draws some_draws() { return {77, at::arange(20, at::kLong) + 5}; }
+
+TEST(Dora, EqualsAutogradOverItsFormulaWithDropout) {
+  for (const bool both : {false, true}) {
+    Layer layer(at::kFloat);
+    layer.drop(both);
+    const finetune::Draws draws = some_draws();
+    const std::vector<at::Tensor> found = layer.results(layer.joined.forward(layer.x, layer.residual, draws));
+    expect_near(found, layer.results(layer.plain(draws)), 2e-6);
+    EXPECT_GT(relative(found[0], layer.joined.forward(layer.x, layer.residual, {}).detach()), 1e-2) << "not dropped";
   }
+}
+
+TEST(Dora, EqualsTheGeneralWay) {
+  for (const at::ScalarType dtype : {at::kFloat, at::kBFloat16})
+    for (const bool drops : {false, true}) {
+      Layer layer(dtype);
+      if (drops) layer.drop(true);
+      const finetune::Draws draws = drops ? some_draws() : finetune::Draws{};
+      expect_near(layer.results(layer.joined.forward(layer.x, layer.residual, draws)),
+                  layer.results(finetune::forward_by_parts(layer.joined, layer.x, layer.residual, draws)),
+                  dtype == at::kFloat ? 2e-6 : 2e-2);
+    }
 }
 
 TEST(Dora, KeptLengthsAreTakenAsLongAsTheyAreKept) {
@@ -114,9 +138,12 @@ TEST(Dora, HasTheSameBytesFromARecipe) {
   const auto doubled = [](const at::Tensor& half) { return half * 2; };
   const at::Tensor half = (layer.x / 2).detach();
   const finetune::Recipe again{half, doubled};
-  const std::vector<at::Tensor> expected = layer.results(layer.joined.forward(layer.x, layer.residual, {}));
-  const std::vector<at::Tensor> found = layer.results(layer.joined.forward(layer.x, layer.residual, {}, &again));
-  for (std::size_t i = 0; i < found.size(); ++i) EXPECT_TRUE(at::equal(found[i], expected[i])) << i;
+  layer.drop(false);
+  for (const finetune::Draws& draws : {finetune::Draws{}, some_draws()}) {
+    const std::vector<at::Tensor> expected = layer.results(layer.joined.forward(layer.x, layer.residual, draws));
+    const std::vector<at::Tensor> found = layer.results(layer.joined.forward(layer.x, layer.residual, draws, &again));
+    for (std::size_t i = 0; i < found.size(); ++i) EXPECT_TRUE(at::equal(found[i], expected[i])) << i;
+  }
 }
 
 }  // namespace

@@ -50,6 +50,26 @@ TEST_P(NumbersOf, OthersAreOthers) {
               1e-3);
 }
 
+TEST(Dropped, IsTheMaskTimesTheNumbersInOnePass) {
+  at::manual_seed(5);
+  const Draws draws{7, at::tensor({5, 255, 256, 3, 99999}, at::kLong)};
+  for (const std::int64_t width : {1, 30, 64, 255, 257, 1030}) {
+    const at::Tensor x = at::randn({5, width}), before = at::randn({5, width});
+    const at::Tensor mask = finetune::dropout_mask(draws, 3, 0.3, width, x.options());
+    EXPECT_TRUE(at::equal(finetune::dropped(draws, 3, 0.3, x), x * mask)) << width;
+    at::Tensor sum = before.clone();
+    finetune::add_dropped(sum, draws, 3, 0.3, x);
+    EXPECT_LT(relative(sum, before + x * mask), 1e-6) << width;
+    const at::Tensor halves = x.to(at::kBFloat16);
+    EXPECT_TRUE(at::equal(finetune::dropped(draws, 3, 0.3, halves), (halves.to(at::kFloat) * mask).to(at::kBFloat16)));
+    at::Tensor half_sum = before.to(at::kBFloat16);
+    finetune::add_dropped(half_sum, draws, 3, 0.3, halves);
+    EXPECT_LT(relative(half_sum.to(at::kFloat), before + x * mask), 1e-2) << width;
+    // What is no number stays none, dropped or not.
+    EXPECT_TRUE(finetune::dropped(draws, 3, 0.3, x * NAN).isnan().all().item<bool>());
+  }
+}
+
 // A batch of rows has the gradient of its rows by themselves, whatever of the model drops.
 struct Kind {
   const char *name, *model;

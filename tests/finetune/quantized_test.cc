@@ -170,6 +170,11 @@ TEST_P(Blocks, MultiplyAsTheDenseMatrix) {
               1e-6);
     EXPECT_LT(tiny_llama::relative(matrix.apply_transposed(dy), dense.apply_transposed(dy)), 1e-6) << scratch;
     EXPECT_TRUE(at::equal(matrix.rows(numbers), dense.rows(numbers)));
+    at::Tensor y = at::empty({6, 5}), dx = at::empty({6, 512});  // rows of both parts
+    matrix.apply_rows(y, x, 9);
+    EXPECT_LT(tiny_llama::relative(y, dense.apply(x).narrow(1, 9, 5)), 1e-6) << scratch;
+    matrix.apply_rows_transposed(dx, y, 9);
+    EXPECT_LT(tiny_llama::relative(dx, at::mm(y, all.narrow(0, 9, 5))), 1e-6) << scratch;
   }
   const QuantizedMatrix alone({upper}, at::kBFloat16);
   EXPECT_TRUE(at::equal(alone.rows(numbers.narrow(0, 1, 2)), at::stack({values[0], values[11]}).to(at::kBFloat16)));

@@ -16,6 +16,12 @@ TEST(FrozenMatrix, DenseAppliesAddsAndPicksRows) {
   EXPECT_LT(relative(matrix.apply(x, row), x.matmul(w.t()) + row), 1e-6);
   EXPECT_LT(relative(matrix.apply(x, all), x.matmul(w.t()) + all), 1e-6);
   EXPECT_LT(relative(matrix.apply_transposed(all), all.matmul(w)), 1e-6);
+  at::Tensor columns = at::zeros({7, 6}), some = columns.narrow(1, 2, 3), dx = at::empty({7, 8});
+  matrix.apply_rows(some, x, 1);
+  EXPECT_LT(relative(some, x.matmul(w.narrow(0, 1, 3).t())), 1e-6);
+  EXPECT_TRUE(at::equal(columns.narrow(1, 0, 2), at::zeros({7, 2})) && at::equal(columns[0][5], at::zeros({})));
+  matrix.apply_rows_transposed(dx, some.contiguous(), 1);
+  EXPECT_LT(relative(dx, some.matmul(w.narrow(0, 1, 3))), 1e-6);
   const at::Tensor numbers = at::tensor(std::vector<std::int64_t>{4, 0, 4});
   EXPECT_TRUE(at::equal(matrix.rows(numbers), at::stack({w[4], w[0], w[4]})));
 }
