@@ -116,7 +116,7 @@ int run_export(ExportOptions& options, base::Context& context) {
   }
   base::check_outputs({output}, {folder});
   tell_rounded_base(folder, context);
-  const std::string run_yaml = with_rounded_base(context.run_yaml, rounded_base_of(folder));
+  adapter.rounded_base = rounded_base_of(folder);
   const std::string notes = mlx && options.next ? notes_for_mlx(folder, options.base, adapter) : "";
   if (!options.base_name.empty()) adapter.base_model = options.base_name;
   std::string next, modelfile;
@@ -128,14 +128,14 @@ int run_export(ExportOptions& options, base::Context& context) {
     next = "llama-cli -m BASE.gguf --lora " + output.string() + "   (BASE.gguf: lora convert " + base->path().string() +
            " --output BASE.gguf)";
   } else if (mlx) {
-    OutputFolder made(output, options.overwrite, run_yaml);
+    OutputFolder made(output, options.overwrite, context.run_yaml);
     write_mlx_adapter(adapter, output);
     made.finish();
     if (!context.quiet) fmt::print(context.err, "{}", notes);
     next = "mlx_lm.generate --model BASE --adapter-path " + output.string();
   } else {
     if (options.bake_scale) adapter = bake_scale(std::move(adapter));  // throws
-    OutputFolder made(output, options.overwrite, run_yaml);
+    OutputFolder made(output, options.overwrite, context.run_yaml);
     write_model_card(adapter, output);
     if (!adapter.tokens.empty() || !adapter.saved.empty()) copy_chat_files(folder, output);
     write_adapter(adapter, output);

@@ -78,6 +78,7 @@ ordered_json adapter_facts(const fs::path& folder, const std::string& by) {
   facts["alpha"] = adapter.alpha;
   facts["rslora"] = adapter.rslora;
   facts["dropout"] = adapter.dropout;
+  if (const std::string rounded = rounded_base_of(folder); !rounded.empty()) facts["base_rounded_to"] = rounded;
   if (const std::vector<std::string> beyond = beyond_lora(adapter); !beyond.empty()) facts["beside_a_and_b"] = beyond;
   if (scales.size() == 1) {
     facts["scale"] = scales.begin()->first;

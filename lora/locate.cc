@@ -8,7 +8,9 @@
 #include "base/error.h"
 #include "base/output_folder.h"
 #include "base/outputs.h"
+#include "base/safetensors.h"
 #include "lora/adapter/read_gguf_adapter.h"
+#include "lora/adapter/rounded_base.h"
 #include "lora/model/hub.h"
 
 namespace lora {
@@ -36,11 +38,6 @@ RunBase base_in(const fs::path& run_yaml) {
     throw base::Error({"the run file is not valid YAML: " + error.msg,
                        fmt::format("{}:{}", run_yaml.string(), error.mark.line + 1), "", "", "name the base model"});
   }
-}
-
-// Of a run.yaml whose command has no such option.
-std::string rounded_line(const std::string& rounded) {
-  return fmt::format("# The adapter was trained on its base rounded to {}.\n", rounded);
 }
 
 // The run.yaml of the run that made the adapter in `folder`, which is RUN/adapter, RUN/checkpoints/step-N, or a folder
@@ -111,21 +108,20 @@ const std::string& only_input(const std::vector<std::string>& inputs, const std:
 }
 
 std::string rounded_base_of(const fs::path& folder) {
+  if (is_gguf_adapter(folder)) return rounded_base_in(base::GgufReader(folder));
+  for (const char* name : {"adapter_model.safetensors", "adapters.safetensors"})
+    if (const fs::path file = folder / name; fs::exists(file)) {
+      const std::string rounded = rounded_base_in(base::SafetensorsReader(file).metadata(), file.string());
+      if (!rounded.empty()) return rounded;
+    }
   const fs::path run_yaml = run_yaml_of(folder);
   if (run_yaml.empty() || !fs::exists(run_yaml)) return "";
-  const std::string text = base::read_file(run_yaml);
-  std::string found;
   try {
-    found = base_in(run_yaml).quantization;
+    const std::string found = base_in(run_yaml).quantization;
+    return found == "nf4" || found == "int8" ? found : "";
   } catch (const base::Error&) {  // said where the base is looked for there
+    return "";
   }
-  for (const char* rounded : {"nf4", "int8"})
-    if (found == rounded || text.find(rounded_line(rounded)) != std::string::npos) return rounded;
-  return "";
-}
-
-std::string with_rounded_base(const std::string& run_yaml, const std::string& rounded) {
-  return rounded.empty() ? run_yaml : run_yaml + rounded_line(rounded);
 }
 
 void tell_rounded_base(const fs::path& folder, base::Context& context) {

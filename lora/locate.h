@@ -24,12 +24,9 @@ std::filesystem::path adapter_folder(const std::string& path);
 std::string base_model_of(const std::filesystem::path& folder, const std::string& given, const std::string& option,
                           const AdapterSettings& adapter);
 
-/// "nf4" or "int8" where the run of the adapter in `folder` trained on its base so rounded, by its run.yaml; else "":
-/// on the base as it is, or nothing says.
+/// "nf4" or "int8" where the adapter in `folder` trained on its base so rounded, by its tensors' metadata
+/// (rounded_base.h) or the run.yaml of its run; else "": on the base as it is, or nothing says.
 std::string rounded_base_of(const std::filesystem::path& folder);
-
-/// The run.yaml of what was made of such an adapter: it goes on saying so.
-std::string with_rounded_base(const std::string& run_yaml, const std::string& rounded);
 
 /// Says that an adapter of such a base computes something else on the base as it is.
 void tell_rounded_base(const std::filesystem::path& folder, base::Context& context);

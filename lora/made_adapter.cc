@@ -166,9 +166,10 @@ std::string write_made_adapter(Adapter& adapter, const std::string& origin, cons
   const std::string yaml = context.options
                                ? std::string(base::run_head_of(context.run_yaml)) + context.options->to_yaml()
                                : context.run_yaml;
-  OutputFolder folder(path, options.overwrite, with_rounded_base(yaml, rounded_base_of(inputs.folders[0])));
+  OutputFolder folder(path, options.overwrite, yaml);
   const std::string note = copy_tokenizer(inputs, path);
   write_model_card(adapter, path, origin);
+  adapter.rounded_base = rounded_base_of(inputs.folders[0]);
   write_adapter(adapter, path);
   folder.finish();
   return note;

@@ -19,15 +19,9 @@ constexpr std::size_t kLeaves = 3, kSaved = 5;  // of a part: A, B and m; these,
 
 bool drops(const Linear& part, const Draws& draws) { return part.dropout > 0 && draws.is_on(); }
 
-// columns [T, out] * by [out], multiplied in float32.
-at::Tensor times(const at::Tensor& columns, const at::Tensor& by) {
-  at::Tensor result = passing_tensor(columns.sizes(), columns.options());
+// result = columns [T, out] * by [out], multiplied in float32.
+at::Tensor times_into(at::Tensor& result, const at::Tensor& columns, const at::Tensor& by) {
   return result.copy_(columns).mul_(by);
-}
-
-at::Tensor elements(const at::Tensor& a, const at::Tensor& b) {
-  at::Tensor result = passing_tensor(a.sizes(), a.options());
-  return at::mul_out(result, a, b);
 }
 
 // f(part, its first row, its number) of those that have an adapter.
@@ -62,7 +56,12 @@ struct DoraFunction : torch::autograd::Function<DoraFunction> {
       const at::Tensor b = (of_part[1] * part.scale).to(x.scalar_type());
       low_rank::add_product(own, low, b.t().contiguous());
       const at::Tensor lengths = row_lengths(*layer->weight, first, part), by = of_part[2] / lengths;
-      drops(part, draws) ? of_y.add_(times(own, by)) : of_y.copy_(own).mul_(by);
+      if (drops(part, draws)) {
+        at::Tensor scaled = passing_tensor(own.sizes(), own.options());
+        of_y.add_(times_into(scaled, own, by));
+      } else {
+        times_into(of_y, own, by);
+      }
       saved.insert(saved.end(), {of_part[0], of_part[1], of_part[2], low, lengths});
     });
     if (layer->bias.defined()) y.add_(layer->bias);
@@ -94,10 +93,12 @@ struct DoraFunction : torch::autograd::Function<DoraFunction> {
       const at::Tensor* of_part = saved.data() + 2 + number * kSaved;
       const at::Tensor a = of_part[0].to(x.scalar_type()), b = (of_part[1] * part.scale).to(x.scalar_type());
       const at::Tensor of_y = dy.narrow(1, first, part.out), by = of_part[2] / of_part[4];
-      const at::Tensor of_magnitude =
-          at::sum(elements(of_y, saved[1].narrow(1, first, part.out)), {0}, false, at::kFloat) / of_part[4];
+      at::Tensor scratch = passing_tensor(of_y.sizes(), of_y.options());  // [T, out], of one thing after another
+      at::mul_out(scratch, of_y, saved[1].narrow(1, first, part.out));
+      const at::Tensor of_magnitude = at::sum(scratch, {0}, false, at::kFloat) / of_part[4];
       at::Tensor read = x, columns = of_products.narrow(1, first, part.out);
-      if (drops(part, draws)) read = dropped(draws, part.index, part.dropout, x), columns = times(of_y, by);
+      if (drops(part, draws))
+        read = dropped(draws, part.index, part.dropout, x), columns = times_into(scratch, of_y, by);
       const at::Tensor dlow = low_rank::product(columns, b);  // [T, rank]
       leaves.push_back(low_rank::product_over_rows(dlow, read));
       leaves.push_back(low_rank::product_over_rows(of_part[3], columns).t().mul(part.scale));
@@ -105,7 +106,7 @@ struct DoraFunction : torch::autograd::Function<DoraFunction> {
       if (dx.defined() && !drops(part, draws)) low_rank::add_product(dx, dlow, a);
       if (dx.defined() && drops(part, draws)) {
         at::Tensor share = read;  // which nobody reads any more
-        layer->weight->apply_rows_transposed(share, times(of_y, by - 1), first);
+        layer->weight->apply_rows_transposed(share, times_into(scratch, of_y, by - 1), first);
         low_rank::add_product(share, dlow, a);
         add_dropped(dx, draws, part.index, part.dropout, share);
       }

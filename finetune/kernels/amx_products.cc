@@ -6,7 +6,6 @@
 #include <limits>
 
 #include "finetune/kernels/device.h"
-#include "finetune/kernels/passing.h"
 #include "finetune/kernels/tiles.h"
 
 namespace finetune::amx {
@@ -48,20 +47,22 @@ const Bfloat16* numbers_of(const at::Tensor& x) { return static_cast<const Bfloa
 template <class T>
 struct Left;
 
-// Split: blocks of columns, in each the pieces, in each the rows.
+// Split: blocks of columns, in each the pieces, in each the rows. One at a time in a thread, whose memory stays: it has
+// as many sizes as a model has matrices, and would take the places of all else that passes.
 template <>
 struct Left<float> {
   static constexpr std::int64_t kCount = 3, kDepth = 4096;
   std::int64_t rows, columns, block;  // of x; columns of a block
-  at::Tensor memory;
+  Bfloat16* pieces;
 
   Left(const at::Tensor& x, std::int64_t row, std::int64_t column)
       : rows(std::min(kRows, x.size(0) - row)),
         columns(std::min(kDepth, x.size(1) - column)),
-        block(std::min(columns, part_of(columns, kBlock, kApart))),
-        memory(passing_tensor({rounded_up(columns, block) / block * kCount * rows * stride()},
-                              x.options().dtype(at::kBFloat16))) {
-    auto* out = static_cast<Bfloat16*>(memory.mutable_data_ptr());
+        block(std::min(columns, part_of(columns, kBlock, kApart))) {
+    static thread_local Lines<Bfloat16> memory;
+    const auto numbers = static_cast<std::size_t>(rounded_up(columns, block) / block * kCount * rows * stride());
+    if (memory.size() < numbers) memory.resize(numbers);
+    Bfloat16* out = pieces = memory.data();
     const float* in = x.const_data_ptr<float>() + row * x.stride(0) + column;
     const std::int64_t all{rows * stride()};
     at::parallel_for(0, rows, std::max<std::int64_t>(1, (std::int64_t{1} << 14) / columns),
@@ -75,7 +76,7 @@ struct Left<float> {
   }
   std::int64_t stride() const { return rounded_up(block, kApart) + kApart; }
   const Bfloat16* at(std::int64_t k, std::int64_t piece, std::int64_t i) const {
-    return static_cast<const Bfloat16*>(memory.const_data_ptr()) + ((k / block * kCount + piece) * rows + i) * stride();
+    return pieces + ((k / block * kCount + piece) * rows + i) * stride();
   }
 };
 

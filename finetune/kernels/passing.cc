@@ -11,7 +11,7 @@
 namespace finetune {
 namespace {
 
-constexpr std::size_t kLarge = std::size_t{1} << 18, kKept = 6;  // bytes; blocks that wait for the next tensor
+constexpr std::size_t kLarge = std::size_t{1} << 18, kKept = 8;  // bytes; blocks that wait for the next tensor
 
 struct MemoryBlock {
   void* data;
@@ -33,11 +33,12 @@ MemoryBlock take(std::size_t bytes) {
   {
     const std::lock_guard lock(pool().mutex);
     auto& waiting = pool().waiting;
-    const auto found = std::ranges::find_if(
-        waiting, [&](const MemoryBlock& block) { return block.bytes >= bytes && block.bytes <= bytes + bytes / 4; });
-    if (found != waiting.end()) {
+    const auto found = std::find_if(waiting.rbegin(), waiting.rend(), [&](const MemoryBlock& block) {
+      return block.bytes >= bytes && block.bytes <= bytes + bytes / 4;
+    });
+    if (found != waiting.rend()) {
       const MemoryBlock block = *found;
-      waiting.erase(found);
+      waiting.erase(std::next(found).base());
       return block;
     }
   }

@@ -27,7 +27,6 @@ lora::TrainedWays ways_of(const TrainOptions& options, const lora::ModelSpec& sp
   };
   const bool embedding{is_whole(spec.embedding)}, head{is_whole(spec.head)};
   lora::TrainedWays ways{options.start.trains_all(), options.lora.dora,
-                         options.lora.dropout > 0 || !options.lora.dropout_pattern.empty(),
                          (embedding ? 1 : 0) + (head ? 1 : 0), head};
   const bool stays_tied{spec.config.tied_embeddings && options.lora.ensure_weight_tying};
   if (stays_tied && ways.vocabularies > 0) ways.vocabularies = 1, ways.head = true;

@@ -179,6 +179,12 @@ lora::Adapter first_adapter(const TrainOptions& options, const lora::ModelFiles&
   return adapter;
 }
 
+// As its files will say what it trained on.
+lora::Adapter with_rounded_base(lora::Adapter adapter, const std::string& quantization) {
+  adapter.rounded_base = quantization == "nf4" || quantization == "int8" ? quantization : "";
+  return adapter;
+}
+
 OptimizerSettings optimizer_settings(const TrainOptions& options, const Transformer& model,
                                      const base::OptionSet* declared) {
   OptimizerSettings result = settings_of(options.optimizer.update);
@@ -341,10 +347,10 @@ TrainStart prepare_training(TrainOptions& options, base::Context& context, const
     references = read_references(fs::path(output.folder) / kReferencesFile,
                                  reference_key(*files, held_to, data, dtype, compute.quantization),
                                  data.training.size() + data.validation.size());
-  if (adapter) model.attach(*adapter);
+  if (adapter) model.attach(with_rounded_base(*adapter, compute.quantization));
   model.recompute_blocks(memory.recomputed_blocks);
   model.set_noise(options.optimizer.neftune_noise_alpha);
-  if (!adapter) model.attach(first_adapter(options, *files, done, context));
+  if (!adapter) model.attach(with_rounded_base(first_adapter(options, *files, done, context), compute.quantization));
   if (options.start.trains_all() && !has_reference) model.free_replaced();  // else the base is asked first
   check_weights(model, *files, data.training, base::thread_count(compute.threads));
   std::unique_ptr<Optimizer> optimizer = make_optimizer(options.optimizer.update.optimizer, model.parameters(),

@@ -21,6 +21,7 @@
 #include "lora/adapter/extra_tensors.h"
 #include "lora/adapter/mlx_adapter.h"
 #include "lora/adapter/read_gguf_adapter.h"
+#include "lora/adapter/rounded_base.h"
 #include "lora/adapter/stacked_experts.h"
 #include "lora/model/module_names.h"
 #include "lora/model/wrapper.h"
@@ -125,6 +126,7 @@ class AdapterReader {
   AdapterReader(const AdapterConfig& config, const fs::path& file)
       : config_(config), reader_(file), file_(file.string()) {
     static_cast<AdapterSettings&>(adapter_) = config;
+    adapter_.rounded_base = rounded_base_in(reader_.metadata(), file_);
   }
 
   Adapter read() {

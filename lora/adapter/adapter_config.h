@@ -27,6 +27,7 @@ struct AdapterSettings {
   bool tied = false;  ///< ensure_weight_tying: what the embedding is given is the head's too, where the base ties them
   /// Other modules of the base may end as those that are adapted: only whole names tell which.
   bool is_partial = false;
+  std::string rounded_base{};       ///< "nf4" or "int8": what the base's weights were rounded to while it trained
   Start start = Start::kNothing;    ///< other adapters are right only after plain_adapter (lora/adapter/start.h)
   bool stacked_experts = false;     ///< and so are those whose modules have names of stacks (stacked_experts.h)
   std::string gguf_architecture{};  ///< of one whose modules and rows are a GGUF's (read_gguf_adapter.h); else ""

@@ -83,13 +83,19 @@ void check_used(const std::vector<std::string>& modules, const ordered_json& pat
   }
 }
 
-void check_excluded(const std::vector<std::string>& all, const std::vector<std::string>& excluded) {
+void check_excluded(const std::vector<std::string>& all, const std::vector<std::string>& left_out,
+                    const FreshOptions& options) {
   const auto in_block =
       std::ranges::find_if(all, [](const std::string& name) { return name.find(".layers.") != std::string::npos; });
-  for (const std::string& name : excluded)
-    if (std::ranges::none_of(all, [&](const std::string& module) { return names_module({name}, module); }))
+  for (const std::string& name : options.exclude_modules) {
+    const auto is_named = [&](const std::string& module) { return names_module({name}, module); };
+    if (std::ranges::none_of(all, is_named))
       refuse("no such module", "exclude_modules", name,
              "a linear layer of the model, such as " + (in_block == all.end() ? all.front() : *in_block));
+    if (std::ranges::none_of(left_out, is_named))
+      refuse("a module that would get no adapter anyway", "exclude_modules", name,
+             "what --lora.targets names, here " + base::join(options.targets, ", "), "leave it out");
+  }
 }
 
 // U(+-1/sqrt(in)); of the embedding N(0, 1) (Box and Muller), as PEFT starts its B.
@@ -218,11 +224,13 @@ Adapter chosen_modules(const ModelSpec& spec, const FreshOptions& options) {
   adapter.rank = options.rank, adapter.alpha = options.alpha, adapter.dropout = options.dropout;
   adapter.rslora = options.rslora, adapter.dora = options.dora, adapter.tied = options.ensure_weight_tying;
   adapter.targets = expand_targets(spec, options.targets);
-  std::vector<std::string> all, chosen;
+  std::vector<std::string> all, left_out, chosen;
   for (const Place& place : places_of(spec)) {
     all.push_back(place.name);
     const bool is_shared{options.ensure_weight_tying && spec.config.tied_embeddings && place.name == spec.head};
-    if (!config.excluded_by(place.name).empty() || trains_whole(options, place.name) || is_shared) continue;
+    const std::string excluded_by = config.excluded_by(place.name);
+    if (excluded_by == "exclude_modules") left_out.push_back(place.name);
+    if (!excluded_by.empty() || trains_whole(options, place.name) || is_shared) continue;
     chosen.push_back(place.name);
     const double rank{config.rank_of(place.name)}, alpha{config.alpha_of(place.name)};
     if (rank != std::floor(rank) || rank < 1 || rank > 65536)
@@ -238,7 +246,7 @@ Adapter chosen_modules(const ModelSpec& spec, const FreshOptions& options) {
   if (options.dora && adapter.tied && chosen.front() == spec.embedding)
     refuse("DoRA scales columns of an embedding and rows of its head, which are one here", "ensure_weight_tying",
            "true", "without it: the head stays as it is");
-  check_excluded(all, options.exclude_modules);
+  check_excluded(all, left_out, options);
   check_used(chosen, pattern_object(options.rank_pattern, "rank_pattern"), "rank_pattern");
   check_used(chosen, pattern_object(options.alpha_pattern, "alpha_pattern"), "alpha_pattern");
   set_dropouts(adapter, options.dropout_pattern);

@@ -10,6 +10,7 @@
 #include "base/gguf.h"
 #include "base/text.h"
 #include "lora/adapter/merge.h"
+#include "lora/adapter/rounded_base.h"
 #include "lora/adapter/write_model.h"
 #include "lora/model/family.h"
 #include "lora/model/gguf_metadata.h"
@@ -153,6 +154,8 @@ void write_gguf_adapter(const Adapter& adapter, const ModelFiles& base, const st
       {"general.file_type", base::GgufValue::u32(gguf_file_type(type))},
       {"general.quantization_version", base::GgufValue::u32(2)},
   };
+  if (!adapter.rounded_base.empty())
+    metadata.emplace_back(kRoundedBaseKey, base::GgufValue::text(adapter.rounded_base));
   base::GgufWriter writer(file, metadata, std::move(entries));
   for (const Tensor& tensor : tensors) {
     const Matrices matrices = matrices_of(tensor, alpha);

@@ -19,6 +19,7 @@
 #include "base/text.h"
 #include "lora/adapter/extra_tensors.h"
 #include "lora/adapter/gguf_adapter.h"
+#include "lora/adapter/rounded_base.h"
 #include "lora/model/module_names.h"
 
 namespace lora {
@@ -178,6 +179,7 @@ Adapter read_mlx_adapter(const fs::path& folder) {
   adapter.alpha = config.scale * static_cast<double>(config.rank);
   adapter.dropout = config.dropout;
   adapter.dora = config.dora;
+  adapter.rounded_base = rounded_base_in(file.metadata(), where);
   adapter.is_partial = true;  // how many layers the base has is not told
   for (const auto& [name, parts] : parts_of(file, config, where)) {
     adapter.modules.push_back(module_of(name, parts, config, where));
@@ -205,7 +207,7 @@ void write_mlx_adapter(const Adapter& adapter, const fs::path& folder) {
   fs::create_directories(folder);
   std::vector<base::SafetensorsWriter::Entry> entries;
   for (const auto& [name, tensor] : tensors) entries.push_back({name, base::DType::kF32, tensor.first});
-  base::SafetensorsWriter writer(folder / kWeights, std::move(entries));
+  base::SafetensorsWriter writer(folder / kWeights, std::move(entries), metadata_of(even));
   for (const auto& [name, tensor] : tensors) writer.write(name, std::as_bytes(std::span<const float>(tensor.second)));
   writer.commit();
   json config = {{"fine_tune_type", even.dora ? "dora" : "lora"},

@@ -11,6 +11,7 @@
 #include "base/gguf.h"
 #include "base/outputs.h"
 #include "base/text.h"
+#include "lora/adapter/rounded_base.h"
 #include "lora/model/family.h"
 
 namespace lora {
@@ -125,6 +126,7 @@ Adapter read_gguf_adapter(const fs::path& path) {
   Adapter adapter;
   adapter.gguf_architecture = file.text("general.architecture");
   adapter.base_model = base_of(file);
+  adapter.rounded_base = rounded_base_in(file);
   for (const auto& [name, pair] : pairs_of(file))
     adapter.modules.push_back(module_of(name, pair, alpha, path.string()));
   adapter.rank = adapter.modules[0].rank;

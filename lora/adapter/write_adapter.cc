@@ -11,6 +11,7 @@
 #include "base/safetensors.h"
 #include "lora/adapter/adapter.h"
 #include "lora/adapter/extra_tensors.h"
+#include "lora/adapter/rounded_base.h"
 #include "lora/model/module_names.h"
 #include "lora/model/wrapper.h"
 
@@ -127,7 +128,7 @@ void write_tensors(const Adapter& adapter, const fs::path& file) {
   std::vector<base::SafetensorsWriter::Entry> entries;
   for (const auto& [name, tensor] : tensors)
     entries.push_back({std::string(kAdapterPrefix) + name, base::DType::kF32, tensor.shape});
-  base::SafetensorsWriter writer(file, std::move(entries));
+  base::SafetensorsWriter writer(file, std::move(entries), metadata_of(adapter));
   for (const auto& [name, tensor] : tensors)
     writer.write(std::string(kAdapterPrefix) + name, std::as_bytes(tensor.values));
   writer.commit();

@@ -50,16 +50,10 @@ double kept_by(const BlockSpec& block, std::int64_t hidden, std::int64_t rank) {
 }
 
 // What DoRA keeps beside that: what every product gave, and a tenth more that the allocator cannot use between them.
-// With dropout it goes the general way, which keeps all that autograd does: of W x, W d and B A d five in all, d and
-// its mask for every matrix, what the products read.
-double kept_by_dora(const BlockSpec& block, std::int64_t hidden, bool dropout) {
-  double kept{dropout ? static_cast<double>(2 * hidden) : 0};
-  for (const LinearSpec& linear : block.linears) {
-    const double share{share_of_tokens(block.mlp, linear)}, in{static_cast<double>(linear.in)},
-        out{static_cast<double>(linear.out)};
-    kept += share * (dropout ? 5 * out + 2 * in : 1.1 * out);
-    if (dropout && linear.role == Role::kDown) kept += share * in;
-  }
+double kept_by_dora(const BlockSpec& block) {
+  double kept{0};
+  for (const LinearSpec& linear : block.linears)
+    kept += share_of_tokens(block.mlp, linear) * 1.1 * static_cast<double>(linear.out);
   return kept;
 }
 
@@ -192,7 +186,7 @@ TrainingMemory training_memory(const ModelSpec& spec, std::int64_t rank, std::in
   for (std::size_t i = 0; i < spec.blocks.size(); ++i) {
     const BlockSpec& block = spec.blocks[i];
     const double of_block{kept_by(block, config.hidden_size, rank)};
-    const double of_dora{ways.dora ? kept_by_dora(block, config.hidden_size, ways.dropout) : 0};
+    const double of_dora{ways.dora ? kept_by_dora(block) : 0};
     kept += i < recomputed_blocks ? static_cast<double>(config.hidden_size) : of_block + of_dora;
     most = std::max(most, of_block);
   }

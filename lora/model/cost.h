@@ -32,7 +32,6 @@ WeightMemory weight_memory(const ModelFiles& files, std::string_view quantizatio
 struct TrainedWays {
   bool all = false;      ///< every weight
   bool dora = false;     ///< magnitudes
-  bool dropout = false;  ///< of what A reads
   int vocabularies = 0;  ///< whole embeddings and heads; a pair that stays tied is one
   bool head = false;     ///< whether a head is among them
 };

@@ -12,6 +12,8 @@
 
 #include "base/error.h"
 #include "base/safetensors.h"
+#include "lora/adapter/gguf_adapter.h"
+#include "lora/adapter/mlx_adapter.h"
 #include "lora/model/model_files.h"
 #include "tests/lora/written_model.h"
 #include "tests/temporary_folder.h"
@@ -237,6 +239,22 @@ TEST_F(AdapterFolder, CarriesTheRevision) {
   EXPECT_EQ(adapter.revision, "abc123");
   lora::write_adapter(adapter, folder_ / "again");
   EXPECT_EQ(lora::read_adapter(folder_ / "again").revision, "abc123");
+}
+
+TEST_F(AdapterFolder, KnowsWhatItsBaseWasRoundedTo) {
+  Adapter adapter = lora::read_adapter(kGolden + "plain");
+  EXPECT_EQ(adapter.rounded_base, "");
+  adapter.rounded_base = "nf4";
+  lora::write_adapter(adapter, folder_);
+  EXPECT_EQ(lora::read_adapter(folder_).rounded_base, "nf4");
+  lora::write_mlx_adapter(adapter, folder_ / "mlx");
+  EXPECT_EQ(lora::read_adapter(folder_ / "mlx").rounded_base, "nf4");
+  const lora::ModelFiles base(kGolden + "base");
+  lora::write_gguf_adapter(adapter, base, folder_ / "adapter.gguf", base::DType::kF32);
+  EXPECT_EQ(lora::read_adapter(folder_ / "adapter.gguf").rounded_base, "nf4");
+  adapter.rounded_base = "nf3";
+  lora::write_adapter(adapter, folder_);
+  EXPECT_THAT(error(), HasSubstr("nf3"));
 }
 
 TEST_F(AdapterFolder, RefusesUnknownTensors) {

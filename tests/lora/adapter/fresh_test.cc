@@ -260,6 +260,7 @@ TEST(FreshAdapter, RefusesWhatChoosesNothing) {
       {with([](O& o) { o.dropout_pattern = {"q_proj=1"}; }), {"dropout_pattern", "below 1"}},
       {with([](O& o) { o.dropout_pattern = {"x=0.1"}; }), {"dropout_pattern", "'x'"}},
       {with([](O& o) { o.exclude_modules = {"q_porj"}; }), {"exclude_modules", "q_porj"}},
+      {with([](O& o) { o.targets = {"q_proj"}, o.exclude_modules = {"up_proj"}; }), {"up_proj", "no adapter anyway"}},
       {with([](O& o) { o.layers_to_transform = {"2"}; }), {"layers_to_transform", "0 to 1"}},
       {with([](O& o) { o.layers_to_transform = {"first"}; }), {"layers_to_transform", "first"}},
       {with([](O& o) { o.layers_to_transform = {"1"}, o.layers_pattern = {"h"}; }), {"no module is left"}},
