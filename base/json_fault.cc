@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "base/json_values.h"
 #include "base/text.h"
 #include "base/unicode.h"
 
@@ -21,19 +22,22 @@ struct FaultFinder : nlohmann::json_sax<nlohmann::json> {
   bool number_float(double, const std::string&) override { return true; }
   bool string(std::string&) override { return true; }
   bool binary(nlohmann::json::binary_t&) override { return true; }
-  bool start_object(std::size_t) override { return true; }
+  bool start_object(std::size_t) override { return open(); }
   bool key(std::string&) override { return true; }
-  bool end_object() override { return true; }
-  bool start_array(std::size_t) override { return true; }
-  bool end_array() override { return true; }
+  bool end_object() override { return --depth >= 0; }
+  bool start_array(std::size_t) override { return open(); }
+  bool end_array() override { return --depth >= 0; }
   bool parse_error(std::size_t position, const std::string&, const nlohmann::json::exception& error) override {
     place = position;
     words = error.what();
     return false;
   }
 
+  bool open() { return ++depth <= kMostLevels; }
+
   std::size_t place = 0;  // of the byte that it stopped at, from 1
   std::string words;
+  int depth = 0;
 };
 
 // "[json.exception...] parse error at line 1, column 5: syntax error while parsing value - invalid literal; last read:
@@ -50,6 +54,7 @@ std::string reason_in(std::string words) {
 std::string json_fault(std::string_view text) {
   FaultFinder finder;
   if (nlohmann::json::sax_parse(text, &finder)) return "";
+  if (finder.depth > kMostLevels) return fmt::format("more than {} lists and objects in each other", kMostLevels);
   const std::string_view before = text.substr(0, std::min(text.size(), std::max<std::size_t>(finder.place, 1) - 1));
   const auto line = 1 + std::ranges::count(before, '\n');
   const std::size_t column = before.size() - (before.rfind('\n') + 1) + 1;  // npos + 1 is 0

@@ -4,8 +4,12 @@
 #include <fmt/format.h>
 #include <simdjson.h>
 
+#include <algorithm>
+#include <cmath>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <vector>
 
 #include "base/json_text.h"
 #include "base/text.h"
@@ -75,12 +79,34 @@ bool parse_strict(std::string_view text, Json& value) {
   return !text.empty() && !parser.parse(text.data(), text.size()).get(element) && take(element, value);
 }
 
+// What Python's json makes of a loose number.
+template <class Json>
+Json value_of(std::string_view number) {
+  if (number == "NaN") return std::numeric_limits<double>::quiet_NaN();
+  const double infinity{std::numeric_limits<double>::infinity()};
+  if (number.find_first_of("I.eE") != number.npos) return number.starts_with('-') ? -infinity : infinity;
+  return Json::binary(std::vector<std::uint8_t>(number.begin(), number.end()));
+}
+
+// Loose numbers in the places of their stand-ins.
+template <class Json>
+void restore(Json& value, const StandIns& stand_ins) {
+  if (value.is_structured())
+    for (Json& item : value) restore(item, stand_ins);
+  if (!value.is_number_integer() || value.is_number_unsigned()) return;
+  const std::string_view number = stand_ins.original(value.template get<std::int64_t>());
+  if (!number.empty()) value = value_of<Json>(number);
+}
+
 template <class Json>
 Json parse_lenient(std::string_view text, bool* repeated_keys) {
   if (repeated_keys != nullptr) *repeated_keys = false;
   if (Json value; parse_strict(text, value)) return value;
   std::vector<std::set<std::string>> open;  // the keys of the objects around
-  const auto note_keys = [&](int, typename Json::parse_event_t event, const Json& key) {
+  bool too_deep = false;
+  const auto look = [&](int depth, typename Json::parse_event_t event, const Json& key) {
+    too_deep |= depth > kMostLevels;
+    if (too_deep || repeated_keys == nullptr) return !too_deep;
     if (event == Json::parse_event_t::object_start) open.emplace_back();
     if (event == Json::parse_event_t::object_end) open.pop_back();
     if (event == Json::parse_event_t::key)
@@ -89,15 +115,56 @@ Json parse_lenient(std::string_view text, bool* repeated_keys) {
   };
   const auto parse = [&](std::string_view strict) {
     open.clear();
-    return repeated_keys == nullptr ? Json::parse(strict, nullptr, false) : Json::parse(strict, note_keys, false);
+    Json value = Json::parse(strict, look, false);
+    return too_deep ? Json(Json::value_t::discarded) : value;
   };
-  Json value = parse(text);
-  if (!value.is_discarded()) return value;
   const std::vector<LooseNumber> numbers = loose_numbers(text);
-  if (numbers.empty()) return value;
+  if (numbers.empty()) return parse(text);
   std::string strict;
-  StandIns().replace(text, numbers, strict);
-  return parse(strict);
+  StandIns stand_ins;
+  stand_ins.replace(text, numbers, strict);
+  Json value = parse(strict);
+  restore(value, stand_ins);
+  return value;
+}
+
+template <class Json>
+bool has_loose(const Json& value) {
+  if (value.is_structured())
+    return std::any_of(value.begin(), value.end(), [](const Json& item) { return has_loose(item); });
+  return value.is_binary() || (value.is_number_float() && !std::isfinite(value.template get<double>()));
+}
+
+template <class Json>
+std::string dumped(const Json& value) {
+  return value.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+template <class Json>
+void write_line(const Json& value, std::string& out) {
+  if (!has_loose(value)) {
+    out += dumped(value);
+  } else if (value.is_binary()) {
+    out.append(value.get_binary().begin(), value.get_binary().end());
+  } else if (value.is_number_float()) {
+    const double number = value.template get<double>();
+    out += std::isnan(number) ? "NaN" : number < 0 ? "-Infinity" : "Infinity";
+  } else {
+    out += value.is_array() ? '[' : '{';
+    for (auto item = value.begin(); item != value.end(); ++item) {
+      if (item != value.begin()) out += ',';
+      if (value.is_object()) out += dumped(Json(item.key())) + ':';
+      write_line(*item, out);
+    }
+    out += value.is_array() ? ']' : '}';
+  }
+}
+
+template <class Json>
+std::string line_of(const Json& value) {
+  std::string line;
+  write_line(value, line);
+  return line;
 }
 
 }  // namespace
@@ -105,6 +172,9 @@ Json parse_lenient(std::string_view text, bool* repeated_keys) {
 nlohmann::json lenient_json(std::string_view text, bool* repeated_keys) {
   return parse_lenient<nlohmann::json>(text, repeated_keys);
 }
+
+std::string json_line(const nlohmann::json& value) { return line_of(value); }
+std::string json_line(const nlohmann::ordered_json& value) { return line_of(value); }
 
 nlohmann::ordered_json lenient_ordered_json(std::string_view text, bool* repeated_keys) {
   return parse_lenient<nlohmann::ordered_json>(text, repeated_keys);

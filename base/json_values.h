@@ -8,12 +8,21 @@
 
 namespace base {
 
-/// JSON for readers that do not write it again: where it is refused for its loose numbers, with stand-ins for them,
-/// which are numbers that no reader takes for a sensible value. Discarded when it is no JSON. Of keys that stand
-/// several times in an object the last counts: then `repeated_keys` becomes true.
+/// Lists and objects in each other, as many as `curate run` reads too: every level takes a piece of the stack where the
+/// value is written again.
+inline constexpr int kMostLevels = 1024;
+
+/// JSON with the loose numbers that Python writes (json_text.h): NaN, and the infinities for what is beyond a double, as
+/// Python reads them. An integer beyond 64 bits is a `binary` of its digits, which JSON has none of: no number, so that
+/// nobody computes with another. Discarded when it is no JSON, or has more than kMostLevels. Of keys that stand several
+/// times in an object the last counts: then `repeated_keys` becomes true.
 nlohmann::json lenient_json(std::string_view text, bool* repeated_keys = nullptr);
 /// The same, members in the order of the text.
 nlohmann::ordered_json lenient_ordered_json(std::string_view text, bool* repeated_keys = nullptr);
+
+/// One line of JSON, loose numbers as Python writes them; U+FFFD for each byte that is no text.
+std::string json_line(const nlohmann::json& value);
+std::string json_line(const nlohmann::ordered_json& value);
 
 /// What to say of records that had a key twice.
 std::string repeated_keys_note(std::uint64_t records);

@@ -19,6 +19,7 @@
 #include "base/input_tally.h"
 #include "base/json_record.h"
 #include "base/json_text.h"
+#include "base/json_values.h"
 #include "base/output_folder.h"
 #include "base/random.h"
 #include "base/records.h"
@@ -57,10 +58,9 @@ namespace {
 // The record, or a discarded value for what is none: also for one of more levels than `curate run` reads, which could
 // not be written again (every level takes a piece of the stack).
 json parse_record(std::string_view line) {
-  constexpr int kMostLevels = 1024;
   bool too_deep = false;
   auto look = [&](int depth, json::parse_event_t, const json&) {
-    too_deep |= depth > kMostLevels;
+    too_deep |= depth > base::kMostLevels;
     return !too_deep;
   };
   json record = json::parse(line, look, false);

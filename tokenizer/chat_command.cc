@@ -118,7 +118,7 @@ class Shower {
       throw base::Error(facts);
     }
     if (conversation.format == "text" || conversation.format == "preference")
-      throw base::Error({"not one conversation", where, base::shortened(record.dump(-1, ' ', true)),
+      throw base::Error({"not one conversation", where, base::shortened(base::json_line(record)),
                          R"({"messages": [{"role": "user", "content": "..."}, ...]})", ""});
     return conversation;
   }

@@ -65,7 +65,7 @@ int run_decode(DecodeOptions& options, base::Context& context) {
         std::vector<std::int32_t> ids;
         for (const json& id : record["ids"]) {
           if (!id.is_number_integer() || id.get<std::int64_t>() != id.get<std::int32_t>())
-            throw base::Error({"not a token id", where, base::shortened(id.dump()), "a whole number", ""});
+            throw base::Error({"not a token id", where, base::shortened(base::json_line(id)), "a whole number", ""});
           ids.push_back(id.get<std::int32_t>());
         }
         // A cut through a character leaves bytes that JSON cannot hold: U+FFFD for each.

@@ -31,7 +31,7 @@ std::optional<Json> messages_in(const Json& said) {
   if (said.is_array()) return said;
   const std::string text = said.is_string() ? said.get<std::string>() : "";
   if (text.find_first_not_of(" \t\r\n") == std::string::npos || base::trim(text).front() != '[') return std::nullopt;
-  const Json opened = Json::parse(text, nullptr, false);
+  const Json opened = base::lenient_ordered_json(text);
   const bool are_messages{opened.is_array() && !opened.empty() && std::ranges::all_of(opened, is_message)};
   return are_messages ? std::optional(opened) : std::nullopt;
 }
@@ -40,7 +40,7 @@ std::optional<Json> messages_in(const Json& said) {
 Prompt prompt_of(Json record, const std::string& file, Prompts& prompts) {
   const auto no_prompt = [&](const Json& value) {
     return base::Error({"a record is not a prompt", "",
-                        base::shortened(value.dump(-1, ' ', false, Json::error_handler_t::replace)), kExpected,
+                        base::shortened(base::json_line(value)), kExpected,
                         file == "-" ? kPlainInput : ""});
   };
   if (!record.is_object() || !record.contains("prompt")) throw no_prompt(record);
@@ -48,7 +48,7 @@ Prompt prompt_of(Json record, const std::string& file, Prompts& prompts) {
   const std::optional<Json> messages = messages_in(said);
   if (!said.is_string() && !messages) throw no_prompt(said);
   Prompt prompt;
-  prompt.shown = said.is_string() ? said.get<std::string>() : said.dump();
+  prompt.shown = said.is_string() ? said.get<std::string>() : base::json_line(said);
   const Json turn = {{"role", "user"}, {"content", said}};
   Json asked = {{"messages", messages ? *messages : Json::array({turn})}};
   for (const auto& [name, value] : record.items()) {

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <random>
 
+#include "base/json_fault.h"
 #include "base/json_text.h"
 
 namespace base {
@@ -97,13 +98,28 @@ TEST(JsonValues, ManyKeysAreToldAndTheLastCounts) {
   EXPECT_FALSE(repeated);
 }
 
-TEST(JsonValues, DeepOnesAreRead) {
-  const std::string deep = std::string(3000, '[') + std::string(3000, ']');
-  EXPECT_FALSE(lenient_json(deep).is_discarded());
+TEST(JsonValues, TooDeepOnesAreRefused) {
+  const auto nested = [](std::size_t levels) { return std::string(levels, '[') + std::string(levels, ']'); };
+  bool repeated = false;
+  for (bool* keys : {static_cast<bool*>(nullptr), &repeated}) {
+    EXPECT_FALSE(lenient_json(nested(1000), keys).is_discarded());
+    EXPECT_FALSE(lenient_json("[NaN," + nested(1000) + "]", keys).is_discarded());
+    EXPECT_TRUE(lenient_json(nested(1000000), keys).is_discarded());
+    EXPECT_TRUE(lenient_json("[NaN," + nested(1000000) + "]", keys).is_discarded());
+  }
+  EXPECT_EQ(base::json_fault(nested(1000000)), "more than 1024 lists and objects in each other");
 }
 
-TEST(JsonValues, LooseNumbersAreStoodInFor) {
-  EXPECT_TRUE(lenient_json(R"({"a":NaN,"b":[-Infinity, 123456789012345678901234567890]})")["b"][1].is_number());
+TEST(JsonValues, LooseNumbersAreAsPythonReadsThem) {
+  const std::string text =
+      R"({"a":NaN,"b":[-Infinity,Infinity,123456789012345678901234567890,-99999999999999999999],"c":{"é":1.5}})";
+  EXPECT_EQ(base::json_line(lenient_ordered_json(text)), text);
+  EXPECT_EQ(base::json_line(lenient_json("[1e400,-1e400,18446744073709551616,0.10]")),
+            "[Infinity,-Infinity,18446744073709551616,0.1]");
+  const json value = lenient_json(R"({"a":NaN,"big":123456789012345678901234567890,"stand":-9223371000000000000})");
+  EXPECT_TRUE(value["a"].is_number_float());
+  EXPECT_FALSE(value["big"].is_number());
+  EXPECT_EQ(value["stand"], -9223371000000000000);  // what stands for another is none of the text's own
   EXPECT_TRUE(lenient_json("{\"a\":NaN").is_discarded());
   EXPECT_TRUE(lenient_json(std::string_view()).is_discarded());  // whose data are nowhere
 }

@@ -20,6 +20,7 @@ namespace {
 using finetune::Example;
 using finetune::ExampleMaker;
 using nlohmann::json;
+using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::Not;
@@ -52,6 +53,34 @@ TEST(Records, NumbersThatNothingReads) {
     EXPECT_EQ(maker.make(record).ids, plain.ids) << record;
   }
   EXPECT_THROW(maker.make(R"({"prompt":"Why?","completion":NaN})"), base::Error);
+}
+
+// Where a template writes them they are Python's, or refused: what stands for them while a line is read is never
+// trained on.
+TEST(Records, NumbersThatATemplateWrites) {
+  const TemporaryFolder folder;
+  const auto model = mistral(
+      folder, {{"eos_token", "</s>"},
+               {"chat_template", "{% for m in messages %}{{ m.content }}{% for c in m.tool_calls or [] %}"
+                                 "{{ c.function.arguments.x }}|{{ c.function.arguments | tojson }}{% endfor %}"
+                                 "{{ eos_token }}{% endfor %}"}});
+  const ExampleMaker maker(*model);
+  const auto record = [](const std::string& number) {
+    return R"({"messages":[{"role":"user","content":"hi"},{"role":"assistant","content":"","tool_calls":)"
+           R"([{"type":"function","function":{"name":"f","arguments":{"x":)" +
+           number + "}}}]}]}";
+  };
+  const std::map<std::string, std::string> written = {{"NaN", R"(nan|{"x": NaN})"},
+                                                      {"-Infinity", R"(-inf|{"x": -Infinity})"},
+                                                      {"1e400", R"(inf|{"x": Infinity})"},
+                                                      {"0.10", R"(0.1|{"x": 0.1})"}};
+  for (const auto& [number, text] : written)
+    EXPECT_THAT(model->decode(maker.make(record(number)).ids, true), HasSubstr(text)) << number;
+  for (const std::string number : {"12345678901234567890123", "-9223372036854775809", "9223372036854775808"})
+    EXPECT_THAT(error_of([&] { maker.make(record(number)); }), AllOf(HasSubstr(number), HasSubstr("too large")));
+  EXPECT_THAT(error_of([&] { maker.make(R"({"prompt":"Why?","completion":NaN})"); }), HasSubstr("'NaN'"));
+  const std::string deep = std::string(300000, '[') + std::string(300000, ']');
+  EXPECT_THAT(error_of([&] { maker.make(record(deep)); }), HasSubstr("in each other"));
 }
 
 // ids and mask of TRL's SFTTrainer. It reads special tokens in the text, as --allow-special does; where the text begins

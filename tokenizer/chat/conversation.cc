@@ -20,12 +20,10 @@ namespace {
 using json = nlohmann::ordered_json;  // a template may write members in the order of the data
 using Problem = std::optional<RecordProblem>;
 
-std::string dumped(const json& value) { return value.dump(-1, ' ', false, json::error_handler_t::replace); }
-
 Problem problem(const std::string& reason, const std::string& member, const std::string& what, const json& value,
                 const std::string& expected, const std::string& advice = "") {
   return RecordProblem{member.empty() ? reason : reason + ":" + base::shortened(member, 40),
-                       {what, member, base::shortened(dumped(value)), expected, advice}};
+                       {what, member, base::shortened(base::json_line(value)), expected, advice}};
 }
 
 Problem not_text(const std::string& member, const json& value) {
@@ -150,7 +148,7 @@ Problem read_turn(const json& turn, const RoleMap& roles, Message& message) {
   for (const auto& [name, value] : turn.items()) {
     if (name == role_key || name == content_key || value.is_null()) continue;
     if (auto bad = read_flag(name, value, message)) return bad;
-    message.members.push_back({name, dumped(value)});
+    message.members.push_back({name, base::json_line(value)});
   }
   return {};
 }
@@ -216,7 +214,7 @@ class Reader {
   Problem read() {
     if (auto bad = read_shape()) return bad;
     for (const auto& [name, value] : record_.items())
-      if (!used_.contains(name) && !value.is_null()) conversation_.members.push_back({name, dumped(value)});
+      if (!used_.contains(name) && !value.is_null()) conversation_.members.push_back({name, base::json_line(value)});
     return {};
   }
 

@@ -1,7 +1,7 @@
 // What a template is given. Tested by tests/tokenizer/jinja_test.cc.
 #include "tokenizer/jinja/context.h"
 
-#include "base/error.h"
+#include "base/json_values.h"
 #include "base/unicode.h"
 
 namespace tokenizer::jinja {
@@ -86,7 +86,7 @@ Value ContextBuilder::value(std::string_view json, const Source* source) {
   static thread_local simdjson::dom::parser parser;
   simdjson::dom::element root;
   // What simdjson does not take, integers beyond 64 bits and deep nesting, the other reader takes or refuses.
-  if (parser.parse(json.data(), json.size()).get(root) != simdjson::SUCCESS) return value(Json::parse(json), source);
+  if (parser.parse(json.data(), json.size()).get(root) != simdjson::SUCCESS) return value(base::lenient_ordered_json(json), source);
   return value(root, source);
 }
 
@@ -151,9 +151,7 @@ Value ContextBuilder::value(const Json& json, const Source* source) {
       result = Value::boolean_of(json.get<bool>());
       break;
     case Json::value_t::number_unsigned:
-      if (json.get<std::uint64_t>() > INT64_MAX)
-        throw base::Error({"a number is too large for a chat template", std::string(variable_),
-                           std::to_string(json.get<std::uint64_t>()), "an integer below 2^63", "write it as a string"});
+      if (json.get<std::uint64_t>() > INT64_MAX) throw too_large(std::to_string(json.get<std::uint64_t>()));
       [[fallthrough]];
     case Json::value_t::number_integer:
       result = Value::integer_of(json.get<std::int64_t>());
@@ -161,11 +159,18 @@ Value ContextBuilder::value(const Json& json, const Source* source) {
     case Json::value_t::number_float:
       result = Value::real_of(json.get<double>());
       break;
+    case Json::value_t::binary:  // of lenient_json
+      throw too_large(std::string(json.get_binary().begin(), json.get_binary().end()));
     default:
       result = Value::none();
   }
   result.source = source;
   return result;
+}
+
+base::Error ContextBuilder::too_large(const std::string& number) const {
+  return base::Error({"a number is too large for a chat template", std::string(variable_), number,
+                      "an integer below 2^63", "write it as a string"});
 }
 
 Value ContextBuilder::string(std::string_view text, const Source* source) {
