@@ -103,6 +103,7 @@ int run_chat(ChatOptions& options, base::Context& context) {
   bool refused = false;
   base::Interrupt interrupt;
   while ((context.quiet || (context.err << "> " << std::flush)) && std::getline(std::cin, line)) {
+    if (line.ends_with('\r')) line.pop_back();
     if (base::trim(line).empty()) {
       conversation.forget();
       if (!context.quiet) fmt::print(context.err, "(forgotten)\n");

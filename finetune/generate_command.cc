@@ -18,6 +18,7 @@ struct GenerateOptions {
   SamplingOptions sampling;
   std::string prompt, prompts, system;
   bool chat = false, raw = false, allow_special = false;
+  std::vector<std::string> roles;
   base::TextOptions text;
   void visit(base::OptionVisitor& v) {
     model.visit(v);
@@ -27,6 +28,7 @@ struct GenerateOptions {
       "'-': such records as JSON lines on standard input",
       base::PathKind::kPath);
     text.visit(v);
+    v("roles", roles, "what else the prompts call a role: NAME=ROLE, ROLE one of system, user, assistant, tool");
     v("chat", chat, "put the prompt into the model's chat template (the default where there is one)");
     v("raw", raw, "take the prompt as it is");
     v("allow_special", allow_special, "special tokens written out in a prompt that is taken as it is become tokens");
@@ -35,13 +37,11 @@ struct GenerateOptions {
   }
 };
 
-Prompts prompts_of(const GenerateOptions& options, base::Context& context) {
+Prompts prompts_of(const GenerateOptions& options) {
   if (options.prompt.empty() == options.prompts.empty())
     throw base::UsageError({"give --prompt TEXT or --prompts FILE", "", "", "", ""});
   if (options.prompts.empty()) return {{{options.prompt, {{"user", options.prompt}}, {}, "--prompt"}}, 0, {}};
-  Prompts prompts = read_prompts(options.prompts, options.text);
-  if (!context.quiet) fmt::print(context.err, "{}", prompts.notes());
-  return prompts;
+  return read_prompts(options.prompts, options.text, options.roles);
 }
 
 // nullptr: prompts are taken as they are.
@@ -70,7 +70,7 @@ std::vector<std::vector<std::int32_t>> all_ids(Prompts& prompts, const GenerateO
       if (!options.system.empty() && prompt.messages[0].role == "system")
         throw base::UsageError({"two system messages", "--system", options.system, "one", "the prompt has its own"});
       if (!options.system.empty()) prompt.messages.insert(prompt.messages.begin(), {"system", options.system});
-      result.push_back(ids_of(prompt, chat, tokenizer, options.allow_special));
+      result.push_back(ids_of(prompt, chat, tokenizer, options.allow_special, &prompts.left_out));
       if (!chat && !options.allow_special) specials += tokenizer::count_specials(tokenizer, prompt.shown);
       check_prompt(result.back(), loaded);
     } catch (const base::Error& error) {
@@ -80,6 +80,7 @@ std::vector<std::vector<std::int32_t>> all_ids(Prompts& prompts, const GenerateO
       throw base::Error(facts);
     }
   }
+  if (!context.quiet) fmt::print(context.err, "{}", prompts.notes());
   if (specials > 0 && !context.quiet)
     fmt::print(context.err, "{} special tokens in the prompt{} are read as characters (--allow-special)\n", specials,
                prompts.all.size() == 1 ? "" : "s");
@@ -87,7 +88,7 @@ std::vector<std::vector<std::int32_t>> all_ids(Prompts& prompts, const GenerateO
 }
 
 int run_generate(GenerateOptions& options, base::Context& context) {
-  Prompts prompts = prompts_of(options, context);
+  Prompts prompts = prompts_of(options);
   LoadedModel loaded = load_model(options.model);
   tell_notes(loaded.notes, context);
   std::unique_ptr<tokenizer::ChatTemplate> chat = choose_template(options, *loaded.tokenizer);

@@ -86,6 +86,9 @@ std::vector<lora::Adapter> adapters_of(const WeighOptions& options, const std::f
 }
 
 std::string fuse_command(const WeighOptions& options, const WeightFit& fit) {
+  if (fit.weights.size() == 1)
+    return fmt::format("lora scale {} --by {:.6g} --output SCALED", base::shell_word(options.adapters[0]),
+                       fit.weights[0]);
   std::string text = "lora fuse";
   for (const std::string& path : options.adapters) text += fmt::format(" {}", base::shell_word(path));
   text += " --weights";

@@ -56,7 +56,7 @@ std::string notes_for_mlx(const fs::path& folder, const std::string& given, cons
   }
   if (const std::string why = not_in_mlx(base->config()); !why.empty())
     return fmt::format("note: mlx-lm would not compute the base: {}\n", why);
-  const std::string why = not_as_mlx_base(*base);
+  const std::string why = not_served_by_mlx(*base, folder);
   return (why.empty() ? "" : fmt::format("note: {}: --for mlx merges it\n", why)) + mlx_note(base->config());
 }
 
@@ -73,7 +73,7 @@ void tell_peft(const Adapter& adapter, const std::vector<std::string>& beyond, b
                adapter.base_model.empty() ? "not at all" : "by a path of this machine, " + adapter.base_model);
 }
 
-// Rows of new tokens mean nothing without them.
+// The tokenizer and the chat template that it was trained with: with others it answers otherwise.
 void copy_chat_files(const fs::path& from, const fs::path& to) {
   for (const std::string& name : chat_files(from)) base::write_file(to / name, base::read_file(from / name));
 }
@@ -129,6 +129,7 @@ int run_export(ExportOptions& options, base::Context& context) {
            " --output BASE.gguf)";
   } else if (mlx) {
     OutputFolder made(output, options.overwrite, context.run_yaml);
+    copy_chat_files(folder, output);
     write_mlx_adapter(adapter, output);
     made.finish();
     if (!context.quiet) fmt::print(context.err, "{}", notes);
@@ -137,12 +138,11 @@ int run_export(ExportOptions& options, base::Context& context) {
     if (options.bake_scale) adapter = bake_scale(std::move(adapter));  // throws
     OutputFolder made(output, options.overwrite, context.run_yaml);
     write_model_card(adapter, output);
-    if (!adapter.tokens.empty() || !adapter.saved.empty()) copy_chat_files(folder, output);
+    copy_chat_files(folder, output);
     write_adapter(adapter, output);
     made.finish();
     const std::vector<std::string> beyond = beyond_lora(adapter);
-    next = beyond.empty() ? "vllm serve BASE --enable-lora --max-lora-rank " + std::to_string(adapter.rank) +
-                                " --lora-modules mine=" + output.string()
+    next = beyond.empty() && adapter.rank <= 512 ? vllm_line("BASE", adapter.rank, output, output)
                           : "PeftModel.from_pretrained(BASE, \"" + output.string() + "\")";
     if (!context.quiet) tell_peft(adapter, beyond, context);
   }

@@ -10,12 +10,14 @@
 #include "base/error.h"
 #include "base/progress.h"
 #include "base/text.h"
+#include "lora/adapter/chat_format.h"
 #include "lora/adapter/gguf_adapter.h"
 #include "lora/adapter/grown.h"
 #include "lora/adapter/same_weights.h"
 #include "lora/locate.h"
 #include "lora/model/mlx_limits.h"
 #include "lora/model/module_names.h"
+#include "tokenizer/spec/tokenizer.h"
 
 namespace lora {
 namespace {
@@ -41,7 +43,7 @@ std::string beyond_runtime(const Adapter& adapter, bool reads_dora) {
   return base::join(parts, ", ");
 }
 
-Form form_for(const std::string& runtime, const Adapter& adapter, const ModelFiles& base) {
+Form form_for(const std::string& runtime, const Adapter& adapter, const ModelFiles& base, const fs::path& folder) {
   if (runtime == "transformers") return {"hf"};
   if (runtime != "vllm" && runtime != "mlx") return {"gguf"};
   if (const std::string why = runtime == "mlx" ? not_in_mlx(base.config()) : ""; !why.empty())
@@ -52,7 +54,7 @@ Form form_for(const std::string& runtime, const Adapter& adapter, const ModelFil
   const std::string beyond = beyond_runtime(adapter, runtime == "mlx");
   if (!beyond.empty()) return {"hf", fmt::format("{} would not serve all of the adapter ({})", runtime, beyond)};
   if (runtime == "vllm") return {"peft"};
-  if (const std::string why = not_as_mlx_base(base); !why.empty()) return {"hf", why};
+  if (const std::string why = not_served_by_mlx(base, folder); !why.empty()) return {"hf", why};
   return {"mlx"};
 }
 
@@ -65,7 +67,7 @@ std::int64_t vllm_rank(std::int64_t rank) {
 }
 
 std::string line_for(const std::string& runtime, const Form& form, const std::string& base, const fs::path& output,
-                     std::int64_t rank) {
+                     const fs::path& folder, std::int64_t rank) {
   const std::string place = base::shell_word(output.string()), model = base::shell_word(base);
   if (runtime == "transformers")
     return fmt::format(
@@ -78,9 +80,7 @@ std::string line_for(const std::string& runtime, const Form& form, const std::st
     return fmt::format("ollama create my-model -f {} && ollama run my-model", base::shell_word(file.string()));
   }
   if (runtime == "vllm")
-    return form.is_adapter() ? fmt::format("vllm serve {} --enable-lora --max-lora-rank {} --lora-modules mine={}",
-                                           model, vllm_rank(rank), place)
-                             : "vllm serve " + place;
+    return form.is_adapter() ? vllm_line(base, rank, output, folder) : "vllm serve " + place;
   return form.is_adapter() ? fmt::format("mlx_lm.generate --model {} --adapter-path {} --prompt 'The'", model, place)
                            : fmt::format("mlx_lm.generate --model {} --prompt 'The'", place);
 }
@@ -145,6 +145,22 @@ Difference verified(const ExportOptions& options, const Form& form, const fs::pa
 
 }  // namespace
 
+std::string vllm_line(const std::string& base, std::int64_t rank, const fs::path& output, const fs::path& adapter) {
+  std::string line = fmt::format("vllm serve {} --enable-lora --max-lora-rank {} --lora-modules mine={}",
+                                 base::shell_word(base), vllm_rank(rank), base::shell_word(output.string()));
+  if (fs::exists(adapter / tokenizer::kChatTemplateFile))
+    line += " --chat-template " + base::shell_word((output / tokenizer::kChatTemplateFile).string());
+  if (fs::exists(adapter / "generation_config.json"))
+    line += " --generation-config " + base::shell_word(output.string());
+  return line;
+}
+
+std::string not_served_by_mlx(const ModelFiles& base, const fs::path& folder) {
+  if (const std::string why = not_as_mlx_base(base); !why.empty()) return why;
+  if (!fs::exists(folder / tokenizer::kChatTemplateFile) || !changed_tokenizer_of(base, folder, "")) return "";
+  return "mlx-lm takes the base's chat template, and the adapter was trained with another";
+}
+
 int run_export_for(ExportOptions& options, base::Context& context) {
   only_input(options.input, "one run or adapter: lora export RUN --for ollama");
   const base::Option* format = context.options ? context.options->find("format") : nullptr;
@@ -155,7 +171,7 @@ int run_export_for(ExportOptions& options, base::Context& context) {
   const Adapter adapter = read_adapter(folder);
   const std::string base = base_model_of(folder, options.base, "--base", adapter);
   const ModelFiles files(base);
-  const Form form = form_for(options.runtime, adapter, files);
+  const Form form = form_for(options.runtime, adapter, files, folder);
   const bool is_typed{options.dtype != "float32"};
   if (form.is_adapter() && is_typed)
     throw base::UsageError({"an adapter has float32 numbers", "dtype", options.dtype, "no --dtype", ""});
@@ -167,7 +183,7 @@ int run_export_for(ExportOptions& options, base::Context& context) {
     output = folder.parent_path() / (form.format == "gguf" ? folder.stem().string() + "-" + dtype + ".gguf"
                                                            : folder.stem().string() + "-" + options.runtime);
   if (form.format == "gguf") check_gguf_name(output);
-  const std::string line = line_for(options.runtime, form, base, output, adapter.rank);
+  const std::string line = line_for(options.runtime, form, base, output, folder, adapter.rank);
   const std::string proof = proof_of(options, form, base, output);
   if (!context.quiet && !form.why.empty())
     fmt::print(context.err, "note: {}, so it is merged into the model\n", form.why);

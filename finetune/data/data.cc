@@ -82,6 +82,7 @@ void count_notes(const Example& example, const RecordNotes& notes, const Example
   report.plain += notes.is_plain;
   report.empty += notes.has_empty_answer;
   report.crosses += notes.crosses;
+  report.asks_again += notes.asks_again;
   if (notes.has_empty_answer) report.alter(Fate::kEmpty, origin);
   if (notes.crosses) report.alter(Fate::kCrosses, origin);
   if (std::string parts = parts_left_out(notes); !parts.empty()) {

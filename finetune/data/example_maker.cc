@@ -149,6 +149,10 @@ Example ExampleMaker::from_pair(Conversation& conversation, bool is_text, Record
   side.messages.resize(conversation.prompt);
   for (Message& message : side.messages) message.trained = false;  // answers in a prompt stand on both sides
   Conversation other = side;
+  const auto is_said = [](const Message& message) { return message.role != "assistant"; };
+  notes.asks_again |=
+      std::any_of(messages.begin() + static_cast<std::ptrdiff_t>(conversation.prompt), messages.end(), is_said) ||
+      std::ranges::any_of(conversation.rejected, is_said);
   side.messages.insert(side.messages.end(), messages.begin() + static_cast<std::ptrdiff_t>(conversation.prompt),
                        messages.end());
   other.messages.insert(other.messages.end(), conversation.rejected.begin(), conversation.rejected.end());

@@ -51,6 +51,10 @@ std::vector<std::string> findings(const DataReport& report, const tokenizer::Tok
         "prompt and answer as one text, without the chat template: {} records; generate and chat use the template, "
         "generate --raw does not (messages, or instruction and output, are trained with it)",
         human_count(report.plain)));
+  if (report.asks_again > 0)
+    lines.push_back(fmt::format(
+        "chosen or rejected go on with other turns: {} records; the answers count, TRL counts all that stands there",
+        human_count(report.asks_again)));
   if (tokenizer.bos)
     lines.push_back(fmt::format("begin with {} twice: {} records{}", tokenizer.token(*tokenizer.bos),
                                 report.double_bos == 0 ? "no" : human_count(report.double_bos),
@@ -73,6 +77,7 @@ Json summary_of(const DataReport& report) {
                {"tokens", report.tokens},
                {"trained_tokens", report.trained_tokens},
                {"plain", report.plain},
+               {"asks_again", report.asks_again},
                {"end_trained", report.ends},
                {"double_bos", report.double_bos},
                {"without_bos", report.without_bos},

@@ -37,7 +37,7 @@ std::optional<Json> messages_in(const Json& said) {
 }
 
 // Throws base::Error, without the place.
-Prompt prompt_of(Json record, const std::string& file, Prompts& prompts) {
+Prompt prompt_of(Json record, const std::string& file, const tokenizer::RoleMap& roles, Prompts& prompts) {
   const auto no_prompt = [&](const Json& value) {
     return base::Error({"a record is not a prompt", "",
                         base::shortened(base::json_line(value)), kExpected,
@@ -60,8 +60,7 @@ Prompt prompt_of(Json record, const std::string& file, Prompts& prompts) {
       count(prompts.unused, name);
   }
   tokenizer::Conversation conversation;
-  static const tokenizer::RoleMap kRoles = tokenizer::role_map({});
-  if (const auto problem = tokenizer::read_conversation(asked, kRoles, conversation)) throw base::Error(problem->facts);
+  if (const auto problem = tokenizer::read_conversation(asked, roles, conversation)) throw base::Error(problem->facts);
   if (conversation.messages.back().role == "assistant") throw no_prompt(said);
   prompt.messages = std::move(conversation.messages);
   prompt.members = std::move(conversation.members);
@@ -74,10 +73,13 @@ std::string Prompts::notes() const {
   std::string text;
   if (repeated_keys > 0) text += base::repeated_keys_note(repeated_keys) + "\n";
   if (!unused.empty()) text += "members of prompts that nothing here reads: " + counted(unused) + "\n";
+  if (!left_out.empty())
+    text += "members of messages that the chat template does not write, and their prompts: " + counted(left_out) + "\n";
   return text;
 }
 
-Prompts read_prompts(const std::string& file, const base::TextOptions& text) {
+Prompts read_prompts(const std::string& file, const base::TextOptions& text, const std::vector<std::string>& roles) {
+  const tokenizer::RoleMap known = tokenizer::role_map(roles);
   base::RecordOptions records;
   records.split_text = "line";
   records.text_field = "prompt";
@@ -93,7 +95,7 @@ Prompts read_prompts(const std::string& file, const base::TextOptions& text) {
       try {
         Json record = base::lenient_ordered_json(line, &repeated);
         if (record.is_discarded()) record = std::string(line);
-        prompts.all.push_back(prompt_of(std::move(record), file, prompts));
+        prompts.all.push_back(prompt_of(std::move(record), file, known, prompts));
       } catch (const base::Error& error) {
         base::ErrorFacts facts = error.facts();
         facts.where = place_of(place.line) + (facts.where.empty() ? "" : ": " + facts.where);
@@ -109,9 +111,15 @@ Prompts read_prompts(const std::string& file, const base::TextOptions& text) {
 }
 
 std::vector<std::int32_t> ids_of(const Prompt& prompt, const tokenizer::ChatTemplate* chat,
-                                 const tokenizer::Tokenizer& tokenizer, bool allow_special) {
+                                 const tokenizer::Tokenizer& tokenizer, bool allow_special,
+                                 std::map<std::string, std::uint64_t>* left_out) {
   try {
-    if (chat) return chat->render(prompt.messages, true, prompt.members).ids;
+    if (chat) {
+      const tokenizer::RenderedChat text = chat->render_text(prompt.messages, true, prompt.members);
+      if (left_out)
+        for (const std::string& name : text.left_out) count(*left_out, name);
+      return tokenizer::encode_chat(tokenizer, text).ids;
+    }
   } catch (const base::Error& error) {
     base::ErrorFacts facts = error.facts();
     facts.where = prompt.place + (facts.where.empty() ? "" : ": " + facts.where);

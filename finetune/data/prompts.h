@@ -23,17 +23,21 @@ struct Prompts {
   std::vector<Prompt> all;                      ///< at least one
   std::uint64_t repeated_keys = 0;              ///< records that had a key twice
   std::map<std::string, std::uint64_t> unused;  ///< members of records that nothing reads -> records
+  std::map<std::string, std::uint64_t> left_out{};  ///< members of messages that the template did not write -> prompts
   /// What people should know of them: lines.
   std::string notes() const;
 };
 
 /// Of `file`, "-": standard input: `prompt`, a text or a list of messages, `system`, a text, and what a chat template
-/// writes of a record. Throws base::Error for what is no prompt.
-Prompts read_prompts(const std::string& file, const base::TextOptions& text);
+/// writes of a record. `roles`: "NAME=ROLE". Throws base::Error for what is no prompt.
+Prompts read_prompts(const std::string& file, const base::TextOptions& text,
+                     const std::vector<std::string>& roles = {});
 
 /// What the model reads: through `chat`, or where that is null as the text stands, special tokens in it as characters
-/// but with `allow_special`. Throws base::Error for messages that need a template.
+/// but with `allow_special`. What the template does not write of the messages is counted in `left_out`. Throws
+/// base::Error for messages that need a template.
 std::vector<std::int32_t> ids_of(const Prompt& prompt, const tokenizer::ChatTemplate* chat,
-                                 const tokenizer::Tokenizer& tokenizer, bool allow_special);
+                                 const tokenizer::Tokenizer& tokenizer, bool allow_special,
+                                 std::map<std::string, std::uint64_t>* left_out = nullptr);
 
 }  // namespace finetune

@@ -97,6 +97,7 @@ std::vector<Point> smoothed(const std::vector<Point>& points, double steps) {
   const double keep{1 - 2 / (steps + 1)};
   double sum = 0, weight = 0;
   for (const Point& point : points) {
+    if (!std::isfinite(point.value)) continue;  // a step without that figure
     sum = keep * sum + point.value;
     weight = keep * weight + 1;
     result.push_back({point.step, sum / weight});

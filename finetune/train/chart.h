@@ -21,6 +21,7 @@ struct Curve {
 std::string chart(const std::string& title, std::vector<Curve> curves, bool wide = false);
 
 /// Each point the mean of those before it, of which one counts less the farther back it is: about `steps` of them.
+/// Points that are no number are left out.
 std::vector<Point> smoothed(const std::vector<Point>& points, double steps);
 
 /// Beside the style of all reports.

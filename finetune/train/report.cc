@@ -53,7 +53,8 @@ std::string cards(const std::vector<StepMetrics>& steps, const std::vector<Evalu
       trained += static_cast<double>(step.trained_tokens);
       seconds += static_cast<double>(step.tokens) / step.tokens_per_second;
     }
-    html += html_card("training loss", fmt::format("{:.4f}", smoothed(losses, smoothing_of(steps.size())).back().value),
+    const std::vector<Point> smooth = smoothed(losses, smoothing_of(steps.size()));
+    html += html_card("training loss", smooth.empty() ? "&ndash;" : fmt::format("{:.4f}", smooth.back().value),
                       fmt::format("smoothed; step 1: {:.4f}", losses.front().value));
     if (evaluations.empty()) html += html_card("validation loss", "&ndash;", "no validation data");
     html +=
@@ -68,7 +69,8 @@ std::string cards(const std::vector<StepMetrics>& steps, const std::vector<Evalu
     const auto best = std::ranges::min_element(evaluations, {}, &EvaluationMetrics::loss);
     html = html_card(
                "validation loss", fmt::format("{:.4f}", last.loss),
-               fmt::format("step {}: {:.4f}; lowest {:.4f}, step {}", first.step, first.loss, best->loss, best->step)) +
+               fmt::format("step {}: {:.4f}; lowest {:.4f}, step {}", first.step, first.loss, best->loss, best->step) +
+                   (best->step == 0 && evaluations.size() > 1 ? ", before training" : "")) +
            html;
   }
   return "<div class=cards>" + html + "</div>";

@@ -26,19 +26,20 @@ std::unique_ptr<tokenizer::ChatTemplate> template_of(const tokenizer::Tokenizer&
 }
 
 std::vector<SamplePrompt> prompts_in_file(const std::string& file, const tokenizer::Tokenizer& tokenizer,
-                                          std::int64_t context_length, std::string* notes) {
+                                          std::int64_t context_length, std::string* notes,
+                                          const std::vector<std::string>& roles) {
   const auto chat = template_of(tokenizer);
   std::vector<SamplePrompt> prompts;
-  const Prompts given = read_prompts(file, {});
-  if (notes) *notes = given.notes();
+  Prompts given = read_prompts(file, {}, roles);
   for (const Prompt& prompt : given.all) {
-    std::vector<std::int32_t> ids = ids_of(prompt, chat.get(), tokenizer, false);
+    std::vector<std::int32_t> ids = ids_of(prompt, chat.get(), tokenizer, false, &given.left_out);
     if (static_cast<std::int64_t>(ids.size()) >= context_length || ids.empty())
       throw base::Error({"a prompt of no tokens, or longer than the model's context", prompt.place,
                          base::shortened(prompt.shown), fmt::format("1 to {} tokens", context_length - 1), ""});
     std::string shown = tokenizer.decode(ids);
     prompts.push_back({std::move(ids), std::move(shown)});
   }
+  if (notes) *notes = given.notes();
   return prompts;
 }
 
@@ -56,8 +57,9 @@ void SampleOptions::visit(base::OptionVisitor& v) {
 
 std::vector<SamplePrompt> sample_prompts(const SampleOptions& options, const Examples& validation,
                                          const tokenizer::Tokenizer& tokenizer, std::int64_t context_length,
-                                         std::string* notes) {
-  if (!options.sample_prompts.empty()) return prompts_in_file(options.sample_prompts, tokenizer, context_length, notes);
+                                         std::string* notes, const std::vector<std::string>& roles) {
+  if (!options.sample_prompts.empty())
+    return prompts_in_file(options.sample_prompts, tokenizer, context_length, notes, roles);
   std::vector<SamplePrompt> prompts;
   for (std::size_t i = 0; i < validation.size(); ++i) {
     const ExampleView example = validation[i];

@@ -311,12 +311,13 @@ TrainInputs read_inputs(TrainOptions& options, base::Context& context) {
   return {std::move(files), std::move(tokenizer), std::move(data), std::move(adapter), std::move(checkpoint)};
 }
 
-static std::vector<SamplePrompt> read_samples(const SampleOptions& options, const TrainingData& data,
+static std::vector<SamplePrompt> read_samples(const TrainOptions& options, const TrainingData& data,
                                               const tokenizer::Tokenizer& tokenizer, const lora::ModelConfig& config,
                                               base::Context& context) {
   std::string notes;
   std::vector<SamplePrompt> prompts =
-      sample_prompts(options, data.validation, tokenizer, config.context_length, &notes);
+      sample_prompts(options.samples, data.validation, tokenizer, config.context_length, &notes,
+                     options.reading.maker.roles);
   if (!context.quiet) fmt::print(context.err, "{}", notes);
   for (const SamplePrompt& prompt : prompts) check_ids(prompt.ids, config);
   return prompts;
@@ -337,7 +338,7 @@ TrainStart prepare_training(TrainOptions& options, base::Context& context, const
                   adapter ? &*adapter : nullptr);
   if (!context.quiet && !memory.to_text().empty()) fmt::print(context.err, "{}\n", memory.to_text());
   check_memory(memory.foretold, memory_of(device));
-  std::vector<SamplePrompt> prompts = read_samples(options.samples, data, *tokenizer, files->config(), context);
+  std::vector<SamplePrompt> prompts = read_samples(options, data, *tokenizer, files->config(), context);
   Transformer model(*files, dtype, device, quantization);
   const bool has_reference{options.preferences.has_reference()};
   std::optional<lora::Adapter> held_to;

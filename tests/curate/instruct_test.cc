@@ -89,6 +89,8 @@ TEST(ReadConversation, Formats) {
       {R"({"instruction":"Q","output":"A","history":[["q"]]})", "not_text:history"},
       {R"({"instruction":"Q","output":"A","system":{"a":1}})", "not_text:system"},
       {R"({"prompt":"Q","chosen":"A","rejected":false})", "not_text:rejected"},
+      {R"({"prompt":"2+2=","chosen":4,"rejected":5})", "not_text:chosen"},
+      {R"({"prompt":"Q","chosen":true,"rejected":false})", "not_text:chosen"},
       {R"({"prompt":"Z","chosen":[{"role":"user","content":"Q"},{"role":"assistant","content":"A"}],
            "rejected":[{"role":"user","content":"Q"},{"role":"assistant","content":"B"}]})",
        "two_prompts:prompt"},

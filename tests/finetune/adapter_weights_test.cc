@@ -159,6 +159,11 @@ TEST_F(AdapterWeights, TheCommandPrintsWhatFuseTakes) {
   EXPECT_EQ(json["weights"].size(), 2U);
   EXPECT_LT(json["loss"], json["start_loss"]);
   EXPECT_THAT(err.str(), HasSubstr("lora fuse " + both[0] + " " + both[1] + " --weights "));
+  std::vector<std::string> alone = words;
+  alone.erase(std::ranges::find(alone, both[1]));
+  std::ostringstream out_alone, err_alone;
+  ASSERT_EQ(run(alone, out_alone, err_alone), 0) << err_alone.str();
+  EXPECT_THAT(err_alone.str(), HasSubstr("lora scale " + both[0] + " --by "));
   std::vector<std::string> one_weight = words;
   one_weight.insert(one_weight.end(), {"--start", "1"});
   EXPECT_THROW(run(one_weight, out, err), base::UsageError);

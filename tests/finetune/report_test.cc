@@ -164,6 +164,24 @@ TEST(Chart, SmoothedIsAMeanOfWhatCameBefore) {
   EXPECT_DOUBLE_EQ(smooth[2].value, 1);
   EXPECT_DOUBLE_EQ(smooth[3].value, (0.125 + 0.25 + 0.5 + 7) / 1.875);
   EXPECT_EQ(smooth[3].step, 4);
+  // Steps without a figure, as those of KTO that have no answer of one kind, are passed over.
+  const auto rest = finetune::smoothed({{1, NAN}, {2, 1}, {3, NAN}, {4, 7}}, 3);
+  ASSERT_EQ(rest.size(), 2U);
+  EXPECT_DOUBLE_EQ(rest[1].value, (0.5 + 7) / 1.5);
+  EXPECT_EQ(rest[1].step, 4);
+}
+
+TEST(Report, OfFiguresThatNotEveryStepHasShowsThemAll) {
+  ReportFacts made = facts();
+  made.has_rewards = true;
+  std::vector<StepMetrics> steps = steps_of(40);
+  for (std::size_t i = 1; i < steps.size(); ++i)
+    steps[i].figures = {{i % 4 == 1 ? "rewards/rejected" : "rewards/chosen", static_cast<double>(i)}};
+  const std::string page = report_html(made, steps, {}, {}, "", "");
+  const std::string figure = page.substr(page.find("Rewards while training"));
+  const std::string shown = figure.substr(0, figure.find("</figure>"));
+  EXPECT_THAT(shown, HasSubstr("chosen"));
+  EXPECT_THAT(shown, HasSubstr("rejected"));
 }
 
 TEST(Chart, OfEqualValuesEnds) {

@@ -119,6 +119,15 @@ TEST(Prompts, AreTextsOrMessagesWithWhatATemplateWrites) {
   for (const char* wrong : {R"({"prompt":[{"role":"user","content":"Q"},{"role":"assistant","content":"A"}]})",
                             R"({"prompt":[]})", R"({"prompt":7})", R"({"question":"Q"})", "[1"})
     EXPECT_THAT(error_of([&] { asked(wrong); }), HasSubstr("p.jsonl:1")) << wrong;
+  // What the template does not write is counted, and roles have the names that are given.
+  finetune::Prompts named = asked(R"({"prompt":[{"role":"user","name":"Bob","content":"Q","foo":1}]})");
+  finetune::ids_of(named.all[0], chat.get(), tokenizer, false, &named.left_out);
+  EXPECT_THAT(named.notes(), HasSubstr("their prompts: foo (1), name (1)"));
+  const auto path = folder.write("r.jsonl", R"({"prompt":[{"role":"bot","content":"Q"}]})" "\n");
+  EXPECT_EQ(tokenizer.decode(
+                finetune::ids_of(finetune::read_prompts(path, {}, {"bot=user"}).all[0], chat.get(), tokenizer, false)),
+            plain);
+  EXPECT_THAT(error_of([&] { finetune::read_prompts(path, {}); }), HasSubstr("--roles"));
   const finetune::Prompt with_system = asked(R"({"prompt":"Q","system":"S"})").all[0];
   EXPECT_THAT(error_of([&] { finetune::ids_of(with_system, nullptr, tokenizer, false); }),
               HasSubstr("messages need a chat template"));

@@ -220,6 +220,7 @@ class Reader {
 
  private:
   bool has(std::string_view key) const { return holds(record_, key); }
+  bool is_note(const char* key) const { return record_[key].is_number() || record_[key].is_boolean(); }
   const json& use(const std::string& key) {
     used_.insert(key);
     return record_[key];
@@ -235,13 +236,16 @@ class Reader {
   Problem read_shape() {
     static constexpr std::array kQuestions = {"prompt", "question", "instruction"};
     static constexpr std::array kAnswers = {"completion", "response", "answer", "output"};
-    if (has("chosen") && has("rejected") && !record_["chosen"].is_number() && !record_["chosen"].is_boolean())
-      return read_preference();
-    if (has("messages")) return read_list("messages", "messages");
-    if (has("conversations")) return read_list("conversations", "sharegpt");
     const bool alpaca = has("instruction") && has("output");
     const std::string question = alpaca ? "instruction" : first_of(kQuestions);
     const std::string answer = alpaca ? "output" : first_of(kAnswers);
+    // Numbers and verdicts may be notes on another shape.
+    const bool is_other{has("messages") || has("conversations") || (!question.empty() && !answer.empty()) ||
+                        has("text")};
+    if (has("chosen") && has("rejected") && !(is_other && is_note("chosen")))
+      return read_preference();
+    if (has("messages")) return read_list("messages", "messages");
+    if (has("conversations")) return read_list("conversations", "sharegpt");
     if (!question.empty() && !answer.empty()) return read_pair(question, answer, alpaca);
     if (has("text")) {
       conversation_.format = "text";
