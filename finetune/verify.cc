@@ -15,13 +15,16 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/outputs.h"
 #include "base/text.h"
 #include "finetune/comparison.h"
 #include "finetune/kernels/device.h"
 #include "finetune/model/generate.h"
 #include "finetune/model/load.h"
+#include "lora/adapter/chat_format.h"
 #include "lora/adapter/merge.h"
 #include "lora/adapter/same_weights.h"
+#include "lora/locate.h"
 
 namespace finetune {
 namespace {
@@ -121,9 +124,15 @@ std::set<std::int32_t> end_set(const tokenizer::Tokenizer& tokenizer) {
   return {ids.begin(), ids.end()};
 }
 
+// With the chat template and the end tokens by which people ask it: the adapter's where it has its own.
+std::unique_ptr<tokenizer::Tokenizer> tokenizer_with(const lora::ModelFiles& files, const std::string& adapter) {
+  return lora::tokenizer_of(files, adapter.empty() ? std::filesystem::path() : lora::adapter_folder(adapter), "");
+}
+
 // What the base with its adapter computes.
 struct Expected {
   Reading reading;
+  std::string chat_template;
   std::set<std::int32_t> ends;
   std::vector<Ids> texts;      // of each prompt
   std::vector<Ids> documents;  // pieces, then each prompt with its text
@@ -135,9 +144,10 @@ Expected expected_of(const VerifyOptions& options, at::Device device) {
   lora::ModelFiles files(options.models[0]);
   std::optional<lora::Adapter> adapter;  // before the tokenizer: it may bring tokens
   if (!options.adapter.empty()) adapter = load_adapter(options.adapter, files, options.threads);
-  const auto tokenizer = tokenizer::load(files.path(), files.new_tokens());
+  const auto tokenizer = tokenizer_with(files, options.adapter);
   expected.reading = reading_of(options, *tokenizer);
   expected.ends = end_set(*tokenizer);
+  expected.chat_template = tokenizer->chat_template;
   for (const std::vector<Ids>* part : {&expected.reading.pieces, &expected.reading.prompts})
     for (const Ids& ids : *part) check_ids(ids, files.config());
   Transformer model(files, at::kFloat, device, quantization_named(options.quantization));
@@ -167,6 +177,7 @@ struct Result {
   Comparison comparison;
   std::vector<Ids> texts;
   std::set<std::int32_t> ends;
+  std::string chat_template;
 };
 
 Result compared(const VerifyOptions& options, const Expected& expected, at::Device device) {
@@ -174,11 +185,12 @@ Result compared(const VerifyOptions& options, const Expected& expected, at::Devi
   lora::ModelFiles files(options.models.back());
   std::optional<lora::Adapter> exported;
   if (!options.exported.empty()) exported = load_adapter(options.exported, files, options.threads);
-  const auto tokenizer = tokenizer::load(files.path(), files.new_tokens());
+  const auto tokenizer = tokenizer_with(files, options.exported);
   if (reading_of(options, *tokenizer) != expected.reading)
     throw base::Error({"the tokenizers of the two models give different ids", options.models.back(), "", "",
                        "export the model again with its tokenizer"});
   result.ends = end_set(*tokenizer);
+  result.chat_template = tokenizer->chat_template;
   const bool is_the_base{options.models.size() == 1};
   result.comparison.bounds = chosen_bounds(options, files, is_the_base);
   Transformer model(files, at::kFloat, device, quantization_named(is_the_base ? options.quantization : "none"));
@@ -205,7 +217,7 @@ lora::Difference weights_of(const VerifyOptions& options) {
                                options.threads);
 }
 
-nlohmann::ordered_json to_json(const Comparison& comparison, bool has_same_ends) {
+nlohmann::ordered_json to_json(const Comparison& comparison, bool has_same_ends, bool has_same_template) {
   const Bounds& bounds = comparison.bounds;
   nlohmann::ordered_json json = {{"max_abs", comparison.max_abs},
                                  {"max_rel", comparison.max_rel},
@@ -221,7 +233,8 @@ nlohmann::ordered_json to_json(const Comparison& comparison, bool has_same_ends)
                                  {"same_texts", comparison.same_texts},
                                  {"unexplained_texts", comparison.unexplained},
                                  {"equal", comparison.equal()},
-                                 {"equal_ends", has_same_ends}};
+                                 {"equal_ends", has_same_ends},
+                                 {"equal_chat_template", has_same_template}};
   if (comparison.weights)
     json["weights"] = {{"of", comparison.weights->name},
                        {"rounded", comparison.weights->rounded},
@@ -247,13 +260,19 @@ int run_verify(VerifyOptions& options, base::Context& context) {
   Result result = compared(options, expected, device);
   if (options.exported.empty()) result.comparison.weights = weights_of(options);
   const Comparison& comparison = result.comparison;
+  // A GGUF adapter has neither: its Modelfile has.
+  const bool is_bare{base::is_gguf_name(options.exported)};
+  const bool has_same_ends{is_bare || expected.ends == result.ends};
+  const bool has_same_template{is_bare || expected.chat_template == result.chat_template};
   if (context.json)
-    context.out << to_json(comparison, expected.ends == result.ends).dump() << "\n";
+    context.out << to_json(comparison, has_same_ends, has_same_template).dump() << "\n";
   else
     context.out << to_text(comparison) << "\n";
-  if (expected.ends != result.ends && !context.quiet)
+  if (!has_same_ends && !context.quiet)
     fmt::print(context.err, "note: the two models do not end their answers at the same tokens: {} and {}\n",
                fmt::join(expected.ends, ", "), fmt::join(result.ends, ", "));
+  if (!has_same_template && !context.quiet)
+    fmt::print(context.err, "note: the two do not ask in the same way: their chat templates differ\n");
   return comparison.equal() ? 0 : 1;
 }
 

@@ -282,6 +282,7 @@ std::string readable(const std::string& key, const ordered_json& value) {
   if (value.is_string()) return value.get<std::string>().empty() ? "-" : value.get<std::string>();
   if (value.is_boolean()) return value.get<bool>() ? "yes" : "no";
   if (value.is_number_float()) return fmt::format("{:.6g}", value.get<double>());
+  if (value.is_null()) return "known with its base alone";  // the norm of what DoRA or a start changes
   if (!value.is_structured()) return value.dump();
   std::string text;
   for (const auto& [name, part] : value.items())
