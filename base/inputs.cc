@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <array>
 #include <filesystem>
 #include <map>
 #include <set>
@@ -21,9 +22,28 @@ namespace base {
 namespace fs = std::filesystem;
 namespace {
 
+// Of `curate run`, `curate instruct`, a training or a model: run.yaml and something that only they have.
 bool is_output(const fs::path& folder) {
   std::error_code error;
-  return fs::exists(folder / "run.yaml", error) && fs::is_directory(folder / "kept", error);
+  static constexpr std::array kOwn = {"kept",        "dropped.jsonl",       "metrics.jsonl",
+                                      "checkpoints", "adapter_config.json", "config.json"};
+  return fs::exists(folder / "run.yaml", error) &&
+         std::ranges::any_of(kOwn, [&](const char* name) { return fs::exists(folder / name, error); });
+}
+
+std::string result_of(const fs::path& folder) {
+  std::error_code error;
+  if (fs::is_directory(folder / "kept", error)) return "what was kept: '" + (folder / "kept").string() + "'";
+  if (fs::exists(folder / "train.jsonl", error))
+    return "what is to be trained on: '" + (folder / "train.jsonl").string() + "'";
+  return "";
+}
+
+// What a run says of its input or of itself, which a pattern takes in with its result.
+bool is_account(const fs::path& file) {
+  static const std::set<std::string> kAccounts = {"dropped.jsonl", "report.json", "samples.jsonl", "metrics.jsonl",
+                                                  "altered_records.jsonl", "references.json"};
+  return kAccounts.contains(file.filename().string()) && is_output(file.parent_path());
 }
 
 // Why an entry of a folder is not read, as what such entries are called; "" when it is.
@@ -51,6 +71,9 @@ class Finder {
     const fs::file_status status = fs::status(word, error);
     if (word == "-" || (fs::exists(status) && !fs::is_directory(status))) return file(word);
     if (fs::is_directory(status)) return folder(word, true);
+    if (word.find("**") != word.npos)
+      throw UsageError({"a pattern goes through one folder at a time, and ** through one too", word, "**", "one *",
+                        "name the folder itself: what lies below it is read too"});
     glob_t found{};
     const int code = ::glob(word.c_str(), GLOB_NOSORT | GLOB_BRACE, nullptr, &found);
     std::vector<std::string> matches;
@@ -62,6 +85,9 @@ class Finder {
     for (const std::string& match : matches) {
       if (fs::is_directory(match, error)) {
         folder(match, false);
+      } else if (is_account(match)) {
+        inputs.notes.push_back(fmt::format("{}: left out: the account of an earlier run (name it to have it read)",
+                                           shortened(match)));
       } else {
         file(match);
       }
@@ -93,7 +119,7 @@ class Finder {
     std::error_code error;
     if (is_output(path))
       throw UsageError({"the folder is the output of a run", path, "", "its files, or a folder with the input",
-                        "what was kept: '" + (fs::path(path) / "kept").string() + "'"});
+                        result_of(path)});
     std::vector<std::string> files;
     std::map<std::string, std::size_t> left_out;  // what kind of entry -> how many
     fs::recursive_directory_iterator entry(path, error), end;

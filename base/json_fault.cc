@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "base/json_text.h"
 #include "base/json_values.h"
 #include "base/text.h"
 #include "base/unicode.h"
@@ -52,8 +53,17 @@ std::string reason_in(std::string words) {
 }  // namespace
 
 std::string json_fault(std::string_view text) {
+  // Loose numbers are no fault (lenient_json): others of their length stand for them.
+  std::string strict(text);
+  for (const LooseNumber& number : loose_numbers(text)) {
+    strict.replace(number.begin, number.end - number.begin, number.end - number.begin, ' ');
+    strict[number.begin] = '0';
+  }
   FaultFinder finder;
-  if (nlohmann::json::sax_parse(text, &finder)) return "";
+  if (nlohmann::json::sax_parse(strict, &finder)) {  // then they are, for a reader who takes none
+    finder.depth = 0;
+    if (nlohmann::json::sax_parse(text, &finder)) return "";
+  }
   if (finder.depth > kMostLevels) return fmt::format("more than {} lists and objects in each other", kMostLevels);
   const std::string_view before = text.substr(0, std::min(text.size(), std::max<std::size_t>(finder.place, 1) - 1));
   const auto line = 1 + std::ranges::count(before, '\n');

@@ -83,8 +83,7 @@ bool parse_strict(std::string_view text, Json& value) {
 template <class Json>
 Json value_of(std::string_view number) {
   if (number == "NaN") return std::numeric_limits<double>::quiet_NaN();
-  const double infinity{std::numeric_limits<double>::infinity()};
-  if (number.find_first_of("I.eE") != number.npos) return number.starts_with('-') ? -infinity : infinity;
+  if (number.find_first_of("I.eE") != number.npos) return std::strtod(std::string(number).c_str(), nullptr);
   return Json::binary(std::vector<std::uint8_t>(number.begin(), number.end()));
 }
 

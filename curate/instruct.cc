@@ -28,7 +28,7 @@
 #include "curate/records/record.h"
 
 namespace curate {
-using nlohmann::json;
+using json = nlohmann::ordered_json;  // members go on as they came
 namespace fs = std::filesystem;
 
 void InstructOptions::visit(base::OptionVisitor& v) {
@@ -65,6 +65,15 @@ json parse_record(std::string_view line) {
   };
   json record = json::parse(line, look, false);
   return too_deep ? json(json::value_t::discarded) : record;
+}
+
+bool has_non_finite(const Conversation& conversation) {
+  const auto is_non_finite = [](const base::LooseNumber& number) { return !number.finite; };
+  for (const auto* messages : {&conversation.messages, &conversation.rejected})
+    for (const Message& message : *messages)
+      for (const tokenizer::Member& member : message.members)
+        if (std::ranges::any_of(base::loose_numbers(member.json), is_non_finite)) return true;
+  return false;
 }
 
 // A file's name, which an id or a source is made of, may be any bytes.
@@ -245,6 +254,8 @@ void Instruct::take(const base::Block& block, std::string_view line, const base:
 // "", or why the record is dropped.
 std::string Instruct::read(const json& record, const base::Place& place, Conversation& conversation) {
   std::string reason = read_chat(record, roles_, conversation);
+  // A call of a tool that stood as text, where --nan null found none.
+  if (reason.empty() && options_.nan == "null" && has_non_finite(conversation)) reason = "not_a_call:value";
   if (reason.empty()) {
     ++tally_.of(place.file).used;
   } else {

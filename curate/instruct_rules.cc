@@ -11,7 +11,7 @@
 #include "curate/instruct.h"
 
 namespace curate {
-using nlohmann::json;
+using json = nlohmann::ordered_json;
 
 namespace {
 

@@ -188,8 +188,7 @@ Ended ended(const TrainStart& start, const TrainOptions& options, const LoopResu
     said.result["best_validation_loss"] = found.best->loss;
     said.summary += fmt::format(", lowest {:.4f} after step {}", found.best->loss, found.best->step);
   }
-  const auto lowest = std::ranges::min_element(log.evaluations(), {}, &EvaluationMetrics::loss);
-  if (log.evaluations().size() > 1 && lowest->step == 0) {
+  if (start_is_best(log.evaluations())) {
     said.result["best_is_the_start"] = true;
     said.summary += " (no later one is as low as that before training)";
   }

@@ -217,7 +217,11 @@ lora::Difference weights_of(const VerifyOptions& options) {
                                options.threads);
 }
 
-nlohmann::ordered_json to_json(const Comparison& comparison, bool has_same_ends, bool has_same_template) {
+// Nothing: not looked at.
+using Sameness = std::optional<bool>;
+
+nlohmann::ordered_json to_json(const Comparison& comparison, Sameness ends, Sameness chat_template) {
+  const auto said = [](Sameness same) { return same ? nlohmann::ordered_json(*same) : nlohmann::ordered_json(); };
   const Bounds& bounds = comparison.bounds;
   nlohmann::ordered_json json = {{"max_abs", comparison.max_abs},
                                  {"max_rel", comparison.max_rel},
@@ -233,8 +237,8 @@ nlohmann::ordered_json to_json(const Comparison& comparison, bool has_same_ends,
                                  {"same_texts", comparison.same_texts},
                                  {"unexplained_texts", comparison.unexplained},
                                  {"equal", comparison.equal()},
-                                 {"equal_ends", has_same_ends},
-                                 {"equal_chat_template", has_same_template}};
+                                 {"equal_ends", said(ends)},
+                                 {"equal_chat_template", said(chat_template)}};
   if (comparison.weights)
     json["weights"] = {{"of", comparison.weights->name},
                        {"rounded", comparison.weights->rounded},
@@ -262,16 +266,16 @@ int run_verify(VerifyOptions& options, base::Context& context) {
   const Comparison& comparison = result.comparison;
   // A GGUF adapter has neither: its Modelfile has.
   const bool is_bare{base::is_gguf_name(options.exported)};
-  const bool has_same_ends{is_bare || expected.ends == result.ends};
-  const bool has_same_template{is_bare || expected.chat_template == result.chat_template};
+  Sameness same_ends, same_template;
+  if (!is_bare) same_ends = expected.ends == result.ends, same_template = expected.chat_template == result.chat_template;
   if (context.json)
-    context.out << to_json(comparison, has_same_ends, has_same_template).dump() << "\n";
+    context.out << to_json(comparison, same_ends, same_template).dump() << "\n";
   else
     context.out << to_text(comparison) << "\n";
-  if (!has_same_ends && !context.quiet)
+  if (same_ends == false && !context.quiet)
     fmt::print(context.err, "note: the two models do not end their answers at the same tokens: {} and {}\n",
                fmt::join(expected.ends, ", "), fmt::join(result.ends, ", "));
-  if (!has_same_template && !context.quiet)
+  if (same_template == false && !context.quiet)
     fmt::print(context.err, "note: the two do not ask in the same way: their chat templates differ\n");
   return comparison.equal() ? 0 : 1;
 }

@@ -125,15 +125,15 @@ int run_export(ExportOptions& options, base::Context& context) {
     MergedModel(*base, &adapter);  // throws when it does not fit, before anything is made
     write_gguf_adapter(adapter, *base, output, type);
     modelfile = write_adapter_modelfile(output, folder, *base);
-    next = "llama-cli -m BASE.gguf --lora " + output.string() + "   (BASE.gguf: lora convert " + base->path().string() +
-           " --output BASE.gguf)";
+    next = fmt::format("llama-cli -m BASE.gguf --lora {}   (BASE.gguf: lora convert {} --output BASE.gguf)",
+                       base::shell_word(output.string()), base::shell_word(base->path().string()));
   } else if (mlx) {
     OutputFolder made(output, options.overwrite, context.run_yaml);
     copy_chat_files(folder, output);
     write_mlx_adapter(adapter, output);
     made.finish();
     if (!context.quiet) fmt::print(context.err, "{}", notes);
-    next = "mlx_lm.generate --model BASE --adapter-path " + output.string();
+    next = "mlx_lm.generate --model BASE --adapter-path " + base::shell_word(output.string());
   } else {
     if (options.bake_scale) adapter = bake_scale(std::move(adapter));  // throws
     OutputFolder made(output, options.overwrite, context.run_yaml);
@@ -142,7 +142,7 @@ int run_export(ExportOptions& options, base::Context& context) {
     write_adapter(adapter, output);
     made.finish();
     const std::vector<std::string> beyond = beyond_lora(adapter);
-    next = beyond.empty() && adapter.rank <= 512 ? vllm_line("BASE", adapter.rank, output, output)
+    next = beyond.empty() && adapter.rank <= 512 ? vllm_line("BASE", adapter.rank, output, output, false)
                           : "PeftModel.from_pretrained(BASE, \"" + output.string() + "\")";
     if (!context.quiet) tell_peft(adapter, beyond, context);
   }

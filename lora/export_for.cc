@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/progress.h"
 #include "base/text.h"
 #include "lora/adapter/chat_format.h"
@@ -23,6 +24,8 @@ namespace lora {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr const char* kGenerationConfig = "generation_config.json";
 
 // What a runtime serves of this adapter.
 struct Form {
@@ -70,9 +73,7 @@ std::string line_for(const std::string& runtime, const Form& form, const std::st
                      const fs::path& folder, std::int64_t rank) {
   const std::string place = base::shell_word(output.string()), model = base::shell_word(base);
   if (runtime == "transformers")
-    return fmt::format(
-        "python -c \"from transformers import pipeline; print(pipeline('text-generation', '{}')('The'))\"",
-        output.string());
+    return transformers_line(output.string());
   if (runtime == "llama.cpp") return "llama-cli -m " + place;
   if (runtime == "lm-studio") return "lms import " + place;
   if (runtime == "ollama") {
@@ -80,7 +81,7 @@ std::string line_for(const std::string& runtime, const Form& form, const std::st
     return fmt::format("ollama create my-model -f {} && ollama run my-model", base::shell_word(file.string()));
   }
   if (runtime == "vllm")
-    return form.is_adapter() ? vllm_line(base, rank, output, folder) : "vllm serve " + place;
+    return form.is_adapter() ? vllm_line(base, rank, output, folder, true) : "vllm serve " + place;
   return form.is_adapter() ? fmt::format("mlx_lm.generate --model {} --adapter-path {} --prompt 'The'", model, place)
                            : fmt::format("mlx_lm.generate --model {} --prompt 'The'", place);
 }
@@ -124,6 +125,17 @@ void run_command(const ExportOptions& options, const Form& form, const std::stri
   run_merge(merge, inner);
 }
 
+// The base's settings with what the adapter's file says otherwise, which are end tokens alone: a runtime reads one.
+void complete_settings(const ModelFiles& base, const fs::path& adapter) {
+  const fs::path own = adapter / kGenerationConfig, of_base = base.path() / kGenerationConfig;
+  if (!fs::exists(own) || base.is_gguf() || !fs::exists(of_base)) return;
+  nlohmann::ordered_json all = nlohmann::ordered_json::parse(base::read_file(of_base), nullptr, false);
+  const nlohmann::ordered_json said = nlohmann::ordered_json::parse(base::read_file(own), nullptr, false);
+  if (!all.is_object() || !said.is_object()) return;
+  all.update(said);
+  base::write_file(own, all.dump(2) + "\n");
+}
+
 Difference verified(const ExportOptions& options, const Form& form, const fs::path& output, base::Context& context) {
   const fs::path folder = adapter_folder(options.input[0]);
   Adapter adapter = read_adapter(folder);
@@ -145,14 +157,22 @@ Difference verified(const ExportOptions& options, const Form& form, const fs::pa
 
 }  // namespace
 
-std::string vllm_line(const std::string& base, std::int64_t rank, const fs::path& output, const fs::path& adapter) {
+std::string vllm_line(const std::string& base, std::int64_t rank, const fs::path& output, const fs::path& adapter,
+                      bool settings) {
   std::string line = fmt::format("vllm serve {} --enable-lora --max-lora-rank {} --lora-modules mine={}",
                                  base::shell_word(base), vllm_rank(rank), base::shell_word(output.string()));
   if (fs::exists(adapter / tokenizer::kChatTemplateFile))
     line += " --chat-template " + base::shell_word((output / tokenizer::kChatTemplateFile).string());
-  if (fs::exists(adapter / "generation_config.json"))
+  if (settings && fs::exists(adapter / kGenerationConfig))
     line += " --generation-config " + base::shell_word(output.string());
   return line;
+}
+
+std::string transformers_line(const std::string& folder) {
+  const std::string path = nlohmann::json(folder).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  return "python -c " +
+         base::shell_word("from transformers import pipeline; print(pipeline(\"text-generation\", " + path +
+                          ")(\"The\"))");
 }
 
 std::string not_served_by_mlx(const ModelFiles& base, const fs::path& folder) {
@@ -190,6 +210,7 @@ int run_export_for(ExportOptions& options, base::Context& context) {
   if (!context.quiet && options.runtime == "mlx") fmt::print(context.err, "{}", mlx_note(files.config()));
   if (!context.quiet) fmt::print(context.err, "= {}\n", command_of(options, form, dtype, output));
   run_command(options, form, dtype, output, context);
+  if (form.format == "peft") complete_settings(files, output);
   const Difference most = verified(options, form, output, context);
   if (context.json) {
     const nlohmann::ordered_json result = {{"runtime", options.runtime},

@@ -116,12 +116,17 @@ std::string rounded_base_of(const fs::path& folder) {
     }
   const fs::path run_yaml = run_yaml_of(folder);
   if (run_yaml.empty() || !fs::exists(run_yaml)) return "";
+  std::string found;
   try {
-    const std::string found = base_in(run_yaml).quantization;
-    return found == "nf4" || found == "int8" ? found : "";
+    found = base_in(run_yaml).quantization;
   } catch (const base::Error&) {  // said where the base is looked for there
-    return "";
   }
+  // What was made on 2026-11-30 has a line.
+  const std::string text = base::read_file(run_yaml);
+  for (const std::string rounded : {"nf4", "int8"})
+    if (found == rounded || text.find("was trained on its base rounded to " + rounded + ".") != std::string::npos)
+      return rounded;
+  return "";
 }
 
 void tell_rounded_base(const fs::path& folder, base::Context& context) {

@@ -20,6 +20,7 @@
 #include "lora/adapter/start.h"
 #include "lora/adapter/write_model.h"
 #include "lora/commands.h"
+#include "lora/export_for.h"
 #include "lora/locate.h"
 #include "lora/model/gguf_metadata.h"
 #include "tokenizer/spec/tokenizer.h"
@@ -46,10 +47,7 @@ fs::path modelfile_name(const fs::path& gguf) {
 std::string next_commands(const std::string& folder, const std::string& gguf, const std::string& again) {
   std::string text = "next:\n";
   if (!folder.empty())
-    text += fmt::format(
-        "  transformers  python -c \"from transformers import pipeline; "
-        "print(pipeline('text-generation', '{}')('The'))\"\n",
-        folder);
+    text += "  transformers  " + transformers_line(folder) + "\n";
   if (gguf.empty()) return text + "  llama.cpp, Ollama  " + again + " --format gguf\n";
   text += fmt::format("  llama.cpp     llama-cli -m {}\n", base::shell_word(gguf));
   text += fmt::format("  Ollama        ollama create my-model -f {} && ollama run my-model\n",
@@ -201,7 +199,11 @@ std::string next_of_merge(const MergeOptions& options, const std::string& input,
   if (!options.next) return "";
   return next_commands(folder, gguf,
                        "lora merge " + base::shell_word(input) +
-                           (options.base.empty() ? "" : " --base " + base::shell_word(options.base)) + " --output " +
+                           (options.base.empty() ? "" : " --base " + base::shell_word(options.base)) +
+                           (options.chat.chat_template.empty()
+                                ? ""
+                                : " --chat-template " + base::shell_word(options.chat.chat_template)) +
+                           (options.dtype == "auto" ? "" : " --dtype " + options.dtype) + " --output " +
                            base::shell_word(output.string() + "-gguf"));
 }
 

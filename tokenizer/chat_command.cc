@@ -92,6 +92,13 @@ class Shower {
   // Whether messages that are JSON text have a key twice.
   bool show(const json& record, const std::string& where) {
     const Conversation conversation = read(record, where);
+    if (conversation.plain && !context_.quiet && !told_plain_) {
+      told_plain_ = true;
+      fmt::print(context_.err,
+                 "note: {}: a prompt and its completion are trained as one text, without the template that is shown "
+                 "here (finetune train --show-batch shows them)\n",
+                 where);
+    }
     const RenderedChat text = chat_->render_text(conversation.messages, options_.generation_prompt,
                                                  conversation.members, options_.train_on.value());
     const Rendered rendered = encode_chat(*model_, text);
@@ -128,6 +135,7 @@ class Shower {
   std::unique_ptr<Tokenizer> model_;
   std::unique_ptr<ChatTemplate> chat_;
   RoleMap roles_;
+  bool told_plain_ = false;
 };
 
 int run_chat(ChatOptions& options, base::Context& context) {

@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/json_values.h"
 #include "base/text.h"
 
 namespace finetune {
@@ -27,7 +28,7 @@ using tokenizer::Message;
 }  // namespace
 
 std::optional<bool> yes_or_no(const std::string& json) {
-  const Json value = Json::parse(json);
+  const Json value = base::lenient_ordered_json(json);
   if (value.is_boolean()) return value.get<bool>();
   if (value.is_number() && (value == 0 || value == 1)) return value == 1;
   if (!value.is_string()) return std::nullopt;

@@ -36,6 +36,7 @@ lora::TrainedWays ways_of(const TrainOptions& options, const lora::ModelSpec& sp
 // As --memory takes it, so that it is enough where it is rounded `up`.
 std::string size_text(std::uint64_t bytes, bool up) {
   constexpr std::uint64_t kMB{1'000'000}, kFew{10 * kMB};
+  if (bytes < 1000) return std::to_string(bytes);
   const bool is_small{bytes < kFew};
   const std::uint64_t unit{is_small ? 1000 : kMB};
   return fmt::format("{}{}", (bytes + (up ? unit - 1 : 0)) / unit, is_small ? "kB" : "MB");

@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <nlohmann/json.hpp>
@@ -102,6 +103,12 @@ Figures tagged(const std::string& prefix, Figures values, const Figures& figures
 }
 
 }  // namespace
+
+bool start_is_best(const std::vector<EvaluationMetrics>& evaluations) {
+  if (evaluations.size() < 2 || evaluations[0].step > 0 || !std::isfinite(evaluations[0].loss)) return false;
+  return std::none_of(evaluations.begin() + 1, evaluations.end(),
+                      [&](const EvaluationMetrics& later) { return later.loss <= evaluations[0].loss; });
+}
 
 MetricsLog::MetricsLog(const std::filesystem::path& folder, std::optional<std::int64_t> resume_step)
     : path_(folder / "metrics.jsonl"), events_(folder / "events", now(), resume_step) {

@@ -45,6 +45,9 @@ struct EvaluationMetrics {
   Figures figures{};
 };
 
+/// Whether a run validated before its first step, and never as low again.
+bool start_is_best(const std::vector<EvaluationMetrics>& evaluations);
+
 /// Writes both files; every line is on disk's side of the process before the next step begins.
 class MetricsLog {
  public:

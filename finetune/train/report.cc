@@ -70,7 +70,7 @@ std::string cards(const std::vector<StepMetrics>& steps, const std::vector<Evalu
     html = html_card(
                "validation loss", fmt::format("{:.4f}", last.loss),
                fmt::format("step {}: {:.4f}; lowest {:.4f}, step {}", first.step, first.loss, best->loss, best->step) +
-                   (best->step == 0 && evaluations.size() > 1 ? ", before training" : "")) +
+                   (start_is_best(evaluations) ? ", before training" : "")) +
            html;
   }
   return "<div class=cards>" + html + "</div>";

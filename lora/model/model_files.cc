@@ -117,6 +117,8 @@ ModelFiles::ModelFiles(const std::string& model) : path_(need_model(model)) {
         advice += (advice.empty() ? "name one of its models: " : ", ") + file.string();
       if (is_adapter_or_run(path_))
         advice = "a LoRA adapter is in it; give the base model, or merge it first: lora merge " + path_.string();
+      if (fs::exists(path_ / "model" / "config.json"))
+        advice = "a run that trained every weight: its model is " + (path_ / "model").string();
       throw base::Error({"not a model folder", path_.string(), "", "config.json in it", advice});
     }
     const std::string text = base::read_file(config);

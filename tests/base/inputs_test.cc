@@ -60,6 +60,26 @@ TEST(Inputs, FoldersAreReadToTheirDepthAndSayWhatTheyLeaveOut) {
   EXPECT_THAT(base::expand_inputs({folder / "in/run/kept"}), ElementsAre(folder / "in/run/kept/0.jsonl"));
 }
 
+TEST(Inputs, OutputsOfEveryCommandAreKnown) {
+  const TemporaryFolder folder;
+  for (const char* name : {"ins/run.yaml", "ins/train.jsonl", "ins/dropped.jsonl", "ins/report.json", "run/run.yaml",
+                           "run/metrics.jsonl", "run/samples.jsonl", "mine/dropped.jsonl", "mine/a.jsonl"}) {
+    fs::create_directories(fs::path(folder / name).parent_path());
+    folder.write(name, "{}");
+  }
+  EXPECT_THAT(error_of([&] { base::expand_inputs({folder / "ins"}); }), HasSubstr("ins/train.jsonl"));
+  EXPECT_THAT(error_of([&] { base::expand_inputs({folder / "run"}); }), HasSubstr("output of a run"));
+  base::FoundInputs found = base::find_inputs({folder.path().string()});
+  EXPECT_THAT(found.files, ElementsAre(folder / "mine/a.jsonl", folder / "mine/dropped.jsonl"));
+  EXPECT_THAT(found.notes[0], HasSubstr("2 output of an earlier run"));
+  // A pattern takes the result, not what was said of it.
+  found = base::find_inputs({folder / "ins/*.jsonl"});
+  EXPECT_THAT(found.files, ElementsAre(folder / "ins/train.jsonl"));
+  EXPECT_THAT(found.notes[0], HasSubstr("dropped.jsonl"));
+  EXPECT_THAT(base::expand_inputs({folder / "ins/dropped.jsonl"}), ElementsAre(folder / "ins/dropped.jsonl"));
+  EXPECT_THAT(error_of([&] { base::expand_inputs({folder / "**/*.jsonl"}); }), HasSubstr("name the folder itself"));
+}
+
 TEST(Inputs, AFileIsReadOnceHoweverItIsNamed) {
   TemporaryFolder folder;
   fs::create_directories(folder / "d");

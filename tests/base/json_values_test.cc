@@ -116,6 +116,8 @@ TEST(JsonValues, LooseNumbersAreAsPythonReadsThem) {
   EXPECT_EQ(base::json_line(lenient_ordered_json(text)), text);
   EXPECT_EQ(base::json_line(lenient_json("[1e400,-1e400,18446744073709551616,0.10]")),
             "[Infinity,-Infinity,18446744073709551616,0.1]");
+  EXPECT_EQ(base::json_line(lenient_json("[1e-400,-1e-400,NaN]")), "[0.0,-0.0,NaN]");
+  EXPECT_EQ(base::json_fault(R"({"a":NaN,"b":})"), base::json_fault(R"({"a":0  ,"b":})"));
   const json value = lenient_json(R"({"a":NaN,"big":123456789012345678901234567890,"stand":-9223371000000000000})");
   EXPECT_TRUE(value["a"].is_number_float());
   EXPECT_FALSE(value["big"].is_number());

@@ -20,7 +20,6 @@ namespace {
 using finetune::Example;
 using finetune::ExampleMaker;
 using nlohmann::json;
-using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::Not;
@@ -73,11 +72,21 @@ TEST(Records, NumbersThatATemplateWrites) {
   const std::map<std::string, std::string> written = {{"NaN", R"(nan|{"x": NaN})"},
                                                       {"-Infinity", R"(-inf|{"x": -Infinity})"},
                                                       {"1e400", R"(inf|{"x": Infinity})"},
-                                                      {"0.10", R"(0.1|{"x": 0.1})"}};
+                                                      {"0.10", R"(0.1|{"x": 0.1})"},
+                                                      {"[1e-400,NaN]", R"([0.0, nan]|{"x": [0.0, NaN]})"}};
   for (const auto& [number, text] : written)
     EXPECT_THAT(model->decode(maker.make(record(number)).ids, true), HasSubstr(text)) << number;
   for (const std::string number : {"12345678901234567890123", "-9223372036854775809", "9223372036854775808"})
-    EXPECT_THAT(error_of([&] { maker.make(record(number)); }), AllOf(HasSubstr(number), HasSubstr("too large")));
+    EXPECT_THAT(model->decode(maker.make(record(number)).ids, true),
+                HasSubstr(number + R"(|{"x": )" + number + "}"));
+  // As flags, labels and settings they are refused by name, as measurements nobody reads them.
+  EXPECT_NO_THROW(maker.make(R"({"prompt":"Why?","completion":" So.","loss":NaN})"));
+  for (const char* number : {"NaN", "-Infinity", "1e400", "12345678901234567890123"})
+    for (const std::string member : {"label", "weight", "chat_template_kwargs"}) {
+      const std::string line = R"({"messages":[{"role":"user","content":"hi"},{"role":"assistant","content":"x"}],")" +
+                               member + "\":" + number + "}";
+      EXPECT_THAT(error_of([&] { maker.make(line); }), HasSubstr(member)) << line;
+    }
   EXPECT_THAT(error_of([&] { maker.make(R"({"prompt":"Why?","completion":NaN})"); }), HasSubstr("'NaN'"));
   const std::string deep = std::string(300000, '[') + std::string(300000, ']');
   EXPECT_THAT(error_of([&] { maker.make(record(deep)); }), HasSubstr("in each other"));

@@ -78,6 +78,9 @@ TEST_F(TrainWays, ThreadsDoNotShow) {
       {"patterns", ways()[0].set},
       {"dropout", [](TrainOptions& o) { o.lora.dropout = 0.2; }},
       {"dora", [](TrainOptions& o) { o.lora.dora = true; }},
+      {"dora dropout", [](TrainOptions& o) { o.lora.dora = true, o.lora.dropout = 0.2; }},
+      {"nf4 dora dropout",
+       [](TrainOptions& o) { o.compute.quantization = "nf4", o.lora.dora = true, o.lora.dropout = 0.2; }},
       {"noise", [](TrainOptions& o) { o.optimizer.neftune_noise_alpha = 5; }},
       {"nf4", [](TrainOptions& o) { o.compute.quantization = "nf4"; }},
       {"int8", [](TrainOptions& o) { o.compute.quantization = "int8"; }},
@@ -92,6 +95,9 @@ TEST_F(TrainWays, ThreadsDoNotShow) {
     alike.push_back({"bfloat16", [](TrainOptions& o) { o.compute.dtype = "bfloat16"; }});
     alike.push_back({"bfloat16 nf4", [](TrainOptions& o) {
                        o.compute.dtype = "bfloat16", o.compute.quantization = "nf4", o.lora.dropout = 0.2;
+                     }});
+    alike.push_back({"bfloat16 dora dropout", [](TrainOptions& o) {
+                       o.compute.dtype = "bfloat16", o.lora.dora = true, o.lora.dropout = 0.2;
                      }});
   }
   for (const Way& each : alike) {

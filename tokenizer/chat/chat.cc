@@ -10,6 +10,7 @@
 #include <list>
 
 #include "base/error.h"
+#include "base/json_values.h"
 #include "base/text.h"
 #include "base/unicode.h"
 
@@ -38,7 +39,8 @@ std::string json_of(const Member& member) {
   if (!member.json.starts_with('"') || meaning_of(member.name, Holder::kRecord) != Meaning::kTools) return member.json;
   std::string text = Json::parse(member.json);
   const std::string_view first = base::trim(text).substr(0, 1);
-  return (first == "[" || first == "{") && Json::accept(text) ? std::move(text) : member.json;
+  const bool is_json{(first == "[" || first == "{") && !base::lenient_ordered_json(text).is_discarded()};
+  return is_json ? std::move(text) : member.json;
 }
 
 // Names of an answer's thoughts. transformers gives them under two of them, whatever the data call them.
@@ -204,7 +206,7 @@ jinja::Rendered& ChatTemplate::run(const std::vector<Message>& messages, bool ge
       variables.push_back(
           {.name = member.name, .role = jinja::Role::kData, .json = texts.emplace_back(json_of(member))});
     if (member.name != kKeywords) continue;
-    const Json& all = keywords.emplace_back(Json::parse(member.json));
+    const Json& all = keywords.emplace_back(base::lenient_ordered_json(member.json));
     for (const auto& [name, value] : all.get_ref<const Json::object_t&>())
       variables.push_back({.name = name, .value = &value, .role = jinja::Role::kData});
   }
@@ -235,7 +237,7 @@ void ChatTemplate::check_known(const std::vector<Member>& members, Holder holder
 void ChatTemplate::check_keywords(const std::vector<Member>& record) const {
   for (const Member& member : record) {
     if (member.name != kKeywords || says_nothing(member)) continue;
-    const Json keywords = Json::parse(member.json);
+    const Json keywords = base::lenient_ordered_json(member.json);
     if (!keywords.is_object())
       throw base::Error({"chat_template_kwargs are no object", member.name, base::shortened(member.json),
                          R"({"enable_thinking": false})", ""});

@@ -96,8 +96,7 @@ Problem read_flag(const std::string& name, const json& value, Message& message) 
 // carried as it is written.
 Problem read_call(const std::string& key, Message& message) {
   bool repeated_keys = false;
-  const json call =
-      json::accept(message.content) ? base::lenient_ordered_json(message.content, &repeated_keys) : json();
+  const json call = base::lenient_ordered_json(message.content, &repeated_keys);
   bool is_call = !repeated_keys;
   for (const json& one : call.is_array() ? call : json::array({call})) is_call &= one.is_object() && holds(one, "name");
   if (!is_call)
@@ -220,7 +219,9 @@ class Reader {
 
  private:
   bool has(std::string_view key) const { return holds(record_, key); }
-  bool is_note(const char* key) const { return record_[key].is_number() || record_[key].is_boolean(); }
+  bool is_note(const char* key) const {
+    return record_[key].is_number() || record_[key].is_boolean() || record_[key].is_binary();  // see lenient_json
+  }
   const json& use(const std::string& key) {
     used_.insert(key);
     return record_[key];

@@ -1,7 +1,10 @@
 // What a template is given. Tested by tests/tokenizer/jinja_test.cc.
 #include "tokenizer/jinja/context.h"
 
+#include "base/error.h"
+#include "base/json_fault.h"
 #include "base/json_values.h"
+#include "base/text.h"
 #include "base/unicode.h"
 
 namespace tokenizer::jinja {
@@ -85,9 +88,12 @@ Value ContextBuilder::message(const Json& object, std::int32_t index) {
 Value ContextBuilder::value(std::string_view json, const Source* source) {
   static thread_local simdjson::dom::parser parser;
   simdjson::dom::element root;
-  // What simdjson does not take, integers beyond 64 bits and deep nesting, the other reader takes or refuses.
-  if (parser.parse(json.data(), json.size()).get(root) != simdjson::SUCCESS) return value(base::lenient_ordered_json(json), source);
-  return value(root, source);
+  if (parser.parse(json.data(), json.size()).get(root) == simdjson::SUCCESS) return value(root, source);
+  const Json loose = base::lenient_ordered_json(json);  // numbers beyond JSON
+  if (loose.is_discarded())
+    throw base::Error({"a member cannot be read", std::string(variable_), base::shortened(json), base::json_fault(json),
+                       ""});
+  return value(loose, source);
 }
 
 // Its strings are the parser's, for as long as it reads nothing else.
@@ -151,7 +157,8 @@ Value ContextBuilder::value(const Json& json, const Source* source) {
       result = Value::boolean_of(json.get<bool>());
       break;
     case Json::value_t::number_unsigned:
-      if (json.get<std::uint64_t>() > INT64_MAX) throw too_large(std::to_string(json.get<std::uint64_t>()));
+      if (json.get<std::uint64_t>() > INT64_MAX)
+        return engine_.copy(std::to_string(json.get<std::uint64_t>()), source, kDigits);
       [[fallthrough]];
     case Json::value_t::number_integer:
       result = Value::integer_of(json.get<std::int64_t>());
@@ -160,17 +167,12 @@ Value ContextBuilder::value(const Json& json, const Source* source) {
       result = Value::real_of(json.get<double>());
       break;
     case Json::value_t::binary:  // of lenient_json
-      throw too_large(std::string(json.get_binary().begin(), json.get_binary().end()));
+      return engine_.copy(std::string(json.get_binary().begin(), json.get_binary().end()), source, kDigits);
     default:
       result = Value::none();
   }
   result.source = source;
   return result;
-}
-
-base::Error ContextBuilder::too_large(const std::string& number) const {
-  return base::Error({"a number is too large for a chat template", std::string(variable_), number,
-                      "an integer below 2^63", "write it as a string"});
 }
 
 Value ContextBuilder::string(std::string_view text, const Source* source) {

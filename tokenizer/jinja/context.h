@@ -6,7 +6,6 @@
 #include <string>
 #include <vector>
 
-#include "base/error.h"
 #include "tokenizer/jinja/engine.h"
 
 namespace tokenizer::jinja {
@@ -31,7 +30,6 @@ class ContextBuilder {
   Value value(simdjson::dom::element json, const Source* source);
   Value string(std::string_view text, const Source* source);
   void check(std::string_view text) const;
-  base::Error too_large(const std::string& number) const;
   const Source* source(std::int32_t message, std::int32_t member);
   Value dict(const Json& object, const Source* source);
   std::int32_t member(std::string_view name);

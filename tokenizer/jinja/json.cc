@@ -19,7 +19,7 @@ class Writer {
     engine_.charge();
     switch (value.type) {
       case Type::kString:
-        return write_string(value);
+        return value.is_digits() ? text_.append(value.string(), value.source) : write_string(value);
       case Type::kList:
       case Type::kTuple:
         return write_list(value);

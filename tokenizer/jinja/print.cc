@@ -139,6 +139,7 @@ void append_repr(TextBuilder& text, const Value& value) {
   switch (value.type) {
     case Type::kString:
       text.engine().charge_bytes(value.size);
+      if (value.is_digits()) return text.append(value.string(), value.source);
       if (!value.is_markup()) return append_quoted(text, value);
       text.append("Markup(");
       append_quoted(text, value);

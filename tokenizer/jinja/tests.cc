@@ -26,8 +26,10 @@ template <bool wanted>
 bool is_boolean(const Value& value) {
   return value.is(Type::kBool) && value.boolean == wanted;
 }
-bool is_number(const Value& value) { return value.is_number(); }
-bool is_sequence(const Value& value) { return length(value) >= 0 && !value.is(Type::kView) && !value.is(Type::kLoop); }
+bool is_number(const Value& value) { return value.is_number() || value.is_digits(); }
+bool is_integer(const Value& value) { return value.is(Type::kInt) || value.is_digits(); }
+bool is_string(const Value& value) { return value.is_string() && !value.is_digits(); }
+bool is_sequence(const Value& value) { return length(value) >= 0 && !value.is_digits() && !value.is(Type::kView) && !value.is(Type::kLoop); }
 bool is_callable(const Value& value) {
   return value.is(Type::kFunction) || value.is(Type::kMethod) || value.is(Type::kMacro) || value.is(Type::kJoiner) ||
          value.is(Type::kLoop) || value.is(Type::kUndefined);
@@ -93,11 +95,11 @@ constexpr std::array kTests = {TestFunction{"odd", has_parity<1>},
                                TestFunction{"boolean", of_value<is_type<Type::kBool>>},
                                TestFunction{"false", of_value<is_boolean<false>>},
                                TestFunction{"true", of_value<is_boolean<true>>},
-                               TestFunction{"integer", of_value<is_type<Type::kInt>>},
+                               TestFunction{"integer", of_value<is_integer>},
                                TestFunction{"float", of_value<is_type<Type::kFloat>>},
                                TestFunction{"lower", of_text<is_lower>},
                                TestFunction{"upper", of_text<is_upper>},
-                               TestFunction{"string", of_value<is_type<Type::kString>>},
+                               TestFunction{"string", of_value<is_string>},
                                TestFunction{"mapping", of_value<is_type<Type::kDict>>},
                                TestFunction{"number", of_value<is_number>},
                                TestFunction{"sequence", of_value<is_sequence>},

@@ -46,7 +46,9 @@ struct Joiner;
 /// Why a value is undefined: decides the message when it is used.
 enum class Missing : std::uint8_t { kVariable, kAttribute, kElement, kHint, kUnsafe };
 enum class ViewKind : std::uint8_t { kKeys, kValues, kItems };
-enum : std::uint8_t { kMarkup = 1, kGroup = 1 };  // Value::detail of a string that was escaped; of groupby's tuples
+// Value::detail of a string that was escaped, of one that stands for an integer beyond 64 bits, which templates can only
+// write, and of groupby's tuples.
+enum : std::uint8_t { kMarkup = 1, kDigits = 2, kGroup = 1 };
 
 /// Three words, written and copied as such: a copy that reads in one piece what was just written in two or more waits
 /// until it has reached the cache, which took a third of the time of rendering.
@@ -136,6 +138,7 @@ struct Value {
   bool is_undefined() const { return type == Type::kUndefined; }
   bool is_string() const { return type == Type::kString; }
   bool is_markup() const { return type == Type::kString && detail == kMarkup; }
+  bool is_digits() const { return type == Type::kString && detail == kDigits; }
   bool is_sequence() const { return type == Type::kList || type == Type::kTuple; }
   /// An int or what counts as one: bool.
   bool is_integer() const { return type == Type::kInt || type == Type::kBool; }
