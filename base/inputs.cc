@@ -41,8 +41,8 @@ std::string result_of(const fs::path& folder) {
 
 // What a run says of its input or of itself, which a pattern takes in with its result.
 bool is_account(const fs::path& file) {
-  static const std::set<std::string> kAccounts = {"dropped.jsonl", "report.json", "samples.jsonl", "metrics.jsonl",
-                                                  "altered_records.jsonl", "references.json"};
+  static const std::set<std::string> kAccounts = {"dropped.jsonl", "report.json",           "samples.jsonl",
+                                                  "metrics.jsonl", "altered_records.jsonl", "references.json"};
   return kAccounts.contains(file.filename().string()) && is_output(file.parent_path());
 }
 
@@ -86,8 +86,8 @@ class Finder {
       if (fs::is_directory(match, error)) {
         folder(match, false);
       } else if (is_account(match)) {
-        inputs.notes.push_back(fmt::format("{}: left out: the account of an earlier run (name it to have it read)",
-                                           shortened(match)));
+        inputs.notes.push_back(
+            fmt::format("{}: left out: the account of an earlier run (name it to have it read)", shortened(match)));
       } else {
         file(match);
       }
@@ -118,8 +118,8 @@ class Finder {
   void folder(const std::string& path, bool required) {
     std::error_code error;
     if (is_output(path))
-      throw UsageError({"the folder is the output of a run", path, "", "its files, or a folder with the input",
-                        result_of(path)});
+      throw UsageError(
+          {"the folder is the output of a run", path, "", "its files, or a folder with the input", result_of(path)});
     std::vector<std::string> files;
     std::map<std::string, std::size_t> left_out;  // what kind of entry -> how many
     fs::recursive_directory_iterator entry(path, error), end;

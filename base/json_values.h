@@ -12,10 +12,10 @@ namespace base {
 /// value is written again.
 inline constexpr int kMostLevels = 1024;
 
-/// JSON with the loose numbers that Python writes (json_text.h): NaN, and the infinities for what is beyond a double, as
-/// Python reads them. An integer beyond 64 bits is a `binary` of its digits, which JSON has none of: no number, so that
-/// nobody computes with another. Discarded when it is no JSON, or has more than kMostLevels. Of keys that stand several
-/// times in an object the last counts: then `repeated_keys` becomes true.
+/// JSON with the loose numbers that Python writes (json_text.h): NaN, and the infinities for what is beyond a double,
+/// as Python reads them. An integer beyond 64 bits is a `binary` of its digits, which JSON has none of: no number, so
+/// that nobody computes with another. Discarded when it is no JSON, or has more than kMostLevels. Of keys that stand
+/// several times in an object the last counts: then `repeated_keys` becomes true.
 nlohmann::json lenient_json(std::string_view text, bool* repeated_keys = nullptr);
 /// The same, members in the order of the text.
 nlohmann::ordered_json lenient_ordered_json(std::string_view text, bool* repeated_keys = nullptr);

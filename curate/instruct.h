@@ -19,7 +19,8 @@ using tokenizer::Message;
 /// Reads a conversation (tokenizer/chat/conversation.h) that can become a chat record: perhaps a system message, then
 /// user and assistant in turn, the assistant last; tools may answer an assistant, who then goes on. Returns "", or the
 /// reason why there is none: "unknown_format", "bad_roles", "not_text:content", ...
-std::string read_chat(const nlohmann::ordered_json& record, const tokenizer::RoleMap& roles, Conversation& conversation);
+std::string read_chat(const nlohmann::ordered_json& record, const tokenizer::RoleMap& roles,
+                      Conversation& conversation);
 
 /// What makes two conversations the same question: the turns before the last trained answer, without regard to case
 /// and white space; of a preference or a record with a label, all of it.

@@ -267,7 +267,8 @@ int run_verify(VerifyOptions& options, base::Context& context) {
   // A GGUF adapter has neither: its Modelfile has.
   const bool is_bare{base::is_gguf_name(options.exported)};
   Sameness same_ends, same_template;
-  if (!is_bare) same_ends = expected.ends == result.ends, same_template = expected.chat_template == result.chat_template;
+  if (!is_bare)
+    same_ends = expected.ends == result.ends, same_template = expected.chat_template == result.chat_template;
   if (context.json)
     context.out << to_json(comparison, same_ends, same_template).dump() << "\n";
   else

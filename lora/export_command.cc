@@ -143,7 +143,7 @@ int run_export(ExportOptions& options, base::Context& context) {
     made.finish();
     const std::vector<std::string> beyond = beyond_lora(adapter);
     next = beyond.empty() && adapter.rank <= 512 ? vllm_line("BASE", adapter.rank, output, output, false)
-                          : "PeftModel.from_pretrained(BASE, \"" + output.string() + "\")";
+                                                 : "PeftModel.from_pretrained(BASE, \"" + output.string() + "\")";
     if (!context.quiet) tell_peft(adapter, beyond, context);
   }
   if (context.json) {

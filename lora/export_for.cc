@@ -72,16 +72,14 @@ std::int64_t vllm_rank(std::int64_t rank) {
 std::string line_for(const std::string& runtime, const Form& form, const std::string& base, const fs::path& output,
                      const fs::path& folder, std::int64_t rank) {
   const std::string place = base::shell_word(output.string()), model = base::shell_word(base);
-  if (runtime == "transformers")
-    return transformers_line(output.string());
+  if (runtime == "transformers") return transformers_line(output.string());
   if (runtime == "llama.cpp") return "llama-cli -m " + place;
   if (runtime == "lm-studio") return "lms import " + place;
   if (runtime == "ollama") {
     const fs::path file = fs::path(output).replace_extension(".Modelfile");
     return fmt::format("ollama create my-model -f {} && ollama run my-model", base::shell_word(file.string()));
   }
-  if (runtime == "vllm")
-    return form.is_adapter() ? vllm_line(base, rank, output, folder, true) : "vllm serve " + place;
+  if (runtime == "vllm") return form.is_adapter() ? vllm_line(base, rank, output, folder, true) : "vllm serve " + place;
   return form.is_adapter() ? fmt::format("mlx_lm.generate --model {} --adapter-path {} --prompt 'The'", model, place)
                            : fmt::format("mlx_lm.generate --model {} --prompt 'The'", place);
 }
@@ -170,9 +168,8 @@ std::string vllm_line(const std::string& base, std::int64_t rank, const fs::path
 
 std::string transformers_line(const std::string& folder) {
   const std::string path = nlohmann::json(folder).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-  return "python -c " +
-         base::shell_word("from transformers import pipeline; print(pipeline(\"text-generation\", " + path +
-                          ")(\"The\"))");
+  return "python -c " + base::shell_word("from transformers import pipeline; print(pipeline(\"text-generation\", " +
+                                         path + ")(\"The\"))");
 }
 
 std::string not_served_by_mlx(const ModelFiles& base, const fs::path& folder) {

@@ -15,8 +15,8 @@ namespace lora {
 int run_export_for(ExportOptions& options, base::Context& context);
 
 /// The line that serves an adapter of `rank` in `output` on `base` with vLLM, which takes chat template and end tokens
-/// of the base unless it is told: the template that `adapter` has, a folder with the same files, and with `settings` its
-/// generation_config.json. Throws base::Error for a rank that it does not serve.
+/// of the base unless it is told: the template that `adapter` has, a folder with the same files, and with `settings`
+/// its generation_config.json. Throws base::Error for a rank that it does not serve.
 std::string vllm_line(const std::string& base, std::int64_t rank, const std::filesystem::path& output,
                       const std::filesystem::path& adapter, bool settings);
 

@@ -46,8 +46,7 @@ fs::path modelfile_name(const fs::path& gguf) {
 
 std::string next_commands(const std::string& folder, const std::string& gguf, const std::string& again) {
   std::string text = "next:\n";
-  if (!folder.empty())
-    text += "  transformers  " + transformers_line(folder) + "\n";
+  if (!folder.empty()) text += "  transformers  " + transformers_line(folder) + "\n";
   if (gguf.empty()) return text + "  llama.cpp, Ollama  " + again + " --format gguf\n";
   text += fmt::format("  llama.cpp     llama-cli -m {}\n", base::shell_word(gguf));
   text += fmt::format("  Ollama        ollama create my-model -f {} && ollama run my-model\n",
@@ -197,14 +196,14 @@ nlohmann::ordered_json merged_json(const Adapter& adapter, const ModelFiles& bas
 std::string next_of_merge(const MergeOptions& options, const std::string& input, const std::string& folder,
                           const std::string& gguf, const fs::path& output) {
   if (!options.next) return "";
-  return next_commands(folder, gguf,
-                       "lora merge " + base::shell_word(input) +
-                           (options.base.empty() ? "" : " --base " + base::shell_word(options.base)) +
-                           (options.chat.chat_template.empty()
-                                ? ""
-                                : " --chat-template " + base::shell_word(options.chat.chat_template)) +
-                           (options.dtype == "auto" ? "" : " --dtype " + options.dtype) + " --output " +
-                           base::shell_word(output.string() + "-gguf"));
+  return next_commands(
+      folder, gguf,
+      "lora merge " + base::shell_word(input) +
+          (options.base.empty() ? "" : " --base " + base::shell_word(options.base)) +
+          (options.chat.chat_template.empty() ? ""
+                                              : " --chat-template " + base::shell_word(options.chat.chat_template)) +
+          (options.dtype == "auto" ? "" : " --dtype " + options.dtype) + " --output " +
+          base::shell_word(output.string() + "-gguf"));
 }
 
 int run_merge(MergeOptions& options, base::Context& context) {

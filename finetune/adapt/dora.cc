@@ -120,8 +120,8 @@ struct DoraFunction : torch::autograd::Function<DoraFunction> {
 
 }  // namespace
 
-at::Tensor dora_forward(const JoinedLinear& layer, const at::Tensor& x, const at::Tensor& residual,
-                        const Draws& draws, const Recipe* again) {
+at::Tensor dora_forward(const JoinedLinear& layer, const at::Tensor& x, const at::Tensor& residual, const Draws& draws,
+                        const Recipe* again) {
   std::vector<at::Tensor> leaves;
   for (const Linear& part : layer.parts)
     if (part.lora_a.defined()) leaves.insert(leaves.end(), {part.whole_a(), part.whole_b(), part.magnitude});

@@ -79,7 +79,8 @@ struct LoraFunction : torch::autograd::Function<LoraFunction> {
     for (const Readers& readers : readers_of(*layer, adapters, draws)) {
       // First what stays, then what goes: it would leave holes.
       const at::Tensor low = at::empty({x.size(0), readers.ranks()}, x.options());
-      low_rank::product_into(low, input_of(readers, draws, x), a_of(readers, adapters, x.scalar_type()).t().contiguous());
+      low_rank::product_into(low, input_of(readers, draws, x),
+                             a_of(readers, adapters, x.scalar_type()).t().contiguous());
       for (const Readers::Part& part : readers.parts) {
         const at::Tensor b = adapters[2 * part.number + 1] * part.linear->scale;
         low_rank::add_product(y.narrow(1, part.first, part.linear->out), low.narrow(1, part.low, part.rank),

@@ -39,8 +39,7 @@ std::optional<Json> messages_in(const Json& said) {
 // Throws base::Error, without the place.
 Prompt prompt_of(Json record, const std::string& file, const tokenizer::RoleMap& roles, Prompts& prompts) {
   const auto no_prompt = [&](const Json& value) {
-    return base::Error({"a record is not a prompt", "",
-                        base::shortened(base::json_line(value)), kExpected,
+    return base::Error({"a record is not a prompt", "", base::shortened(base::json_line(value)), kExpected,
                         file == "-" ? kPlainInput : ""});
   };
   if (!record.is_object() || !record.contains("prompt")) throw no_prompt(record);

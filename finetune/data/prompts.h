@@ -20,9 +20,9 @@ struct Prompt {
 };
 
 struct Prompts {
-  std::vector<Prompt> all;                      ///< at least one
-  std::uint64_t repeated_keys = 0;              ///< records that had a key twice
-  std::map<std::string, std::uint64_t> unused;  ///< members of records that nothing reads -> records
+  std::vector<Prompt> all;                          ///< at least one
+  std::uint64_t repeated_keys = 0;                  ///< records that had a key twice
+  std::map<std::string, std::uint64_t> unused;      ///< members of records that nothing reads -> records
   std::map<std::string, std::uint64_t> left_out{};  ///< members of messages that the template did not write -> prompts
   /// What people should know of them: lines.
   std::string notes() const;

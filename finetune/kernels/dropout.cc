@@ -34,12 +34,12 @@ FINETUNE_INLINE void drop(const T* x, std::int64_t n, std::uint64_t next, std::u
 }
 
 // See BASE_CLONES: one plain function for each type and operation.
-#define FINETUNE_DROP(T)                                                                                      \
+#define FINETUNE_DROP(T)                                                                                        \
   BASE_CLONES void put(const T* x, std::int64_t n, std::uint64_t next, std::uint32_t below, float keep, T* y) { \
-    drop<false>(x, n, next, below, keep, y);                                                                  \
-  }                                                                                                           \
+    drop<false>(x, n, next, below, keep, y);                                                                    \
+  }                                                                                                             \
   BASE_CLONES void add(const T* x, std::int64_t n, std::uint64_t next, std::uint32_t below, float keep, T* y) { \
-    drop<true>(x, n, next, below, keep, y);                                                                   \
+    drop<true>(x, n, next, below, keep, y);                                                                     \
   }
 FINETUNE_DROP(float)
 FINETUNE_DROP(Bfloat16)

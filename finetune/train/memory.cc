@@ -26,8 +26,7 @@ lora::TrainedWays ways_of(const TrainOptions& options, const lora::ModelSpec& sp
     return std::ranges::any_of(adapter->saved, [&](const lora::SavedTensor& saved) { return saved.name == weight; });
   };
   const bool embedding{is_whole(spec.embedding)}, head{is_whole(spec.head)};
-  lora::TrainedWays ways{options.start.trains_all(), options.lora.dora,
-                         (embedding ? 1 : 0) + (head ? 1 : 0), head};
+  lora::TrainedWays ways{options.start.trains_all(), options.lora.dora, (embedding ? 1 : 0) + (head ? 1 : 0), head};
   const bool stays_tied{spec.config.tied_embeddings && options.lora.ensure_weight_tying};
   if (stays_tied && ways.vocabularies > 0) ways.vocabularies = 1, ways.head = true;
   return ways;

@@ -315,9 +315,8 @@ static std::vector<SamplePrompt> read_samples(const TrainOptions& options, const
                                               const tokenizer::Tokenizer& tokenizer, const lora::ModelConfig& config,
                                               base::Context& context) {
   std::string notes;
-  std::vector<SamplePrompt> prompts =
-      sample_prompts(options.samples, data.validation, tokenizer, config.context_length, &notes,
-                     options.reading.maker.roles);
+  std::vector<SamplePrompt> prompts = sample_prompts(options.samples, data.validation, tokenizer, config.context_length,
+                                                     &notes, options.reading.maker.roles);
   if (!context.quiet) fmt::print(context.err, "{}", notes);
   for (const SamplePrompt& prompt : prompts) check_ids(prompt.ids, config);
   return prompts;

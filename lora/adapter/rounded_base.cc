@@ -10,8 +10,8 @@ constexpr const char* kKey = "base_quantization";
 
 std::string known(const std::string& rounded, const std::string& place) {
   if (rounded == "nf4" || rounded == "int8") return rounded;
-  throw base::Error({"the adapter was trained on its base rounded to a type that is not known", place, rounded,
-                     "nf4 or int8", ""});
+  throw base::Error(
+      {"the adapter was trained on its base rounded to a type that is not known", place, rounded, "nf4 or int8", ""});
 }
 
 }  // namespace
@@ -28,7 +28,8 @@ std::string rounded_base_in(const TensorMetadata& metadata, const std::string& f
 }
 
 std::string rounded_base_in(const base::GgufReader& gguf) {
-  return gguf.find(kRoundedBaseKey) ? known(gguf.text(kRoundedBaseKey), gguf.path().string() + ": " + kRoundedBaseKey) : "";
+  return gguf.find(kRoundedBaseKey) ? known(gguf.text(kRoundedBaseKey), gguf.path().string() + ": " + kRoundedBaseKey)
+                                    : "";
 }
 
 }  // namespace lora

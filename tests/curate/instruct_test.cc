@@ -400,10 +400,12 @@ TEST(Instruct, NotANumberIsNullOnRequest) {
 TEST(Instruct, ACallThatStandsAsTextMayHoldNumbersBeyondJson) {
   const std::string line =
       R"({"conversations":[{"from":"human","value":"Q"},{"from":"function_call","value":"{\"name\":\"f\",\"x\":NaN}"},)"
-      R"({"from":"observation","value":"4"},{"from":"gpt","value":"A"}]})" "\n";
+      R"({"from":"observation","value":"4"},{"from":"gpt","value":"A"}]})"
+      "\n";
   json report;
   EXPECT_NE(trained(line, "keep", &report).find(R"("x":NaN)"), std::string::npos);
-  const std::string good = R"({"messages":[{"role":"user","content":"Who?"},{"role":"assistant","content":"I."}]})" "\n";
+  const std::string good = R"({"messages":[{"role":"user","content":"Who?"},{"role":"assistant","content":"I."}]})"
+                           "\n";
   EXPECT_EQ(trained(line + good, "null", &report).find("NaN"), std::string::npos);
   EXPECT_EQ(report["reasons"]["not_a_call:value"], 1) << report;
 }
@@ -412,7 +414,8 @@ TEST(Instruct, MembersStandAsTheyCame) {
   const std::string line =
       R"({"messages":[{"role":"user","content":"Q","meta":{"z":1,"a":2}},{"role":"assistant","content":"",)"
       R"("tool_calls":[{"type":"function","function":{"name":"f","arguments":{"z":1,"a":[{"y":1,"b":2}]}}}]},)"
-      R"({"role":"tool","content":"4"},{"role":"assistant","content":"A"}]})" "\n";
+      R"({"role":"tool","content":"4"},{"role":"assistant","content":"A"}]})"
+      "\n";
   json report;
   const std::string out = trained(line, "keep", &report);
   for (const char* part : {R"("meta":{"z":1,"a":2})",
@@ -421,8 +424,8 @@ TEST(Instruct, MembersStandAsTheyCame) {
 }
 
 TEST(Instruct, ACallWithAKeyTwiceIsRefused) {
-  for (const char* call : {R"({"name":"f","name":"g"})", R"([{"name":"f","arguments":{"a":1,"a":2}}])",
-                           R"({"name":"f"},"b":2)"}) {
+  for (const char* call :
+       {R"({"name":"f","name":"g"})", R"([{"name":"f","arguments":{"a":1,"a":2}}])", R"({"name":"f"},"b":2)"}) {
     const json record = {{"conversations",
                           {{{"from", "human"}, {"value", "Q"}},
                            {{"from", "function_call"}, {"value", call}},

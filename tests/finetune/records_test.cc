@@ -58,11 +58,11 @@ TEST(Records, NumbersThatNothingReads) {
 // trained on.
 TEST(Records, NumbersThatATemplateWrites) {
   const TemporaryFolder folder;
-  const auto model = mistral(
-      folder, {{"eos_token", "</s>"},
-               {"chat_template", "{% for m in messages %}{{ m.content }}{% for c in m.tool_calls or [] %}"
-                                 "{{ c.function.arguments.x }}|{{ c.function.arguments | tojson }}{% endfor %}"
-                                 "{{ eos_token }}{% endfor %}"}});
+  const auto model = mistral(folder, {{"eos_token", "</s>"},
+                                      {"chat_template",
+                                       "{% for m in messages %}{{ m.content }}{% for c in m.tool_calls or [] %}"
+                                       "{{ c.function.arguments.x }}|{{ c.function.arguments | tojson }}{% endfor %}"
+                                       "{{ eos_token }}{% endfor %}"}});
   const ExampleMaker maker(*model);
   const auto record = [](const std::string& number) {
     return R"({"messages":[{"role":"user","content":"hi"},{"role":"assistant","content":"","tool_calls":)"
@@ -77,8 +77,7 @@ TEST(Records, NumbersThatATemplateWrites) {
   for (const auto& [number, text] : written)
     EXPECT_THAT(model->decode(maker.make(record(number)).ids, true), HasSubstr(text)) << number;
   for (const std::string number : {"12345678901234567890123", "-9223372036854775809", "9223372036854775808"})
-    EXPECT_THAT(model->decode(maker.make(record(number)).ids, true),
-                HasSubstr(number + R"(|{"x": )" + number + "}"));
+    EXPECT_THAT(model->decode(maker.make(record(number)).ids, true), HasSubstr(number + R"(|{"x": )" + number + "}"));
   // As flags, labels and settings they are refused by name, as measurements nobody reads them.
   EXPECT_NO_THROW(maker.make(R"({"prompt":"Why?","completion":" So.","loss":NaN})"));
   for (const char* number : {"NaN", "-Infinity", "1e400", "12345678901234567890123"})

@@ -123,7 +123,8 @@ TEST(Prompts, AreTextsOrMessagesWithWhatATemplateWrites) {
   finetune::Prompts named = asked(R"({"prompt":[{"role":"user","name":"Bob","content":"Q","foo":1}]})");
   finetune::ids_of(named.all[0], chat.get(), tokenizer, false, &named.left_out);
   EXPECT_THAT(named.notes(), HasSubstr("their prompts: foo (1), name (1)"));
-  const auto path = folder.write("r.jsonl", R"({"prompt":[{"role":"bot","content":"Q"}]})" "\n");
+  const auto path = folder.write("r.jsonl", R"({"prompt":[{"role":"bot","content":"Q"}]})"
+                                            "\n");
   EXPECT_EQ(tokenizer.decode(
                 finetune::ids_of(finetune::read_prompts(path, {}, {"bot=user"}).all[0], chat.get(), tokenizer, false)),
             plain);

@@ -96,9 +96,8 @@ TEST_F(TrainWays, ThreadsDoNotShow) {
     alike.push_back({"bfloat16 nf4", [](TrainOptions& o) {
                        o.compute.dtype = "bfloat16", o.compute.quantization = "nf4", o.lora.dropout = 0.2;
                      }});
-    alike.push_back({"bfloat16 dora dropout", [](TrainOptions& o) {
-                       o.compute.dtype = "bfloat16", o.lora.dora = true, o.lora.dropout = 0.2;
-                     }});
+    alike.push_back({"bfloat16 dora dropout",
+                     [](TrainOptions& o) { o.compute.dtype = "bfloat16", o.lora.dora = true, o.lora.dropout = 0.2; }});
   }
   for (const Way& each : alike) {
     std::set<std::string> seen;

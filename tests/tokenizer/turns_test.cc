@@ -269,6 +269,17 @@ TEST(Turns, SettingsOfARecordReachTheTemplate) {
               HasSubstr("moot"));
 }
 
+TEST(Turns, ATemplateMayAskForASystemMessage) {
+  const Bytes model;
+  const std::string source = "{% if messages[0].role != 'system' %}{{ raise_exception('system first') }}{% endif %}" +
+                             chatml("{{ message.content + '<|im_end|>' }}");
+  const ChatTemplate chat(model, {"test", source});
+  const Rendered rendered = chat.render({{"system", "S"}, {"user", "Q"}, {"assistant", "A"}}, false);
+  EXPECT_EQ(std::ranges::count(rendered.trained, 1), 2);  // the answer and its end
+  EXPECT_THAT(message_of([&] { chat.render({{"user", "Q"}, {"assistant", "A"}}, false); }), HasSubstr("system first"));
+  EXPECT_THAT(message_of([&] { ChatTemplate(model, {"test", "{{ raise_exception('never') }}"}); }), HasSubstr("never"));
+}
+
 TEST(Turns, ATemplateMustFitTheVocabulary) {
   const Bytes model({"<s>", "</s>"});
   EXPECT_THAT(message_of([&] { chat_template_of(model, "chatml"); }), HasSubstr("<|im_end|>"));
@@ -302,8 +313,9 @@ TEST(Turns, MembersOfMessagesAndToolsAreWhatTheirJsonSays) {
     });
     const std::string error_of_tree = message_of([&] {
       using Json = jinja::Json;
-      const Json messages = {{{"role", "system"}, {"content", "Be brief"}},
-                             {{"role", "assistant"}, {"content", "So"}, {"name", "n"}, {"x", base::lenient_ordered_json(json)}}};
+      const Json messages = {
+          {{"role", "system"}, {"content", "Be brief"}},
+          {{"role", "assistant"}, {"content", "So"}, {"name", "n"}, {"x", base::lenient_ordered_json(json)}}};
       const Json tools = Json::array({base::lenient_ordered_json(json)}), no = false;
       expected = bare.render({{"messages", &messages, jinja::Role::kMessages},
                               {"tools", &tools, jinja::Role::kData},

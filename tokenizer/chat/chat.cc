@@ -180,7 +180,10 @@ ChatTemplate::ChatTemplate(const Tokenizer& tokenizer, TemplateSource source)
 
 void ChatTemplate::find_missing_tokens() {
   static const re2::RE2 kTokenLike(R"((<\|[^|<>\s]{1,40}\|>|<(?:start|end)_of_turn>))");
-  const jinja::Rendered chat = run({{"user", "question"}, {"assistant", "answer"}}, true, {});
+  std::vector<Message> answered =
+      question_for([&](const auto& messages, bool generation_prompt) { return run(messages, generation_prompt, {}); });
+  answered.push_back({"assistant", "answer"});
+  const jinja::Rendered chat = run(answered, true, {});
   std::string found;
   re2::StringPiece rest(chat.text);
   while (re2::RE2::FindAndConsume(&rest, kTokenLike, &found))

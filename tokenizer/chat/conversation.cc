@@ -243,8 +243,7 @@ class Reader {
     // Numbers and verdicts may be notes on another shape.
     const bool is_other{has("messages") || has("conversations") || (!question.empty() && !answer.empty()) ||
                         has("text")};
-    if (has("chosen") && has("rejected") && !(is_other && is_note("chosen")))
-      return read_preference();
+    if (has("chosen") && has("rejected") && !(is_other && is_note("chosen"))) return read_preference();
     if (has("messages")) return read_list("messages", "messages");
     if (has("conversations")) return read_list("conversations", "sharegpt");
     if (!question.empty() && !answer.empty()) return read_pair(question, answer, alpaca);

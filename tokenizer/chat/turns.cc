@@ -174,14 +174,30 @@ TrainOn TrainOnOptions::value() const {
   return train_on == "all" ? TrainOn::kAll : train_on == "last" ? TrainOn::kLast : TrainOn::kAssistant;
 }
 
+std::vector<Message> question_for(const RenderProbe& render) {
+  const std::vector<Message> question = {{"user", "question"}}, with_system = {{"system", "system"}, question[0]};
+  try {
+    render(question, false);
+    return question;
+  } catch (const base::Error&) {
+    try {
+      render(with_system, false);
+      return with_system;
+    } catch (const base::Error&) {  // the first says more
+    }
+    throw;
+  }
+}
+
 TurnShape shape_of(const RenderProbe& render, bool marks, const Tokenizer& tokenizer) {
   TurnShape shape;
   shape.marks = marks;
-  const std::vector<Message> question = {{"user", "question"}},
-                             answered = {{"user", "question"}, {"assistant", "answer"}};
+  const std::vector<Message> question = question_for(render);
+  std::vector<Message> answered = question;
+  answered.push_back({"assistant", "answer"});
   shape.prompt = generation_prompt(render(question, true), render(question, false));
   const jinja::Rendered chat = render(answered, false);
-  const Turn turn = turns_of(chat, 2)[1];
+  const Turn turn = turns_of(chat, answered.size()).back();
   if (!turn.exists()) return shape;
   shape.tail = tail_of(chat, turn, answer_begin(chat.text, turn, shape));
   if (const auto end = end_in(shape.tail, tokenizer)) {

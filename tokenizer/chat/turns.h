@@ -43,6 +43,8 @@ struct TurnShape {
 };
 
 using RenderProbe = std::function<jinja::Rendered(const std::vector<Message>& messages, bool generation_prompt)>;
+/// A question that the template takes: some ask for a system message. Throws what `render` throws for one without.
+std::vector<Message> question_for(const RenderProbe& render);
 /// Throws what `render` throws for a question with its answer.
 TurnShape shape_of(const RenderProbe& render, bool marks, const Tokenizer& tokenizer);
 

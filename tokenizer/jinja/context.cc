@@ -91,8 +91,8 @@ Value ContextBuilder::value(std::string_view json, const Source* source) {
   if (parser.parse(json.data(), json.size()).get(root) == simdjson::SUCCESS) return value(root, source);
   const Json loose = base::lenient_ordered_json(json);  // numbers beyond JSON
   if (loose.is_discarded())
-    throw base::Error({"a member cannot be read", std::string(variable_), base::shortened(json), base::json_fault(json),
-                       ""});
+    throw base::Error(
+        {"a member cannot be read", std::string(variable_), base::shortened(json), base::json_fault(json), ""});
   return value(loose, source);
 }
 

@@ -29,7 +29,9 @@ bool is_boolean(const Value& value) {
 bool is_number(const Value& value) { return value.is_number() || value.is_digits(); }
 bool is_integer(const Value& value) { return value.is(Type::kInt) || value.is_digits(); }
 bool is_string(const Value& value) { return value.is_string() && !value.is_digits(); }
-bool is_sequence(const Value& value) { return length(value) >= 0 && !value.is_digits() && !value.is(Type::kView) && !value.is(Type::kLoop); }
+bool is_sequence(const Value& value) {
+  return length(value) >= 0 && !value.is_digits() && !value.is(Type::kView) && !value.is(Type::kLoop);
+}
 bool is_callable(const Value& value) {
   return value.is(Type::kFunction) || value.is(Type::kMethod) || value.is(Type::kMacro) || value.is(Type::kJoiner) ||
          value.is(Type::kLoop) || value.is(Type::kUndefined);

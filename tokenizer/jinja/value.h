@@ -46,8 +46,8 @@ struct Joiner;
 /// Why a value is undefined: decides the message when it is used.
 enum class Missing : std::uint8_t { kVariable, kAttribute, kElement, kHint, kUnsafe };
 enum class ViewKind : std::uint8_t { kKeys, kValues, kItems };
-// Value::detail of a string that was escaped, of one that stands for an integer beyond 64 bits, which templates can only
-// write, and of groupby's tuples.
+// Value::detail of a string that was escaped, of one that stands for an integer beyond 64 bits, which templates can
+// only write, and of groupby's tuples.
 enum : std::uint8_t { kMarkup = 1, kDigits = 2, kGroup = 1 };
 
 /// Three words, written and copied as such: a copy that reads in one piece what was just written in two or more waits
