@@ -78,10 +78,13 @@ TEST(Records, NumbersThatATemplateWrites) {
     EXPECT_THAT(model->decode(maker.make(record(number)).ids, true), HasSubstr(text)) << number;
   for (const std::string number : {"12345678901234567890123", "-9223372036854775809", "9223372036854775808"})
     EXPECT_THAT(model->decode(maker.make(record(number)).ids, true), HasSubstr(number + R"(|{"x": )" + number + "}"));
-  // As flags, labels and settings they are refused by name, as measurements nobody reads them.
+  // As flags and settings they are refused by name; as measurements and classes nobody reads them.
+  finetune::RecordNotes classed;
+  maker.make(R"({"messages":[{"role":"user","content":"hi"},{"role":"assistant","content":"x"}],"label":NaN})", &classed);
+  EXPECT_THAT(classed.unused, ElementsAre("label"));
   EXPECT_NO_THROW(maker.make(R"({"prompt":"Why?","completion":" So.","loss":NaN})"));
   for (const char* number : {"NaN", "-Infinity", "1e400", "12345678901234567890123"})
-    for (const std::string member : {"label", "weight", "chat_template_kwargs"}) {
+    for (const std::string member : {"weight", "chat_template_kwargs"}) {
       const std::string line = R"({"messages":[{"role":"user","content":"hi"},{"role":"assistant","content":"x"}],")" +
                                member + "\":" + number + "}";
       EXPECT_THAT(error_of([&] { maker.make(line); }), HasSubstr(member)) << line;
