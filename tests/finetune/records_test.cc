@@ -80,7 +80,8 @@ TEST(Records, NumbersThatATemplateWrites) {
     EXPECT_THAT(model->decode(maker.make(record(number)).ids, true), HasSubstr(number + R"(|{"x": )" + number + "}"));
   // As flags and settings they are refused by name; as measurements and classes nobody reads them.
   finetune::RecordNotes classed;
-  maker.make(R"({"messages":[{"role":"user","content":"hi"},{"role":"assistant","content":"x"}],"label":NaN})", &classed);
+  maker.make(R"({"messages":[{"role":"user","content":"hi"},{"role":"assistant","content":"x"}],"label":NaN})",
+             &classed);
   EXPECT_THAT(classed.unused, ElementsAre("label"));
   EXPECT_NO_THROW(maker.make(R"({"prompt":"Why?","completion":" So.","loss":NaN})"));
   for (const char* number : {"NaN", "-Infinity", "1e400", "12345678901234567890123"})
