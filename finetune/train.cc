@@ -242,6 +242,8 @@ int tell_unbegun(const TrainStart& start, const fs::path& output, base::Context&
   return base::kInterrupted;
 }
 
+std::string options_in(const std::string& run_yaml) { return run_yaml.substr(base::run_head_of(run_yaml).size()); }
+
 // From here on the run exists: what comes is saved.
 void begin_output(const TrainStart& start, const TrainOptions& options, RunLock& lock, base::Context& context) {
   const fs::path output = options.output.folder;
@@ -252,9 +254,10 @@ void begin_output(const TrainStart& start, const TrainOptions& options, RunLock&
   const std::string yaml = context.options
                                ? std::string(base::run_head_of(context.run_yaml)) + context.options->to_yaml()
                                : context.run_yaml;
-  if (!start.resume_step || start.is_new_plan || !fs::exists(output / "run.yaml")) {
-    base::write_file(output / "run.yaml", base::without_options(yaml, {"resume", "overwrite"}));
-  }
+  // A resumed run may have other options than it began with: steps, threads, the base's name.
+  if (const std::string now = base::without_options(yaml, {"resume", "overwrite"});
+      !fs::exists(output / "run.yaml") || options_in(base::read_file(output / "run.yaml")) != options_in(now))
+    base::write_file(output / "run.yaml", now);
   if (const std::string altered = altered_records(start.data); !altered.empty())
     base::write_file(output / "altered_records.jsonl", altered);
   if (options.preferences.has_reference()) write_references(output / kReferencesFile, start.references);

@@ -22,6 +22,7 @@
 #include "lora/locate.h"
 #include "lora/model/hub.h"
 #include "lora/model/mlx_limits.h"
+#include "lora/serving.h"
 
 namespace lora {
 

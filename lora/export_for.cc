@@ -18,14 +18,13 @@
 #include "lora/locate.h"
 #include "lora/model/mlx_limits.h"
 #include "lora/model/module_names.h"
+#include "lora/serving.h"
 #include "tokenizer/spec/tokenizer.h"
 
 namespace lora {
 namespace {
 
 namespace fs = std::filesystem;
-
-constexpr const char* kGenerationConfig = "generation_config.json";
 
 // What a runtime serves of this adapter.
 struct Form {
@@ -59,14 +58,6 @@ Form form_for(const std::string& runtime, const Adapter& adapter, const ModelFil
   if (runtime == "vllm") return {"peft"};
   if (const std::string why = not_served_by_mlx(base, folder); !why.empty()) return {"hf", why};
   return {"mlx"};
-}
-
-// vLLM takes one of these as --max-lora-rank.
-std::int64_t vllm_rank(std::int64_t rank) {
-  for (const std::int64_t most : {8, 16, 32, 64, 128, 256, 320, 512})
-    if (rank <= most) return most;
-  throw base::Error({"vLLM serves no adapter of this rank", "", std::to_string(rank), "at most 512",
-                     "merge it into the model: lora merge"});
 }
 
 std::string line_for(const std::string& runtime, const Form& form, const std::string& base, const fs::path& output,
@@ -125,7 +116,7 @@ void run_command(const ExportOptions& options, const Form& form, const std::stri
 
 // The base's settings with what the adapter's file says otherwise, which are end tokens alone: a runtime reads one.
 void complete_settings(const ModelFiles& base, const fs::path& adapter) {
-  const fs::path own = adapter / kGenerationConfig, of_base = base.path() / kGenerationConfig;
+  const fs::path own = adapter / "generation_config.json", of_base = base.path() / "generation_config.json";
   if (!fs::exists(own) || base.is_gguf() || !fs::exists(of_base)) return;
   nlohmann::ordered_json all = nlohmann::ordered_json::parse(base::read_file(of_base), nullptr, false);
   const nlohmann::ordered_json said = nlohmann::ordered_json::parse(base::read_file(own), nullptr, false);
@@ -154,29 +145,6 @@ Difference verified(const ExportOptions& options, const Form& form, const fs::pa
 }
 
 }  // namespace
-
-std::string vllm_line(const std::string& base, std::int64_t rank, const fs::path& output, const fs::path& adapter,
-                      bool settings) {
-  std::string line = fmt::format("vllm serve {} --enable-lora --max-lora-rank {} --lora-modules mine={}",
-                                 base::shell_word(base), vllm_rank(rank), base::shell_word(output.string()));
-  if (fs::exists(adapter / tokenizer::kChatTemplateFile))
-    line += " --chat-template " + base::shell_word((output / tokenizer::kChatTemplateFile).string());
-  if (settings && fs::exists(adapter / kGenerationConfig))
-    line += " --generation-config " + base::shell_word(output.string());
-  return line;
-}
-
-std::string transformers_line(const std::string& folder) {
-  const std::string path = nlohmann::json(folder).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
-  return "python -c " + base::shell_word("from transformers import pipeline; print(pipeline(\"text-generation\", " +
-                                         path + ")(\"The\"))");
-}
-
-std::string not_served_by_mlx(const ModelFiles& base, const fs::path& folder) {
-  if (const std::string why = not_as_mlx_base(base); !why.empty()) return why;
-  if (!fs::exists(folder / tokenizer::kChatTemplateFile) || !changed_tokenizer_of(base, folder, "")) return "";
-  return "mlx-lm takes the base's chat template, and the adapter was trained with another";
-}
 
 int run_export_for(ExportOptions& options, base::Context& context) {
   only_input(options.input, "one run or adapter: lora export RUN --for ollama");

@@ -20,9 +20,9 @@
 #include "lora/adapter/start.h"
 #include "lora/adapter/write_model.h"
 #include "lora/commands.h"
-#include "lora/export_for.h"
 #include "lora/locate.h"
 #include "lora/model/gguf_metadata.h"
+#include "lora/serving.h"
 #include "tokenizer/spec/tokenizer.h"
 #include "tokenizer/write/convert.h"
 

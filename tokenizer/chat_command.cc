@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/encoding.h"
+#include "base/json_fault.h"
 #include "base/json_values.h"
 #include "base/text.h"
 #include "tokenizer/chat/chat.h"
@@ -158,7 +159,7 @@ int run_chat(ChatOptions& options, base::Context& context) {
       if (base::trim(line).empty()) continue;
       const std::string where = fmt::format("{}:{}", file, number);
       const json record = base::lenient_ordered_json(line, &repeated);
-      if (record.is_discarded()) throw base::Error({"not valid JSON", where, base::shortened(line), "", ""});
+      if (record.is_discarded()) throw base::Error({"not valid JSON", where, base::json_fault(line), "", ""});
       const bool in_text = shower.show(record, where);
       repeated_keys.add(repeated || in_text);
     }

@@ -3,6 +3,7 @@
 
 #include <simdjson.h>
 
+#include "base/json_fault.h"
 #include "base/json_record.h"
 #include "base/text.h"
 
@@ -11,7 +12,7 @@ namespace tokenizer {
 std::string text_field(std::string_view line, const std::string& field, const std::string& where,
                        RepeatedKeys& repeated_keys) {
   thread_local base::JsonRecord record;
-  if (const std::string error = record.parse(line); !error.empty()) throw base::Error({error, where, "", "", ""});
+  if (!record.parse(line).empty()) throw base::no_json_object(line, where, "");
   repeated_keys.add(record.repeated_keys());
   simdjson::dom::element value;
   std::string_view text;

@@ -17,8 +17,6 @@ using torch::autograd::variable_list;
 
 constexpr std::size_t kLeaves = 3, kSaved = 5;  // of a part: A, B and m; these, d A^T and the lengths
 
-bool drops(const Linear& part, const Draws& draws) { return part.dropout > 0 && draws.is_on(); }
-
 // result = columns [T, out] * by [out], multiplied in float32.
 at::Tensor times_into(at::Tensor& result, const at::Tensor& columns, const at::Tensor& by) {
   return result.copy_(columns).mul_(by);
@@ -47,7 +45,7 @@ struct DoraFunction : torch::autograd::Function<DoraFunction> {
       const at::Tensor* of_part = leaves.data() + number * kLeaves;
       const at::Tensor low = at::empty({x.size(0), of_part[0].size(0)}, x.options());  // before what goes again
       at::Tensor own = unscaled.narrow(1, first, part.out), of_y = y.narrow(1, first, part.out), read = x;
-      if (drops(part, draws)) {
+      if (part.drops(draws)) {
         read = dropped(draws, part.index, part.dropout, x);
         layer->weight->apply_rows(own, read, first);
         of_y.sub_(own);
@@ -56,7 +54,7 @@ struct DoraFunction : torch::autograd::Function<DoraFunction> {
       const at::Tensor b = (of_part[1] * part.scale).to(x.scalar_type());
       low_rank::add_product(own, low, b.t().contiguous());
       const at::Tensor lengths = row_lengths(*layer->weight, first, part), by = of_part[2] / lengths;
-      if (drops(part, draws)) {
+      if (part.drops(draws)) {
         at::Tensor scaled = passing_tensor(own.sizes(), own.options());
         of_y.add_(times_into(scaled, own, by));
       } else {
@@ -85,7 +83,7 @@ struct DoraFunction : torch::autograd::Function<DoraFunction> {
     of_products.copy_(dy);
     each_part(*layer, [&](const Linear& part, std::int64_t first, std::size_t number) {
       const at::Tensor* of_part = saved.data() + 2 + number * kSaved;
-      if (!drops(part, draws)) of_products.narrow(1, first, part.out).mul_(of_part[2] / of_part[4]);
+      if (!part.drops(draws)) of_products.narrow(1, first, part.out).mul_(of_part[2] / of_part[4]);
     });
     if (context->needs_input_grad(0)) dx = layer->weight->apply_transposed(of_products);
     variable_list leaves;
@@ -97,14 +95,14 @@ struct DoraFunction : torch::autograd::Function<DoraFunction> {
       at::mul_out(scratch, of_y, saved[1].narrow(1, first, part.out));
       const at::Tensor of_magnitude = at::sum(scratch, {0}, false, at::kFloat) / of_part[4];
       at::Tensor read = x, columns = of_products.narrow(1, first, part.out);
-      if (drops(part, draws))
+      if (part.drops(draws))
         read = dropped(draws, part.index, part.dropout, x), columns = times_into(scratch, of_y, by);
       const at::Tensor dlow = low_rank::product(columns, b);  // [T, rank]
       leaves.push_back(low_rank::product_over_rows(dlow, read));
       leaves.push_back(low_rank::product_over_rows(of_part[3], columns).t().mul(part.scale));
       leaves.push_back(of_magnitude);
-      if (dx.defined() && !drops(part, draws)) low_rank::add_product(dx, dlow, a);
-      if (dx.defined() && drops(part, draws)) {
+      if (dx.defined() && !part.drops(draws)) low_rank::add_product(dx, dlow, a);
+      if (dx.defined() && part.drops(draws)) {
         at::Tensor share = read;  // which nobody reads any more
         layer->weight->apply_rows_transposed(share, times_into(scratch, of_y, by - 1), first);
         low_rank::add_product(share, dlow, a);

@@ -17,8 +17,6 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-bool drops(const Linear& part, const Draws& draws) { return part.dropout > 0 && draws.is_on(); }
-
 // Attached parts that read the same numbers: all without dropout, or one by itself.
 struct Readers {
   struct Part {
@@ -40,7 +38,7 @@ std::vector<Readers> readers_of(const JoinedLinear& layer, at::TensorList adapte
   std::size_t number = 0;
   for (const Linear& part : layer.parts) {
     if (part.lora_a.defined()) {
-      const bool alone = drops(part, draws);
+      const bool alone = part.drops(draws);
       if (alone) all.push_back({{}, &part});
       Readers& readers = alone ? all.back() : all.front();
       const std::int64_t low{readers.parts.empty() ? 0 : readers.ranks()};

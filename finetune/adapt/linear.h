@@ -30,6 +30,8 @@ struct Linear {
   /// A and B with all their rows and columns.
   at::Tensor whole_a() const;
   at::Tensor whole_b() const;
+  /// Whether it reads dropout(x) with these.
+  bool drops(const Draws& draws) const { return dropout > 0 && draws.is_on(); }
 };
 
 /// Linear layers that read the same input (q, k, v; gate, up; or one alone), computed as one product with their rows

@@ -78,7 +78,7 @@ at::Tensor once(const Linear& part, F compute) {
 }
 
 at::Tensor dropped_for(const Linear& part, const at::Tensor& x, const Draws& draws) {
-  if (part.dropout == 0 || !draws.is_on()) return x;
+  if (!part.drops(draws)) return x;
   return x * dropout_mask(draws, part.index, part.dropout, x.size(1), x.options());
 }
 

@@ -83,6 +83,7 @@ void count_notes(const Example& example, const RecordNotes& notes, const Example
   report.empty += notes.has_empty_answer;
   report.crosses += notes.crosses;
   report.asks_again += notes.asks_again;
+  report.nulls += notes.has_nulls;
   if (notes.has_empty_answer) report.alter(Fate::kEmpty, origin);
   if (notes.crosses) report.alter(Fate::kCrosses, origin);
   if (std::string parts = parts_left_out(notes); !parts.empty()) {
@@ -114,7 +115,11 @@ void take(Example example, const RecordNotes& notes, const ExampleMaker& maker, 
     ++report.dropped;
     return report.alter(Fate::kTooLong, origin);
   }
-  std::vector<Example> pieces = is_too_long ? pieces_of(example, options) : std::vector<Example>{example};
+  std::vector<Example> pieces;
+  if (is_too_long)
+    pieces = pieces_of(example, options);
+  else
+    pieces.push_back(std::move(example));
   const std::size_t untrained = std::erase_if(pieces, [](const Example& piece) { return !teaches(piece); });
   if (pieces.empty()) {
     ++report.untrained;
@@ -129,7 +134,7 @@ void take(Example example, const RecordNotes& notes, const ExampleMaker& maker, 
     report.untrained_pieces += untrained;
     report.alter(is_split ? Fate::kSplit : Fate::kTruncated, origin);
   }
-  count_notes(example, notes, maker, origin, report);
+  count_notes(is_too_long ? example : pieces[0], notes, maker, origin, report);
   report.ends += std::ranges::any_of(pieces, [&](const Example& piece) { return maker.trains_end(piece); });
   Origin next = origin;
   for (Example& piece : pieces) {

@@ -72,6 +72,7 @@ struct DataReport {
   std::uint64_t empty = 0;             ///< used records with an answer without words
   std::uint64_t crosses = 0;           ///< used records with a token that holds prompt and answer
   std::uint64_t asks_again = 0;        ///< used pairs of which a side goes on with questions
+  std::uint64_t nulls = 0;             ///< used records with a member of a tool or a call that is null
   std::uint64_t ends = 0;              ///< used records in which an end token is trained
   std::uint64_t repeated_keys = 0;     ///< records that had a key twice, of which the last counts
   std::uint64_t double_bos = 0;        ///< used records that begin with BOS twice

@@ -63,6 +63,7 @@ Example ExampleMaker::from_chat(const Conversation& conversation, RecordNotes& n
   check_members(conversation);
   for (const Message& message : conversation.messages) check_message(message);
   notes.has_empty_answer = has_empty_answer(conversation.messages, train_on_);
+  notes.has_nulls = has_null_members(conversation);
   if (!chat_) {
     throw base::UsageError(
         {"the data has conversations, but the model's chat template cannot be used: " + chat_error_, "--data", "", "",
@@ -163,6 +164,7 @@ Example ExampleMaker::from_pair(Conversation& conversation, bool is_text, Record
   notes.drops_messages |= second.drops_messages;
   notes.cuts_messages |= second.cuts_messages;
   notes.has_empty_answer |= second.has_empty_answer;
+  notes.has_nulls |= second.has_nulls;
   for (const std::string& name : second.left_out)
     if (std::ranges::find(notes.left_out, name) == notes.left_out.end()) notes.left_out.push_back(name);
   return joined(std::move(chosen), rejected);
@@ -190,7 +192,7 @@ Example ExampleMaker::make(std::string_view record, RecordNotes* notes) const {
 
 bool ExampleMaker::trains_end(const Example& example) const {
   const std::size_t end = example.second > 0 ? example.second : example.ids.size();
-  for (std::size_t i = 1; i < end; ++i)
+  for (std::size_t i = end; i-- > 1;)  // most stand last
     if (example.trained[i] && std::ranges::find(end_ids_, example.ids[i]) != end_ids_.end()) return true;
   return false;
 }

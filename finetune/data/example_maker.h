@@ -42,6 +42,7 @@ struct RecordNotes {
   bool crosses = false;               ///< a token holds the end of the prompt and the beginning of the answer
   bool has_empty_answer = false;      ///< an answer without words teaches the end alone
   bool asks_again = false;            ///< a side of a pair goes on with questions, which TRL counts as answers
+  bool has_nulls = false;             ///< a tool or a call of one has a member that is null
   bool repeated_keys = false;         ///< it had a key twice
   std::vector<std::string> unused;    ///< members of the record that nothing reads, but id and source
 };

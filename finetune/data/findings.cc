@@ -55,6 +55,11 @@ std::vector<std::string> findings(const DataReport& report, const tokenizer::Tok
     lines.push_back(fmt::format(
         "chosen or rejected go on with other turns: {} records; the answers count, TRL counts all that stands there",
         human_count(report.asks_again)));
+  if (report.nulls > 0)
+    lines.push_back(fmt::format(
+        "null as a member of tools or their calls: {} records; templates write it. Parquet gives every object of a "
+        "column the members of all: JSONL, or such members as JSON text, has its own alone",
+        human_count(report.nulls)));
   if (tokenizer.bos)
     lines.push_back(fmt::format("begin with {} twice: {} records{}", tokenizer.token(*tokenizer.bos),
                                 report.double_bos == 0 ? "no" : human_count(report.double_bos),
@@ -78,6 +83,7 @@ Json summary_of(const DataReport& report) {
                {"trained_tokens", report.trained_tokens},
                {"plain", report.plain},
                {"asks_again", report.asks_again},
+               {"nulls", report.nulls},
                {"end_trained", report.ends},
                {"double_bos", report.double_bos},
                {"without_bos", report.without_bos},

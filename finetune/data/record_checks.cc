@@ -25,7 +25,27 @@ using tokenizer::Message;
   throw base::Error({what, member.name, base::shortened(member.json), expected, advice});
 }
 
+bool has_null(const Json& json) {
+  return std::ranges::any_of(json, [&](const Json& value) {
+    return value.is_structured() ? has_null(value) : json.is_object() && value.is_null();
+  });
+}
+
+// Of what is said beside words; most records have none, and most of these not even the letters.
+bool has_null(const std::vector<Member>& members, Holder holder) {
+  return std::ranges::any_of(members, [&](const Member& member) {
+    return tokenizer::is_said(member, holder) && member.json.find("\":null") != std::string::npos &&
+           has_null(base::lenient_ordered_json(member.json));
+  });
+}
+
 }  // namespace
+
+bool has_null_members(const Conversation& conversation) {
+  return has_null(conversation.members, Holder::kRecord) ||
+         std::ranges::any_of(conversation.messages,
+                             [](const Message& message) { return has_null(message.members, Holder::kMessage); });
+}
 
 std::optional<bool> yes_or_no(const std::string& json) {
   const Json value = base::lenient_ordered_json(json);

@@ -19,7 +19,11 @@ void check_members(const tokenizer::Conversation& conversation);
 /// table can hold; nothing where the value (JSON) is another, such as the name of some class.
 std::optional<bool> yes_or_no(const std::string& json);
 
-/// The same of one message.
+/// Whether a tool or the call of one has a member that is null. A table of Parquet gives every object of a column the
+/// members of all the others, and templates write them (TRL's remove_none_values is for these).
+bool has_null_members(const tokenizer::Conversation& conversation);
+
+/// Refuses by name what training on this message would lose.
 void check_message(const tokenizer::Message& message);
 
 }  // namespace finetune

@@ -369,7 +369,6 @@ TrainStart prepare_training(TrainOptions& options, base::Context& context, const
   if (group.size() > 1) check_same_in_group({{"values", hash_of(optimizer->values())}}, group);
   if (done && !options.lora.start.empty()) first_hash.clear();  // a start is not made again
   tell_plan(plan, options.optimizer, done, context);
-  const bool is_new_plan = done && done->facts.at("steps") != facts.at("steps");
   if (!context.quiet) {
     fmt::print(context.err, "{} {}parameters train ({} on {}, {} keeps {}), {} steps of up to {} rows{}\n",
                base::human_count(static_cast<std::uint64_t>(optimizer->values().numel())),
@@ -392,7 +391,6 @@ TrainStart prepare_training(TrainOptions& options, base::Context& context, const
           std::move(facts),
           plan,
           done ? std::optional(done->step) : std::nullopt,
-          is_new_plan,
           std::move(files),
           std::move(tokenizer),
           std::move(references),

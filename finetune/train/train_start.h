@@ -38,7 +38,6 @@ struct TrainStart {
   std::map<std::string, std::string> facts;  ///< see Checkpoint
   Plan plan;
   std::optional<std::int64_t> resume_step;
-  bool is_new_plan = false;                         ///< resumed with another number of steps than it was started with
   std::unique_ptr<lora::ModelFiles> files;          ///< the base's
   std::unique_ptr<tokenizer::Tokenizer> tokenizer;  ///< with the chat template that is trained
   References references;                            ///< of pairs, as far as they are known (refer.h)

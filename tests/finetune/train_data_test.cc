@@ -183,6 +183,26 @@ TEST_F(TrainData, BosTwiceIsCounted) {
   EXPECT_EQ(json["preflight"]["data"]["training"]["without_bos"], 1);
 }
 
+// Arrow gives every object of a column the members of all the others, and a template writes them.
+TEST_F(TrainData, NullsInToolsAreCounted) {
+  const auto record = [](const std::string& arguments, const std::string& words) {
+    return R"({"messages":[{"role":"user","content":")" + words +
+           R"("},{"role":"assistant","content":"","tool_calls":[{"function":{"name":"f","arguments":)" + arguments +
+           "}}]}]}\n";
+  };
+  TrainOptions calls = with("calls", record(R"({"zip":null})", "a") + record(R"({"zip":1})", "a") +
+                                         record(R"({"a":[null],"b":"\":null"})", "a"));
+  base::write_file(model_.path() / "calls.jinja",
+                   "{% for m in messages %}{{ m['content'] }}{% if m.tool_calls %}{{ m.tool_calls | tojson }}"
+                   "{% endif %}<|endoftext|>{% endfor %}");
+  calls.reading.chat.chat_template = (model_.path() / "calls.jinja").string();
+  calls.plan.rows.max_length = 128;
+  std::string said;
+  const nlohmann::json json = json_of(calls, &said);
+  EXPECT_THAT(said, HasSubstr("null as a member of tools or their calls: 1 records"));
+  EXPECT_EQ(json["preflight"]["data"]["training"]["nulls"], 1);
+}
+
 TEST_F(TrainData, TimeIsForetoldOfALongRun) {
   TrainOptions far = options("far"), near = options("near");
   far.plan.accumulate = near.plan.accumulate = 4;

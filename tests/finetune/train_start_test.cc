@@ -213,6 +213,10 @@ TEST_F(Train, GoesOnFromAnAdapterWithOtherData) {
   EXPECT_THAT(base::read_file(model_.path() / "second/run.yaml"), HasSubstr("rank: 4"));
   // Its own run.yaml repeats it, with all options given.
   run_words({"--config", (model_.path() / "second/run.yaml").string(), "--resume", "--steps", "5"});
+  // Of a run that has ended the result is written again, with what stands there and nowhere else.
+  run_words({"--config", (model_.path() / "second/run.yaml").string(), "--resume", "--base-name", "org/model"});
+  EXPECT_EQ(lora::read_adapter(model_.path() / "second/adapter").base_model, "org/model");
+  EXPECT_THAT(base::read_file(model_.path() / "second/run.yaml"), HasSubstr("base_name: \"org/model\""));
 
   // Dropout is of the training, not of the adapter.
   run_words(with("dropout", {"--lora.dropout", "0.2", "--lora.dropout-pattern", "q_proj=0.5"}));

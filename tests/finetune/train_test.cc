@@ -225,8 +225,8 @@ TEST_F(Train, ResumeTellsTheBaseFromItsFineTune) {
   EXPECT_THAT(run(moved), HasSubstr("going on after step 6"));
 }
 
-// Killed before the first checkpoint, then --resume: what runs now is what run.yaml must say.
-TEST_F(Train, AFreshStartRewritesTheRunFile) {
+// Also of a run that was killed before its first checkpoint, or goes on with other options.
+TEST_F(Train, TheRunFileSaysWhatRunsNow) {
   TrainOptions killed = options("killed");
   fs::create_directories(killed.output.folder);
   base::write_file(fs::path(killed.output.folder) / "run.yaml", "model: /another/model\n");
@@ -235,7 +235,7 @@ TEST_F(Train, AFreshStartRewritesTheRunFile) {
   EXPECT_EQ(base::read_file(fs::path(killed.output.folder) / "run.yaml"), "run: here\n");
   base::write_file(fs::path(killed.output.folder) / "run.yaml", "run: the first\n");
   run(killed);  // goes on after the last step
-  EXPECT_EQ(base::read_file(fs::path(killed.output.folder) / "run.yaml"), "run: the first\n");
+  EXPECT_EQ(base::read_file(fs::path(killed.output.folder) / "run.yaml"), "run: here\n");
 }
 
 TEST_F(Train, TheAdapterNamesItsBaseForOtherMachines) {

@@ -203,7 +203,7 @@ class BpeTokenizer::PieceSink {
         encode_rare(words_[i]);
         size = ids_.size();
       }
-      if (offsets_) add_offsets(words_[i].text, before, size);
+      if (offsets_) add_offsets(words_[i], before, size);
     }
     ids_.resize(size);
     waiting_ = 0;
@@ -252,10 +252,19 @@ class BpeTokenizer::PieceSink {
     scratch_.cache.insert(word, ids_.data() + before, ids_.size() - before);
   }
 
-  // Of the ids from `first` to `last`, which `piece` has become.
-  void add_offsets(std::string_view piece, std::size_t first, std::size_t last) {
+  // Of the ids from `first` to `last`, which `word` has become.
+  void add_offsets(const WordCache::Word& word, std::size_t first, std::size_t last) {
+    const std::string_view piece = word.text;
     const Level& level = levels_.back();
     const auto at = static_cast<std::size_t>(piece.data() - level.base);
+    if (const std::uint8_t* known_widths = scratch_.cache.widths(word)) {  // the table of all is far away
+      for (std::size_t i = first, begin = at; i < last; ++i) {
+        const std::size_t behind = begin + *known_widths++;
+        offsets_->push_back(level.source({begin, behind}));
+        begin = behind;
+      }
+      return;
+    }
     const auto& widths = owner_.decoding().widths;
     std::size_t end = 0;
     bool known = true;
@@ -265,6 +274,7 @@ class BpeTokenizer::PieceSink {
       end += width;
     }
     if (known && end == piece.size()) {
+      scratch_.cache.set_widths(word, widths.data(), ids_.data() + first);
       for (std::size_t i = first, begin = at; i < last; ++i) {
         const std::size_t behind = begin + widths[ids_[i]];
         offsets_->push_back(level.source({begin, behind}));
@@ -301,6 +311,8 @@ std::vector<std::int32_t> BpeTokenizer::encode(std::string_view text, bool parse
 
 Encoding BpeTokenizer::encode_with_offsets(std::string_view text, DataRanges data) const {
   Encoding encoding;
+  encoding.ids.reserve(text.size() / 3 + 8);
+  encoding.offsets.reserve(text.size() / 3 + 8);
   encoding.specials_as_text = encode_text(text, data, encoding.ids, &encoding.offsets);
   return encoding;
 }

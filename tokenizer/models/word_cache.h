@@ -8,6 +8,8 @@
 #include <string_view>
 #include <vector>
 
+#include "base/huge_pages.h"
+
 namespace tokenizer {
 
 /// A short word's bytes, zero-filled; the last one is the length, so no two words are equal.
@@ -59,6 +61,18 @@ class WordCache {
     std::memcpy(to, slot.ids.data(), sizeof(slot.ids));
     return static_cast<int>(slot.count);
   }
+  /// Of a short word that stands there: the bytes that each of its ids covers, which fill it; null where nobody said
+  /// so.
+  const std::uint8_t* widths(const Word& word) const {
+    const Short& slot = short_[word.slot];
+    return slot.widths[0] > 0 && slot.key == word.key && word.is_short() ? slot.widths.data() : nullptr;
+  }
+  void set_widths(const Word& word, const std::uint32_t* by_id, const std::int32_t* ids) {
+    Short& slot = short_[word.slot];
+    if (slot.key != word.key || !word.is_short()) return;
+    for (std::size_t i = 0; i < slot.count; ++i) slot.widths[i] = static_cast<std::uint8_t>(by_id[ids[i]]);
+  }
+
   /// Appends the ids of `word` and returns true, if it is known as a long one.
   bool find_long(const Word& word, std::vector<std::int32_t>& ids) const {
     if (word.text.size() > kLongBytes) return false;
@@ -72,7 +86,8 @@ class WordCache {
     if (word.is_short() && count <= kShortIds) {
       Short& slot = short_[word.slot];
       slot.key = word.key;
-      slot.count = static_cast<std::uint32_t>(count);
+      slot.count = static_cast<std::uint8_t>(count);
+      slot.widths = {};
       std::memcpy(slot.ids.data(), ids, count * sizeof(std::int32_t));
     } else if (word.text.size() <= kLongBytes) {
       Long& slot = long_[long_slot(word.text)];
@@ -87,7 +102,8 @@ class WordCache {
   struct Short {
     Key key;
     std::array<std::int32_t, kShortIds> ids{};
-    std::uint32_t count = 0;
+    std::uint8_t count = 0;
+    std::array<std::uint8_t, kShortIds> widths{};
   };
   struct Long {
     std::string word;
@@ -124,7 +140,7 @@ class WordCache {
     return mix(hash, rest) >> (64 - kLongBits);
   }
 
-  std::vector<Short> short_ = std::vector<Short>(std::size_t{1} << kShortBits);
+  base::HugeVector<Short> short_ = base::HugeVector<Short>(std::size_t{1} << kShortBits);
   std::vector<Long> long_ = std::vector<Long>(std::size_t{1} << kLongBits);
 };
 
