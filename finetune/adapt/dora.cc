@@ -37,8 +37,8 @@ struct DoraFunction : torch::autograd::Function<DoraFunction> {
   // `leaves` holds A, B and m of every part that has them, in order.
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const std::optional<at::Tensor>& residual,
                             at::TensorList leaves, const JoinedLinear* layer, const Draws& draws, const Recipe* again) {
-    at::Tensor unscaled = layer->weight->apply(x);  // of parts with dropout d W^T + scale * d A^T B^T, from below on
-    at::Tensor y = unscaled.clone();
+    at::Tensor y = layer->weight->apply(x);  // goes again where results pass
+    at::Tensor unscaled = y.clone();         // of parts with dropout d W^T + scale * d A^T B^T, from below on
     variable_list saved = {again ? again->source : x, unscaled};
     if (again) context->saved_data["again"] = kept_function(again->make);
     each_part(*layer, [&](const Linear& part, std::int64_t first, std::size_t number) {
