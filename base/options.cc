@@ -34,8 +34,10 @@ double parse_double(const std::string& text) {
 }
 
 bool parse_flag(const std::string& text) {
-  if (text == "true" || text == "yes" || text == "on") return true;
-  if (text == "false" || text == "no" || text == "off") return false;
+  std::string word = text;  // YAML has True and TRUE too
+  std::ranges::transform(word, word.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  if (word == "true" || word == "yes" || word == "on") return true;
+  if (word == "false" || word == "no" || word == "off") return false;
   throw UsageError({"not a valid value", "", shortened(text), "true or false", ""});
 }
 
@@ -367,8 +369,10 @@ Option& OptionSet::option_or_throw(const std::string& name, const std::string& w
     if (option.name == name) return option;
     names.push_back(option.name);
   }
-  if (where == kCommandLine) names.insert(names.end(), {"config", "preset", "quiet", "json", "help"});
-  std::string advice = suggest_option(name, names);
+  const std::vector<std::string> of_words = {"config", "preset", "quiet", "json", "help"};
+  if (where == kCommandLine) names.insert(names.end(), of_words.begin(), of_words.end());
+  std::string advice = std::ranges::find(of_words, name) == of_words.end() ? suggest_option(name, names)
+                                                                           : "it is for the command line alone";
   const std::string group = name.substr(0, name.rfind('.') + 1);
   if (advice.empty() && !group.empty()) {
     std::erase_if(names, [&](const std::string& known) { return !known.starts_with(group); });

@@ -208,6 +208,7 @@ class OptionSet {
 
   std::function<void(OptionVisitor&)> visit_;
   OptionVisitor visitor_;
+  std::string list_file_;  // that gave the list
 };
 
 /// The lines of `yaml` (of OptionSet::to_yaml) without those options at its outer level: a saved run.yaml should repeat

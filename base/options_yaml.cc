@@ -3,6 +3,7 @@
 #include <yaml-cpp/yaml.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <filesystem>
 #include <map>
 #include <set>
@@ -24,6 +25,9 @@ std::string at(const std::string& file, const YAML::Node& node) {
 
 std::string absolute_path(const std::string& value, const Option& option, const std::string& file) {
   if (!option.is_path(value) || fs::path(value).is_absolute()) return value;
+  // As a shell does on the command line.
+  if (const char* home = std::getenv("HOME"); home != nullptr && (value == "~" || value.starts_with("~/")))
+    return home + value.substr(1);
   fs::path joined = (fs::absolute(file).parent_path() / value).lexically_normal();
   if (option.path_kind == PathKind::kModel && !fs::exists(joined)) return value;
   return joined.string();
@@ -132,6 +136,10 @@ class OptionSet::YamlReader {
     if (!list.IsSequence())
       throw UsageError(
           {"takes a list", at(file_, list), visitor_.list_name_, "'- name' or '- name: {option: value}'", ""});
+    if (!set_.list_file_.empty() && set_.list_file_ != file_)
+      throw UsageError({"the list is given twice, and would replace the other", at(file_, list), visitor_.list_name_,
+                        "either this or that of " + set_.list_file_, "leave one of them out"});
+    set_.list_file_ = file_;
     visitor_.list_->clear();
     std::map<std::string, int> count;
     std::vector<Entry> entries;

@@ -40,7 +40,10 @@ void check_readable(const std::string& file) {
 void refuse_foreign_format(std::string_view head, const std::string& path) {
   const ForeignFormat* const format = foreign_format(head);
   if (format == nullptr) return;
-  throw UsageError({std::string("the file is ") + format->name + ", not text", path, "", "", format->advice});
+  const bool is_renamed = path == "-" && head.starts_with("PAR1");
+  throw UsageError(
+      {std::string("the file is ") + format->name + ", not text", path, "", "",
+       is_renamed ? "Parquet is read from files: write it to one whose name ends in .parquet" : format->advice});
 }
 
 void refuse_other_than_parquet(const std::string& path) {
@@ -78,7 +81,7 @@ RecordInput::RecordInput(const std::string& path, std::uint32_t file, const Reco
   const FoundEncoding encoding = find_encoding(window(), options.text.encoding);
   drop(encoding.mark);
   if (!encoding.name.empty()) {
-    reader_ = decoded_reader(std::string(window()), std::move(reader_), encoding.name);
+    reader_ = decoded_reader(std::string(window()), std::move(reader_), encoding);
     begin_ = end_ = place_.offset = 0;
     at_end_ = false;
     error_.clear();

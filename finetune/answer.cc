@@ -17,8 +17,11 @@ void settle_sampling(SamplingOptions& sampling, const LoadedModel& loaded, base:
   const GenerationSettings settings = read_generation_settings(loaded.path);
   complete(sampling, settings, context.options);
   if (!context.quiet) {
-    fmt::print(context.err, "sampling: {}{}\n", to_text(sampling),
-               settings.source.empty() ? "" : " (" + settings.source + ")");
+    const base::Option* penalty = context.options ? context.options->find("repetition_penalty") : nullptr;
+    const bool is_ours{!settings.source.empty() && !settings.repetition_penalty && !(penalty && penalty->given)};
+    fmt::print(context.err, "sampling: {}{}{}\n", to_text(sampling),
+               settings.source.empty() ? "" : " (" + settings.source + ")",
+               is_ours ? "; the repetition penalty is this program's own (--repetition-penalty 1: none)" : "");
     if (!settings.unused.empty())
       fmt::print(context.err, "not done here of the model's settings: {}\n", base::join(settings.unused, ", "));
   }

@@ -45,7 +45,6 @@ constexpr std::string_view kHarmless[] = {"_from_model_config",
                                           "prefill_chunk_size",
                                           "return_dict_in_generate",
                                           "target_lookbehind",
-                                          "token_healing",
                                           "transformers_version",
                                           "use_cache"};
 
@@ -102,6 +101,9 @@ GenerationSettings from_folder(const fs::path& folder) {
     target = value.get<typename std::decay_t<decltype(target)>::value_type>();
     settings.source = "generation_config.json";
   };
+  if (object.contains("do_sample") && !object["do_sample"].is_boolean() && !object["do_sample"].is_null())
+    throw base::Error(
+        {"bad \"do_sample\"", file.string(), base::shortened(object["do_sample"].dump()), "true or false", ""});
   take("repetition_penalty", settings.repetition_penalty);
   take("no_repeat_ngram_size", settings.no_repeat_ngram_size);
   take("max_new_tokens", settings.max_tokens);
@@ -119,7 +121,10 @@ GenerationSettings from_folder(const fs::path& folder) {
       settings.source = "generation_config.json";
       settings.temperature = 0;
     }
-    for (const char* key : {"temperature", "top_k", "top_p", "min_p"}) object.erase(key);
+    std::optional<double> unread;  // a number all the same
+    const std::string source = settings.source;
+    for (const char* key : {"temperature", "top_k", "top_p", "min_p"}) take(key, unread);
+    settings.source = source;
   }
   object.erase("do_sample");
   for (const auto& [key, value] : object.items()) {

@@ -187,6 +187,11 @@ Ended ended(const TrainStart& start, const TrainOptions& options, const LoopResu
     said.result["best_step"] = found.best->step;
     said.result["best_validation_loss"] = found.best->loss;
     said.summary += fmt::format(", lowest {:.4f} after step {}", found.best->loss, found.best->step);
+    const std::optional<Best> lowest = best_of(log.evaluations(), 0);
+    if (lowest && lowest->step != found.best->step) {  // best was asked for behind it
+      said.result["lowest_step"] = lowest->step;
+      said.summary += fmt::format(" of those that were kept (of all {:.4f} after step {})", lowest->loss, lowest->step);
+    }
   }
   if (start_is_best(log.evaluations())) {
     said.result["best_is_the_start"] = true;

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <fmt/ostream.h>
 
+#include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -16,6 +17,7 @@
 #include "lora/adapter/mlx_adapter.h"
 #include "lora/adapter/model_card.h"
 #include "lora/adapter/modelfile.h"
+#include "lora/adapter/peft_notes.h"
 #include "lora/adapter/write_model.h"
 #include "lora/commands.h"
 #include "lora/export_for.h"
@@ -45,6 +47,15 @@ std::string write_adapter_modelfile(const fs::path& output, const fs::path& fold
   return file.note + "Ollama: ollama create my-model -f " + base::shell_word(place.string()) + "\n";
 }
 
+// llama.cpp reads a head that the base ties with its embedding from that one tensor.
+void check_separate_head(const Adapter& adapter, const ModelFiles& base) {
+  const auto is_head = [&](const AdapterModule& module) { return module.name == base.spec().head; };
+  if (base.config().tied_embeddings && std::ranges::any_of(adapter.modules, is_head))
+    throw base::Error({"a GGUF adapter cannot carry LoRA on a head that the base ties with its embedding",
+                       base.path().string(), base.spec().head, "LoRA on other modules",
+                       "merge it into the model, which gets a head of its own: lora merge --format gguf"});
+}
+
 // What mlx-lm will make of the base, for people; "" when it serves it.
 std::string notes_for_mlx(const fs::path& folder, const std::string& given, const Adapter& adapter) {
   std::optional<ModelFiles> base;
@@ -61,13 +72,21 @@ std::string notes_for_mlx(const fs::path& folder, const std::string& given, cons
   return (why.empty() ? "" : fmt::format("note: {}: --for mlx merges it\n", why)) + mlx_note(base->config());
 }
 
-// Of an adapter in PEFT's format that has `beyond` beside A and B.
-void tell_peft(const Adapter& adapter, const std::vector<std::string>& beyond, base::Context& context) {
+// What PEFT would not do with experts, which needs a look at the base; "" where that is not on this machine.
+std::string experts_note(const fs::path& folder, const std::string& given, const Adapter& adapter) try {
+  const ModelFiles base(base_model_of(folder, given, "--base", adapter));
+  return stacked_experts_note(adapter, base.spec());
+} catch (const base::Error&) {
+  if (!given.empty()) throw;
+  return "";
+}
+
+// Of an adapter in PEFT's format of which vLLM would not serve all: `beyond`. `experts`: experts_note.
+void tell_peft(const Adapter& adapter, const std::string& beyond, const std::string& experts, base::Context& context) {
   if (!beyond.empty())
-    fmt::print(context.err,
-               "note: it has more than A and B of linear layers ({}): PEFT reads it, vLLM and llama.cpp "
-               "do not; for them, lora merge\n",
-               base::join(beyond, ", "));
+    fmt::print(context.err, "note: vLLM and llama.cpp do not read all of it ({}){}; for them, lora merge\n", beyond,
+               experts.empty() ? ", PEFT does" : "");
+  if (!experts.empty()) fmt::print(context.err, "{}\n", experts);
   if (!is_hub_name(adapter.base_model))
     fmt::print(context.err,
                "note: the adapter names its base {}; with --base-name ORG/MODEL other machines find it too\n",
@@ -123,6 +142,7 @@ int run_export(ExportOptions& options, base::Context& context) {
   std::string next, modelfile;
   if (gguf) {
     check_only_lora(adapter, "a GGUF adapter");
+    check_separate_head(adapter, *base);
     MergedModel(*base, &adapter);  // throws when it does not fit, before anything is made
     write_gguf_adapter(adapter, *base, output, type);
     modelfile = write_adapter_modelfile(output, folder, *base);
@@ -142,10 +162,10 @@ int run_export(ExportOptions& options, base::Context& context) {
     copy_chat_files(folder, output);
     write_adapter(adapter, output);
     made.finish();
-    const std::vector<std::string> beyond = beyond_lora(adapter);
+    const std::string beyond = beyond_runtime(adapter, false);
     next = beyond.empty() && adapter.rank <= 512 ? vllm_line("BASE", adapter.rank, output, output, false)
                                                  : "PeftModel.from_pretrained(BASE, \"" + output.string() + "\")";
-    if (!context.quiet) tell_peft(adapter, beyond, context);
+    if (!context.quiet) tell_peft(adapter, beyond, experts_note(folder, options.base, adapter), context);
   }
   if (context.json) {
     nlohmann::ordered_json result = {

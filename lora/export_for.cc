@@ -33,18 +33,6 @@ struct Form {
   bool is_adapter() const { return format == "peft" || format == "mlx"; }
 };
 
-// LoRA on linear layers of blocks is what all of these read as an adapter.
-std::string beyond_runtime(const Adapter& adapter, bool reads_dora) {
-  std::vector<std::string> parts = beyond_lora(adapter);
-  if (reads_dora) std::erase(parts, "DoRA");
-  for (const AdapterModule& module : adapter.modules) {
-    const BlockName name = block_name(module.name);
-    if (name.expert >= 0 || adapter.stacked_experts) return "LoRA on experts";
-    if (name.block < 0 || !module.name.starts_with("model.layers.")) parts.push_back("LoRA on " + module.name);
-  }
-  return base::join(parts, ", ");
-}
-
 Form form_for(const std::string& runtime, const Adapter& adapter, const ModelFiles& base, const fs::path& folder) {
   if (runtime == "transformers") return {"hf"};
   if (runtime != "vllm" && runtime != "mlx") return {"gguf"};

@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "lora/adapter/chat_format.h"
 #include "lora/model/mlx_limits.h"
+#include "lora/model/module_names.h"
 #include "tokenizer/spec/tokenizer.h"
 
 namespace lora {
@@ -25,6 +26,17 @@ std::int64_t vllm_rank(std::int64_t rank) {
 }
 
 }  // namespace
+
+std::string beyond_runtime(const Adapter& adapter, bool reads_dora) {
+  std::vector<std::string> parts = beyond_lora(adapter);
+  if (reads_dora) std::erase(parts, "DoRA");
+  for (const AdapterModule& module : adapter.modules) {
+    const BlockName name = block_name(module.name);
+    if (name.expert >= 0 || adapter.stacked_experts) return "LoRA on experts";
+    if (name.block < 0 || !module.name.starts_with("model.layers.")) parts.push_back("LoRA on " + module.name);
+  }
+  return base::join(parts, ", ");
+}
 
 std::string vllm_line(const std::string& base, std::int64_t rank, const fs::path& output, const fs::path& adapter,
                       bool settings) {

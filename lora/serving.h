@@ -5,9 +5,14 @@
 #include <filesystem>
 #include <string>
 
+#include "lora/adapter/adapter.h"
 #include "lora/model/model_files.h"
 
 namespace lora {
+
+/// What of an adapter vLLM, and mlx-lm, which `reads_dora`, would not serve, in words: they read LoRA on linear layers
+/// of blocks. "": nothing.
+std::string beyond_runtime(const Adapter& adapter, bool reads_dora);
 
 /// The line that serves an adapter of `rank` in `output` on `base` with vLLM, which takes chat template and end tokens
 /// of the base unless it is told: the template that `adapter` has, a folder with the same files, and with `settings`

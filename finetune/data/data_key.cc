@@ -6,12 +6,12 @@
 #include <xxhash.h>
 
 #include <algorithm>
-#include <ctime>
 #include <set>
 
 #include "base/file.h"
 #include "base/parallel.h"
 #include "base/pipeline.h"
+#include "tokenizer/chat/template_source.h"
 
 namespace finetune {
 namespace {
@@ -19,7 +19,7 @@ namespace {
 namespace fs = std::filesystem;
 
 // Changes when the bytes of prepared data mean something else; another program prepares anew in any case.
-constexpr int kFormat = 4;
+constexpr int kFormat = 5;
 
 class Hash {
  public:
@@ -103,12 +103,9 @@ std::string hash_beside(const lora::ModelFiles& model) {
 }
 
 // What a template that asks for the date writes differs from day to day.
-std::string day_of(const std::string& chat_template) {
-  if (chat_template.find("strftime_now") == std::string::npos) return "";
-  const std::time_t now = std::time(nullptr);
-  std::tm day{};
-  localtime_r(&now, &day);
-  return fmt::format(" day {:04}-{:02}-{:02}", day.tm_year + 1900, day.tm_mon + 1, day.tm_mday);
+std::string day_of(const tokenizer::Tokenizer& tokenizer) {
+  if (!tokenizer::asks_for_date(tokenizer.chat_template)) return "";
+  return " day " + (tokenizer.template_date.empty() ? tokenizer::today() : tokenizer.template_date);
 }
 
 }  // namespace
@@ -120,7 +117,7 @@ std::string identity_of(const tokenizer::Tokenizer& tokenizer, const lora::Model
     chat.add(fmt::format("{} {} {}", token.id, token.special, token.content));
   return fmt::format("{} {} {} ends {} bos {} {}{}", hash_beside(model), tokenizer.size(), chat.text(),
                      fmt::join(tokenizer.end_ids(), ","), tokenizer.bos.value_or(-1), tokenizer.add_bos,
-                     day_of(tokenizer.chat_template));
+                     day_of(tokenizer));
 }
 
 DataKey data_key(const std::vector<std::string>& files, const DataOptions& options, const std::string& tokenizer,

@@ -223,15 +223,22 @@ class Loop {
     write_bad_step(file, metrics.step, gradient_.batches(), gradient_.batch_losses(), *start_.tokenizer);
     if (log_) write_report(output, start_.report, *log_, fmt::format("stopped at step {}: {}", metrics.step, wrong));
     const auto number = [](double value) { return std::isnan(value) ? "nan" : fmt::format("{:.5g}", value); };
-    const bool has_checkpoint{!saved_steps(checkpoints()).empty()};
-    const bool is_float32{start_.facts.at("dtype") == "float32"};
+    const std::vector<std::int64_t> saved = saved_steps(checkpoints());
+    const bool is_float32{start_.facts.at("dtype") == "float32"},
+        is_spike{std::isfinite(metrics.loss) && std::isfinite(metrics.gradient_norm)};
+    std::string advice = "look at the rows, or begin anew with a lower --learning-rate";
+    if (!saved.empty() && !options_.start.trains_all())
+      advice += fmt::format(" (from what is learned: --adapter {})",
+                            (checkpoints() / fmt::format("step-{}", saved.back())).string());
+    if (!is_float32) advice += ", or with --dtype float32";
+    if (is_spike && !saved.empty()) advice += "; --resume --spike-factor 0 goes on all the same";
     throw base::Error(
         {wrong, fmt::format("step {}", metrics.step),
          fmt::format("loss {}, norm of the gradient {}", number(metrics.loss), number(metrics.gradient_norm)), "",
-         fmt::format("its rows are in {}, {}; look at the rows{} lower --learning-rate{}", file.string(),
-                     has_checkpoint ? "the checkpoints in " + checkpoints().string() + " as they were"
-                                    : "and there is no checkpoint yet",
-                     is_float32 ? ", or" : ",", is_float32 ? "" : ", or train with --dtype float32")});
+         fmt::format("its rows are in {}, {}; {}", file.string(),
+                     saved.empty() ? "and there is no checkpoint yet"
+                                   : "the checkpoints in " + checkpoints().string() + " as they were",
+                     advice)});
   }
 
   void tell(const std::string& text) {

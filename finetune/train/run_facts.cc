@@ -36,6 +36,7 @@ void add_reading(RunFacts& facts, const TrainOptions& options) {
                 {"roles", base::join(reading.maker.roles, ",")},
                 {"train_on", reading.maker.train_on.train_on},
                 {"chat_template", reading.chat.chat_template},
+                {"template_date", reading.template_date},
                 {"max_length", text(plan.rows.max_length)},
                 {"packing", text(plan.rows.packing)},
                 {"rows_per_batch", text(plan.rows_per_batch)},
@@ -123,9 +124,9 @@ struct Difference {
 
 std::optional<Difference> difference_of(const RunFacts& expected, const RunFacts& own) {
   // These explain why the examples are other ones. Where the examples are the same, they changed nothing.
-  static const std::set<std::string> kOfTheExamples = {"limit",        "validation_limit", "too_long",
-                                                       "data_weights", "validation_share", "allow_special",
-                                                       "roles",        "train_on",         "chat_template"};
+  static const std::set<std::string> kOfTheExamples = {
+      "limit", "validation_limit", "too_long",      "data_weights", "validation_share", "allow_special",
+      "roles", "train_on",         "chat_template", "template_date"};
   static const std::set<std::string> kExamples = {"data", "validation_data"};
   static const std::set<std::string> kHashes = {"adapter", "values"};
   const auto value = [](const RunFacts& facts, const std::string& key) {

@@ -10,8 +10,8 @@
 #include "base/file.h"
 #include "base/pipeline.h"
 #include "finetune/kernels/device.h"
-#include "finetune/train/peft_notes.h"
 #include "lora/adapter/merge.h"
+#include "lora/adapter/peft_notes.h"
 #include "lora/locate.h"
 #include "lora/model/weight_type.h"
 
@@ -79,7 +79,7 @@ void tell_other_base(const std::string& run_or_adapter, const std::string& quant
 }
 
 void tell_experts(const lora::Adapter& adapter, const lora::ModelFiles& files, base::Context& context) {
-  const std::string note = stacked_experts_note(adapter, files.spec());
+  const std::string note = lora::stacked_experts_note(adapter, files.spec());
   if (!context.quiet && !note.empty()) fmt::print(context.err, "{}\n", note);
 }
 

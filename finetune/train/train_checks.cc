@@ -41,6 +41,28 @@ void check_start(const StartOptions& start, const base::OptionSet* declared) {
                               base::join(option.get(), ", "), "", "leave it out"});
 }
 
+void check_numbers(const TrainOptions& options) {
+  constexpr double kMost{1e30};  // with room for what float32 multiplies them with
+  const OptimizerOptions& optimizer = options.optimizer;
+  const PreferenceOptions& preferences = options.preferences;
+  const std::pair<const char*, double> all[] = {
+      {"--learning-rate", optimizer.learning_rate},
+      {"--lora.loraplus-lr-ratio times --learning-rate", options.lora.loraplus_lr_ratio * optimizer.learning_rate},
+      {"--lora.loraplus-lr-embedding", options.lora.loraplus_lr_embedding},
+      {"--weight-decay", optimizer.update.weight_decay},
+      {"--clip", optimizer.clip},
+      {"--neftune-noise-alpha", optimizer.neftune_noise_alpha},
+      {"--lora.alpha", options.lora.alpha},
+      {"--beta", preferences.beta},
+      {"--simpo-gamma", preferences.simpo_gamma},
+      {"--desirable-weight", preferences.desirable_weight},
+      {"--undesirable-weight", preferences.undesirable_weight}};
+  for (const auto& [option, value] : all)
+    if (value > kMost)
+      throw base::UsageError({"beyond what float32 computes with", option, fmt::format("{}", value),
+                              fmt::format("at most {}", kMost), ""});
+}
+
 void check_sources(const SourceOptions& sources) {
   if (sources.data.empty()) throw base::UsageError({"no training data", "--data", "", "one or more files", ""});
   if (!sources.validation_data.empty() && sources.validation_share > 0)

@@ -17,6 +17,8 @@ namespace finetune {
 bool is_chosen(const base::OptionSet* declared, const std::string& option);
 
 void check_start(const StartOptions& start, const base::OptionSet* declared);
+/// Numbers that float32 cannot compute with.
+void check_numbers(const TrainOptions& options);
 void check_sources(const SourceOptions& sources);
 /// More rows of one step than anybody can mean, whose plans alone would fill the memory.
 void check_step(const PlanOptions& plan);

@@ -43,6 +43,9 @@ void ReadingOptions::visit(base::OptionVisitor& v) {
   v("max_bad", max_bad, "more bad records, or a larger share of them (1%), is an error");
   maker.visit(v);
   chat.visit(v);
+  v("template_date", template_date,
+    "the day that the chat template writes, where it writes one, such as 2026-11-30; without it, today; a run that "
+    "goes on keeps its own");
   v("allow_no_end", allow_no_end, "train although no record teaches the model where to stop");
   cache.visit(v);
   v("show_batch", show_batch, "print the first packed row, what is trained marked, and stop without training");

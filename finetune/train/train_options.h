@@ -41,6 +41,7 @@ struct ReadingOptions {
   base::Tolerance max_bad{100};
   MakerOptions maker;
   tokenizer::TemplateOptions chat{};
+  std::string template_date;
   CacheOptions cache;
   bool allow_no_end = false, show_batch = false;
   void visit(base::OptionVisitor& v);

@@ -26,7 +26,6 @@
 #include "finetune/model/load.h"
 #include "finetune/train/checkpoint.h"
 #include "finetune/train/memory.h"
-#include "finetune/train/peft_notes.h"
 #include "finetune/train/preflight.h"
 #include "finetune/train/run_facts.h"
 #include "finetune/train/start_notes.h"
@@ -256,6 +255,22 @@ std::string hash_of(const at::Tensor& values) {
   return fmt::format("{:016x}", hash);
 }
 
+// The day that a chat template writes is one of the run: tomorrow it goes on with the same records.
+static void take_date(ReadingOptions& reading, tokenizer::Tokenizer& tokenizer,
+                      const std::optional<Checkpoint>& checkpoint, const base::Context& context) {
+  std::string& date = reading.template_date;
+  if (!tokenizer::asks_for_date(tokenizer.chat_template)) {
+    if (date.empty()) return;
+    throw base::UsageError({"the chat template writes no date", "--template-date", date, "", "leave it out"});
+  }
+  const std::string key = "template_date";
+  if (date.empty() && checkpoint && checkpoint->facts.contains(key)) date = checkpoint->facts.at(key);
+  if (date.empty()) date = tokenizer::today();
+  tokenizer::noon_of(date);  // throws
+  tokenizer.template_date = date;
+  if (!context.quiet) fmt::print(context.err, "the chat template writes the date {} (--template-date)\n", date);
+}
+
 TrainInputs read_inputs(TrainOptions& options, base::Context& context) {
   std::string& model_name = options.start.model;
   const std::string& adapter_name = options.start.adapter;
@@ -264,6 +279,7 @@ TrainInputs read_inputs(TrainOptions& options, base::Context& context) {
   set_threads(base::thread_count(compute.threads));
   check_start(options.start, context.options);
   check_sources(options.sources);
+  check_numbers(options);
   check_step(options.plan);
   check_preferences(options, context.options);
   settings_of(options.optimizer.update);  // throws
@@ -303,6 +319,7 @@ TrainInputs read_inputs(TrainOptions& options, base::Context& context) {
 
   const fs::path adapter_folder = adapter_name.empty() ? fs::path() : lora::adapter_folder(adapter_name);
   auto tokenizer = lora::tokenizer_of(*files, adapter_folder, options.reading.chat.chat_template);
+  take_date(options.reading, *tokenizer, checkpoint, context);
   if (!adapter) {
     options.lora.tokens = token_numbers(options.lora.trainable_tokens, *tokenizer, files->config());
     tell_tokens(options.lora.tokens, *tokenizer, context);

@@ -211,6 +211,8 @@ void add_tokens(Adapter& adapter, const ModelFiles& base, const FreshOptions& op
   const bool is_whole{trains_whole(options, embedding) || (is_tied && trains_whole(options, head))};
   std::vector<std::int64_t> ids = options.tokens;
   if (!is_whole) ids.insert(ids.end(), options.new_tokens.begin(), options.new_tokens.end());
+  std::ranges::sort(ids);
+  ids.erase(std::unique(ids.begin(), ids.end()), ids.end());  // a new token may be named among the others too
   add_rows(adapter, base, embedding, std::move(ids));
   if (!is_tied && !trains_whole(options, head)) add_rows(adapter, base, head, options.new_tokens);
   std::ranges::sort(adapter.tokens, {}, &TokenRows::module);

@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <filesystem>
 
 #include "base/error.h"
@@ -173,6 +174,8 @@ TEST(Options, ACacheFolderIsAPathUnlessItIsAWord) {
     return outer.cache;
   };
   EXPECT_EQ(read("kept"), "/some/where/kept");
+  const char* home = std::getenv("HOME");
+  EXPECT_EQ(read("~/kept"), home == nullptr ? "/some/where/~/kept" : std::string(home) + "/kept");
   EXPECT_EQ(read("/kept"), "/kept");
   EXPECT_EQ(read("auto"), "auto");
   EXPECT_EQ(read("none"), "none");
@@ -316,6 +319,8 @@ TEST(Options, NothingIsTakenInSilence) {
   EXPECT_THAT(yaml("input: [a, '']\n"), HasSubstr("c.yaml:1: input: an empty value"));
   EXPECT_THAT(yaml("- model\n"), HasSubstr("not a config file"));
   EXPECT_EQ(yaml("input: a.jsonl\n"), "no error");  // a list of one
+  EXPECT_EQ(yaml("resume: False\n"), "no error");   // YAML has it so too
+  EXPECT_THAT(yaml("quiet: true\n"), HasSubstr("it is for the command line alone"));
 }
 
 // As PEFT's configs have `rank_pattern`.

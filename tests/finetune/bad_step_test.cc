@@ -59,10 +59,25 @@ TEST_F(Train, ASpikeStopsTheRunAndSavesItsRows) {
   EXPECT_GT(line["loss"].get<double>(), 4 * metrics(spike).back()["loss"].get<double>());
   EXPECT_TRUE(fs::exists(output / "checkpoints" / ("step-" + std::to_string(last))));
   EXPECT_FALSE(fs::exists(output / "adapter"));
+  // What it tells one to do works.
+  const std::string learned = (output / "checkpoints" / ("step-" + std::to_string(last))).string();
+  EXPECT_THAT(said, testing::AllOf(HasSubstr("--adapter " + learned + ")"), HasSubstr("--spike-factor 0 goes on")));
+  TrainOptions lower = options("lower");
+  lower.start.adapter = learned;
+  lower.plan.steps = 1;
+  run(lower);
   spike.output.overwrite = true;
   spike.optimizer.spike_factor = 0;
   run(spike);
   EXPECT_EQ(metrics(spike).size(), 120u);
+}
+
+TEST_F(Train, NumbersBeyondFloat32AreRefusedByName) {
+  TrainOptions clip = options("clip"), rate = options("rate");
+  clip.optimizer.clip = 1e39;
+  EXPECT_THAT(error_of<base::UsageError>(clip), testing::AllOf(HasSubstr("--clip"), HasSubstr("float32")));
+  rate.lora.loraplus_lr_ratio = 1e300;
+  EXPECT_THAT(error_of<base::UsageError>(rate), HasSubstr("--lora.loraplus-lr-ratio"));
 }
 
 TEST_F(Train, ALossThatIsNoNumberSavesItsRows) {

@@ -151,6 +151,7 @@ TEST_F(EarlyStopping, ABestWithoutACheckpointIsSaidAndNotTheResult) {
   std::string json;
   EXPECT_THAT(run(plain, &json), HasSubstr("has no checkpoint any more: the best is one of the steps that have one"));
   EXPECT_EQ(nlohmann::json::parse(json)["result_step"], 12);
+  EXPECT_LT(nlohmann::json::parse(json)["lowest_step"], 12) << "the lowest of all is not the result";
   plain.plan.steps = 14;
   run(plain, &json);
   const auto step = nlohmann::json::parse(json)["result_step"].get<std::int64_t>();

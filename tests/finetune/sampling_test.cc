@@ -160,6 +160,10 @@ TEST(GenerationSettings, WhatHasNoEffectOrNoMeaningIsRefused) {
     EXPECT_NO_THROW(finetune::complete(options, {}, &set));
   }
   EXPECT_THROW(settings_of(R"({"do_sample": true, "top_p": 3})"), base::Error);
+  EXPECT_THROW(settings_of(R"({"do_sample": "true"})"), base::Error);
+  EXPECT_THROW(settings_of(R"({"top_k": "x"})"), base::Error) << "also where it is not read";
+  EXPECT_EQ(settings_of(R"({"top_k": 5})").source, "");
+  EXPECT_THAT(settings_of(R"({"token_healing": true})").unused, testing::ElementsAre("token_healing: true"));
   EXPECT_THROW(settings_of(R"({"repetition_penalty": "much"})"), base::Error);
   EXPECT_THROW(settings_of("[]"), base::Error);
 }

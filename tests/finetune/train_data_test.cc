@@ -41,6 +41,12 @@ class TrainData : public Train {
     base::Context context{out, err, true, false, "", "finetune"};
     return finetune::read_inputs(options, context).data;
   }
+  static std::string shown(TrainOptions options) {
+    std::ostringstream out, err;
+    base::Context context{out, err, true, false, "", "finetune"};
+    finetune::run_train(options, context);
+    return out.str();
+  }
   static nlohmann::json json_of(const TrainOptions& options, std::string* said = nullptr) {
     std::string json;
     const std::string text = run(options, &json);
@@ -201,6 +207,36 @@ TEST_F(TrainData, NullsInToolsAreCounted) {
   const nlohmann::json json = json_of(calls, &said);
   EXPECT_THAT(said, HasSubstr("null as a member of tools or their calls: 1 records"));
   EXPECT_EQ(json["preflight"]["data"]["training"]["nulls"], 1);
+}
+
+// A template that writes the day (Llama 3.2's) writes that of the run's start also tomorrow.
+TEST_F(TrainData, ARunKeepsItsDate) {
+  const std::string record = R"({"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b"}]})"
+                             "\n";
+  TrainOptions dated = with("dated", record + record);
+  base::write_file(
+      model_.path() / "dated.jinja",
+      "{{ strftime_now('%d %b %Y %H') }}{% for m in messages %}{{ m['content'] }}<|endoftext|>{% endfor %}");
+  dated.reading.chat.chat_template = (model_.path() / "dated.jinja").string();
+  dated.reading.template_date = "2020-02-30";
+  EXPECT_THAT(error_of<base::UsageError>(dated), HasSubstr("no day"));
+  dated.reading.template_date = "2020-02-03";
+  dated.plan.steps = 2;
+  EXPECT_THAT(run(dated), HasSubstr("the chat template writes the date 2020-02-03 (--template-date)"));
+  TrainOptions batch = dated;
+  batch.reading.show_batch = true;
+  EXPECT_THAT(shown(batch), HasSubstr("03 Feb 2020 12a<|endoftext|>"));
+  dated.output.resume = true;
+  dated.reading.template_date.clear();
+  dated.plan.steps = 4;
+  EXPECT_THAT(run(dated), testing::AllOf(HasSubstr("going on after step 2"), HasSubstr("the date 2020-02-03")));
+  dated.reading.template_date = "2020-02-04";
+  EXPECT_THAT(error_of<base::UsageError>(dated), HasSubstr("--template-date"));
+
+  TrainOptions undated = with("undated", record);
+  undated.reading.chat.chat_template = (model_.path() / "lines.jinja").string();
+  undated.reading.template_date = "2020-02-03";
+  EXPECT_THAT(error_of<base::UsageError>(undated), HasSubstr("writes no date"));
 }
 
 TEST_F(TrainData, TimeIsForetoldOfALongRun) {

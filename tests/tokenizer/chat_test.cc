@@ -47,6 +47,21 @@ TEST(Chat, ParityCanFail) {
   EXPECT_GT(different, 10u);
 }
 
+// transformers leaves out what is null, so that no template writes "None".
+TEST(Chat, NoContentIsNoNone) {
+  const auto model = tokenizer::load(smollm2());
+  model->chat_template =
+      "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' }}{% if m.content is defined %}{{ m['content'] }}"
+      "{% endif %}{{ m['content'] }}{% if m.tool_calls %}{{ m.tool_calls[0].function.name }}{% endif %}"
+      "{{ '<|im_end|>\n' }}{% endfor %}";
+  const auto chat = tokenizer::chat_template_of(*model);
+  Message call{"assistant", ""};
+  call.has_content = false;
+  call.members.push_back({"tool_calls", R"([{"function":{"name":"f","arguments":{}}}])"});
+  EXPECT_EQ(chat->render_text({{"user", "a"}, call}, false).text,
+            "<|im_start|>user\naa<|im_end|>\n<|im_start|>assistant\nf<|im_end|>\n");
+}
+
 TEST(Chat, TheMaskIsTheAnswerAndItsEnd) {
   const auto model = tokenizer::load(smollm2());
   const auto chat = tokenizer::chat_template_of(*model);

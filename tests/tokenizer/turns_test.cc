@@ -327,4 +327,15 @@ TEST(Turns, MembersOfMessagesAndToolsAreWhatTheirJsonSays) {
   }
 }
 
+// A template that some models have beside their own, for conversations with tools.
+TEST(ChatTemplate, ThatNeedsToolsIsUsedWithThem) {
+  const auto model = tokenizer::load(tokenizer_test::smollm2());
+  const tokenizer::ChatTemplate chat(*model, {"tools", "{% for t in tools %}{{ t.function.name }} {% endfor %}" +
+                                                           std::string(chatml("{{ message.content }}"))});
+  EXPECT_EQ(chat.stop_ids(), std::vector<std::int32_t>{2});
+  const std::string tools = R"([{"type":"function","function":{"name":"now"}}])";
+  EXPECT_TRUE(chat.render_text({{"user", "a"}}, false, {{"tools", tools}}).text.starts_with("now <|im_start|>"));
+  EXPECT_THROW(chat.render_text({{"user", "a"}}, false), base::Error);
+}
+
 }  // namespace

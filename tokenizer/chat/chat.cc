@@ -23,6 +23,8 @@ using jinja::Span;
 // Members of a record that the template gets as variables, as in transformers.
 constexpr std::array<std::string_view, 2> kVariables = {"tools", "documents"};
 constexpr std::string_view kKeywords = "chat_template_kwargs";
+constexpr const char* kTool =
+    R"([{"type":"function","function":{"name":"f","description":"f","parameters":{"type":"object","properties":{},"required":[]}}}])";
 
 bool says_nothing(const Member& member) {
   static constexpr std::array kNothing = {"[]", "{}", "\"\"", "\"[]\"", "\"{}\"", "null"};
@@ -79,8 +81,8 @@ class GivenMessages {
     const Member* thoughts = thoughts_of(message);
     if (thoughts) members_.push_back({"thinking", thoughts->json, true});
     members_.push_back({"role", message.role});
-    members_.push_back(
-        {"content", message.has_content ? std::string_view(message.content) : "null", !message.has_content});
+    // Left out where it is null, as transformers 5.23 does: templates write "None" or fail.
+    if (message.has_content) members_.push_back({"content", message.content});
     for (const Member& member : message.members)
       if (!is_flag(member)) members_.push_back({member.name, member.json, true});
     if (thoughts) members_.push_back({"reasoning_content", thoughts->json, true});
@@ -156,6 +158,7 @@ bool is_said(const Member& member, Holder holder) {
 
 ChatTemplate::ChatTemplate(const Tokenizer& tokenizer, TemplateSource source)
     : tokenizer_(tokenizer), source_(std::move(source)), template_(source_.jinja, source_.name) {
+  if (!tokenizer.template_date.empty()) clock_.now = noon_of(tokenizer.template_date);
   const auto add = [&](const char* name, const std::optional<std::int32_t>& id) {
     if (id && template_.reads(name)) settings_.emplace_back(name, tokenizer.token(*id));
   };
@@ -165,11 +168,23 @@ ChatTemplate::ChatTemplate(const Tokenizer& tokenizer, TemplateSource source)
   add("unk_token", tokenizer.unknown);
   for (const std::string_view name : kVariables)
     if (template_.reads(name)) settings_.emplace_back(name, nullptr);
-  const auto render = [&](const std::vector<Message>& messages, bool generation_prompt) {
-    return run(messages, generation_prompt, {});
+  std::vector<Member> record;
+  const RenderProbe render = [&](const std::vector<Message>& messages, bool generation_prompt) {
+    return run(messages, generation_prompt, record);
   };
-  shape_ = shape_of(render, template_.marks_generation(), tokenizer);
-  find_missing_tokens();
+  try {
+    shape_ = shape_of(render, template_.marks_generation(), tokenizer);
+  } catch (const base::Error&) {  // some are for conversations with tools alone
+    if (!template_.reads("tools")) throw;
+    record.push_back({"tools", kTool});
+    try {
+      shape_ = shape_of(render, template_.marks_generation(), tokenizer);
+    } catch (const base::Error&) {
+      record.clear();
+    }
+    if (record.empty()) throw;  // the first says more
+  }
+  find_missing_tokens(render);
   const std::string tail(base::trim(shape_.tail));
   if (!shape_.end && tail.starts_with('<') && tail.ends_with('>'))
     throw base::Error({"the chat template does not fit the tokenizer: what ends a turn is none of its special tokens",
@@ -178,12 +193,11 @@ ChatTemplate::ChatTemplate(const Tokenizer& tokenizer, TemplateSource source)
                        "end-of-text token: --chat-template zephyr, vicuna or alpaca"});
 }
 
-void ChatTemplate::find_missing_tokens() {
+void ChatTemplate::find_missing_tokens(const RenderProbe& render) {
   static const re2::RE2 kTokenLike(R"((<\|[^|<>\s]{1,40}\|>|<(?:start|end)_of_turn>))");
-  std::vector<Message> answered =
-      question_for([&](const auto& messages, bool generation_prompt) { return run(messages, generation_prompt, {}); });
+  std::vector<Message> answered = question_for(render);
   answered.push_back({"assistant", "answer"});
-  const jinja::Rendered chat = run(answered, true, {});
+  const jinja::Rendered chat = render(answered, true);
   std::string found;
   re2::StringPiece rest(chat.text);
   while (re2::RE2::FindAndConsume(&rest, kTokenLike, &found))
@@ -213,7 +227,7 @@ jinja::Rendered& ChatTemplate::run(const std::vector<Message>& messages, bool ge
     for (const auto& [name, value] : all.get_ref<const Json::object_t&>())
       variables.push_back({.name = name, .value = &value, .role = jinja::Role::kData});
   }
-  template_.render(variables, {}, rendered);
+  template_.render(variables, clock_, rendered);
   return rendered;
 }
 

@@ -75,11 +75,12 @@ class ChatTemplate {
                        const std::vector<Member>& record) const;
   void check_known(const std::vector<Member>& members, Holder holder) const;
   void check_keywords(const std::vector<Member>& record) const;
-  void find_missing_tokens();
+  void find_missing_tokens(const RenderProbe& render);
 
   const Tokenizer& tokenizer_;
   TemplateSource source_;
   jinja::Template template_;
+  jinja::Options clock_;
   std::vector<std::pair<std::string, jinja::Json>> settings_;  //< bos_token and the like, those that are read
   TurnShape shape_;
   std::vector<std::string> missing_;

@@ -128,6 +128,8 @@ Problem read_turn(const json& turn, const RoleMap& roles, Message& message) {
   const bool calls = holds(turn, "tool_calls") || holds(turn, "function_call");
   if (!holds(turn, role_key) || (!holds(turn, content_key) && !calls)) {
     const std::string missing = holds(turn, role_key) ? content_key : "role";
+    if (missing == content_key && turn.contains(content_key))
+      return problem("not_text", missing, "a message without words, and no call of a tool", turn, "a text", "");
     return problem(missing == "role" ? "bad_roles" : "not_text", missing, "a message without its keys", turn,
                    "{role, content} or {from, value}");
   }

@@ -1,6 +1,7 @@
 // Where a chat template comes from: the model itself, a file, or one of the templates that come with the program.
 #pragma once
 
+#include <chrono>
 #include <map>
 #include <string>
 #include <vector>
@@ -23,6 +24,13 @@ struct TemplateOptions {
   std::string chat_template;
   void visit(base::OptionVisitor& v);
 };
+
+/// Noon of a day as template_date has it, by the clock of this machine. Throws base::UsageError for what is no day.
+std::chrono::system_clock::time_point noon_of(const std::string& date);
+/// That of now.
+std::string today();
+/// Whether a template writes the day.
+bool asks_for_date(const std::string& jinja);
 
 /// What `choice` asks for: a name of ours or a file; "" the template of `tokenizer` itself. Throws base::Error where
 /// there is none.

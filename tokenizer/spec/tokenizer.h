@@ -47,8 +47,9 @@ class Tokenizer {
   bool add_bos = false, add_eos = false;                         ///< what the peer does with add_special_tokens=True
   std::string chat_template;                                     ///< the Jinja text, "" when there is none
   std::string chat_template_name = "the model's chat template";  ///< for messages: a file's, where it came from one
-  std::string kind;                                              ///< "bpe" or "sentencepiece", for `info`
-  std::string origin;                                            ///< what kind of file it was, for `info`
+  std::string template_date;  ///< "2026-11-30": the day that strftime_now() of the template tells; "": now
+  std::string kind;           ///< "bpe" or "sentencepiece", for `info`
+  std::string origin;         ///< what kind of file it was, for `info`
 
  protected:
   void take(const SpecialRoles& roles);

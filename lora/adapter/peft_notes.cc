@@ -1,5 +1,5 @@
-// What PEFT would not do with an adapter that is right here. Tested by tests/finetune/peft_notes_test.cc.
-#include "finetune/train/peft_notes.h"
+// What PEFT would not do with an adapter that is right here. Tested by tests/lora/adapter/peft_notes_test.cc.
+#include "lora/adapter/peft_notes.h"
 
 #include <fmt/format.h>
 
@@ -11,7 +11,7 @@
 #include "base/text.h"
 #include "lora/model/module_names.h"
 
-namespace finetune {
+namespace lora {
 namespace {
 
 // Gate and up, of which the one parameter gate_up_proj is made.
@@ -21,27 +21,27 @@ bool is_fused(const std::string& suffix) {
 
 bool is_router(const std::string& suffix) { return suffix == "gate"; }
 
-double alpha_of(const lora::AdapterModule& module, bool rslora) {
+double alpha_of(const AdapterModule& module, bool rslora) {
   const auto rank = static_cast<double>(module.rank);
   return module.scale * (rslora ? std::sqrt(rank) : rank);
 }
 
 }  // namespace
 
-std::string stacked_experts_note(const lora::Adapter& adapter, const lora::ModelSpec& base) {
+std::string stacked_experts_note(const Adapter& adapter, const ModelSpec& base) {
   std::map<std::string, std::size_t> in_base, adapted;  // experts' matrices by layer and the end of their names
   const auto key = [](const std::string& module) {
-    return std::string(lora::block_name(module).prefix) + " " + lora::suffix_of(module);
+    return std::string(block_name(module).prefix) + " " + suffix_of(module);
   };
-  for (const lora::BlockSpec& block : base.blocks)
-    for (const lora::LinearSpec& linear : block.linears)
-      if (lora::block_name(linear.name).expert >= 0) ++in_base[key(linear.name)];
+  for (const BlockSpec& block : base.blocks)
+    for (const LinearSpec& linear : block.linears)
+      if (block_name(linear.name).expert >= 0) ++in_base[key(linear.name)];
   if (in_base.empty()) return "";
   std::set<std::string> fused;
   bool is_stacked{false}, has_ranks{false}, has_alphas{false};
-  for (const lora::AdapterModule& module : adapter.modules) {
-    const std::string suffix = lora::suffix_of(module.name);
-    const bool is_expert{lora::block_name(module.name).expert >= 0};
+  for (const AdapterModule& module : adapter.modules) {
+    const std::string suffix = suffix_of(module.name);
+    const bool is_expert{block_name(module.name).expert >= 0};
     if (!is_expert && !is_router(suffix)) continue;
     is_stacked = true;
     has_ranks |= module.rank != adapter.rank;
@@ -49,8 +49,8 @@ std::string stacked_experts_note(const lora::Adapter& adapter, const lora::Model
     if (is_expert) ++adapted[key(module.name)];
     if (is_expert && is_fused(suffix)) fused.insert(suffix);
   }
-  const bool saves_router{std::ranges::any_of(adapter.saved, [](const lora::SavedTensor& tensor) {
-    return is_router(lora::suffix_of(tensor.name.substr(0, tensor.name.rfind('.'))));
+  const bool saves_router{std::ranges::any_of(adapter.saved, [](const SavedTensor& tensor) {
+    return is_router(suffix_of(tensor.name.substr(0, tensor.name.rfind('.'))));
   })};
   std::vector<std::string> refused, otherwise;
   if (is_stacked && adapter.dora) refused.push_back("DoRA");
@@ -74,4 +74,4 @@ std::string stacked_experts_note(const lora::Adapter& adapter, const lora::Model
       what);
 }
 
-}  // namespace finetune
+}  // namespace lora

@@ -1,5 +1,5 @@
 // What is said of adapters of experts that PEFT with transformers 5 does not take as they are.
-#include "finetune/train/peft_notes.h"
+#include "lora/adapter/peft_notes.h"
 
 #include <gmock/gmock.h>
 
@@ -17,7 +17,7 @@ std::string note(void (*change)(FreshOptions&), const char* base = "mixtral") {
   change(options);
   lora::Adapter adapter = lora::fresh_adapter(files.spec(), options, 1);
   lora::add_from_base(adapter, files, options, 1);
-  return finetune::stacked_experts_note(adapter, files.spec());
+  return lora::stacked_experts_note(adapter, files.spec());
 }
 
 TEST(StackedExperts, WhatPeftDoesNotTakeIsSaid) {

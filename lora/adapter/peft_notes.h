@@ -6,10 +6,10 @@
 #include "lora/adapter/adapter.h"
 #include "lora/model/spec.h"
 
-namespace finetune {
+namespace lora {
 
 /// One line for people where PEFT 0.21 with transformers 5, which keeps all experts of a layer in one parameter, would
 /// refuse the adapter or scale it otherwise; "" where it reads it as it is.
-std::string stacked_experts_note(const lora::Adapter& adapter, const lora::ModelSpec& base);
+std::string stacked_experts_note(const Adapter& adapter, const ModelSpec& base);
 
-}  // namespace finetune
+}  // namespace lora
