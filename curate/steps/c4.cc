@@ -143,6 +143,12 @@ void C4::prepare() {
   bad_words_ = bad_words.empty() ? nullptr : std::make_shared<const BadWords>(bad_words);
 }
 
+std::vector<std::string> C4::files() const {
+  std::vector<std::string> files = semantics.files();
+  if (!bad_words.empty()) files.push_back(bad_words);
+  return files;
+}
+
 namespace {
 
 // What the rules ask about one line.

@@ -45,6 +45,7 @@ void Textbook::visit(base::OptionVisitor& v) {
 void Textbook::prepare() {
   const std::filesystem::path path =
       find_model(model, "textbook.model", "textbook.model", "train one: curate train-scorer LABELLED.jsonl ...");
+  file_ = path.string();
   style_.reset();
   classifier_.reset();
   weights_.clear();
