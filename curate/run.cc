@@ -31,6 +31,7 @@
 #include "curate/report/report.h"
 #include "curate/stages/checkpoint.h"
 #include "curate/stages/memory.h"
+#include "curate/stages/score_check.h"
 #include "curate/stages/stage.h"
 #include "curate/stages/stage_outputs.h"
 
@@ -105,6 +106,7 @@ Run::Run(RunOptions& options, base::Context& context)
   memory_.emplace(options.memory, threads_, parquet() ? kParquetWriterMemory * 3 / 2 : 0);
   stages_ = plan_stages(options.steps);
   look_ahead();
+  check_scores(options.steps, ahead_);
   start_or_resume(context.run_yaml);
   interrupt_.emplace(context.quiet ? "" : "\nfinishing what is begun; a second signal leaves at once\n");
 }

@@ -6,6 +6,7 @@
 #include <simdjson.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <filesystem>
 
@@ -86,6 +87,13 @@ std::vector<std::string> record_notes(std::uint64_t repeated_keys, std::uint64_t
         fmt::format("{} record{} held NaN or Infinity: {}", base::human_count(non_finite), non_finite == 1 ? "" : "s",
                     nan_is_null ? "null now (--nan null)" : "kept, though not JSON (--nan null writes null)"));
   return notes;
+}
+
+double carried_score(std::string_view record, const std::string& name) {
+  const std::string_view value = base::find_member(record, "hornbook." + name);
+  double number = std::nan("");
+  const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
+  return value.empty() || error != std::errc() || end != value.data() + value.size() ? std::nan("") : number;
 }
 
 void append_json_number(std::string& out, double number) {

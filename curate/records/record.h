@@ -52,6 +52,9 @@ std::string made_source(const std::string& name);
 /// Appends a number with six digits, null when not finite.
 void append_json_number(std::string& out, double number);
 
+/// The number that a record carries under its hornbook key by that name; NaN: none.
+double carried_score(std::string_view record, const std::string& name);
+
 /// What to say, where records are delivered, of those that had a key twice and of those with NaN or Infinity.
 std::vector<std::string> record_notes(std::uint64_t repeated_keys, std::uint64_t non_finite, bool nan_is_null);
 
