@@ -328,7 +328,8 @@ Verdict C4::apply(Document& document, std::vector<Measure>* measures, std::vecto
     kept += line.text;
     kept += '\n';
   }
-  if (judge.below("too_few_sentences", static_cast<double>(sentences), static_cast<double>(min_num_sentences)))
+  if (min_num_sentences != -1 &&
+      judge.below("too_few_sentences", static_cast<double>(sentences), static_cast<double>(min_num_sentences)))
     return judge.verdict();
   if (!judge.verdict().keep) return judge.verdict();
   const std::string_view result = strip(kept);
