@@ -53,21 +53,34 @@ std::uint32_t unit(std::string_view bytes, std::size_t at, std::size_t size, boo
 
 bool is_ascii_text(std::uint32_t c) { return (c >= 32 && c < 127) || (c >= 9 && c <= 13); }
 
-// Whether `head` reads as UTF-16 or UTF-32 (units of `size` bytes): hardly a unit that no text has, and ASCII among
-// them, the first one in a short text.
+// Is every byte of the unit ASCII text by itself?
+bool is_ascii_bytes(std::uint32_t unit, std::size_t size) {
+  for (; size > 0; --size, unit >>= 8)
+    if (!is_ascii_text(unit & 0xFF)) return false;
+  return true;
+}
+
+bool is_private(std::uint32_t c) { return (c >= 0xE000 && c < 0xF900) || c >= 0xF0000; }
+
+// Whether `head` reads as UTF-16 or UTF-32 (units of `size` bytes): hardly a unit that no text has, ASCII among them
+// (the first one in a short text) more than a zero byte here and there would make, and most others no letters of a
+// text of bytes.
 bool reads_as(std::string_view head, std::size_t size, bool big) {
-  std::size_t ascii = 0, other_order = 0, odd = 0;
+  std::size_t ascii = 0, other_order = 0, odd = 0, bytes = 0;
   bool high = false;
+  const bool is_short{head.size() < 64};
   for (std::size_t at = 0; at + size <= head.size(); at += size) {
     const std::uint32_t c = unit(head, at, size, big);
     const bool low = c >= 0xDC00 && c < 0xE000;
-    odd += c == 0 || c > 0x10FFFF || high != low || (size == 4 && c >= 0xD800 && c < 0xE000);
+    odd += c == 0 || c > 0x10FFFF || high != low || (size == 4 && c >= 0xD800 && c < 0xE000) || is_private(c);
+    bytes += is_ascii_bytes(c, size);
     high = c >= 0xD800 && c < 0xDC00;
     ascii += is_ascii_text(c);
     other_order += is_ascii_text(unit(head, at, size, !big));
-    if (at == 0 && ascii == 0 && head.size() < 64) return false;
+    if (at == 0 && ascii == 0 && is_short) return false;
   }
-  return ascii > 4 * other_order && odd * 16 * size <= head.size();
+  const std::size_t units = head.size() / size, most = units * (is_short ? 2 : 3) / 4;
+  return ascii > 4 * other_order && ascii * 64 >= units && bytes <= most && odd * 16 <= units;
 }
 
 // Whether `head` is a poor UTF-8 text: not valid, or an eighth of it are control characters.
@@ -100,10 +113,10 @@ std::string wide_encoding(std::string_view head) {
 
 class DecodedReader final : public ByteReader {
  public:
-  DecodedReader(std::string begin, std::unique_ptr<ByteReader> rest, const std::string& encoding)
+  DecodedReader(std::string begin, std::unique_ptr<ByteReader> rest, const FoundEncoding& encoding)
       : rest_(std::move(rest)),
-        converter_(open_converter(encoding)),
-        encoding_(encoding),
+        converter_(open_converter(encoding.name)),
+        encoding_(encoding.name + (encoding.assumed ? ", assumed from its zero bytes: --encoding says otherwise" : "")),
         bytes_(begin.begin(), begin.end()),
         units_(kUnits) {
     UErrorCode error = U_ZERO_ERROR;
@@ -200,7 +213,7 @@ void check_encoding(const std::string& name) {
 FoundEncoding find_encoding(std::string_view head, const std::string& wanted) {
   for (const Mark& mark : kMarks)
     if (head.starts_with(mark.bytes)) return {mark.encoding, mark.bytes.size()};
-  if (wanted == "auto") return {wide_encoding(head), 0};
+  if (wanted == "auto") return {wide_encoding(head), 0, true};
   const Converter converter = open_converter(wanted);
   if (!converter) check_encoding(wanted);
   switch (ucnv_getType(converter.get())) {
@@ -218,7 +231,7 @@ FoundEncoding find_encoding(std::string_view head, const std::string& wanted) {
 }
 
 std::unique_ptr<ByteReader> decoded_reader(std::string begin, std::unique_ptr<ByteReader> rest,
-                                           const std::string& encoding) {
+                                           const FoundEncoding& encoding) {
   return std::make_unique<DecodedReader>(std::move(begin), std::move(rest), encoding);
 }
 
@@ -235,7 +248,7 @@ std::string read_text(const std::string& path, const std::string& encoding) {
   const FoundEncoding found = find_encoding(std::string_view(text).substr(0, kEncodingBytes), encoding);
   text.erase(0, found.mark);
   if (!found.name.empty()) {
-    reader = decoded_reader(std::exchange(text, {}), std::move(reader), found.name);
+    reader = decoded_reader(std::exchange(text, {}), std::move(reader), found);
   }
   read_to(std::string::npos);
   return text;

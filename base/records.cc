@@ -78,7 +78,7 @@ RecordInput::RecordInput(const std::string& path, std::uint32_t file, const Reco
   const FoundEncoding encoding = find_encoding(window(), options.text.encoding);
   drop(encoding.mark);
   if (!encoding.name.empty()) {
-    reader_ = decoded_reader(std::string(window()), std::move(reader_), encoding.name);
+    reader_ = decoded_reader(std::string(window()), std::move(reader_), encoding);
     begin_ = end_ = place_.offset = 0;
     at_end_ = false;
     error_.clear();
