@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "base/json_text.h"
+#include "base/json_values.h"
 
 namespace base {
 namespace {
@@ -103,6 +104,10 @@ std::string JsonRecord::parse(std::string_view line, std::size_t readable) {
 std::string JsonRecord::read(std::string_view line, std::size_t readable) {
   constexpr std::size_t kLarge = 32 << 20;
   if (parser_.capacity() > kLarge && line.size() < kLarge) parser_ = simdjson::dom::parser();
+  if (parser_.capacity() == 0) {
+    constexpr std::size_t kSmall = 1 << 12;
+    if (auto error = parser_.allocate(kSmall, kMostLevels + 1)) return simdjson::error_message(error);
+  }
   if (readable < simdjson::SIMDJSON_PADDING) {
     padded_.assign(line);
     padded_.append(simdjson::SIMDJSON_PADDING, ' ');

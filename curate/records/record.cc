@@ -62,6 +62,9 @@ std::string RecordParser::parse(std::string_view line, std::size_t readable, con
     return fmt::format("field \"{}\" holds a lone surrogate", base::shortened(fields.text));
   if (has_too_many_parts(record.text))
     return fmt::format("a text of more than {} words, marks and lines", base::human_count(kMostParts));
+  simdjson::dom::element hornbook;  // members join it
+  if (!state.record.object().at_key("hornbook").get(hornbook) && !hornbook.is_object() && !hornbook.is_null())
+    return "field \"hornbook\" is not an object, as curate writes there: rename it";
   auto other = [&](const std::string& name, std::string& scratch) -> std::string_view {
     if (name.empty()) return {};
     std::string_view found = state.record.scalar(name, scratch);
