@@ -173,7 +173,7 @@ void print_summary(std::ostream& out, const json& report) {
     for (const json& note : report[notes]) fmt::print(out, "{}\n", note.get<std::string>());
   if (const auto refused = report["quarantined"]["records"].get<std::uint64_t>(); refused > 0) {
     const auto tell = [](const std::string& error, std::uint64_t times) {
-      return fmt::format("{} times \"{}\"", base::human_count(times), base::shortened(base::trim(error), 100));
+      return fmt::format("{} times '{}'", base::human_count(times), base::shortened(base::trim(error), 100));
     };
     const auto errors = report["errors"].get<std::map<std::string, std::uint64_t>>();
     fmt::print(out, "quarantined: {}\n", base::most_frequent({errors.rbegin(), errors.rend()}, 3, tell));

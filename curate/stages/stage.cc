@@ -351,7 +351,7 @@ BlockResult StageWorker::read(DocumentBlock documents) {
     s.huge |= bytes.size() > kHuge;
     statistics.read.add(size);
     statistics.quarantined.add(size);
-    ++statistics.errors[error.substr(0, error.find('"'))];
+    ++statistics.errors[error];
     append_quarantine(result.quarantined.bytes, s.setup.files[place.file], place, bytes, size, error);
     ++result.quarantined.records;
     // A block of nothing but tiny bad records would become a hundred times as large.
