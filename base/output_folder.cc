@@ -95,8 +95,10 @@ void check_output_folder(const fs::path& folder, bool resume, bool overwrite, st
   if (error) throw Error({"cannot read the output folder: " + error.message(), folder.string(), "", "", ""});
   if (entries == fs::directory_iterator()) return;
   if (!overwrite && !resume) {
+    const bool can_resume{run_yaml.find("\nresume: ") != run_yaml.npos};
     throw UsageError({"the output folder is not empty", folder.string(), "", "an empty or a new folder",
-                      "--resume goes on with an earlier run, --overwrite empties the folder first"});
+                      (can_resume ? "--resume goes on with an earlier run, " : "") +
+                          std::string("--overwrite empties the folder of an earlier run first")});
   }
   check_is_own(folder, overwrite, run_yaml);
 }

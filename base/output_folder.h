@@ -15,8 +15,8 @@ std::string_view run_head_of(std::string_view run_yaml);
 /// Throws, and touches nothing, when prepare_output_folder would: a non-empty folder is refused unless `resume` (kept)
 /// or `overwrite` (emptied), and so is a place where nothing can be written. Only what the same command wrote is
 /// emptied: `run_yaml` is what it will save, and the folder's run.yaml has the same head, or none and most of the
-/// options. A kill may have left no more than the beginning of it. A command calls this first, then checks all else
-/// that can fail, then prepares: a failed start leaves no trace.
+/// options. --resume is named where `run_yaml` has that option. A kill may have left no more than the beginning of it.
+/// A command calls this first, then checks all else that can fail, then prepares: a failed start leaves no trace.
 void check_output_folder(const std::filesystem::path& folder, bool resume, bool overwrite, std::string_view run_yaml);
 /// The check again; then makes or empties `folder` for a command's output.
 void prepare_output_folder(const std::filesystem::path& folder, bool resume, bool overwrite, std::string_view run_yaml);
