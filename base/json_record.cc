@@ -166,6 +166,9 @@ std::string_view JsonRecord::scalar(std::string_view field, std::string& scratch
     scratch = stand_ins_.original(element.get_int64().value_unsafe());
     if (!scratch.empty()) return scratch;
   }
+  // Of 1.50, 1e5 and -0 no parsed number tells how they were written.
+  if (element.is_double() || (element.is_int64() && element.get_int64().value_unsafe() == 0))
+    return find_member(line_, field);
   scratch = simdjson::minify(element);
   return scratch;
 }

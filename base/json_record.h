@@ -44,7 +44,7 @@ class JsonRecord {
   std::string_view strict_line() const { return stand_ins_.empty() ? line_ : std::string_view(strict_); }
   const StandIns& stand_ins() const { return stand_ins_; }
   bool find(std::string_view field, simdjson::dom::element& value) const { return find_field(object_, field, value); }
-  /// A string as it is, a number or truth value as JSON writes it, a loose number as it stands. Nothing for null,
+  /// A string as it is, a number as it is written, a truth value. Nothing for null,
   /// arrays, objects and fields that are not there. Lives until the next call, with its own `scratch`.
   std::string_view scalar(std::string_view field, std::string& scratch) const;
   bool repeated_keys() const { return repeated_keys_; }  ///< members were taken out

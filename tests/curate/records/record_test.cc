@@ -28,6 +28,14 @@ TEST(RecordParser, ReadsFields) {
   EXPECT_EQ(record.id, "17");
   EXPECT_EQ(record.source, "s");
   EXPECT_EQ(record.date, "");
+  for (const char* number :
+       {"1.50", "1e5", "-0", "0", "-0.0", "0.12345678901234567", "0.123456789012345671", "12345678901234567.5",
+        "12345678901234568.5", "1700000000000000000000001", "18446744073709551615", "-17"}) {
+    EXPECT_EQ(
+        parser.parse("{\"a\":{\"id\":7},\"id\" : " + std::string(number) + " ,\"text\":\"t\"}", 0, kFields, record),
+        "");
+    EXPECT_EQ(record.id, number);
+  }
   EXPECT_EQ(parser.parse(R"({"text":""})", 0, kFields, record), "");
   EXPECT_EQ(record.text, "");
   EXPECT_EQ(record.id, "");
