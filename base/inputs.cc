@@ -111,6 +111,8 @@ class Finder {
         return;
       }
     }
+    if (path == "-" && std::ranges::find(inputs.files, path) != inputs.files.end())
+      throw UsageError({"standard input was named twice, and can be read once", "-", "", "one -", ""});
     inputs.files.push_back(path);
   }
 

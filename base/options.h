@@ -184,8 +184,8 @@ class OptionSet {
     collect();
   }
   /// Reads a YAML text; errors and relative paths refer to `file`. Throws UsageError with file:line, the key and a
-  /// suggestion.
-  void read_yaml(const std::string& text, const std::string& file);
+  /// suggestion; also for a list where there is one already and `may_replace_list` is false.
+  void read_yaml(const std::string& text, const std::string& file, bool may_replace_list = true);
   /// Reads the words after the command; -o is --output. Throws UsageError.
   void read_words(const std::vector<std::string>& words);
   /// Throws UsageError naming the first required option that nothing set.

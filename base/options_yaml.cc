@@ -72,7 +72,8 @@ YAML::Node load_mapping(const std::string& text, const std::string& file) {
 // Sets the options of one file.
 class OptionSet::YamlReader {
  public:
-  YamlReader(OptionSet& set, const std::string& file) : set_(set), visitor_(set.visitor_), file_(file) {}
+  YamlReader(OptionSet& set, const std::string& file, bool may_replace_list)
+      : set_(set), visitor_(set.visitor_), file_(file), may_replace_list_(may_replace_list) {}
 
   void read(const YAML::Node& root) {
     // The list comes first: its entries decide which options exist.
@@ -132,6 +133,9 @@ class OptionSet::YamlReader {
     if (!list.IsSequence())
       throw UsageError(
           {"takes a list", at(file_, list), visitor_.list_name_, "'- name' or '- name: {option: value}'", ""});
+    if (!may_replace_list_ && !visitor_.list_->empty())
+      throw UsageError({"the list would replace the preset's", at(file_, list), visitor_.list_name_, "",
+                        "leave out the preset or the list; options of the preset's entries are set by flags"});
     visitor_.list_->clear();
     std::map<std::string, int> count;
     std::vector<Entry> entries;
@@ -172,11 +176,12 @@ class OptionSet::YamlReader {
   OptionSet& set_;
   OptionVisitor& visitor_;
   const std::string& file_;
+  const bool may_replace_list_;
   std::set<std::string> seen_;  // also what is written both as `lora: {rank: 8}` and `lora.rank: 8`
 };
 
-void OptionSet::read_yaml(const std::string& text, const std::string& file) {
-  YamlReader(*this, file).read(load_mapping(text, file));
+void OptionSet::read_yaml(const std::string& text, const std::string& file, bool may_replace_list) {
+  YamlReader(*this, file, may_replace_list).read(load_mapping(text, file));
 }
 
 std::string OptionSet::to_yaml() const {

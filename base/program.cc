@@ -119,7 +119,7 @@ int run_command(const Program& program, const Command& command, std::vector<std:
     bound.set->read_yaml(found->second, "preset " + common.preset);
   }
   if (!common.config.empty()) {
-    bound.set->read_yaml(config_text(common.config), common.config);
+    bound.set->read_yaml(config_text(common.config), common.config, common.preset.empty());
   }
   bound.set->read_words(words);
   bound.set->check_required();

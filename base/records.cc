@@ -40,7 +40,10 @@ void check_readable(const std::string& file) {
 void refuse_foreign_format(std::string_view head, const std::string& path) {
   const ForeignFormat* const format = foreign_format(head);
   if (format == nullptr) return;
-  throw UsageError({std::string("the file is ") + format->name + ", not text", path, "", "", format->advice});
+  const bool is_renamed = path == "-" && head.starts_with("PAR1");
+  throw UsageError(
+      {std::string("the file is ") + format->name + ", not text", path, "", "",
+       is_renamed ? "Parquet is read from files: write it to one whose name ends in .parquet" : format->advice});
 }
 
 void refuse_other_than_parquet(const std::string& path) {

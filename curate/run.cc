@@ -406,6 +406,9 @@ nlohmann::json Run::finish() {
 
 int run_pipeline(RunOptions& options, base::Context& context) {
   if (options.dry_run > 0) return run_dry(options, context);
+  if (options.output.empty())
+    throw base::UsageError(
+        {"missing option --output", "", "", "a folder to write", "or --dry-run N, which writes none"});
   const fs::path output(options.output);
   if (options.resume && fs::exists(output / "report.json") && !fs::exists(output / ".work" / "checkpoint.json")) {
     fs::remove_all(output / ".work");  // killed while this was removed
