@@ -37,7 +37,7 @@ void Textbook::visit(base::OptionVisitor& v) {
     "a model of train-scorer, or any classifier in fastText's format; empty: the one that comes with curate",
     base::PathKind::kPath);
   v("good", good, "fastText models: labels whose probability is the score, LABEL or LABEL=WEIGHT, weights from 0 to 1");
-  v("min_score", min_score, "drop documents that score less").between(0, 1);
+  v("min_score", min_score, "drop documents that score less");
   v.choice("input", input, {"scorer", "plain"},
            "what a fastText model sees: text prepared as train-scorer does, or all of it as it is (models of others)");
 }
@@ -49,13 +49,14 @@ void Textbook::prepare() {
   style_.reset();
   classifier_.reset();
   weights_.clear();
-  if (TextbookModel::recognises(path)) {
+  const bool own_kind{TextbookModel::recognises(path)};
+  if (own_kind) {
     style_ = std::make_unique<TextbookModel>(path);
-    return;
+  } else {
+    classifier_ = std::make_unique<FastText>(path);
   }
-  classifier_ = std::make_unique<FastText>(path);
-  double most = 0;
-  for (const std::string& entry : good) {
+  double most = own_kind ? 1 : 0;
+  for (const std::string& entry : own_kind ? std::vector<std::string>() : good) {
     const std::size_t equals = entry.find('=');
     const std::string name = entry.substr(0, equals);
     const double weight = equals == entry.npos ? 1 : weight_of(entry, entry.substr(equals + 1));
@@ -69,8 +70,8 @@ void Textbook::prepare() {
   }
   if (min_score > std::min(1.0, most))
     throw base::UsageError({"no document can reach this score", "textbook.min_score", fmt::format("{}", min_score),
-                            fmt::format("at most {}, the sum of the weights of textbook.good", std::min(1.0, most)),
-                            "lower it, or name more labels"});
+                            fmt::format("at most {}", std::min(1.0, most)),
+                            own_kind ? "lower it" : "lower it, or name more labels in textbook.good"});
 }
 
 double Textbook::score(Document& document, std::string_view text) const {

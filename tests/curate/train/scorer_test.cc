@@ -183,6 +183,9 @@ TEST(TrainScorer, LearnsAndMeasuresOnWhatItHasNotSeen) {
     step.good = {"bad=0.5", "good=" + std::string(weight)};
     EXPECT_THAT(error_of([&] { step.prepare(); }), HasSubstr("divide all weights")) << weight;
   }
+  step.good = {"good=2", "bad=1"};
+  step.min_score = 1.5;
+  EXPECT_THAT(error_of([&] { step.prepare(); }), HasSubstr("and min_score, by the largest"));
   step.good = {"good=0.5"};
   step.min_score = 0.75;
   EXPECT_THAT(error_of([&] { step.prepare(); }), HasSubstr("no document can reach"));
