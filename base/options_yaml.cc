@@ -136,9 +136,9 @@ class OptionSet::YamlReader {
     if (!list.IsSequence())
       throw UsageError(
           {"takes a list", at(file_, list), visitor_.list_name_, "'- name' or '- name: {option: value}'", ""});
-    if (!set_.list_file_.empty() && set_.list_file_ != file_)
-      throw UsageError({"the list is given twice, and would replace the other", at(file_, list), visitor_.list_name_,
-                        "either this or that of " + set_.list_file_, "leave one of them out"});
+    if (set_.list_file_.starts_with("preset ") && set_.list_file_ != file_)
+      throw UsageError({"the list would replace the preset's", at(file_, list), visitor_.list_name_, "",
+                        "leave out the preset or the list; options of the preset's entries are set by flags"});
     set_.list_file_ = file_;
     visitor_.list_->clear();
     std::map<std::string, int> count;

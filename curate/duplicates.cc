@@ -15,6 +15,7 @@
 #include "base/text.h"
 #include "curate/dedup/byte_store.h"
 #include "curate/dedup/duplicate_search.h"
+#include "curate/dedup/preference.h"
 #include "curate/records/field_reader.h"
 #include "curate/records/record.h"
 #include "curate/stages/memory.h"
@@ -36,6 +37,7 @@ struct BlockPrints {
   std::string entries;              // of each document: the length of its id, the id, its shingles
   std::uint64_t bytes = 0, refused = 0, repeated_keys = 0;
   base::InputTally files;
+  Unranked unranked;
 };
 
 struct Worker {
@@ -61,7 +63,9 @@ BlockPrints read_block(DocumentBlock documents, const std::vector<std::string>& 
     if (record.id.empty()) record.id = made = made_id(names[place.file], place.line);
     Fingerprint print = worker.fingerprinter.fingerprint(record.text, record.id);
     const std::uint64_t characters = options.keep == "longest" ? count_code_points(record.text) : 0;
-    print.preference = preference_of(options, characters, std::nan(""), record.date, record.source);
+    const Preference preference = preference_of(options, {characters, std::nan(""), record.date, record.source});
+    print.preference = preference.rank;
+    result.unranked.count(preference, record.id);
     print.place = result.entries.size();
     const std::uint64_t id_size = record.id.size();
     append_raw(result.entries, &id_size, sizeof id_size);
@@ -115,6 +119,7 @@ class Gathered {
 }  // namespace
 
 int run_duplicates(DuplicatesOptions& options, base::Context& context) {
+  options.deduplicate.prepare();
   const Deduplicate& deduplicate = options.deduplicate;
   if (deduplicate.keep == "best_score")
     throw base::UsageError({"there are no scores here", "--keep", "best_score", "another policy", "see curate run"});
@@ -129,6 +134,7 @@ int run_duplicates(DuplicatesOptions& options, base::Context& context) {
   Gathered gathered(memory.left_beside_pipeline());
   std::uint64_t refused = 0, repeated_keys = 0, bytes = 0;
   base::InputTally tally;
+  Unranked unranked;
   base::ordered_pipeline<DocumentBlock, BlockPrints>(
       threads, [&] { return reader.next(); },
       [&](DocumentBlock documents, int worker) {
@@ -140,6 +146,7 @@ int run_duplicates(DuplicatesOptions& options, base::Context& context) {
         repeated_keys += result.repeated_keys;
         bytes += result.bytes;
         tally.add(result.files);
+        unranked.add(result.unranked);
         gathered.add(std::move(result));
       },
       memory.blocks_in_flight());
@@ -181,6 +188,8 @@ int run_duplicates(DuplicatesOptions& options, base::Context& context) {
                base::human_count(dropped), base::human_count(search.documents),
                base::human_bytes(static_cast<double>(bytes)), base::human_count(refused));
   if (!context.quiet && repeated_keys > 0) fmt::print(context.err, "{}\n", base::repeated_keys_note(repeated_keys));
+  if (!context.quiet)
+    for (const std::string& note : unranked.notes()) fmt::print(context.err, "{}\n", note);
   if (!context.quiet && bounded > 0) fmt::print(context.err, "{}\n", bounded_note(bounded));
   const int status = base::tell_losses(tally.losses(files, options.reading.limit == 0), context);
   return refused > 0 ? 1 : status;

@@ -37,7 +37,8 @@ void InstructOptions::visit(base::OptionVisitor& v) {
       "files, folders or globs: .parquet, .jsonl .json .csv .tsv (each also .zst or .gz); - is standard input");
   v.required("output", output, "folder for train.jsonl, validation.jsonl, dropped.jsonl and report.json",
              base::PathKind::kOutputFolder);
-  v("validation_share", validation_share, "share of the conversations that go to validation.jsonl, chosen by hash")
+  v("validation_share", validation_share,
+    "share of the conversations that go to validation.jsonl, chosen by the hash of the first question")
       .at_least(0)
       .below(1);
   v("seed", seed, "another seed is another choice");
@@ -290,7 +291,9 @@ void Instruct::drop(const std::string& line, const std::string& reason) {
 
 void Instruct::drop_record(const json& record, const std::string& reason) {
   std::string out;
-  if (record.is_object()) {
+  // Members join an object; what else may stand there is kept beside them.
+  const bool joins{record.is_object() && (!record.contains("hornbook") || record["hornbook"].is_object())};
+  if (joins) {
     std::string members = "\"step\":\"instruct\",\"reason\":";
     base::append_json_string(members, reason);
     append_record(out, parsed_.line(), "", nullptr, members);

@@ -23,11 +23,12 @@ std::string read_chat(const nlohmann::ordered_json& record, const tokenizer::Rol
                       Conversation& conversation);
 
 /// What makes two conversations the same question: the turns before the last trained answer, without regard to case
-/// and white space; of a preference or a record with a label, all of it.
+/// and white space, and the tools, documents, images and template arguments that go with them; of a preference or a
+/// record with a label, all turns.
 std::string question_key(const Conversation& conversation);
 
-/// A hash of the turns before the first answer, which decide between training and validation: conversations that begin
-/// alike stay together.
+/// A hash of the first message of the user, without regard to case and white space, which decides between training and
+/// validation: conversations that begin with the same question stay together, whatever the system message.
 std::uint64_t opening_hash(const Conversation& conversation);
 
 struct InstructOptions {

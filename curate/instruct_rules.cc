@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 #include <set>
+#include <span>
 
 #include "base/text.h"
 #include "curate/instruct.h"
@@ -89,10 +90,9 @@ std::string judge_conversation(const Conversation& conversation, const InstructO
 namespace {
 
 // White space and case do not make another question.
-void append_folded(std::string& key, const Message& message) {
-  key += message.role + ':';
+void append_folded(std::string& key, std::string_view content) {
   bool blank = false;
-  for (const char c : base::trim(message.content)) {
+  for (const char c : base::trim(content)) {
     if (std::isspace(static_cast<unsigned char>(c))) {
       blank = true;
       continue;
@@ -101,8 +101,21 @@ void append_folded(std::string& key, const Message& message) {
     blank = false;
     key += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
   }
-  for (const auto& member : message.members)
-    if (member.name == "tool_calls") key += member.json;
+}
+
+// What a model is shown beside the texts: where it differs, so does the question.
+void append_shown(std::string& key, std::span<const tokenizer::Member> members) {
+  static const std::set<std::string, std::less<>> kShown = {
+      "tools", "functions", "documents", "tool_calls",          "images", "image", "videos",
+      "video", "audios",    "audio",     "chat_template_kwargs"};
+  for (const tokenizer::Member& member : members)
+    if (kShown.contains(member.name)) key += member.name + member.json + '\n';
+}
+
+void append_message(std::string& key, const Message& message) {
+  key += message.role + ':';
+  append_folded(key, message.content);
+  append_shown(key, message.members);
   key += '\n';
 }
 
@@ -118,17 +131,16 @@ std::string question_key(const Conversation& conversation) {
     while (count > 0 && !is_trained(messages[count - 1])) --count;
     count = count > 0 ? count - 1 : messages.size();
   }
-  for (std::size_t i = 0; i < count; ++i) append_folded(key, messages[i]);
-  for (const Message& message : conversation.rejected) append_folded(key, message);
+  append_shown(key, conversation.members);
+  for (std::size_t i = 0; i < count; ++i) append_message(key, messages[i]);
+  for (const Message& message : conversation.rejected) append_message(key, message);
   return key;
 }
 
 std::uint64_t opening_hash(const Conversation& conversation) {
   std::string key;
-  for (const Message& message : conversation.messages) {
-    if (message.role == "assistant") break;
-    append_folded(key, message);
-  }
+  const auto first = std::ranges::find(conversation.messages, "user", &Message::role);
+  if (first != conversation.messages.end()) append_folded(key, first->content);
   return XXH3_64bits(key.data(), key.size());
 }
 

@@ -31,6 +31,7 @@
 #include "curate/report/report.h"
 #include "curate/stages/checkpoint.h"
 #include "curate/stages/memory.h"
+#include "curate/stages/score_check.h"
 #include "curate/stages/stage.h"
 #include "curate/stages/stage_outputs.h"
 
@@ -55,6 +56,8 @@ class Run {
   bool parquet() const { return options_.format == "parquet"; }  // .work/kept becomes kept in the end
   std::optional<DocumentBlock> read();
   void look_ahead();
+  void check_continues(const std::string& deciding, const std::vector<InputFile>& inputs,
+                       const std::vector<InputFile>& step_files) const;
   void start_or_resume(const std::string& run_yaml);
   void first_stage(const StagePlan& plan);
   void later_stage(const StagePlan& plan);
@@ -103,8 +106,33 @@ Run::Run(RunOptions& options, base::Context& context)
   memory_.emplace(options.memory, threads_, parquet() ? kParquetWriterMemory * 3 / 2 : 0);
   stages_ = plan_stages(options.steps);
   look_ahead();
+  check_scores(options.steps, ahead_);
   start_or_resume(context.run_yaml);
   interrupt_.emplace(context.quiet ? "" : "\nfinishing what is begun; a second signal leaves at once\n");
+}
+
+// Throws when the files are not the `before` ones.
+void check_unchanged(const std::vector<InputFile>& before, const std::vector<InputFile>& now, const char* what) {
+  for (std::size_t i = 0; i < std::max(before.size(), now.size()); ++i)
+    if (i >= before.size() || i >= now.size() || !(before[i] == now[i]))
+      throw base::UsageError({std::string(what) + " changed since the run to be resumed",
+                              (i < now.size() ? now : before)[i].path, "", "", "start again with --overwrite"});
+}
+
+// Throws when this is not the continuation of the run in state_.
+void Run::check_continues(const std::string& deciding, const std::vector<InputFile>& inputs,
+                          const std::vector<InputFile>& step_files) const {
+  const std::vector<std::string> was = base::split(state_.options, '\n'), is = base::split(deciding, '\n');
+  for (std::size_t i = 0; i < std::max(was.size(), is.size()); ++i) {
+    std::string before = i < was.size() ? was[i] : "", now = i < is.size() ? is[i] : "";
+    if (before != now)
+      throw base::UsageError({"the options differ from the run to be resumed", options_.output, now, before,
+                              "resume with --config " + (output_ / "run.yaml").string() + ", or --overwrite"});
+  }
+  check_unchanged(state_.inputs, inputs, "the input");
+  check_unchanged(state_.step_files, step_files, "a file that a step reads");
+  if (std::find(files_.begin(), files_.end(), "-") != files_.end())
+    throw base::UsageError("a run that reads standard input cannot be resumed", "-");
 }
 
 void Run::start_or_resume(const std::string& run_yaml) {
@@ -112,22 +140,14 @@ void Run::start_or_resume(const std::string& run_yaml) {
   const std::string deciding = base::valid_utf8(
       base::without_options(run_yaml.substr(base::run_head_of(run_yaml).size()),
                             {"resume", "overwrite", "threads", "memory", "max_bad", "checkpoint_seconds"}));
-  std::vector<InputFile> inputs = look_at(files_);
+  const std::vector<InputFile> inputs = look_at(files_);
+  std::vector<std::string> read_by_steps;
+  for (const base::NamedGroup& step : options_.steps)
+    for (std::string& file : dynamic_cast<const Step&>(*step.group).files()) read_by_steps.push_back(std::move(file));
+  const std::vector<InputFile> step_files = look_at(read_by_steps);
   if (options_.resume && fs::exists(work("checkpoint.json"))) {
     state_ = read_checkpoint(work("checkpoint.json"));
-    const std::vector<std::string> was = base::split(state_.options, '\n'), is = base::split(deciding, '\n');
-    for (std::size_t i = 0; i < std::max(was.size(), is.size()); ++i) {
-      std::string before = i < was.size() ? was[i] : "", now = i < is.size() ? is[i] : "";
-      if (before != now)
-        throw base::UsageError({"the options differ from the run to be resumed", options_.output, now, before,
-                                "resume with --config " + (output_ / "run.yaml").string() + ", or --overwrite"});
-    }
-    for (std::size_t i = 0; i < inputs.size(); ++i)
-      if (state_.inputs.size() != inputs.size() || !(state_.inputs[i] == inputs[i]))
-        throw base::UsageError(
-            {"the input changed since the run to be resumed", inputs[i].path, "", "", "start again with --overwrite"});
-    if (std::find(files_.begin(), files_.end(), "-") != files_.end())
-      throw base::UsageError("a run that reads standard input cannot be resumed", "-");
+    check_continues(deciding, inputs, step_files);
     seconds_before_ = state_.seconds;
     if (!context_.quiet)
       fmt::print(context_.err, "resuming stage {} behind block {}\n", state_.stage + 1, state_.blocks);
@@ -142,6 +162,7 @@ void Run::start_or_resume(const std::string& run_yaml) {
   base::write_file(output_ / "run.yaml", base::without_options(run_yaml, {"resume", "overwrite"}));
   state_.options = deciding;
   state_.inputs = inputs;
+  state_.step_files = step_files;
 }
 
 std::optional<DocumentBlock> Run::read() {
@@ -385,6 +406,9 @@ nlohmann::json Run::finish() {
 
 int run_pipeline(RunOptions& options, base::Context& context) {
   if (options.dry_run > 0) return run_dry(options, context);
+  if (options.output.empty())
+    throw base::UsageError(
+        {"missing option --output", "", "", "a folder to write", "or --dry-run N, which writes none"});
   const fs::path output(options.output);
   if (options.resume && fs::exists(output / "report.json") && !fs::exists(output / ".work" / "checkpoint.json")) {
     fs::remove_all(output / ".work");  // killed while this was removed

@@ -86,6 +86,10 @@ Scored score_block(DocumentBlock documents, const std::vector<std::string>& file
 }  // namespace
 
 int run_score(ScoreOptions& options, base::Context& context) {
+  for (const base::NamedGroup& entry : options.steps)
+    if (entry.name == "deduplicate" || entry.name == "sample")
+      throw base::UsageError({"the step gives no score, and nothing is dropped here", "steps", entry.label,
+                              "steps that measure", "take it out, or filter with 'curate run'"});
   const std::vector<std::string> files = options.reading.files(context);
   prepare_steps(options.steps, context);
   const int threads = base::thread_count(options.reading.threads);

@@ -197,7 +197,19 @@ void check_labels(const LabelledRecords& records, std::size_t good) {
                                           "; check --good and --bad"});
 }
 
+// The help of an option begins with the kind that it is for, if it is not for both.
+void check_kind(const TrainScorerOptions& options, const base::Context& context) {
+  const std::string other = options.kind == "style" ? "fasttext: " : "style: ";
+  if (context.options == nullptr) return;
+  for (const base::Option& option : context.options->options())
+    if (option.given && option.name != "kind" && option.help.starts_with(other))
+      throw base::UsageError({"the option is of the other kind of scorer", option.flag(),
+                              base::join(option.get(), ", "), "options of --kind " + options.kind,
+                              "take it out, or give --kind " + other.substr(0, other.find(':'))});
+}
+
 int run(TrainScorerOptions& options, base::Context& context) {
+  check_kind(options, context);
   options.input = base::expand_inputs(options.input, context);
   LabelledRecords records = read_labelled(options);
   std::vector<LabelledText>& texts = records.texts;

@@ -5,10 +5,6 @@
 #include <xxhash.h>
 
 #include <algorithm>
-#include <bit>
-#include <cctype>
-#include <cmath>
-#include <ctime>
 #include <unordered_set>
 
 #include "base/error.h"
@@ -85,55 +81,6 @@ std::vector<std::string_view> only_in(const ShingledText& text, const ShingledTe
   }
   if (pieces.size() < most) close();
   return pieces;
-}
-
-namespace {
-
-// The digits of a date as YYYYMMDDhhmmss; a bare number above 9999 is seconds (or milliseconds) since 1970.
-std::uint64_t date_rank(std::string_view date) {
-  std::string digits;
-  bool bare = true;
-  for (std::size_t i = 0; i < date.size() && digits.size() < 14; ++i) {
-    if (std::isdigit(static_cast<unsigned char>(date[i]))) {
-      digits += date[i];
-    } else {
-      bare = false;
-      if (date[i] == '.' || date[i] == '+' || date[i] == 'Z') break;  // fractions and zones
-    }
-  }
-  if (digits.empty()) return 0;
-  if (bare && digits.size() != 4 && digits.size() != 8 && digits.size() != 14) {
-    std::uint64_t number = std::stoull(digits);
-    std::time_t seconds = static_cast<std::time_t>(number > 100'000'000'000ull ? number / 1000 : number);
-    std::tm utc{};
-    gmtime_r(&seconds, &utc);
-    char text[32];
-    std::strftime(text, sizeof text, "%Y%m%d%H%M%S", &utc);
-    return std::stoull(text);
-  }
-  digits.resize(14, '0');
-  return std::stoull(digits);
-}
-
-// Larger doubles give larger integers.
-std::uint64_t ordered(double value) {
-  if (std::isnan(value)) return 0;
-  auto bits = std::bit_cast<std::uint64_t>(value);
-  return bits >> 63 ? ~bits : bits | (1ull << 63);
-}
-
-}  // namespace
-
-std::uint64_t preference_of(const DuplicateOptions& options, std::uint64_t characters, double score,
-                            std::string_view date, std::string_view source) {
-  if (options.keep == "longest") return characters;
-  if (options.keep == "best_score") return ordered(score);
-  if (options.keep == "newest") return date_rank(date);
-  if (options.keep == "source_order") {
-    auto found = std::find(options.sources.begin(), options.sources.end(), source);
-    return static_cast<std::uint64_t>(options.sources.end() - found);
-  }
-  return 0;
 }
 
 }  // namespace curate

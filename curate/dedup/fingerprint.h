@@ -66,11 +66,6 @@ class Fingerprinter {
   std::span<const std::uint64_t> last_;
 };
 
-/// What `keep` compares. `characters` is the length in code points, `score` the named score (NaN: none), `date` the
-/// record's date as written (ISO 8601, a year, or seconds since 1970).
-std::uint64_t preference_of(const DuplicateOptions& options, std::uint64_t characters, double score,
-                            std::string_view date, std::string_view source);
-
 /// Why a document is dropped: `of` is kept and has at least the threshold's Jaccard with it (1 for the same text).
 struct Duplicate {
   static constexpr std::uint32_t kNone = ~std::uint32_t{0};

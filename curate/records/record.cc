@@ -6,6 +6,7 @@
 #include <simdjson.h>
 
 #include <algorithm>
+#include <charconv>
 #include <cmath>
 #include <filesystem>
 
@@ -61,6 +62,9 @@ std::string RecordParser::parse(std::string_view line, std::size_t readable, con
     return fmt::format("field \"{}\" holds a lone surrogate", base::shortened(fields.text));
   if (has_too_many_parts(record.text))
     return fmt::format("a text of more than {} words, marks and lines", base::human_count(kMostParts));
+  simdjson::dom::element hornbook;  // members join it
+  if (!state.record.object().at_key("hornbook").get(hornbook) && !hornbook.is_object() && !hornbook.is_null())
+    return "field \"hornbook\" is not an object, as curate writes there: rename it";
   auto other = [&](const std::string& name, std::string& scratch) -> std::string_view {
     if (name.empty()) return {};
     std::string_view found = state.record.scalar(name, scratch);
@@ -86,6 +90,13 @@ std::vector<std::string> record_notes(std::uint64_t repeated_keys, std::uint64_t
         fmt::format("{} record{} held NaN or Infinity: {}", base::human_count(non_finite), non_finite == 1 ? "" : "s",
                     nan_is_null ? "null now (--nan null)" : "kept, though not JSON (--nan null writes null)"));
   return notes;
+}
+
+double carried_score(std::string_view record, const std::string& name) {
+  const std::string_view value = base::find_member(record, "hornbook." + name);
+  double number = std::nan("");
+  const auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), number);
+  return value.empty() || error != std::errc() || end != value.data() + value.size() ? std::nan("") : number;
 }
 
 void append_json_number(std::string& out, double number) {

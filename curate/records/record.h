@@ -34,9 +34,9 @@ class RecordParser {
   /// `nan_is_null`: what is not finite is delivered as null.
   explicit RecordParser(bool nan_is_null = false);
   ~RecordParser();
-  /// Parses all of `line`: a JSON object and nothing after it, valid UTF-8, `fields.text` a string. Returns "" and
-  /// fills `record`, or says what is wrong. Never throws for bad bytes. `readable` bytes after the line may be read
-  /// (not used) by the parser; without 64 of them the line is copied first.
+  /// Parses all of `line`: a JSON object and nothing after it, valid UTF-8, `fields.text` a string, `hornbook` an
+  /// object, null or not there. Returns "" and fills `record`, or says what is wrong. Never throws for bad bytes.
+  /// `readable` bytes after the line may be read (not used) by the parser; without 64 of them the line is copied first.
   std::string parse(std::string_view line, std::size_t readable, const FieldNames& fields, Record& record);
 
  private:
@@ -51,6 +51,9 @@ std::string made_source(const std::string& name);
 
 /// Appends a number with six digits, null when not finite.
 void append_json_number(std::string& out, double number);
+
+/// The number that a record carries under its hornbook key by that name; NaN: none.
+double carried_score(std::string_view record, const std::string& name);
 
 /// What to say, where records are delivered, of those that had a key twice and of those with NaN or Infinity.
 std::vector<std::string> record_notes(std::uint64_t repeated_keys, std::uint64_t non_finite, bool nan_is_null);

@@ -11,6 +11,7 @@
 #include "base/program.h"
 #include "base/text.h"
 #include "curate/dedup/duplicate_search.h"
+#include "curate/steps/deduplicate.h"
 
 namespace curate {
 using nlohmann::json;
@@ -42,6 +43,24 @@ std::string sources_note(const json& report) {
   return fmt::format("sources: the {} largest are listed; all others together: {} read, {} kept",
                      base::human_count(report["sources"].size()), base::human_count(read),
                      base::human_count(report["other_sources"]["kept"]["records"].get<std::uint64_t>()));
+}
+
+// What documents lack for the search for duplicates, and sources that it prefers and that never came.
+std::vector<std::string> preference_notes(const RunOptions& options, const Statistics& statistics) {
+  std::vector<std::string> notes;
+  for (const auto& [label, unranked] : statistics.unranked)
+    for (const std::string& note : unranked.notes()) notes.push_back(label + ": " + note);
+  if (statistics.other_sources.read.records > 0) return notes;  // not all are known
+  for (const base::NamedGroup& step : options.steps) {
+    const auto* deduplicate = dynamic_cast<const Deduplicate*>(step.group.get());
+    if (deduplicate == nullptr || deduplicate->keep != "source_order") continue;
+    std::vector<std::string> absent;
+    for (const std::string& source : deduplicate->sources)
+      if (!statistics.sources.contains(source)) absent.push_back(source);
+    if (!absent.empty())
+      notes.push_back(fmt::format("{}: no record comes from these sources: {}", step.label, base::join(absent, ", ")));
+  }
+  return notes;
 }
 
 // Of losses, so many are among the notes; `losses` has all.
@@ -109,6 +128,9 @@ json make_report(const RunOptions& options, const RunFacts& facts, const Statist
   report["bounded"] = statistics.bounded;
   report["record_notes"] = record_notes(statistics.repeated_keys, statistics.non_finite, options.nan == "null");
   for (const json& note : report["record_notes"]) report["notes"].push_back(note);
+  report["unranked"] = all["unranked"];
+  report["preference_notes"] = preference_notes(options, statistics);
+  for (const json& note : report["preference_notes"]) report["notes"].push_back(note);
   if (statistics.bounded > 0) report["notes"].push_back("deduplicate: " + bounded_note(statistics.bounded));
   report["scores"] = json::object();
   for (const auto& [name, counts] : statistics.scores)
@@ -147,11 +169,11 @@ void print_table(std::ostream& out, const json& report) {
 void print_summary(std::ostream& out, const json& report) {
   print_table(out, report);
   if (const std::string note = sources_note(report); !note.empty()) fmt::print(out, "{}\n", note);
-  for (const char* notes : {"field_notes", "record_notes"})
+  for (const char* notes : {"field_notes", "record_notes", "preference_notes"})
     for (const json& note : report[notes]) fmt::print(out, "{}\n", note.get<std::string>());
   if (const auto refused = report["quarantined"]["records"].get<std::uint64_t>(); refused > 0) {
     const auto tell = [](const std::string& error, std::uint64_t times) {
-      return fmt::format("{} times \"{}\"", base::human_count(times), base::shortened(base::trim(error), 100));
+      return fmt::format("{} times '{}'", base::human_count(times), base::shortened(base::trim(error), 100));
     };
     const auto errors = report["errors"].get<std::map<std::string, std::uint64_t>>();
     fmt::print(out, "quarantined: {}\n", base::most_frequent({errors.rbegin(), errors.rend()}, 3, tell));

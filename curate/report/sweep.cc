@@ -21,13 +21,10 @@ namespace curate {
 namespace fs = std::filesystem;
 namespace {
 
-// How one option decides: the measure that it is the threshold of, on which side of it a document fails, and whether it
-// does at the threshold itself.
-struct Decision {
-  std::string measure;
-  bool fails_above = false, fails_at = false;
+// How one option decides about one measure.
+struct Decision : Threshold {
   bool fails(double value, double threshold) const {
-    return value == threshold ? fails_at : fails_above ? value > threshold : value < threshold;
+    return value == threshold ? fails_at : limit == Limit::kMax ? value > threshold : value < threshold;
   }
 };
 
@@ -61,7 +58,12 @@ bool fails_at(base::NamedGroup& step, const std::string& option, const Measure& 
   return false;
 }
 
-Decision find_decision(base::NamedGroup& step, const std::string& option) {
+// About all measures that it is the threshold of.
+std::vector<Decision> find_decisions(base::NamedGroup& step, const std::string& option) {
+  Step& own = dynamic_cast<Step&>(*step.group);
+  if (const auto known = own.threshold_of(option)) return {Decision{*known}};
+  own.prepare();
+  std::vector<Decision> found;
   // Values that surely lie on both sides of the probe's.
   for (const auto& [low, high] :
        std::vector<std::pair<std::string, std::string>>{{"1e-9", "1e9"}, {"1", "1000000000"}}) {
@@ -75,16 +77,24 @@ Decision find_decision(base::NamedGroup& step, const std::string& option) {
     for (const Measure& a : at_low)
       for (const Measure& b : at_high)
         if (a.name == b.name && a.threshold != b.threshold && a.failed != b.failed)
-          return {std::string(a.name), a.failed, fails_at(step, option, a)};
+          found.push_back({{std::string(a.name), a.failed ? Limit::kMax : Limit::kMin, fails_at(step, option, a)}});
+    if (!found.empty()) return found;
   }
   throw base::UsageError({"no measured value depends on this option alone", "--sweep", step.label + "." + option,
                           "an option that is a threshold", "run again with another value to see what it does"});
 }
 
+// Does this value switch the rule off, so that nothing is measured? (0 of most rules.)
+bool is_off(base::NamedGroup& step, const std::string& option, const std::string& value, const Decision& decision) {
+  if (dynamic_cast<const Step&>(*step.group).threshold_of(option)) return false;
+  return std::ranges::none_of(measure(step, option, value),
+                              [&](const Measure& one) { return one.name == decision.measure; });
+}
+
 // "STEP.OPTION=VALUE,VALUE,..."
 struct Sweep {
   std::string label, option;
-  std::vector<double> values;
+  std::vector<std::string> values;
   std::string name() const { return label + "." + option; }
 };
 
@@ -94,11 +104,8 @@ Sweep parse_sweep(const std::string& text) {
   if (equals == text.npos || dot == text.npos || dot > equals)
     throw base::UsageError({"not a sweep", "--sweep", text, form, ""});
   Sweep sweep{text.substr(0, dot), text.substr(dot + 1, equals - dot - 1), {}};
-  for (const std::string& value : base::split(text.substr(equals + 1), ',')) {
-    char* end = nullptr;
-    sweep.values.push_back(std::strtod(value.c_str(), &end));
-    if (value.empty() || *end != '\0') throw base::UsageError({"not a number", "--sweep", value, form, ""});
-  }
+  for (const std::string& value : base::split(text.substr(equals + 1), ','))
+    sweep.values.emplace_back(base::trim(value));
   return sweep;
 }
 
@@ -109,8 +116,8 @@ void read_options(const std::string& folder, base::OptionSet& set, const RunOpti
   if (!options.keep_values) throw base::Error({"the run kept no values", folder, "", "a run with --keep-values", ""});
 }
 
-std::vector<std::string> values_in_run(base::OptionSet& set, const std::string& name) {
-  if (const base::Option* known = set.find(name)) return known->get();
+const base::Option& option_of(const base::OptionSet& set, const std::string& name) {
+  if (const base::Option* known = set.find(name)) return *known;
   std::vector<std::string> names;
   for (const base::Option& other : set.options()) names.push_back(other.name);
   throw base::UsageError({"the run has no such option", "--sweep", name, "an option of one of its steps",
@@ -123,38 +130,49 @@ struct Swept {
   std::uint64_t records = 0, exceptions = 0;
 };
 
-// The measure's name, as records have it, its threshold in the run, and all thresholds.
-struct Thresholds {
-  std::string name;
-  Decision decision;
-  double current = 0;
-  std::vector<double> values;
+// One value of the option.
+struct Point {
+  double value = 0;
+  bool off = false;
 };
 
-// A record is kept when it fails nothing else, and not this at the new threshold. A rule can have exceptions
-// (line_punct_exclude_zero): where this run's decision is not what its threshold says, no other threshold changes it.
+// The option's measures, as records have them, its value in the run, and all values.
+struct Thresholds {
+  std::vector<std::pair<std::string, Decision>> measures;
+  double current = 0;
+  std::vector<Point> points;
+};
+
+// A record is kept when it fails nothing else, and none of these at the new threshold. A rule can have exceptions
+// (line_punct_exclude_zero): where this run's decision is not what its threshold says, no other threshold changes it,
+// but for one that switches the rule off.
 void count_record(const base::JsonRecord& record, std::size_t size, const Thresholds& at, Swept& swept) {
   simdjson::dom::element hornbook;
   simdjson::dom::array fails;
   if (record.object().at_key("hornbook").get(hornbook) || hornbook["fails"].get(fails)) return;
   bool failed_now = false;
   for (simdjson::dom::element failed : fails) {
-    if (failed.get_string().value() != at.name) return;
+    const std::string_view name = failed.get_string().value();
+    if (std::ranges::none_of(at.measures, [&](const auto& one) { return one.first == name; })) return;
     failed_now = true;
   }
-  double value = 0;
-  const bool measured = !hornbook["values"].at_key(at.name).get(value);
-  const bool exception = failed_now != (measured && at.decision.fails(value, at.current));
+  const auto fails_with = [&](double threshold) {
+    return std::ranges::any_of(at.measures, [&](const auto& one) {
+      double value = 0;
+      return !hornbook["values"].at_key(one.first).get(value) && one.second.fails(value, threshold);
+    });
+  };
+  const bool exception = failed_now != fails_with(at.current);
   swept.exceptions += exception;
-  for (std::size_t i = 0; i < at.values.size(); ++i) {
-    if (exception ? failed_now : measured && at.decision.fails(value, at.values[i])) continue;
+  for (std::size_t i = 0; i < at.points.size(); ++i) {
+    if (!at.points[i].off && (exception ? failed_now : fails_with(at.points[i].value))) continue;
     ++swept.kept[i];
     swept.bytes[i] += size;
   }
 }
 
 Swept count_records(const std::string& folder, const Thresholds& at) {
-  Swept swept{std::vector<std::uint64_t>(at.values.size()), std::vector<std::uint64_t>(at.values.size())};
+  Swept swept{std::vector<std::uint64_t>(at.points.size()), std::vector<std::uint64_t>(at.points.size())};
   base::JsonRecord record;
   for (const char* part : {"kept", "dropped"}) {
     std::vector<std::string> shards;
@@ -168,49 +186,70 @@ Swept count_records(const std::string& folder, const Thresholds& at) {
   return swept;
 }
 
+bool fails_above(const Thresholds& at) { return at.measures.front().second.limit == Limit::kMax; }
+
 void print(std::ostream& out, const std::string& option, const Thresholds& at, const Swept& swept) {
   fmt::print(out, "{} (a document fails {} it), by the rules alone, of {} records:\n{:>14}{:>14}{:>9}\n", option,
-             at.decision.fails_above ? "above" : "below", base::human_count(swept.records), "value", "kept", "share");
+             fails_above(at) ? "above" : "below", base::human_count(swept.records), "value", "kept", "share");
   const auto all = static_cast<double>(std::max<std::uint64_t>(1, swept.records));
-  for (std::size_t i = 0; i < at.values.size(); ++i)
-    fmt::print(out, "{:>14.6g}{:>14}{:>8.1f}%{}\n", at.values[i], base::human_count(swept.kept[i]),
-               100 * static_cast<double>(swept.kept[i]) / all, at.values[i] == at.current ? "  <- this run" : "");
+  for (std::size_t i = 0; i < at.points.size(); ++i)
+    fmt::print(out, "{:>14.6g}{:>14}{:>8.1f}%{}{}\n", at.points[i].value, base::human_count(swept.kept[i]),
+               100 * static_cast<double>(swept.kept[i]) / all, at.points[i].off ? "  (off)" : "",
+               at.points[i].value == at.current ? "  <- this run" : "");
   if (swept.exceptions > 0)
     fmt::print(out, "{} records are decided by an exception of the rule, whatever the threshold\n",
                base::human_count(swept.exceptions));
 }
 
+// What the sweep asks for, checked against the options of the run.
+Thresholds find_thresholds(base::NamedGroup& step, const Sweep& sweep, const base::Option& option) {
+  const std::vector<std::string> in_run = option.get();  // find_decisions tries other values
+  const std::vector<Decision> decisions = find_decisions(step, sweep.option);
+  const std::string& current = in_run.at(0);  // a threshold: one number
+  Thresholds at;
+  for (const Decision& decision : decisions) at.measures.emplace_back(sweep.label + "." + decision.measure, decision);
+  if (is_off(step, sweep.option, current, decisions.front()))
+    throw base::UsageError({"the run has switched this rule off, so it measured nothing", "--sweep", sweep.name(),
+                            "an option that was on", "run again with a value of it, and --keep-values"});
+  std::vector<std::string> values = sweep.values;
+  values.push_back(current);
+  for (const std::string& value : values) {
+    base::Option checked = option;
+    checked.assign({value}, "--sweep " + sweep.name());
+    at.points.push_back({std::strtod(value.c_str(), nullptr), is_off(step, sweep.option, value, decisions.front())});
+  }
+  at.current = at.points.back().value;
+  std::ranges::sort(at.points, {}, &Point::value);
+  const auto repeated = std::ranges::unique(at.points, {}, &Point::value);
+  at.points.erase(repeated.begin(), repeated.end());
+  return at;
+}
+
 }  // namespace
 
 nlohmann::json run_sweep(const std::string& folder, const std::string& text, base::Context& context) {
-  Sweep sweep = parse_sweep(text);
+  const Sweep sweep = parse_sweep(text);
   RunOptions options;
   base::OptionSet set(options);
   read_options(folder, set, options);
-  const std::vector<std::string> in_run = values_in_run(set, sweep.name());  // find_decision tries other values
-  Thresholds at;
-  for (base::NamedGroup& step : options.steps) {
-    if (step.label != sweep.label) continue;
-    dynamic_cast<Step&>(*step.group).prepare();
-    at.decision = find_decision(step, sweep.option);
-  }
-  at.name = sweep.label + "." + at.decision.measure;
-  at.current = std::strtod(in_run.at(0).c_str(), nullptr);  // a threshold: one number
-  at.values = std::move(sweep.values);
-  at.values.push_back(at.current);
-  std::sort(at.values.begin(), at.values.end());
-  at.values.erase(std::unique(at.values.begin(), at.values.end()), at.values.end());
+  const base::Option& option = option_of(set, sweep.name());
+  const auto step = std::ranges::find(options.steps, sweep.label, &base::NamedGroup::label);
+  if (step == options.steps.end())
+    throw base::UsageError({"not an option of a step", "--sweep", sweep.name(), "STEP.OPTION", ""});
+  const Thresholds at = find_thresholds(*step, sweep, option);
 
   const Swept swept = count_records(folder, at);
+  std::vector<std::string> names;
+  for (const auto& [name, decision] : at.measures) names.push_back(name);
   nlohmann::json result = {{"sweep", sweep.name()},
-                           {"measure", at.name},
-                           {"fails", at.decision.fails_above ? "above" : "below"},
+                           {"measure", base::join(names, ", ")},
+                           {"fails", fails_above(at) ? "above" : "below"},
                            {"current", at.current},
                            {"records", swept.records},
                            {"exceptions", swept.exceptions},
                            {"values", nlohmann::json::array()}};
-  for (std::size_t i = 0; i < at.values.size(); ++i) {
-    result["values"].push_back({{"value", at.values[i]}, {"kept", swept.kept[i]}});
+  for (std::size_t i = 0; i < at.points.size(); ++i) {
+    result["values"].push_back({{"value", at.points[i].value}, {"off", at.points[i].off}, {"kept", swept.kept[i]}});
     if (options.dropped == "full") result["values"].back()["kept_bytes"] = swept.bytes[i];
   }
   if (!context.quiet) print(context.err, sweep.name(), at, swept);

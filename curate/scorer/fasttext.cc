@@ -12,6 +12,7 @@
 #include <emmintrin.h>
 #endif
 
+#include "base/error.h"
 #include "curate/text/words.h"
 
 namespace curate {
@@ -87,7 +88,7 @@ float table_sigmoid(float x) {
     }
     return values;
   }();
-  if (!(x >= -8)) return 0;  // also when x is not a number
+  if (x < -8) return 0;
   if (x > 8) return 1;
   return table[static_cast<std::size_t>((x + 8) * 512 / 8 / 2)];
 }
@@ -349,7 +350,14 @@ float FastText::dot(std::int32_t output_row, const std::vector<float>& hidden) c
   const float* values = output_rows_.data() + static_cast<std::size_t>(output_row) * hidden.size();
   float sum = 0;
   for (std::size_t i = 0; i < hidden.size(); ++i) sum += hidden[i] * values[i];
-  return sum * output_norms_[static_cast<std::size_t>(output_row)];
+  sum *= output_norms_[static_cast<std::size_t>(output_row)];
+  if (!std::isfinite(sum)) refuse_number();
+  return sum;
+}
+
+void FastText::refuse_number() const {
+  throw base::Error({"cannot use the fastText model: it holds numbers that are not finite", path().string(), "", "",
+                     "train or fetch it again"});
 }
 
 FastText::Selection FastText::select(std::span<const int> labels) const {
@@ -429,10 +437,7 @@ std::span<const float> FastText::score(std::string_view text, Scratch& scratch, 
   } else {
     for (float& value : output) value = table_sigmoid(value);
   }
-  for (float& value : output) {
-    value = std::exp(log_of(value));
-    if (!(value >= 0)) value = 0;  // a hostile file can hold values that are not numbers
-  }
+  for (float& value : output) value = std::exp(log_of(value));
   return output;
 }
 

@@ -21,7 +21,8 @@ class FastText {
   /// The input matrix is copied to memory, quantised rows expanded, when that takes at most so many bytes.
   static constexpr std::size_t kExpandLimit = 64u << 20;
 
-  /// Throws Error (file@offset) when the file is no supervised model, is cut off, or contradicts itself.
+  /// Throws Error (file@offset) when the file is no supervised model, is cut off, contradicts itself, or holds numbers
+  /// that are not finite in what is copied to memory.
   explicit FastText(const std::filesystem::path& path, std::size_t expand_limit = kExpandLimit);
 
   /// Buffers of one thread, 20 MB with a model of character n-grams; also remembers the rows of words it has met, so
@@ -61,7 +62,8 @@ class FastText {
 
   /// One probability for each label: what fastText's Python predict(text, k=-1) gives for the text with every "\n"
   /// replaced by " ". As there, exp(log(p + 1e-5)) is returned, so the sum is a little above 1; a label that fastText
-  /// leaves out has 0, and so have all when no part of the text is known. Never throws.
+  /// leaves out has 0, and so have all when no part of the text is known. Never throws for a text; Error when numbers
+  /// of a mapped input matrix are not finite.
   std::span<const float> predict(std::string_view text, Scratch& scratch) const {
     return score(text, scratch, nullptr);
   }
@@ -129,6 +131,7 @@ class FastText {
   std::span<const float> score(std::string_view text, Scratch& scratch, const Selection* wanted) const;
   void score_tree(Scratch& scratch, const Selection* wanted) const;
   float dot(std::int32_t output_row, const std::vector<float>& hidden) const;
+  [[noreturn]] void refuse_number() const;
 
   base::MappedFile file_;
   std::uint64_t serial_;

@@ -1,5 +1,6 @@
 // Reading a fastText model file: nothing in it is believed before it is checked. Tested by
 // tests/curate/scorer/fasttext_test.cc.
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <bit>
@@ -133,6 +134,11 @@ FastText::FastText(const std::filesystem::path& path, std::size_t expand_limit) 
       std::memcpy(values, output_.values + row * output_.columns * 4, static_cast<std::size_t>(output_.columns) * 4);
     }
   }
+  const auto is_finite = [](float value) { return std::isfinite(value); };
+  if (!std::ranges::all_of(input_.expanded, is_finite) || !std::ranges::all_of(input_.centroids, is_finite) ||
+      !std::ranges::all_of(input_.norm_centroids, is_finite) || !std::ranges::all_of(output_rows_, is_finite) ||
+      !std::ranges::all_of(output_norms_, is_finite))
+    refuse_number();
   if (loss_ == Loss::kHierarchicalSoftmax) build_tree(label_counts_);
 }
 

@@ -29,6 +29,18 @@ ShardWriter::State state_from(const json& j) {
   return s;
 }
 
+json files_json(const std::vector<InputFile>& files) {
+  json list = json::array();
+  for (const InputFile& file : files) list.push_back({file.path, file.size, file.modified});
+  return list;
+}
+std::vector<InputFile> files_from(const json& list) {
+  std::vector<InputFile> files;
+  for (const json& file : list)
+    files.push_back({file.at(0).get<std::string>(), file.at(1).get<std::uint64_t>(), file.at(2).get<std::int64_t>()});
+  return files;
+}
+
 }  // namespace
 
 std::vector<InputFile> look_at(const std::vector<std::string>& files) {
@@ -49,8 +61,8 @@ std::vector<InputFile> look_at(const std::vector<std::string>& files) {
 void write_checkpoint(const fs::path& path, const Checkpoint& c) {
   json j;
   j["options"] = c.options;
-  j["inputs"] = json::array();
-  for (const InputFile& input : c.inputs) j["inputs"].push_back({input.path, input.size, input.modified});
+  j["inputs"] = files_json(c.inputs);
+  j["step_files"] = files_json(c.step_files);
   j["fields"] = json::array();
   for (const FieldNames& names : c.fields) j["fields"].push_back({names.text, names.id, names.source, names.date});
   j["field_notes"] = c.field_notes;
@@ -76,9 +88,8 @@ Checkpoint read_checkpoint(const fs::path& path) {
   if (!j.is_object()) throw base::no_json_object(text, path.string(), advice);
   try {
     j.at("options").get_to(c.options);
-    for (const json& input : j.at("inputs"))
-      c.inputs.push_back(
-          {input.at(0).get<std::string>(), input.at(1).get<std::uint64_t>(), input.at(2).get<std::int64_t>()});
+    c.inputs = files_from(j.at("inputs"));
+    c.step_files = files_from(j.at("step_files"));
     for (const json& names : j.at("fields"))
       c.fields.push_back({names.at(0).get<std::string>(), names.at(1).get<std::string>(),
                           names.at(2).get<std::string>(), names.at(3).get<std::string>()});

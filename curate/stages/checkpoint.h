@@ -21,21 +21,21 @@ struct InputFile {
 };
 
 struct Checkpoint {
-  std::string options;  ///< those that decide about the bytes written
-  std::vector<InputFile> inputs;
-  std::vector<FieldNames> fields;        ///< by number of the set; all of them once the first stage is done
-  std::vector<std::string> field_notes;  ///< what to say of them
-  base::InputTally files;                ///< what each file gave
-  std::uint32_t stage = 0;               ///< being worked on
-  std::uint64_t blocks = 0;              ///< of this stage, done
-  std::uint32_t settled = 0;             ///< searches for duplicates that are counted in `statistics`
+  std::string options;                        ///< those that decide about the bytes written
+  std::vector<InputFile> inputs, step_files;  ///< step_files: what the steps read, models and lists
+  std::vector<FieldNames> fields;             ///< by number of the set; all of them once the first stage is done
+  std::vector<std::string> field_notes;       ///< what to say of them
+  base::InputTally files;                     ///< what each file gave
+  std::uint32_t stage = 0;                    ///< being worked on
+  std::uint64_t blocks = 0;                   ///< of this stage, done
+  std::uint32_t settled = 0;                  ///< searches for duplicates that are counted in `statistics`
   ShardWriter::State kept, dropped, quarantined;
   std::uint64_t spill_bytes = 0, prints_bytes = 0;  ///< of this stage
   double seconds = 0;                               ///< of wall time, all attempts together
   Statistics statistics;
 };
 
-/// Sizes and times of the input files as they are now.
+/// Sizes and times of files as they are now.
 std::vector<InputFile> look_at(const std::vector<std::string>& files);
 
 void write_checkpoint(const std::filesystem::path& path, const Checkpoint& checkpoint);

@@ -45,11 +45,12 @@ void visit_nan(base::OptionVisitor& v, std::string& nan) {
   v.choice("nan", nan, {"keep", "null"}, "NaN and Infinity in records: carried as they stand, or null");
 }
 
-void RunOptions::visit(base::OptionVisitor& v, bool output_required) {
+void RunOptions::visit(base::OptionVisitor& v, bool writes) {
   reading.visit(v);
-  const char* output_help = "folder for kept/, dropped/, quarantine/, report.json, report.html and run.yaml";
-  if (output_required) {
-    v.required("output", output, output_help, base::PathKind::kOutputFolder);
+  const char* output_help =
+      "folder for kept/, dropped/, quarantine/, report.json, report.html and run.yaml; needed but with --dry-run";
+  if (writes) {
+    v("output", output, output_help, base::PathKind::kOutputFolder);
   } else {
     v("output", output, output_help);  // named in a config, not written
   }

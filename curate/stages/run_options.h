@@ -54,8 +54,8 @@ struct RunOptions {
   bool keep_values = false, resume = false, overwrite = false;
 
   void visit(base::OptionVisitor& v) { visit(v, true); }
-  /// For commands that read a run's config but write nothing: `output` may be missing.
-  void visit(base::OptionVisitor& v, bool output_required);
+  /// `writes`: `output` is a folder to be written, not only one that a config names.
+  void visit(base::OptionVisitor& v, bool writes);
 };
 
 /// Prepares every step, and says on context.err what the steps have to say.

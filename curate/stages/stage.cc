@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 #include <time.h>
 
+#include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -13,6 +14,7 @@
 #include "base/json_text.h"
 #include "base/stream.h"
 #include "base/text.h"
+#include "curate/dedup/preference.h"
 #include "curate/records/quarantine.h"
 #include "curate/stages/near_misses.h"
 
@@ -294,7 +296,11 @@ void StageWorker::State::spill(const Sighting& seen, const std::string_view* new
   double score = std::numeric_limits<double>::quiet_NaN();
   for (const auto& [name, value] : document.scores())
     if (name == deduplicate.score) score = value;
-  print.preference = preference_of(deduplicate, document.code_points(), score, seen.date, document.source());
+  if (deduplicate.keep == "best_score" && std::isnan(score)) score = carried_score(seen.line, deduplicate.score);
+  const Preference preference =
+      preference_of(deduplicate, {document.code_points(), score, seen.date, document.source()});
+  print.preference = preference.rank;
+  result.statistics.unranked[setup.plan.label].count(preference, document.id());
   const bool edited = new_text != nullptr;
   print.place = append_entry(spill_bytes, {seen.line, document.id(), document.source(), members,
                                            edited ? *new_text : std::string_view{}, edited, fields.number});
@@ -345,7 +351,7 @@ BlockResult StageWorker::read(DocumentBlock documents) {
     s.huge |= bytes.size() > kHuge;
     statistics.read.add(size);
     statistics.quarantined.add(size);
-    ++statistics.errors[error.substr(0, error.find('"'))];
+    ++statistics.errors[error];
     append_quarantine(result.quarantined.bytes, s.setup.files[place.file], place, bytes, size, error);
     ++result.quarantined.records;
     // A block of nothing but tiny bad records would become a hundred times as large.

@@ -133,6 +133,7 @@ void Statistics::add(const Statistics& other) {
   repeated_keys += other.repeated_keys;
   non_finite += other.non_finite;
   bounded += other.bounded;
+  for (const auto& [label, from] : other.unranked) unranked[label].add(from);
   for (const auto& [size, count] : other.clusters) clusters[size] += count;
   for (const auto& [error, count] : other.errors)
     errors[errors.size() < kMostErrors || errors.count(error) > 0 ? error : kOtherErrors] += count;
@@ -180,6 +181,21 @@ json count_json(const Count& count) { return {{"records", count.records}, {"byte
 json source_json(const SourceCounts& source) {
   return {{"read", count_json(source.read)}, {"kept", count_json(source.kept)}, {"dropped", source.dropped}};
 }
+json unranked_json(const std::map<std::string, Unranked>& unranked) {
+  json all = json::object();
+  for (const auto& [label, one] : unranked)
+    for (const auto& [lacks, count] : one.counts)
+      all[label][lacks] = {{"documents", count.documents}, {"first", count.first}};
+  return all;
+}
+std::map<std::string, Unranked> unranked_from(const json& all) {
+  std::map<std::string, Unranked> unranked;
+  for (const auto& [label, one] : all.items())
+    for (const auto& [lacks, count] : one.items())
+      unranked[label].counts[lacks] = {count.at("documents").get<std::uint64_t>(),
+                                       count.at("first").get<std::string>()};
+  return unranked;
+}
 Count count_from(const json& j) { return {j.at("records").get<std::uint64_t>(), j.at("bytes").get<std::uint64_t>()}; }
 SourceCounts source_from(const json& j) {
   return {count_from(j.at("read")), count_from(j.at("kept")),
@@ -212,6 +228,7 @@ json to_json(const Statistics& s) {
   j["repeated_keys"] = s.repeated_keys;
   j["non_finite"] = s.non_finite;
   j["bounded"] = s.bounded;
+  j["unranked"] = unranked_json(s.unranked);
   j["languages"] = json::object();
   for (const auto& [name, counts] : s.languages)
     j["languages"][name] = {{"seen", counts.first}, {"kept", counts.second}};
@@ -249,6 +266,7 @@ Statistics statistics_from_json(const json& j) {
   j.at("repeated_keys").get_to(s.repeated_keys);
   j.at("non_finite").get_to(s.non_finite);
   j.at("bounded").get_to(s.bounded);
+  s.unranked = unranked_from(j.at("unranked"));
   for (const auto& [name, from] : j.at("languages").items())
     s.languages[name] = {from.at("seen").get<std::uint64_t>(), from.at("kept").get<std::uint64_t>()};
   j.at("lengths").at("read").get_to(s.lengths_read);

@@ -9,6 +9,8 @@
 #include <string_view>
 #include <vector>
 
+#include "curate/dedup/preference.h"
+
 namespace curate {
 
 struct Count {
@@ -69,9 +71,10 @@ struct Statistics {
   std::map<std::string, PowerCounts> counts;                                 ///< of scores that are counts
   std::map<std::string, std::pair<std::uint64_t, std::uint64_t>> languages;  ///< seen, kept
   PowerCounts lengths_read{}, lengths_kept{};                                ///< in bytes
-  std::uint64_t repeated_keys = 0;  ///< records that had a key twice, of which the last was kept
-  std::uint64_t non_finite = 0;     ///< records that held NaN or Infinity
-  std::uint64_t bounded = 0;        ///< documents that were compared with a part of their candidates only
+  std::uint64_t repeated_keys = 0;           ///< records that had a key twice, of which the last was kept
+  std::uint64_t non_finite = 0;              ///< records that held NaN or Infinity
+  std::uint64_t bounded = 0;                 ///< documents that were compared with a part of their candidates only
+  std::map<std::string, Unranked> unranked;  ///< by label of the deduplicate step
   std::map<std::uint64_t, std::uint64_t> clusters;  ///< copies of one document, itself included -> how many
   /// Of quarantined records. Messages can hold numbers of the data: beyond so many, the rest is counted as
   /// kOtherErrors.

@@ -9,6 +9,7 @@
 #include "curate/steps/judge.h"
 #include "curate/text/lines.h"
 #include "curate/text/punkt.h"
+#include "curate/text/unspaced.h"
 
 namespace curate {
 namespace {
@@ -126,7 +127,8 @@ void C4::visit(base::OptionVisitor& v) {
       .at_least(0)
       .unit("characters");
   v("filter_no_terminal_punct", filter_no_terminal_punct,
-    "drop lines that do not end in . ? ! \" or (not tensorflow-datasets) ' or (icu) a mark of another script");
+    "drop lines that do not end in . ? ! \" or (not tensorflow-datasets) ' or (icu, where there are letters of scripts "
+    "without spaces) a mark of another script");
   v("min_num_sentences", min_num_sentences, "fewest sentences of a document (-1: off)").at_least(-1);
   v("min_words_per_line", min_words_per_line, "drop lines of fewer words (-1: off)").at_least(-1);
   v("max_word_length", max_word_length, "drop lines with a longer word (-1: off)").at_least(-1);
@@ -141,6 +143,12 @@ void C4::visit(base::OptionVisitor& v) {
 void C4::prepare() {
   semantics.prepare();
   bad_words_ = bad_words.empty() ? nullptr : std::make_shared<const BadWords>(bad_words);
+}
+
+std::vector<std::string> C4::files() const {
+  std::vector<std::string> files = semantics.files();
+  if (!bad_words.empty()) files.push_back(bad_words);
+  return files;
 }
 
 namespace {
@@ -172,6 +180,7 @@ class LineCutter {
       // When datatrove's splitter deleted something, the words do not point into the text.
       words_fit_ = document.words(splitter).base().data() == text_.data();
     }
+    all_marks_ = dictionary_ != nullptr && !document.ascii() && has_unspaced(text_);
     fold_ = !document.ascii() && text_.find(kKelvinSign) != std::string_view::npos;
     if (!fold_) find_phrases(text_, phrases_);
   }
@@ -226,6 +235,8 @@ class LineCutter {
     return sentences_.size();
   }
   bool spacy() const { return spacy_; }
+  // Do marks of other scripts end a line? In a text without such letters all is as without a dictionary.
+  bool takes_all_marks() const { return all_marks_; }
   // Are the words of the lines those that Document::replace_text wants to be told of?
   bool counts_words() const { return words_fit_ && dictionary_ == nullptr; }
 
@@ -257,6 +268,7 @@ class LineCutter {
     for (const auto& [place, phrase] : line_phrases_) line.phrases[static_cast<std::size_t>(phrase)] = true;
   }
 
+  bool all_marks_ = false;
   bool spacy_, words_fit_ = false;  // spaCy's tokens and sentences, with or without a dictionary
   DictionaryWords* dictionary_;
   bool fold_;  // lower case is more than that of ASCII
@@ -284,7 +296,7 @@ Fate judge_line(const C4& rules, LineCutter& cutter, Line& line) {
     return {Fate::kGoes, "has a word longer than max_word_length"};
   if (rules.remove_citations) cutter.remove_citations(line, tensorflow);
   if (rules.filter_no_terminal_punct && !ends_sentence(line.text, tensorflow ? ".?!\"" : ".?!\"'") &&
-      !(rules.semantics == Semantics::kIcu && ends_in_terminal_mark(line.text)))
+      !(cutter.takes_all_marks() && !line.text.ends_with("...") && ends_in_terminal_mark(line.text)))
     return {Fate::kGoes, "does not end a sentence"};
   if (line.chunks < rules.min_words_per_line) return {Fate::kGoes, "has fewer words than min_words_per_line"};
   if (rules.filter_lorem_ipsum && line.has(Phrase::kLoremIpsum))
@@ -322,7 +334,8 @@ Verdict C4::apply(Document& document, std::vector<Measure>* measures, std::vecto
     kept += line.text;
     kept += '\n';
   }
-  if (judge.below("too_few_sentences", static_cast<double>(sentences), static_cast<double>(min_num_sentences)))
+  if (min_num_sentences != -1 &&
+      judge.below("too_few_sentences", static_cast<double>(sentences), static_cast<double>(min_num_sentences)))
     return judge.verdict();
   if (!judge.verdict().keep) return judge.verdict();
   const std::string_view result = strip(kept);

@@ -25,6 +25,7 @@ class C4 : public Step {
 
   void visit(base::OptionVisitor& v) override;
   void prepare() override;
+  std::vector<std::string> files() const override;
   Verdict apply(Document& document, std::vector<Measure>* measures = nullptr) const override {
     return apply(document, measures, nullptr);
   }

@@ -110,7 +110,7 @@ void Decontaminate::prepare() {
   left_out_ = repeated_keys_ = records_without_ = 0;
   benchmarks_.clear(), reasons_.clear(), items_.clear(), grams_.clear(), lengths_.clear();
   base::FoundInputs inputs = base::find_inputs(against);
-  const std::vector<std::string>& files = inputs.files;
+  const std::vector<std::string>& files = files_ = inputs.files;
   input_notes_ = inputs.notes;
   for (const std::string& file : base::input_names(files)) {
     std::string name = made_source(file);

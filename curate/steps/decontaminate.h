@@ -26,6 +26,7 @@ class Decontaminate : public Step {
   void visit(base::OptionVisitor& v) override;
   /// Reads the benchmarks; throws Error at a record that cannot be read, and for a file without a text.
   void prepare() override;
+  std::vector<std::string> files() const override { return files_; }
   std::vector<Note> notes() const override;
   Verdict apply(Document& document, std::vector<Measure>* measures = nullptr) const override;
 
@@ -49,7 +50,7 @@ class Decontaminate : public Step {
   std::uint64_t repeated_keys_ = 0;       // records of benchmarks that had a key twice
   std::uint64_t records_without_ = 0;     // records of benchmarks in which no text was taken
   std::vector<std::string> input_notes_;  // what there is to say of the files
-  std::vector<std::string> benchmarks_, reasons_;
+  std::vector<std::string> files_, benchmarks_, reasons_;
   std::vector<Item> items_;
   std::vector<Gram> grams_;            // sorted by hash
   std::vector<std::uint64_t> filter_;  // a bit for each gram's hash

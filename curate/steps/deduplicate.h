@@ -10,6 +10,8 @@ namespace curate {
 class Deduplicate : public Step, public DuplicateOptions {
  public:
   void visit(base::OptionVisitor& v) override;
+  /// Throws UsageError when `keep` lacks the option that it needs.
+  void prepare() override;
   Verdict apply(Document& document, std::vector<Measure>* measures = nullptr) const override;
 };
 

@@ -23,14 +23,18 @@ struct Duplicates {
 void GopherRepetition::visit(base::OptionVisitor& v) {
   semantics.visit(v, {"datatrove-0.10", "icu", "datatrove-0.2", "gopher-paper"});
   v("dup_para_frac", dup_para_frac, "largest share of repeated paragraphs (0: off)").between(0, 1);
-  v("dup_para_char_frac", dup_para_char_frac, "largest share of characters in repeated paragraphs").between(0, 1);
-  v("dup_line_frac", dup_line_frac, "largest share of repeated lines").between(0, 1);
-  v("dup_line_char_frac", dup_line_char_frac, "largest share of characters in repeated lines").between(0, 1);
+  v("dup_para_char_frac", dup_para_char_frac, "largest share of characters in repeated paragraphs (0: off)")
+      .between(0, 1);
+  v("dup_line_frac", dup_line_frac, "largest share of repeated lines (0: off)").between(0, 1);
+  v("dup_line_char_frac", dup_line_char_frac, "largest share of characters in repeated lines (0: off)").between(0, 1);
   for (int i = 0; i < 3; ++i) {
-    v(kTopNames[i], top_n_gram[i], "largest share of characters in the most frequent n-gram of words").between(0, 1);
+    v(kTopNames[i], top_n_gram[i],
+      "largest share of characters in the most frequent n-gram of words (0: off; datatrove drops at 0)")
+        .between(0, 1);
   }
   for (int i = 0; i < 6; ++i) {
-    v(kDuplicatedNames[i], duplicated_n_grams[i], "largest share of characters in repeated n-grams of words")
+    v(kDuplicatedNames[i], duplicated_n_grams[i],
+      "largest share of characters in repeated n-grams of words (0: off; datatrove drops at 0)")
         .between(0, 1);
   }
 }
@@ -116,16 +120,18 @@ void GopherRepetition::check_n_grams(Document& document, double length, Judge& j
 void GopherQuality::visit(base::OptionVisitor& v) {
   semantics.visit(v, {"datatrove-0.10", "icu", "datatrove-0.2", "gopher-paper"});
   v("min_doc_words", min_doc_words, "fewest words, marks not counted (0: off)").at_least(0);
-  v("max_doc_words", max_doc_words, "most words").at_least(0);
-  v("min_avg_word_length", min_avg_word_length, "smallest mean word length").at_least(0);
-  v("max_avg_word_length", max_avg_word_length, "largest mean word length").at_least(0);
-  v("max_symbol_word_ratio", max_symbol_word_ratio, "most '#', and most ellipses, for each word").at_least(0);
-  v("max_bullet_lines_ratio", max_bullet_lines_ratio, "largest share of lines that begin with a bullet").between(0, 1);
-  v("max_ellipsis_lines_ratio", max_ellipsis_lines_ratio, "largest share of lines that end in an ellipsis")
+  v("max_doc_words", max_doc_words, "most words (0: off)").at_least(0);
+  v("min_avg_word_length", min_avg_word_length, "smallest mean word length (0: off)").at_least(0);
+  v("max_avg_word_length", max_avg_word_length, "largest mean word length (0: off)").at_least(0);
+  v("max_symbol_word_ratio", max_symbol_word_ratio, "most '#', and most ellipses, for each word (0: off)").at_least(0);
+  v("max_bullet_lines_ratio", max_bullet_lines_ratio, "largest share of lines that begin with a bullet (0: off)")
       .between(0, 1);
-  v("max_non_alpha_words_ratio", max_non_alpha_words_ratio, "smallest share of words with a letter (datatrove's name)")
+  v("max_ellipsis_lines_ratio", max_ellipsis_lines_ratio, "largest share of lines that end in an ellipsis (0: off)")
       .between(0, 1);
-  v("min_stop_words", min_stop_words, "fewest different stop words (datatrove-0.2: occurrences)").at_least(0);
+  v("max_non_alpha_words_ratio", max_non_alpha_words_ratio,
+    "smallest share of words with a letter (datatrove's name; 0: off)")
+      .between(0, 1);
+  v("min_stop_words", min_stop_words, "fewest different stop words (datatrove-0.2: occurrences; 0: off)").at_least(0);
   v("stop_words", stop_words, "the stop words, in their case");
 }
 

@@ -26,6 +26,7 @@ class GopherRepetition : public Step {
 
   void visit(base::OptionVisitor& v) override;
   void prepare() override { semantics.prepare(); }
+  std::vector<std::string> files() const override { return semantics.files(); }
   Verdict apply(Document& document, std::vector<Measure>* measures = nullptr) const override;
   std::vector<Evidence> evidence(Document& document, std::string_view measure) const override;
 
@@ -54,6 +55,7 @@ class GopherQuality : public Step {
 
   void visit(base::OptionVisitor& v) override;
   void prepare() override;
+  std::vector<std::string> files() const override { return semantics.files(); }
   Verdict apply(Document& document, std::vector<Measure>* measures = nullptr) const override;
   std::vector<Evidence> evidence(Document& document, std::string_view measure) const override;
 

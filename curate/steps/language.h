@@ -20,6 +20,12 @@ class Language : public Step {
 
   void visit(base::OptionVisitor& v) override;
   void prepare() override;
+  std::vector<std::string> scores() const override { return {"language_score"}; }
+  std::optional<Threshold> threshold_of(std::string_view option) const override {
+    if (option != "min_score") return std::nullopt;
+    return Threshold{"language", Limit::kMin, true};
+  }
+  std::vector<std::string> files() const override { return {classifier_->path().string()}; }
   Verdict apply(Document& document, std::vector<Measure>* measures = nullptr) const override;
   std::vector<Evidence> evidence(Document& document, std::string_view measure) const override;
 

@@ -33,4 +33,9 @@ Splitter SemanticsOption::splitter() const {
   return Splitter::kSpacy;
 }
 
+std::vector<std::string> SemanticsOption::files() const {
+  if (splitter() != Splitter::kNltk) return {};
+  return {Punkt::english().file().string()};
+}
+
 }  // namespace curate

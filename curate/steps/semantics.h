@@ -3,6 +3,7 @@
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/options.h"
 #include "curate/text/words.h"
@@ -27,6 +28,8 @@ class SemanticsOption {
   void prepare();
   bool operator==(Semantics other) const { return value_ == other; }
   Splitter splitter() const;
+  /// What `prepare` has read.
+  std::vector<std::string> files() const;
 
   std::string name = "datatrove-0.10";
 

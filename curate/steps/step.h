@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -34,6 +35,13 @@ struct Verdict {
   double value = 0, threshold = 0;
 };
 
+/// How an option decides: a measure on the wrong side of it fails, and one that is equal to it perhaps too.
+struct Threshold {
+  std::string measure;
+  Limit limit = Limit::kNone;
+  bool fails_at = false;
+};
+
 /// What `prepare` found: a number for the report, and words where the user should know of it.
 struct Note {
   std::string name;  ///< "items_left_out"
@@ -55,6 +63,12 @@ class Step : public base::OptionGroup {
  public:
   /// Loads models. Throws base::Error saying what is missing and how to get it. Called once before any data is read.
   virtual void prepare() {}
+  /// The files that `prepare` has read: what decides beside the options.
+  virtual std::vector<std::string> files() const { return {}; }
+  /// The names of the scores that `apply` gives every document.
+  virtual std::vector<std::string> scores() const { return {}; }
+  /// How `option` decides, of a step that needs a model to find it out by trying.
+  virtual std::optional<Threshold> threshold_of(std::string_view /*option*/) const { return std::nullopt; }
   /// What is to be said once `prepare` has run.
   virtual std::vector<Note> notes() const { return {}; }
   /// Decides; may set scores and edit the text. Stops at the first failing measure unless `measures` is given, then

@@ -24,12 +24,19 @@ class Textbook : public Step {
 
   void visit(base::OptionVisitor& v) override;
   void prepare() override;
+  std::vector<std::string> scores() const override { return {"textbook"}; }
+  std::optional<Threshold> threshold_of(std::string_view option) const override {
+    if (option != "min_score") return std::nullopt;
+    return Threshold{"textbook", Limit::kMin, false};
+  }
+  std::vector<std::string> files() const override { return {file_}; }
   Verdict apply(Document& document, std::vector<Measure>* measures = nullptr) const override;
   std::vector<Evidence> evidence(Document& document, std::string_view measure) const override;
 
  private:
   double score(Document& document, std::string_view text) const;
 
+  std::string file_;                             // the model's
   std::unique_ptr<TextbookModel> style_;         // this one,
   std::unique_ptr<FastText> classifier_;         // or this one
   std::vector<std::pair<int, double>> weights_;  // index of a label, weight

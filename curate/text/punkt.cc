@@ -107,7 +107,7 @@ struct Punkt::Token {
   bool ends_sentence = false, is_abbreviation = false, is_ellipsis = false;
 };
 
-Punkt::Punkt(const std::filesystem::path& file) : bytes_(base::read_file(file)) {
+Punkt::Punkt(const std::filesystem::path& file) : file_(file), bytes_(base::read_file(file)) {
   std::size_t line = 0;
   for (std::string_view rest = bytes_; !rest.empty();) {
     const std::size_t end = std::min(rest.find('\n'), rest.size());

@@ -21,6 +21,7 @@ class Punkt {
   /// Those of punkt-english.tsv on the search path (curate/text/models.h), read at the first call. Throws base::Error
   /// that says which command fetches them.
   static const Punkt& english();
+  const std::filesystem::path& file() const { return file_; }
 
   /// sent_tokenize(text): the sentences, which point into `text` (valid UTF-8).
   void split(std::string_view text, std::vector<std::string_view>& sentences) const;
@@ -49,7 +50,8 @@ class Punkt {
   bool is_abbreviation(std::string_view type) const { return abbreviations_.contains(type); }
   int context(std::string_view type) const;
 
-  std::string bytes_;  // the file: the sets point into it
+  std::filesystem::path file_;
+  std::string bytes_;  // of the file: the sets point into it
   std::unordered_set<std::string_view> abbreviations_, collocations_, starters_;
   std::unordered_map<std::string_view, int> contexts_;
 };

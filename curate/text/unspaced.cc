@@ -29,17 +29,6 @@ bool ask_icu(char32_t c) {
   return false;
 }
 
-bool has_unspaced(std::string_view text) {
-  for (std::size_t position = 0; position < text.size();) {
-    if (static_cast<unsigned char>(text[position]) < 0xE0) {  // below U+0800
-      ++position;
-    } else if (is_unspaced(base::next_code_point(text, position))) {
-      return true;
-    }
-  }
-  return false;
-}
-
 }  // namespace
 
 bool is_unspaced(char32_t c) {
@@ -50,6 +39,17 @@ bool is_unspaced(char32_t c) {
   }();
   if (c < kFirst) return false;
   return c < kPlane ? (*kTable)[c] : ask_icu(c);
+}
+
+bool has_unspaced(std::string_view text) {
+  for (std::size_t position = 0; position < text.size();) {
+    if (static_cast<unsigned char>(text[position]) < 0xE0) {  // below U+0800
+      ++position;
+    } else if (is_unspaced(base::next_code_point(text, position))) {
+      return true;
+    }
+  }
+  return false;
 }
 
 class DictionaryWords::Dictionary {

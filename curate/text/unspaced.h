@@ -11,6 +11,8 @@ namespace curate {
 
 /// Is `c` a letter, a mark or a number of such a script?
 bool is_unspaced(char32_t c);
+/// Does the text have such a one?
+bool has_unspaced(std::string_view text);
 
 /// spaCy's words (base() is theirs) but where a word holds letters of such scripts: that one is cut into the words of
 /// ICU's dictionaries. Texts without such letters have the words of SpacyWords. A word found so counts as standing

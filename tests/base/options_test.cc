@@ -186,6 +186,15 @@ TEST(Options, ACacheFolderIsAPathUnlessItIsAWord) {
   EXPECT_THAT(set.to_yaml(), HasSubstr("cache: \"" + std::filesystem::absolute("kept").string() + "\"\n"));
 }
 
+TEST(Options, APresetsListIsNotReplacedInSilence) {
+  Outer outer;
+  OptionSet set(outer);
+  set.read_yaml("model: m\nsteps: [gopher]\n", "preset small");
+  set.read_yaml("learning_rate: 0.1\n", "c.yaml");
+  EXPECT_THAT(error_of([&] { set.read_yaml("steps: [gopher]\n", "d.yaml"); }),
+              testing::AllOf(HasSubstr("d.yaml:1"), HasSubstr("preset"), HasSubstr("steps")));
+}
+
 TEST(Options, SavedYamlReadsBackTheSame) {
   Outer outer;
   OptionSet set(outer);

@@ -25,7 +25,11 @@ TEST(OutputFolder, IsMadeKeptOrEmptied) {
   EXPECT_TRUE(fs::is_directory(out));
   base::prepare_output_folder(out, false, false, kTrain);  // empty: fine
   base::write_file(out / "kept", "x");
-  EXPECT_THAT(error_of([&] { base::prepare_output_folder(out, false, false, kTrain); }), HasSubstr("--resume"));
+  const std::string resumable = kTrain + "resume: false\n";
+  EXPECT_THAT(error_of([&] { base::prepare_output_folder(out, false, false, resumable); }),
+              AllOf(HasSubstr("--resume"), HasSubstr("--overwrite")));
+  EXPECT_THAT(error_of([&] { base::prepare_output_folder(out, false, false, kTrain); }),
+              AllOf(testing::Not(HasSubstr("--resume")), HasSubstr("--overwrite")));
   EXPECT_THAT(error_of([&] { base::prepare_output_folder(out, false, true, kTrain); }), HasSubstr("run.yaml"));
   EXPECT_TRUE(fs::exists(out / "kept"));
   EXPECT_THAT(error_of([&] { base::prepare_output_folder(out, true, true, kTrain); }), HasSubstr("exclude"));

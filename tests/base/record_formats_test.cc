@@ -184,6 +184,18 @@ TEST_F(RecordFormats, Utf16AndUtf32WithAndWithoutAMark) {
   const std::string zeros = "{\"a\":\"\0\"}\n{\"b\":1}\n"s;
   EXPECT_THAT(read("x.jsonl", zeros).lines, ElementsAre("{\"a\":\"\0\"}"s, "{\"b\":1}"));
   EXPECT_THAT(read("x.jsonl", "{}\n\0"s).lines, ElementsAre("{}", "\0"s));
+  // Nor does one beside bytes that are no UTF-8, wherever they stand.
+  const std::string more = "Une autre ligne sans rien de particulier, et encore une.\n";
+  for (const std::string& bytes :
+       {"Le caf\xE9 est ferm\xE9.\n\0\n"s, "\0Le caf\xE9 est ferm\xE9.\n"s, "caf\xE9\n \0\n"s,
+        "\xCF\xF0\xE8\xE2\xE5\xF2, \xEC\xE8\xF0, \xE4\xEE\xF0\xEE\xE3\xEE\xE9\n\0\n"s})
+    for (int lines : {0, 1, 20, 60}) {
+      std::string text = bytes;
+      for (int i = 0; i < lines; ++i) text += bytes[0] == '\xCF' ? replaced(bytes, "\0"s, "") : more;
+      RecordOptions options;
+      options.split_text = "line";
+      EXPECT_EQ(read("x.jsonl", text).lines.front(), text.substr(0, text.find('\n'))) << lines;
+    }
 }
 
 TEST_F(RecordFormats, NamedEncodings) {
@@ -213,7 +225,7 @@ TEST_F(RecordFormats, WhatIsNoCharacterCostsItsRecord) {
   Read cut = read("x.jsonl", bytes + "{");
   EXPECT_THAT(cut.lines, SizeIs(3));
   ASSERT_THAT(cut.bad, SizeIs(1));
-  EXPECT_THAT(cut.bad[0].error, HasSubstr("ends inside a character (utf-16le)"));
+  EXPECT_THAT(cut.bad[0].error, HasSubstr("ends inside a character (utf-16le, assumed"));
   EXPECT_TRUE(cut.bad[0].lost);
   RecordOptions options;
   options.text.encoding = "shift_jis";

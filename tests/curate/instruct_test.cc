@@ -4,6 +4,7 @@
 
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <sstream>
 
 #include "base/error.h"
@@ -273,6 +274,72 @@ TEST(Instruct, DuplicatesAreJudgedOnAllTurns) {
                 "\n",
                 &report);
   EXPECT_EQ(report["train"], 2);
+}
+
+// What a model is shown beside the turns makes another question; what it is not shown does not.
+TEST(Instruct, DuplicatesAreShownTheSame) {
+  const auto chat = [](const std::string& members, const std::string& content = "What is in it?") {
+    return R"({"messages":[{"role":"user","content":")" + content + R"("},{"role":"assistant","content":"A."}])" +
+           members + "}\n";
+  };
+  for (const char* member : {"tools", "documents", "images", "videos", "audios", "chat_template_kwargs"}) {
+    json report;
+    const std::string name = std::string(",\"") + member + "\":";
+    train_records(chat("") + chat(name + R"([{"name":"a"}])") + chat(name + R"([{"name":"b"}])"), &report);
+    EXPECT_EQ(report["train"], 3) << member;
+    train_records(chat(name + R"([{"name":"a"}])") + chat(name + R"([ {"name": "a"} ],"note":1)"), &report);
+    EXPECT_EQ(report["reasons"]["duplicate_prompt"], 1) << member;
+  }
+}
+
+// One question stands in training or in validation, whatever system message, documents, case or blanks go with it.
+TEST(Instruct, OneQuestionIsNotOnBothSides) {
+  TemporaryFolder folder;
+  std::string lines;
+  for (int i = 0; i < 200; ++i) {
+    const std::string number = std::to_string(i), question = "What is number " + number + "?";
+    const auto message = [](const char* role, const std::string& content) {
+      return json{{"role", role}, {"content", content}};
+    };
+    const json answer = message("assistant", "It is " + number + ".");
+    for (const json& messages :
+         {json::array({message("user", question), answer}),
+          json::array({message("system", "Be brief."), message("user", question), answer}),
+          json::array({message("system", "Be kind."), message("user", " what IS number\n" + number + "?\n"), answer})})
+      lines += json{{"messages", messages}, {"number", i}}.dump() + "\n";
+  }
+  InstructOptions options;
+  options.reading.input = {folder.write("data.jsonl", lines)};
+  options.output = folder / "out";
+  options.validation_share = 0.5;
+  std::ostringstream standard, err;
+  base::Context context{standard, err, true, false, "", "curate"};
+  EXPECT_EQ(run_instruct(options, context), 0);
+  std::set<int> sides[2];
+  for (const int side : {0, 1}) {
+    std::istringstream file(base::read_file(folder / (side ? "out/validation.jsonl" : "out/train.jsonl")));
+    for (std::string line; std::getline(file, line);) sides[side].insert(json::parse(line)["number"].get<int>());
+  }
+  EXPECT_EQ(sides[0].size() + sides[1].size(), 200u);
+  EXPECT_NEAR(static_cast<double>(sides[1].size()), 100, 40);
+}
+
+// What the data have under the key that reasons go to is not lost.
+TEST(Instruct, AHornbookThatIsNoObjectIsCarried) {
+  TemporaryFolder folder;
+  InstructOptions options;
+  options.reading.input = {folder.write("data.jsonl", R"({"prompt":"P","completion":"A.","hornbook":"mine"})"
+                                                      "\n"
+                                                      R"({"prompt":"P","completion":"B.","hornbook":"mine too"})"
+                                                      "\n")};
+  options.output = folder / "out";
+  std::ostringstream standard, err;
+  base::Context context{standard, err, true, false, "", "curate"};
+  EXPECT_EQ(run_instruct(options, context), 0);
+  EXPECT_EQ(json::parse(base::read_file(folder / "out/train.jsonl"))["hornbook"], "mine");
+  const json dropped = json::parse(base::read_file(folder / "out/dropped.jsonl"));
+  EXPECT_EQ(dropped["record"]["hornbook"], "mine too");
+  EXPECT_EQ(dropped["hornbook"]["reason"], "duplicate_prompt");
 }
 
 TEST(Instruct, RolesByName) {

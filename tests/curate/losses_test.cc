@@ -121,7 +121,7 @@ TEST_F(Losses, FilesOfWhichMostIsRefusedAreNamed) {
   const std::string file = folder_.write("a.jsonl", commas + "{\"text\":\"the last\"}\n");
   const Ran ran = run_with_losses("steps: []\n", {file, "--output", out_});
   EXPECT_THAT(ran.message, HasSubstr("lost: " + file + ": 40 of its 41 records cannot be used, the first: line 1: "));
-  EXPECT_THAT(ran.message, HasSubstr("quarantined: 40 times \""));
+  EXPECT_THAT(ran.message, HasSubstr("quarantined: 40 times '"));
 }
 
 TEST_F(Losses, FoldersAndEmptyFieldsAreNoText) {

@@ -221,6 +221,31 @@ TEST(RunLimits, PathsOfAnyBytes) {
   EXPECT_EQ(json::parse(standard.str())["run"]["folder"], "kept");
 }
 
+// What a run decides with lies beside the options too: another list would make a mixture of two runs.
+TEST(RunLimits, ResumeRefusesOtherFilesOfSteps) {
+  TemporaryFolder folder;
+  const std::string input = folder.write("a.jsonl", "no JSON\n{]\n" + joined(make_lines(20)));
+  const std::string item = "a text of a benchmark that is long enough to be looked for in every one of the documents";
+  const std::string words = folder.write("words.txt", "river\n"),
+                    benchmark = folder.write("items.jsonl", line("a", item)), model = folder / "a.model";
+  fs::copy_file(HORNBOOK_SOURCE_DIR "/curate/models/textbook.model", model);
+  const std::map<std::string, std::string> steps = {{words, "c4: {bad_words: '" + words + "'}"},
+                                                    {benchmark, "decontaminate: {against: ['" + benchmark + "']}"},
+                                                    {model, "textbook: {model: '" + model + "'}"}};
+  for (const auto& [file, step] : steps) {
+    const std::string config = "steps:\n  - " + step + "\n", out = file + ".out";
+    EXPECT_THAT(error_of([&] { run(config, {input, "--output", out, "--max-bad", "1"}); }), HasSubstr("--resume"));
+    const auto time = fs::last_write_time(file);
+    fs::last_write_time(file, time + std::chrono::seconds(1));
+    const std::string error = error_of([&] { run(config, {input, "--output", out, "--max-bad", "0", "--resume"}); });
+    EXPECT_THAT(error, HasSubstr("a file that a step reads changed"));
+    EXPECT_THAT(error, HasSubstr(file));
+    EXPECT_THAT(error, HasSubstr("--overwrite"));
+    fs::last_write_time(file, time);
+    run(config, {input, "--output", out, "--max-bad", "0", "--resume"});
+  }
+}
+
 TEST(RunLimits, UnreadableFileIsAClearError) {
   TemporaryFolder folder;
   folder.write("a.jsonl", joined(make_lines(10)));

@@ -185,6 +185,13 @@ TEST_F(HostileCorpus, QuarantineSaysWhere) {
   const std::string bytes = base::read_file(folder_ / "c.jsonl");
   auto bad = records(out + "/quarantine");
   ASSERT_EQ(bad.size(), 11u);
+  // The report names the same causes, whole.
+  const json report = json::parse(base::read_file(out + "/report.json"));
+  std::map<std::string, int> causes;
+  for (const json& record : bad) ++causes[record["error"].get<std::string>()];
+  EXPECT_EQ(report["errors"], json(causes));
+  EXPECT_EQ(causes["no field \"text\""], 1);
+  EXPECT_NE(base::read_file(out + "/report.html").find("no field &quot;text&quot;"), std::string::npos);
   for (const json& record : bad) {
     if (!record.contains("text")) continue;
     std::string text = record["text"];

@@ -28,6 +28,14 @@ TEST(RecordParser, ReadsFields) {
   EXPECT_EQ(record.id, "17");
   EXPECT_EQ(record.source, "s");
   EXPECT_EQ(record.date, "");
+  for (const char* number :
+       {"1.50", "1e5", "-0", "0", "-0.0", "0.12345678901234567", "0.123456789012345671", "12345678901234567.5",
+        "12345678901234568.5", "1700000000000000000000001", "18446744073709551615", "-17"}) {
+    EXPECT_EQ(
+        parser.parse("{\"a\":{\"id\":7},\"id\" : " + std::string(number) + " ,\"text\":\"t\"}", 0, kFields, record),
+        "");
+    EXPECT_EQ(record.id, number);
+  }
   EXPECT_EQ(parser.parse(R"({"text":""})", 0, kFields, record), "");
   EXPECT_EQ(record.text, "");
   EXPECT_EQ(record.id, "");
@@ -126,6 +134,32 @@ Delivered delivered(std::string_view line, const FieldNames& fields = kFields, b
           std::string(record.line), record.repeated_keys,     record.non_finite};
 }
 
+TEST(RecordParser, AsManyLevelsAsTheDocumentsSay) {
+  for (const auto& [open, close] : {std::pair("[", "]"), std::pair("{\"a\":", "}")}) {
+    const auto nested = [&](int levels) {  // the record is one of them
+      std::string line = "{\"text\":\"t\",\"deep\":";
+      for (int i = 1; i < levels; ++i) line += open;
+      line += "1";
+      for (int i = 1; i < levels; ++i) line += close;
+      return delivered(line + "}").error;
+    };
+    EXPECT_EQ(nested(1023), "");
+    EXPECT_EQ(nested(1024), "");
+    EXPECT_NE(nested(1025), "");
+  }
+}
+
+// What stands under the key that results go to would be lost.
+TEST(RecordParser, HornbookIsAnObject) {
+  for (const char* value : {"{}", "{\"a\":1}", "null"})
+    EXPECT_EQ(delivered("{\"text\":\"t\",\"hornbook\":" + std::string(value) + "}").error, "") << value;
+  for (const char* key : {"hornbook", "horn\\u0062ook"})
+    for (const char* value : {"\"a string\"", "5", "true", "[{}]", "NaN"})
+      EXPECT_EQ(delivered("{\"text\":\"t\",\"" + std::string(key) + "\":" + value + "}").error,
+                "field \"hornbook\" is not an object, as curate writes there: rename it")
+          << value;
+}
+
 // Python's readers take the last of repeated keys: that one is judged and the only one delivered.
 TEST(RecordParser, TheLastOfRepeatedKeysIsTheOnlyOne) {
   const std::vector<std::pair<std::string, std::string>> cases = {
@@ -136,7 +170,8 @@ TEST(RecordParser, TheLastOfRepeatedKeysIsTheOnlyOne) {
        R"({"text":"last","m":{"a":2,"b":[{"d":0,"c":[]}]}})"},
       {R"({"m":{"a":1,"a":2},"text":"last","m":{"a":3,"a":4}})", R"({"text":"last","m":{"a":4}})"},
       {R"({"a":1 , "a":2 , "a":"a,\"a\":{" , "text":"last"})", R"({"a":"a,\"a\":{" , "text":"last"})"},
-      {R"({"text":"x","hornbook":1,"horn\u0062ook":2,"text":"last"})", R"({"horn\u0062ook":2,"text":"last"})"},
+      {R"({"text":"x","hornbook":1,"horn\u0062ook":{"a":2},"text":"last"})",
+       R"({"horn\u0062ook":{"a":2},"text":"last"})"},
   };
   for (const auto& [line, rest] : cases) {
     const Delivered is = delivered(line);

@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 #include <string>
+#include <tuple>
 
 #include "base/random.h"
 #include "tests/curate/run_folder.h"
@@ -63,6 +64,90 @@ TEST(Sweep, RefusesWhatIsNoThreshold) {
     EXPECT_THAT(refusal(option + std::string("=1")), testing::HasSubstr("no measured value depends on this option"));
   EXPECT_THAT(refusal("fineweb.short_line_thrs=1"), testing::HasSubstr("did you mean 'fineweb.short_line_thr'?"));
   EXPECT_THAT(refusal("zz.x=1"), testing::Not(testing::HasSubstr("did you mean")));
+}
+
+// Values that switch a rule off keep what no other rule drops, as such a run does; and so with two measures of one
+// option.
+TEST(Sweep, OffIsOff) {
+  TemporaryFolder folder;
+  base::Random random(3);
+  std::string lines;
+  for (int i = 0; i < 200; ++i) {
+    std::string text = words(random, 30 + static_cast<int>(random.below(200)));
+    if (i % 2) text += "\n\n" + text;
+    if (i % 3 == 0) text = "# and # " + text + " wait... so...";
+    lines += json{{"id", std::to_string(i)}, {"text", text}}.dump() + "\n";
+  }
+  const std::string file = folder.write("a.jsonl", lines);
+  // Other rules that would drop the same documents are off.
+  const auto config = [](const std::string& step, const std::string& option) {
+    std::string all = option;
+    if (step == "gopher_repetition")
+      for (const char* other :
+           {"dup_para_frac", "dup_para_char_frac", "dup_line_frac", "dup_line_char_frac", "top_2_gram", "top_3_gram",
+            "top_4_gram", "duplicated_5_n_grams", "duplicated_6_n_grams", "duplicated_7_n_grams",
+            "duplicated_8_n_grams", "duplicated_9_n_grams", "duplicated_10_n_grams"})
+        if (!option.starts_with(other)) all += std::string(", ") + other + ": 0";
+    return "steps:\n  - " + step + ": {" + all + "}\n";
+  };
+  const std::vector<std::tuple<std::string, std::string, std::string, std::string>> options = {
+      {"gopher_repetition", "dup_para_frac", "0.1", "0"},
+      {"gopher_repetition", "top_2_gram", "0.01", "0"},
+      {"gopher_repetition", "duplicated_5_n_grams", "0.1", "0"},
+      {"gopher_quality", "max_doc_words", "100", "0"},
+      {"gopher_quality", "max_symbol_word_ratio", "0.001", "0"},
+      {"gopher_quality", "min_avg_word_length", "5.5", "0"},
+      {"c4", "max_document_length", "400", "0"},
+      {"c4", "min_num_sentences", "20", "-1"}};
+  for (const auto& [step, option, value, off] : options) {
+    const std::string name = step + "." + option, out = folder / name;
+    run(config(step, option + ": " + value), {file, "--output", out, "--keep-values"});
+    const json points = run_sweep(out, name + "=" + off).report["values"];
+    std::map<std::string, int> kept;
+    for (const json& point : points) kept[point["off"].get<bool>() ? off : value] = point["kept"];
+    for (const std::string& one : {value, off}) {
+      const json real = run(config(step, option + ": " + one), {file, "--output", out + one, "--keep-values"}).report;
+      EXPECT_EQ(kept[one], real["kept"]["records"]) << name << " " << one;
+    }
+    EXPECT_LT(kept[value], kept[off]) << name;
+    EXPECT_THAT(error_of([&] { run_sweep(out + off, name + "=" + value); }),
+                testing::HasSubstr("switched this rule off"))
+        << name;
+  }
+}
+
+TEST(Sweep, TakesWhatTheOptionTakes) {
+  TemporaryFolder folder;
+  const std::string out = folder / "out";
+  run("steps:\n  - gopher_quality\n  - fineweb\n",
+      {folder.write("a.jsonl", "{\"text\":\"a\"}\n"), "--output", out, "--keep-values"});
+  const auto refusal = [&](const std::string& sweep) { return error_of([&] { run_sweep(out, sweep); }); };
+  EXPECT_THAT(refusal("gopher_quality.min_doc_words=-5"), testing::HasSubstr("0 or more"));
+  EXPECT_THAT(refusal("gopher_quality.min_doc_words=5,5.5"), testing::HasSubstr("a whole number"));
+  EXPECT_THAT(refusal("fineweb.short_line_thr=1.5"), testing::HasSubstr("0 to 1"));
+  EXPECT_THAT(refusal("fineweb.short_line_thr=0.5,"), testing::HasSubstr("--sweep fineweb.short_line_thr"));
+  EXPECT_THAT(refusal("fineweb.short_line_thr=nan"), testing::HasSubstr("finite"));
+}
+
+// Models of scorers need not be there any more.
+TEST(Sweep, NeedsNoModel) {
+  TemporaryFolder folder;
+  const std::string out = folder / "out", model = folder / "a.model";
+  fs::copy_file(HORNBOOK_SOURCE_DIR "/curate/models/textbook.model", model);
+  std::string lines;
+  base::Random random(4);
+  for (int i = 0; i < 50; ++i) lines += json{{"text", words(random, 100)}}.dump() + "\n";
+  const std::string file = folder.write("a.jsonl", lines);
+  const auto config = [&](const std::string& score) {
+    return "steps:\n  - textbook: {model: '" + model + "', min_score: " + score + "}\n";
+  };
+  run(config("0.5"), {file, "--output", out, "--keep-values"});
+  const json real = run(config("0.01"), {file, "--output", out + "2"}).report;
+  fs::remove(model);
+  const json swept = run_sweep(out, "textbook.min_score=0.01,0").report;
+  EXPECT_EQ(swept["values"][0]["kept"], 50);
+  EXPECT_EQ(swept["values"][1]["kept"], real["kept"]["records"]);
+  EXPECT_EQ(swept["exceptions"], 0);
 }
 
 // The side on which each threshold of the rules fails, and no decision of the run that it does not explain.

@@ -16,6 +16,7 @@
 #include "base/file.h"
 #include "base/random.h"
 #include "tests/curate/small_fasttext.h"
+#include "tests/error_of.h"
 #include "tests/temporary_folder.h"
 
 namespace {
@@ -203,6 +204,34 @@ TEST(FastText, HostileFilesAreRefusedOrHarmless) {
   }
   EXPECT_GT(refused, 300);
   EXPECT_GT(used, 50);
+}
+
+// As the library, which says "Encountered NaN".
+TEST(FastText, NumbersThatAreNotFiniteAreRefused) {
+  TemporaryFolder folder;
+  using fasttext::loss_name;
+  const float bad[] = {std::nanf(""), INFINITY};
+  for (const fs::path& good : {train(folder.path(), "softmax", loss_name::softmax, 2, 2, false),
+                               train(folder.path(), "tree", loss_name::hs, 2, 2, false)}) {
+    std::string bytes = base::read_file(good);
+    const std::size_t output = bytes.size() - 12 * 10 * sizeof(float);  // the last matrix
+    const std::size_t input = output - 17 - 10 * sizeof(float);         // the last row of the other one
+    for (const std::size_t place : {output, input}) {
+      for (const float value : bad) {
+        std::string changed = bytes;
+        for (int i = 0; i < 10; ++i) std::memcpy(&changed[place + 4 * static_cast<std::size_t>(i)], &value, 4);
+        const std::string path = folder.write("bad.bin", changed);
+        EXPECT_THAT(error_of([&] { FastText model(path); }), testing::HasSubstr("not finite"));
+      }
+    }
+    // A matrix that is not copied is met on the way.
+    std::string all = bytes;
+    const std::size_t rows = 3000 * 10 * sizeof(float);
+    for (std::size_t i = 0; i < rows; i += 4) std::memcpy(&all[output - 17 - rows + i], bad, 4);
+    const FastText model(folder.write("mapped.bin", all), 0);
+    FastText::Scratch scratch;
+    EXPECT_THAT(error_of([&] { model.predict("bato n der w1 w2 w3", scratch); }), testing::HasSubstr("not finite"));
+  }
 }
 
 TEST(FastText, WordVectorsAreNoClassifier) {

@@ -86,6 +86,28 @@ TEST(Unspaced, RulesSeeWordsWithIcuSemantics) {
   }
 }
 
+// Where there is no such letter, C4's lines are datatrove's, whatever marks they end in; an ellipsis ends none.
+TEST(Unspaced, LinesEndAsWithoutADictionary) {
+  const auto kept = [](const char* semantics, const std::string& text) {
+    C4 c4;
+    c4.semantics.name = semantics;
+    c4.min_num_sentences = -1;
+    c4.prepare();
+    Document document;
+    document.reset(text, "", "");
+    c4.apply(document);
+    return std::string(document.text());
+  };
+  for (const char* end : {"", ".", "...", "\u2026", "\u3002", "\u061F", "\u0964", "!", "\u203D", "\u00BB"}) {
+    const std::string line = std::string("This is one of the lines ") + end;
+    EXPECT_EQ(kept("icu", line + "\nThe last line ends well."),
+              kept("datatrove-0.10", line + "\nThe last line ends well."))
+        << end;
+  }
+  const std::string chinese = "\u5B66 \u4E60 \u4E2D\u6587";
+  EXPECT_EQ(kept("icu", chinese + "\u3002\n" + chinese + "..."), chinese + "\u3002");
+}
+
 std::vector<std::uint64_t> set_of(std::string_view text, const std::string& shingle) {
   Deduplicate options;
   options.shingle = shingle;

@@ -175,6 +175,21 @@ TEST(TrainScorer, LearnsAndMeasuresOnWhatItHasNotSeen) {
   document.reset(good, "", "");
   step.apply(document);
   EXPECT_NEAR(document.scores().at(0).second, 0.5, 1e-4);
+  for (const char* weight : {"nan", "inf", "-inf", "1e999", "x", ""}) {
+    step.good = {"good=" + std::string(weight)};
+    EXPECT_THAT(error_of([&] { step.prepare(); }), HasSubstr("not a weight")) << weight;
+  }
+  for (const char* weight : {"2", "-1", "1.01"}) {
+    step.good = {"bad=0.5", "good=" + std::string(weight)};
+    EXPECT_THAT(error_of([&] { step.prepare(); }), HasSubstr("divide all weights")) << weight;
+  }
+  step.good = {"good=2", "bad=1"};
+  step.min_score = 1.5;
+  EXPECT_THAT(error_of([&] { step.prepare(); }), HasSubstr("and min_score, by the largest"));
+  step.good = {"good=0.5"};
+  step.min_score = 0.75;
+  EXPECT_THAT(error_of([&] { step.prepare(); }), HasSubstr("no document can reach"));
+  step.min_score = 0.5;
   step.good = {"splendid"};
   EXPECT_THAT(error_of([&] { step.prepare(); }), HasSubstr("splendid"));
 }
