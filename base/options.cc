@@ -353,7 +353,10 @@ void OptionSet::collect() {
   for (Option& option : visitor_.options_) {
     option.given = given.count(option.name) > 0;
     // A default is what the field held before anything set it.
-    option.fallback = fallback.count(option.name) ? fallback[option.name] : join(option.get(), ", ");
+    if (fallback.count(option.name))
+      option.fallback = fallback[option.name];
+    else if (option.fallback.empty())
+      option.fallback = join(option.get(), ", ");  // else who declares it says it
   }
 }
 

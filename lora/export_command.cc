@@ -162,10 +162,11 @@ int run_export(ExportOptions& options, base::Context& context) {
     copy_chat_files(folder, output);
     write_adapter(adapter, output);
     made.finish();
-    const std::string beyond = beyond_runtime(adapter, false);
-    next = beyond.empty() && adapter.rank <= 512 ? vllm_line("BASE", adapter.rank, output, output, false)
-                                                 : "PeftModel.from_pretrained(BASE, \"" + output.string() + "\")";
-    if (!context.quiet) tell_peft(adapter, beyond, experts_note(folder, options.base, adapter), context);
+    const std::string beyond = beyond_runtime(adapter, false), experts = experts_note(folder, options.base, adapter);
+    next = !experts.empty()                        ? "lora merge " + base::shell_word(input)
+           : beyond.empty() && adapter.rank <= 512 ? vllm_line("BASE", adapter.rank, output, output, false)
+                                                   : "PeftModel.from_pretrained(BASE, \"" + output.string() + "\")";
+    if (!context.quiet) tell_peft(adapter, beyond, experts, context);
   }
   if (context.json) {
     nlohmann::ordered_json result = {

@@ -86,10 +86,9 @@ void SamplingOptions::visit(base::OptionVisitor& v) {
   v("top_k", top_k, "draw among so many most probable tokens, 0: all").at_least(0);
   v("top_p", top_p, "draw among the most probable tokens that hold this share of the probability").above(0).at_most(1);
   v("min_p", min_p, "leave out tokens below this share of the most probable one's probability").between(0, 1);
-  v("repetition_penalty", repetition_penalty,
-    "above 1: tokens that stand in the text already become less probable; not given: the model's own, else 1.1")
+  v("repetition_penalty", repetition_penalty, "above 1: tokens that stand in the text already become less probable")
       .above(0)
-      .fallback.clear();
+      .fallback = "the model's own, else 1.1";
   v("no_repeat_ngram_size", no_repeat_ngram_size, "let no sequence of so many tokens come twice, 0: let it")
       .at_least(0);
   v("seed", seed, "the same seed draws the same tokens");

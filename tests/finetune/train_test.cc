@@ -197,7 +197,7 @@ TEST_F(Train, ResumeRefusesAnotherRun) {
   data.plan.steps = 0;  // one epoch of these is fewer steps than were done: not what is wrong
   EXPECT_THAT(error_of<base::UsageError>(data), HasSubstr("--data"));
   TrainOptions fresh = options("first");
-  EXPECT_THAT(error_of<base::UsageError>(fresh), HasSubstr("--resume"));
+  EXPECT_THAT(error_of<base::UsageError>(fresh), HasSubstr("the output folder is not empty"));
 }
 
 // A base and its fine-tune have the same file names, headers and sizes.
