@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 #include <fmt/ostream.h>
 
-#include <algorithm>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -47,15 +46,6 @@ std::string write_adapter_modelfile(const fs::path& output, const fs::path& fold
   return file.note + "Ollama: ollama create my-model -f " + base::shell_word(place.string()) + "\n";
 }
 
-// llama.cpp reads a head that the base ties with its embedding from that one tensor.
-void check_separate_head(const Adapter& adapter, const ModelFiles& base) {
-  const auto is_head = [&](const AdapterModule& module) { return module.name == base.spec().head; };
-  if (base.config().tied_embeddings && std::ranges::any_of(adapter.modules, is_head))
-    throw base::Error({"a GGUF adapter cannot carry LoRA on a head that the base ties with its embedding",
-                       base.path().string(), base.spec().head, "LoRA on other modules",
-                       "merge it into the model, which gets a head of its own: lora merge --format gguf"});
-}
-
 // What mlx-lm will make of the base, for people; "" when it serves it.
 std::string notes_for_mlx(const fs::path& folder, const std::string& given, const Adapter& adapter) {
   std::optional<ModelFiles> base;
@@ -74,6 +64,7 @@ std::string notes_for_mlx(const fs::path& folder, const std::string& given, cons
 
 // What PEFT would not do with experts, which needs a look at the base; "" where that is not on this machine.
 std::string experts_note(const fs::path& folder, const std::string& given, const Adapter& adapter) try {
+  if (!has_experts(adapter)) return "";
   const ModelFiles base(base_model_of(folder, given, "--base", adapter));
   return stacked_experts_note(adapter, base.spec());
 } catch (const base::Error&) {
@@ -141,9 +132,6 @@ int run_export(ExportOptions& options, base::Context& context) {
   if (!options.base_name.empty()) adapter.base_model = options.base_name;
   std::string next, modelfile;
   if (gguf) {
-    check_only_lora(adapter, "a GGUF adapter");
-    check_separate_head(adapter, *base);
-    MergedModel(*base, &adapter);  // throws when it does not fit, before anything is made
     write_gguf_adapter(adapter, *base, output, type);
     modelfile = write_adapter_modelfile(output, folder, *base);
     next = fmt::format("llama-cli -m BASE.gguf --lora {}   (BASE.gguf: lora convert {} --output BASE.gguf)",

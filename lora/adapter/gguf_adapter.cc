@@ -126,12 +126,22 @@ Adapter with_one_scale(Adapter adapter) {
   return adapter;
 }
 
+// llama.cpp reads a head that the base ties with its embedding from that one tensor.
+static void check_separate_head(const Adapter& adapter, const ModelFiles& base) {
+  const auto is_head = [&](const AdapterModule& module) { return module.name == base.spec().head; };
+  if (base.config().tied_embeddings && std::ranges::any_of(adapter.modules, is_head))
+    throw base::Error({"a GGUF adapter cannot carry LoRA on a head that the base ties with its embedding",
+                       base.path().string(), base.spec().head, "LoRA on other modules",
+                       "merge it into the model, which gets a head of its own: lora merge --format gguf"});
+}
+
 void write_gguf_adapter(const Adapter& adapter, const ModelFiles& base, const std::filesystem::path& file,
                         base::DType type) {
   if (type != base::DType::kF32 && type != base::DType::kF16)
     throw base::UsageError(
         {"a GGUF adapter cannot have this type", "dtype", std::string(base::name_of(type)), "float32 or float16", ""});
   check_only_lora(adapter, "a GGUF adapter");
+  check_separate_head(adapter, base);
   MergedModel fits(base, &adapter);  // throws when it does not
   // llama.cpp's scale is alpha / rank of the module, so modules of one scale need one rank as well.
   double alpha = common_scale(adapter) * static_cast<double>(adapter.modules.at(0).rank);

@@ -26,7 +26,19 @@ double alpha_of(const AdapterModule& module, bool rslora) {
   return module.scale * (rslora ? std::sqrt(rank) : rank);
 }
 
+bool is_of_experts(const AdapterModule& module) {
+  return block_name(module.name).expert >= 0 || is_router(suffix_of(module.name));
+}
+
+bool is_of_router(const SavedTensor& tensor) {
+  return is_router(suffix_of(tensor.name.substr(0, tensor.name.rfind('.'))));
+}
+
 }  // namespace
+
+bool has_experts(const Adapter& adapter) {
+  return std::ranges::any_of(adapter.modules, is_of_experts) || std::ranges::any_of(adapter.saved, is_of_router);
+}
 
 std::string stacked_experts_note(const Adapter& adapter, const ModelSpec& base) {
   std::map<std::string, std::size_t> in_base, adapted;  // experts' matrices by layer and the end of their names
@@ -42,16 +54,14 @@ std::string stacked_experts_note(const Adapter& adapter, const ModelSpec& base) 
   for (const AdapterModule& module : adapter.modules) {
     const std::string suffix = suffix_of(module.name);
     const bool is_expert{block_name(module.name).expert >= 0};
-    if (!is_expert && !is_router(suffix)) continue;
+    if (!is_of_experts(module)) continue;
     is_stacked = true;
     has_ranks |= module.rank != adapter.rank;
     has_alphas |= std::fabs(alpha_of(module, adapter.rslora) - adapter.alpha) > 1e-9 * std::fabs(adapter.alpha);
     if (is_expert) ++adapted[key(module.name)];
     if (is_expert && is_fused(suffix)) fused.insert(suffix);
   }
-  const bool saves_router{std::ranges::any_of(adapter.saved, [](const SavedTensor& tensor) {
-    return is_router(suffix_of(tensor.name.substr(0, tensor.name.rfind('.'))));
-  })};
+  const bool saves_router{std::ranges::any_of(adapter.saved, is_of_router)};
   std::vector<std::string> refused, otherwise;
   if (is_stacked && adapter.dora) refused.push_back("DoRA");
   if (is_stacked && adapter.dropout > 0) refused.push_back("dropout");

@@ -39,4 +39,17 @@ TEST(StackedExperts, WhatItTakesIsNot) {
   EXPECT_EQ(note([](FreshOptions& o) { o.dora = true; }, "untied"), "") << "no experts";
 }
 
+TEST(StackedExperts, AreFoundWithoutALookAtTheBase) {
+  const auto has = [](const char* base, const std::vector<std::string>& targets) {
+    const lora::ModelFiles files(std::string(HORNBOOK_SOURCE_DIR "/tests/golden/finetune/tiny_llama/") + base);
+    FreshOptions options;
+    options.targets = targets;
+    return lora::has_experts(lora::fresh_adapter(files.spec(), options, 1));
+  };
+  EXPECT_TRUE(has("mixtral", {"w1"}));
+  EXPECT_TRUE(has("mixtral", {"gate"}));
+  EXPECT_FALSE(has("mixtral", {"q_proj"}));
+  EXPECT_FALSE(has("untied", {"all-linear"}));
+}
+
 }  // namespace

@@ -4,8 +4,10 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <filesystem>
 
 #include "base/gguf.h"
+#include "lora/adapter/fresh.h"
 #include "lora/adapter/gguf_adapter.h"
 #include "lora/adapter/merge.h"
 #include "lora/adapter/start.h"
@@ -117,6 +119,19 @@ TEST(ReadGgufAdapter, AnotherBaseIsRefused) {
   EXPECT_THAT(error_of([&] { lora::plain_adapter(adapter, ModelFiles(kTiny + "qwen3_moe"), 1); }),
               HasSubstr("architecture"));
   EXPECT_THAT(error_of([&] { lora::plain_adapter(adapter, ModelFiles(kTiny + "tied"), 1); }), HasSubstr("fit"));
+}
+
+// llama.cpp has one tensor for both.
+TEST(GgufAdapter, AHeadThatTheBaseTiesIsRefused) {
+  const TemporaryFolder folder;
+  const ModelFiles base(kTiny + "tied");
+  lora::FreshOptions options;
+  options.targets = {"q_proj", "lm_head"};
+  const Adapter adapter = lora::fresh_adapter(base.spec(), options, 1);
+  const auto file = folder.path() / "a.gguf";
+  EXPECT_THAT(error_of([&] { lora::write_gguf_adapter(adapter, base, file, DType::kF32); }),
+              testing::AllOf(HasSubstr("ties with its embedding"), HasSubstr("lora merge")));
+  EXPECT_FALSE(std::filesystem::exists(file));
 }
 
 }  // namespace
