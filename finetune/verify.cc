@@ -147,7 +147,7 @@ Expected expected_of(const VerifyOptions& options, at::Device device) {
   const auto tokenizer = tokenizer_with(files, options.adapter);
   expected.reading = reading_of(options, *tokenizer);
   expected.ends = end_set(*tokenizer);
-  expected.chat_template = tokenizer->chat_template;
+  expected.chat_template = tokenizer->chat_template + tokenizer->tool_template;
   for (const std::vector<Ids>* part : {&expected.reading.pieces, &expected.reading.prompts})
     for (const Ids& ids : *part) check_ids(ids, files.config());
   Transformer model(files, at::kFloat, device, quantization_named(options.quantization));
@@ -190,7 +190,7 @@ Result compared(const VerifyOptions& options, const Expected& expected, at::Devi
     throw base::Error({"the tokenizers of the two models give different ids", options.models.back(), "", "",
                        "export the model again with its tokenizer"});
   result.ends = end_set(*tokenizer);
-  result.chat_template = tokenizer->chat_template;
+  result.chat_template = tokenizer->chat_template + tokenizer->tool_template;
   const bool is_the_base{options.models.size() == 1};
   result.comparison.bounds = chosen_bounds(options, files, is_the_base);
   Transformer model(files, at::kFloat, device, quantization_named(is_the_base ? options.quantization : "none"));

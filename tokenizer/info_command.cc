@@ -27,7 +27,10 @@ std::string template_text(const Tokenizer& model) {
     std::string text = fmt::format("opens an answer with {}, ends it with {}", json(shape.prompt).dump(),
                                    shape.end ? model.token(*shape.end) : "no token");
     if (shape.marks) text += "; marks what is generated";
-    if (model.chat_template.find("tools") != std::string::npos) text += "; knows tools";
+    if (!model.tool_template.empty())
+      text += "; has another for tools";
+    else if (model.chat_template.find("tools") != std::string::npos)
+      text += "; knows tools";
     if (!chat->missing_tokens().empty()) text += "; missing tokens: " + base::join(chat->missing_tokens(), ", ");
     return text;
   } catch (const base::Error& error) {

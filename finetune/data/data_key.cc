@@ -104,7 +104,7 @@ std::string hash_beside(const lora::ModelFiles& model) {
 
 // What a template that asks for the date writes differs from day to day.
 std::string day_of(const tokenizer::Tokenizer& tokenizer) {
-  if (!tokenizer::asks_for_date(tokenizer.chat_template)) return "";
+  if (!tokenizer::asks_for_date(tokenizer)) return "";
   return " day " + (tokenizer.template_date.empty() ? tokenizer::today() : tokenizer.template_date);
 }
 
@@ -113,6 +113,7 @@ std::string day_of(const tokenizer::Tokenizer& tokenizer) {
 std::string identity_of(const tokenizer::Tokenizer& tokenizer, const lora::ModelFiles& model) {
   Hash chat;
   chat.add(tokenizer.chat_template);
+  chat.add(tokenizer.tool_template);
   for (const tokenizer::AddedToken& token : model.new_tokens())
     chat.add(fmt::format("{} {} {}", token.id, token.special, token.content));
   return fmt::format("{} {} {} ends {} bos {} {}{}", hash_beside(model), tokenizer.size(), chat.text(),

@@ -259,7 +259,7 @@ std::string hash_of(const at::Tensor& values) {
 static void take_date(ReadingOptions& reading, tokenizer::Tokenizer& tokenizer,
                       const std::optional<Checkpoint>& checkpoint, const base::Context& context) {
   std::string& date = reading.template_date;
-  if (!tokenizer::asks_for_date(tokenizer.chat_template)) {
+  if (!tokenizer::asks_for_date(tokenizer)) {
     if (date.empty()) return;
     throw base::UsageError({"the chat template writes no date", "--template-date", date, "", "leave it out"});
   }

@@ -19,28 +19,37 @@ namespace fs = std::filesystem;
 using nlohmann::ordered_json;
 using tokenizer::Tokenizer;
 
+void set_template(Tokenizer& tokenizer, const tokenizer::TemplateSource& source) {
+  tokenizer.chat_template = source.jinja;
+  tokenizer.chat_template_name = source.name;
+  tokenizer.tool_template = source.for_tools;
+}
+
+// That an adapter was trained with.
+tokenizer::TemplateSource template_beside(const fs::path& adapter) {
+  const fs::path own = adapter / tokenizer::kChatTemplateFile, tools = adapter / tokenizer::kToolTemplateFile;
+  return {own.string(), base::read_file(own), fs::exists(tools) ? base::read_file(tools) : ""};
+}
+
 // A template of other models ends turns with a token that the base does not name as an end.
 void take_template(Tokenizer& tokenizer, const tokenizer::TemplateSource& source) {
   const tokenizer::ChatTemplate chat(tokenizer, source);
-  tokenizer.chat_template = source.jinja;
-  tokenizer.chat_template_name = source.name;
-  const auto stops = chat.stop_ids();  // the tokenizer's, and the template's where it is another
-  if (stops.size() > tokenizer.end_ids().size()) tokenizer.other_ends.push_back(stops.back());
+  set_template(tokenizer, source);
+  const auto stops = chat.stop_ids();  // the tokenizer's, and the template's where they are others
+  tokenizer.other_ends.insert(tokenizer.other_ends.end(), stops.begin() + tokenizer.end_ids().size(), stops.end());
 }
 
 // Returns whether it is another template than the base's.
 bool choose_template(Tokenizer& tokenizer, const fs::path& adapter, const std::string& choice) {
-  const fs::path own = adapter / tokenizer::kChatTemplateFile;
-  if (choice.empty() && (adapter.empty() || !fs::exists(own))) return false;
-  tokenizer::TemplateSource source = choice.empty() ? tokenizer::TemplateSource{own.string(), base::read_file(own)}
-                                                    : tokenizer::template_source(tokenizer, choice);
+  if (choice.empty() && (adapter.empty() || !fs::exists(adapter / tokenizer::kChatTemplateFile))) return false;
+  const tokenizer::TemplateSource source =
+      choice.empty() ? template_beside(adapter) : tokenizer::template_source(tokenizer, choice);
   if (source.jinja == tokenizer.chat_template) return false;
   try {
     take_template(tokenizer, source);
   } catch (const base::Error&) {
     if (!choice.empty()) throw;
-    tokenizer.chat_template = source.jinja;  // the adapter's own: carried; who renders it is told what is wrong
-    tokenizer.chat_template_name = source.name;
+    set_template(tokenizer, source);  // the adapter's own: carried; who renders it is told what is wrong
   }
   return true;
 }
@@ -89,7 +98,7 @@ const std::vector<std::string>& tokenizer_files() {
 
 std::vector<std::string> chat_files(const fs::path& folder) {
   std::vector<std::string> files = tokenizer_files();
-  files.insert(files.end(), {tokenizer::kChatTemplateFile, "generation_config.json"});
+  files.insert(files.end(), {tokenizer::kChatTemplateFile, tokenizer::kToolTemplateFile, "generation_config.json"});
   std::erase_if(files, [&](const std::string& name) { return !fs::exists(folder / name); });
   return files;
 }
@@ -103,6 +112,13 @@ void write_tokenizer_files(const ModelFiles& base, const Tokenizer& tokenizer, c
 void use_chat_format(const Tokenizer& tokenizer, const fs::path& folder) {
   if (tokenizer.chat_template.empty()) return;
   base::write_file(folder / tokenizer::kChatTemplateFile, tokenizer.chat_template);
+  const fs::path tools = folder / tokenizer::kToolTemplateFile;
+  if (tokenizer.tool_template.empty()) {
+    fs::remove(tools);  // a copy of the base's, which the answers were not trained with
+  } else {
+    fs::create_directories(tools.parent_path());
+    base::write_file(tools, tokenizer.tool_template);
+  }
   // transformers before 4.43 reads the template there only.
   change_json(folder / "tokenizer_config.json",
               [&](ordered_json& config) { config["chat_template"] = tokenizer.chat_template; });
@@ -118,6 +134,13 @@ void use_chat_format(const Tokenizer& tokenizer, const fs::path& folder) {
 void use_chat_format(const Tokenizer& tokenizer, GgufMetadata& metadata) {
   if (tokenizer.chat_template.empty()) return;
   set(metadata, "tokenizer.chat_template", base::GgufValue::text(tokenizer.chat_template));
+  if (!tokenizer.tool_template.empty())
+    set(metadata, tokenizer::kToolTemplateKey, base::GgufValue::text(tokenizer.tool_template));
+  else  // and the list that names it
+    std::erase_if(metadata, [](const auto& pair) {
+      return pair.first == tokenizer::kToolTemplateKey ||
+             (pair.first == tokenizer::kTemplatesKey && pair.second.value == base::GgufValue::texts({"tool_use"}).value);
+    });
   // EOS stays; other end tokens go to the places that a GGUF has for them, as far as these are free.
   const auto named = [&](const char* key) -> std::optional<std::int32_t> {
     const auto* pair = find(metadata, key);

@@ -85,7 +85,7 @@ std::string difference_of_tokenizers(const ModelFiles& first, const ModelFiles& 
   if (ends_text(*one) != ends_text(*two))
     notes.push_back(fmt::format("{} ends its answers at {}, and {} at {}", first.path().string(), ends_text(*one),
                                 other.path().string(), ends_text(*two)));
-  if (one->chat_template != two->chat_template)
+  if (one->chat_template != two->chat_template || one->tool_template != two->tool_template)
     notes.push_back(fmt::format("{} has another chat template than {}", other.path().string(), first.path().string()));
   return "";
 }

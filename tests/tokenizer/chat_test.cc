@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 
 #include "base/error.h"
+#include "tests/error_of.h"
 #include "tests/tokenizer/golden.h"
 
 namespace {
@@ -91,21 +92,35 @@ TEST(Chat, ContentsCannotInjectSpecialTokens) {
 
 TEST(Chat, TemplatesThatCannotBeUsedAreRefused) {
   const auto model = tokenizer::load(smollm2());
-  const auto message_of = [](auto f) -> std::string {
-    try {
-      f();
-    } catch (const base::Error& error) {
-      return error.what();
-    }
-    return "no error";
-  };
   model->chat_template += " {{ 1 | sparkle }}";
-  EXPECT_THAT(message_of([&] { tokenizer::chat_template_of(*model); }), HasSubstr("sparkle"));
+  EXPECT_THAT(error_of([&] { tokenizer::chat_template_of(*model); }), HasSubstr("sparkle"));
   const auto plain = tokenizer::load(mistral());
-  EXPECT_THAT(message_of([&] { tokenizer::chat_template_of(*plain); }), HasSubstr("no chat template"));
+  EXPECT_THAT(error_of([&] { tokenizer::chat_template_of(*plain); }), HasSubstr("no chat template"));
   // ChatML's template on a vocabulary without its tokens.
   plain->chat_template = tokenizer::load(smollm2())->chat_template;
-  EXPECT_THAT(message_of([&] { tokenizer::chat_template_of(*plain); }), HasSubstr("<|im_end|>"));
+  EXPECT_THAT(error_of([&] { tokenizer::chat_template_of(*plain); }), HasSubstr("<|im_end|>"));
+}
+
+// transformers' get_chat_template: `tool_use` where the conversation has tools, unless a template was chosen.
+TEST(Chat, ToolsHaveATemplateOfTheirOwn) {
+  const auto model = tokenizer::load(smollm2());
+  const std::string turns = "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>\n' }}"
+                            "{% endfor %}";
+  model->chat_template = turns;
+  model->tool_template = "{{ 'TOOLS ' }}{{ tools | tojson }}" + turns;
+  const std::vector<Message> talk = {{"user", "Hi"}, {"assistant", "Hello"}};
+  const std::vector<tokenizer::Member> tools = {{"tools", R"([{"type":"function"}])"}};
+  const auto text = [&](const std::string& choice, const std::vector<tokenizer::Member>& record) {
+    return tokenizer::chat_template_of(*model, choice)->render_text(talk, false, record).text;
+  };
+  EXPECT_THAT(text("", tools), testing::StartsWith("TOOLS [{\"type\""));
+  EXPECT_THAT(text("", {}), testing::StartsWith("<|im_start|>"));
+  EXPECT_THAT(text("", {{"tools", "[]"}}), testing::StartsWith("<|im_start|>"));
+  EXPECT_THAT(error_of([&] { text("chatml", tools); }), HasSubstr("cannot render tools"));
+  // A broken one matters to conversations with tools alone.
+  model->tool_template = "{{ 1 | sparkle }}";
+  EXPECT_THAT(text("", {}), testing::StartsWith("<|im_start|>"));
+  EXPECT_THAT(error_of([&] { text("", tools); }), HasSubstr("sparkle"));
 }
 
 }  // namespace

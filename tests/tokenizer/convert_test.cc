@@ -71,6 +71,20 @@ TEST(Convert, SmolLm2ToAFolderAndBack) {
   expect_golden(*through_gguf(folder.path(), folder / "x.gguf"), "smollm2");
 }
 
+TEST(Convert, TheTemplateForToolsComesAlong) {
+  const TemporaryFolder folder;
+  const GgufReader gguf(smollm2());
+  base::write_file(folder / "tokenizer.json", tokenizer::tokenizer_json_from_gguf(gguf).dump());
+  auto config = tokenizer::tokenizer_config_json_from_gguf(gguf);
+  config["chat_template"] = {{{"name", "default"}, {"template", "one"}}, {{"name", "tool_use"}, {"template", "two"}}};
+  base::write_file(folder / "tokenizer_config.json", config.dump());
+  const auto again = through_gguf(folder.path(), folder / "x.gguf");
+  EXPECT_EQ(again->chat_template, "one");
+  EXPECT_EQ(again->tool_template, "two");
+  const auto back = tokenizer::tokenizer_config_json_from_gguf(GgufReader(folder / "x.gguf"));
+  EXPECT_EQ(back["chat_template"], config["chat_template"]);
+}
+
 // SentencePiece's BPE inside a GGUF is our own merge loop over scores: the same ids as libsentencepiece.
 TEST(Convert, MistralToGgufAndToTokenizerJson) {
   const TemporaryFolder folder;

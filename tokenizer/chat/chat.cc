@@ -31,6 +31,8 @@ bool says_nothing(const Member& member) {
   return std::ranges::find(kNothing, member.json) != kNothing.end();
 }
 
+bool has_tools(const Member& member) { return member.name == "tools" && !says_nothing(member); }
+
 bool is_flag(const Member& member) {
   const Meaning meaning = meaning_of(member.name, Holder::kMessage);
   return meaning == Meaning::kFlag || meaning == Meaning::kPartFlag;
@@ -191,6 +193,19 @@ ChatTemplate::ChatTemplate(const Tokenizer& tokenizer, TemplateSource source)
                        source_.name, tail, "a special token of that name",
                        "take template and tokenizer from the same model, or a template that ends answers with the "
                        "end-of-text token: --chat-template zephyr, vicuna or alpaca"});
+  if (!base::trim(source_.for_tools).empty()) take_tool_template();
+}
+
+void ChatTemplate::take_tool_template() {
+  try {
+    for_tools_ = std::make_unique<ChatTemplate>(
+        tokenizer_, TemplateSource{.name = source_.name + " for tools", .jinja = source_.for_tools});
+  } catch (const base::Error& error) {
+    fault_of_tools_ = error.facts();
+    return;
+  }
+  for (const std::string& token : for_tools_->missing_)
+    if (std::ranges::find(missing_, token) == missing_.end()) missing_.push_back(token);
 }
 
 void ChatTemplate::find_missing_tokens(const RenderProbe& render) {
@@ -267,6 +282,10 @@ void ChatTemplate::check_keywords(const std::vector<Member>& record) const {
 
 void ChatTemplate::render_text(const std::vector<Message>& messages, bool generation_prompt,
                                const std::vector<Member>& record, TrainOn train_on, RenderedChat& result) const {
+  if ((for_tools_ || fault_of_tools_) && std::ranges::any_of(record, has_tools)) {
+    if (fault_of_tools_) throw base::Error(*fault_of_tools_);
+    return for_tools_->render_text(messages, generation_prompt, record, train_on, result);
+  }
   check_known(record, Holder::kRecord);
   check_keywords(record);
   for (const Message& message : messages) check_known(message.members, Holder::kMessage);
@@ -290,7 +309,11 @@ Rendered ChatTemplate::render(const std::vector<Message>& messages, bool generat
 
 std::vector<std::int32_t> ChatTemplate::stop_ids() const {
   std::vector<std::int32_t> ids = tokenizer_.end_ids();
-  if (shape_.end && std::ranges::find(ids, *shape_.end) == ids.end()) ids.push_back(*shape_.end);
+  const auto add = [&](const std::optional<std::int32_t>& end) {
+    if (end && std::ranges::find(ids, *end) == ids.end()) ids.push_back(*end);
+  };
+  add(shape_.end);
+  if (for_tools_) add(for_tools_->shape_.end);
   return ids;
 }
 

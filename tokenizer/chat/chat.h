@@ -3,9 +3,11 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "base/error.h"
 #include "tokenizer/chat/message.h"
 #include "tokenizer/chat/template_source.h"
 #include "tokenizer/chat/turns.h"
@@ -48,6 +50,8 @@ class ChatTemplate {
   /// turn is no token of `tokenizer`, which must outlive the result.
   ChatTemplate(const Tokenizer& tokenizer, TemplateSource source);
 
+  /// A conversation with tools goes by the template that the model has for such, as in transformers.
+  ///
   /// With `generation_prompt`, ends with the opening of an assistant turn. `record`: the members beside the messages,
   /// of which tools, documents and chat_template_kwargs are the template's to use. Throws base::Error for what the
   /// template refuses, and for a member that says something and that the template does not know.
@@ -76,6 +80,7 @@ class ChatTemplate {
   void check_known(const std::vector<Member>& members, Holder holder) const;
   void check_keywords(const std::vector<Member>& record) const;
   void find_missing_tokens(const RenderProbe& render);
+  void take_tool_template();
 
   const Tokenizer& tokenizer_;
   TemplateSource source_;
@@ -84,6 +89,8 @@ class ChatTemplate {
   std::vector<std::pair<std::string, jinja::Json>> settings_;  //< bos_token and the like, those that are read
   TurnShape shape_;
   std::vector<std::string> missing_;
+  std::unique_ptr<ChatTemplate> for_tools_;         //< that of conversations with tools, where it is another
+  std::optional<base::ErrorFacts> fault_of_tools_;  //< why it cannot be used: matters where there are tools
 };
 
 /// The template that `choice` names (template_source). `tokenizer` must outlive the result.

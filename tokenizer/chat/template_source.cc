@@ -46,23 +46,26 @@ std::string today() {
   return fmt::format("{:04}-{:02}-{:02}", day.tm_year + 1900, day.tm_mon + 1, day.tm_mday);
 }
 
-bool asks_for_date(const std::string& jinja) { return jinja.find("strftime_now") != std::string::npos; }
+bool asks_for_date(const Tokenizer& tokenizer) {
+  return (tokenizer.chat_template + tokenizer.tool_template).find("strftime_now") != std::string::npos;
+}
 
 TemplateSource template_source(const Tokenizer& tokenizer, const std::string& choice) {
   if (choice.empty()) {
-    if (!base::trim(tokenizer.chat_template).empty()) return {tokenizer.chat_template_name, tokenizer.chat_template};
+    if (!base::trim(tokenizer.chat_template).empty()) 
+      return {tokenizer.chat_template_name, tokenizer.chat_template, tokenizer.tool_template};
     throw base::Error({"the model has no chat template", "", "", "",
                        "choose one with --chat-template: a Jinja file, or " + names() +
                            "; or give plain text, or prompts rendered beforehand (with --allow-special)"});
   }
   if (const auto found = named_templates().find(choice); found != named_templates().end())
-    return {choice, found->second};
+    return {.name = choice, .jinja = found->second};
   if (!std::filesystem::is_regular_file(choice))
     throw base::UsageError({"no such chat template", "--chat-template", choice, "a Jinja file, or " + names(), ""});
   std::string jinja = base::read_file(choice);
   if (base::trim(jinja).empty())
     throw base::UsageError({"the chat template is empty", "--chat-template", choice, "a Jinja file", ""});
-  return {choice, std::move(jinja)};
+  return {.name = choice, .jinja = std::move(jinja)};
 }
 
 }  // namespace tokenizer

@@ -14,6 +14,7 @@ namespace tokenizer {
 struct TemplateSource {
   std::string name;  ///< "the model's", a name of ours, or a file: for messages
   std::string jinja;
+  std::string for_tools = {};  ///< of conversations with tools, where these have a template of their own
 };
 
 /// The templates of configs/templates/ by name.
@@ -29,8 +30,8 @@ struct TemplateOptions {
 std::chrono::system_clock::time_point noon_of(const std::string& date);
 /// That of now.
 std::string today();
-/// Whether a template writes the day.
-bool asks_for_date(const std::string& jinja);
+/// Whether a template of the model writes the day.
+bool asks_for_date(const Tokenizer& tokenizer);
 
 /// What `choice` asks for: a name of ours or a file; "" the template of `tokenizer` itself. Throws base::Error where
 /// there is none.

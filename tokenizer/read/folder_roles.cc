@@ -169,18 +169,25 @@ void add_listed(const std::filesystem::path& file, std::map<std::string, AddedTo
   }
 }
 
-std::string chat_template(const json& config, const std::filesystem::path& folder) {
-  const std::filesystem::path own_file = folder / kChatTemplateFile;  // transformers 5 writes it there
-  if (std::filesystem::exists(own_file)) return base::read_file(own_file);
-  const auto found = config.find("chat_template");
-  if (found == config.end()) return "";
-  if (found->is_string()) return found->get<std::string>();
-  if (found->is_array()) {  // several by name
-    for (const json& entry : *found)
-      if (entry.is_object() && entry.value("name", json()) == "default" && entry.value("template", json()).is_string())
-        return entry["template"].get<std::string>();
-  }
+// Of a list of templates in tokenizer_config.json.
+std::string template_named(const json& list, std::string_view name) {
+  for (const json& entry : list.is_array() ? list : json::array())
+    if (entry.is_object() && entry.value("name", json()) == name && entry.value("template", json()).is_string())
+      return entry["template"].get<std::string>();
   return "";
+}
+
+// transformers 5 writes files, one a template, which then count alone; before there was one text, or a list by name.
+void read_templates(const json& config, const std::filesystem::path& folder, SpecialRoles& roles) {
+  const std::filesystem::path own = folder / kChatTemplateFile, tools = folder / kToolTemplateFile;
+  if (std::filesystem::exists(tools)) roles.tool_template = base::read_file(tools);
+  if (std::filesystem::exists(own)) roles.chat_template = base::read_file(own);
+  const auto found = config.find("chat_template");
+  if (std::filesystem::exists(own) || found == config.end()) return;
+  if (found->is_string()) roles.chat_template = found->get<std::string>();
+  if (!found->is_array()) return;
+  roles.chat_template = template_named(*found, "default");
+  if (roles.tool_template.empty()) roles.tool_template = template_named(*found, "tool_use");
 }
 
 }  // namespace
@@ -300,7 +307,7 @@ void read_folder_roles(const std::filesystem::path& folder, std::size_t size, co
   flag("legacy", roles.prefix_after_special);
   roles.add_bos = roles.add_bos && roles.bos;
   roles.add_eos = roles.add_eos && roles.eos;
-  roles.chat_template = chat_template(files.config, folder);
+  read_templates(files.config, folder, roles);
 }
 
 }  // namespace tokenizer

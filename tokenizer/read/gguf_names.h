@@ -36,6 +36,9 @@ const PreTokenizerName* find_pre_tokenizer(std::string_view name);
 /// Where a GGUF names end tokens beside EOS: that of a turn, and that of a message that calls a tool.
 inline constexpr const char* kTurnEndKey = "tokenizer.ggml.eot_token_id";
 inline constexpr const char* kMessageEndKey = "tokenizer.ggml.eom_token_id";
+/// The template of conversations with tools, beside tokenizer.chat_template.
+inline constexpr const char* kToolTemplateKey = "tokenizer.chat_template.tool_use";
+inline constexpr const char* kTemplatesKey = "tokenizer.chat_templates";  ///< names of such
 struct GgufEnds {
   std::optional<std::int32_t> turn, message;
   /// Puts it where it belongs, or where there is room.

@@ -188,6 +188,7 @@ BpeSpec spec_from_gguf(const base::GgufReader& gguf) {
   spec.roles.add_bos = flag(gguf, "tokenizer.ggml.add_bos_token", adds_bos) && spec.roles.bos;
   spec.roles.add_eos = flag(gguf, "tokenizer.ggml.add_eos_token", false) && spec.roles.eos;
   if (gguf.find("tokenizer.chat_template")) spec.roles.chat_template = gguf.text("tokenizer.chat_template");
+  if (gguf.find(kToolTemplateKey)) spec.roles.tool_template = gguf.text(kToolTemplateKey);
   return spec;
 }
 

@@ -66,6 +66,7 @@ struct SpecialRoles {
   std::optional<std::int32_t> bos, eos, pad, unknown;
   bool add_bos = false, add_eos = false;
   std::string chat_template;
+  std::string tool_template;  ///< that for conversations with tools, where the model has one of its own
   /// The end tokens that are not EOS: eot and eom of a GGUF, the lists of generation_config.json and config.json.
   std::vector<std::int32_t> other_ends;
   void add_end(std::int32_t id);  ///< unless it is one already

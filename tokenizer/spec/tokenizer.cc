@@ -29,6 +29,7 @@ void Tokenizer::take(const SpecialRoles& roles) {
   add_bos = roles.add_bos;
   add_eos = roles.add_eos;
   chat_template = roles.chat_template;
+  tool_template = roles.tool_template;
   other_ends = roles.other_ends;
 }
 

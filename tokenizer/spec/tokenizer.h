@@ -19,6 +19,7 @@ struct AddedToken;
 
 /// Holds the chat template, beside a model or an adapter.
 inline constexpr const char* kChatTemplateFile = "chat_template.jinja";
+inline constexpr const char* kToolTemplateFile = "additional_chat_templates/tool_use.jinja";
 
 /// Thread-safe once made. Ids equal those of the peer (tokenizers, sentencepiece) with add_special_tokens=False.
 class Tokenizer {
@@ -47,6 +48,7 @@ class Tokenizer {
   bool add_bos = false, add_eos = false;                         ///< what the peer does with add_special_tokens=True
   std::string chat_template;                                     ///< the Jinja text, "" when there is none
   std::string chat_template_name = "the model's chat template";  ///< for messages: a file's, where it came from one
+  std::string tool_template;  ///< the model's `tool_use`: for conversations with tools; "": chat_template is for all
   std::string template_date;  ///< "2026-11-30": the day that strftime_now() of the template tells; "": now
   std::string kind;           ///< "bpe" or "sentencepiece", for `info`
   std::string origin;         ///< what kind of file it was, for `info`

@@ -305,6 +305,9 @@ json tokenizer_config_json_from_gguf(const base::GgufReader& gguf) {
   role("pad_token", spec.roles.pad);
   role("unk_token", spec.roles.unknown);
   if (!spec.roles.chat_template.empty()) config["chat_template"] = spec.roles.chat_template;
+  if (!spec.roles.chat_template.empty() && !spec.roles.tool_template.empty())
+    config["chat_template"] = {{{"name", "default"}, {"template", spec.roles.chat_template}},
+                               {{"name", "tool_use"}, {"template", spec.roles.tool_template}}};
   const std::string context = gguf.text("general.architecture") + ".context_length";
   if (gguf.find(context)) config["model_max_length"] = gguf.integer(context);
   return config;
@@ -344,6 +347,10 @@ Metadata gguf_metadata_from_folder(const fs::path& path, std::optional<std::int6
   add("tokenizer.ggml.add_space_prefix", GgufValue::boolean(vocabulary.add_space_prefix));
   if (!vocabulary.roles.chat_template.empty())
     add("tokenizer.chat_template", GgufValue::text(vocabulary.roles.chat_template));
+  if (!vocabulary.roles.tool_template.empty()) {  // as the gguf package writes them
+    add(kToolTemplateKey, GgufValue::text(vocabulary.roles.tool_template));
+    add(kTemplatesKey, GgufValue::texts({"tool_use"}));
+  }
   return metadata;
 }
 

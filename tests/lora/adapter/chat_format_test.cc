@@ -88,6 +88,39 @@ TEST_F(ChatFormat, AFolderGetsTemplateAndEnds) {
   EXPECT_THAT(tokenizer::load(written)->end_ids(), ElementsAre(256, 258));
 }
 
+// The base's template for tools stays with its own, and goes with it.
+TEST_F(ChatFormat, TheTemplateForTools) {
+  const std::string chatml = tokenizer::named_templates().at("chatml"), tools = chatml + "{{ tools }}";
+  base::write_file(base() / "tokenizer_config.json",
+                   nlohmann::json{{"eos_token", "</s>"},
+                                  {"chat_template",
+                                   {{{"name", "default"}, {"template", chatml}},
+                                    {{"name", "tool_use"}, {"template", tools}}}}}
+                       .dump());
+  const lora::ModelFiles files(base().string());
+  const auto own = lora::tokenizer_of(files, adapter(), "");
+  EXPECT_EQ(own->tool_template, tools);
+  const auto other = lora::tokenizer_of(files, adapter(), "zephyr");
+  EXPECT_EQ(other->tool_template, "");
+
+  const fs::path written = folder_.path() / "written";
+  lora::write_tokenizer_files(files, *own, written);
+  EXPECT_EQ(tokenizer::load(written)->chat_template, chatml);
+  EXPECT_EQ(tokenizer::load(written)->tool_template, tools);
+  EXPECT_THAT(lora::chat_files(written), Contains("additional_chat_templates/tool_use.jinja"));
+  lora::use_chat_format(*other, written);
+  EXPECT_EQ(tokenizer::load(written)->tool_template, "");
+
+  lora::GgufMetadata metadata = {{"tokenizer.chat_templates", base::GgufValue::texts({"tool_use"})}};
+  const auto has = [&](std::string_view key) {
+    return std::ranges::count(metadata, key, &lora::GgufMetadata::value_type::first) == 1;
+  };
+  lora::use_chat_format(*own, metadata);
+  EXPECT_TRUE(has("tokenizer.chat_template.tool_use") && has("tokenizer.chat_templates"));
+  lora::use_chat_format(*other, metadata);
+  EXPECT_FALSE(has("tokenizer.chat_template.tool_use") || has("tokenizer.chat_templates"));
+}
+
 TEST_F(ChatFormat, AGgufGetsTemplateAndEnds) {
   const lora::ModelFiles files(base().string());
   const auto chosen = lora::tokenizer_of(files, {}, "chatml");
