@@ -105,16 +105,22 @@ std::vector<float> floats_of(const base::TensorView& tensor, const std::string& 
 }
 
 // Every module that the config names must have tensors somewhere; a name of other architectures need not, nor one that
-// another key leaves out.
+// another key leaves out or that is trained whole.
 void check_complete(const AdapterConfig& config, const std::vector<std::string>& present, const ModuleNames& names,
                     const std::string& file) {
-  const auto is_left_out = [&](const std::string& target) {
-    return std::ranges::any_of(names.linears, [&](const std::string& name) {
-      return suffix_of(name) == target && config.excluded_by(name) == "exclude_modules";
-    });
+  const auto is_left_out = [&](const std::string& name) {
+    const std::string by = config.excluded_by(name);
+    const bool is_outside{name == names.embedding || name == names.head};  // in none of the layers that a key chooses
+    return by == "exclude_modules" || (is_outside && !by.empty()) || saves_tensor(config.saved, name + ".weight");
+  };
+  std::vector<std::string> all = names.linears;
+  all.insert(all.end(), {names.embedding, names.head});
+  const auto may_miss = [&](const std::string& target) {
+    return std::ranges::any_of(all,
+                               [&](const std::string& name) { return suffix_of(name) == target && is_left_out(name); });
   };
   for (const std::string& target : config.targets)
-    if (names.suffixes.contains(target) && !is_left_out(target) &&
+    if (names.suffixes.contains(target) && !may_miss(target) &&
         std::find(present.begin(), present.end(), target) == present.end())
       throw base::Error({"adapter_config.json's \"target_modules\" names a module that has no tensor", file, target,
                          "lora_A and lora_B of every module named", "the file is not whole, or the config another's"});

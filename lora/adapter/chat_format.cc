@@ -139,7 +139,8 @@ void use_chat_format(const Tokenizer& tokenizer, GgufMetadata& metadata) {
   else  // and the list that names it
     std::erase_if(metadata, [](const auto& pair) {
       return pair.first == tokenizer::kToolTemplateKey ||
-             (pair.first == tokenizer::kTemplatesKey && pair.second.value == base::GgufValue::texts({"tool_use"}).value);
+             (pair.first == tokenizer::kTemplatesKey &&
+              pair.second.value == base::GgufValue::texts({"tool_use"}).value);
     });
   // EOS stays; other end tokens go to the places that a GGUF has for them, as far as these are free.
   const auto named = [&](const char* key) -> std::optional<std::int32_t> {

@@ -73,13 +73,22 @@ AdapterConfig config_of(const ModelSpec& spec, const FreshOptions& options) {
   return adapter_config_of(keys, "--lora");
 }
 
-// What a list names must be there: else it is a typing error.
+// What a list names must be there: else it is a typing error. Of several patterns for a module the first counts.
 void check_used(const std::vector<std::string>& modules, const ordered_json& patterns, const char* option) {
+  std::set<std::string> taken;
   for (const auto& [expression, value] : patterns.items()) {
-    const auto matches = [&word = expression](const std::string& module) { return pattern_matches(word, module); };
-    if (std::ranges::none_of(modules, matches))
+    bool matches = false, counts = false;
+    for (const std::string& module : modules) {
+      if (!pattern_matches(expression, module)) continue;
+      matches = true;
+      counts |= taken.insert(module).second;
+    }
+    if (!matches)
       refuse("a pattern that matches no module with LoRA", option, expression,
              "an expression for the end of a name such as " + (modules.empty() ? "q_proj" : modules.front()));
+    if (!counts)
+      refuse("a pattern all of whose modules an earlier one takes", option, expression,
+             "the special ones first: of several that match the first counts");
   }
 }
 

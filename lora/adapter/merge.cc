@@ -37,10 +37,11 @@ void check_extras(const Adapter& adapter, const ModelFiles& base) {
     return fmt::format("[{}]", fmt::join(shape, ", "));
   };
   for (const SavedTensor& tensor : adapter.saved) {
-    if (!base.find(tensor.name))
+    const std::string changed = changed_tensor(base, tensor.name);
+    if (!base.find(changed))
       throw base::Error({"the adapter has a tensor that the model does not have", base.path().string(), tensor.name,
                          "a tensor of the model", kOtherBase});
-    if (const auto shape = base.shape(tensor.name); shape != tensor.shape) {
+    if (const auto shape = base.shape(changed); shape != tensor.shape) {
       const bool is_resized{shape.front() == base.config().vocab_size && shape.size() == tensor.shape.size()};
       throw base::Error({"the adapter does not fit the model", base.path().string() + ": " + tensor.name,
                          shape_text(tensor.shape), shape_text(shape),
@@ -62,6 +63,17 @@ void check_extras(const Adapter& adapter, const ModelFiles& base) {
 
 }  // namespace
 
+std::string changed_tensor(const ModelFiles& base, const std::string& name) {
+  const bool is_shared{name == base.spec().head + ".weight" && base.config().tied_embeddings && !base.find(name)};
+  return is_shared ? base.spec().embedding + ".weight" : name;
+}
+
+bool shares_head(const ModelFiles& base) {
+  const std::string embedding = base.spec().embedding + ".weight";
+  const std::string head = changed_tensor(base, base.spec().head + ".weight");
+  return head == embedding || (base.find(head) && base.view(head).bytes.data() == base.view(embedding).bytes.data());
+}
+
 bool parts_head(const Adapter& adapter, const ModelFiles& base) {
   if (!base.config().tied_embeddings) return false;
   const std::string &embedding = base.spec().embedding, &head = base.spec().head;
@@ -79,7 +91,7 @@ void give_own_head(ModelFiles& base, const Adapter& adapter) {
 
 void check_fits(const Adapter& adapter, const ModelFiles& base) {
   for (const AdapterModule& module : adapter.modules) {
-    std::string name = module.name + ".weight";
+    const std::string name = changed_tensor(base, module.name + ".weight");
     if (!base.find(name))
       throw base::Error({"the adapter has a module that the model does not have", base.path().string(), module.name,
                          "a module of the model", kOtherBase});
@@ -102,10 +114,8 @@ MergedModel::MergedModel(const ModelFiles& base, const Adapter* adapter) : base_
   for (const SavedTensor& tensor : adapter->saved) saved_[tensor.name] = &tensor;
   for (const TokenRows& rows : adapter->tokens) tokens_[rows.module + ".weight"] = &rows;
   // Rows of an embedding are those of the head that the base ties to it, also where the adapter parts the two.
-  const std::string embedding = base.spec().embedding + ".weight", head = base.spec().head + ".weight";
-  const bool was_tied{base.find(head) && base.view(head).bytes.data() == base.view(embedding).bytes.data()};
-  if (const auto rows = tokens_.find(embedding); was_tied && rows != tokens_.end())
-    tokens_.try_emplace(head, rows->second);
+  const auto rows = tokens_.find(base.spec().embedding + ".weight");
+  if (rows != tokens_.end() && shares_head(base)) tokens_.try_emplace(base.spec().head + ".weight", rows->second);
   for (const AdapterModule& module : adapter->modules)
     if (module.name == base.spec().embedding && !module.magnitude.empty()) set_columns(module);
 }

@@ -12,6 +12,11 @@
 
 namespace lora {
 
+/// The tensor of the base that `name` changes: of a tied model the head's is the embedding's.
+std::string changed_tensor(const ModelFiles& base, const std::string& name);
+/// Whether head and embedding of the base are the same numbers in the same place.
+bool shares_head(const ModelFiles& base);
+
 /// Throws Error when a module or tensor of the adapter is not in the base or has another size there.
 void check_fits(const Adapter& adapter, const ModelFiles& base);
 

@@ -68,14 +68,8 @@ MatrixXd weight_of(const ModelFiles& base, const std::string& name) {
   return weight.cast<double>();
 }
 
-// Of a tied model the head's is the embedding's.
-std::string weight_name(const AdapterModule& module, const ModelFiles& base) {
-  const std::string own = module.name + ".weight";
-  return module.name == base.spec().head && !base.find(own) ? base.spec().embedding + ".weight" : own;
-}
-
 Factors start_of(const AdapterModule& module, Start start, const ModelFiles& base) {
-  const std::string name = weight_name(module, base);
+  const std::string name = changed_tensor(base, module.name + ".weight");
   const std::string where = base.path().string() + ": " + name;
   if (base.type(name) > base::DType::kBF16 || base.is_packed(name))
     throw base::Error(
@@ -117,6 +111,36 @@ Factors evened(Factors factors, Start start) {
   return factors;
 }
 
+// PEFT takes no start out of an embedding, and writes a head that it changed beside the adapter: the start is out then.
+bool has_start(const AdapterModule& module, const Adapter& adapter, const ModelFiles& base) {
+  return module.name != base.spec().embedding && std::ranges::none_of(adapter.saved, [&](const SavedTensor& tensor) {
+           return !tensor.is_trained && tensor.name == module.name + ".weight";
+         });
+}
+
+// Where the two are one, PEFT takes the head's start out of the embedding too.
+void share_residue(Adapter& adapter, const ModelFiles& base) {
+  const std::string head = base.spec().head + ".weight", embedding = base.spec().embedding + ".weight";
+  const auto saved = [&](const std::string& name) {
+    return std::ranges::find(adapter.saved, name, &SavedTensor::name);
+  };
+  const auto module = std::ranges::find(adapter.modules, base.spec().head, &AdapterModule::name);
+  if (module == adapter.modules.end() || !shares_head(base)) return;
+  if (saved(head) == adapter.saved.end()) {  // by save_embedding_layers=False
+    const Factors factors = start_of(*module, adapter.start, base);
+    const RowMajor residue =
+        (weight_of(base, changed_tensor(base, head)) - module->scale * factors.b * factors.a).cast<float>();
+    adapter.saved.push_back(
+        {head, {module->out, module->in}, {residue.data(), residue.data() + residue.size()}, false});
+  }
+  if (saved(embedding) == adapter.saved.end()) {
+    SavedTensor table = *saved(head);
+    table.name = embedding;
+    adapter.saved.push_back(std::move(table));
+  }
+  std::ranges::sort(adapter.saved, {}, &SavedTensor::name);
+}
+
 // alpha keeps the scale that most modules have.
 void double_rank(Adapter& adapter) {
   adapter.alpha *= adapter.rslora ? std::sqrt(2.0) : 2;
@@ -151,14 +175,18 @@ Adapter plain_adapter(Adapter adapter, const ModelFiles& base, int threads,
   adapter.tied &= base.config().tied_embeddings;  // ensure_weight_tying does nothing where nothing is tied
   if (adapter.start == Start::kNothing) return adapter;
   check_fits(adapter, base);
+  share_residue(adapter, base);
+  std::vector<AdapterModule*> started;
+  for (AdapterModule& module : adapter.modules)
+    if (has_start(module, adapter, base)) started.push_back(&module);
   std::atomic<std::size_t> done = 0;
-  base::parallel_for(adapter.modules.size(), base::thread_count(threads), [&](std::size_t i, int worker) {
-    adapter.modules[i] = without_start(adapter.modules[i], start_of(adapter.modules[i], adapter.start, base));
+  base::parallel_for(started.size(), base::thread_count(threads), [&](std::size_t i, int worker) {
+    *started[i] = without_start(*started[i], start_of(*started[i], adapter.start, base));
     ++done;
-    if (worker == 0 && progress) progress(static_cast<double>(done) / static_cast<double>(adapter.modules.size()));
+    if (worker == 0 && progress) progress(static_cast<double>(done) / static_cast<double>(started.size()));
   });
   adapter.start = Start::kNothing;
-  double_rank(adapter);
+  if (!started.empty()) double_rank(adapter);
   return adapter;
 }
 

@@ -195,14 +195,21 @@ class JsonReader : public ConfigKeys {
     if (rope.type != "default" && rope.type != "linear") rope.original_context = original;
     const double stretch{static_cast<double>(config.context_length) /
                          static_cast<double>(std::max<std::int64_t>(1, original))};
+    const auto must_have = [&](std::initializer_list<const char*> names) {
+      for (const char* name : names)
+        if (!inner.has(name)) inner.wrong(name, fmt::format("a number, which rope_type \"{}\" needs", rope.type));
+    };
     if (rope.type == "linear" || rope.type == "dynamic") {
+      must_have({"factor"});
       rope.factor = inner.number("factor", 1);
       if (rope.type == "dynamic") rope.original_context = config.context_length;
     } else if (rope.type == "llama3") {
-      rope.factor = inner.number("factor", 8);
-      rope.low_freq_factor = inner.number("low_freq_factor", 1);
-      rope.high_freq_factor = inner.number("high_freq_factor", 4);
+      must_have({"factor", "low_freq_factor", "high_freq_factor"});
+      rope.factor = inner.number("factor", 0);
+      rope.low_freq_factor = inner.number("low_freq_factor", 0);
+      rope.high_freq_factor = inner.number("high_freq_factor", 0);
     } else if (rope.type == "yarn") {
+      if (!inner.contains("factor")) must_have({"factor"});  // null: as far as the context is stretched
       read_yarn(inner, rope, stretch);
     } else if (rope.type == "longrope") {
       read_longrope(inner, key, rope, stretch, config.turned_dim());
@@ -216,8 +223,9 @@ class JsonReader : public ConfigKeys {
   static void read_yarn(const Fields& inner, RopeSpec& rope, double stretch) {
     rope.factor = inner.number("factor", stretch);
     rope.attention_factor = inner.number("attention_factor", 0);
-    rope.beta_fast = inner.number("beta_fast", 32);
-    rope.beta_slow = inner.number("beta_slow", 1);
+    const auto unless_zero = [](double value, double usual) { return value == 0 ? usual : value; };
+    rope.beta_fast = unless_zero(inner.number("beta_fast", 32), 32);  // as transformers has them
+    rope.beta_slow = unless_zero(inner.number("beta_slow", 1), 1);
     rope.mscale = inner.number("mscale", 0);
     rope.mscale_all_dim = inner.number("mscale_all_dim", 0);
     rope.truncate = inner.truth("truncate", true);

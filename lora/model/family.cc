@@ -49,7 +49,9 @@ std::string gguf_names() { return names(&Family::gguf); }
 
 void simplify(ModelConfig& config) {
   const auto holds = [](bool of_layer) { return of_layer; };
-  const bool cuts{config.sliding_window != 0 && config.sliding_window < config.context_length &&
+  // A window as long as the context cuts nothing, but its layers may have a rope of their own.
+  const bool matters{config.local_rope || config.sliding_window < config.context_length};
+  const bool cuts{config.sliding_window != 0 && matters &&
                   (config.sliding_layers.empty() || std::ranges::any_of(config.sliding_layers, holds))};
   if (!cuts) config.sliding_window = 0;
   if (!cuts || std::ranges::all_of(config.sliding_layers, holds)) config.sliding_layers.clear();

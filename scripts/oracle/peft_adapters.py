@@ -6,8 +6,9 @@
 tests/golden/lora/base/                 config.json, model.safetensors and a small tokenizer as transformers saves them
 tests/golden/lora/{plain,rslora,pattern}/  adapter_config.json, adapter_model.safetensors as PEFT saves them, and
                                         merged.safetensors: every weight of merge_and_unload() that changed
-tests/golden/lora/{pissa,olora}/        the same of adapters whose initialisation changed the base: saved after a change of A
-                                        and B, then loaded with PeftModel.from_pretrained on the unchanged base
+tests/golden/lora/{pissa,olora}*/       the same of adapters whose initialisation changed the base: saved after a change of A
+                                        and B, then loaded with PeftModel.from_pretrained on the unchanged base; _tables
+                                        with embedding and head, _tied with a head that is the embedding
 """
 import shutil
 import sys
@@ -32,8 +33,12 @@ CASES = {
     "pissa": dict(r=4, lora_alpha=6, target_modules=["q_proj", "k_proj", "down_proj"], init_lora_weights="pissa",
                   rank_pattern={"down_proj": 3}),
     "olora": dict(r=3, lora_alpha=5, target_modules=["v_proj", "up_proj"], init_lora_weights="olora", use_rslora=True),
+    "pissa_tables": dict(r=2, lora_alpha=3, target_modules=["q_proj", "embed_tokens", "lm_head"], init_lora_weights="pissa"),
+    "olora_tied": dict(r=2, lora_alpha=3, target_modules=["lm_head"], init_lora_weights="olora"),
+    "pissa_unsaved": dict(r=2, lora_alpha=3, target_modules=["lm_head"], init_lora_weights="pissa"),
 }
-CHANGE_THE_BASE = ("pissa", "olora")
+CHANGE_THE_BASE = ("pissa", "olora", "pissa_tables", "olora_tied", "pissa_unsaved")
+TIED = ("olora_tied", "pissa_unsaved")  # the second without PEFT's copy of the head
 
 
 def trained(adapted):
@@ -46,6 +51,13 @@ def trained(adapted):
     return adapted
 
 
+def merged_head(adapted):
+    """Embedding and head of a tied model. merge_and_unload adds the head's change to the embedding too."""
+    head = adapted.base_model.model.lm_head
+    rest = head.base_layer.weight.detach()
+    return {"model.embed_tokens.weight": rest.clone(), "lm_head.weight": rest + head.get_delta_weight("default").detach()}
+
+
 def main():
     cases = sys.argv[1:]
     if not cases:
@@ -56,14 +68,16 @@ def main():
         if cases and name not in cases:
             continue
         change = trained if name in CHANGE_THE_BASE else fill_adapter
-        adapted = change(get_peft_model(llama(257), LoraConfig(task_type="CAUSAL_LM", **options)))
+        tied = name in TIED
+        adapted = change(get_peft_model(llama(257, tied), LoraConfig(task_type="CAUSAL_LM", **options)))
         adapted.peft_config["default"].base_model_name_or_path = "base"
-        adapted.save_pretrained(GOLDEN / name)
+        adapted.save_pretrained(GOLDEN / name, save_embedding_layers=False if name == "pissa_unsaved" else "auto")
         if name in CHANGE_THE_BASE:
-            adapted = PeftModel.from_pretrained(llama(257), GOLDEN / name)
-        before = llama(257).state_dict()
-        merged = {key: value.contiguous() for key, value in adapted.merge_and_unload().state_dict().items()
-                  if not torch.equal(value, before[key])}
+            adapted = PeftModel.from_pretrained(llama(257, tied), GOLDEN / name)
+        before = llama(257, tied).state_dict()
+        merged = merged_head(adapted) if tied else {
+            key: value.contiguous() for key, value in adapted.merge_and_unload().state_dict().items()
+            if not torch.equal(value, before[key])}
         save_file(merged, GOLDEN / name / "merged.safetensors", metadata=VERSIONS)
         (GOLDEN / name / "README.md").unlink(missing_ok=True)
     for path in GOLDEN.rglob("*"):

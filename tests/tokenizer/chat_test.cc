@@ -104,8 +104,9 @@ TEST(Chat, TemplatesThatCannotBeUsedAreRefused) {
 // transformers' get_chat_template: `tool_use` where the conversation has tools, unless a template was chosen.
 TEST(Chat, ToolsHaveATemplateOfTheirOwn) {
   const auto model = tokenizer::load(smollm2());
-  const std::string turns = "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>\n' }}"
-                            "{% endfor %}";
+  const std::string turns =
+      "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>\n' }}"
+      "{% endfor %}";
   model->chat_template = turns;
   model->tool_template = "{{ 'TOOLS ' }}{{ tools | tojson }}" + turns;
   const std::vector<Message> talk = {{"user", "Hi"}, {"assistant", "Hello"}};

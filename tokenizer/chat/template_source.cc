@@ -52,7 +52,7 @@ bool asks_for_date(const Tokenizer& tokenizer) {
 
 TemplateSource template_source(const Tokenizer& tokenizer, const std::string& choice) {
   if (choice.empty()) {
-    if (!base::trim(tokenizer.chat_template).empty()) 
+    if (!base::trim(tokenizer.chat_template).empty())
       return {tokenizer.chat_template_name, tokenizer.chat_template, tokenizer.tool_template};
     throw base::Error({"the model has no chat template", "", "", "",
                        "choose one with --chat-template: a Jinja file, or " + names() +

@@ -27,8 +27,6 @@ void gemma3_keys(ConfigKeys& keys, ModelConfig& config) {
                .rope = {.theta = 1'000'000, .local_theta = 10'000}});
   gemma_keys(keys, config, 262208);
   gemma_scale(keys, config, kLayersOf27B);
-  keys.cap({"attn_logit_softcapping", nullptr}, config.attention_softcap, 0);
-  keys.not_in_gguf(config.attention_softcap != 0, "a cap of the attention");
   keys.cap({"final_logit_softcapping", "final_logit_softcapping"}, config.logit_softcap, 0);
   keys.window(config.sliding_window, 4096);
   std::int64_t period = period_of(config);
@@ -36,7 +34,7 @@ void gemma3_keys(ConfigKeys& keys, ModelConfig& config) {
   keys.window_layers(
       config, [period](std::int64_t layer) { return period < 1 || (layer + 1) % period != 0; },
       [](std::int64_t layer) { return (layer + 1) % kPeriod != 0; });
-  keys.unused({"hidden_act", "_sliding_window_pattern"});
+  keys.unused({"attn_logit_softcapping", "hidden_act", "_sliding_window_pattern"});
 }
 
 ModelSpec gemma3_spec(const ModelConfig& config) {

@@ -14,11 +14,11 @@ void smollm3_keys(ConfigKeys& keys, ModelConfig& config) {
   keys.window(config.sliding_window, 0);
   bool has_window{config.sliding_window != 0};
   keys.truth("use_sliding_window", has_window, false, {});
-  const auto without_positions = [rotated = config.rotated_layers](std::int64_t layer) {
-    return !rotated.empty() && !rotated[static_cast<std::size_t>(layer)];
+  // Layers that layer_types names slide whatever use_sliding_window says.
+  const auto slides = [has_window, rotated = config.rotated_layers](std::int64_t layer) {
+    return has_window && !rotated.empty() && !rotated[static_cast<std::size_t>(layer)];
   };
-  keys.window_layers(config, without_positions, without_positions);
-  if (!has_window) config.sliding_window = 0;
+  keys.window_layers(config, slides, slides);
   keys.tied(config.tied_embeddings, true);
   keys.truth("attention_bias", config.attention_bias, false, {"blk.0.attn_q.bias"});
   keys.truth("mlp_bias", config.mlp_bias, false, {"blk.0.ffn_gate.bias"});

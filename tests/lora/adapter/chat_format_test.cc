@@ -91,12 +91,12 @@ TEST_F(ChatFormat, AFolderGetsTemplateAndEnds) {
 // The base's template for tools stays with its own, and goes with it.
 TEST_F(ChatFormat, TheTemplateForTools) {
   const std::string chatml = tokenizer::named_templates().at("chatml"), tools = chatml + "{{ tools }}";
-  base::write_file(base() / "tokenizer_config.json",
-                   nlohmann::json{{"eos_token", "</s>"},
-                                  {"chat_template",
-                                   {{{"name", "default"}, {"template", chatml}},
-                                    {{"name", "tool_use"}, {"template", tools}}}}}
-                       .dump());
+  base::write_file(
+      base() / "tokenizer_config.json",
+      nlohmann::json{
+          {"eos_token", "</s>"},
+          {"chat_template", {{{"name", "default"}, {"template", chatml}}, {{"name", "tool_use"}, {"template", tools}}}}}
+          .dump());
   const lora::ModelFiles files(base().string());
   const auto own = lora::tokenizer_of(files, adapter(), "");
   EXPECT_EQ(own->tool_template, tools);

@@ -246,6 +246,10 @@ TEST(FreshAdapter, RefusesWhatChoosesNothing) {
   const std::vector<std::pair<O, std::vector<std::string>>> wrong = {
       {with([](O& o) { o.rank_pattern = {"q_porj=2"}; }), {"rank_pattern", "q_porj"}},
       {with([](O& o) { o.rank_pattern = {"q_proj=2.5"}; }), {"rank_pattern", "2.5"}},
+      {with([](O& o) {
+         o.rank_pattern = {"q_proj=2", "layers.0.self_attn.q_proj=5"};
+       }),
+       {"rank_pattern", "an earlier one", "layers.0.self_attn.q_proj"}},
       {with([](O& o) { o.rank_pattern = {"q_proj"}; }), {"rank_pattern", "EXPRESSION=NUMBER"}},
       {with([](O& o) {
          o.rank_pattern = {"q_proj=2", "q_proj=3"};

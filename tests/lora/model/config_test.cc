@@ -35,16 +35,18 @@ TEST(ModelConfig, ReadsBothGenerationsOfRope) {
   EXPECT_EQ(linear.rope.type, "linear");
   EXPECT_EQ(linear.rope.factor, 2);
   // Without a context of its own, llama3 scaling starts from the model's, as in transformers 5.
-  EXPECT_EQ(parsed(R"("max_position_embeddings":512,"rope_scaling":{"rope_type":"llama3","factor":8.0})")
-                .rope.original_context,
-            512);
+  EXPECT_EQ(
+      parsed(
+          R"("max_position_embeddings":512,"rope_scaling":{"rope_type":"llama3","factor":8.0,"low_freq_factor":1.0,"high_freq_factor":4.0})")
+          .rope.original_context,
+      512);
 }
 
 TEST(ModelConfig, WritesWhatItReads) {
   for (
       const char* changes :
       {"", R"("attention_bias":true,"mlp_bias":true,"tie_word_embeddings":true,"pad_token_id":3)",
-       R"("rope_theta":5e5,"rope_scaling":{"rope_type":"llama3","factor":8.0,"original_max_position_embeddings":64})",
+       R"("rope_theta":5e5,"rope_scaling":{"rope_type":"llama3","factor":8.0,"low_freq_factor":1.0,"high_freq_factor":4.0,"original_max_position_embeddings":64})",
        R"("rope_scaling":{"type":"linear","factor":2.5},"head_dim":32,"bos_token_id":null)",
        R"("rope_scaling":{"type":"dynamic","factor":2.5},"max_position_embeddings":512,"hidden_act":"gelu")",
        R"("rope_scaling":{"rope_type":"yarn","factor":4.0,"original_max_position_embeddings":64,"beta_fast":16,"truncate":false})",
@@ -125,6 +127,13 @@ TEST(ModelConfig, WindowsHoldInTheLayersThatTransformersSays) {
   EXPECT_EQ(windows(R"("model_type":"gemma2")"), Pair(true, false));
   EXPECT_EQ(windows(R"("model_type":"gemma3_text")"), Pair(true, true));
   EXPECT_EQ(windows(R"("model_type":"gemma3_text","sliding_window_pattern":2)"), Pair(true, false));
+  // A window as long as the context cuts nothing, but its layers have a rope of their own.
+  EXPECT_EQ(windows(R"("model_type":"gemma3_text","max_position_embeddings":64,"sliding_window_pattern":2)"),
+            Pair(true, false));
+  const std::string smollm3 = R"("model_type":"smollm3","sliding_window":64,"use_sliding_window":)";
+  EXPECT_EQ(windows(smollm3 + R"(true,"no_rope_layers":[1,0])"), Pair(false, true));
+  EXPECT_EQ(windows(smollm3 + R"(false,"no_rope_layers":[1,0])"), Pair(false, false));
+  EXPECT_EQ(windows(smollm3 + R"(false,"layer_types":["sliding_attention","full_attention"])"), Pair(true, false));
   const ModelConfig gemma3 = parsed(R"("model_type":"gemma3_text","rope_theta":2e6,"rope_local_base_freq":500)");
   EXPECT_EQ(gemma3.rope.theta, 2e6);
   EXPECT_EQ(gemma3.local_rope->theta, 500);
@@ -195,7 +204,11 @@ TEST(ModelConfig, RefusesWhatIsNotComputedExactly) {
            {R"("sliding_window":4096)", "sliding_window"},
            {R"("logit_scale":0.5)", "logit_scale"},
            {R"("clip_qkv":8)", "clip_qkv"},
-           {R"("rope_scaling":{"rope_type":"llama3","factor":-1})", "rope scaling"},
+           {R"("rope_scaling":{"rope_type":"llama3","factor":-1,"low_freq_factor":1,"high_freq_factor":4})",
+            "rope scaling"},
+           {R"("rope_scaling":{"rope_type":"llama3","factor":8,"low_freq_factor":1})", "high_freq_factor"},
+           {R"("rope_scaling":{"rope_type":"linear"})", "factor"},
+           {R"("rope_scaling":{"rope_type":"yarn","original_max_position_embeddings":64})", "factor"},
            {R"("partial_rotary_factor":0.5)", "partial_rotary_factor"},
            {R"("quantization_config":{"bits":4})", "quantization_config"},
            {R"("compression_config":{"bits":4})", "compression_config"},
