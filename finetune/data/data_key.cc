@@ -8,9 +8,9 @@
 #include <algorithm>
 #include <set>
 
-#include "base/file.h"
 #include "base/parallel.h"
 #include "base/pipeline.h"
+#include "finetune/data/content_hash.h"
 #include "tokenizer/chat/template_source.h"
 
 namespace finetune {
@@ -20,37 +20,6 @@ namespace fs = std::filesystem;
 
 // Changes when the bytes of prepared data mean something else; another program prepares anew in any case.
 constexpr int kFormat = 5;
-
-class Hash {
- public:
-  Hash() : state_(XXH3_createState(), XXH3_freeState) { XXH3_128bits_reset(state_.get()); }
-  void add(const void* data, std::size_t size) { XXH3_128bits_update(state_.get(), data, size); }
-  void add(std::string_view text) {  // with its length: "ab", "c" is not "a", "bc"
-    const std::uint64_t size = text.size();
-    add(&size, sizeof size);
-    add(text.data(), text.size());
-  }
-  std::string text() const {
-    const XXH128_hash_t hash = XXH3_128bits_digest(state_.get());
-    return DataKey{hash.low64, hash.high64}.text();
-  }
-
- private:
-  std::unique_ptr<XXH3_state_t, decltype(&XXH3_freeState)> state_;
-};
-
-// Read, not mapped: a large file would count as memory.
-std::string hash_of(const fs::path& file) {
-  const base::RandomAccessFile bytes(file);
-  std::vector<std::byte> buffer(std::min<std::uint64_t>(bytes.size(), 4 << 20));
-  Hash hash;
-  for (std::uint64_t place = 0; place < bytes.size(); place += buffer.size()) {
-    const std::size_t size = std::min<std::uint64_t>(buffer.size(), bytes.size() - place);
-    bytes.read(place, buffer.data(), size);
-    hash.add(buffer.data(), size);
-  }
-  return hash.text();
-}
 
 // Another build may prepare otherwise.
 const std::string& program() {
@@ -64,7 +33,7 @@ std::string line_of(const std::string& file, const std::string& hash) {
   return fmt::format("file {} {}\n", hash, name.substr(std::min(name.size(), name.find('.'))));
 }
 
-void add_value(Hash& hash, const base::GgufValue& value) {
+void add_value(ContentHash& hash, const base::GgufValue& value) {
   std::visit(
       [&](const auto& held) {
         using T = std::decay_t<decltype(held)>;
@@ -84,7 +53,7 @@ void add_value(Hash& hash, const base::GgufValue& value) {
 std::string hash_beside(const lora::ModelFiles& model) {
   static const std::set<std::string> kOfWeights = {".safetensors", ".bin",     ".gguf", ".pt", ".pth",
                                                    ".h5",          ".msgpack", ".onnx", ".ot"};
-  Hash hash;
+  ContentHash hash;
   if (model.is_gguf()) {
     for (const auto& [key, value] : model.gguf()->metadata()) {
       hash.add(key);
@@ -111,7 +80,7 @@ std::string day_of(const tokenizer::Tokenizer& tokenizer) {
 }  // namespace
 
 std::string identity_of(const tokenizer::Tokenizer& tokenizer, const lora::ModelFiles& model) {
-  Hash chat;
+  ContentHash chat;
   chat.add(tokenizer.chat_template);
   chat.add(tokenizer.tool_template);
   for (const tokenizer::AddedToken& token : model.new_tokens())

@@ -10,11 +10,13 @@
 #include <charconv>
 #include <cstring>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <vector>
 
 #include "base/error.h"
 #include "base/file.h"
 #include "base/safetensors.h"
+#include "finetune/data/content_hash.h"
 #include "lora/adapter/chat_format.h"
 #include "lora/adapter/companions.h"
 #include "lora/adapter/fresh.h"
@@ -57,6 +59,24 @@ at::Tensor tensor_of(const base::TensorView& view) {
   at::Tensor tensor = at::empty(view.shape, view.type == base::DType::kU8 ? at::kByte : at::kFloat);
   std::memcpy(tensor.mutable_data_ptr(), view.bytes.data(), view.bytes.size());
   return tensor;
+}
+
+// Of what decides the next step: a changed bit would go on as another run, in silence.
+std::string checksum_of(const fs::path& folder, const Checkpoint& checkpoint) {
+  ContentHash hash;
+  hash.add(fmt::format("{} {}", checkpoint.step, checkpoint.rows));
+  for (const auto& [key, value] : checkpoint.facts) {
+    hash.add(key);
+    hash.add(value);
+  }
+  std::set<fs::path> files;
+  for (const auto& entry : fs::directory_iterator(folder))
+    if (entry.path().extension() == ".safetensors") files.insert(entry.path());
+  for (const fs::path& file : files) {
+    hash.add(file.filename().string());
+    hash.add(hash_of(file));
+  }
+  return hash.text();
 }
 
 std::string delete_advice(const fs::path& folder) {
@@ -104,8 +124,10 @@ void write_checkpoint(const fs::path& checkpoints, const Checkpoint& checkpoint,
     base::write_file(part / tokenizer::kChatTemplateFile, checkpoint.chat_template);
 
   write_state(checkpoint.optimizer, part / "optimizer.safetensors");
-  const nlohmann::ordered_json state = {
-      {"step", checkpoint.step}, {"rows", checkpoint.rows}, {"facts", checkpoint.facts}};
+  const nlohmann::ordered_json state = {{"step", checkpoint.step},
+                                        {"rows", checkpoint.rows},
+                                        {"facts", checkpoint.facts},
+                                        {"checksum", checksum_of(part, checkpoint)}};
   base::write_file(part / "state.json", state.dump(2) + "\n");
 
   flush_folder(part);
@@ -137,9 +159,16 @@ Checkpoint read_checkpoint(const fs::path& checkpoints, std::int64_t step) {
   try {
     Checkpoint checkpoint;
     const auto state = nlohmann::json::parse(base::read_file(folder / "state.json"));
-    state.at("step").get_to(checkpoint.step);
+    if (state.at("step") != step || !state.at("rows").is_number_unsigned())
+      throw base::Error({"numbers that no run writes", (folder / "state.json").string(),
+                         fmt::format("step {}, rows {}", state.at("step").dump(), state.at("rows").dump()),
+                         fmt::format("step {}, and how many rows it took", step), ""});
+    checkpoint.step = step;
     state.at("rows").get_to(checkpoint.rows);
     state.at("facts").get_to(checkpoint.facts);
+    // Earlier programs wrote none.
+    if (state.contains("checksum") && state.at("checksum") != checksum_of(folder, checkpoint))
+      throw base::Error({"its files are not those that the run wrote", folder.string(), "", "", ""});
     checkpoint.adapter = fs::exists(folder / "adapter_config.json")
                              ? lora::read_adapter(folder)
                              : lora::whole_model(lora::ModelFiles(folder.string()));

@@ -318,9 +318,40 @@ TEST_F(Train, ResumesWhatAnEarlierVersionSaved) {
   for (const char* key : {"optimizer", "beta1", "decay_ratio", "quantization"}) state["facts"][key] = "";
   for (const char* key : {"validation_data", "validation_limit", "rows_at_once", "simpo_gamma"})
     state["facts"].erase(key);
+  state.erase("checksum");
   base::write_file(file, state.dump());
   first.output.resume = true;
   first.plan.steps = 8;
+  run(first);
+}
+
+// A changed bit in what decides the next step would go on as another run.
+TEST_F(Train, ADamagedCheckpointIsNotResumed) {
+  TrainOptions first = options("first");
+  run(first);
+  first.output.resume = true;
+  first.plan.steps = 8;
+  const fs::path folder = fs::path(first.output.folder) / "checkpoints/step-6";
+  const std::string state = base::read_file(folder / "state.json");
+  const nlohmann::json whole = nlohmann::json::parse(state);
+  for (const char* key : {"step", "rows"})
+    for (const nlohmann::json& wrong :
+         {nlohmann::json(5), nlohmann::json(-1), nlohmann::json(6.5), nlohmann::json(1e300), nlohmann::json(INT64_MAX),
+          nlohmann::json("6"), nlohmann::json(true)}) {
+      nlohmann::json changed = whole;
+      changed[key] = wrong;
+      base::write_file(folder / "state.json", changed.dump());
+      EXPECT_THAT(error_of<base::Error>(first), HasSubstr("delete the folder")) << key << " " << wrong;
+    }
+  base::write_file(folder / "state.json", state);
+  for (const char* name : {"optimizer.safetensors", "adapter_model.safetensors"}) {
+    const std::string bytes = base::read_file(folder / name);
+    std::string changed = bytes;
+    changed.back() ^= 1;
+    base::write_file(folder / name, changed);
+    EXPECT_THAT(error_of<base::Error>(first), HasSubstr("not those that the run wrote")) << name;
+    base::write_file(folder / name, bytes);
+  }
   run(first);
 }
 
@@ -355,6 +386,7 @@ TEST_F(Train, OtherRowsAtOnceAreSaid) {
   nlohmann::json state = nlohmann::json::parse(base::read_file(file));
   EXPECT_EQ(state["facts"]["rows_at_once"], "2");
   state["facts"]["rows_at_once"] = "1";
+  state.erase("checksum");
   base::write_file(file, state.dump());
   first.output.resume = true;
   first.plan.steps = 7;
