@@ -91,24 +91,25 @@ GenerationSettings from_folder(const fs::path& folder) {
   GenerationSettings settings;
   const fs::path file = folder / "generation_config.json";
   json object = object_in(file);
-  auto take = [&](const char* key, auto& target) {
-    if (!object.contains(key)) return;
+  bool says = false;
+  const auto take = [&](const char* key, auto& target) {  // whether it is there
+    if (!object.contains(key)) return false;
     const json value = object[key];
     object.erase(key);
-    if (value.is_null()) return;
+    if (value.is_null()) return false;
     if (!value.is_number())
       throw base::Error({fmt::format("bad \"{}\"", key), file.string(), base::shortened(value.dump()), "a number", ""});
     target = value.get<typename std::decay_t<decltype(target)>::value_type>();
-    settings.source = "generation_config.json";
+    return true;
   };
   if (object.contains("do_sample") && !object["do_sample"].is_boolean() && !object["do_sample"].is_null())
     throw base::Error(
         {"bad \"do_sample\"", file.string(), base::shortened(object["do_sample"].dump()), "true or false", ""});
-  take("repetition_penalty", settings.repetition_penalty);
-  take("no_repeat_ngram_size", settings.no_repeat_ngram_size);
-  take("max_new_tokens", settings.max_tokens);
+  says |= take("repetition_penalty", settings.repetition_penalty);
+  says |= take("no_repeat_ngram_size", settings.no_repeat_ngram_size);
+  says |= take("max_new_tokens", settings.max_tokens);
   if (object.contains("do_sample") && object["do_sample"] == true) {
-    settings.source = "generation_config.json";
+    says = true;
     settings.temperature = 1;
     settings.top_k = 50;
     take("temperature", settings.temperature);
@@ -118,14 +119,13 @@ GenerationSettings from_folder(const fs::path& folder) {
   } else {
     // transformers takes the most probable token then, whatever stands beside it.
     if (object.contains("do_sample") && object["do_sample"] == false) {
-      settings.source = "generation_config.json";
+      says = true;
       settings.temperature = 0;
     }
     std::optional<double> unread;  // a number all the same
-    const std::string source = settings.source;
     for (const char* key : {"temperature", "top_k", "top_p", "min_p"}) take(key, unread);
-    settings.source = source;
   }
+  if (says) settings.source = "generation_config.json";
   object.erase("do_sample");
   for (const auto& [key, value] : object.items()) {
     if (std::find(std::begin(kHarmless), std::end(kHarmless), key) == std::end(kHarmless) && !is_idle(key, value))

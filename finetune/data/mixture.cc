@@ -51,6 +51,9 @@ void take(std::vector<std::uint32_t> places, std::uint64_t count, std::uint64_t 
 std::string MixturePart::to_text(std::uint64_t all) const {
   using base::human_count;
   if (weight == 0) return fmt::format("{}: weight 0, nothing of it is trained", name);
+  if (taken == 0)
+    return fmt::format("{}: its weight is too small for one of {} examples, nothing of it is trained", name,
+                       human_count(all));
   const double percent = all == 0 ? 0 : 100 * static_cast<double>(taken) / static_cast<double>(all);
   std::string text =
       fmt::format("{}: {} of {} examples of an epoch ({:.1f}%): ", name, human_count(taken), human_count(all), percent);

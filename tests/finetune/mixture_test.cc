@@ -67,7 +67,10 @@ TEST(Mixture, CountsAddUpForAnyWeights) {
     EXPECT_EQ(finetune::mixed(all, {0, 1, 2}, 1, parts).size(), 17u);
     EXPECT_EQ(parts[0].taken + parts[1].taken + parts[2].taken, 17u);
   }
-  std::vector<MixturePart> parts = {{"a", 6}, {"b", 5}, {"c", 6}};
+  std::vector<MixturePart> parts = {{"a", 1e-9}, {"b", 1}, {"c", 1}};
+  finetune::mixed(all, {0, 1, 2}, 1, parts);
+  EXPECT_EQ(parts[0].to_text(17), "a: its weight is too small for one of 17 examples, nothing of it is trained");
+  parts = {{"a", 6}, {"b", 5}, {"c", 6}};
   finetune::mixed(all, {0, 1, 2}, 1, parts);
   EXPECT_EQ(parts[0].to_text(17), "a: 6 of 17 examples of an epoch (35.3%): all of its 3, each 2 times");
   EXPECT_EQ(parts[1].to_text(17), "b: 5 of 17 examples of an epoch (29.4%): all of its 5");
