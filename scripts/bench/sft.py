@@ -5,10 +5,10 @@
     scripts/bench/sft.py --python trlenv/bin/python --data build/quickstart/instructions/train.jsonl [--dtype bfloat16] [--peer-packing]
 
 SmolLM2, LoRA of rank 16 on all linear modules, the first 96 records of at most 512 tokens, the loss on all tokens, checkpointing off
-on both sides, one epoch. SFTTrainer takes batches of four records, padded, or with --peer-packing rows of 512 (its own
-packing, without flash attention: documents see each other there). Ours packs rows of 512, as by default, and takes
---rows-per-batch of them a step. Both train turn by turn: SFTTrainer a few steps, then waits; ours a whole epoch of a process
-of its own. Trained tokens per second of whole steps, the first of each process left out; the mean loss of the epoch of both
+on both sides, one epoch. SFTTrainer takes batches of four records, padded, or with --peer-packing two rows of 512 (its own
+packing, without flash attention: documents see each other there). Ours packs rows of 512, as by default, and takes two of them
+a step (--rows-per-batch), which are as many tokens as four of these records. Both train turn by turn: SFTTrainer a few steps,
+then waits; ours a whole epoch of a process of its own. Trained tokens per second of whole steps, the first of each process left out; the mean loss of the epoch of both
 (ours trains no line end behind the last end token, one token a record less).
 """
 import argparse, json, os, pathlib, statistics, subprocess, sys, tempfile, time
@@ -55,7 +55,7 @@ def peer(options):
             self.left = int(line)
 
     arguments = trl.SFTConfig(
-        output_dir=os.path.dirname(options.data), per_device_train_batch_size=4 if not options.peer_packing else 1,
+        output_dir=os.path.dirname(options.data), per_device_train_batch_size=options.rows_per_batch if options.peer_packing else 4,
         max_length=LENGTH, packing=options.peer_packing, num_train_epochs=100, learning_rate=RATE, lr_scheduler_type="constant",
         use_cpu=True, bf16=options.dtype == "bfloat16", gradient_checkpointing=False, logging_steps=1, save_strategy="no", report_to="none",
         disable_tqdm=True, seed=1)
@@ -112,7 +112,7 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--peer-steps", type=int, default=4, help="of the peer, a round; a first step before them is left out")
-    parser.add_argument("--rows-per-batch", type=int, default=1)
+    parser.add_argument("--rows-per-batch", type=int, default=2)
     parser.add_argument("--dtype", default="float32", choices=["float32", "bfloat16"])
     parser.add_argument("--peer-packing", action="store_true")
     parser.add_argument("--peer", action="store_true", help=argparse.SUPPRESS)
@@ -129,7 +129,7 @@ def main():
         with open(data, "w", encoding="utf-8") as records:
             subprocess.run([options.python, __file__, "--select", "--hf", options.hf, "--data", options.data], stdout=records, check=True)
         worker = subprocess.Popen([options.python, __file__, "--peer", "--hf", options.hf, "--data", data, "--threads", str(options.threads),
-                                   "--dtype", options.dtype, *(["--peer-packing"] if options.peer_packing else [])],
+                                   "--dtype", options.dtype, "--rows-per-batch", str(options.rows_per_batch), *(["--peer-packing"] if options.peer_packing else [])],
                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         ready = json.loads(worker.stdout.readline())
         json.loads(worker.stdout.readline())  # the first step, which finds cold memory
