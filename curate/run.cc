@@ -278,7 +278,8 @@ std::vector<Duplicate> Run::settle(const SpillReader& spill, const PrintsReader&
   search.documents = prints.documents();
   search.threads = threads_;
   search.memory = options_.search_memory > 0 ? options_.search_memory : memory_->left();
-  search.elsewhere = memory_->total() - std::min(search.memory, memory_->total());
+  search.budget = memory_->total();
+  search.elsewhere = std::max(memory_->used(), search.budget - std::min(search.memory, search.budget));
   search.prints = [&](std::uint64_t first, std::span<Fingerprint> some) { prints.read(first, some); };
   search.sets = [&](const Fingerprint& print, int worker, std::vector<std::uint64_t>& set) {
     Scratch& own = *scratch[static_cast<std::size_t>(worker)];
