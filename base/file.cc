@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -22,6 +23,7 @@ namespace {
 namespace fs = std::filesystem;
 
 [[noreturn]] void fail(const std::string& action, const fs::path& path, int code, std::string advice = "") {
+  if (advice.empty()) advice = advice_for(code);
   throw Error({"cannot " + action + ": " + std::strerror(code), path.string(), "", "", std::move(advice)});
 }
 
@@ -43,9 +45,7 @@ void write_all(int descriptor, const char* data, std::size_t size, const fs::pat
   while (size > 0) {
     ssize_t written = ::write(descriptor, data, size);
     if (written < 0 && errno == EINTR) continue;
-    if (written < 0)
-      fail("write", path, errno,
-           errno == ENOSPC ? "free some disk space and start again, with --resume where the command has it" : "");
+    if (written < 0) fail("write", path, errno);
     data += written;
     size -= static_cast<std::size_t>(written);
   }
@@ -74,13 +74,59 @@ fs::path link_target(const fs::path& path) {
   return error ? path : target;
 }
 
+bool is_same_file(const struct stat& left, const struct stat& right) {
+  return left.st_dev == right.st_dev && left.st_ino == right.st_ino;
+}
+
+// Of two commands that write one file, the second would cut off what the first has written so far, and the first would
+// put that in place as whole. The lock is the kernel's: a killed writer leaves none behind.
+int open_part(const fs::path& part) {
+  for (;;) {
+    Descriptor file{::open(part.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0666)};
+    if (file.number < 0) fail("create the file", part, errno);
+    if (::flock(file.number, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+      throw Error({"another run writes there at this moment", part.string(), "", "one writer of a file",
+                   "wait for its end, or give another --output"});
+    struct stat held {
+    }, there{};
+    if (::fstat(file.number, &held) != 0) fail("create the file", part, errno);
+    // The one who had it may have put it in place, or taken it away, since it was opened.
+    if (::stat(part.c_str(), &there) != 0 || !is_same_file(held, there)) continue;
+    if (::ftruncate(file.number, 0) != 0) fail("write", part, errno);
+    return std::exchange(file.number, -1);
+  }
+}
+
+// The outermost that is missing comes last.
+std::vector<fs::path> missing_folders(const fs::path& folder) {
+  std::vector<fs::path> missing;
+  std::error_code error;
+  for (fs::path path = folder; !fs::exists(path, error) && path.has_relative_path(); path = path.parent_path())
+    missing.push_back(path);
+  return missing;
+}
+
+// A link to nothing among `path` and the folders above it; "" without one.
+fs::path dangling_link(fs::path path) {
+  std::error_code error;
+  for (path = fs::absolute(path, error).lexically_normal(); path.has_relative_path(); path = path.parent_path())
+    if (fs::is_symlink(path, error) && !fs::exists(path, error)) return path;
+  return "";
+}
+
 }  // namespace
 
-std::string read_file(const fs::path& path) {
+std::string advice_for(int code) {
+  if (code == ENOSPC || code == EDQUOT) return kMakeRoom;
+  return code == ENOMEM ? "give it more memory (ulimit -v, the container's limit), or fewer --threads" : "";
+}
+
+std::string read_file(const fs::path& path, std::uint64_t most) {
   Descriptor file{open_or_throw(path)};
   struct stat status {};
   if (::fstat(file.number, &status) != 0) fail("read", path, errno);
   if (S_ISDIR(status.st_mode)) fail("read", path, EISDIR);
+  if (!S_ISREG(status.st_mode)) most = std::min<std::uint64_t>(most, 1 << 30);
   std::string bytes;
   std::size_t used = 0;
   bytes.resize(static_cast<std::size_t>(std::max<off_t>(status.st_size, 0)) + 1);  // +1 sees the end in one call
@@ -91,6 +137,9 @@ std::string read_file(const fs::path& path) {
     if (count < 0) fail("read", path, errno);
     if (count == 0) break;
     used += static_cast<std::size_t>(count);
+    if (used > most)
+      throw Error({"the file is too large, or has no end", path.string(), "",
+                   "at most " + human_bytes(static_cast<double>(most)), ""});
   }
   bytes.resize(used);
   return bytes;
@@ -158,12 +207,18 @@ void RandomAccessFile::read(std::uint64_t place, void* data, std::size_t size) c
 }
 
 NewFolders::NewFolders(const fs::path& file) {
-  std::error_code error;
-  const fs::path folder = fs::absolute(file).lexically_normal().parent_path();
-  for (fs::path path = folder; !fs::exists(path, error) && path.has_relative_path(); path = path.parent_path())
-    made_.push_back(path);
-  if (!made_.empty() && !fs::create_directories(folder, error) && error)
-    throw Error({"cannot create the folder: " + error.message(), folder.string(), "", "", ""});
+  const std::vector<fs::path> missing = missing_folders(fs::absolute(file).lexically_normal().parent_path());
+  // Only what nobody else made in the meantime goes again.
+  for (auto path = missing.rbegin(); path != missing.rend(); ++path) {
+    std::error_code error;
+    if (fs::create_directory(*path, error)) {
+      made_.insert(made_.begin(), *path);
+    } else if (error) {
+      std::error_code ignored;
+      for (const fs::path& made : made_) fs::remove(made, ignored);
+      fail("create the folder", *path, error.value());
+    }
+  }
 }
 
 NewFolders::~NewFolders() {
@@ -175,16 +230,20 @@ FileWriter::FileWriter(const fs::path& path) : path_(link_target(path)), folders
   constexpr std::size_t kBufferBytes = 1 << 18;
   if (fs::is_directory(path_)) fail("write", path_, EISDIR);
   part_ = path_;
-  if (!is_special(path_)) part_ += ".part";
-  descriptor_ = ::open(part_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-  if (descriptor_ < 0) fail("create the file", part_, errno);
+  if (is_special(path_)) {
+    descriptor_ = ::open(path_.c_str(), O_WRONLY | O_TRUNC | O_CLOEXEC);
+    if (descriptor_ < 0) fail("create the file", path_, errno);
+  } else {
+    part_ += ".part";
+    descriptor_ = open_part(part_);
+  }
   buffer_.reserve(kBufferBytes);
 }
 
 FileWriter::~FileWriter() {
   if (descriptor_ < 0) return;
+  if (part_ != path_) ::unlink(part_.c_str());  // while it is locked: later it may be another's
   ::close(descriptor_);
-  if (part_ != path_) ::unlink(part_.c_str());
 }
 
 void FileWriter::flush() {
@@ -208,21 +267,17 @@ void FileWriter::commit() {
   flush();
   const bool aside = part_ != path_;
   if (aside && ::fsync(descriptor_) != 0) fail("flush to disk", part_, errno);
-  int closed = ::close(std::exchange(descriptor_, -1));
-  int code = errno;
-  if (closed == 0 && aside && ::rename(part_.c_str(), path_.c_str()) != 0) {
-    closed = -1;
-    code = errno;
-  }
-  if (closed != 0) {
-    if (aside) ::unlink(part_.c_str());
-    fail("write", path_, code);
-  }
+  // Before it is closed, which gives the lock back. A failure leaves the part to the destructor.
+  if (aside && ::rename(part_.c_str(), path_.c_str()) != 0) fail("write", path_, errno);
+  if (::close(std::exchange(descriptor_, -1)) != 0) fail("write", path_, errno);
 }
 
 void check_place(const fs::path& path) {
   if (is_special(path)) return;
   std::error_code error;
+  if (const fs::path link = dangling_link(path.parent_path()); !link.empty())
+    throw Error({"cannot write there: a link that leads to nothing", link.string(), "", "",
+                 "make the folder that it leads to, or choose another output"});
   fs::path existing = nearest_existing(path);
   if (fs::is_regular_file(existing, error) && fs::exists(path, error)) existing = existing.parent_path();
   if (!fs::is_directory(existing, error)) fail("write there", path, ENOTDIR, existing.string() + " is a file");

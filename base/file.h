@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <limits>
 #include <span>
 #include <string>
 #include <string_view>
@@ -11,8 +12,15 @@
 
 namespace base {
 
-/// The whole file. Throws Error (what, path, errno text).
-std::string read_file(const std::filesystem::path& path);
+/// What to do about an error of the system: of errors of room, on the disk or in memory; "" of others.
+std::string advice_for(int code);
+/// advice_for a full disk. base/program adds --resume for a command that has it.
+inline constexpr const char* kMakeRoom = "free some disk space and start again";
+
+/// The whole file. Throws Error (what, path, errno text), also for one of more than `most` bytes. Of devices and pipes,
+/// which need not end, no more than a gigabyte is read.
+std::string read_file(const std::filesystem::path& path,
+                      std::uint64_t most = std::numeric_limits<std::uint64_t>::max());
 /// Writes `PATH.part`, flushes it to disk and renames it over `path`: a reader never sees half a file, and neither does
 /// one after a power cut, which can leave the file that was there before.
 void write_file(const std::filesystem::path& path, std::string_view bytes);
@@ -65,7 +73,8 @@ class NewFolders {
 };
 
 /// A file being written aside: `commit` flushes it to disk and renames `PATH.part` to `PATH`; the destructor without
-/// `commit` removes the part. Folders above it are made. Every write error (disk full) throws Error with the path.
+/// `commit` removes the part. Folders above it are made. Every write error (disk full) throws Error with the path, and
+/// so does a second writer of the same file at the same time, where the file system has locks.
 class FileWriter {
  public:
   explicit FileWriter(const std::filesystem::path& path);
@@ -75,6 +84,8 @@ class FileWriter {
   void write(const void* data, std::size_t size);
   void write(std::string_view bytes) { write(bytes.data(), bytes.size()); }
   std::uint64_t position() const { return position_; }
+  /// Where the bytes are until `commit`, for a library that writes files by name: nothing is written by `write` then.
+  const std::filesystem::path& part() const { return part_; }
   void commit();
 
  private:

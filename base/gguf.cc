@@ -156,4 +156,11 @@ const TensorView* GgufReader::tensor(std::string_view name) const {
   return nullptr;
 }
 
+void refuse_adapter(const GgufReader& file) {
+  const GgufValue* const type = file.find("general.type");
+  if (type == nullptr || type->type != GgufValue::kString || file.text("general.type") != "adapter") return;
+  throw Error({"a LoRA adapter is no model", file.path().string(), "", "the model that it belongs to, its base",
+               "with the adapter: --adapter FILE where the command has it, or merge it into its base: lora merge"});
+}
+
 }  // namespace base

@@ -58,6 +58,9 @@ class GgufReader {
   std::vector<TensorView> tensors_;
 };
 
+/// Throws Error, naming what to give, where the file says that it is an adapter: that alone is no model.
+void refuse_adapter(const GgufReader& file);
+
 /// Writes one file of version 3, tensor by tensor (see SafetensorsWriter). Alignment 32: a key general.alignment in
 /// `metadata` is left out.
 class GgufWriter : public TensorWriter {

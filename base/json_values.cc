@@ -135,8 +135,8 @@ bool has_loose(const Json& value) {
 }
 
 template <class Json>
-std::string dumped(const Json& value) {
-  return value.dump(-1, ' ', false, Json::error_handler_t::replace);
+std::string dumped(const Json& value, int indent = -1) {
+  return value.dump(indent, ' ', false, Json::error_handler_t::replace);
 }
 
 template <class Json>
@@ -171,6 +171,9 @@ std::string line_of(const Json& value) {
 nlohmann::json lenient_json(std::string_view text, bool* repeated_keys) {
   return parse_lenient<nlohmann::json>(text, repeated_keys);
 }
+
+std::string json_dump(const nlohmann::json& value, int indent) { return dumped(value, indent); }
+std::string json_dump(const nlohmann::ordered_json& value, int indent) { return dumped(value, indent); }
 
 std::string json_line(const nlohmann::json& value) { return line_of(value); }
 std::string json_line(const nlohmann::ordered_json& value) { return line_of(value); }

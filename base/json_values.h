@@ -24,6 +24,11 @@ nlohmann::ordered_json lenient_ordered_json(std::string_view text, bool* repeate
 std::string json_line(const nlohmann::json& value);
 std::string json_line(const nlohmann::ordered_json& value);
 
+/// JSON for a person or a script, indented where `indent` is not negative: U+FFFD for each byte that is no text, as a
+/// path may have, and null for what is no number.
+std::string json_dump(const nlohmann::json& value, int indent = -1);
+std::string json_dump(const nlohmann::ordered_json& value, int indent = -1);
+
 /// What to say of records that had a key twice.
 std::string repeated_keys_note(std::uint64_t records);
 

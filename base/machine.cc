@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <functional>
@@ -83,5 +84,15 @@ std::uint64_t peak_memory() {
 }
 
 void release_memory() { ::malloc_trim(0); }
+
+std::filesystem::path cache_home() {
+  const auto variable = [](const char* name) -> std::filesystem::path {
+    const char* const value = std::getenv(name);
+    return value != nullptr ? value : "";
+  };
+  if (std::filesystem::path cache = variable("XDG_CACHE_HOME"); cache.is_absolute()) return cache;
+  const std::filesystem::path home = variable("HOME");
+  return home.empty() ? home : home / ".cache";
+}
 
 }  // namespace base

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
 
 namespace base {
 
@@ -20,6 +21,10 @@ std::uint64_t preemptions();
 
 /// The most memory that it has used at once since it began.
 std::uint64_t peak_memory();
+
+/// Where programs keep what they can make again: $XDG_CACHE_HOME where that is absolute, as its specification has it,
+/// else ~/.cache; "" where neither is set.
+std::filesystem::path cache_home();
 
 /// Gives memory that was freed back to the system, so that resident_memory() is what is in use.
 void release_memory();

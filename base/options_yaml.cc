@@ -13,6 +13,7 @@
 #include "base/suggestions.h"
 #include "base/text.h"
 #include "base/unicode.h"
+#include "base/yaml_text.h"
 
 namespace base {
 namespace {
@@ -33,21 +34,11 @@ std::string absolute_path(const std::string& value, const Option& option, const 
   return joined.string();
 }
 
-// YAML has no form for bytes that are not UTF-8, which a path may hold; they stand as they are, and yaml-cpp reads them
-// back so. Its emitter would replace them.
+// A path may hold bytes that are not UTF-8, of which a YAML text has none: they go as base64, as YAML has it for bytes.
+// (The emitter would replace them.)
 std::string in_quotes(const std::string& value) {
-  if (find_invalid_utf8(value) != value.npos) {
-    std::string quoted = "\"";
-    for (char c : value) {
-      if (static_cast<unsigned char>(c) < 0x20) {
-        fmt::format_to(std::back_inserter(quoted), "\\x{:02x}", static_cast<int>(c));
-      } else {
-        if (c == '"' || c == '\\') quoted += '\\';
-        quoted += c;
-      }
-    }
-    return quoted + '"';
-  }
+  if (find_invalid_utf8(value) != value.npos)
+    return "!!binary \"" + YAML::EncodeBase64(reinterpret_cast<const unsigned char*>(value.data()), value.size()) + '"';
   YAML::Emitter emitter;
   emitter << YAML::DoubleQuoted << value;
   return emitter.c_str();
@@ -72,6 +63,12 @@ YAML::Node load_mapping(const std::string& text, const std::string& file) {
 }
 
 }  // namespace
+
+std::string yaml_text(const YAML::Node& scalar) {
+  if (scalar.Tag() != "tag:yaml.org,2002:binary") return scalar.Scalar();
+  const std::vector<unsigned char> bytes = YAML::DecodeBase64(scalar.Scalar());
+  return {bytes.begin(), bytes.end()};
+}
 
 // Sets the options of one file.
 class OptionSet::YamlReader {
@@ -101,10 +98,10 @@ class OptionSet::YamlReader {
       if (!option.is_list) throw UsageError({"takes one value", at(file_, value), name, "no list", ""});
       for (const YAML::Node& item : value) {
         if (!item.IsScalar()) throw UsageError({"a list of plain values is expected", at(file_, item), name, "", ""});
-        values.push_back(absolute_path(item.Scalar(), option, file_));
+        values.push_back(absolute_path(yaml_text(item), option, file_));
       }
     } else if (value.IsScalar()) {
-      values.push_back(absolute_path(value.Scalar(), option, file_));
+      values.push_back(absolute_path(yaml_text(value), option, file_));
     } else {
       throw UsageError(
           {"'" + name + "' has no value", at(file_, key), "", option.help, "write one, or delete the line"});
@@ -114,9 +111,12 @@ class OptionSet::YamlReader {
 
   void read_mapping(const std::string& prefix, const YAML::Node& map) {
     for (const auto& entry : map) {
+      if (!entry.first.IsScalar() || entry.first.Scalar().empty())
+        throw UsageError(
+            {"a key is not the name of an option", at(file_, entry.first), "", "'option: value' lines", ""});
       const std::string name = prefix + entry.first.Scalar();
       if (!seen_.insert(name).second) throw UsageError({"the key stands twice", at(file_, entry.first), name, "", ""});
-      if (name == visitor_.list_name_) continue;
+      if (name == visitor_.list_name_) continue;  // was read first
       const auto in_group = [&](const Option& option) { return option.name.starts_with(name + "."); };
       const bool is_group{!set_.find(name) && std::ranges::any_of(visitor_.options_, in_group)};
       if (is_group && entry.second.IsNull()) continue;  // all of it is commented out

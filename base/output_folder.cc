@@ -103,11 +103,18 @@ void check_output_folder(const fs::path& folder, bool resume, bool overwrite, st
   check_is_own(folder, overwrite, run_yaml);
 }
 
-void prepare_output_folder(const fs::path& folder, bool resume, bool overwrite, std::string_view run_yaml) {
+void prepare_output_folder(const fs::path& folder, bool resume, bool overwrite, std::string_view run_yaml,
+                           RunLock& lock) {
+  lock.take(folder);
   check_output_folder(folder, resume, overwrite, run_yaml);
   std::error_code error;
   if (!fs::create_directories(folder, error) && error)
-    throw Error({"cannot create the output folder: " + error.message(), folder.string(), "", "", ""});
+    throw Error(
+        {"cannot create the output folder: " + error.message(), folder.string(), "", "", advice_for(error.value())});
+  if (!lock.is_taken()) {
+    lock.take(folder);
+    check_output_folder(folder, resume, overwrite, run_yaml);  // who was faster may be done already
+  }
   if (!overwrite) return;
   std::vector<fs::path> doomed;
   for (const fs::directory_entry& entry : fs::directory_iterator(folder)) doomed.push_back(entry.path());

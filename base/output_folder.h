@@ -5,6 +5,8 @@
 #include <string>
 #include <string_view>
 
+#include "base/run_lock.h"
+
 namespace base {
 
 /// The line at the head of every run.yaml, of which YAML reads nothing: "# written by curate run\n".
@@ -18,7 +20,9 @@ std::string_view run_head_of(std::string_view run_yaml);
 /// options. --resume is named where `run_yaml` has that option. A kill may have left no more than the beginning of it.
 /// A command calls this first, then checks all else that can fail, then prepares: a failed start leaves no trace.
 void check_output_folder(const std::filesystem::path& folder, bool resume, bool overwrite, std::string_view run_yaml);
-/// The check again; then makes or empties `folder` for a command's output.
-void prepare_output_folder(const std::filesystem::path& folder, bool resume, bool overwrite, std::string_view run_yaml);
+/// The check again; then makes or empties `folder` for a command's output, which holds it by `lock` until it ends: two
+/// commands in one folder would each take away what the other writes. Who reads the folder before takes `lock` itself.
+void prepare_output_folder(const std::filesystem::path& folder, bool resume, bool overwrite, std::string_view run_yaml,
+                           RunLock& lock);
 
 }  // namespace base

@@ -170,7 +170,7 @@ void check_output_is_folder(const std::string& option, const fs::path& path) {
                             : ""});
   if (std::error_code error; fs::exists(path, error) && !fs::is_directory(path, error))
     throw UsageError({"the output folder is a file", option, path.string(), "a folder", ""});
-  check_place(path);
+  check_place(path / "");
 }
 
 void check_output_is_file(const std::string& option, const fs::path& path) {

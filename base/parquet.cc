@@ -3,13 +3,22 @@
 
 #include <dlfcn.h>
 
+#include <cerrno>
 #include <filesystem>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/parquet_module.h"
 
 namespace base {
 namespace {
+
+// The loader's words where there is no room for a library that is there.
+bool is_of_memory(const std::string& cause) {
+  for (const char* words : {"failed to map segment", "cannot allocate", "Cannot allocate"})
+    if (cause.find(words) != cause.npos) return true;
+  return false;
+}
 
 const ParquetModule& module() {
   static const ParquetModule* loaded = [] {
@@ -20,9 +29,14 @@ const ParquetModule& module() {
     const bool sanitized = ::dlsym(RTLD_DEFAULT, "__sanitizer_print_stack_trace") != nullptr;
     void* handle = ::dlopen(path.c_str(), RTLD_NOW | RTLD_LOCAL | (sanitized ? 0 : RTLD_DEEPBIND));
     void* symbol = handle ? ::dlsym(handle, "hornbook_parquet") : nullptr;
-    if (symbol == nullptr)
-      throw Error({std::string("Parquet files cannot be read or written: ") + ::dlerror(), path.string(), "", "",
-                   "scripts/install.sh installs Arrow (pyarrow); then configure and build again with -DPARQUET=ON"});
+    if (symbol == nullptr) {
+      const std::string cause = ::dlerror();
+      throw Error(
+          {"Parquet files cannot be read or written: " + cause, path.string(), "", "",
+           is_of_memory(cause)
+               ? advice_for(ENOMEM)
+               : "scripts/install.sh installs Arrow (pyarrow); then configure and build again with -DPARQUET=ON"});
+    }
     return static_cast<const ParquetModule*>(symbol);
   }();
   return *loaded;

@@ -35,11 +35,11 @@ class OrderedPipeline {
     {
       std::vector<std::jthread> helpers;  // the calling thread is worker 0
       try {
-        for (int i = 1; i < threads; ++i) helpers.emplace_back([this, i] { loop(i); });
+        for (int i = 1; i < threads; ++i) helpers.emplace_back([this, i] { loop_or_fail(i); });
       } catch (const std::system_error&) {
         // The machine gives no more threads: go on with those there are.
       }
-      loop(0);
+      loop_or_fail(0);
     }
     if (failure_) std::rethrow_exception(failure_);
   }
@@ -98,6 +98,18 @@ class OrderedPipeline {
       room_.notify_all();
     }
     sinking_ = false;
+  }
+
+  // What fails outside of source, work and sink is memory. Nobody waits for the outcome that is lost then.
+  void loop_or_fail(int worker) {
+    try {
+      loop(worker);
+    } catch (...) {
+      std::lock_guard lock(mutex_);
+      if (!failure_) failure_ = std::current_exception();
+      finished_ = true;
+      room_.notify_all();
+    }
   }
 
   void loop(int worker) {

@@ -2,12 +2,19 @@
 // Tested by tests/tokenizer/program_test.cc and tests/base/input_tally_test.cc.
 #include "base/program.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <fmt/ostream.h>
+#include <unistd.h>
 
+#include <cerrno>
 #include <csignal>
 #include <filesystem>
 #include <iostream>
+#include <new>
+#include <nlohmann/json.hpp>
+#include <stdexcept>
+#include <system_error>
 
 #include "base/error.h"
 #include "base/file.h"
@@ -97,11 +104,19 @@ CommonOptions take_common(std::vector<std::string>& words, bool has_presets) {
   return common;
 }
 
+// A config file is written by hand, or is a run.yaml.
+constexpr std::uint64_t kLargestConfig = 16 << 20;
+
 std::string config_text(const std::string& path) {
   try {
-    return read_file(path);
+    const std::filesystem::file_type type = std::filesystem::status(path).type();
+    if (type == std::filesystem::file_type::character || type == std::filesystem::file_type::block)
+      throw Error("it is a device");
+    return read_file(path, kLargestConfig);
   } catch (const Error& error) {
-    throw UsageError({"the config file cannot be read: " + error.facts().what, path, "", "", ""});
+    throw UsageError({"the config file cannot be read: " + error.facts().what, path, "", error.facts().expected, ""});
+  } catch (const std::filesystem::filesystem_error& error) {
+    throw UsageError({"the config file cannot be read: " + error.code().message(), path, "", "", ""});
   }
 }
 
@@ -131,10 +146,16 @@ int run_command(const Program& program, const Command& command, std::vector<std:
                   run_head(program.name, command.name) + bound.set->to_yaml(),
                   program.name,
                   bound.set.get()};
-  int code = bound.run(context);
-  std::cout.flush();
-  if (!std::cout) throw Error("cannot write to standard output");
-  return code;
+  try {
+    return bound.run(context);
+  } catch (const UsageError&) {
+    throw;
+  } catch (const Error& error) {
+    ErrorFacts facts = error.facts();
+    if (facts.advice != kMakeRoom || bound.set->find("resume") == nullptr) throw;
+    facts.advice += ", with --resume";
+    throw Error(facts);
+  }
 }
 
 int run(const Program& program, std::vector<std::string> words) {
@@ -168,6 +189,40 @@ int run(const Program& program, std::vector<std::string> words) {
   return run_command(program, command, words);
 }
 
+// A file that is opened would take the number of a standard stream that is closed (`>&-`), and what is printed would go
+// into it. This way printing fails, as it should.
+void fill_closed_streams() {
+  for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
+    if (::fcntl(stream, F_GETFD) < 0 && errno == EBADF)
+      if (::open("/dev/null", stream == STDIN_FILENO ? O_WRONLY : O_RDONLY) < 0) return;
+}
+
+constexpr const char* kMemoryAdvice =
+    "give it more memory (ulimit -v, the container's limit), or take fewer --threads, less --memory or smaller inputs";
+
+// What the libraries throw, in words for people.
+Error told(const std::exception& error) {
+  using namespace std::filesystem;
+  if (const auto* of_file = dynamic_cast<const filesystem_error*>(&error))
+    return Error({of_file->code().message(), of_file->path1().string(), "", "", advice_for(of_file->code().value())});
+  if (dynamic_cast<const std::bad_alloc*>(&error) || dynamic_cast<const std::length_error*>(&error))
+    return Error({"not enough memory", "", "", "", kMemoryAdvice});
+  if (const auto* of_system = dynamic_cast<const std::system_error*>(&error)) {
+    if (of_system->code() == std::errc::resource_unavailable_try_again)
+      return Error({"the system gives no more threads", "", "", "",
+                    "take fewer --threads, or raise the limit of processes (ulimit -u) or of memory (ulimit -v)"});
+    return Error({of_system->code().message(), "", "", "", advice_for(of_system->code().value())});
+  }
+  if (dynamic_cast<const nlohmann::json::exception*>(&error)) {
+    // "[json.exception.type_error.302] type must be string, but is number"
+    const std::string text = error.what();
+    const std::size_t end = text.find("] ");
+    return Error({"JSON that is not as it is expected here: " + (end == text.npos ? text : text.substr(end + 2)), "",
+                  "", "", "please report it with the command line"});
+  }
+  return Error(error.what());
+}
+
 }  // namespace
 
 const char* version() { return HORNBOOK_VERSION; }
@@ -176,17 +231,20 @@ int run_program(const Program& program, int argc, char** argv) {
   // A closed pipe (`| head`) is a write error we report, not a silent death.
   std::signal(SIGPIPE, SIG_IGN);
   std::signal(SIGXFSZ, SIG_IGN);  // a file size limit is a write error like a full disk
+  fill_closed_streams();
   try {
-    return run(program, std::vector<std::string>(argv + 1, argv + argc));
+    const int code = run(program, std::vector<std::string>(argv + 1, argv + argc));
+    std::cout.flush();
+    if (!std::cout) throw Error({"cannot write to standard output", "", "", "", advice_for(errno)});
+    return code;
   } catch (const UsageError& error) {
     fmt::print(std::cerr, "{}: {}\n", program.name, error.what());
     return 2;
-  } catch (const std::filesystem::filesystem_error& error) {
-    const Error told(error.code().message(), error.path1().string());
-    fmt::print(std::cerr, "{}: {}\n", program.name, told.what());
+  } catch (const Error& error) {
+    fmt::print(std::cerr, "{}: {}\n", program.name, error.what());
     return 1;
   } catch (const std::exception& error) {
-    fmt::print(std::cerr, "{}: {}\n", program.name, error.what());
+    fmt::print(std::cerr, "{}: {}\n", program.name, told(error).what());
     return 1;
   }
 }

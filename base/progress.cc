@@ -7,19 +7,15 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <iostream>
+#include <ostream>
 
+#include "base/terminal.h"
 #include "base/text.h"
 
 namespace base {
 namespace {
 
 constexpr std::chrono::milliseconds kRedraw{100};
-
-bool is_terminal(const std::ostream& stream) {
-  if (&stream == &std::cout) return isatty(STDOUT_FILENO) == 1;
-  return (&stream == &std::cerr || &stream == &std::clog) && isatty(STDERR_FILENO) == 1;
-}
 
 std::size_t terminal_columns() {
   winsize size{};
@@ -39,7 +35,7 @@ std::string progress_line(const std::string& title, double share, const std::str
 Progress::Progress(std::ostream& err, bool quiet, std::string title)
     : err_(err),
       quiet_(quiet),
-      terminal_(is_terminal(err)),
+      terminal_(is_terminal(err) && has_cursor()),
       title_(std::move(title)),
       start_(std::chrono::steady_clock::now()),
       last_(start_) {}

@@ -155,7 +155,8 @@ int run_duplicates(DuplicatesOptions& options, base::Context& context) {
   search.documents = gathered.documents();
   search.threads = threads;
   search.memory = memory.left();
-  search.elsewhere = memory.total() - search.memory;
+  search.budget = memory.total();
+  search.elsewhere = std::max(memory.used(), search.budget - search.memory);
   search.prints = [&](std::uint64_t from, std::span<Fingerprint> some) { gathered.prints(from, some); };
   search.sets = [&](const Fingerprint& print, int, std::vector<std::uint64_t>& set) {
     gathered.shingles(print, set);

@@ -261,7 +261,7 @@ json explain_run(const std::string& run, const Found& found, const std::vector<b
 void print_run(std::ostream& out, const json& told) {
   if (told.is_null()) return;
   const json& hornbook = told["hornbook"];
-  fmt::print(out, "in the run: {} {}\n", told["folder"].get<std::string>(), hornbook.dump());
+  fmt::print(out, "in the run: {} {}\n", told["folder"].get<std::string>(), base::json_dump(hornbook));
   if (!hornbook.contains("duplicate_of")) return;
   fmt::print(out, "  the kept document is {}, Jaccard {:.4f}\n", hornbook["duplicate_of"].get<std::string>(),
              hornbook.value("jaccard", 0.0));

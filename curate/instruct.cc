@@ -23,6 +23,7 @@
 #include "base/output_folder.h"
 #include "base/random.h"
 #include "base/records.h"
+#include "base/run_lock.h"
 #include "base/text.h"
 #include "base/unicode.h"
 #include "curate/records/record.h"
@@ -51,7 +52,7 @@ void InstructOptions::visit(base::OptionVisitor& v) {
   visit_nan(v, nan);
   reading.text.visit(v);
   v("limit", reading.limit, "stop after this many records, 0 = all");
-  v("overwrite", overwrite, "empty the output folder of an earlier run first");
+  v("overwrite", overwrite, "empty the output folder of an earlier run, before anything new is there");
 }
 
 namespace {
@@ -182,6 +183,7 @@ class Instruct {
   const InstructOptions& options_;
   const tokenizer::RoleMap roles_;
   const fs::path output_;
+  base::RunLock lock_;  // of the output
   std::vector<std::string> files_, names_;
   std::optional<base::FileWriter> train_, validation_, dropped_;
   std::uint64_t read_ = 0, trained_ = 0, validated_ = 0, dropped_count_ = 0, repeated_keys_ = 0, non_finite_ = 0;
@@ -197,12 +199,13 @@ class Instruct {
 // between the records it lay between.
 void Instruct::run(base::Context& context) {
   files_ = options_.reading.files(context);
+  lock_.take(output_);
   base::check_output_folder(output_, false, options_.overwrite, context.run_yaml);
   base::RecordOptions records = options_.reading.records();
   records.bytes_are_text = true;
   base::BlockReader reader(files_, records);  // refuses what it cannot read before anything is written
   names_ = reader.names();
-  base::prepare_output_folder(output_, false, options_.overwrite, context.run_yaml);
+  base::prepare_output_folder(output_, false, options_.overwrite, context.run_yaml, lock_);
   base::write_file(output_ / "run.yaml", context.run_yaml);
   train_.emplace(output_ / "train.jsonl");
   validation_.emplace(output_ / "validation.jsonl");

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/json_values.h"
 #include "base/outputs.h"
 #include "curate/report/report.h"
 #include "curate/report/sweep.h"
@@ -33,10 +34,10 @@ int run_report(ReportOptions& options, base::Context& context) {
       for (const nlohmann::json& note : report.value("notes", nlohmann::json::array()))
         fmt::print(context.err, "{}\n", note.get<std::string>());
     }
-    if (context.json) context.out << report.dump(1) << "\n";
+    if (context.json) context.out << base::json_dump(report, 1) << "\n";
   }
   if (context.json && !options.sweep.empty())
-    context.out << (results.size() == 1 ? results.front() : results).dump(1) << "\n";
+    context.out << base::json_dump(results.size() == 1 ? results.front() : results, 1) << "\n";
   return 0;
 }
 

@@ -22,6 +22,7 @@
 #include "base/parquet.h"
 #include "base/pipeline.h"
 #include "base/progress.h"
+#include "base/run_lock.h"
 #include "base/stream.h"
 #include "base/text.h"
 #include "base/unicode.h"
@@ -71,6 +72,7 @@ class Run {
   RunOptions& options_;
   base::Context& context_;
   fs::path output_;
+  base::RunLock lock_;  // of the output, until the run ends
   int threads_;
   std::optional<MemoryBudget> memory_;
   std::vector<std::string> files_, names_;
@@ -93,6 +95,7 @@ Run::Run(RunOptions& options, base::Context& context)
       files_(options.reading.files(context)),
       names_(base::input_names(files_)),
       progress_(context.err, context.quiet, "curate run") {
+  lock_.take(output_);
   base::check_output_folder(output_, options.resume, options.overwrite, context.run_yaml);
   const bool reads_parquet = std::any_of(
       files_.begin(), files_.end(), [](const std::string& file) { return base::record_format(file) == "parquet"; });
@@ -156,7 +159,7 @@ void Run::start_or_resume(const std::string& run_yaml) {
   std::uint64_t bytes = 0;
   for (const InputFile& input : inputs) bytes += input.size;
   base::check_free_space(output_, bytes, options_.overwrite);
-  base::prepare_output_folder(output_, options_.resume, options_.overwrite, run_yaml);
+  base::prepare_output_folder(output_, options_.resume, options_.overwrite, run_yaml, lock_);
   fs::remove(output_ / "report.json");
   fs::create_directories(output_ / ".work");
   base::write_file(output_ / "run.yaml", base::without_options(run_yaml, {"resume", "overwrite"}));
@@ -275,7 +278,8 @@ std::vector<Duplicate> Run::settle(const SpillReader& spill, const PrintsReader&
   search.documents = prints.documents();
   search.threads = threads_;
   search.memory = options_.search_memory > 0 ? options_.search_memory : memory_->left();
-  search.elsewhere = memory_->total() - std::min(search.memory, memory_->total());
+  search.budget = memory_->total();
+  search.elsewhere = std::max(memory_->used(), search.budget - std::min(search.memory, search.budget));
   search.prints = [&](std::uint64_t first, std::span<Fingerprint> some) { prints.read(first, some); };
   search.sets = [&](const Fingerprint& print, int worker, std::vector<std::uint64_t>& set) {
     Scratch& own = *scratch[static_cast<std::size_t>(worker)];

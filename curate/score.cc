@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/json_values.h"
 #include "base/pipeline.h"
 #include "base/progress.h"
 #include "base/stream.h"
@@ -168,7 +169,7 @@ int run_steps(StepsOptions&, base::Context& context) {
                            {"range", option.range.text()},
                            {"choices", option.choices}});
     }
-    context.out << all.dump(1) << "\n";
+    context.out << base::json_dump(all, 1) << "\n";
     return 0;
   }
   for (const auto& [name, make] : step_registry()) {

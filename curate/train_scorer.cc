@@ -126,7 +126,7 @@ Split split(const std::vector<LabelledText>& texts, const TrainScorerOptions& op
 // Trains one without what is held out, to measure that.
 void measure(const Split& split, const TrainScorerOptions& options, nlohmann::json& result) {
   if (split.test.empty() && split.unseen.empty()) return;
-  const TemporaryFile partial{fs::path(options.output + ".held-out.part")};
+  const TemporaryFile partial{fs::path(fmt::format("{}.{}.held-out.part", options.output, ::getpid()))};
   train_scorer_model(options, split.train, partial.path);
   std::vector<Judged> judged = judge(partial.path, split.test);
   const std::vector<Judged> foreign = judge(partial.path, split.unseen);
@@ -245,7 +245,9 @@ void train_scorer_model(const TrainScorerOptions& options, std::span<const Label
     lines += text->line;
     lines += '\n';
   }
-  TemporaryFile training{fs::path(model.string() + ".txt.part")}, written{fs::path(model.string() + ".part")};
+  // fastText writes the part by itself; this holds it against a second run, and puts it in place.
+  base::FileWriter written(model);
+  const TemporaryFile training{fs::path(model.string() + ".txt.part")};
   base::write_file(training.path, lines);
   fasttext::Args args;
   args.input = training.path.string();
@@ -271,12 +273,12 @@ void train_scorer_model(const TrainScorerOptions& options, std::span<const Label
       small.cutoff = static_cast<std::size_t>(options.max_rows);
       trainer.quantize(small);
     }
-    trainer.saveModel(written.path.string());
+    trainer.saveModel(written.part().string());
   } catch (const std::invalid_argument& error) {
     throw base::Error({std::string("fastText cannot train the scorer: ") + error.what(), model.string(), "",
                        "enough labelled records", "give more records, or --no-quantise for very few"});
   }
-  fs::rename(written.path, model);
+  written.commit();
 }
 
 base::Command train_scorer_command() {

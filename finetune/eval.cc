@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/inputs.h"
+#include "base/json_values.h"
 #include "base/progress.h"
 #include "base/text.h"
 #include "finetune/data/data.h"
@@ -72,7 +73,7 @@ int run_eval(EvalOptions& options, base::Context& context) {
     nlohmann::ordered_json json = {
         {"loss", result.loss},     {"perplexity", result.perplexity.value()}, {"trained_tokens", result.trained_tokens},
         {"tokens", result.tokens}, {"examples", dataset.examples.size()},     {"data", summary_of(dataset.report)}};
-    context.out << json.dump() << "\n";
+    context.out << base::json_dump(json) << "\n";
   } else {
     fmt::print(context.out, "loss {:.5f}  perplexity {:.4f}  trained tokens {}  examples {}\n", result.loss,
                result.perplexity.value(), base::human_count(static_cast<std::uint64_t>(result.trained_tokens)),

@@ -6,12 +6,10 @@
 #include <ATen/ATen.h>
 #include <fmt/format.h>
 #include <fmt/ostream.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
-#include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -19,8 +17,11 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/interrupt.h"
+#include "base/json_values.h"
 #include "base/output_folder.h"
 #include "base/pipeline.h"
+#include "base/run_lock.h"
+#include "base/terminal.h"
 #include "base/text.h"
 #include "finetune/data/show_batch.h"
 #include "finetune/train/checkpoint.h"
@@ -30,7 +31,6 @@
 #include "finetune/train/objective.h"
 #include "finetune/train/preference_objective.h"
 #include "finetune/train/refer.h"
-#include "finetune/train/run_lock.h"
 #include "finetune/train/train_start.h"
 #include "lora/adapter/chat_format.h"
 #include "lora/adapter/merged_card.h"
@@ -119,8 +119,8 @@ int show_batch(TrainOptions& options, base::Context& context) {
     const auto json = row_json(data.training, row, data.training_report, *inputs.tokenizer, has_verdicts);
     context.out << json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << "\n";
   } else {
-    const bool colour = &context.out == &std::cout && isatty(STDOUT_FILENO) == 1;
-    context.out << shown_row(data.training, row, data.training_report, *inputs.tokenizer, colour, has_verdicts);
+    context.out << shown_row(data.training, row, data.training_report, *inputs.tokenizer,
+                             base::shows_colour(context.out), has_verdicts);
   }
   if (!context.quiet)
     fmt::print(context.err, "row 1 of {} of an epoch; nothing was trained\n",
@@ -219,7 +219,7 @@ int finish(const TrainStart& start, const TrainOptions& options, const LoopResul
     result["resume"] = resume_command(output);
   }
   write_report(output, start.report, log, summary, is_complete ? step : std::nullopt);
-  if (context.json) context.out << result.dump() << "\n";
+  if (context.json) context.out << base::json_dump(result) << "\n";
   if (!unchanged.empty()) fmt::print(context.err, "{}\n", unchanged);
   if (!context.quiet) {
     if (is_complete) {
@@ -240,7 +240,7 @@ int tell_unbegun(const TrainStart& start, const fs::path& output, base::Context&
                                          {"steps", start.optimizer->steps()},
                                          {"interrupted", true},
                                          {"resume", resume_command(output)}};
-  if (context.json) context.out << result.dump() << "\n";
+  if (context.json) context.out << base::json_dump(result) << "\n";
   if (!context.quiet)
     fmt::print(context.err, "interrupted before the steps; the references so far are saved\nnext: {}\n",
                resume_command(output));
@@ -250,12 +250,9 @@ int tell_unbegun(const TrainStart& start, const fs::path& output, base::Context&
 std::string options_in(const std::string& run_yaml) { return run_yaml.substr(base::run_head_of(run_yaml).size()); }
 
 // From here on the run exists: what comes is saved.
-void begin_output(const TrainStart& start, const TrainOptions& options, RunLock& lock, base::Context& context) {
+void begin_output(const TrainStart& start, const TrainOptions& options, base::RunLock& lock, base::Context& context) {
   const fs::path output = options.output.folder;
-  std::error_code told_below;
-  fs::create_directories(output, told_below);
-  lock.take(output);
-  base::prepare_output_folder(output, options.output.resume, options.output.overwrite, context.run_yaml);
+  base::prepare_output_folder(output, options.output.resume, options.output.overwrite, context.run_yaml, lock);
   const std::string yaml = context.options
                                ? std::string(base::run_head_of(context.run_yaml)) + context.options->to_yaml()
                                : context.run_yaml;
@@ -279,7 +276,7 @@ int run_train(TrainOptions& options, base::Context& context) {
   const std::unique_ptr<const Group> group = make_group(place, [&own](const std::string& note) {
     if (!own.quiet) fmt::print(own.err, "note: {}\n", note);
   });
-  RunLock lock;
+  base::RunLock lock;
   if (group->is_first()) lock.take(options.output.folder);
   TrainStart start = prepare_training(options, own, *group);
   group->any(false);  // nobody writes before everybody has looked at the output folder

@@ -15,6 +15,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/json_values.h"
 #include "base/outputs.h"
 #include "base/text.h"
 #include "finetune/comparison.h"
@@ -270,7 +271,7 @@ int run_verify(VerifyOptions& options, base::Context& context) {
   if (!is_bare)
     same_ends = expected.ends == result.ends, same_template = expected.chat_template == result.chat_template;
   if (context.json)
-    context.out << to_json(comparison, same_ends, same_template).dump() << "\n";
+    context.out << base::json_dump(to_json(comparison, same_ends, same_template)) << "\n";
   else
     context.out << to_text(comparison) << "\n";
   if (same_ends == false && !context.quiet)

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/inputs.h"
+#include "base/json_values.h"
 #include "base/progress.h"
 #include "base/text.h"
 #include "finetune/data/data.h"
@@ -102,7 +103,7 @@ void tell(const WeighOptions& options, const WeightFit& fit, const Dataset& data
                                    {"start_loss", fit.start_loss}, {"loss", fit.loss},
                                    {"gradient", fit.gradient},     {"passes", fit.evaluations},
                                    {"converged", fit.converged},   {"examples", dataset.examples.size()}};
-    context.out << json.dump() << "\n";
+    context.out << base::json_dump(json) << "\n";
   } else {
     for (std::size_t i = 0; i < fit.weights.size(); ++i)
       fmt::print(context.out, "{:>10.6f}  {}\n", fit.weights[i], options.adapters[i]);

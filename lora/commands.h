@@ -56,7 +56,7 @@ struct MergeOptions {
              "q...: gguf only; auto: as the base, float16 if it is quantised, float32 if it is float64");
     chat.visit(v);
     v("max_shard_size", max_shard_size, "of a file of weights in a folder; a larger model is cut into several");
-    v("overwrite", overwrite, "replace an earlier result");
+    v("overwrite", overwrite, "replace an earlier result; a folder is emptied before anything new is there");
     v("threads", threads, "threads; 0: all there are").at_least(0);
   }
 };
@@ -81,7 +81,7 @@ struct ExportOptions {
              "float16: gguf only; others: of the model that --for merges, else q8_0 in a GGUF");
     v("bake_scale", bake_scale,
       "peft only: one rank and plain alpha / r for every module, for runtimes that drop rsLoRA and patterns");
-    v("overwrite", overwrite, "replace an earlier result");
+    v("overwrite", overwrite, "replace an earlier result; a folder is emptied before anything new is there");
   }
 };
 int run_export(ExportOptions& options, base::Context& context);
@@ -99,7 +99,7 @@ struct ConvertOptions {
     v.choice("dtype", dtype, dtype_choices(),
              "q...: gguf only; auto: as it is, float16 if it is quantised, float32 if it is float64");
     v("max_shard_size", max_shard_size, "of a file of weights in a folder; a larger model is cut into several");
-    v("overwrite", overwrite, "replace an earlier result");
+    v("overwrite", overwrite, "replace an earlier result; a folder is emptied before anything new is there");
     v("threads", threads, "threads; 0: all there are").at_least(0);
   }
 };
@@ -255,7 +255,7 @@ struct ExtractOptions {
     v("save_rest", save_rest, "keep what else differs (norms, embedding, head) as whole tensors (modules_to_save)");
     v("base_name", base_name, "name of the base on the hub, ORG/MODEL, which the adapter says of its base");
     v.required("output", output, "the adapter's folder", base::PathKind::kOutputFolder);
-    v("overwrite", overwrite, "replace an earlier result");
+    v("overwrite", overwrite, "replace an earlier result; a folder is emptied before anything new is there");
     v("threads", threads, "threads; 0: all there are").at_least(0);
   }
 };

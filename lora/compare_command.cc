@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/json_values.h"
 #include "base/pipeline.h"
 #include "lora/commands.h"
 #include "lora/fuse/compare.h"
@@ -114,7 +115,7 @@ int run_compare(CompareOptions& options, base::Context& context) {
     json["per_module"] = ordered_json::array();
     for (const ModuleComparison& module : modules) json["per_module"].push_back(json_of(module));
     json["notes"] = notes;
-    context.out << json.dump() << "\n";
+    context.out << base::json_dump(json) << "\n";
     return 0;
   }
   std::size_t width = 8;

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/json_values.h"
 #include "base/outputs.h"
 #include "base/text.h"
 #include "lora/adapter/chat_format.h"
@@ -31,8 +32,9 @@ namespace fs = std::filesystem;
 
 namespace {
 
-// Beside a GGUF adapter; what there is to say of it.
-std::string write_adapter_modelfile(const fs::path& output, const fs::path& folder, const ModelFiles& base) {
+// For beside a GGUF adapter, into `beside`; what there is to say of it.
+std::string write_adapter_modelfile(const fs::path& output, const fs::path& folder, const ModelFiles& base,
+                                    std::optional<FileBeside>& beside) {
   std::unique_ptr<tokenizer::Tokenizer> tokenizer;
   try {
     tokenizer = tokenizer_of(base, folder, "");
@@ -40,9 +42,11 @@ std::string write_adapter_modelfile(const fs::path& output, const fs::path& fold
     return fmt::format("note: no Modelfile, since the base has no tokenizer that can be read: {}\n", error.what());
   }
   const std::string path = fs::absolute(base.path()).lexically_normal().string();
+  if (path.find_first_of("\r\n") != std::string::npos)
+    return "note: no Modelfile, since a line break in the base's path has no form there\n";
   const Modelfile file = modelfile_of_adapter(output.filename().string(), path, *tokenizer);
   const fs::path place = fs::path(output).replace_extension(".Modelfile");
-  base::write_file(place, file.text);
+  beside.emplace(place, file.text);
   return file.note + "Ollama: ollama create my-model -f " + base::shell_word(place.string()) + "\n";
 }
 
@@ -135,8 +139,10 @@ int run_export(ExportOptions& options, base::Context& context) {
   if (!options.base_name.empty()) adapter.base_model = options.base_name;
   std::string next, modelfile;
   if (gguf) {
+    std::optional<FileBeside> beside;
+    modelfile = write_adapter_modelfile(output, folder, *base, beside);
     write_gguf_adapter(adapter, *base, output, type);
-    modelfile = write_adapter_modelfile(output, folder, *base);
+    if (beside) beside->keep();
     next = fmt::format("llama-cli -m BASE.gguf --lora {}   (BASE.gguf: lora convert {} --output BASE.gguf)",
                        base::shell_word(output.string()), base::shell_word(base->path().string()));
   } else if (mlx) {
@@ -163,7 +169,7 @@ int run_export(ExportOptions& options, base::Context& context) {
     nlohmann::ordered_json result = {
         {"output", output.string()}, {"adapter", folder.string()}, {"format", options.format}, {"rank", adapter.rank}};
     add_contents(adapter, result);
-    context.out << result.dump() << "\n";
+    context.out << base::json_dump(result) << "\n";
   }
   if (!context.quiet)
     fmt::print(context.err, "exported {} to {}\n{}{}", contents_text(adapter), output.string(), modelfile,

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/json_values.h"
 #include "base/progress.h"
 #include "base/text.h"
 #include "lora/adapter/chat_format.h"
@@ -175,7 +176,7 @@ int run_export_for(ExportOptions& options, base::Context& context) {
                                            {"verified", most.is_within()},
                                            {"next", line},
                                            {"proof", proof}};
-    context.out << result.dump() << "\n";
+    context.out << base::json_dump(result) << "\n";
   }
   if (!most.is_within())
     fmt::print(context.err,

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/json_values.h"
 #include "base/outputs.h"
 #include "base/pipeline.h"
 #include "base/progress.h"
@@ -119,7 +120,7 @@ int run_extract(ExtractOptions& options, base::Context& context) {
   write_adapter(result.adapter, output);
   folder.finish();
   const double seconds{std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count()};
-  if (context.json) context.out << extracted_json(options, base, tuned, result, seconds).dump() << "\n";
+  if (context.json) context.out << base::json_dump(extracted_json(options, base, tuned, result, seconds)) << "\n";
   if (!context.quiet)
     fmt::print(
         context.err, "extracted {} of rank {} out of {} and {} into {} in {}\n{}{}{}{}{}next: lora merge {}\n",

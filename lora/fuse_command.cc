@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/json_values.h"
 #include "base/pipeline.h"
 #include "base/progress.h"
 #include "base/text.h"
@@ -113,7 +114,7 @@ int fuse_and_write(const AdapterInputs& inputs, const Fusion& fusion, std::vecto
                          {"rank", result.adapter.rank}};
     add_contents(result.adapter, json);
     add_modules(result.modules, json);
-    context.out << json.dump() << "\n";
+    context.out << base::json_dump(json) << "\n";
   }
   if (context.quiet) return 0;
   for (const std::string& text : notes) fmt::print(context.err, "note: {}\n", text);

@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/json_values.h"
 #include "base/outputs.h"
 #include "base/pipeline.h"
 #include "base/text.h"
@@ -307,7 +308,7 @@ int run_info(InfoOptions& options, base::Context& context) {
   for (const std::string& path : options.input) {
     ordered_json facts = facts_of(path, options.rank, options.norms);
     if (context.json) {
-      context.out << facts.dump() << "\n";
+      context.out << base::json_dump(facts) << "\n";
       continue;
     }
     for (auto& [key, value] : facts.items()) {

@@ -5,10 +5,15 @@
 #include <fmt/ostream.h>
 #include <yaml-cpp/yaml.h>
 
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+
 #include "base/error.h"
 #include "base/output_folder.h"
 #include "base/outputs.h"
 #include "base/safetensors.h"
+#include "base/yaml_text.h"
 #include "lora/adapter/read_gguf_adapter.h"
 #include "lora/adapter/rounded_base.h"
 #include "lora/model/hub.h"
@@ -31,7 +36,7 @@ RunBase base_in(const fs::path& run_yaml) {
     auto text = [&](const char* key) {
       if (!run.IsMap()) return std::string();
       const YAML::Node value = run[key];
-      return value.IsDefined() && value.IsScalar() ? value.as<std::string>() : std::string();
+      return value.IsDefined() && value.IsScalar() ? base::yaml_text(value) : std::string();
     };
     return {text("model").empty() ? text("base") : text("model"), text("base_name"), text("quantization")};
   } catch (const YAML::Exception& error) {
@@ -141,10 +146,17 @@ void tell_rounded_base(const fs::path& folder, base::Context& context) {
 
 fs::path without_separator(const fs::path& path) { return path.has_filename() ? path : path.parent_path(); }
 
+void check_has_no_break(const fs::path& path) {
+  if (path.filename().string().find_first_of("\r\n") != std::string::npos)
+    throw base::UsageError({"a line break in the name of a file, of which a Modelfile has no form", "output",
+                            path.string(), "a name of one line", ""});
+}
+
 void check_gguf_name(const fs::path& path) {
   if (!base::is_gguf_name(path))
     throw base::UsageError({"a GGUF file needs a name that ends in .gguf", "output", path.string(), "",
                             fmt::format("--output {}.gguf", path.string())});
+  check_has_no_break(path);
 }
 
 void check_folder(const fs::path& folder, bool overwrite, const std::string& run_yaml) {
@@ -168,8 +180,9 @@ static void unmake(const fs::path& folder) {
 
 OutputFolder::OutputFolder(const fs::path& folder, bool overwrite, const std::string& run_yaml)
     : folder_(checked(folder, overwrite, run_yaml)), above_(folder / "run.yaml") {
+  lock_.take(folder);
   if (overwrite) unmake(folder);
-  base::prepare_output_folder(folder, false, overwrite, run_yaml);
+  base::prepare_output_folder(folder, false, overwrite, run_yaml, lock_);
   base::write_file(folder / "run.yaml", run_yaml);
 }
 
@@ -183,8 +196,20 @@ OutputFolder::~OutputFolder() {
   }
 }
 
+FileBeside::FileBeside(const fs::path& path, std::string_view text) : writer_(path) {
+  // The writer would keep it in memory until its commit.
+  std::ofstream file(writer_.part(), std::ios::binary);
+  file << text << std::flush;
+  const int code = errno;
+  if (!file)
+    throw base::Error(
+        {fmt::format("cannot write: {}", std::strerror(code)), path.string(), "", "", base::advice_for(code)});
+}
+
 void check_file(const fs::path& file, bool overwrite) {
   base::check_output_is_file("--output", file);
+  if (fs::exists(file) && !fs::is_regular_file(file))
+    throw base::UsageError({"the output is a device or a pipe", file.string(), "", "the name of a file", ""});
   if (fs::exists(file) && !overwrite)
     throw base::UsageError(
         {"the output file exists", file.string(), "", "", "--overwrite replaces it; --output chooses another"});

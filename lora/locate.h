@@ -3,10 +3,12 @@
 
 #include <filesystem>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/file.h"
 #include "base/program.h"
+#include "base/run_lock.h"
 #include "lora/adapter/adapter_config.h"
 #include "lora/model/model_files.h"
 
@@ -39,14 +41,17 @@ const std::string& only_input(const std::vector<std::string>& inputs, const std:
 
 /// `path` without a separator at its end.
 std::filesystem::path without_separator(const std::filesystem::path& path);
+/// Throws UsageError for a file's name that cannot stand in a Modelfile.
+void check_has_no_break(const std::filesystem::path& path);
 /// Throws UsageError unless `path` can be the name of a GGUF file.
 void check_gguf_name(const std::filesystem::path& path);
 
 /// Throws UsageError, and touches nothing, when the folder has anything in it, unless `overwrite` and the command that
 /// saves `run_yaml` wrote it.
 void check_folder(const std::filesystem::path& folder, bool overwrite, const std::string& run_yaml);
-/// A folder that a command fills. Makes or empties it after the same check, and puts run.yaml = `run_yaml` into it.
-/// Unless `finish` is called, all that came into it is removed again: a failed command leaves no half of a model.
+/// A folder that a command fills, and no other one meanwhile. Makes or empties it after the same check, and puts
+/// run.yaml = `run_yaml` into it. Unless `finish` is called, all that came into it is removed again: a failed command
+/// leaves no half of a model.
 class OutputFolder {
  public:
   OutputFolder(const std::filesystem::path& folder, bool overwrite, const std::string& run_yaml);
@@ -57,10 +62,21 @@ class OutputFolder {
 
  private:
   std::filesystem::path folder_;
+  base::RunLock lock_;      // to the end of the object
   base::NewFolders above_;  // the folder itself, and those above it, where they were missing
   bool finished_ = false;
 };
-/// Throws UsageError when there is a folder, or a file unless `overwrite`.
+/// A small file beside a large one, written first but put in place after it: where there is no room for the small one,
+/// the large one is not there without it. It goes again unless `keep` is called.
+class FileBeside {
+ public:
+  FileBeside(const std::filesystem::path& path, std::string_view text);
+  void keep() { writer_.commit(); }
+
+ private:
+  base::FileWriter writer_;
+};
+/// Throws UsageError when there is a folder, a device or a pipe, or a file unless `overwrite`.
 void check_file(const std::filesystem::path& file, bool overwrite);
 
 }  // namespace lora

@@ -99,7 +99,7 @@ void MadeAdapterOptions::visit(base::OptionVisitor& v) {
     base::PathKind::kModel);
   v("base_name", base_name, "name of the base on the hub, ORG/MODEL, which the new adapter says of its base");
   v.required("output", output, "the folder of the new adapter", base::PathKind::kOutputFolder);
-  v("overwrite", overwrite, "replace an earlier result");
+  v("overwrite", overwrite, "replace an earlier result; the folder is emptied before anything new is there");
   v("threads", threads, "threads; 0: all there are").at_least(0);
 }
 

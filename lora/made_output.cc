@@ -8,6 +8,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
+#include "base/json_values.h"
 #include "base/outputs.h"
 #include "base/progress.h"
 #include "base/text.h"
@@ -20,7 +21,7 @@ void MadeOptions::visit(base::OptionVisitor& v, const char* output_help) {
   v.required("output", output, output_help, base::PathKind::kOutputModel);
   v.choice("dtype", dtype, {"auto", "float32", "bfloat16", "float16"},
            "auto: as it is, float16 if it is quantised, float32 if it is float64");
-  v("overwrite", overwrite, "replace an earlier result");
+  v("overwrite", overwrite, "replace an earlier result; the folder is emptied before anything new is there");
   v("threads", threads, "threads; 0: all there are").at_least(0);
 }
 
@@ -54,7 +55,7 @@ void tell_made(const MadeOutput& made, const MadeSummary& summary, base::Context
     result["dtype"] = base::name_of(made.type);
     result["parameters"] = made.parameters;
     result["bytes"] = made.bytes;
-    context.out << result.dump() << "\n";
+    context.out << base::json_dump(result) << "\n";
   }
   if (!context.quiet)
     fmt::print(context.err, "{} into {} as {}: {} parameters, {}\n{}", summary.done, made.output,

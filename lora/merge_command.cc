@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/json_values.h"
 #include "base/outputs.h"
 #include "base/progress.h"
 #include "base/text.h"
@@ -152,7 +153,7 @@ double seconds_since(std::chrono::steady_clock::time_point start) {
 
 void check_output(const fs::path& output, const ModelFiles& base, WeightType type, const Formats& formats,
                   bool overwrite, const std::string& run_yaml) {
-  if (formats.file) check_file(modelfile_name(output), overwrite);
+  if (formats.file) check_has_no_break(output), check_file(modelfile_name(output), overwrite);
   formats.file ? check_file(output, overwrite) : check_folder(output, overwrite, run_yaml);
   if (formats.gguf) check_can_write(base, type, true);
   if (formats.hf) check_can_write(base, type, false);
@@ -176,10 +177,13 @@ Adapter made_plain(Adapter adapter, const ModelFiles& base, int threads, base::C
   return adapter;
 }
 
-// Beside the GGUF; returns what there is to say of it.
-std::string write_modelfile(const fs::path& gguf, const tokenizer::Tokenizer& tokenizer) {
+// Writes the GGUF and its Modelfile; returns what there is to say of that.
+std::string write_gguf_to_serve(const MergedModel& model, const fs::path& gguf, const WriteOptions& options,
+                                const tokenizer::Tokenizer& tokenizer) {
   const Modelfile modelfile = modelfile_of(gguf.filename().string(), tokenizer);
-  base::write_file(modelfile_name(gguf), modelfile.text);
+  FileBeside beside(modelfile_name(gguf), modelfile.text);
+  write_gguf(model, gguf, options);
+  beside.keep();
   return modelfile.note;
 }
 
@@ -253,9 +257,8 @@ int run_merge(MergeOptions& options, base::Context& context) {
   std::string modelfile_note;
   if (formats.gguf) {
     gguf_file = formats.file ? output : output / gguf_file_name(type);
-    write_gguf(model, gguf_file, write);
-    modelfile_note =
-        write_modelfile(gguf_file, tokenizer ? *tokenizer : *tokenizer::load(base.path(), base.new_tokens()));
+    modelfile_note = write_gguf_to_serve(model, gguf_file, write,
+                                         tokenizer ? *tokenizer : *tokenizer::load(base.path(), base.new_tokens()));
     part = 1;
   }
   if (formats.hf) {
@@ -272,7 +275,7 @@ int run_merge(MergeOptions& options, base::Context& context) {
     result["seconds"] = seconds;
     result["hf"] = formats.hf ? nlohmann::ordered_json(output.string()) : nullptr;
     result["gguf"] = formats.gguf ? nlohmann::ordered_json(gguf_file.string()) : nullptr;
-    context.out << result.dump() << "\n";
+    context.out << base::json_dump(result) << "\n";
   }
   if (!context.quiet) {
     fmt::print(context.err, "merged {} of {} into {} as {}: {} in {}\n{}{}{}{}{}", contents_text(adapter),
@@ -295,7 +298,7 @@ int run_convert(ConvertOptions& options, base::Context& context) {
   const fs::path output = without_separator(options.output);
   const bool gguf = base::is_gguf_name(output);
   gguf ? check_file(output, options.overwrite) : check_folder(output, options.overwrite, context.run_yaml);
-  if (gguf) check_file(modelfile_name(output), options.overwrite);
+  if (gguf) check_has_no_break(output), check_file(modelfile_name(output), options.overwrite);
   const bool keep_types = options.dtype == "auto";
   const WeightType type = keep_types ? WeightType(natural_type(base)) : type_from_name(options.dtype);
   const std::uint64_t bytes = gguf ? gguf_bytes(base, type, keep_types) : hf_bytes(base, type, keep_types);
@@ -313,8 +316,7 @@ int run_convert(ConvertOptions& options, base::Context& context) {
                      options.max_shard_size.bytes};
   std::string modelfile_note;
   if (gguf) {
-    write_gguf(model, output, write);
-    modelfile_note = write_modelfile(output, *tokenizer::load(base.path()));
+    modelfile_note = write_gguf_to_serve(model, output, write, *tokenizer::load(base.path()));
   } else {
     OutputFolder folder(output, options.overwrite, context.run_yaml);
     write_hf_folder(model, output, write);
@@ -329,7 +331,7 @@ int run_convert(ConvertOptions& options, base::Context& context) {
                                      {"dtype", name_of(type)},
                                      {"bytes", bytes},
                                      {"seconds", seconds}};
-    context.out << result.dump() << "\n";
+    context.out << base::json_dump(result) << "\n";
   }
   if (!context.quiet)
     fmt::print(context.err, "converted {} to {} as {}: {} in {}\n{}{}{}", base.path().string(), output.string(),

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/json_values.h"
 #include "base/pipeline.h"
 #include "base/progress.h"
 #include "base/text.h"
@@ -36,7 +37,7 @@ int run_scale(ScaleOptions& options, base::Context& context) {
                          {"base_model", adapter.base_model},
                          {"rank", adapter.rank}};
     add_contents(adapter, json);
-    context.out << json.dump() << "\n";
+    context.out << base::json_dump(json) << "\n";
   }
   if (!context.quiet)
     fmt::print(context.err, "scaled {} by {:g} into {}: {}, rank {}\n{}next: lora merge {}\n", input, options.by,
@@ -68,7 +69,7 @@ int run_resize(ResizeOptions& options, base::Context& context) {
                          {"rank", result.adapter.rank}};
     add_contents(result.adapter, json);
     add_modules(result.modules, json);
-    context.out << json.dump() << "\n";
+    context.out << base::json_dump(json) << "\n";
   }
   if (!context.quiet)
     fmt::print(context.err, "resized {} into {}: {}, rank {} instead of {}\n{}{}next: lora merge {}\n", input,

@@ -2,14 +2,13 @@
 // tests/tokenizer/program_test.cc.
 #include <fmt/format.h>
 #include <fmt/ostream.h>
-#include <unistd.h>
 
-#include <iostream>
 #include <nlohmann/json.hpp>
 
 #include "base/encoding.h"
 #include "base/json_fault.h"
 #include "base/json_values.h"
+#include "base/terminal.h"
 #include "base/text.h"
 #include "tokenizer/chat/chat.h"
 #include "tokenizer/chat/conversation.h"
@@ -37,7 +36,7 @@ struct ChatOptions : InputOptions {
 
 // The conversation as text with the trained tokens marked.
 void print_marked(const Tokenizer& model, const Rendered& rendered, base::Context& context) {
-  const bool colour = &context.out == &std::cout && isatty(STDOUT_FILENO);
+  const bool colour = base::shows_colour(context.out);
   const char* open = colour ? "\033[32m" : "\u27E6";  // green, or white square brackets
   const char* close = colour ? "\033[0m" : "\u27E7";
   std::size_t trained = 0;

@@ -18,18 +18,42 @@ using nlohmann::json;
 
 struct ConvertOptions {
   std::string model, output;
+  bool overwrite = false;
   void visit(base::OptionVisitor& v) {
     v.required("model", model, "a .gguf file, or a Hugging Face folder", base::PathKind::kModel);
     v.required("output", output, "from a .gguf: the folder to write into; from a folder: the .gguf to write",
                base::PathKind::kOutputModel);
+    v("overwrite", overwrite, "replace these files of an earlier result");
   }
 };
+
+void check_is_new(const std::filesystem::path& file, bool overwrite) {
+  if (std::filesystem::exists(file) && !overwrite)
+    throw base::UsageError({"the output exists", "output", file.string(), "a new path",
+                            "--overwrite replaces it; --output chooses another"});
+}
+
+// tokenizer.json comes last: a folder without it is no tokenizer, and does not look like one.
+void write_files(const std::filesystem::path& folder, const json& vocabulary, const json& config, bool overwrite) {
+  namespace fs = std::filesystem;
+  const fs::path main = folder / "tokenizer.json", beside = folder / "tokenizer_config.json";
+  check_is_new(main, overwrite);
+  check_is_new(beside, overwrite);
+  const bool is_new = !fs::exists(beside);
+  const std::string text = vocabulary.dump(1);
+  base::write_file(beside, config.dump(1));
+  try {
+    base::write_file(main, text);
+  } catch (const base::Error&) {
+    if (is_new) fs::remove(beside);
+    throw;
+  }
+}
 
 int run_convert(ConvertOptions& options, base::Context& context) {
   namespace fs = std::filesystem;
   const fs::path output = options.output;
-  if (fs::exists(output) && !fs::is_directory(output))
-    throw base::UsageError({"the output exists", "output", output.string(), "a new path", "remove it first"});
+  if (!fs::is_directory(output)) check_is_new(output, options.overwrite);
   if (fs::is_directory(options.model)) {
     if (!base::is_gguf_name(output))
       throw base::UsageError({"a folder becomes a GGUF", "output", output.string(), "a path that ends in .gguf", ""});
@@ -42,11 +66,7 @@ int run_convert(ConvertOptions& options, base::Context& context) {
     const json config = tokenizer_config_json_from_gguf(gguf);
     base::check_output_is_folder("--output", output);
     fs::create_directories(output);
-    for (const char* name : {"tokenizer.json", "tokenizer_config.json"})
-      if (fs::exists(output / name))
-        throw base::UsageError({"the output exists", "output", (output / name).string(), "a new folder", ""});
-    base::write_file(output / "tokenizer.json", vocabulary.dump(1));
-    base::write_file(output / "tokenizer_config.json", config.dump(1));
+    write_files(output, vocabulary, config, options.overwrite);
     if (!context.quiet && !load(options.model)->other_ends.empty())
       fmt::print(
           context.err,

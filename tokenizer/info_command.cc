@@ -4,6 +4,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/json_values.h"
 #include "base/text.h"
 #include "tokenizer/chat/chat.h"
 #include "tokenizer/commands.h"
@@ -61,7 +62,7 @@ int run_info(InfoOptions& options, base::Context& context) {
   info["special_tokens"] = special;
   info["chat_template"] = template_text(*model);
   if (context.json) {
-    context.out << info.dump() << "\n";
+    context.out << base::json_dump(info) << "\n";
     return 0;
   }
   for (const char* key : {"kind", "origin", "size", "special_tokens", "bos", "eos", "other_ends", "pad", "unknown",

@@ -1,6 +1,8 @@
 // Which documents are dropped for which, within a budget of memory. Tested by tests/curate/dedup/deduplicate_test.cc.
 #include "curate/dedup/duplicate_search.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <mutex>
 #include <numeric>
@@ -107,13 +109,12 @@ std::vector<std::uint32_t> find_components(const DuplicateSearch& search, bool n
 constexpr std::uint32_t kAlone = ~std::uint32_t{0};
 
 [[noreturn]] void too_little(const DuplicateSearch& search, std::uint64_t needed) {
-  auto megabytes = [&](std::uint64_t bytes) {
-    return std::to_string((bytes + search.elsewhere + (1 << 20) - 1) >> 20) + "M";
-  };
+  const std::uint64_t all = search.budget > 0 ? search.budget : search.memory + search.elsewhere;
+  const std::uint64_t least = std::max((needed + search.elsewhere + (1 << 20) - 1) >> 20, (all >> 20) + 1);
   throw base::Error(
       {"the memory is too little to find the duplicates of " + base::human_count(search.documents) + " documents",
-       "--memory", megabytes(search.memory), "at least " + megabytes(needed),
-       "curate run goes on with more: --resume --memory " + megabytes(needed)});
+       "--memory", fmt::format("{}M", all >> 20), fmt::format("at least {}M", least),
+       fmt::format("curate run goes on with more: --resume --memory {}M, or with fewer --threads", least)});
 }
 
 }  // namespace

@@ -24,7 +24,8 @@ struct DuplicateSearch {
   ShingleSets sets;
   int threads = 1;
   std::uint64_t memory = ~std::uint64_t{0};  ///< bytes, the result included
-  std::uint64_t elsewhere = 0;               ///< bytes of the budget that are used already; for the error's advice
+  std::uint64_t elsewhere = 0;               ///< bytes that are used already; for the error's advice
+  std::uint64_t budget = 0;                  ///< bytes that --memory gives to all, for the error; 0: the sum of both
 };
 
 /// Decides for every document. Same text first: of each text the preferred copy stands for all. Then stars: documents

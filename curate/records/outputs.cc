@@ -11,21 +11,33 @@
 #include <utility>
 
 #include "base/error.h"
+#include "base/file.h"
 
 namespace curate {
 namespace fs = std::filesystem;
 
 AppendFile::AppendFile(fs::path path, std::uint64_t size) : path_(std::move(path)), size_(size) {
   descriptor_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0666);
-  if (descriptor_ < 0) throw base::Error(fmt::format("cannot open for writing: {}", std::strerror(errno)), path_);
-  const off_t length = ::lseek(descriptor_, 0, SEEK_END);
-  if (length < 0 || static_cast<std::uint64_t>(length) < size ||
-      ::ftruncate(descriptor_, static_cast<off_t>(size)) != 0 ||
-      ::lseek(descriptor_, static_cast<off_t>(size), SEEK_SET) < 0) {
+  if (descriptor_ < 0)
+    throw base::Error(
+        {fmt::format("cannot open for writing: {}", std::strerror(errno)), path_, "", "", base::advice_for(errno)});
+  try {
+    cut_back();
+  } catch (...) {
     ::close(descriptor_);
-    throw base::Error({"the file is shorter than the checkpoint says", path_, std::to_string(length),
-                       std::to_string(size), "start again with --overwrite"});
+    throw;
   }
+}
+
+void AppendFile::cut_back() {
+  const off_t length = ::lseek(descriptor_, 0, SEEK_END);
+  if (length >= 0 && static_cast<std::uint64_t>(length) < size_)
+    throw base::Error({"the file is shorter than the checkpoint says", path_, std::to_string(length),
+                       std::to_string(size_), "start again with --overwrite"});
+  if (length < 0 || ::ftruncate(descriptor_, static_cast<off_t>(size_)) != 0 ||
+      ::lseek(descriptor_, static_cast<off_t>(size_), SEEK_SET) < 0)
+    throw base::Error({fmt::format("cannot cut the file back to its last checkpoint: {}", std::strerror(errno)), path_,
+                       "", "", "nothing is lost: go on with --resume where the file can be written"});
 }
 
 AppendFile::~AppendFile() {

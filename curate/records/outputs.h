@@ -22,6 +22,7 @@ class AppendFile {
   std::uint64_t size() const { return size_; }
 
  private:
+  void cut_back();
   std::filesystem::path path_;
   int descriptor_ = -1;
   std::uint64_t size_ = 0;

@@ -1,6 +1,8 @@
 // What --memory means for a command that reads documents with some threads. Tested by tests/curate/run_limits_test.cc.
 #include "curate/stages/memory.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <string>
 
@@ -23,10 +25,17 @@ MemoryBudget::MemoryBudget(base::ByteSize asked, int threads, std::uint64_t late
   const auto count = static_cast<std::uint64_t>(threads_);
   const std::uint64_t fixed = base::resident_memory() + kFixed + count * kWorker;
   const std::uint64_t least = std::max(fixed + count * kBlock, base::resident_memory() + kFixed + later);
-  if (asked.bytes > 0 && total_ < least)
+  // Half of the machine is a habit, and no reason to refuse what all of it holds.
+  if (asked.bytes == 0) total_ = std::max(total_, std::min(least, base::machine_memory()));
+  if (total_ < least) {
+    const std::uint64_t others = fixed - count * kWorker;
+    const std::uint64_t fitting = (total_ - std::min(total_, others)) / (kWorker + kBlock);
     throw base::UsageError({"the memory is too little for " + std::to_string(threads_) + " threads", "--memory",
                             std::to_string(total_ / kMegabyte) + "M",
-                            "at least " + std::to_string(least / kMegabyte + 1) + "M", "fewer --threads need less"});
+                            "at least " + std::to_string(least / kMegabyte + 1) + "M",
+                            fitting > 0 && fitting < count ? fmt::format("--threads {} needs less", fitting)
+                                                           : "fewer --threads need less"});
+  }
   blocks_ = std::clamp<std::uint64_t>((total_ - std::min(total_, fixed)) / kBlock, count, 4 * count);
   pipeline_ = kFixed + count * kWorker + blocks_ * kBlock;
 }
@@ -35,10 +44,11 @@ std::uint64_t MemoryBudget::left_beside_pipeline() const {
   return total_ - std::min(total_, base::resident_memory() + pipeline_);
 }
 
-std::uint64_t MemoryBudget::left() const {
+std::uint64_t MemoryBudget::used() const {
   base::release_memory();
-  const std::uint64_t used = base::resident_memory() + static_cast<std::uint64_t>(threads_) * kDocument;
-  return total_ - std::min(total_, used);
+  return base::resident_memory() + static_cast<std::uint64_t>(threads_) * kDocument;
 }
+
+std::uint64_t MemoryBudget::left() const { return total_ - std::min(total_, used()); }
 
 }  // namespace curate

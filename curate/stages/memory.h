@@ -14,12 +14,15 @@ inline constexpr const char* kMemoryHelp =
 class MemoryBudget {
  public:
   /// To be made when the models are in memory. Throws UsageError, naming the least, when `asked` is too little for what
-  /// is in memory now and the blocks that the threads work on, or `later` bytes that are needed after them.
+  /// is in memory now and the blocks that the threads work on (0: when all that the machine has is), or `later` bytes
+  /// that are needed after them.
   MemoryBudget(base::ByteSize asked, int threads, std::uint64_t later = 0);
   std::uint64_t total() const { return total_; }
   /// For base::ordered_pipeline.
   std::size_t blocks_in_flight() const { return blocks_; }
-  /// What may be used besides what is in use now and what `threads` need to read single documents.
+  /// What is in use now and what `threads` need to read single documents: may be more than all.
+  std::uint64_t used() const;
+  /// What may be used besides that.
   std::uint64_t left() const;
   /// What may be used besides what is in use now and what a pipeline will need.
   std::uint64_t left_beside_pipeline() const;

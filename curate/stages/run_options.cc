@@ -69,7 +69,7 @@ void RunOptions::visit(base::OptionVisitor& v, bool writes) {
   v("dry_run", dry_run, "write nothing; say from so many records, taken at random, what the run would do");
   v("keep_values", keep_values, "write every value of every rule under hornbook.values, for curate report --sweep");
   v("resume", resume, "go on with a run that was interrupted");
-  v("overwrite", overwrite, "empty the output folder of an earlier run first");
+  v("overwrite", overwrite, "empty the output folder of an earlier run, before anything new is there");
 }
 
 void prepare_steps(const std::vector<base::NamedGroup>& steps, base::Context& context) {

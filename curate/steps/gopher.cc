@@ -3,9 +3,12 @@
 // tests/curate/presets_test.cc.
 #include "curate/steps/gopher.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <string_view>
 
+#include "base/error.h"
 #include "base/text.h"
 #include "curate/steps/judge.h"
 #include "curate/steps/ngrams.h"
@@ -135,7 +138,21 @@ void GopherQuality::visit(base::OptionVisitor& v) {
   v("stop_words", stop_words, "the stop words, in their case");
 }
 
+namespace {
+
+// 0 is no limit.
+void check_order(const char* low_name, double low, const char* high_name, double high) {
+  if (low > 0 && high > 0 && low > high)
+    throw base::UsageError({"no document can have as many and as few", fmt::format("gopher_quality: {}", low_name),
+                            fmt::format("{}", low), fmt::format("at most {}, which is {}", high_name, high),
+                            "0 turns either off"});
+}
+
+}  // namespace
+
 void GopherQuality::prepare() {
+  check_order("min_doc_words", static_cast<double>(min_doc_words), "max_doc_words", static_cast<double>(max_doc_words));
+  check_order("min_avg_word_length", min_avg_word_length, "max_avg_word_length", max_avg_word_length);
   semantics.prepare();
   stop_hashes_.clear();
   stop_filter_ = 0;

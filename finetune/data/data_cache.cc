@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/machine.h"
 #include "base/text.h"
 
 namespace finetune {
@@ -62,13 +63,8 @@ std::vector<Kept> kept_in(const fs::path& folder) {
 }  // namespace
 
 fs::path usual_cache_folder() {
-  const auto variable = [](const char* name) -> fs::path {
-    const char* const value = std::getenv(name);
-    return value ? value : "";
-  };
-  if (const fs::path cache = variable("XDG_CACHE_HOME"); !cache.empty()) return cache / "hornbook";
-  if (const fs::path home = variable("HOME"); !home.empty()) return home / ".cache/hornbook";
-  return {};
+  const fs::path cache = base::cache_home();
+  return cache.empty() ? cache : cache / "hornbook";
 }
 
 void CacheOptions::visit(base::OptionVisitor& v) {

@@ -10,6 +10,8 @@
 
 #include "base/file.h"
 #include "base/text.h"
+#include "base/unicode.h"
+#include "base/yaml_text.h"
 #include "lora/adapter/contents.h"
 #include "lora/model/gguf_metadata.h"
 #include "lora/model/hub.h"
@@ -25,7 +27,7 @@ std::vector<std::string> data_of(const YAML::Node& run) {
   std::vector<std::string> names;
   const YAML::Node data = run["data"];
   const auto add = [&](const YAML::Node& node) {
-    if (node.IsScalar()) names.push_back(fs::path(node.as<std::string>()).filename().string());
+    if (node.IsScalar()) names.push_back(base::valid_utf8(fs::path(base::yaml_text(node)).filename().string()));
   };
   if (data && data.IsSequence()) {
     for (const YAML::Node& node : data) add(node);

@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json_fault.h"
+#include "base/json_values.h"
 #include "base/safetensors.h"
 #include "base/text.h"
 #include "lora/adapter/extra_tensors.h"
@@ -218,7 +219,7 @@ void write_mlx_adapter(const Adapter& adapter, const fs::path& folder) {
                    {"dropout", even.dropout},
                    {"keys", keys}}}};
   if (!even.base_model.empty()) config["model"] = even.base_model;
-  base::write_file(folder / kConfig, config.dump(2) + "\n");
+  base::write_file(folder / kConfig, base::json_dump(config, 2) + "\n");
 }
 
 }  // namespace lora

@@ -8,6 +8,7 @@
 #include <set>
 
 #include "base/file.h"
+#include "base/json_values.h"
 #include "base/safetensors.h"
 #include "lora/adapter/adapter.h"
 #include "lora/adapter/extra_tensors.h"
@@ -174,7 +175,7 @@ void write_adapter(const Adapter& adapter, const fs::path& folder) {
   if (adapter.tied) config["ensure_weight_tying"] = true;
   if (!adapter.tokens.empty()) config["trainable_token_indices"] = trainable_token_indices(adapter);
   // Written last: a folder without it is not an adapter.
-  base::write_file(folder / "adapter_config.json", config.dump(2) + "\n");
+  base::write_file(folder / "adapter_config.json", base::json_dump(config, 2) + "\n");
 }
 
 }  // namespace lora

@@ -283,6 +283,7 @@ class GgufKeyWriter : public ConfigKeys {
 }  // namespace
 
 ModelConfig config_from_gguf(const base::GgufReader& file) {
+  base::refuse_adapter(file);
   const std::string where = file.path().string();
   const std::string& architecture = file.text("general.architecture");
   const Family* family = family_of_gguf(architecture, &file);

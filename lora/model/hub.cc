@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/machine.h"
 #include "base/outputs.h"
 #include "base/text.h"
 
@@ -27,8 +28,7 @@ std::string environment(const char* name) {
 fs::path hub_cache() {
   if (std::string cache = environment("HF_HUB_CACHE"); !cache.empty()) return cache;
   if (std::string home = environment("HF_HOME"); !home.empty()) return fs::path(home) / "hub";
-  std::string cache = environment("XDG_CACHE_HOME");
-  return (cache.empty() ? fs::path(environment("HOME")) / ".cache" : fs::path(cache)) / "huggingface" / "hub";
+  return base::cache_home() / "huggingface" / "hub";
 }
 
 // A folder that holds one model as a GGUF and nothing else to open is that file: what `lora merge --format gguf`

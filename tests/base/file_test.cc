@@ -49,7 +49,8 @@ TEST(File, ErrorsNameTheFileAndTheReason) {
   EXPECT_EQ(base::read_file(folder / "yes/deep/x"), "1");
   EXPECT_THAT(error_of([&] { base::FileWriter file(folder / "yes/deep/x/y"); }), HasSubstr("Not a directory"));
   EXPECT_THAT(error_of([&] { base::FileWriter file(folder.path()); }), HasSubstr("Is a directory"));
-  EXPECT_THAT(error_of([&] { base::write_file("/dev/full", "x"); }), HasSubstr("No space left"));
+  EXPECT_THAT(error_of([&] { base::write_file("/dev/full", "x"); }),
+              testing::AllOf(HasSubstr("No space left"), HasSubstr("free some disk space")));
 }
 
 TEST(File, NoPartIsLeftAfterAnException) {
@@ -83,6 +84,41 @@ TEST(File, AKilledWriterLeavesTheOldFileWhole) {
   base::write_file(folder / "x", "new");  // the part of the killed writer is in nobody's way
   EXPECT_THAT(names_in(folder.path()), ElementsAre("x"));
   EXPECT_EQ(base::read_file(folder / "x"), "new");
+}
+
+TEST(File, HasOneWriterAtATime) {
+  TemporaryFolder folder;
+  {
+    base::FileWriter first(folder / "x");
+    first.write("first");
+    EXPECT_THAT(error_of([&] { base::write_file(folder / "x", "second"); }), HasSubstr("another run writes there"));
+    EXPECT_THAT(names_in(folder.path()), ElementsAre("x.part"));
+    first.commit();
+  }
+  EXPECT_EQ(base::read_file(folder / "x"), "first");
+  folder.write("x.part", "longer than what comes");  // of one that was killed
+  base::write_file(folder / "x", "third");
+  EXPECT_EQ(base::read_file(folder / "x"), "third");
+}
+
+TEST(File, WhatHasNoEndIsNotReadOn) {
+  EXPECT_THAT(error_of([&] { base::read_file("/dev/zero", 1 << 20); }), HasSubstr("too large, or has no end"));
+  TemporaryFolder folder;
+  EXPECT_EQ(base::read_file(folder.write("x", "12345"), 5), "12345");
+  EXPECT_THAT(error_of([&] { base::read_file(folder / "x", 4); }), HasSubstr("too large"));
+}
+
+TEST(File, FoldersOfOthersStay) {
+  TemporaryFolder folder;
+  {
+    const base::NewFolders first(folder / "a/x");
+    const base::NewFolders second(folder / "a/b/x");
+    EXPECT_TRUE(fs::exists(folder / "a/b"));
+  }
+  EXPECT_FALSE(fs::exists(folder / "a"));
+  const base::NewFolders outer(folder / "a/x");
+  { const base::NewFolders inner(folder / "a/x"); }
+  EXPECT_TRUE(fs::exists(folder / "a"));
 }
 
 TEST(File, ADeviceIsWrittenAsItIsAndALinkIsFollowed) {

@@ -2,12 +2,26 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <cstring>
 #include <memory>
 
 #include "tests/sanitized.h"
 
 namespace {
+
+TEST(Machine, ARelativeCacheFolderIsNone) {
+  setenv("HOME", "/home/me", 1);
+  setenv("XDG_CACHE_HOME", "/cache", 1);
+  EXPECT_EQ(base::cache_home(), "/cache");
+  for (const char* none : {"", "cache", "./cache"}) {
+    setenv("XDG_CACHE_HOME", none, 1);
+    EXPECT_EQ(base::cache_home(), "/home/me/.cache") << none;
+  }
+  unsetenv("XDG_CACHE_HOME");
+  unsetenv("HOME");
+  EXPECT_EQ(base::cache_home(), "");
+}
 
 TEST(Machine, MemoryInUseIsSeenAndGivenBack) {
   constexpr std::size_t kSize = 64 << 20;

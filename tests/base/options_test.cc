@@ -7,6 +7,7 @@
 #include <filesystem>
 
 #include "base/error.h"
+#include "base/unicode.h"
 
 namespace {
 
@@ -212,8 +213,22 @@ TEST(Options, SavedYamlReadsBackTheSame) {
   std::string bytes = "/";
   for (int c = 1; c < 256; ++c) bytes += static_cast<char>(c);
   outer.input = {"/plain", bytes, "/caf\xe9"};
-  again_set.read_yaml(set.to_yaml(), "saved.yaml");
+  saved = set.to_yaml();
+  again_set.read_yaml(saved, "saved.yaml");
   EXPECT_EQ(again.input, outer.input);
+  EXPECT_EQ(base::find_invalid_utf8(saved), std::string::npos);    // others read it as YAML too
+  again_set.read_yaml("input: [\"/caf\xe9\"]\n", "earlier.yaml");  // as it was written before
+  EXPECT_EQ(again.input, std::vector<std::string>{"/caf\xe9"});
+}
+
+TEST(Options, AKeyIsAName) {
+  for (const char* text : {"\"\": 5\n", "model: m\n? [a]\n: b\n", "~: 5\n", "lora:\n  ? {a: 1}\n  : 2\n"}) {
+    Outer outer;
+    OptionSet set(outer);
+    EXPECT_THAT(error_of([&] { set.read_yaml(text, "c.yaml"); }),
+                testing::ContainsRegex("c.yaml:[12]: .*name of an option"))
+        << text;
+  }
 }
 
 struct Numbers {

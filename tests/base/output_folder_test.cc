@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "base/file.h"
+#include "base/outputs.h"
 #include "tests/error_of.h"
 #include "tests/temporary_folder.h"
 
@@ -18,29 +19,34 @@ using testing::HasSubstr;
 const std::string kOptions = "data: \"d\"\noutput: \"o\"\nthreads: 0\n";
 const std::string kTrain = base::run_head("finetune", "train") + kOptions;
 
+void prepare(const fs::path& folder, bool resume, bool overwrite, const std::string& run_yaml) {
+  base::RunLock lock;
+  base::prepare_output_folder(folder, resume, overwrite, run_yaml, lock);
+}
+
 TEST(OutputFolder, IsMadeKeptOrEmptied) {
   TemporaryFolder folder;
   const fs::path out = folder.path() / "a/out";
-  base::prepare_output_folder(out, false, false, kTrain);
+  prepare(out, false, false, kTrain);
   EXPECT_TRUE(fs::is_directory(out));
-  base::prepare_output_folder(out, false, false, kTrain);  // empty: fine
+  prepare(out, false, false, kTrain);  // empty: fine
   base::write_file(out / "kept", "x");
   const std::string resumable = kTrain + "resume: false\n";
-  EXPECT_THAT(error_of([&] { base::prepare_output_folder(out, false, false, resumable); }),
+  EXPECT_THAT(error_of([&] { prepare(out, false, false, resumable); }),
               AllOf(HasSubstr("--resume"), HasSubstr("--overwrite")));
-  EXPECT_THAT(error_of([&] { base::prepare_output_folder(out, false, false, kTrain); }),
+  EXPECT_THAT(error_of([&] { prepare(out, false, false, kTrain); }),
               AllOf(testing::Not(HasSubstr("--resume")), HasSubstr("--overwrite")));
-  EXPECT_THAT(error_of([&] { base::prepare_output_folder(out, false, true, kTrain); }), HasSubstr("run.yaml"));
+  EXPECT_THAT(error_of([&] { prepare(out, false, true, kTrain); }), HasSubstr("run.yaml"));
   EXPECT_TRUE(fs::exists(out / "kept"));
-  EXPECT_THAT(error_of([&] { base::prepare_output_folder(out, true, true, kTrain); }), HasSubstr("exclude"));
-  base::prepare_output_folder(out, true, false, kTrain);
+  EXPECT_THAT(error_of([&] { prepare(out, true, true, kTrain); }), HasSubstr("exclude"));
+  prepare(out, true, false, kTrain);
   EXPECT_TRUE(fs::exists(out / "kept"));
   base::write_file(out / "run.yaml", kTrain);
   fs::create_directories(out / "deep/er");
-  base::prepare_output_folder(out, false, true, kTrain);
+  prepare(out, false, true, kTrain);
   EXPECT_TRUE(fs::is_empty(out));
   const fs::path file = folder.write("f", "");
-  EXPECT_THAT(error_of([&] { base::prepare_output_folder(file, false, false, kTrain); }), HasSubstr("file"));
+  EXPECT_THAT(error_of([&] { prepare(file, false, false, kTrain); }), HasSubstr("file"));
 }
 
 TEST(OutputFolder, OnlyTheSameCommandsIsEmptied) {
@@ -50,7 +56,7 @@ TEST(OutputFolder, OnlyTheSameCommandsIsEmptied) {
     for (const fs::directory_entry& entry : fs::directory_iterator(out)) fs::remove_all(entry.path());
     base::write_file(out / "kept", "x");
     base::write_file(out / name, text);
-    const std::string error = error_of([&] { base::prepare_output_folder(out, resume, !resume, kTrain); });
+    const std::string error = error_of([&] { prepare(out, resume, !resume, kTrain); });
     EXPECT_EQ(fs::exists(out / "kept"), resume || error != "no error") << text;
     return error;
   };
@@ -73,6 +79,32 @@ TEST(OutputFolder, OnlyTheSameCommandsIsEmptied) {
   EXPECT_THAT(refusal("run.yaml", curate + kOptions, true), HasSubstr("nothing to resume"));
   EXPECT_EQ(refusal("run.yaml", kTrain, true), "no error");
   EXPECT_EQ(refusal("run.yaml", "edited: 1\n", true), "no error");
+}
+
+TEST(OutputFolder, IsHeldByOneRun) {
+  TemporaryFolder folder;
+  const fs::path out = folder.path() / "a/out";
+  {
+    base::RunLock first, second;
+    first.take(out);
+    EXPECT_FALSE(first.is_taken());  // there is none yet
+    base::prepare_output_folder(out, false, false, kTrain, first);
+    base::prepare_output_folder(out, false, false, kTrain, first);  // its own
+    base::write_file(out / "run.yaml", kTrain);
+    for (const bool resume : {true, false})
+      EXPECT_THAT(error_of([&] { base::prepare_output_folder(out, resume, !resume, kTrain, second); }),
+                  HasSubstr("another run writes there at this moment"));
+    EXPECT_TRUE(fs::exists(out / "run.yaml"));
+  }
+  prepare(out, true, false, kTrain);
+}
+
+TEST(OutputFolder, ALinkToNothingIsSaid) {
+  TemporaryFolder folder;
+  fs::create_symlink("nowhere", folder / "link");
+  for (const char* name : {"link", "link/deep"})
+    EXPECT_THAT(error_of([&] { base::check_output_is_folder("--output", folder / name); }),
+                AllOf(HasSubstr("leads to nothing"), HasSubstr("choose another output")));
 }
 
 TEST(OutputFolder, TheHeadIsALine) {

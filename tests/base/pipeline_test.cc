@@ -2,14 +2,19 @@
 
 #include <gtest/gtest.h>
 #include <sched.h>
+#include <sys/resource.h>
 
 #include <atomic>
 #include <chrono>
+#include <cstdlib>
+#include <new>
 #include <stdexcept>
 #include <string>
 
 #include "base/error.h"
+#include "base/parallel.h"
 #include "base/random.h"
+#include "tests/sanitized.h"
 
 namespace {
 
@@ -169,6 +174,55 @@ TEST(Pipeline, AFailureStopsAnEndlessSource) {
                    },
                    [](int) {})),
                base::Error);
+}
+
+// As a machine without memory would: the exception reaches the caller, and nobody waits for ever.
+TEST(Pipeline, NoMemoryInAWorkerIsAnException) {
+  for (const int threads : {1, 4}) {
+    EXPECT_THROW(base::parallel_for(100, threads,
+                                    [](std::size_t i, int) {
+                                      if (i == 50) throw std::bad_alloc();
+                                    }),
+                 std::bad_alloc);
+    int next = 0;
+    const std::function<std::optional<int>()> source = [&]() -> std::optional<int> { return next++; };
+    const std::function<int(int, int)> work = [](int item, int) {
+      if (item == 50) throw std::bad_alloc();
+      return item;
+    };
+    EXPECT_THROW((base::ordered_pipeline<int, int>(threads, source, work, [](int) {})), std::bad_alloc);
+  }
+}
+
+// A result that cannot be kept is lost outside of what the pipeline calls.
+struct Unmovable {
+  Unmovable() = default;
+  Unmovable(Unmovable&& other) noexcept(false) { other.moves_ == 0 ? ++moves_ : throw std::bad_alloc(); }
+  int moves_ = 0;
+};
+
+TEST(Pipeline, WhatFailsBetweenTheCallsIsAnExceptionToo) {
+  for (const int threads : {1, 4}) {
+    int next = 0;
+    const std::function<std::optional<int>()> source = [&]() -> std::optional<int> { return next++; };
+    const std::function<Unmovable(int, int)> work = [](int, int) { return Unmovable(); };
+    EXPECT_THROW((base::ordered_pipeline<int, Unmovable>(threads, source, work, [](Unmovable) {})), std::bad_alloc);
+  }
+}
+
+// With no room for the stack of another thread.
+void work_without_threads() {
+  rlimit none{};
+  none.rlim_cur = none.rlim_max = 1 << 20;
+  ::setrlimit(RLIMIT_AS, &none);
+  std::atomic<int> done = 0;
+  base::parallel_for(10, 4, [&](std::size_t, int) { ++done; });
+  std::_Exit(done == 10 ? 0 : 2);
+}
+
+TEST(Pipeline, AMachineThatGivesNoThreadsDoesTheWork) {
+  if (kSanitized) GTEST_SKIP() << "sanitizers need room of their own";
+  EXPECT_EXIT(work_without_threads(), testing::ExitedWithCode(0), "");
 }
 
 TEST(Pipeline, ThreadCount) {

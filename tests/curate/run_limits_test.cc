@@ -9,7 +9,11 @@
 
 #include "base/error.h"
 #include "base/machine.h"
+#include "base/run_lock.h"
+#include "curate/dedup/duplicate_search.h"
 #include "curate/explain.h"
+#include "curate/instruct.h"
+#include "curate/records/outputs.h"
 #include "tests/curate/run_folder.h"
 #include "tests/error_of.h"
 #include "tests/temporary_folder.h"
@@ -88,6 +92,72 @@ TEST(RunLimits, TooLittleMemoryIsRefusedAtOnce) {
   EXPECT_FALSE(fs::exists(out));
   const std::string enough = std::to_string(std::stoul(error.substr(found + 9)) + 64) + "M";  // the test itself grows
   run("steps: []\n", {folder / "a.jsonl", "--output", out, "--memory", enough, "--threads", "2"});
+}
+
+TEST(RunLimits, ThreadsBeyondTheMachinesMemoryAreRefusedAtOnce) {
+  TemporaryFolder folder;
+  folder.write("a.jsonl", line("a", "some text"));
+  const std::string error = error_of([&] {
+    run("steps: []\n", {folder / "a.jsonl", "--output", folder / "out", "--threads", "1000000"});
+  });
+  EXPECT_THAT(error, HasSubstr("too little for 1000000 threads"));
+  EXPECT_THAT(error, ::testing::ContainsRegex("--threads [0-9]+ needs less"));
+  EXPECT_FALSE(fs::exists(folder / "out"));
+}
+
+TEST(RunLimits, TooLittleForTheSearchNamesMore) {
+  DuplicateSearch search;
+  search.documents = 1000;
+  search.memory = 0;
+  search.budget = 100 << 20;
+  search.elsewhere = 900 << 20;  // more than the budget is in use
+  const std::string error = error_of([&] { find_duplicates(search, {}); });
+  EXPECT_THAT(error, HasSubstr("got '100M', expected at least 901M"));
+}
+
+TEST(RunLimits, TwoRunsDoNotShareAFolder) {
+  TemporaryFolder folder;
+  const std::string input = folder.write("a.jsonl", line("a", "some text")), out = folder / "out";
+  run("steps: []\n", {input, "--output", out});
+  fs::remove(out + "/report.json");  // as of a run that is not done
+  const auto before = outputs(out);
+  {
+    base::RunLock other;
+    other.take(out);
+    for (const char* how : {"--overwrite", "--resume"})
+      EXPECT_THAT(error_of([&] {
+                    run("steps: []\n", {input, "--output", out, how});
+                  }),
+                  HasSubstr("another run writes there at this moment"));
+    EXPECT_TRUE(outputs(out) == before);
+    InstructOptions instruct;
+    base::OptionSet(instruct).read_words(std::vector<std::string>{input, "--output", out});
+    std::ostringstream standard, err;
+    base::Context context{standard, err, true, true, "", "curate"};
+    EXPECT_THAT(error_of([&] { run_instruct(instruct, context); }), HasSubstr("another run writes there"));
+  }
+  run("steps: []\n", {input, "--output", out, "--overwrite"});
+}
+
+TEST(RunLimits, AFileThatCannotBeCutBackIsNoShortOne) {
+  const std::string error = error_of([] { AppendFile file("/dev/null", 0); });
+  EXPECT_THAT(error, HasSubstr("cannot cut the file back to its last checkpoint: "));
+  EXPECT_THAT(error, HasSubstr("--resume"));
+  TemporaryFolder folder;
+  EXPECT_THAT(error_of([&] { AppendFile file(folder.write("x", "12"), 3); }), HasSubstr("shorter than the checkpoint"));
+}
+
+TEST(RunLimits, LimitsThatNothingMeetsAreRefused) {
+  TemporaryFolder folder;
+  const std::string input = folder.write("a.jsonl", line("a", "some text"));
+  for (const char* limits :
+       {"min_doc_words: 100, max_doc_words: 5", "min_avg_word_length: 5, max_avg_word_length: 4.5"})
+    EXPECT_THAT(
+        error_of([&] {
+          run(std::string("steps:\n  - gopher_quality: {") + limits + "}\n", {input, "--output", folder / "out"});
+        }),
+        HasSubstr("no document can have as many and as few"));
+  run("steps:\n  - gopher_quality: {min_doc_words: 100, max_doc_words: 0}\n", {input, "--output", folder / "out"});
 }
 
 // The same documents are kept when the lines come in another order, in other files, compressed or not.

@@ -2,8 +2,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "base/run_lock.h"
 #include "finetune/kernels/device.h"
-#include "finetune/train/run_lock.h"
 #include "lora/adapter/write_model.h"
 #include "tests/finetune/train_fixture.h"
 
@@ -424,7 +424,7 @@ TEST_F(Train, TwoRunsDoNotShareAFolder) {
   const auto before = files_in(first.output.folder);
   first.output.overwrite = true;
   {
-    finetune::RunLock other;
+    base::RunLock other;
     other.take(first.output.folder);
     EXPECT_THAT(error_of<base::Error>(first), HasSubstr("another run writes there"));
     EXPECT_EQ(files_in(first.output.folder), before);

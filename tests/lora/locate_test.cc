@@ -3,10 +3,13 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
+#include <yaml-cpp/yaml.h>
 
 #include <cstdlib>
 
 #include "base/file.h"
+#include "base/output_folder.h"
 #include "lora/adapter/model_card.h"
 #include "lora/model/identity.h"
 #include "tests/error_of.h"
@@ -22,6 +25,10 @@ using testing::HasSubstr;
 using testing::Not;
 
 const std::string kGolden = HORNBOOK_SOURCE_DIR "/tests/golden/lora/";
+
+std::string base64(const std::string& bytes) {
+  return YAML::EncodeBase64(reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size());
+}
 
 class Locate : public testing::Test {
  protected:
@@ -84,6 +91,49 @@ TEST_F(Locate, ARevisionIsNotGuessed) {
 
 TEST_F(Locate, AGgufHasItsName) {
   EXPECT_THAT(error_of([&] { lora::check_gguf_name("adapter"); }), HasSubstr("adapter.gguf"));
+}
+
+TEST_F(Locate, AFileOfTheOutputIsAFileWithANameOfOneLine) {
+  ASSERT_EQ(::mkfifo(path("pipe.gguf").c_str(), 0600), 0);
+  EXPECT_THAT(error_of([&] { lora::check_file(path("pipe.gguf"), true); }), HasSubstr("a device or a pipe"));
+  EXPECT_THAT(error_of([&] { lora::check_gguf_name(path("a\nb.gguf")); }), HasSubstr("a line break in the name"));
+  lora::check_file(path("new.gguf"), false);
+}
+
+TEST_F(Locate, AFileBesideAnotherGoesWithIt) {
+  { const lora::FileBeside lost(path("Modelfile"), "text"); }
+  EXPECT_FALSE(fs::exists(path("Modelfile")));
+  {
+    lora::FileBeside kept(path("Modelfile"), "text");
+    kept.keep();
+  }
+  {
+    const lora::FileBeside again(path("Modelfile"), "another");
+    EXPECT_THAT(error_of([&] { lora::FileBeside second(path("Modelfile"), "b"); }), HasSubstr("another run writes"));
+  }
+  EXPECT_EQ(base::read_file(path("Modelfile")), "text");
+}
+
+TEST_F(Locate, TwoCommandsDoNotShareAFolder) {
+  const std::string yaml = base::run_head("lora", "merge") + "output: \"o\"\n";
+  {
+    lora::OutputFolder first(path("out"), false, yaml);
+    base::write_file(path("out") + "/config.json", "{}");
+    EXPECT_THAT(error_of([&] { lora::OutputFolder second(path("out"), true, yaml); }), HasSubstr("another run writes"));
+    EXPECT_TRUE(fs::exists(path("out") + "/config.json"));
+    first.finish();
+  }
+  lora::OutputFolder third(path("out"), true, yaml);
+  EXPECT_FALSE(fs::exists(path("out") + "/config.json"));
+}
+
+// run.yaml has the base's path as base64 where it is not UTF-8.
+TEST_F(Locate, ABaseOfAnyBytesIsFound) {
+  const std::string base = path("caf\xe9");
+  fs::create_directories(base);
+  base::write_file(base + "/config.json", "{}");
+  base::write_file(folder_ / "run/run.yaml", "model: !!binary \"" + base64(base) + "\"\n");
+  EXPECT_EQ(base_of("run/adapter", ""), base);
 }
 
 TEST_F(Locate, AQuantisedCopyIsNotRecommended) {

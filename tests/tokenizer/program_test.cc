@@ -117,6 +117,58 @@ TEST_F(Program, ShowsWhatIsTrained) {
   EXPECT_EQ(run("chat" + model_ + file("c.jsonl", R"({"messages":[{"role":"user"}]})")).code, 1);
 }
 
+TEST_F(Program, WhatCannotBePrintedIsAnError) {
+  for (const char* words : {"--help", "help", "--version", "help encode", "encode --help"})
+    for (const char* out : {" >/dev/full", " >&-"}) {
+      const std::string command =
+          std::string(HORNBOOK_BINARY_DIR "/bin/tokenizer ") + words + out + " 2>" + (folder_ / "err");
+      EXPECT_EQ(WEXITSTATUS(std::system(command.c_str())), 1) << command;
+      EXPECT_THAT(base::read_file(folder_ / "err"), HasSubstr("cannot write to standard output"));
+    }
+}
+
+TEST_F(Program, AConfigIsAFileOfSomeLines) {
+  for (const char* config : {"/dev/zero", "/dev/tty"}) {
+    const Outcome refused = run("count x --config " + std::string(config));
+    EXPECT_EQ(refused.code, 2);
+    EXPECT_THAT(refused.err, HasSubstr("the config file cannot be read"));
+  }
+  const std::string endless =
+      "bash -c '" HORNBOOK_BINARY_DIR "/bin/tokenizer count x --config <(yes \"# a\")' 2>" + (folder_ / "err");
+  EXPECT_EQ(WEXITSTATUS(std::system(endless.c_str())), 2);
+  EXPECT_THAT(base::read_file(folder_ / "err"), HasSubstr("too large, or has no end"));
+  const std::string large = folder_ / "large.yaml";
+  base::write_file(large, std::string(17 << 20, '#'));
+  EXPECT_THAT(run("count x --config " + large).err, HasSubstr("too large"));
+}
+
+TEST_F(Program, TooLittleMemoryIsSaid) {
+  const std::string command = "bash -c 'ulimit -v 60000; " HORNBOOK_BINARY_DIR "/bin/tokenizer info --quiet" + model_ +
+                              "' 2>" + (folder_ / "err") + " >/dev/null";
+  const int code = WEXITSTATUS(std::system(command.c_str()));
+  const std::string error = base::read_file(folder_ / "err");
+  EXPECT_EQ(code, 1) << error;
+  EXPECT_THAT(error, HasSubstr("memory"));
+  EXPECT_THAT(error, HasSubstr("ulimit -v"));
+  EXPECT_THAT(error, testing::Not(HasSubstr("bad_alloc")));
+}
+
+TEST_F(Program, AnInterruptedConversionCanBeginAgain) {
+  const std::string folder = folder_ / "half";
+  base::write_file(folder + "/tokenizer_config.json", "{}");
+  const Outcome refused = run("convert" + model_ + "--output " + folder);
+  EXPECT_EQ(refused.code, 2);
+  EXPECT_THAT(refused.err, HasSubstr("--overwrite"));
+  EXPECT_EQ(run("convert --overwrite" + model_ + "--output " + folder).code, 0);
+  EXPECT_EQ(run("info --model " + folder).code, 0);
+  // Not a file of the two is left where one cannot be written.
+  const std::string full = folder_ / "full";
+  const std::string command = "bash -c 'ulimit -f 100; " HORNBOOK_BINARY_DIR "/bin/tokenizer convert" + model_ +
+                              "--output " + full + "' 2>/dev/null";
+  EXPECT_EQ(WEXITSTATUS(std::system(command.c_str())), 1);
+  EXPECT_FALSE(std::filesystem::exists(full + "/tokenizer_config.json"));
+}
+
 TEST_F(Program, ConvertsBothWaysAndOverwritesNothing) {
   const std::string folder = folder_ / "hf", again = folder_ / "again.gguf";
   EXPECT_EQ(run("convert" + model_ + "--output " + folder).code, 0);

@@ -148,6 +148,7 @@ std::vector<Merge> merges_of_scores(const base::Texts& tokens, const std::vector
 
 BpeSpec spec_from_gguf(const base::GgufReader& gguf) {
   BpeSpec spec;
+  if (!gguf.find("tokenizer.ggml.tokens")) base::refuse_adapter(gguf);
   const auto& texts = gguf.texts("tokenizer.ggml.tokens");
   spec.tokens = texts;
   const std::size_t size = texts.size();
