@@ -170,7 +170,7 @@ TEST_F(HostileCorpus, KeptAsParquet) {
 
 TEST_F(HostileCorpus, NothingKeptAsParquet) {
   const std::string out = folder_ / "out";
-  run("steps:\n  - gopher_quality: {min_doc_words: 1000000}\n",
+  run("steps:\n  - gopher_quality: {min_doc_words: 1000000, max_doc_words: 0}\n",
       {folder_ / "a.jsonl", "--output", out, "--format", "parquet"});
   int rows = 0;
   base::for_each_record({out + "/kept/00000.parquet"}, {},
