@@ -23,14 +23,14 @@ constexpr std::uint64_t kManyRefused = 25;
 
 void InputTally::refuse(const Place& place, std::string_view error, bool is_cut) {
   FileCount& count = of(place.file);
-  if (count.refused++ == 0) count.first_error = fmt::format("line {}: {}", place.line, error);
-  if (is_cut && count.lost.empty()) count.lost = fmt::format("its last record, line {}, is cut off", place.line);
+  if (count.refused++ == 0) count.first_error = fmt::format("line {}: {}", line_text(place), error);
+  if (is_cut && count.lost.empty()) count.lost = fmt::format("its last record, line {}, is cut off", line_text(place));
 }
 
 void InputTally::refuse(const BadBytes& bad) {
   refuse(bad.place, bad.error);
   FileCount& count = of(bad.place.file);
-  if (bad.lost && count.lost.empty()) count.lost = fmt::format("from line {} on: {}", bad.place.line, bad.error);
+  if (bad.lost && count.lost.empty()) count.lost = fmt::format("from line {} on: {}", line_text(bad.place), bad.error);
 }
 
 void InputTally::add(const InputTally& later) {

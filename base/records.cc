@@ -140,6 +140,10 @@ void RecordInput::drop(std::size_t size) {
   begin_ = 0;
 }
 
+std::string line_text(std::uint64_t line, std::uint32_t record) {
+  return record == 1 ? std::to_string(line) : std::to_string(line) + "#" + std::to_string(record);
+}
+
 void RecordFormat::append_bad(BadBytes& piece, std::string_view bytes) {
   piece.bytes += bytes.substr(0, kBadBytesKept - std::min(kBadBytesKept, piece.bytes.size()));
   piece.size += bytes.size();
@@ -369,7 +373,7 @@ void for_each_record(const std::vector<std::string>& files, const RecordOptions&
       reader, [&](const Block&, std::string_view line, const Place& place) { f(line, place, files[place.file]); },
       [&](const BadBytes& bad) {
         const std::string& file = files[bad.place.file];
-        if (!on_bad) throw Error(bad.error, file + ":" + std::to_string(bad.place.line));
+        if (!on_bad) throw Error(bad.error, file + ":" + line_text(bad.place));
         on_bad(bad, file);
       });
 }

@@ -20,7 +20,12 @@ struct Place {
   std::uint32_t file = 0;    ///< index into the reader's list of files
   std::uint64_t offset = 0;  ///< in the decompressed bytes of that file
   std::uint64_t line = 0;    ///< from 1
+  std::uint32_t record = 1;  ///< of those that begin in the line, from 1: a JSON array may lie in one line
 };
+
+/// "12", or "12#3" where it is the third record that begins in its line.
+std::string line_text(std::uint64_t line, std::uint32_t record);
+inline std::string line_text(const Place& place) { return line_text(place.line, place.record); }
 
 struct BadBytes;
 

@@ -188,7 +188,11 @@ class JsonValues final : public RecordFormat {
   // The element at the window's front; false when the input ended inside it.
   bool element(Block& block, std::vector<BadBytes>& bad) {
     ValueScanner scanner(indented_ && !in_array_);
-    BadBytes long_element{input_.place(), "", 0, too_long()};
+    Place place = input_.place();
+    nth_of_line_ = place.line == last_line_ ? nth_of_line_ + 1 : 1;
+    last_line_ = place.line;
+    place.record = nth_of_line_;
+    BadBytes long_element{place, "", 0, too_long()};
     std::size_t end, seen = 0;
     for (;;) {
       end = scanner.scan(input_.window(), seen, in_array_);
@@ -210,7 +214,7 @@ class JsonValues final : public RecordFormat {
         long_element.lost = true;
         bad.push_back(std::move(long_element));
       } else {
-        add_bad(bad, input_.place(), window, cut, true);
+        add_bad(bad, place, window, cut, true);
       }
       input_.drop(window.size());
       return false;
@@ -221,11 +225,10 @@ class JsonValues final : public RecordFormat {
       append_bad(long_element, value);
       bad.push_back(std::move(long_element));
     } else if (scanner.cut()) {
-      add_bad(bad, input_.place(), value, "the JSON object is cut off");
+      add_bad(bad, place, value, "the JSON object is cut off");
     } else if (scanner.broken()) {
-      add_bad(bad, input_.place(), value, "a line break inside a JSON string");
+      add_bad(bad, place, value, "a line break inside a JSON string");
     } else {
-      const Place place = input_.place();
       line_.assign(value);
       std::replace(line_.begin(), line_.end(), '\n', ' ');
       add_line(block, place, line_);
@@ -238,6 +241,8 @@ class JsonValues final : public RecordFormat {
   bool in_array_ = false;
   const char* error_ = nullptr;  // of what is no value: set once there was one
   std::string line_;
+  std::uint64_t last_line_ = 0;  // in which the last value began, and which of that line it was
+  std::uint32_t nth_of_line_ = 0;
 };
 
 enum class Layout { kLines, kValues };

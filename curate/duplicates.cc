@@ -60,7 +60,7 @@ BlockPrints read_block(DocumentBlock documents, const std::vector<std::string>& 
   auto use = [&](Record& record, const base::Place& place) {
     result.repeated_keys += record.repeated_keys;
     std::string made;
-    if (record.id.empty()) record.id = made = made_id(names[place.file], place.line);
+    if (record.id.empty()) record.id = made = made_id(names[place.file], place);
     Fingerprint print = worker.fingerprinter.fingerprint(record.text, record.id);
     const std::uint64_t characters = options.keep == "longest" ? count_code_points(record.text) : 0;
     const Preference preference = preference_of(options, {characters, std::nan(""), record.date, record.source});

@@ -27,7 +27,7 @@ using nlohmann::json;
 void ExplainOptions::visit(base::OptionVisitor& v) {
   pipeline.visit(v, false);
   v("run", run, "output folder of a run: its steps and input are used", base::PathKind::kPath);
-  v("id", id, "id of the document, or its place FILE:LINE");
+  v("id", id, "id of the document, or its place FILE:LINE (FILE:LINE#N of several in a line)");
   v("number", number, "without an id: which document of the input, from 1").at_least(1);
 }
 
@@ -49,8 +49,8 @@ class Reader {
       auto use = [&](const Record& record, const base::Place& place) {
         if (!going) return;
         std::string id(record.id);
-        if (id.empty()) id = made_id(reader.names()[place.file], place.line);
-        going = f(id, record, fmt::format("{}:{}", files_[place.file], place.line));
+        if (id.empty()) id = made_id(reader.names()[place.file], place);
+        going = f(id, record, files_[place.file] + ":" + base::line_text(place));
       };
       for_each_document(*documents, parser, tally, use, [](const auto&...) {});
     }

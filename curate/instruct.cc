@@ -275,7 +275,7 @@ std::string Instruct::read(const json& record, const base::Place& place, Convers
 void Instruct::keep(const Conversation& conversation, const base::Place& place) {
   ++formats_[conversation.format];
   const std::string& name = names_[place.file];
-  const std::string chat = chat_line(conversation, parsed_.line(), made_id(name, place.line), made_source(name));
+  const std::string chat = chat_line(conversation, parsed_.line(), made_id(name, place), made_source(name));
   const std::uint64_t hash = opening_hash(conversation);
   if (base::unit(XXH3_64bits_withSeed(&hash, sizeof hash, options_.seed)) < options_.validation_share) {
     ++validated_;
@@ -309,6 +309,7 @@ void Instruct::drop_record(const json& record, const std::string& reason) {
 void Instruct::drop_text(std::string_view line, const base::Place& place) {
   const json bad = {{"file", files_[place.file]},
                     {"line", place.line},
+                    {"offset", place.offset},
                     {"text", line},
                     {"hornbook", {{"step", "instruct"}, {"reason", "bad_json"}}}};
   drop(dump(bad), "bad_json");

@@ -20,7 +20,9 @@ bool has_member(const Message& message, std::string_view name) {
   return std::ranges::any_of(message.members, [&](const auto& member) { return member.name == name; });
 }
 
-bool is_trained(const Message& message) { return message.trained.value_or(message.role == "assistant"); }
+bool is_trained(const Message& message) {
+  return message.trained.value_or(message.role == "assistant" && !message.in_prompt);
+}
 
 std::string check_roles(const std::vector<Message>& messages) {
   const std::size_t first = !messages.empty() && messages[0].role == "system" ? 1 : 0;

@@ -57,7 +57,8 @@ Scored score_block(DocumentBlock documents, const std::vector<std::string>& file
                    Worker& worker) {
   Scored result;
   auto refuse = [&](const base::Place& place, std::string_view, std::uint64_t, const std::string& error) {
-    if (result.refused++ == 0) result.first_error = fmt::format("{}:{}: {}", files[place.file], place.line, error);
+    if (result.refused++ == 0)
+      result.first_error = fmt::format("{}:{}: {}", files[place.file], base::line_text(place), error);
   };
   auto use = [&](const Record& record, const base::Place&) {
     Document& document = worker.document;

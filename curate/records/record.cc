@@ -76,7 +76,7 @@ std::string RecordParser::parse(std::string_view line, std::size_t readable, con
   return "";
 }
 
-std::string made_id(const std::string& name, std::uint64_t line) { return fmt::format("{}:{}", name, line); }
+std::string made_id(const std::string& name, const base::Place& place) { return name + ":" + base::line_text(place); }
 
 std::string made_source(const std::string& name) {
   return std::filesystem::path(base::without_compression_suffix(name)).replace_extension().string();

@@ -8,6 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include "base/records.h"
+
 namespace curate {
 
 /// The names of the fields that matter; "" where there is none. "a.b" is the member of that very name or, where there
@@ -44,8 +46,9 @@ class RecordParser {
   std::unique_ptr<State> state_;
 };
 
-/// The id of a record that has none: FILE:LINE, FILE being what base::input_names calls the file.
-std::string made_id(const std::string& name, std::uint64_t line);
+/// The id of a record that has none: FILE:LINE, or FILE:LINE#N of several in a line (base::line_text), FILE being what
+/// base::input_names calls the file.
+std::string made_id(const std::string& name, const base::Place& place);
 /// The source of a record that has none: what base::input_names calls the file, without suffixes.
 std::string made_source(const std::string& name);
 

@@ -335,7 +335,7 @@ BlockResult StageWorker::read(DocumentBlock documents) {
     statistics.repeated_keys += record.repeated_keys;
     statistics.non_finite += record.non_finite;
     const std::string& name = s.setup.names[place.file];
-    if (record.id.empty()) record.id = id = made_id(name, place.line);
+    if (record.id.empty()) record.id = id = made_id(name, place);
     if (record.source.empty()) record.source = source = made_source(name);
     statistics.read.add(record.text.size());
     statistics.sources[std::string(record.source)].read.add(record.text.size());

@@ -123,7 +123,7 @@ void Decontaminate::prepare() {
   base::JsonRecord record;
   base::for_each_record(files, reading, [&](std::string_view line, const base::Place& place, const std::string& file) {
     if (!record.parse(line).empty()) {
-      throw base::Error({"a record of a benchmark cannot be read", file + ":" + std::to_string(place.line),
+      throw base::Error({"a record of a benchmark cannot be read", file + ":" + base::line_text(place),
                          base::shortened(line), "a JSON object",
                          "mend it or take it out: no document would be checked against it"});
     }

@@ -33,7 +33,7 @@ struct BlockResult {
   base::InputTally files;
 };
 
-Origin origin_of(const base::Place& place) { return {place.file, place.line, 0}; }
+Origin origin_of(const base::Place& place) { return {place.file, place.line, 0, place.record}; }
 
 void count_bad(DataReport& report, const Origin& origin, const std::string& kind, const std::string& why) {
   ++report.bad;

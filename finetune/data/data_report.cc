@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/json_values.h"
+#include "base/records.h"
 #include "base/text.h"
 
 namespace finetune {
@@ -125,17 +126,17 @@ std::uint64_t DataReport::count_of(Fate fate) const {
 }
 
 std::string DataReport::place(const Origin& origin) const {
-  return fmt::format("{}:{}", files.at(origin.file), origin.line);
+  return files.at(origin.file) + ":" + base::line_text(origin.line, origin.record);
 }
 
 nlohmann::ordered_json DataReport::to_json() const {
   nlohmann::ordered_json json;
   for (const Number& number : kNumbers) json[number.name] = this->*number.field;
   for (const Counts& counts : kCounts) json[counts.name] = this->*counts.field;
-  json["first_changed"] = {first_changed.file, first_changed.line};
+  json["first_changed"] = {first_changed.file, first_changed.line, first_changed.record};
   nlohmann::ordered_json& list = json["altered"] = nlohmann::ordered_json::array();
   for (const auto& [fate, origin, why] : altered)
-    list.push_back({static_cast<int>(fate), origin.file, origin.line, why});
+    list.push_back({static_cast<int>(fate), origin.file, origin.line, origin.record, why});
   return json;
 }
 
@@ -144,11 +145,14 @@ DataReport DataReport::from_json(const nlohmann::ordered_json& json, std::vector
   for (const Number& number : kNumbers) json.at(number.name).get_to(report.*number.field);
   for (const Counts& counts : kCounts) json.at(counts.name).get_to(report.*counts.field);
   const auto& changed = json.at("first_changed");
-  report.first_changed = {changed.at(0).get<std::uint32_t>(), changed.at(1).get<std::uint64_t>()};
+  const auto origin = [](const auto& list, std::size_t from) {
+    return Origin{list.at(from).template get<std::uint32_t>(), list.at(from + 1).template get<std::uint64_t>(), 0,
+                  list.at(from + 2).template get<std::uint32_t>()};
+  };
+  report.first_changed = origin(changed, 0);
   for (const auto& record : json.at("altered"))
-    report.altered.push_back({static_cast<Fate>(record.at(0).get<int>()),
-                              {record.at(1).get<std::uint32_t>(), record.at(2).get<std::uint64_t>()},
-                              record.at(3).get<std::string>()});
+    report.altered.push_back(
+        {static_cast<Fate>(record.at(0).get<int>()), origin(record, 1), record.at(4).get<std::string>()});
   report.files = std::move(files);
   const auto bad = std::ranges::find(report.altered, Fate::kBad, &AlteredRecord::fate);
   if (bad != report.altered.end()) report.first_bad = report.place(bad->origin) + ": " + bad->why;

@@ -7,9 +7,9 @@ namespace finetune {
 
 std::int64_t Example::targets() const {
   if (trained.empty()) return 0;
-  const auto count = static_cast<std::int64_t>(trained.size()) - std::ranges::count(trained, 0);
-  const bool is_second{second > 0 && second < trained.size() && trained[second] != 0};
-  return count - (trained[0] != 0) - is_second;
+  const auto is_learned = [](std::uint8_t mark) { return mark != 0 && mark != kCompared; };
+  const bool is_second{second > 0 && second < trained.size() && is_learned(trained[second])};
+  return std::ranges::count_if(trained, is_learned) - is_learned(trained[0]) - is_second;
 }
 
 }  // namespace finetune

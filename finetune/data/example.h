@@ -8,10 +8,11 @@
 
 namespace finetune {
 
-inline constexpr std::uint8_t kUndesirable = 2;
+inline constexpr std::uint8_t kUndesirable = 2, kCompared = 3;
 
 /// One document, or a pair of them: a chosen and a rejected answer with their prompt. `trained[i]` is 1 when token i is
-/// one that the model learns to write, kUndesirable when it learns not to.
+/// one that the model learns to write, kUndesirable when it learns not to, kCompared when its probability is asked for
+/// and nothing is learned of it: an answer to another prompt, beside one with a verdict.
 struct Example {
   std::vector<std::int32_t> ids;
   std::vector<std::uint8_t> trained;
@@ -22,9 +23,10 @@ struct Example {
 
 /// Where an example came from.
 struct Origin {
-  std::uint32_t file = 0;   ///< of the files that were read
-  std::uint64_t line = 0;   ///< from 1
-  std::uint32_t piece = 0;  ///< of a record that was split: its examples from 0; else 0
+  std::uint32_t file = 0;    ///< of the files that were read
+  std::uint64_t line = 0;    ///< from 1
+  std::uint32_t piece = 0;   ///< of a record that was split: its examples from 0; else 0
+  std::uint32_t record = 1;  ///< of those that begin in the line, from 1
 };
 
 /// An Example as it lies in memory that somebody else keeps.

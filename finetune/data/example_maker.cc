@@ -28,7 +28,8 @@ bool has_empty_answer(const std::vector<Message>& messages, tokenizer::TrainOn t
     const auto is_said = [](const tokenizer::Member& member) {
       return tokenizer::is_said(member, tokenizer::Holder::kMessage);
     };
-    const bool is_trained{message->trained.value_or(true) && message->weight != 0};
+    const bool is_target{!message->in_prompt || train_on == tokenizer::TrainOn::kAll};
+    const bool is_trained{message->trained.value_or(is_target) && message->weight != 0};
     if (is_trained && is_blank(message->content) && std::ranges::none_of(message->members, is_said)) return true;
     if (train_on == tokenizer::TrainOn::kLast) break;
   }

@@ -73,7 +73,7 @@ PackedRow make_row(const Examples& examples, std::span<const std::uint32_t> docu
       const bool trained = i + 1 < length && i + 1 != example.second && example.trained[i + 1];
       *ids++ = example.ids[i];
       *targets++ = trained ? example.ids[i + 1] : kNotTrained;
-      row.trained += trained;
+      row.trained += trained && example.trained[i + 1] != kCompared;
     }
     if (example.second > 0) {
       row.lengths.push_back(static_cast<std::int64_t>(example.second));

@@ -99,7 +99,8 @@ std::vector<Example> with_mismatches(const std::vector<Example>& examples, std::
     const Example& other = answers[mismatched(answers, i)];
     Example against = part_of(answers[i], 0, prompt_of(answers[i]));
     append(against, part_of(other, prompt_of(other), other.ids.size()));
-    std::ranges::replace(against.trained, kUndesirable, std::uint8_t{1});  // the verdict is of the first document
+    for (const std::uint8_t learned : {std::uint8_t{1}, kUndesirable})  // what is learned is the first document
+      std::ranges::replace(against.trained, learned, kCompared);
     result.push_back(answers[i]);
     result.back().second = answers[i].ids.size();
     append(result.back(), part_of(against, 0, limit));
@@ -113,11 +114,14 @@ void state_prompt(nlohmann::ordered_json& record) {
     if (record.contains(key) && !record.at(key).is_null()) return;
   const std::string chosen = record["chosen"].get<std::string>(), rejected = record["rejected"].get<std::string>();
   auto common = static_cast<std::size_t>(std::ranges::mismatch(chosen, rejected).in1 - chosen.begin());
+  // Where one goes on where the other ends, an answer keeps the last character, as TRL's extract_prompt has it.
+  const bool is_beginning{common > 0 && common == std::min(chosen.size(), rejected.size())};
+  if (is_beginning) --common;
   const auto is_inside_letter = [&](const std::string& text) {
     return common < text.size() && (static_cast<unsigned char>(text[common]) & 0xC0) == 0x80;
   };
   while (common > 0 && (is_inside_letter(chosen) || is_inside_letter(rejected))) --common;
-  if (common > 0 && chosen[common - 1] == ' ') --common;
+  if (common > 0 && chosen[common - 1] == ' ' && !is_beginning) --common;
   record["prompt"] = chosen.substr(0, common);
   record["chosen"] = chosen.substr(common);
   record["rejected"] = rejected.substr(common);
@@ -125,7 +129,7 @@ void state_prompt(nlohmann::ordered_json& record) {
 
 bool is_text_pair(const nlohmann::ordered_json& record, const tokenizer::Conversation& conversation) {
   return is_text(record, "prompt") && is_text(record, "chosen") && is_text(record, "rejected") &&
-         conversation.messages.size() == 2;
+         conversation.messages.size() == 2 && !record.contains("system");
 }
 
 Example joined(Example chosen, const Example& rejected) {

@@ -14,7 +14,7 @@ namespace finetune {
 
 struct PreparedData::Entry {
   std::uint64_t offset = 0, line = 0;
-  std::uint32_t length = 0, second = 0, trained = 0, file = 0, piece = 0, unused = 0;
+  std::uint32_t length = 0, second = 0, trained = 0, file = 0, piece = 0, record = 0;
 };
 
 namespace {
@@ -81,8 +81,11 @@ ExampleView PreparedData::operator[](std::size_t i) const {
   const Entry& entry = entries_[i];
   const auto* ids = reinterpret_cast<const std::int32_t*>(begin_ + entry.offset);
   const auto* trained = reinterpret_cast<const std::uint8_t*>(ids + entry.length);
-  return {
-      {ids, entry.length}, {trained, entry.length}, entry.second, entry.trained, {entry.file, entry.line, entry.piece}};
+  return {{ids, entry.length},
+          {trained, entry.length},
+          entry.second,
+          entry.trained,
+          {entry.file, entry.line, entry.piece, entry.record}};
 }
 
 struct PreparedWriter::Hash {
@@ -110,7 +113,7 @@ void PreparedWriter::pad(std::size_t unit) {
 void PreparedWriter::add(const Example& example, const Origin& origin) {
   const auto number = [](auto value) { return static_cast<std::uint32_t>(value); };
   entries_.push_back({position_, origin.line, number(example.ids.size()), number(example.second),
-                      number(example.targets()), origin.file, origin.piece});
+                      number(example.targets()), origin.file, origin.piece, origin.record});
   put(example.ids.data(), example.ids.size() * sizeof example.ids[0]);
   put(example.trained.data(), example.trained.size());
   pad(sizeof example.ids[0]);

@@ -87,7 +87,7 @@ Prompts read_prompts(const std::string& file, const base::TextOptions& text, con
   base::BlockReader reader(base::expand_inputs({file}), records);
   Prompts prompts;
   std::vector<base::BadBytes> bad;
-  auto place_of = [&](std::uint64_t line) { return file + ":" + std::to_string(line); };
+  auto place_of = [&](const base::Place& place) { return file + ":" + base::line_text(place); };
   while (auto block = reader.next(bad)) {
     base::for_each_line(*block, [&](std::string_view line, const base::Place& place) {
       bool repeated = false;
@@ -97,14 +97,14 @@ Prompts read_prompts(const std::string& file, const base::TextOptions& text, con
         prompts.all.push_back(prompt_of(std::move(record), file, known, prompts));
       } catch (const base::Error& error) {
         base::ErrorFacts facts = error.facts();
-        facts.where = place_of(place.line) + (facts.where.empty() ? "" : ": " + facts.where);
+        facts.where = place_of(place) + (facts.where.empty() ? "" : ": " + facts.where);
         throw base::Error(facts);
       }
       prompts.repeated_keys += repeated;
-      prompts.all.back().place = place_of(place.line);
+      prompts.all.back().place = place_of(place);
     });
   }
-  if (!bad.empty()) throw base::Error("a prompt cannot be read: " + bad[0].error, place_of(bad[0].place.line));
+  if (!bad.empty()) throw base::Error("a prompt cannot be read: " + bad[0].error, place_of(bad[0].place));
   if (prompts.all.empty()) throw base::Error({"no prompt in the file", file, "", "", ""});
   return prompts;
 }

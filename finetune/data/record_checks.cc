@@ -82,6 +82,7 @@ void check_members(const Conversation& conversation) {
     refuse(only_answers, {"rejected", ""}, "records with answers only",
            "keep the chosen answers as messages; finetune train --objective dpo learns of both");
   for (const Member& member : conversation.members) {
+    if (member.json == "\"\"") continue;  // an empty cell of a table
     if (conversation.plain && tokenizer::is_said(member, Holder::kRecord))
       refuse("a prompt and its completion are one text, in which this has no place", member, "prompt and completion",
              "give messages, and a chat template that writes it");

@@ -23,7 +23,7 @@ Document document_of(const ExampleView& example, std::size_t begin, std::size_t 
   Document document{std::move(name), {}, {}};
   for (std::size_t i = begin; i < end; ++i) {
     document.ids.push_back(example.ids[i]);
-    document.trained.push_back(i > begin && example.trained[i] != 0);
+    document.trained.push_back(i > begin && example.trained[i] != 0 && example.trained[i] != kCompared);
   }
   return document;
 }

@@ -15,6 +15,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/json_values.h"
 #include "base/safetensors.h"
 #include "finetune/data/content_hash.h"
 #include "lora/adapter/chat_format.h"
@@ -128,7 +129,7 @@ void write_checkpoint(const fs::path& checkpoints, const Checkpoint& checkpoint,
                                         {"rows", checkpoint.rows},
                                         {"facts", checkpoint.facts},
                                         {"checksum", checksum_of(part, checkpoint)}};
-  base::write_file(part / "state.json", state.dump(2) + "\n");
+  base::write_file(part / "state.json", base::json_dump(state, 2) + "\n");
 
   flush_folder(part);
   fs::remove_all(folder);  // left by a run that is being repeated

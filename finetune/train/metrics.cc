@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/json_values.h"
 #include "base/text.h"
 
 namespace finetune {
@@ -61,7 +62,7 @@ std::string to_line(M metrics) {
   });
   for (const auto& [name, value] : metrics.figures)
     if (std::isfinite(value)) json[prefix_of(metrics) + name] = value;
-  return json.dump() + "\n";
+  return base::json_dump(json) + "\n";
 }
 
 // Of pairs: how many are told apart, and how clearly.

@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
+#include "base/json_values.h"
 #include "finetune/data/packing.h"
 
 namespace finetune {
@@ -50,7 +51,7 @@ References read_references(const std::filesystem::path& file, const std::string&
 void write_references(const std::filesystem::path& file, const References& references) {
   // NaN is null there.
   const nlohmann::ordered_json json = {{"key", references.key}, {"log_probabilities", references.values}};
-  base::write_file(file, json.dump() + "\n");
+  base::write_file(file, base::json_dump(json) + "\n");
 }
 
 std::vector<std::size_t> missing_in(const References& references, const std::vector<std::size_t>& wanted,

@@ -10,6 +10,7 @@
 #include <set>
 
 #include "base/error.h"
+#include "base/json_values.h"
 #include "base/text.h"
 #include "finetune/data/mixture.h"
 #include "lora/adapter/fresh.h"
@@ -163,7 +164,8 @@ RunFacts facts_of(const TrainOptions& options, const lora::ModelFiles& files, co
   facts["validation_data"] = data.validation.empty() ? "" : of(data.validation);
   facts["lora.targets"] = base::join(lora::expand_targets(files.spec(), options.lora.targets), ",");
   facts["dtype"] = dtype == at::kFloat ? "float32" : "bfloat16";
-  return facts;
+  // As state.json gives them back: it has no bytes that are no text, such as those of a template's file name.
+  return nlohmann::json::parse(base::json_dump(nlohmann::json(facts))).get<RunFacts>();
 }
 
 void check_same_run(const RunFacts& saved, const RunFacts& now) {
@@ -178,7 +180,7 @@ void check_same_run(const RunFacts& saved, const RunFacts& now) {
 
 void check_same_in_group(const RunFacts& own, const Group& group) {
   if (group.size() == 1) return;
-  const std::vector<std::string> all = group.gather(nlohmann::json(own).dump());
+  const std::vector<std::string> all = group.gather(base::json_dump(nlohmann::json(own)));
   const auto first = nlohmann::json::parse(all[0]).get<RunFacts>();
   for (std::size_t rank = 1; rank < all.size(); ++rank)
     if (const auto found = difference_of(first, nlohmann::json::parse(all[rank]).get<RunFacts>()))

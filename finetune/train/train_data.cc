@@ -213,6 +213,7 @@ std::string altered_records(const TrainingData& data) {
                    {"file", report.files.at(record.origin.file)},
                    {"line", record.origin.line},
                    {"became", name_of(record.fate)}};
+      if (record.origin.record > 1) line["record"] = record.origin.record;  // of its line
       if (!record.why.empty()) line["why"] = record.why;
       lines += line.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
     }

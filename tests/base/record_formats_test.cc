@@ -260,6 +260,27 @@ TEST_F(RecordFormats, CarriageReturnsAsLineEnds) {
   }
 }
 
+// An array in one line: its records have places of their own.
+TEST_F(RecordFormats, RecordsOfOneLineHavePlaces) {
+  const auto places = [&](const char* name, const std::string& bytes) {
+    std::vector<std::string> all;
+    RecordOptions options;
+    options.block_bytes = 9;
+    std::vector<BadBytes> bad;
+    base::BlockReader reader({folder_.write(name, bytes)}, options);
+    while (auto block = reader.next(bad))
+      base::for_each_line(*block,
+                          [&](std::string_view, const base::Place& place) { all.push_back(base::line_text(place)); });
+    for (const BadBytes& piece : bad) all.push_back("bad " + base::line_text(piece.place));
+    return all;
+  };
+  EXPECT_THAT(places("a.json", R"([{"a":1},{"a":2}, {"a":3}])"), ElementsAre("1", "1#2", "1#3"));
+  EXPECT_THAT(places("b.json", "[{\"a\":1},{\n\"a\":2},{\"a\":3},\n{\"a\":4}]"), ElementsAre("1", "1#2", "2", "3"));
+  EXPECT_THAT(places("c.jsonl", R"({"a":1}{"a":2})"), ElementsAre("1", "1#2"));
+  EXPECT_THAT(places("d.json", R"([{"a":1},{"a":2},{"a")"), ElementsAre("1", "1#2", "bad 1#3"));
+  EXPECT_THAT(places("e.jsonl", "{}\n{}\n"), ElementsAre("1", "2"));
+}
+
 TEST_F(RecordFormats, AJsonLinesFileMayHoldArraysOrPrintedObjects) {
   const auto expected = values("plain.jsonl", kLines);
   const nlohmann::ordered_json array = expected;

@@ -212,6 +212,8 @@ Example answer(std::vector<std::int32_t> prompt, const std::vector<std::int32_t>
   return example;
 }
 
+using finetune::kCompared;
+
 TEST(Verdicts, StandBesideTheAnswerToAnotherPrompt) {
   const std::vector<Example> made =
       finetune::with_mismatches({answer({1}, {11, 12}), answer({2}, {21}, finetune::kUndesirable), answer({2}, {22}),
@@ -222,13 +224,17 @@ TEST(Verdicts, StandBesideTheAnswerToAnotherPrompt) {
   EXPECT_EQ(made[1].ids, (std::vector<std::int32_t>{2, 21, 2, 11, 12}));
   EXPECT_EQ(made[2].ids, (std::vector<std::int32_t>{2, 22, 2, 11, 12}));  // not the one before: its prompt is the same
   EXPECT_EQ(made[3].ids, (std::vector<std::int32_t>{3, 31, 3, 22}));
-  EXPECT_EQ(made[2].trained, (std::vector<std::uint8_t>{0, 1, 0, 1, 1}));
-  EXPECT_EQ(made[0].trained, (std::vector<std::uint8_t>{0, 1, 1, 0, 1}));  // though the other answer is a bad one
+  EXPECT_EQ(made[2].trained, (std::vector<std::uint8_t>{0, 1, 0, kCompared, kCompared}));
+  EXPECT_EQ(made[0].trained,
+            (std::vector<std::uint8_t>{0, 1, 1, 0, kCompared}));  // though the other answer is a bad one
   EXPECT_EQ(made[1].second, 2u);
-  EXPECT_EQ(made[1].trained, (std::vector<std::uint8_t>{0, finetune::kUndesirable, 0, 1, 1}));
+  EXPECT_EQ(made[1].trained, (std::vector<std::uint8_t>{0, finetune::kUndesirable, 0, kCompared, kCompared}));
   const finetune::PackedRow row = finetune::make_row(made, std::vector<std::uint32_t>{0, 1, 3});
   EXPECT_EQ(row.desirable, (std::vector<bool>{true, false, false}));
   EXPECT_EQ(row.lengths, (std::vector<std::int64_t>{3, 2, 2, 3, 2, 2}));
+  EXPECT_EQ(row.trained, 4) << "nothing is learned of what is compared";
+  EXPECT_EQ(made[0].targets(), 2);
+  EXPECT_EQ(row.targets.ge(0).sum().item<std::int64_t>(), 8) << "whose probability is asked for";
   EXPECT_EQ(finetune::with_mismatches({answer({1, 2}, {11}), answer({3}, {31, 32, 33})}, 4)[0].ids,
             (std::vector<std::int32_t>{1, 2, 11, 1, 2, 31, 32}));  // cut
   EXPECT_THROW(finetune::with_mismatches({answer({1}, {2})}, 8), base::Error);
@@ -240,7 +246,7 @@ TEST(Verdicts, OfPairsAreTwo) {
   ASSERT_EQ(made.size(), 3u);
   EXPECT_EQ(made[0].ids, (std::vector<std::int32_t>{1, 11, 1, 21}));
   EXPECT_EQ(made[1].ids, (std::vector<std::int32_t>{1, 12, 1, 21}));
-  EXPECT_EQ(made[1].trained, (std::vector<std::uint8_t>{0, finetune::kUndesirable, 0, 1}));
+  EXPECT_EQ(made[1].trained, (std::vector<std::uint8_t>{0, finetune::kUndesirable, 0, kCompared}));
   const auto print = [](const Example& example) { return finetune::fingerprint(std::vector<Example>{example}); };
   EXPECT_NE(print(made[0]), print(made[1]));
   Example turned = made[0];

@@ -279,6 +279,12 @@ TEST(Preferences, ATextPairWithoutAPromptHasWhatBothBeginWith) {
   EXPECT_EQ(record["prompt"], "The sky is");
   EXPECT_EQ(record["chosen"], " blue.");
   EXPECT_EQ(record["rejected"], " green.");
+  // One goes on where the other ends: TRL's extract_prompt leaves a character of it.
+  record = {{"chosen", "Assistant: good"}, {"rejected", "Assistant: good one"}};
+  finetune::state_prompt(record);
+  EXPECT_EQ(record["prompt"], "Assistant: goo");
+  EXPECT_EQ(record["chosen"], "d");
+  EXPECT_EQ(record["rejected"], "d one");
 }
 
 class PreferenceRun : public Train {

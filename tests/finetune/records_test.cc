@@ -373,6 +373,39 @@ TEST(Records, TrainOnAllTrainsThePromptOfATextToo) {
             "C<|endoftext|>");
 }
 
+TEST(Records, TrainOnAllTrainsTheAnswersInAPromptToo) {
+  const ByteTokenizer tokenizer;
+  const char* record = R"({"prompt":[{"role":"user","content":"P"},{"role":"assistant","content":"Q"},)"
+                       R"({"role":"user","content":"R"}],"completion":[{"role":"assistant","content":"C"}]})";
+  const auto trained = [&](const std::string& on) {
+    return trained_text(tokenizer, ExampleMaker(tokenizer, {.roles = {}, .train_on = {on}}).make(record));
+  };
+  EXPECT_THAT(trained("all"), HasSubstr("assistant\nQ<|im_end|>\n<|im_start|>user\nR<|im_end|>"));
+  EXPECT_EQ(trained("assistant"), "C<|im_end|>");
+  EXPECT_EQ(trained("last"), "C<|im_end|>");
+}
+
+// A table has a cell for every column: an empty one says nothing of what its record is.
+TEST(Records, EmptyCellsAreNothing) {
+  const ByteTokenizer tokenizer;
+  const ExampleMaker maker(tokenizer);
+  const auto text = [&](const char* record) { return tokenizer.decode(maker.make(record).ids, false); };
+  EXPECT_EQ(text(R"({"text":"hello","prompt":"","completion":""})"), text(R"({"text":"hello"})"));
+  EXPECT_EQ(text(R"({"text":"","prompt":"P","completion":"C"})"), text(R"({"prompt":"P","completion":"C"})"));
+  EXPECT_EQ(text(R"({"messages":" ","prompt":"P","completion":"C"})"), text(R"({"prompt":"P","completion":"C"})"));
+  EXPECT_EQ(text(R"({"conversations":"","prompt":"","question":"P","answer":"C"})"),
+            text(R"({"question":"P","answer":"C"})"));
+  EXPECT_EQ(text(R"({"chosen":"","rejected":"","prompt":"P","completion":"C"})"),
+            text(R"({"prompt":"P","completion":"C"})"));
+  EXPECT_EQ(text(R"({"instruction":"I","input":"","output":"A","history":""})"),
+            text(R"({"instruction":"I","output":"A"})"));
+  EXPECT_EQ(text(R"({"instruction":"","input":"X","output":"A"})"), text(R"({"instruction":"X","output":"A"})"));
+  EXPECT_THAT(error_of([&] { text(R"({"instruction":"I","output":"A","history":"x"})"); }), HasSubstr("question"));
+  // All records of a data set with system messages are conversations, those with an empty one too.
+  EXPECT_EQ(text(R"({"system":"","prompt":"P","completion":"C"})"),
+            text(R"({"messages":[{"role":"user","content":"P"},{"role":"assistant","content":"C"}]})"));
+}
+
 // Folders say nothing to a training: it takes what stands in the records.
 TEST(Records, FoldersGiveNoMembers) {
   const ByteTokenizer tokenizer;

@@ -63,6 +63,7 @@ TEST_F(ShowBatch, VerdictsHaveTheirNames) {
   const auto json = finetune::row_json(examples, {0, 1}, report, tokenizer_, true);
   std::string names;
   for (const auto& document : json) names += document["record"].get<std::string>() + "; ";
+  EXPECT_EQ(json[1]["targets"], (std::vector<int>{-100, -100}));
   EXPECT_EQ(names, "a.jsonl:3, good; a.jsonl:3, mismatched; b.jsonl:7, bad; b.jsonl:7, mismatched; ");
   EXPECT_NE(finetune::shown_row(examples, {1}, report, tokenizer_, false, true).find("b.jsonl:7, bad; 2 tokens"),
             std::string::npos);

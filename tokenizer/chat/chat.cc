@@ -257,6 +257,9 @@ void ChatTemplate::check_known(const std::vector<Member>& members, Holder holder
                    : is_variable && (member.name == kKeywords || template_.reads(member.name)))
       continue;
     const bool tools = meaning_of(member.name, holder) == Meaning::kTools;
+    if (tools && !in_message && member.name != "tools" && template_.reads("tools"))
+      throw base::Error({"the chat template knows tools by another name", member.name, base::shortened(member.json),
+                         R"(tools: [{"type": "function", "function": {...}}])", "rename the member"});
     throw base::Error(
         {tools ? "the chat template cannot render tools"
                : fmt::format("the chat template cannot render a member of {}", in_message ? "a message" : "the record"),

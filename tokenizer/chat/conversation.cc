@@ -198,7 +198,8 @@ bool begins_with_question(const std::vector<Message>& messages, std::size_t from
 // An answer that only belongs to a prompt.
 void exclude(Message& message) {
   if (!message.trained.value_or(message.role == "assistant")) return;
-  message.trained = false;
+  message.trained.reset();
+  message.in_prompt = true;
   std::erase_if(message.members, [](const Member& member) {
     Message unused;
     return member.name != "weight" && !read_flag(member.name, true, unused) && unused.trained;
@@ -222,15 +223,23 @@ class Reader {
  private:
   bool has(std::string_view key) const { return holds(record_, key); }
   bool is_note(const char* key) const {
+    if (!has(key)) return false;
     return record_[key].is_number() || record_[key].is_boolean() || record_[key].is_binary();  // see lenient_json
   }
   const json& use(const std::string& key) {
     used_.insert(key);
     return record_[key];
   }
-  // The first of `keys` that is there, "" when none is.
+  // An empty cell of a table: there, and nothing.
+  bool is_blank(std::string_view key) const {
+    return has(key) && record_[key].is_string() && base::trim(record_[key].get_ref<const std::string&>()).empty();
+  }
+  bool says(std::string_view key) const { return has(key) && !is_blank(key); }
+  // The first of `keys` that says something, else the first that is there, "" when none is.
   template <class Keys>
   std::string first_of(const Keys& keys) const {
+    for (const char* key : keys)
+      if (says(key)) return key;
     for (const char* key : keys)
       if (has(key)) return key;
     return "";
@@ -243,12 +252,14 @@ class Reader {
     const std::string question = alpaca ? "instruction" : first_of(kQuestions);
     const std::string answer = alpaca ? "output" : first_of(kAnswers);
     // Numbers and verdicts may be notes on another shape.
-    const bool is_other{has("messages") || has("conversations") || (!question.empty() && !answer.empty()) ||
-                        has("text")};
-    if (has("chosen") && has("rejected") && !(is_other && is_note("chosen"))) return read_preference();
-    if (has("messages")) return read_list("messages", "messages");
-    if (has("conversations")) return read_list("conversations", "sharegpt");
-    if (!question.empty() && !answer.empty()) return read_pair(question, answer, alpaca);
+    const bool is_pair{!question.empty() && !answer.empty()};
+    const bool is_other{says("messages") || says("conversations") || is_pair || says("text")};
+    const bool is_no_preference{is_note("chosen") || (is_blank("chosen") && is_blank("rejected"))};
+    if (has("chosen") && has("rejected") && !(is_other && is_no_preference)) return read_preference();
+    if (says("messages")) return read_list("messages", "messages");
+    if (says("conversations")) return read_list("conversations", "sharegpt");
+    const bool is_empty_pair{is_pair && is_blank(question) && is_blank(answer)};
+    if (is_pair && !(is_empty_pair && says("text"))) return read_pair(question, answer, alpaca);
     if (has("text")) {
       conversation_.format = "text";
       if (!record_["text"].is_string()) return not_text("text", record_["text"]);
@@ -275,11 +286,12 @@ class Reader {
     std::string text;
     if (auto bad = read_text(record_, "system", text)) return bad;
     used_.insert("system");
+    // Some records of a data set have one, others an empty one: all of them are conversations.
+    if (record_.contains("system")) conversation_.plain = false;
     if (base::trim(text).empty()) return {};
     if (messages_.empty() || messages_[0].role != "system") {
       messages_.insert(messages_.begin(), {"system", text});
       if (conversation_.format == "preference") ++conversation_.prompt;
-      conversation_.plain = false;
     } else if (messages_[0].content != text) {
       return problem("two_systems", "system", "the record has two system messages", text, "one");
     }
@@ -298,16 +310,18 @@ class Reader {
       std::string input;
       if (auto bad = read_text(record_, input_key.c_str(), input)) return bad;
       used_.insert(input_key);
-      if (!says_no_input(input)) text += "\n" + input;
+      if (!says_no_input(input)) text += (text.empty() ? "" : "\n") + input;
     }
     messages_.push_back({"user", text});
     return {};
   }
 
   Problem read_history() {
-    if (!has("history")) return {};
+    if (!says("history")) return {};
     const json& history = use("history");
-    if (!history.is_array()) return not_text("history", history);
+    if (!history.is_array())
+      return problem("not_text", "history", "the history is not a list of questions and answers", history,
+                     R"([["question", "answer"], ...])");
     for (const json& pair : history) {
       if (!pair.is_array() || pair.size() != 2 || !pair[0].is_string() || !pair[1].is_string())
         return problem("not_text", "history", "the history is not a list of questions and answers", pair,

@@ -45,8 +45,10 @@ struct RecordProblem {
 ///   instruction       with output (Alpaca), input, system and history [[question, answer], ...]; the prompt is
 ///                     "instruction\ninput", without an input that is blank or "<noinput>"
 ///   prompt            or question, or instruction with input or context; with completion, response, answer or output:
-///                     texts or lists of messages. Answers inside a prompt are not trained.
+///                     texts or lists of messages. Answers inside a prompt are trained with all of the text alone.
 ///   text
+/// Of keys that stand for the same, one that says something goes before an empty text, as tables have it; a `system`
+/// that is there, empty or not, makes a conversation of texts.
 /// Lists may also be JSON text (tokenizer/chat/json_texts.h).
 /// train, training, trainable or loss of a message, true or false, 1 or 0, say whether it is trained; so does weight, 1
 /// or 0, of an answer, and of another message weight 0. Where one says no, it is not.

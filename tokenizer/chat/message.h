@@ -35,6 +35,7 @@ struct Message {
   double weight = 1;                 ///< of its loss, as the data say it
   std::vector<Member> members = {};  ///< all that it holds but role and content (weight, name, tool_calls ...)
   bool has_content = true;           ///< false: null, as beside calls of tools
+  bool in_prompt = false;            ///< an answer that belongs to the prompt of another: trained with all text alone
 };
 
 }  // namespace tokenizer

@@ -220,7 +220,7 @@ void find_trained_bytes(const jinja::Rendered& chat, const std::vector<Message>&
     const bool answers = messages[i].role == "assistant";
     const bool wanted = answers && (train_on == TrainOn::kAssistant || i + 1 == last);
     const Turn& turn = turns[i];
-    if (!messages[i].trained.value_or(wanted) || !turn.exists()) continue;
+    if (!messages[i].trained.value_or(wanted && !messages[i].in_prompt) || !turn.exists()) continue;
     const std::size_t begin =
         answers ? answer_begin(chat.text, turn, shape) : (turn.has_words() ? turn.words_begin : turn.end);
     const std::string_view tail = tail_of(chat, turn, begin);
