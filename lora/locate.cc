@@ -13,6 +13,7 @@
 #include "base/output_folder.h"
 #include "base/outputs.h"
 #include "base/safetensors.h"
+#include "base/unicode.h"
 #include "base/yaml_text.h"
 #include "lora/adapter/read_gguf_adapter.h"
 #include "lora/adapter/rounded_base.h"
@@ -86,7 +87,7 @@ std::string base_model_of(const fs::path& folder, const std::string& given, cons
   }
   const fs::path run_yaml = run_yaml_of(folder);
   const RunBase run = run_yaml.empty() ? RunBase() : base_in(run_yaml);
-  if (!run.model.empty() && (named.empty() || named == run.base_name || named == run.model)) {
+  if (!run.model.empty() && (named.empty() || named == run.base_name || named == base::valid_utf8(run.model))) {
     if (!find_model(run.model).empty() || is_hub_name(run.model)) return run.model;
     throw base::UsageError(
         {"the adapter's base model is not where its run found it", folder.string(), run.model, "", advice});

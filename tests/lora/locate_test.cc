@@ -52,6 +52,14 @@ class Locate : public testing::Test {
   std::string revision_;
 };
 
+// A path of bytes that are no text: adapter_config.json cannot hold it, run.yaml does.
+TEST_F(Locate, ABaseOfAnyBytes) {
+  const std::string base = path("m\xFF");
+  fs::create_directories(base);
+  write_run("model: \"" + base + "\"\n");
+  EXPECT_EQ(base_of("run/adapter", path("m\xEF\xBF\xBD")), base);
+}
+
 TEST_F(Locate, TheAdaptersOwnBaseComesFirst) {
   write_run("model: " + path("A") + "\n");
   for (const char* place : {"run/adapter", "run/checkpoints/step-3"}) {
