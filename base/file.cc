@@ -3,7 +3,6 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -15,6 +14,7 @@
 
 #include "base/error.h"
 #include "base/resident.h"
+#include "base/run_lock.h"
 #include "base/text.h"
 
 namespace base {
@@ -74,24 +74,13 @@ fs::path link_target(const fs::path& path) {
   return error ? path : target;
 }
 
-bool is_same_file(const struct stat& left, const struct stat& right) {
-  return left.st_dev == right.st_dev && left.st_ino == right.st_ino;
-}
-
 // Of two commands that write one file, the second would cut off what the first has written so far, and the first would
-// put that in place as whole. The lock is the kernel's: a killed writer leaves none behind.
+// put that in place as whole.
 int open_part(const fs::path& part) {
   for (;;) {
     Descriptor file{::open(part.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0666)};
     if (file.number < 0) fail("create the file", part, errno);
-    if (::flock(file.number, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
-      throw Error({"another run writes there at this moment", part.string(), "", "one writer of a file",
-                   "wait for its end, or give another --output"});
-    struct stat held {
-    }, there{};
-    if (::fstat(file.number, &held) != 0) fail("create the file", part, errno);
-    // The one who had it may have put it in place, or taken it away, since it was opened.
-    if (::stat(part.c_str(), &there) != 0 || !is_same_file(held, there)) continue;
+    if (!lock_at(file.number, part, "one writer of a file")) continue;
     if (::ftruncate(file.number, 0) != 0) fail("write", part, errno);
     return std::exchange(file.number, -1);
   }

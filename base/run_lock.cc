@@ -12,16 +12,17 @@
 #include "base/error.h"
 
 namespace base {
-namespace {
 
-bool is_still_at(int descriptor, const std::filesystem::path& path) {
+bool lock_at(int descriptor, const std::filesystem::path& path, const char* expected) {
+  if (::flock(descriptor, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK)
+    throw Error({"another run writes there at this moment", path.string(), "", expected,
+                 "wait for its end, or give another --output"});
+  // The one who had it may have put it in place, or taken it away, since it was opened.
   struct stat held {
   }, there{};
   return ::fstat(descriptor, &held) == 0 && ::stat(path.c_str(), &there) == 0 && held.st_dev == there.st_dev &&
          held.st_ino == there.st_ino;
 }
-
-}  // namespace
 
 RunLock::~RunLock() {
   if (descriptor_ >= 0) ::close(descriptor_);
@@ -31,13 +32,14 @@ void RunLock::take(const std::filesystem::path& folder) {
   while (descriptor_ < 0) {
     descriptor_ = ::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (descriptor_ < 0) return;
-    if (::flock(descriptor_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+    bool is_held = false;
+    try {
+      is_held = lock_at(descriptor_, folder, "one run in a folder");
+    } catch (const Error&) {
       ::close(std::exchange(descriptor_, -1));
-      throw Error({"another run writes there at this moment", folder.string(), "", "one run in a folder",
-                   "wait for its end, or give another --output"});
+      throw;
     }
-    // A run that failed in the meantime takes the folder away that it made.
-    if (!is_still_at(descriptor_, folder)) ::close(std::exchange(descriptor_, -1));
+    if (!is_held) ::close(std::exchange(descriptor_, -1));
   }
 }
 

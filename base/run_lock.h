@@ -5,8 +5,12 @@
 
 namespace base {
 
-/// Holds the folder for this process until the object goes, or the process ends in whatever way: the kernel's lock on
-/// the folder itself, so that nothing is left behind. File systems without such locks are not guarded.
+/// Locks what was opened at `path` as `descriptor`, by the kernel, so that a process that ends in whatever way leaves
+/// no lock behind: false where the path means another file by now, or none. Throws Error when another process holds it,
+/// `expected` being what is right there. File systems without such locks are not guarded.
+bool lock_at(int descriptor, const std::filesystem::path& path, const char* expected);
+
+/// Holds the folder for this process until the object goes, or the process ends: lock_at of the folder itself.
 class RunLock {
  public:
   RunLock() = default;

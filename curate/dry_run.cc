@@ -11,6 +11,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/json_values.h"
 #include "base/random.h"
 #include "base/text.h"
 #include "curate/records/field_reader.h"
@@ -153,7 +154,7 @@ int run_dry(RunOptions& options, base::Context& context) {
     print_summary(context.err, report);
     print(context.err, all, deduplicates);
   }
-  if (context.json) context.out << report.dump(1, ' ', false, nlohmann::json::error_handler_t::replace) << "\n";
+  if (context.json) context.out << base::json_dump(report, 1) << "\n";
   return base::tell_losses(losses, context);
 }
 

@@ -353,7 +353,7 @@ int run_explain(ExplainOptions& options, base::Context& context) {
   for (const auto& [name, value] : document.labels()) result["labels"][name] = value;
   if (!options.run.empty()) result["run"] = explain_run(options.run, found, *steps, reader);
   if (context.json) {
-    context.out << result.dump(1, ' ', false, json::error_handler_t::replace) << "\n";
+    context.out << base::json_dump(result, 1) << "\n";
   } else {
     print_all(context.out, result, found.text.size());
   }

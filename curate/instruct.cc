@@ -81,7 +81,7 @@ bool has_non_finite(const Conversation& conversation) {
 // A file's name, which an id or a source is made of, may be any bytes.
 template <class J>
 std::string dump(const J& value, int indent = -1) {
-  return value.dump(indent, ' ', false, json::error_handler_t::replace) + "\n";
+  return base::json_dump(value, indent) + "\n";
 }
 
 void append_messages(std::string& out, std::span<const Message> messages) {

@@ -17,6 +17,7 @@
 #include "base/file.h"
 #include "base/inputs.h"
 #include "base/interrupt.h"
+#include "base/json_values.h"
 #include "base/machine.h"
 #include "base/output_folder.h"
 #include "base/parquet.h"
@@ -399,8 +400,7 @@ nlohmann::json Run::finish() {
   if (!parquet() && outputs_->kept() == 0)
     base::write_file(output_ / "kept" / "00000.jsonl.zst", base::zstd_compress(""));
   base::write_file(output_ / "report.html", report_html(report));
-  base::write_file(output_ / "report.json",
-                   report.dump(1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+  base::write_file(output_ / "report.json", base::json_dump(report, 1) + "\n");
   fs::remove(work("checkpoint.json"));  // first: without it and with a report the run is complete
   fs::remove_all(output_ / ".work");
   return report;
@@ -438,7 +438,7 @@ int run_pipeline(RunOptions& options, base::Context& context) {
     print_summary(context.err, report);
     fmt::print(context.err, "report: {}\n", (output / "report.html").string());
   }
-  if (context.json) context.out << report.dump(1, ' ', false, nlohmann::json::error_handler_t::replace) << "\n";
+  if (context.json) context.out << base::json_dump(report, 1) << "\n";
   return base::tell_losses(losses_of(report), context);
 }
 

@@ -89,7 +89,7 @@ void train_style(const TrainScorerOptions& options, std::vector<LabelledText> te
     nlohmann::json result = to_json(report);
     result["model"] = path;
     result["bytes"] = fs::file_size(options.output);
-    context.out << result.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) << "\n";
+    context.out << base::json_dump(result, 2) << "\n";
   } else {
     print(context.out, report);
     fmt::print(context.out, "model: {} ({})\n", path,
@@ -175,7 +175,7 @@ void train_fasttext(const TrainScorerOptions& options, const std::vector<Labelle
   result["model"] = fs::absolute(output).lexically_normal().string();
   result["bytes"] = fs::file_size(output);
   if (context.json) {
-    context.out << result.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) << "\n";
+    context.out << base::json_dump(result, 2) << "\n";
   } else {
     print_fasttext(context.out, result);
   }

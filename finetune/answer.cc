@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/json_values.h"
 #include "base/text.h"
 #include "finetune/generation_settings.h"
 #include "tokenizer/models/text_stream.h"
@@ -55,7 +56,7 @@ Answer answer(const LoadedModel& loaded, const std::vector<std::int32_t>& prompt
 std::string json_line(const std::string& prompt, const Answer& answer) {
   const nlohmann::ordered_json record = {
       {"prompt", prompt}, {"ids", answer.ids}, {"text", answer.text}, {"ended", answer.ended}};
-  return record.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+  return base::json_dump(record);
 }
 
 }  // namespace finetune

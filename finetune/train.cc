@@ -117,7 +117,7 @@ int show_batch(TrainOptions& options, base::Context& context) {
   const bool has_verdicts = options.preferences.is_of_verdicts();
   if (context.json) {
     const auto json = row_json(data.training, row, data.training_report, *inputs.tokenizer, has_verdicts);
-    context.out << json.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) << "\n";
+    context.out << base::json_dump(json) << "\n";
   } else {
     context.out << shown_row(data.training, row, data.training_report, *inputs.tokenizer,
                              base::shows_colour(context.out), has_verdicts);

@@ -90,10 +90,7 @@ void tell_peft(const Adapter& adapter, const std::string& beyond, const std::str
 
 // The tokenizer and the chat template that it was trained with: with others it answers otherwise.
 void copy_chat_files(const fs::path& from, const fs::path& to) {
-  for (const std::string& name : chat_files(from)) {
-    fs::create_directories((to / name).parent_path());
-    base::write_file(to / name, base::read_file(from / name));
-  }
+  for (const std::string& name : chat_files(from)) base::write_file(to / name, base::read_file(from / name));
 }
 
 }  // namespace

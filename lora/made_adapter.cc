@@ -79,7 +79,6 @@ std::string copy_tokenizer(const AdapterInputs& inputs, const fs::path& output) 
     for (const std::string& name : files) {
       const std::string text = base::read_file(inputs.folders[i] / name);
       if (is_first) {
-        fs::create_directories((output / name).parent_path());
         base::write_file(output / name, text);
       } else if (name == "chat_template.jinja" || name == "tokenizer.json") {
         const fs::path first = inputs.folders[from] / name;

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/json_values.h"
 #include "base/text.h"
 #include "lora/adapter/chat_format.h"
 #include "lora/model/mlx_limits.h"
@@ -50,7 +51,7 @@ std::string vllm_line(const std::string& base, std::int64_t rank, const fs::path
 }
 
 std::string transformers_line(const std::string& folder) {
-  const std::string path = nlohmann::json(folder).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  const std::string path = base::json_dump(nlohmann::json(folder));
   return "python -c " + base::shell_word("from transformers import pipeline; print(pipeline(\"text-generation\", " +
                                          path + ")(\"The\"))");
 }

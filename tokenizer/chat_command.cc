@@ -106,7 +106,7 @@ class Shower {
     if (context_.json) {
       json line = {{"ids", rendered.ids}, {"trained", rendered.trained}};
       if (!warnings.empty()) line["warnings"] = warnings;
-      context_.out << line.dump(-1, ' ', false, json::error_handler_t::replace) << "\n";
+      context_.out << base::json_dump(line) << "\n";
       return conversation.repeated_keys;
     }
     print_marked(*model_, rendered, context_);

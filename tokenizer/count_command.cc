@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/encoding.h"
+#include "base/json_values.h"
 #include "base/text.h"
 #include "tokenizer/commands.h"
 #include "tokenizer/record_texts.h"
@@ -58,7 +59,7 @@ int run_count(CountOptions& options, base::Context& context) {
   RepeatedKeys repeated_keys;
   const auto print = [&](const Counts& counts, const std::string& name) {
     if (context.json)
-      context.out << counts.as_json(name).dump(-1, ' ', false, json::error_handler_t::replace) << "\n";
+      context.out << base::json_dump(counts.as_json(name)) << "\n";
     else
       context.out << counts.as_row(name);
   };

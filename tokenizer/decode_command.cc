@@ -70,7 +70,7 @@ int run_decode(DecodeOptions& options, base::Context& context) {
         }
         // A cut through a character leaves bytes that JSON cannot hold: U+FFFD for each.
         const json text = {{"text", model->decode(ids, options.skip_special)}};
-        return text.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
+        return base::json_dump(text) + "\n";
       },
       [&](std::string line) { context.out << line; });
   repeated_keys.say(context);

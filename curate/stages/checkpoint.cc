@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/file.h"
 #include "base/json_fault.h"
+#include "base/json_values.h"
 #include "base/unicode.h"
 
 namespace curate {
@@ -77,7 +78,7 @@ void write_checkpoint(const fs::path& path, const Checkpoint& c) {
   j["prints_bytes"] = c.prints_bytes;
   j["seconds"] = c.seconds;
   j["statistics"] = to_json(c.statistics);
-  base::write_file(path, j.dump(-1, ' ', false, json::error_handler_t::replace));
+  base::write_file(path, base::json_dump(j));
 }
 
 Checkpoint read_checkpoint(const fs::path& path) {

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "base/input_tally.h"
+#include "base/json_values.h"
 #include "base/pipeline.h"
 #include "base/text.h"
 #include "finetune/data/pairs.h"
@@ -251,8 +252,7 @@ Dataset checked_dataset(std::shared_ptr<const PreparedData> data, const std::vec
 Dataset read_dataset(const std::vector<std::string>& files, const ExampleMaker& maker, const DataOptions& options) {
   MemoryWriter memory;
   const DataReport report = write_examples(files, maker, options, memory.writer());
-  return checked_dataset(memory.finish(report.to_json().dump(-1, ' ', false, nlohmann::json::error_handler_t::replace)),
-                         files, options);
+  return checked_dataset(memory.finish(base::json_dump(report.to_json())), files, options);
 }
 
 }  // namespace finetune

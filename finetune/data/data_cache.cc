@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/json_values.h"
 #include "base/machine.h"
 #include "base/text.h"
 
@@ -131,7 +132,7 @@ void DataCache::write(const fs::path& file, const DataKey& key, const std::vecto
   PreparedWriter writer([&](const void* data, std::size_t size) { writing([&] { output->write(data, size); }); });
   const DataReport report = write_examples(files, maker, options, writer);
   if (states_of(files) != before) throw NotWritten{"a file of the data changed while it was read"};
-  writer.finish(report.to_json().dump(-1, ' ', false, nlohmann::json::error_handler_t::replace), key);
+  writer.finish(base::json_dump(report.to_json()), key);
   writing([&] { output->commit(); });
   std::error_code error, ignored;
   fs::rename(own, file, error);

@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
+#include "base/json_values.h"
 
 namespace finetune {
 namespace {
@@ -62,7 +63,7 @@ void write_bad_step(const std::filesystem::path& file, std::int64_t step, std::s
                                                          {"targets", numbers_of(batch.targets, first, length)}});
       first += length;
     }
-    lines += line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+    lines += base::json_dump(line) + "\n";
   }
   base::write_file(file, lines);
 }

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/json_values.h"
 #include "base/text.h"
 #include "finetune/data/prompts.h"
 #include "finetune/model/generate.h"
@@ -103,7 +104,7 @@ void SampleLog::write(const Transformer& model, const tokenizer::Tokenizer& toke
     nlohmann::ordered_json line = {{"step", step}, {"prompt", prompt.text}};
     if (!prompt.answer.empty()) line["answer"] = prompt.answer;
     line["text"] = tokenizer.decode(ids, true);
-    lines += line.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+    lines += base::json_dump(line) + "\n";
   }
   lines_ += lines;
   last_step_ = step;

@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
+#include "base/json_values.h"
 #include "base/text.h"
 #include "lora/adapter/grown.h"
 #include "tokenizer/write/grow.h"
@@ -52,8 +53,7 @@ void tell_tokens(const std::vector<std::int64_t>& ids, const tokenizer::Tokenize
   for (std::size_t i = 0; i < std::min(ids.size(), kMost); ++i) {
     std::string text = "no text";
     if (ids[i] < tokenizer.size())
-      text = nlohmann::json(tokenizer.decode({static_cast<std::int32_t>(ids[i])}))
-                 .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+      text = base::json_dump(nlohmann::json(tokenizer.decode({static_cast<std::int32_t>(ids[i])})));
     shown.push_back(fmt::format("{} {}", ids[i], base::shortened(text)));
   }
   if (ids.size() > kMost) shown.push_back(fmt::format("and {} more", ids.size() - kMost));

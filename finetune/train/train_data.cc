@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/inputs.h"
+#include "base/json_values.h"
 #include "base/text.h"
 #include "finetune/data/data_cache.h"
 #include "finetune/data/data_key.h"
@@ -215,7 +216,7 @@ std::string altered_records(const TrainingData& data) {
                    {"became", name_of(record.fate)}};
       if (record.origin.record > 1) line["record"] = record.origin.record;  // of its line
       if (!record.why.empty()) line["why"] = record.why;
-      lines += line.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+      lines += base::json_dump(line) + "\n";
     }
   };
   add("training", data.training_report);

@@ -113,12 +113,10 @@ void use_chat_format(const Tokenizer& tokenizer, const fs::path& folder) {
   if (tokenizer.chat_template.empty()) return;
   base::write_file(folder / tokenizer::kChatTemplateFile, tokenizer.chat_template);
   const fs::path tools = folder / tokenizer::kToolTemplateFile;
-  if (tokenizer.tool_template.empty()) {
+  if (tokenizer.tool_template.empty())
     fs::remove(tools);  // a copy of the base's, which the answers were not trained with
-  } else {
-    fs::create_directories(tools.parent_path());
+  else
     base::write_file(tools, tokenizer.tool_template);
-  }
   // transformers before 4.43 reads the template there only.
   change_json(folder / "tokenizer_config.json",
               [&](ordered_json& config) { config["chat_template"] = tokenizer.chat_template; });
