@@ -166,18 +166,22 @@ TEST(Model, AttentionInSegmentsEqualsAttentionAtOnce) {
                                               {4, 2, 8, 0, 0, 0, {0.5, 0.25, 0.125, 0.0625}}};
   const finetune::Rotation none{at::empty({670, 1, 0}), at::empty({670, 1, 0})};
   for (const AttentionShape& shape : shapes) {
+    // With slopes products reach 300, whose neighbours in float32 lie 3e-5 apart: processors that add in another order
+    // differ by as much. The expected values are of float64, so that half of it is not theirs.
+    const double bound{shape.slopes.empty() ? 1e-5 : 1e-4};
     at::manual_seed(9);
     at::Tensor qkv = at::randn({670, 64}).requires_grad_();
     const at::Tensor weights = at::randn({670, 32});
     const auto at_once = [&](std::int64_t first, std::int64_t length) {
-      const at::Tensor heads = qkv.narrow(0, first, length).view({length, 8, 8}), all = at::arange(length);
+      const at::Tensor heads = qkv.narrow(0, first, length).view({length, 8, 8}).to(at::kDouble),
+                       all = at::arange(length);
       const at::Tensor back = all.unsqueeze(1) - all.unsqueeze(0);  // how far a key lies behind
       std::vector<at::Tensor> results;
       for (std::int64_t head = 0; head < 4; ++head) {
         at::Tensor scores = heads.select(1, head).mm(heads.select(1, 4 + head / 2).t());
         if (!shape.slopes.empty()) {
           const at::Tensor slope = at::scalar_tensor(shape.slopes[static_cast<std::size_t>(head)], at::kBFloat16);
-          scores = scores + (slope * all).to(at::kFloat).unsqueeze(0);
+          scores = scores + (slope * all).to(at::kDouble).unsqueeze(0);
         }
         scores = scores * (shape.scale == 0 ? 1 / std::sqrt(8.0) : shape.scale);
         if (shape.softcap != 0) scores = (scores / shape.softcap).tanh() * shape.softcap;
@@ -195,8 +199,10 @@ TEST(Model, AttentionInSegmentsEqualsAttentionAtOnce) {
       const at::Tensor ours = by_autograd ? finetune::packed_attention_by_autograd(qkv, shape, none, lengths)
                                           : finetune::packed_attention(qkv, shape, none, lengths);
       (ours * weights).sum().backward();
-      EXPECT_LT(relative(ours.detach(), expected.detach()), 1e-5) << shape.window;
-      EXPECT_LT(relative(qkv.grad(), expected_gradient), 1e-5) << shape.window;
+      EXPECT_LT(relative(ours.detach(), expected.detach()), bound)
+          << shape.window << ", " << shape.slopes.size() << " slopes";
+      EXPECT_LT(relative(qkv.grad(), expected_gradient), bound)
+          << shape.window << ", " << shape.slopes.size() << " slopes";
     }
     at::NoGradGuard no_gradient;
     at::Tensor keys = at::zeros({2, 600, 8}), values = at::zeros({2, 600, 8});
@@ -204,7 +210,8 @@ TEST(Model, AttentionInSegmentsEqualsAttentionAtOnce) {
     for (const std::int64_t count : {520, 1, 79}) {
       const finetune::Rotation still{at::empty({count, 1, 0}), at::empty({count, 1, 0})};
       const at::Tensor ours = finetune::cached_attention(qkv.narrow(0, past, count), shape, still, keys, values, past);
-      EXPECT_LT(relative(ours, expected.narrow(0, past, count)), 1e-5) << shape.window << " behind " << past;
+      EXPECT_LT(relative(ours, expected.narrow(0, past, count)), bound)
+          << shape.window << ", " << shape.slopes.size() << " slopes, behind " << past;
       past += count;
     }
   }
