@@ -7,10 +7,13 @@
 #include <ATen/Version.h>
 #include <ATen/cpu/Utils.h>
 #include <ATen/detail/CUDAHooksInterface.h>
+#include <ATen/native/CPUBlas.h>
 #include <dlfcn.h>
 #include <fmt/format.h>
 #include <torch/headeronly/version.h>
 
+#include <array>
+#include <exception>
 #include <filesystem>
 
 #include "base/error.h"
@@ -36,6 +39,20 @@ const std::string& cuda_problem() {
 bool has(const char* unit) {
   const auto units = at::cpu::get_cpu_capabilities();
   return units.contains(unit) && units.at(unit).toBool();
+}
+
+// oneDNN may refuse what the processor has, where the system does not lend it (a sandbox) or DNNL_MAX_CPU_ISA forbids
+// it; for products without tiles it says so by an exception alone.
+bool has_products_of_bfloat16() {
+  const std::array<at::BFloat16, 4> a{}, b{};
+  std::array<float, 4> c{};
+  try {
+    at::native::cpublas::brgemm(2, 2, 2, 2, 2, 2, false, a.data(), b.data(), c.data(), true);
+    at::native::cpublas::brgemm_release(true);
+  } catch (const std::exception&) {
+    return false;
+  }
+  return true;
 }
 
 }  // namespace
@@ -74,19 +91,19 @@ bool has_vectors_of_sixteen() {
 }
 
 bool multiplies_bfloat16() {
-  static const bool kDoes = has("avx512_bf16") || has("amx_bf16");
+  static const bool kDoes = (has("avx512_bf16") || has_tiles()) && has_products_of_bfloat16();
   return kDoes;
 }
 
 bool has_tiles() {
-  static const bool kHas = has("amx_bf16");
+  static const bool kHas = has("amx_bf16") && at::native::cpublas::could_pack(at::kBFloat16);
   return kHas;
 }
 
 std::string libtorch_details() {
   std::string text =
       fmt::format("LibTorch {}, CPU {}{}{}, {} threads\n", TORCH_VERSION, at::get_cpu_capability(),
-                  has("avx512_bf16") ? " + bfloat16" : "", has("amx_bf16") ? " + AMX" : "", at::get_num_threads());
+                  multiplies_bfloat16() ? " + bfloat16" : "", has_tiles() ? " + AMX" : "", at::get_num_threads());
   if (cuda_problem().empty()) {
     text += fmt::format("CUDA: {} device(s)\n", at::detail::getCUDAHooks().deviceCount());
   } else {

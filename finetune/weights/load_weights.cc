@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 #include <span>
 
 #include "base/error.h"
@@ -17,7 +18,7 @@
 #include "finetune/weights/four_bits.h"
 #include "finetune/weights/gguf_rows.h"
 #include "finetune/weights/quantized_matrix.h"
-#include "lora/model/cost.h"
+#include "lora/model/kept_type.h"
 
 namespace finetune {
 namespace {
@@ -75,17 +76,18 @@ std::shared_ptr<const QuantizedRows> quantized_rows(const lora::ModelFiles& file
   return nullptr;
 }
 
-// What the matrices `names` are kept in together: on a CPU that computes in float32 the 16 bits that all of them have.
+// What the matrices `names` are kept in together: on a CPU that computes in float32 in 16 bits that lose nothing of
+// any.
 at::TensorOptions kept_as(const lora::ModelFiles& files, const std::vector<std::string>& names,
                           const at::TensorOptions& options) {
-  const auto all_are = [&](base::DType type) {
-    return std::ranges::all_of(
-        names, [&](const std::string& name) { return lora::keeps_16_bits(files, name) && files.type(name) == type; });
-  };
   if (!options.device().is_cpu() || options.dtype() != at::kFloat) return options;
-  if (all_are(base::DType::kBF16)) return options.dtype(at::kBFloat16);
-  if (all_are(base::DType::kF16)) return options.dtype(at::kHalf);
-  return options;
+  std::optional<base::DType> common;
+  for (const std::string& name : names) {
+    const std::optional<base::DType> type = lora::type_of_16_bits(files, name, lora::Look::kAll);
+    if (!type || (common && common != type)) return options;
+    common = type;
+  }
+  return options.dtype(common == base::DType::kBF16 ? at::kBFloat16 : at::kHalf);
 }
 
 at::Tensor dense_rows(const lora::ModelFiles& files, const std::string& name, std::int64_t first, std::int64_t count,

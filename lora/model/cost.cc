@@ -5,6 +5,8 @@
 #include <set>
 #include <string>
 
+#include "lora/model/kept_type.h"
+
 namespace lora {
 namespace {
 
@@ -126,15 +128,9 @@ WeightMemory weight_memory(const ModelSpec& spec, std::string_view quantization,
   return {static_cast<std::uint64_t>(bytes), static_cast<std::uint64_t>(expanded_by(spec) * element)};
 }
 
-bool keeps_16_bits(const ModelFiles& files, const std::string& name) {
-  const base::DType type = files.type(name);
-  return (type == base::DType::kBF16 || type == base::DType::kF16) && files.shape(name).size() == 2 &&
-         !files.is_packed(name) && files.new_rows(name) == 0;
-}
-
 WeightMemory weight_memory(const ModelFiles& files, std::string_view quantization, std::int64_t element, bool keeps) {
   const auto bytes_each = [&](const std::string& name) {
-    return keeps && keeps_16_bits(files, name) ? std::min<std::int64_t>(2, element) : element;
+    return keeps && element > 2 && type_of_16_bits(files, name, Look::kSome) ? 2 : element;
   };
   if (quantization == "keep") return kept_weight_memory(files, element, bytes_each);
   WeightMemory memory = weight_memory(files.spec(), quantization, element);

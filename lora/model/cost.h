@@ -15,9 +15,6 @@ namespace lora {
 /// Trained numbers of a LoRA of `rank` on every linear layer.
 std::int64_t lora_parameters(const ModelSpec& spec, std::int64_t rank);
 
-/// Whether a matrix of `files` can be kept as the 16 bits that the file has: bfloat16 or float16, without new rows.
-bool keeps_16_bits(const ModelFiles& files, const std::string& name);
-
 /// Bytes of a base as `finetune --quantization` keeps it.
 struct WeightMemory {
   std::uint64_t kept = 0;
@@ -25,7 +22,8 @@ struct WeightMemory {
 };
 /// `quantization`: "none", "nf4" or "int8"; `element`: bytes of a number that is computed with, 4 or 2.
 WeightMemory weight_memory(const ModelSpec& spec, std::string_view quantization, std::int64_t element);
-/// Of what `files` hold, "keep" too. `keeps`: whether float32 is computed with from the file's 16 bits, as on a CPU.
+/// Of what `files` hold, "keep" too. `keeps`: whether float32 is computed with from 16 bits where they hold all (see
+/// kept_type.h), as on a CPU.
 WeightMemory weight_memory(const ModelFiles& files, std::string_view quantization, std::int64_t element, bool keeps);
 
 /// What trains otherwise than by A and B.

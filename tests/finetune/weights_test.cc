@@ -35,4 +35,23 @@ TEST(FrozenMatrix, MatricesOfAFileAreJoinedInOrder) {
       at::equal(joined, at::cat({finetune::load_tensor(files, q, options), finetune::load_tensor(files, k, options)})));
 }
 
+// Saved in float32 a model of 16 bits is what its own file is: to the bit, products of AMX too.
+TEST(FrozenMatrix, Float32OfNumbersOf16BitsIsThatOf16Bits) {
+  const lora::ModelFiles narrow(tiny_llama::folder("untied").string());
+  const tiny_llama::Changed changed("untied", [](const std::string&, at::Tensor&) {});
+  const lora::ModelFiles wide(changed.path().string());
+  ASSERT_NE(wide.type("lm_head.weight"), narrow.type("lm_head.weight"));
+  at::manual_seed(4);
+  const at::TensorOptions options = at::TensorOptions(at::kFloat);
+  for (const char* name : {"lm_head.weight", "model.embed_tokens.weight", "model.layers.0.mlp.down_proj.weight"}) {
+    const at::Tensor x = at::randn({9, wide.shape(name)[1]}), dy = at::randn({9, wide.shape(name)[0]});
+    const auto of_wide = finetune::load_matrix(wide, {name}, options),
+               of_narrow = finetune::load_matrix(narrow, {name}, options);
+    EXPECT_TRUE(at::equal(of_wide->apply(x), of_narrow->apply(x))) << name;
+    EXPECT_TRUE(at::equal(of_wide->apply_transposed(dy), of_narrow->apply_transposed(dy))) << name;
+    EXPECT_EQ(of_wide->rows_from(0, 2).scalar_type(), at::kFloat);
+    EXPECT_NE(of_wide->rows_from(0, 2).const_data_ptr(), of_wide->rows_from(0, 2).const_data_ptr()) << "kept wide";
+  }
+}
+
 }  // namespace

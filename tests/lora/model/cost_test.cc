@@ -1,8 +1,17 @@
 #include "lora/model/cost.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
+#include <cmath>
+#include <filesystem>
+#include <functional>
+#include <limits>
+
+#include "lora/model/kept_type.h"
 #include "lora/model/model_files.h"
+#include "tests/lora/written_model.h"
 
 namespace {
 
@@ -113,16 +122,65 @@ TEST(Cost, MatricesOf16BitsAreKept) {
       if (narrow.shape(name).size() == 2 && is(name)) numbers += narrow.shape(name)[0] * narrow.shape(name)[1];
     return static_cast<std::uint64_t>(numbers);
   };
+  const auto type = [](const lora::ModelFiles& files, const char* name) {
+    return lora::type_of_16_bits(files, name, lora::Look::kAll);
+  };
   const auto any = [](const std::string&) { return true; };
   const auto is_layers = [](const std::string& name) { return name.find("proj") != std::string::npos; };
   EXPECT_EQ(kept(narrow, "none", false) - kept(narrow, "none", true), 2 * matrices(any));
   EXPECT_EQ(kept(narrow, "nf4", false) - kept(narrow, "nf4", true), 2 * (matrices(any) - matrices(is_layers)));
   EXPECT_EQ(kept(wide, "none", false), kept(wide, "none", true));
-  EXPECT_TRUE(lora::keeps_16_bits(narrow, "model.embed_tokens.weight"));
-  EXPECT_FALSE(lora::keeps_16_bits(narrow, "model.norm.weight"));
+  EXPECT_EQ(type(narrow, "model.embed_tokens.weight"), narrow.type("model.embed_tokens.weight"));
+  EXPECT_FALSE(type(wide, "model.embed_tokens.weight"));
+  EXPECT_FALSE(type(narrow, "model.norm.weight"));
   narrow.grow({{static_cast<std::int32_t>(narrow.config().vocab_size), "<new>"}}, narrow.config().vocab_size + 1,
               lora::ModelFiles::NewRows::kMean);
-  EXPECT_FALSE(lora::keeps_16_bits(narrow, "model.embed_tokens.weight"));
+  EXPECT_FALSE(type(narrow, "model.embed_tokens.weight"));
+}
+
+// What was saved in float32 with numbers of 16 bits is kept in those, as a file of them is.
+TEST(Cost, Float32OfNumbersOf16BitsIsKeptInThose) {
+  using base::DType;
+  const lora::ModelFiles narrow(HORNBOOK_SOURCE_DIR "/tests/golden/finetune/tiny_llama/untied");
+  const std::string embedding = "model.embed_tokens.weight";
+  const std::filesystem::path folder = std::filesystem::temp_directory_path() / fmt::format("kept_{}", getpid());
+  const auto type_with = [&](const std::function<void(std::vector<float>&)>& change) {
+    lora_tests::write_changed(narrow, folder, [&](const std::string& name, std::vector<float>& values) {
+      if (name == embedding) change(values);
+    });
+    const lora::ModelFiles files(folder.string());
+    EXPECT_EQ(files.type(embedding), DType::kF32);
+    for (const std::string& name : files.names())
+      if (name != embedding && files.shape(name).size() == 2) {
+        EXPECT_EQ(lora::type_of_16_bits(files, name, lora::Look::kAll), DType::kBF16) << name;
+      }
+    return lora::type_of_16_bits(files, embedding, lora::Look::kAll);
+  };
+  const auto with = [&](float value) {
+    return type_with([&](std::vector<float>& values) { values[values.size() / 2 + 1] = value; });
+  };
+  EXPECT_EQ(with(0.5f), DType::kBF16);
+  EXPECT_EQ(lora::weight_memory(lora::ModelFiles(folder.string()), "none", 4, true).kept,
+            lora::weight_memory(narrow, "none", 4, true).kept);
+  EXPECT_EQ(with(-0.0f), DType::kBF16);
+  EXPECT_EQ(with(std::numeric_limits<float>::infinity()), DType::kBF16);
+  EXPECT_FALSE(with(1.001f));
+  EXPECT_EQ(lora::weight_memory(lora::ModelFiles(folder.string()), "none", 4, true).kept,
+            lora::weight_memory(narrow, "none", 4, true).kept +
+                static_cast<std::uint64_t>(2 * narrow.shape(embedding)[0] * narrow.shape(embedding)[1]));
+  // Numbers of float16, the small ones too; the last value would fit into neither.
+  const auto in_float16 = [&](float last) {
+    return type_with([&](std::vector<float>& values) {
+      for (std::size_t i = 0; i < values.size(); ++i)
+        values[i] = base::half_to_float(static_cast<std::uint16_t>((i * 7) % 0x7C00 | (i % 2) << 15));
+      values.back() = last;
+    });
+  };
+  for (const float fits : {0.0f, -65504.0f, 0x1p-24f, 3 * 0x1p-24f, 0x1.ffcp-15f * 0.5f + 0x1p-24f, 1 + 0x1p-10f})
+    EXPECT_EQ(base::half_to_float(base::float_to_half(fits)) == fits, in_float16(fits) == DType::kF16) << fits;
+  for (const float not_one : {65536.0f, 0x1p-25f, 1 + 0x1p-11f, 0x1p-15f + 0x1p-25f, std::nanf("")})
+    EXPECT_FALSE(in_float16(not_one)) << not_one;
+  std::filesystem::remove_all(folder);
 }
 
 }  // namespace
