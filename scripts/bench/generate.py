@@ -2,9 +2,9 @@
 """Tokens a second of greedy generation, batch 1: `finetune generate` against transformers and llama.cpp.
 
     build/venv/bin/python scripts/bench/generate.py [--programs build/release/bin] [--model build/data/smollm2.gguf]
-        [--tokens 128] [--rounds 3] [--threads 2]
+        [--tokens 128] [--rounds 3] [--threads 2] [--stored bfloat16]
 
-Of the same weights, a folder in bfloat16 as SmolLM2 is published: in float32 and bfloat16 transformers from that folder, llama.cpp
+Of the same weights, a folder in bfloat16 as SmolLM2 is published (`--stored float32`: saved in float32): in float32 and bfloat16 transformers from that folder, llama.cpp
 (the package xllamacpp) from a GGUF of that type made of it; of the GGUF's own blocks llama.cpp alone; in float32 with an adapter (rank
 16 on all linear layers, LoRA and DoRA) peft, which does not merge it either. Each round runs all of them in turn,
 each in a process of its own that generates twice and tells the seconds of the second time for each token; the prompt is part of it.
@@ -108,6 +108,7 @@ def main():
     parser.add_argument("--tokens", type=int, default=128)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--stored", choices=["bfloat16", "float32"], default="bfloat16")
     parser.add_argument("--apart", nargs=3, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.apart:
@@ -121,7 +122,8 @@ def main():
     with tempfile.TemporaryDirectory(prefix="hornbook_bench_") as work:
         work = pathlib.Path(work)
         convert = [options.programs / "lora", "convert", "--quiet"]
-        subprocess.run([*convert, options.model, "--output", work / "hf", "--dtype", "bfloat16"], check=True)
+        subprocess.run([*convert, options.model, "--output", work / "bf16", "--dtype", "bfloat16"], check=True)
+        subprocess.run([*convert, work / "bf16", "--output", work / "hf", "--dtype", options.stored], check=True)
         runs = [("blocks", "ours", lambda: ours(options, options.model, ["--quantization", "keep"])),
                 ("blocks", "llama.cpp", lambda: apart(options, "llama.cpp", options.model, "-"))]
         for dtype, gguf in (("float32", "f32"), ("bfloat16", "bf16")):
