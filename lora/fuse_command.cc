@@ -153,10 +153,14 @@ int run_subtract(SubtractOptions& options, base::Context& context) {
                             "two adapters: lora subtract A B --output DIR", ""});
   Fusion fusion{"subtracted", "linear", {1, -1}, {}};
   const AdapterInputs inputs = read_adapters(options.input, options.made, context);
-  for (std::size_t i = 0; i < 2; ++i) refuse_extras(inputs.adapters[i], inputs.names[i], "subtracted");
+  for (std::size_t i = 0; i < 2; ++i) refuse_trained_extras(inputs.adapters[i], inputs.names[i], "subtracted");
   fusion.settings.rank = options.rank;
   fusion.settings.threads = base::thread_count(options.made.threads);
-  return fuse_and_write(inputs, fusion, {}, fused_with_progress(inputs, fusion, context), options.made, context);
+  Adapter extras;
+  const std::vector<std::string> notes = take_extras(inputs.adapters, inputs.names, extras);
+  FusedAdapter result = fused_with_progress(inputs, fusion, context);
+  result.adapter.saved = std::move(extras.saved);
+  return fuse_and_write(inputs, fusion, notes, std::move(result), options.made, context);
 }
 
 }  // namespace lora

@@ -25,7 +25,7 @@ int run_scale(ScaleOptions& options, base::Context& context) {
   if (!std::isfinite(options.by))
     throw base::UsageError({"not a factor", "by", fmt::format("{}", options.by), "a number", ""});
   AdapterInputs inputs = read_adapters({input}, options.made, context);
-  refuse_extras(inputs.adapters[0], input, "scaled");
+  refuse_trained_extras(inputs.adapters[0], input, "scaled");
   Adapter adapter = scaled(std::move(inputs.adapters[0]), options.by);
   const std::string origin =
       fmt::format("The adapter {} with its change times {:g}.", short_name(inputs, 0), options.by);

@@ -74,10 +74,11 @@ std::vector<std::string> take_extras(std::span<const Adapter> adapters, std::spa
   return notes;
 }
 
-void refuse_extras(const Adapter& adapter, const std::string& name, const std::string& what) {
-  if (adapter.saved.empty() && adapter.tokens.empty()) return;
+void refuse_trained_extras(const Adapter& adapter, const std::string& name, const std::string& what) {
+  const auto trained = std::ranges::find_if(adapter.saved, &SavedTensor::is_trained);
+  if (trained == adapter.saved.end() && adapter.tokens.empty()) return;
   throw base::Error({fmt::format("whole tensors and rows of tokens cannot be {} without those of the base", what), name,
-                     adapter.saved.empty() ? adapter.tokens[0].module : adapter.saved[0].name, "A and B alone",
+                     trained == adapter.saved.end() ? adapter.tokens[0].module : trained->name, "A and B alone",
                      "merge it (lora merge), and take an adapter from the result: lora extract BASE MERGED"});
 }
 

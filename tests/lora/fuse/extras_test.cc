@@ -29,8 +29,16 @@ TEST(Extras, WhatOneHasOrAllHaveAlikeIsTakenOver) {
   EXPECT_EQ(into.saved[0].name, "lm_head.weight");
   EXPECT_EQ(into.saved[1].values, (std::vector<float>{1, 2}));
   ASSERT_EQ(into.tokens.size(), 1U);
-  EXPECT_THAT(error_of([&] { lora::refuse_extras(adapters[1], "b", "scaled"); }), HasSubstr("cannot be scaled"));
-  lora::refuse_extras(Adapter(), "c", "scaled");
+  for (const auto& change : {+[](Adapter& one) { one.saved.clear(); }, +[](Adapter& one) { one.tokens.clear(); }}) {
+    Adapter one = adapters[1];
+    change(one);
+    EXPECT_THAT(error_of([&] { lora::refuse_trained_extras(one, "b", "scaled"); }), HasSubstr("cannot be scaled"));
+  }
+  lora::refuse_trained_extras(Adapter(), "c", "scaled");
+  // A copy that PEFT saves beside a grown vocabulary is not trained: it comes along.
+  Adapter copy;
+  copy.saved = {{"model.embed_tokens.weight", {1, 2}, {1, 2}, false}};
+  lora::refuse_trained_extras(copy, "d", "scaled");
 }
 
 TEST(Extras, DifferentOnesAreRefused) {
