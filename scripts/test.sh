@@ -8,4 +8,8 @@ scripts/format.sh --check
 cmake --preset release -DTRAINING=ON -DHORNBOOK_TESTS=ON >build/configure.log || { cat build/configure.log; exit 1; }
 cmake --build build/release
 python3 scripts/dialect.py  # behind the build, which makes some of the sources
-ctest --test-dir build/release --output-on-failure -j "$(nproc)" "$@"
+ctest --test-dir build/release --output-on-failure -j "$(nproc)" "$@" || {
+  status=$?
+  lscpu | grep -E '^(Model name|Flags)' | grep -oE 'Model name.*|avx2|avx512f|avx512_bf16|amx_bf16' | paste -sd' '
+  exit $status
+}
