@@ -48,6 +48,12 @@ std::string told(const std::vector<T>& list, const char* what) {
                      base::join(names, ", "), list.size() > 4 ? ", ..." : "");
 }
 
+[[noreturn]] void refuse(const std::string& extra, const std::string& adapter, const std::string& what) {
+  throw base::Error({fmt::format("whole tensors and rows of tokens cannot be {} without those of the base", what),
+                     adapter, extra, "A and B alone",
+                     "merge it (lora merge), and take an adapter from the result: lora extract BASE MERGED"});
+}
+
 }  // namespace
 
 std::vector<std::string> take_extras(std::span<const Adapter> adapters, std::span<const std::string> names,
@@ -74,12 +80,15 @@ std::vector<std::string> take_extras(std::span<const Adapter> adapters, std::spa
   return notes;
 }
 
+void refuse_extras(const Adapter& adapter, const std::string& name, const std::string& what) {
+  if (!adapter.saved.empty()) refuse(adapter.saved[0].name, name, what);
+  if (!adapter.tokens.empty()) refuse(adapter.tokens[0].module, name, what);
+}
+
 void refuse_trained_extras(const Adapter& adapter, const std::string& name, const std::string& what) {
   const auto trained = std::ranges::find_if(adapter.saved, &SavedTensor::is_trained);
-  if (trained == adapter.saved.end() && adapter.tokens.empty()) return;
-  throw base::Error({fmt::format("whole tensors and rows of tokens cannot be {} without those of the base", what), name,
-                     trained == adapter.saved.end() ? adapter.tokens[0].module : trained->name, "A and B alone",
-                     "merge it (lora merge), and take an adapter from the result: lora extract BASE MERGED"});
+  if (trained != adapter.saved.end()) refuse(trained->name, name, what);
+  if (!adapter.tokens.empty()) refuse(adapter.tokens[0].module, name, what);
 }
 
 }  // namespace lora

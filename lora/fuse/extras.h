@@ -16,8 +16,9 @@ namespace lora {
 std::vector<std::string> take_extras(std::span<const Adapter> adapters, std::span<const std::string> names,
                                      Adapter& into);
 
-/// Throws base::Error when the adapter has any that train: `what`, "subtracted", needs the base's. Copies of a head or
-/// an embedding that PEFT saves because the vocabulary grew do not.
+/// Throws base::Error when the adapter has any: `what`, "weighed", needs the base's.
+void refuse_extras(const Adapter& adapter, const std::string& name, const std::string& what);
+/// The same, but for what does not train: the copies of head and embedding that PEFT saves beside a grown vocabulary.
 void refuse_trained_extras(const Adapter& adapter, const std::string& name, const std::string& what);
 
 }  // namespace lora
