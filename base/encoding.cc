@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "base/suggestions.h"
+#include "base/text.h"
 #include "base/unicode.h"
 
 namespace base {
@@ -35,9 +36,7 @@ std::vector<std::string> known_encodings() {
     const std::uint16_t count = ucnv_countAliases(converter, &error);
     for (std::uint16_t j = 0; j < count; ++j) {
       error = U_ZERO_ERROR;
-      std::string name = ucnv_getAlias(converter, j, &error);
-      std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return std::tolower(c); });
-      names.push_back(std::move(name));
+      names.push_back(ascii_lower(ucnv_getAlias(converter, j, &error)));
     }
   }
   return names;

@@ -34,8 +34,7 @@ double parse_double(const std::string& text) {
 }
 
 bool parse_flag(const std::string& text) {
-  std::string word = text;  // YAML has True and TRUE too
-  std::ranges::transform(word, word.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  const std::string word = ascii_lower(text);  // YAML has True and TRUE too
   if (word == "true" || word == "yes" || word == "on") return true;
   if (word == "false" || word == "no" || word == "off") return false;
   throw UsageError({"not a valid value", "", shortened(text), "true or false", ""});
@@ -49,9 +48,10 @@ std::uint64_t parse_bytes(const std::string& text) {
   const auto refuse = [&] { throw UsageError({"not a valid value", "", shortened(text), expected, ""}); };
   std::string unit, digits = text;
   while (!digits.empty() && std::isalpha(static_cast<unsigned char>(digits.back())) != 0) {
-    unit.insert(unit.begin(), static_cast<char>(std::tolower(static_cast<unsigned char>(digits.back()))));
+    unit.insert(unit.begin(), digits.back());
     digits.pop_back();
   }
+  unit = ascii_lower(unit);
   digits = trim(digits);
   std::uint64_t factor = 1;
   if (!unit.empty() && unit != "b") {
@@ -252,7 +252,7 @@ Option& OptionVisitor::add(std::string_view name, std::int64_t& field, std::stri
 Option& OptionVisitor::add(std::string_view name, std::uint64_t& field, std::string_view help, PathKind kind) {
   Option& option = push(name, help, "integer", kind);
   option.set = [&field](const auto& values) {
-    field = parse_number<std::uint64_t>(only(values), "a whole number, not negative");
+    field = parse_number<std::uint64_t>(only(values), "a whole number from 0 to 2^64 - 1");
   };
   option.get = [&field] { return std::vector<std::string>{std::to_string(field)}; };
   return option;

@@ -186,6 +186,8 @@ class OptionSet {
   /// Reads a YAML text; errors and relative paths refer to `file`. Throws UsageError with file:line, the key and a
   /// suggestion.
   void read_yaml(const std::string& text, const std::string& file);
+  /// The same of a preset, whose list no file replaces.
+  void read_preset(const std::string& text, const std::string& name);
   /// Reads the words after the command; -o is --output. Throws UsageError.
   void read_words(const std::vector<std::string>& words);
   /// Throws UsageError naming the first required option that nothing set.
@@ -208,7 +210,7 @@ class OptionSet {
 
   std::function<void(OptionVisitor&)> visit_;
   OptionVisitor visitor_;
-  std::string list_file_;  // that gave the list
+  bool list_is_presets_ = false;
 };
 
 /// The lines of `yaml` (of OptionSet::to_yaml) without those options at its outer level: a saved run.yaml should repeat

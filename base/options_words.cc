@@ -70,6 +70,11 @@ std::vector<std::string> OptionSet::canonical(const std::vector<std::string>& wo
     Option& option = option_or_throw(name, kCommandLine);
     if (option.is_flag) {
       canonical.push_back("--" + name + "=" + (equals == word.npos ? "true" : word.substr(equals + 1)));
+      const std::string next = equals == word.npos && i + 1 < words.size() ? words[i + 1] : "";
+      if (next == "true" || next == "false")
+        throw UsageError({"a switch takes no value behind it", option.flag(), next,
+                          option.flag() + ", --no-" + option.flag().substr(2) + " or " + option.flag() + "=" + next,
+                          ""});
       continue;
     }
     if (equals == word.npos) {

@@ -136,10 +136,9 @@ class OptionSet::YamlReader {
     if (!list.IsSequence())
       throw UsageError(
           {"takes a list", at(file_, list), visitor_.list_name_, "'- name' or '- name: {option: value}'", ""});
-    if (set_.list_file_.starts_with("preset ") && set_.list_file_ != file_)
+    if (set_.list_is_presets_)
       throw UsageError({"the list would replace the preset's", at(file_, list), visitor_.list_name_, "",
                         "leave out the preset or the list; options of the preset's entries are set by flags"});
-    set_.list_file_ = file_;
     visitor_.list_->clear();
     std::map<std::string, int> count;
     std::vector<Entry> entries;
@@ -185,6 +184,11 @@ class OptionSet::YamlReader {
 
 void OptionSet::read_yaml(const std::string& text, const std::string& file) {
   YamlReader(*this, file).read(load_mapping(text, file));
+}
+
+void OptionSet::read_preset(const std::string& text, const std::string& name) {
+  read_yaml(text, "preset " + name);
+  list_is_presets_ = visitor_.list_ && !visitor_.list_->empty();
 }
 
 std::string OptionSet::to_yaml() const {

@@ -14,6 +14,7 @@
 #include "base/file.h"
 #include "base/inputs.h"
 #include "base/options.h"
+#include "base/text.h"
 
 namespace base {
 namespace {
@@ -111,10 +112,7 @@ void check_folder(const std::string& output, const Inputs& inputs) {
 
 // ".gguf" of "Model.GGUF" and of "model.gguf/".
 std::string lower_extension(const fs::path& path) {
-  std::string extension = (path.has_filename() ? path : path.parent_path()).extension().string();
-  std::transform(extension.begin(), extension.end(), extension.begin(),
-                 [](unsigned char c) { return std::tolower(c); });
-  return extension;
+  return ascii_lower((path.has_filename() ? path : path.parent_path()).extension().string());
 }
 
 void check_kind(const Option& option, const std::string& path) {

@@ -131,7 +131,7 @@ int run_command(const Program& program, const Command& command, std::vector<std:
       throw UsageError({"unknown preset", "--preset", common.preset, "one of " + join(names, ", "),
                         suggest_word(common.preset, names)});
     }
-    bound.set->read_yaml(found->second, "preset " + common.preset);
+    bound.set->read_preset(found->second, common.preset);
   }
   if (!common.config.empty()) {
     bound.set->read_yaml(config_text(common.config), common.config);
@@ -148,8 +148,12 @@ int run_command(const Program& program, const Command& command, std::vector<std:
                   bound.set.get()};
   try {
     return bound.run(context);
-  } catch (const UsageError&) {
-    throw;
+  } catch (const UsageError& error) {
+    ErrorFacts facts = error.facts();
+    const Option* option = bound.set->find(facts.where);
+    if (!option) throw;
+    facts.where = option->flag();
+    throw UsageError(std::move(facts));
   } catch (const Error& error) {
     ErrorFacts facts = error.facts();
     if (facts.advice != kMakeRoom || bound.set->find("resume") == nullptr) throw;

@@ -24,6 +24,13 @@ std::string_view trim(std::string_view text) {
   return text.substr(begin, text.find_last_not_of(kSpace) - begin + 1);
 }
 
+std::string ascii_lower(std::string_view text) {
+  std::string lower(text);
+  for (char& c : lower)
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + ('a' - 'A'));
+  return lower;
+}
+
 std::size_t count_byte(std::string_view text, char byte) {
   std::size_t count = 0, i = 0;
   for (; i + 64 <= text.size(); i += 64) {

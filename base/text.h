@@ -15,6 +15,8 @@ namespace base {
 std::vector<std::string> split(std::string_view text, char separator);
 /// Without ASCII white space at both ends.
 std::string_view trim(std::string_view text);
+/// A to Z as a to z, all else as it is.
+std::string ascii_lower(std::string_view text);
 std::size_t count_byte(std::string_view text, char byte);
 /// Does `part`, of at least two bytes, occur? Quick where its first and last bytes are rarely that far apart.
 bool contains(std::string_view text, std::string_view part);

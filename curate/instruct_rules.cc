@@ -76,8 +76,7 @@ std::string judge_conversation(const Conversation& conversation, const InstructO
     if (content.empty() || content == "```\n```" || content == "``````") return "empty_answer";
     if (content.size() < options.min_answer) return "short_answer";
     if (!options.clean) continue;
-    std::string low;
-    for (char c : content.substr(0, 40)) low += static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+    std::string low = base::ascii_lower(content.substr(0, 40));
     if (low.ends_with('.')) low.pop_back();
     if (kNothing.count(low)) return "no_answer";
     if (content == question) return "echo";

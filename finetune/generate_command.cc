@@ -37,9 +37,16 @@ struct GenerateOptions {
   }
 };
 
-Prompts prompts_of(const GenerateOptions& options) {
-  if (options.prompt.empty() == options.prompts.empty())
-    throw base::UsageError({"give --prompt TEXT or --prompts FILE", "", "", "", ""});
+Prompts prompts_of(const GenerateOptions& options, const base::Context& context) {
+  if (options.prompt.empty() && options.prompts.empty())
+    throw base::UsageError({"no prompt", "", "", "--prompt TEXT, which is not empty, or --prompts FILE", ""});
+  if (!options.prompt.empty() && !options.prompts.empty())
+    throw base::UsageError({"two kinds of prompts", "--prompt and --prompts", "", "one of them", ""});
+  if (options.prompts.empty() && context.options)
+    for (const char* option : {"encoding", "delimiter", "roles"})
+      if (const base::Option* of_files = context.options->find(option); of_files && of_files->given)
+        throw base::UsageError({"says how files are read, and --prompt is none", option,
+                                base::join(of_files->get(), ", "), "--prompts FILE", "leave it out"});
   if (options.prompts.empty()) return {{{options.prompt, {{"user", options.prompt}}, {}, "--prompt"}}, 0, {}};
   return read_prompts(options.prompts, options.text, options.roles);
 }
@@ -88,7 +95,7 @@ std::vector<std::vector<std::int32_t>> all_ids(Prompts& prompts, const GenerateO
 }
 
 int run_generate(GenerateOptions& options, base::Context& context) {
-  Prompts prompts = prompts_of(options);
+  Prompts prompts = prompts_of(options, context);
   LoadedModel loaded = load_model(options.model);
   tell_notes(loaded.notes, context);
   std::unique_ptr<tokenizer::ChatTemplate> chat = choose_template(options, *loaded.tokenizer);

@@ -116,7 +116,10 @@ void tell(const WeighOptions& options, const WeightFit& fit, const Dataset& data
 }
 
 int run_weigh(WeighOptions& options, base::Context& context) {
-  if (options.adapters.empty()) throw base::UsageError({"no adapters", "weigh", "", "one or more adapters", ""});
+  if (options.adapters.empty())
+    throw base::UsageError(
+        {"no adapters", "", "", "one or more adapters",
+         "before the options, or behind --: an option such as --data takes all the words behind it"});
   if (options.data.empty()) throw base::UsageError({"no data", "--data", "", "one or more files", ""});
   const std::vector<double> start = start_of(options);
   options.model.adapter = options.adapters[0];  // its base, and the chat template that it was trained with

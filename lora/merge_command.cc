@@ -2,7 +2,6 @@
 #include <fmt/format.h>
 #include <fmt/ostream.h>
 
-#include <algorithm>
 #include <chrono>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -33,11 +32,7 @@ namespace {
 namespace fs = std::filesystem;
 
 // The name of the file in a folder of `merge`: model-f16.gguf.
-std::string gguf_file_name(WeightType type) {
-  std::string name = name_of(type);
-  std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return std::tolower(c); });
-  return "model-" + name + ".gguf";
-}
+std::string gguf_file_name(WeightType type) { return "model-" + base::ascii_lower(name_of(type)) + ".gguf"; }
 
 // "Modelfile" in a folder of `merge`, "m.Modelfile" beside a file m.gguf that was named.
 fs::path modelfile_name(const fs::path& gguf) {

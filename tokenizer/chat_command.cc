@@ -99,8 +99,7 @@ class Shower {
                  "here (finetune train --show-batch shows them)\n",
                  where);
     }
-    const RenderedChat text = chat_->render_text(conversation.messages, options_.generation_prompt,
-                                                 conversation.members, options_.train_on.value());
+    const RenderedChat text = render(conversation, where);
     const Rendered rendered = encode_chat(*model_, text);
     const auto warnings = warnings_of(*model_, text, rendered, conversation.messages);
     if (context_.json) {
@@ -119,15 +118,25 @@ class Shower {
     Conversation conversation;
     const auto problem =
         read_conversation(record.is_array() ? json{{"messages", record}} : record, roles_, conversation);
-    if (problem) {
-      base::ErrorFacts facts = problem->facts;
-      facts.where = facts.where.empty() ? where : where + ": " + facts.where;
-      throw base::Error(facts);
-    }
+    if (problem) throw placed(problem->facts, where);
     if (conversation.format == "text" || conversation.format == "preference")
       throw base::Error({"not one conversation", where, base::shortened(base::json_line(record)),
                          R"({"messages": [{"role": "user", "content": "..."}, ...]})", ""});
     return conversation;
+  }
+
+  RenderedChat render(const Conversation& conversation, const std::string& where) const {
+    try {
+      return chat_->render_text(conversation.messages, options_.generation_prompt, conversation.members,
+                                options_.train_on.value());
+    } catch (const base::Error& error) {
+      throw placed(error.facts(), where);
+    }
+  }
+
+  static base::Error placed(base::ErrorFacts facts, const std::string& where) {
+    facts.where = facts.where.empty() ? where : where + ": " + facts.where;
+    return base::Error(std::move(facts));
   }
 
   const ChatOptions& options_;

@@ -52,8 +52,7 @@ std::optional<bool> yes_or_no(const std::string& json) {
   if (value.is_boolean()) return value.get<bool>();
   if (value.is_number() && (value == 0 || value == 1)) return value == 1;
   if (!value.is_string()) return std::nullopt;
-  std::string low(base::trim(value.get_ref<const std::string&>()));
-  for (char& c : low) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  const std::string low = base::ascii_lower(base::trim(value.get_ref<const std::string&>()));
   if (low == "true" || low == "1" || low == "1.0") return true;
   if (low == "false" || low == "0" || low == "0.0") return false;
   return std::nullopt;

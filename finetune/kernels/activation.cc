@@ -2,7 +2,11 @@
 #include "finetune/kernels/activation.h"
 
 #include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <ATen/core/grad_mode.h>
 #include <torch/csrc/autograd/custom_function.h>
+
+#include <algorithm>
 
 #include "finetune/kernels/elementwise.h"
 #include "finetune/kernels/passing.h"
@@ -12,6 +16,24 @@ namespace {
 
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
+
+// Calls f over rows of tensors [T, n], always the same rows together: ATen computes the last numbers of what a thread
+// gets otherwise than vectors of numbers, so that its own shares would show in the last bits.
+template <class F, class... Tensors>
+void in_pieces(F f, const at::Tensor& first, const Tensors&... others) {
+  constexpr std::int64_t kNumbers = std::int64_t{1} << 16;
+  const std::int64_t rows{first.size(0)}, step{std::max<std::int64_t>(1, kNumbers / first.size(1))};
+  if (!first.is_cpu()) return f(first, others...);
+  at::parallel_for(0, (rows + step - 1) / step, 1, [&](std::int64_t begin, std::int64_t end) {
+    const at::NoGradGuard no_gradient;  // threads have modes of their own
+    for (std::int64_t piece = begin; piece < end; ++piece) {
+      const auto part = [&](const at::Tensor& x) {
+        return x.narrow(0, piece * step, std::min(step, rows - piece * step));
+      };
+      f(part(first), part(others)...);
+    }
+  });
+}
 
 void activate_into(at::Tensor y, const at::Tensor& x, lora::Activation activation) {
   switch (activation) {
@@ -47,6 +69,16 @@ void gradient_into(at::Tensor dx, const at::Tensor& dy, const at::Tensor& x, lor
   }
 }
 
+void activate(const at::Tensor& y, const at::Tensor& x, lora::Activation activation) {
+  in_pieces([&](const at::Tensor& to, const at::Tensor& from) { activate_into(to, from, activation); }, y, x);
+}
+
+void differentiate(const at::Tensor& dx, const at::Tensor& dy, const at::Tensor& x, lora::Activation activation) {
+  in_pieces(
+      [&](const at::Tensor& to, const at::Tensor& by, const at::Tensor& of) { gradient_into(to, by, of, activation); },
+      dx, dy, x);
+}
+
 // Of x [T, gate | up] or [T, n], of which the graph keeps nothing else: autograd would keep the activation of each
 // gate.
 struct ActivationFunction : torch::autograd::Function<ActivationFunction> {
@@ -56,7 +88,7 @@ struct ActivationFunction : torch::autograd::Function<ActivationFunction> {
     context->saved_data["activation"] = static_cast<std::int64_t>(activation);
     const std::int64_t n{gated ? x.size(1) / 2 : x.size(1)};
     at::Tensor y = passing_tensor({x.size(0), n}, x.options());
-    activate_into(y, x.narrow(1, 0, n), activation);
+    activate(y, x.narrow(1, 0, n), activation);
     return gated ? y.mul_(x.narrow(1, n, n)) : y;
   }
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
@@ -65,15 +97,15 @@ struct ActivationFunction : torch::autograd::Function<ActivationFunction> {
     const at::Tensor& dy = gradients[0];
     at::Tensor dx = at::empty_like(x);
     if (!context->saved_data["gated"].toBool()) {
-      gradient_into(dx, dy, x, activation);
+      differentiate(dx, dy, x, activation);
       return {dx, {}, {}};
     }
     const std::int64_t n{x.size(1) / 2};
     at::Tensor between = passing_tensor({x.size(0), n}, x.options()), of_up = dx.narrow(1, n, n);
-    activate_into(between, x.narrow(1, 0, n), activation);
+    activate(between, x.narrow(1, 0, n), activation);
     at::mul_out(of_up, dy, between);
     at::mul_out(between, dy, x.narrow(1, n, n));
-    gradient_into(dx.narrow(1, 0, n), between, x.narrow(1, 0, n), activation);
+    differentiate(dx.narrow(1, 0, n), between, x.narrow(1, 0, n), activation);
     return {dx, {}, {}};
   }
 };

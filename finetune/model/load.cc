@@ -6,10 +6,10 @@
 #include <fmt/ostream.h>
 
 #include <algorithm>
-#include <cctype>
 
 #include "base/error.h"
 #include "base/outputs.h"
+#include "base/text.h"
 #include "finetune/kernels/device.h"
 #include "lora/adapter/chat_format.h"
 #include "lora/adapter/grown.h"
@@ -29,9 +29,7 @@ std::string last_part(const std::string& name) {
   fs::path path = given;
   for (const fs::path& part : given)
     if (const std::string text = part.string(); text.starts_with(kCached)) path = text.substr(text.rfind("--") + 2);
-  std::string last = base::is_gguf_name(path) ? path.stem().string() : path.filename().string();
-  std::ranges::transform(last, last.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  return last;
+  return base::ascii_lower(base::is_gguf_name(path) ? path.stem().string() : path.filename().string());
 }
 
 // As its run calls the base, where that is known; else as the adapter does.

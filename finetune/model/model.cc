@@ -174,7 +174,8 @@ void Transformer::recompute_blocks(std::size_t blocks) {
 bool Transformer::hides_threads() const {
   const auto is_handled = [&](std::int64_t size) { return state_->dtype == at::kFloat || size % 2 == 0; };
   bool hides = state_->device.is_cpu() && products_hide_threads(state_->dtype) && state_->whole.empty() &&
-               !state_->embedding.is_adapted() && !state_->head.adapted && is_handled(config().vocab_size);
+               !state_->embedding.is_adapted() && !state_->head.adapted && state_->head.softcap == 0 &&
+               is_handled(config().vocab_size);
   for (const lora::BlockSpec& block : state_->spec.blocks) hides &= block.mlp.experts == 0;
   for (const Block& block : state_->blocks) hides &= blocked::handles(block.shape());
   state_->for_each_linear([&](const Linear& linear) {

@@ -173,6 +173,8 @@ Checkpoint read_checkpoint(const fs::path& checkpoints, std::int64_t step) {
     checkpoint.adapter = fs::exists(folder / "adapter_config.json")
                              ? lora::read_adapter(folder)
                              : lora::whole_model(lora::ModelFiles(folder.string()));
+    if (const fs::path chat = folder / tokenizer::kChatTemplateFile; fs::exists(chat))
+      checkpoint.chat_template = base::read_file(chat);
     const base::SafetensorsReader optimizer(folder / "optimizer.safetensors");
     for (const base::TensorView& tensor : optimizer.tensors())
       checkpoint.optimizer.emplace_back(tensor.name, tensor_of(tensor));

@@ -21,11 +21,14 @@ void StoppingOptions::visit(base::OptionVisitor& v) {
            "--keep-best or --early-stopping-patience, else last");
 }
 
-void check_stopping(const StoppingOptions& options, bool validates) {
+void check_stopping(const StoppingOptions& options, bool validates, std::int64_t eval_every) {
   if (options.early_stopping_threshold > 0 && options.early_stopping_patience == 0)
     throw base::UsageError({"nothing stops early", "--early-stopping-threshold",
                             fmt::format("{}", options.early_stopping_threshold), "--early-stopping-patience with it",
                             ""});
+  if (validates && options.early_stopping_patience > 0 && eval_every == 0)
+    throw base::UsageError({"nothing is validated before the end, and nothing stops early", "--early-stopping-patience",
+                            fmt::format("{}", options.early_stopping_patience), "--eval-every above 0 with it", ""});
   if (validates) return;
   const auto refuse = [](const char* option, const std::string& value) {
     throw base::UsageError({"without validation no step is the best", option, value,

@@ -27,7 +27,7 @@ struct StoppingOptions {
 };
 
 /// Throws base::UsageError where nothing validates, and for a threshold without patience.
-void check_stopping(const StoppingOptions& options, bool validates);
+void check_stopping(const StoppingOptions& options, bool validates, std::int64_t eval_every);
 
 /// What the validations of a run say, the one before the first step left aside: it needs no training.
 struct Best {

@@ -166,10 +166,10 @@ class Loop {
     for (std::int64_t row = done_rows_; row < last_row; ++row) rows.push_back(stream_.row(row));
     const auto on_split = [&](std::int64_t left) {
       within.finish();
-      tell(
-          fmt::format("out of memory: from here on {} row{} at once instead of --rows-per-batch {}, which changes no "
-                      "gradient",
-                      left, left == 1 ? "" : "s", options_.plan.rows_per_batch));
+      tell(fmt::format("out of memory: from here on {} row{} at once instead of --rows-per-batch {}, which changes {}",
+                       left, left == 1 ? "" : "s", options_.plan.rows_per_batch,
+                       start_.model.config().router_loss ? "the routers' balancing loss: it is of the tokens at once"
+                                                         : "no gradient"));
     };
     const auto found = gradient_.compute(done_, start_.data.training, rows, on_split, [&](auto batch, auto batches) {
       // The line of the last step stands for a moment first.

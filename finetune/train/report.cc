@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cmath>
 #include <fstream>
 #include <limits>
 #include <map>
@@ -123,7 +124,10 @@ std::string validations(const std::vector<EvaluationMetrics>& evaluations) {
   for (const EvaluationMetrics& metric : evaluations) {
     html += fmt::format("<tr><td>{}<td>{:.4f}", metric.step, metric.loss);
     if (has_perplexity) html += fmt::format("<td>{:.2f}", metric.perplexity.value_or(0));
-    for (const std::string& name : names) html += fmt::format("<td>{:.4g}", figure(metric, name));
+    for (const std::string& name : names) {
+      const double value{figure(metric, name)};
+      html += std::isnan(value) ? "<td>&ndash;" : fmt::format("<td>{:.4g}", value);
+    }
   }
   return html + "</table></div>\n";
 }

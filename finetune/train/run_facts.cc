@@ -139,7 +139,10 @@ std::optional<Difference> difference_of(const RunFacts& expected, const RunFacts
     for (const auto& [key, ignored] : *facts)
       if (value(expected, key) != value(own, key)) keys.insert(key);
   const bool same_examples{!keys.contains("data") && !keys.contains("validation_data")};
-  for (const std::string& key : keys) {
+  // More tokens make another model: the option says more than the model's size.
+  std::vector<std::string> order(keys.begin(), keys.end());
+  std::ranges::stable_partition(order, [](const std::string& key) { return key.starts_with("new_"); });
+  for (const std::string& key : order) {
     if (kExamples.contains(key) || (same_examples && kOfTheExamples.contains(key))) continue;
     std::string option = "--" + key;
     std::ranges::replace(option, '_', '-');
@@ -175,6 +178,13 @@ void check_same_run(const RunFacts& saved, const RunFacts& now) {
   if (const auto found = difference_of(before, own))
     throw base::UsageError({"--resume would not continue the same run", found->option, found->value,
                             found->expected + ", as when it was started",
+                            "give the same options and data, or start over with --overwrite"});
+}
+
+void check_same_template(const std::string& saved, const std::string& now) {
+  if (!saved.empty() && saved != now)
+    throw base::UsageError({"--resume would not continue the same run", "--chat-template", base::shortened(now),
+                            base::shortened(saved) + ", as when it was started",
                             "give the same options and data, or start over with --overwrite"});
 }
 

@@ -25,6 +25,10 @@ RunFacts facts_of(const TrainOptions& options, const lora::ModelFiles& files, co
 /// of steps is allowed, which makes the run longer or shorter, and so are rows at once, which another memory gives.
 void check_same_run(const RunFacts& saved, const RunFacts& now);
 
+/// Throws base::UsageError where the chat template of the checkpoint ("": none) is another: the result carries it, even
+/// where the examples come out the same.
+void check_same_template(const std::string& saved, const std::string& now);
+
 /// Throws base::UsageError, in every process of `group`, naming what differs and in which, unless all have the same
 /// facts. Needs no equal shapes, so that it comes before whatever else they exchange.
 void check_same_in_group(const RunFacts& own, const Group& group);

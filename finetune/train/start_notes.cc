@@ -4,11 +4,15 @@
 #include <fmt/format.h>
 #include <fmt/ostream.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <nlohmann/json.hpp>
+#include <set>
+#include <vector>
 
 #include "base/file.h"
 #include "base/pipeline.h"
+#include "base/text.h"
 #include "finetune/kernels/device.h"
 #include "lora/adapter/merge.h"
 #include "lora/adapter/peft_notes.h"
@@ -18,6 +22,34 @@
 namespace finetune {
 
 namespace fs = std::filesystem;
+
+void tell_changed(const fs::path& run_yaml, base::Context& context) {
+  if (context.quiet || !context.options || !fs::exists(run_yaml)) return;
+  static const std::set<std::string> kOwn = {"resume", "overwrite", "show_batch", "threads"};
+  const std::string earlier = base::read_file(run_yaml);
+  const std::vector<std::string> before = base::split(earlier, '\n');
+  std::vector<std::string> changed;
+  for (const std::string& line : base::split(context.options->to_yaml(), '\n'))
+    if (!kOwn.contains(std::string(base::trim(line.substr(0, line.find(':'))))) &&
+        std::ranges::find(before, line) == before.end())
+      changed.push_back(base::shortened(base::trim(line)));
+  if (changed.size() > 5) changed.resize(5), changed.push_back("...");
+  if (!changed.empty())
+    fmt::print(context.err, "note: with other options than {} has: {}\n", run_yaml.string(), base::join(changed, ", "));
+}
+
+// Stopping takes the first validation, and then as many that are no better, before the last step.
+void tell_patience(std::int64_t steps, const TrainOptions& options, base::Context& context) {
+  const std::int64_t patience{options.stopping.early_stopping_patience}, every{options.intervals.eval_every};
+  if (context.quiet || patience == 0) return;
+  const std::int64_t validations{(steps - 1) / every};
+  if (validations <= patience)
+    fmt::print(
+        context.err,
+        "note: --early-stopping-patience {} cannot stop this run: {} validations before its last step, one every "
+        "{} of {} steps (--eval-every)\n",
+        patience, validations, every, steps);
+}
 
 void tell_rows_at_once(const RunFacts& saved, const RunFacts& now, base::Context& context) {
   const auto before = saved.find("rows_at_once");

@@ -3,10 +3,12 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <filesystem>
 #include <string>
 
 #include "base/program.h"
 #include "finetune/train/run_facts.h"
+#include "finetune/train/train_options.h"
 #include "lora/adapter/adapter.h"
 #include "lora/model/model_files.h"
 
@@ -26,6 +28,10 @@ void tell_threads(int threads, base::Context& context);
 void tell_bfloat16(const std::string& dtype, at::Device device, bool goes_on, base::Context& context);
 /// That the adapter which training goes on from was trained on its base rounded otherwise than by `quantization`.
 void tell_other_base(const std::string& run_or_adapter, const std::string& quantization, base::Context& context);
+/// What a run that was begun and has no checkpoint was asked for otherwise: nothing is lost, and it begins anew.
+void tell_changed(const std::filesystem::path& run_yaml, base::Context& context);
+/// That --early-stopping-patience is more than the validations of a run of `steps`.
+void tell_patience(std::int64_t steps, const TrainOptions& options, base::Context& context);
 /// Where other programs keep experts otherwise.
 void tell_experts(const lora::Adapter& adapter, const lora::ModelFiles& files, base::Context& context);
 

@@ -96,10 +96,23 @@ void check_spike(double factor) {
                           "0, or a number above 1, such as 10", ""});
 }
 
+void check_start_of(const lora::ModelFiles& files, const std::string& start) {
+  if (start.empty()) return;
+  for (const std::string& name : files.names())
+    if (files.shape(name).size() == 2 && (files.type(name) > base::DType::kBF16 || files.is_packed(name)))
+      throw base::UsageError(
+          {"a start is taken out of weights, and this base's are quantised", "--lora.start", start,
+           "a base in float32, bfloat16 or float16",
+           fmt::format("{} is {}: give another --model, or leave the start out", name, files.type_name(name))});
+}
+
 void check_preferences(const TrainOptions& options, const base::OptionSet* declared) {
   const std::string& objective = options.preferences.objective;
   if (options.preferences.is_on() && options.plan.rows.too_long == "split")
     throw base::UsageError({"answers to be compared cannot be split", "--too-long", "split", "truncate or drop", ""});
+  if (options.start.adapter.empty() && is_chosen(declared, "reference"))
+    throw base::UsageError({"without an adapter to go on from the start is the base", "--reference",
+                            base::join(declared->find("reference")->get(), ", "), "--adapter with it", "leave it out"});
   static const std::map<std::string, std::vector<std::string>> kReaders = {
       {"beta", {"dpo", "ipo", "hinge", "simpo", "orpo", "kto"}},
       {"reference", {"dpo", "ipo", "hinge", "kto"}},

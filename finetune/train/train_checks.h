@@ -8,6 +8,7 @@
 #include "base/program.h"
 #include "finetune/train/train_options.h"
 #include "lora/model/config.h"
+#include "lora/model/model_files.h"
 
 namespace finetune {
 
@@ -25,6 +26,8 @@ void check_step(const PlanOptions& plan);
 /// Takes the model's context, and says so, where --max-length is longer and nobody has given it.
 void fit_length(std::int64_t& max_length, const lora::ModelConfig& config, const base::Context& context);
 void check_spike(double factor);
+/// PiSSA and OLoRA (`start`, "" for none) need the numbers of the base as they are.
+void check_start_of(const lora::ModelFiles& files, const std::string& start);
 /// An option that the objective would ignore among them.
 void check_preferences(const TrainOptions& options, const base::OptionSet* declared);
 

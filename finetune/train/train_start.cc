@@ -59,8 +59,9 @@ void take_lora(LoraOptions& options, lora::Adapter& adapter, const std::string& 
   for (const char* option : {"start", "rank_pattern", "alpha_pattern", "exclude_modules", "layers_to_transform",
                              "layers_pattern", "modules_to_save", "trainable_tokens"})
     if (is_chosen(declared, std::string("lora.") + option))
-      throw base::UsageError({"only for a fresh adapter", std::string("--lora.") + option, "",
-                              "an adapter that training goes on from decides it: " + name, "leave the option out"});
+      throw base::UsageError({"an option of a fresh adapter", std::string("--lora.") + option,
+                              base::join(declared->find(std::string("lora.") + option)->get(), ", "), "no --adapter",
+                              "leave the option out: the adapter that training goes on from decides it, " + name});
   options.targets = lora::expand_targets(spec, options.targets);
   take("lora.rank", options.rank, adapter.rank, plain);
   take("lora.alpha", options.alpha, adapter.alpha, plain);
@@ -79,8 +80,9 @@ void check_begun(const fs::path& folder, base::Context& context) {
   if (!is_ours && fs::exists(folder) && !fs::is_empty(folder))
     throw base::UsageError({"nothing to resume: the folder does not look like a run's output", folder.string(), "",
                             "a folder that holds run.yaml, an empty or a new one", "choose another folder"});
-  if (!context.quiet)
-    fmt::print(context.err, "note: no checkpoint in {}: starting from the beginning\n", folder.string());
+  if (context.quiet) return;
+  fmt::print(context.err, "note: no checkpoint in {}: starting from the beginning\n", folder.string());
+  tell_changed(folder / "run.yaml", context);
 }
 
 // What the options and the data ask for, behind what `checkpoint` (nullptr: none) has done.
@@ -198,6 +200,10 @@ OptimizerSettings optimizer_settings(const TrainOptions& options, const Transfor
     result.decays.push_back(kind.decays);
     result.matrices.push_back(!kind.is_of_vocabulary);
   }
+  const std::vector<at::Tensor> parameters = model.parameters();
+  bool has_part = false;  // that Muon leaves to AdamW
+  for (std::size_t i = 0; i < parameters.size(); ++i) has_part |= parameters[i].dim() != 2 || !result.matrices[i];
+  check_adamw_part(options, has_part, declared);
   return result;
 }
 
@@ -286,7 +292,8 @@ TrainInputs read_inputs(TrainOptions& options, base::Context& context) {
   check_schedule(options.optimizer, context.options);
   check_spike(options.optimizer.spike_factor);
   check_unused(options, context);
-  check_stopping(options.stopping, !options.sources.validation_data.empty() || options.sources.validation_share > 0);
+  check_stopping(options.stopping, !options.sources.validation_data.empty() || options.sources.validation_share > 0,
+                 options.intervals.eval_every);
   const Quantization quantization = quantization_named(compute.quantization);
   if (output.folder.empty() && !options.reading.show_batch)
     throw base::UsageError(
@@ -299,6 +306,7 @@ TrainInputs read_inputs(TrainOptions& options, base::Context& context) {
   tell_dropouts(*files, context);
   tell_threads(compute.threads, context);
   check_quantization(*files, quantization);
+  check_start_of(*files, options.lora.start);
   if (adapter_name.empty()) options.lora.FreshOptions::new_tokens = add_new_tokens(options.start, *files, context);
   lora::chosen_modules(files->spec(), options.lora);  // throws
   check_unused_of(files->spec(), options, context.options);
@@ -376,6 +384,7 @@ TrainStart prepare_training(TrainOptions& options, base::Context& context, const
   RunFacts facts = facts_of(options, *files, data, dtype, first_hash);
   facts["rows_at_once"] = std::to_string(memory.rows_at_once);
   if (done) check_same_run(done->facts, facts);
+  if (done) check_same_template(done->chat_template, tokenizer->chat_template);
   if (done) tell_rows_at_once(done->facts, facts, context);
   Plan plan = make_plan(options.plan, data.training, done);
   check_space(options, *optimizer, plan);
@@ -386,6 +395,7 @@ TrainStart prepare_training(TrainOptions& options, base::Context& context, const
   if (group.size() > 1) check_same_in_group({{"values", hash_of(optimizer->values())}}, group);
   if (done && !options.lora.start.empty()) first_hash.clear();  // a start is not made again
   tell_plan(plan, options.optimizer, done, context);
+  tell_patience(plan.steps, options, context);
   if (!context.quiet) {
     fmt::print(context.err, "{} {}parameters train ({} on {}, {} keeps {}), {} steps of up to {} rows{}\n",
                base::human_count(static_cast<std::uint64_t>(optimizer->values().numel())),

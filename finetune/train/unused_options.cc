@@ -44,6 +44,8 @@ void check_evaluation(const Unused& unused, const TrainOptions& options) {
           std::pair("sample_tokens", true)})
       if (is_asked)
         unused.refuse(option, "nothing validates and there are no prompts", with_it + ", or --sample-prompts");
+  if (validates && options.samples.sample_prompts.empty() && options.samples.samples == 0)
+    unused.refuse("sample_tokens", "no samples are written", "--samples above 0, or --sample-prompts");
   if (!options.samples.sample_prompts.empty() && options.samples.samples > 0)
     unused.refuse("samples", "a number of validation's examples, and the prompts are given", "no --sample-prompts");
 }
@@ -73,9 +75,25 @@ void check_unused(const TrainOptions& options, const base::Context& context) {
 }
 
 void check_unused_of(const lora::ModelSpec& spec, const TrainOptions& options, const base::OptionSet* declared) {
-  if (options.start.adapter.empty() && !spec.config.tied_embeddings)
+  if (!options.start.adapter.empty()) return;
+  if (!spec.config.tied_embeddings)
     Unused(declared).refuse("lora.ensure_weight_tying", "the base does not tie its head to its embedding",
                             "a base that ties them");
+  const auto is_end = [&](const std::string& name) {
+    return lora::names_module({name}, spec.embedding) || lora::names_module({name}, spec.head);
+  };
+  if (std::ranges::none_of(options.lora.targets, is_end) &&
+      std::ranges::none_of(options.lora.modules_to_save, is_end) && options.lora.trainable_tokens.empty() &&
+      options.start.new_tokens.empty() && options.start.new_special_tokens.empty())
+    Unused(declared).refuse("lora.ensure_weight_tying", "neither head nor embedding trains",
+                            "embed_tokens in --lora.targets or --lora.modules-to-save, or tokens that train");
+}
+
+void check_adamw_part(const TrainOptions& options, bool has_part, const base::OptionSet* declared) {
+  if (options.optimizer.update.optimizer != "muon" || has_part) return;
+  for (const char* option : {"beta1", "beta2", "epsilon"})
+    Unused(declared).refuse(option, "an option of AdamW, and Muon takes all that trains here",
+                            "--optimizer adamw, or vectors or vocabularies that train");
 }
 
 void check_loraplus(const LoraOptions& options, bool has_lora_on_embedding, const base::OptionSet* declared) {

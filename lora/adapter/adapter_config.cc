@@ -303,11 +303,6 @@ std::function<std::string(const std::string&)> parameter_test(const std::vector<
   };
 }
 
-std::string lower(std::string text) {
-  std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return std::tolower(c); });
-  return text;
-}
-
 // As LoraLayer.update_layer of PEFT 0.21 takes init_lora_weights. What is refused changed the base in a way that the
 // adapter's files do not tell.
 Start start_of(const Keys& keys) {
@@ -317,10 +312,10 @@ Start start_of(const Keys& keys) {
   if (!value->is_string()) keys.wrong(kKey, "true, false or a name");
   const std::string name = value->get<std::string>();
   if (name == "pissa") return Start::kPissa;
-  if (lower(name) == "olora") return Start::kOlora;
+  if (base::ascii_lower(name) == "olora") return Start::kOlora;
   // EVA, orthogonal and MiCA choose A or B, so that B A is zero; the base stays.
   for (const char* harmless : {"gaussian", "eva", "orthogonal", "mica"})
-    if (lower(name) == harmless) return Start::kNothing;
+    if (base::ascii_lower(name) == harmless) return Start::kNothing;
   const std::string convert =
       "where it was trained, save it as a plain LoRA: model.save_pretrained(FOLDER, "
       "path_initial_model_for_weight_conversion=START), START being the adapter saved before training; or save the "

@@ -15,6 +15,7 @@
 #include "base/error.h"
 #include "base/random.h"
 #include "base/text.h"
+#include "lora/adapter/extra_tensors.h"
 #include "lora/adapter/start.h"
 #include "lora/model/module_names.h"
 
@@ -62,9 +63,20 @@ ordered_json layers_of(const ModelSpec& spec, const std::vector<std::string>& te
   return layers;
 }
 
+// Head and embedding that stay tied get one adapter, which is the embedding's, as in PEFT.
+std::vector<std::string> targets_of(const ModelSpec& spec, const FreshOptions& options) {
+  std::vector<std::string> targets = expand_targets(spec, options.targets);
+  const auto is_head = [&](const std::string& target) { return names_module({target}, spec.head); };
+  if (!options.ensure_weight_tying || !spec.config.tied_embeddings || std::erase_if(targets, is_head) == 0)
+    return targets;
+  const auto is_embedding = [&](const std::string& target) { return names_module({target}, spec.embedding); };
+  if (std::ranges::none_of(targets, is_embedding)) targets.push_back(suffix_of(spec.embedding));
+  return targets;
+}
+
 AdapterConfig config_of(const ModelSpec& spec, const FreshOptions& options) {
   ordered_json keys = {{"r", options.rank}, {"lora_alpha", options.alpha}};
-  keys["target_modules"] = expand_targets(spec, options.targets);
+  keys["target_modules"] = targets_of(spec, options);
   keys["exclude_modules"] = options.exclude_modules;
   keys["layers_to_transform"] = layers_of(spec, options.layers_to_transform);
   keys["layers_pattern"] = options.layers_pattern;
@@ -234,7 +246,7 @@ Adapter chosen_modules(const ModelSpec& spec, const FreshOptions& options) {
   Adapter adapter;
   adapter.rank = options.rank, adapter.alpha = options.alpha, adapter.dropout = options.dropout;
   adapter.rslora = options.rslora, adapter.dora = options.dora, adapter.tied = options.ensure_weight_tying;
-  adapter.targets = expand_targets(spec, options.targets);
+  adapter.targets = targets_of(spec, options);
   std::vector<std::string> all, left_out, chosen;
   for (const Place& place : places_of(spec)) {
     all.push_back(place.name);
@@ -260,6 +272,10 @@ Adapter chosen_modules(const ModelSpec& spec, const FreshOptions& options) {
   check_excluded(all, left_out, options);
   check_used(chosen, pattern_object(options.rank_pattern, "rank_pattern"), "rank_pattern");
   check_used(chosen, pattern_object(options.alpha_pattern, "alpha_pattern"), "alpha_pattern");
+  if (options.dropout > 0 && !adapter.modules.empty() &&
+      std::ranges::all_of(adapter.modules, [](const AdapterModule& module) { return is_embedding(module.name); }))
+    refuse("an embedding has no dropout, and nothing else has LoRA", "dropout", fmt::format("{}", options.dropout), "0",
+           "leave it out");
   set_dropouts(adapter, options.dropout_pattern);
   adapter.is_partial = leaves_out(adapter, spec);
   return adapter;
@@ -282,6 +298,7 @@ void set_dropouts(Adapter& adapter, const std::vector<std::string>& patterns) {
   const ordered_json dropouts = pattern_object(patterns, "dropout_pattern");
   std::vector<std::string> names;
   for (AdapterModule& module : adapter.modules) {
+    if (is_embedding(module.name)) continue;  // PEFT drops none of its inputs, which are tokens
     names.push_back(module.name);
     for (const auto& [expression, value] : dropouts.items())
       if (!module.dropout && pattern_matches(expression, module.name)) module.dropout = value.get<double>();

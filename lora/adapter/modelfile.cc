@@ -92,6 +92,21 @@ std::string literal(const std::string& text) {
   return quoted + "\" }}";
 }
 
+// Runtimes put a BOS in front where the tokenizer asks for it, whatever the template does.
+std::string bos_note(const ChatTemplate& chat, const Tokenizer& tokenizer) {
+  if (!tokenizer.add_bos || !tokenizer.bos) return "";
+  const std::string bos = tokenizer.token(*tokenizer.bos);
+  const auto render = [&](const std::vector<Message>& messages, bool) {
+    return tokenizer::jinja::Rendered{chat.render_text(messages, true).text, {}, {}};
+  };
+  if (render(tokenizer::question_for(render), true).text.starts_with(bos)) return "";
+  return fmt::format(
+      "note: llama.cpp and Ollama begin a conversation with {}, as the tokenizer asks, and the chat "
+      "template, and so training, does not: a token more. Without it: llama-server --override-kv "
+      "tokenizer.ggml.add_bos_token=bool:false\n",
+      bos);
+}
+
 bool trims(const ChatTemplate& chat) { return !around(chat, {{"user", " padded \n"}}); }
 
 }  // namespace
@@ -150,14 +165,16 @@ Modelfile modelfile_of(const std::string& gguf, const Tokenizer& tokenizer) {
   std::unique_ptr<ChatTemplate> chat;
   try {
     chat = tokenizer::chat_template_of(tokenizer);
+    file.note = bos_note(*chat, tokenizer);
     turns = turn_texts(*chat, tokenizer, why);
   } catch (const base::Error& error) {
     why = error.what();
   }
   if (!turns) {
-    file.note = "note: Ollama's templates cannot say the model's (" + why +
-                "): the Modelfile has none, and Ollama takes one that it thinks near. Exact: llama-server --jinja -m " +
-                gguf + ", or train with one of ours, --chat-template chatml\n";
+    file.note +=
+        "note: Ollama's templates cannot say the model's (" + why +
+        "): the Modelfile has none, and Ollama takes one that it thinks near. Exact: llama-server --jinja -m " + gguf +
+        ", or train with one of ours, --chat-template chatml\n";
     return file;
   }
   file.text += "TEMPLATE \"\"\"" + go_template(*turns) + "\"\"\"\n";

@@ -111,10 +111,13 @@ std::vector<std::int64_t> Fields::integers(const char* key) const {
   return values;
 }
 
+// The object, where the file is not the whole of it: "rope_scaling: ".
+std::string Fields::inside() const { return file_.ends_with(name_) ? "" : name_ + ": "; }
+
 void Fields::refuse_others(const std::string& where, const std::set<std::string_view>& harmless) const {
   for (const auto& [key, element] : object_.items())
     if (!used_.contains(key) && !harmless.contains(key) && !is_nothing(element))
-      throw base::Error({fmt::format("{}: \"{}\" is not a key that is used{}", name_, base::shortened(key), where),
+      throw base::Error({fmt::format("{}\"{}\" is not a key that is used{}", inside(), base::shortened(key), where),
                          file_, base::shortened(element.dump(-1, ' ', true, json::error_handler_t::replace)), "",
                          "if transformers gives the same answers without it, remove it from " + name_});
 }
@@ -122,7 +125,7 @@ void Fields::refuse_others(const std::string& where, const std::set<std::string_
 void Fields::wrong(const char* key, const std::string& expected, const std::string& advice) const {
   const std::string shown =
       object_.contains(key) ? object_[key].dump(-1, ' ', true, json::error_handler_t::replace) : "";
-  throw base::Error({fmt::format("{}: bad \"{}\"", name_, key), file_, base::shortened(shown), expected, advice});
+  throw base::Error({fmt::format("{}bad \"{}\"", inside(), key), file_, base::shortened(shown), expected, advice});
 }
 
 }  // namespace lora

@@ -39,6 +39,7 @@ class Fields {
  private:
   const nlohmann::json& value(const char* key) const;
   const nlohmann::json& list(const char* key, const char* expected) const;
+  std::string inside() const;
 
   const nlohmann::json& object_;
   std::string file_, name_;

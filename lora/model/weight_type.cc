@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cctype>
 
 #include "base/error.h"
 #include "base/text.h"
@@ -57,13 +56,9 @@ std::vector<std::string> type_names(bool gguf) {
 }
 
 WeightType type_from_name(const std::string& name) {
-  std::string lower = name;
-  std::ranges::transform(lower, lower.begin(), [](unsigned char c) { return std::tolower(c); });
-  for (const TypeFacts& facts : kTypes) {
-    std::string short_name = facts.name;
-    std::ranges::transform(short_name, short_name.begin(), [](unsigned char c) { return std::tolower(c); });
-    if (lower == facts.option || lower == short_name) return facts.type;
-  }
+  const std::string lower = base::ascii_lower(name);
+  for (const TypeFacts& facts : kTypes)
+    if (lower == facts.option || lower == base::ascii_lower(facts.name)) return facts.type;
   throw base::UsageError({"unknown type", "dtype", name, base::join(type_names(true), ", "), ""});
 }
 

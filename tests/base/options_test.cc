@@ -190,7 +190,7 @@ TEST(Options, ACacheFolderIsAPathUnlessItIsAWord) {
 TEST(Options, APresetsListIsNotReplacedInSilence) {
   Outer outer;
   OptionSet set(outer);
-  set.read_yaml("model: m\nsteps: [gopher]\n", "preset small");
+  set.read_preset("model: m\nsteps: [gopher]\n", "small");
   set.read_yaml("learning_rate: 0.1\n", "c.yaml");
   EXPECT_THAT(error_of([&] { set.read_yaml("steps: [gopher]\n", "d.yaml"); }),
               testing::AllOf(HasSubstr("d.yaml:1"), HasSubstr("preset"), HasSubstr("steps")));

@@ -132,4 +132,9 @@ TEST(Progress, NothingIsDrawnWhereNothingIsDue) {
   EXPECT_EQ(err.str(), "");
 }
 
+TEST(Text, LowerCaseOfAsciiAlone) {
+  EXPECT_EQ(base::ascii_lower("AZ az [@`{ 09 \xC3\x84\xC4\xB0"), "az az [@`{ 09 \xC3\x84\xC4\xB0");
+  EXPECT_EQ(base::ascii_lower(""), "");
+}
+
 }  // namespace

@@ -6,6 +6,7 @@
 
 #include <numeric>
 
+#include "finetune/kernels/activation.h"
 #include "finetune/kernels/amx_products.h"
 #include "finetune/kernels/attention.h"
 #include "finetune/kernels/blocked_attention.h"
@@ -258,6 +259,25 @@ TEST(BlockedAttention, ThreadsDoNotShow) {
     const Attention found = blocked_attention(heads, dout, shape, {300, 150, 50});
     return at::cat({found.out.flatten(), found.gradient.flatten()});
   });
+}
+
+// ATen's own are cut by the number of threads, and the last numbers of a part are computed otherwise.
+TEST(Activations, ThreadsDoNotShow) {
+  using Kind = lora::Activation;
+  for (const bool gated : {true, false})
+    for (const Kind kind : {Kind::kSilu, Kind::kGelu, Kind::kGeluTanh, Kind::kRelu})
+      for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+        lora::MlpSpec mlp;
+        mlp.gated = gated, mlp.activation = kind;
+        at::manual_seed(5);
+        const std::int64_t width{gated ? 2 * 1003 : 1003};
+        const at::Tensor numbers = at::randn({301, width}).to(type), dy = at::randn({301, 1003}).to(type);
+        expect_same_on_all_threads([&] {
+          const at::Tensor x = numbers.clone().requires_grad_(), y = finetune::activate(x, mlp);
+          (y * dy).sum().backward();
+          return at::cat({y.detach().flatten(), x.grad().flatten()});
+        });
+      }
 }
 
 TEST(Products, AreProducts) {

@@ -187,8 +187,100 @@ TEST(Turns, TheAnswerBeginsBehindTheGenerationPrompt) {
   EXPECT_EQ(trained(thinking.render_text(kTalk, false)), "\n</think>\n\nYes<|im_end|> / \n</think>\n\nSo<|im_end|>");
   const ChatTemplate plain(model, {"test", head + tail});
   EXPECT_EQ(trained(plain.render_text(kTalk, false)), "Yes<|im_end|> / So<|im_end|>");
-  // A content that goes on like the prompt is still the answer's.
-  EXPECT_EQ(trained(plain.render_text({{"user", "Q"}, {"assistant", "<think>\nA"}}, false)), "<think>\nA<|im_end|>");
+  // Words that go on like the prompt have been given, as in TRL.
+  EXPECT_EQ(trained(plain.render_text({{"user", "Q"}, {"assistant", "<think>\nA"}}, false)), "A<|im_end|>");
+  EXPECT_EQ(trained(plain.render_text({{"user", "Q"}, {"assistant", "<think>A"}}, false)), "<think>A<|im_end|>");
+}
+
+// What a record sets may be written by the prompt too (Qwen3's empty thoughts).
+TEST(Turns, ThePromptIsThatOfTheRecordsSettings) {
+  const Bytes model;
+  const std::string thoughts =
+      "{% if enable_thinking is defined and not enable_thinking %}<think>\n\n</think>\n\n{% endif %}";
+  const ChatTemplate chat(
+      model, {"test", "{% for m in messages %}<|im_start|>{{ m.role }}\n{% if loop.last %}" + thoughts +
+                          "{% endif %}{{ m.content }}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}"
+                          "<|im_start|>assistant\n" +
+                          thoughts + "{% endif %}"});
+  EXPECT_EQ(trained(chat.render_text(kTalk, false)), "Yes<|im_end|> / So<|im_end|>");
+  for (const char* off : {R"({"enable_thinking":false})", R"("{\"enable_thinking\": false}")"}) {
+    const RenderedChat rendered = chat.render_text(kTalk, false, {{"chat_template_kwargs", off}});
+    EXPECT_EQ(trained(rendered), "Yes<|im_end|> / So<|im_end|>") << off;
+    EXPECT_THAT(rendered.text, HasSubstr("</think>\n\nSo"));
+  }
+  EXPECT_EQ(trained(chat.render_text(kTalk, false, {{"chat_template_kwargs", R"({"enable_thinking":true})"}})),
+            "Yes<|im_end|> / So<|im_end|>");
+  EXPECT_THAT(message_of([&] {
+                chat.render_text(kTalk, false, {{"chat_template_kwargs", "[1]"}});
+              }),
+              HasSubstr("no object"));
+}
+
+// A template that writes the prompt whether it is asked for it or not; another that always ends in something else.
+TEST(Turns, APromptThatIsAlwaysThereIsNoAnswer) {
+  const Bytes model;
+  const std::string body = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}";
+  EXPECT_EQ(trained(ChatTemplate(model, {"test", body + "{{ '<|im_start|>assistant\n' }}"}).render_text(kTalk, false)),
+            "Yes<|im_end|> / So<|im_end|>");
+  EXPECT_EQ(trained(ChatTemplate(model, {"test", body + "</s>"}).render_text(kTalk, false)),
+            "<|im_start|>assistant\nYes<|im_end|> / <|im_start|>assistant\nSo<|im_end|>");
+}
+
+TEST(Turns, AnEmptyAnswerIsItsEndAlone) {
+  const Bytes model;
+  const std::vector<Message> talk = {{"user", "Hi"}, {"assistant", ""}, {"user", "x"}, {"assistant", "ok"}};
+  // The header's line end goes with the words (Seed-OSS); the prompt begins with lines that no answer has (alpaca).
+  const std::string role = "{% for m in messages %}<|im_start|>{{ m.role }}";
+  EXPECT_EQ(
+      trained(ChatTemplate(model, {"test", role + "{{ '\n' + m.content if m.content }}<|im_end|>{% endfor %}"
+                                                  "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"})
+                  .render_text(talk, false)),
+      "<|im_end|> / ok<|im_end|>");
+  EXPECT_EQ(trained(ChatTemplate(model, {"test",
+                                         "{% for m in messages %}{{ '### ' + m.role + ':\n' + m.content }}</s>"
+                                         "{% endfor %}{% if add_generation_prompt %}{{ '\n\n### assistant:\n' }}"
+                                         "{% endif %}"})
+                        .render_text(talk, false)),
+            "</s> / ok</s>");
+}
+
+// Gemma 4 writes results of tools into the turn that called them, and the answer's own words behind them.
+TEST(Turns, ResultsOfToolsInsideAnAnswerAreNotTrained) {
+  const Bytes model({"<s>", "</s>", "<call>", "</call>", "<result>", "</result>", "<|im_start|>", "<|im_end|>"});
+  const std::string jinja =
+      "{% for m in messages %}{% if m.role != 'tool' %}<|im_start|>{{ m.role }}\n{% if m.tool_calls %}<call>"
+      "{{ m.tool_calls[0].name }}</call>{% set ns = namespace(on=true) %}{% for k in range(loop.index0 + 1, messages | "
+      "length) %}{% if messages[k].role == 'tool' and ns.on %}<result>was:{{ messages[k].content }}</result>{% else %}"
+      "{% set ns.on = false %}{% endif %}{% endfor %}{% endif %}{{ m.content }}<|im_end|>\n{% endif %}{% endfor %}"
+      "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
+  const ChatTemplate chat(model, {"test", jinja});
+  std::vector<Message> talk = {
+      {"user", "Q"}, {"assistant", "Let me look."}, {"tool", "SECRET"}, {"tool", "MORE"}, {"assistant", "ok"}};
+  talk[1].members = {{"tool_calls", R"([{"name":"f"}])"}};
+  EXPECT_EQ(trained(chat.render_text(talk, false)), "<call>f</call> / Let me look.<|im_end|> / ok<|im_end|>");
+  talk[1].content.clear();
+  EXPECT_EQ(trained(chat.render_text(talk, false)), "<call>f</call> / <|im_end|> / ok<|im_end|>");
+  // Where a call alone is refused, all from the result's words on is left out.
+  const ChatTemplate strict(
+      model, {"test", "{% if messages[-1].tool_calls %}{{ raise_exception('no result') }}{% endif %}" + jinja});
+  EXPECT_EQ(trained(strict.render_text(talk, false)), "<call>f</call><result>was: / ok<|im_end|>");
+  talk.resize(2);
+  EXPECT_EQ(trained(chat.render_text(talk, false)), "<call>f</call><|im_end|>");
+}
+
+// Solar looks up the called tool's name in the messages again, while it writes the tool's turn.
+TEST(Turns, ATurnThatNamesAnEarlierMessageIsNotItsAnswer) {
+  const Bytes model;
+  const ChatTemplate chat(
+      model, {"test",
+              "{% macro name(messages) %}{% for m in messages %}{% if m.tool_calls %}{{ m.tool_calls[0].name }}"
+              "{% endif %}{% endfor %}{% endmacro %}{% for m in messages %}<|im_start|>{{ m.role }}\n{% if m.role == "
+              "'tool' %}of {{ name(messages) }}: {{ m.content }}{% elif m.tool_calls %}call {{ m.tool_calls[0].name }}"
+              "{% else %}{{ m.content }}{% endif %}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>"
+              "assistant\n{% endif %}"});
+  std::vector<Message> talk = {{"user", "Q"}, {"assistant", ""}, {"tool", "SECRET"}, {"assistant", "ok"}};
+  talk[1].members = {{"tool_calls", R"([{"name":"f"}])"}};
+  EXPECT_EQ(trained(chat.render_text(talk, false)), "call f<|im_end|> / ok<|im_end|>");
 }
 
 TEST(Turns, CallsOfToolsAreAnswers) {

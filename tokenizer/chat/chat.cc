@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <list>
+#include <utility>
 
 #include "base/error.h"
 #include "base/json_values.h"
@@ -45,6 +46,12 @@ std::string json_of(const Member& member) {
   const std::string_view first = base::trim(text).substr(0, 1);
   const bool is_json{(first == "[" || first == "{") && !base::lenient_ordered_json(text).is_discarded()};
   return is_json ? std::move(text) : member.json;
+}
+
+// As tools, which data sets keep as a text of JSON too (Parquet would unite the objects of its column).
+Json keywords_of(const Member& member) {
+  Json value = base::lenient_ordered_json(member.json);
+  return value.is_string() ? base::lenient_ordered_json(value.get<std::string>()) : value;
 }
 
 // Names of an answer's thoughts. transformers gives them under two of them, whatever the data call them.
@@ -172,23 +179,28 @@ ChatTemplate::ChatTemplate(const Tokenizer& tokenizer, TemplateSource source)
     if (template_.reads(name)) settings_.emplace_back(name, nullptr);
   std::vector<Member> record;
   const RenderProbe render = [&](const std::vector<Message>& messages, bool generation_prompt) {
-    return run(messages, generation_prompt, record);
+    jinja::Rendered chat;
+    run(messages, generation_prompt, record, chat);
+    return chat;
+  };
+  const auto shape = [&] {
+    return std::make_shared<TurnShape>(shape_of(render, template_.marks_generation(), tokenizer));
   };
   try {
-    shape_ = shape_of(render, template_.marks_generation(), tokenizer);
+    shape_ = shape();
   } catch (const base::Error&) {  // some are for conversations with tools alone
     if (!template_.reads("tools")) throw;
     record.push_back({"tools", kTool});
     try {
-      shape_ = shape_of(render, template_.marks_generation(), tokenizer);
+      shape_ = shape();
     } catch (const base::Error&) {
       record.clear();
     }
     if (record.empty()) throw;  // the first says more
   }
   find_missing_tokens(render);
-  const std::string tail(base::trim(shape_.tail));
-  if (!shape_.end && tail.starts_with('<') && tail.ends_with('>'))
+  const std::string tail(base::trim(shape_->tail));
+  if (!shape_->end && tail.starts_with('<') && tail.ends_with('>'))
     throw base::Error({"the chat template does not fit the tokenizer: what ends a turn is none of its special tokens",
                        source_.name, tail, "a special token of that name",
                        "take template and tokenizer from the same model, or a template that ends answers with the "
@@ -219,12 +231,11 @@ void ChatTemplate::find_missing_tokens(const RenderProbe& render) {
     if (!tokenizer_.id_of(found) && std::ranges::find(missing_, found) == missing_.end()) missing_.push_back(found);
 }
 
-jinja::Rendered& ChatTemplate::run(const std::vector<Message>& messages, bool generation_prompt,
-                                   const std::vector<Member>& record) const {
+void ChatTemplate::run(const std::vector<Message>& messages, bool generation_prompt, const std::vector<Member>& record,
+                       jinja::Rendered& rendered) const {
   static const Json kTrue = true, kFalse = false;
   static thread_local GivenMessages given;
   static thread_local std::vector<jinja::Variable> variables;
-  static thread_local jinja::Rendered rendered;
   variables.clear();
   variables.push_back({.name = "messages", .role = jinja::Role::kMessages, .messages = given.of(messages)});
   variables.push_back({.name = "add_generation_prompt", .value = generation_prompt ? &kTrue : &kFalse});
@@ -238,12 +249,42 @@ jinja::Rendered& ChatTemplate::run(const std::vector<Message>& messages, bool ge
       variables.push_back(
           {.name = member.name, .role = jinja::Role::kData, .json = texts.emplace_back(json_of(member))});
     if (member.name != kKeywords) continue;
-    const Json& all = keywords.emplace_back(base::lenient_ordered_json(member.json));
+    const Json& all = keywords.emplace_back(keywords_of(member));
     for (const auto& [name, value] : all.get_ref<const Json::object_t&>())
       variables.push_back({.name = name, .value = &value, .role = jinja::Role::kData});
   }
-  template_.render(variables, clock_, rendered);
-  return rendered;
+  try {
+    template_.render(variables, clock_, rendered);
+  } catch (const base::Error& error) {
+    const auto silent = std::ranges::find(messages, false, &Message::has_content);
+    if (silent == messages.end() || error.facts().what.find("'content'") == std::string::npos) throw;
+    base::ErrorFacts facts = error.facts();
+    facts.advice = fmt::format(
+        "message {} ({}) has no content, or null, which transformers leaves out: give it "
+        "\"content\": \"\"",
+        silent - messages.begin() + 1, silent->role);
+    throw base::Error(std::move(facts));
+  }
+}
+
+// The generation prompt depends on settings ("enable_thinking"), and with it where an answer begins.
+std::shared_ptr<const TurnShape> ChatTemplate::shape_for(const std::vector<Member>& record) const {
+  const auto member = std::ranges::find(record, kKeywords, &Member::name);
+  if (member == record.end() || says_nothing(*member)) return shape_;
+  const std::lock_guard lock(shapes_mutex_);
+  if (shapes_.size() > 1000) shapes_.clear();
+  auto& known = shapes_[member->json];
+  if (known) return known;
+  const RenderProbe render = [&](const std::vector<Message>& messages, bool generation_prompt) {
+    jinja::Rendered chat;
+    run(messages, generation_prompt, {*member}, chat);
+    return chat;
+  };
+  try {
+    return known = std::make_shared<TurnShape>(shape_of(render, template_.marks_generation(), tokenizer_));
+  } catch (const base::Error&) {  // it asks for tools, as the constructor knows
+    return known = shape_;
+  }
 }
 
 void ChatTemplate::check_known(const std::vector<Member>& members, Holder holder) const {
@@ -272,10 +313,10 @@ void ChatTemplate::check_known(const std::vector<Member>& members, Holder holder
 void ChatTemplate::check_keywords(const std::vector<Member>& record) const {
   for (const Member& member : record) {
     if (member.name != kKeywords || says_nothing(member)) continue;
-    const Json keywords = base::lenient_ordered_json(member.json);
+    const Json keywords = keywords_of(member);
     if (!keywords.is_object())
-      throw base::Error({"chat_template_kwargs are no object", member.name, base::shortened(member.json),
-                         R"({"enable_thinking": false})", ""});
+      throw base::Error({"settings of the chat template are no object", member.name, base::shortened(member.json),
+                         R"({"enable_thinking": false})", "give them as an object, or as the JSON text of one"});
     for (const auto& [name, value] : keywords.items())
       if (name == "messages" || name == "add_generation_prompt" || !template_.reads(name))
         throw base::Error({"the chat template has no such setting", std::string(kKeywords), name,
@@ -292,13 +333,20 @@ void ChatTemplate::render_text(const std::vector<Message>& messages, bool genera
   check_known(record, Holder::kRecord);
   check_keywords(record);
   for (const Message& message : messages) check_known(message.members, Holder::kMessage);
-  jinja::Rendered& chat = run(messages, generation_prompt, record);
+  static thread_local jinja::Rendered chat;
+  run(messages, generation_prompt, record, chat);
   result.dropped.clear();
   result.shortened.clear();
   result.without_end.clear();
   result.left_out.clear();
   find_data(chat, result.data);
-  find_trained_bytes(chat, messages, shape_, tokenizer_, train_on, result.trained, result.without_end);
+  const RenderFirst render_first = [&](std::size_t count) {
+    jinja::Rendered first;
+    run({messages.begin(), messages.begin() + static_cast<std::ptrdiff_t>(count)}, false, record, first);
+    return std::move(first.text);
+  };
+  find_trained_bytes(chat, messages, *shape_for(record), tokenizer_, train_on, render_first, result.trained,
+                     result.without_end);
   note_left_out(chat, messages, result);
   result.text.swap(chat.text);
 }
@@ -315,8 +363,8 @@ std::vector<std::int32_t> ChatTemplate::stop_ids() const {
   const auto add = [&](const std::optional<std::int32_t>& end) {
     if (end && std::ranges::find(ids, *end) == ids.end()) ids.push_back(*end);
   };
-  add(shape_.end);
-  if (for_tools_) add(for_tools_->shape_.end);
+  add(shape_->end);
+  if (for_tools_) add(for_tools_->shape_->end);
   return ids;
 }
 

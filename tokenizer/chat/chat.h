@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <vector>
@@ -70,13 +72,13 @@ class ChatTemplate {
   std::vector<std::int32_t> stop_ids() const;
   /// Token-like texts that the template writes and that are no tokens of the vocabulary: "<|im_start|>" ...
   const std::vector<std::string>& missing_tokens() const { return missing_; }
-  const TurnShape& shape() const { return shape_; }
+  const TurnShape& shape() const { return *shape_; }
   const TemplateSource& source() const { return source_; }
 
  private:
-  // Valid until the thread's next rendering.
-  jinja::Rendered& run(const std::vector<Message>& messages, bool generation_prompt,
-                       const std::vector<Member>& record) const;
+  void run(const std::vector<Message>& messages, bool generation_prompt, const std::vector<Member>& record,
+           jinja::Rendered& rendered) const;
+  std::shared_ptr<const TurnShape> shape_for(const std::vector<Member>& record) const;
   void check_known(const std::vector<Member>& members, Holder holder) const;
   void check_keywords(const std::vector<Member>& record) const;
   void find_missing_tokens(const RenderProbe& render);
@@ -87,7 +89,9 @@ class ChatTemplate {
   jinja::Template template_;
   jinja::Options clock_;
   std::vector<std::pair<std::string, jinja::Json>> settings_;  //< bos_token and the like, those that are read
-  TurnShape shape_;
+  std::shared_ptr<const TurnShape> shape_;
+  mutable std::mutex shapes_mutex_;
+  mutable std::map<std::string, std::shared_ptr<const TurnShape>> shapes_;  //< by chat_template_kwargs
   std::vector<std::string> missing_;
   std::unique_ptr<ChatTemplate> for_tools_;         //< that of conversations with tools, where it is another
   std::optional<base::ErrorFacts> fault_of_tools_;  //< why it cannot be used: matters where there are tools

@@ -115,8 +115,8 @@ Problem read_call(const std::string& key, Message& message) {
   }
   std::ranges::replace_if(
       calls, [](char c) { return c == '\n' || c == '\r'; }, ' ');  // a record is one line
-  message.content.clear();
-  message.has_content = false;
+  message.content.clear();  // but there: more templates ask for it than stumble over it
+  message.has_content = true;
   message.members.push_back({"tool_calls", calls.empty() ? "[]" : calls + "]"});
   return {};
 }

@@ -11,6 +11,7 @@ namespace {
 using jinja::Span;
 
 constexpr std::size_t kNowhere = std::string::npos;
+constexpr std::string_view kBlanks = " \t\r\n";
 
 // Where one message stands in the text: all that was written in its turn, and the words of its own in it.
 struct Turn {
@@ -46,14 +47,22 @@ void take_loose_words(const jinja::Rendered& chat, std::vector<Turn>& turns) {
   }
 }
 
+struct Turns : std::vector<Turn> {
+  bool are_mixed = false;  // something of a message may stand in the turn of an earlier one
+};
+
 // Valid until the thread's next call.
-std::vector<Turn>& turns_of(const jinja::Rendered& chat, std::size_t messages) {
-  static thread_local std::vector<Turn> turns;
+Turns& turns_of(const jinja::Rendered& chat, std::size_t messages) {
+  static thread_local Turns turns;
   turns.assign(messages, {});
+  turns.are_mixed = false;
+  std::int32_t latest = 0;
   for (const Span& span : chat.spans) {
     if (span.owner == Span::kNone) continue;
     turns[span.owner].take(span);
     if (is_words(span) && span.origin == span.owner) turns[span.owner].take_words(span);
+    turns.are_mixed |= span.owner < latest || span.origin > span.owner;
+    latest = std::max(latest, span.owner);
   }
   take_loose_words(chat, turns);
   return turns;
@@ -63,17 +72,32 @@ std::size_t common_prefix(std::string_view a, std::string_view b) {
   return std::ranges::mismatch(a, b).in1 - a.begin();
 }
 
+std::size_t count_blanks(std::string_view text) { return std::min(text.find_first_not_of(kBlanks), text.size()); }
+bool is_blank(std::string_view text) { return count_blanks(text) == text.size(); }
+
+// As much of `size` bytes as does not end amid a word.
+std::size_t up_to_boundary(std::string_view text, std::size_t size) {
+  while (size > 0 && std::string_view("\n>]: ").find(text[size - 1]) == kNowhere) --size;
+  return size;
+}
+
 // Where the answer begins: behind the generation prompt, or behind as much of it as the template has written here.
 std::size_t answer_begin(std::string_view text, const Turn& turn, const TurnShape& shape) {
   const std::size_t latest = turn.has_words() ? turn.words_begin : turn.end;
   if (shape.prompt.empty()) return turn.begin;
   const std::string_view before = text.substr(turn.begin, latest - turn.begin);
-  if (const std::size_t found = before.find(shape.prompt); found != kNowhere)
+  // The words may begin with the prompt's end ("<think>").
+  const std::string_view whole =
+      text.substr(turn.begin, std::min(before.size() + shape.prompt.size(), turn.end - turn.begin));
+  if (const std::size_t found = whole.find(shape.prompt); found < before.size())
     return turn.begin + found + shape.prompt.size();
-  std::size_t common = common_prefix(shape.prompt, before);
+  // Blanks before and behind belong to what stands there; an empty answer may have none.
+  const std::string_view prompt = std::string_view(shape.prompt).substr(count_blanks(shape.prompt));
+  const std::size_t blanks = count_blanks(before);
+  std::size_t common = common_prefix(prompt, before.substr(blanks));
   // A prompt that goes on ("<think>") has a boundary where the answer turns away from it, and not amid a word.
-  while (common > 0 && std::string_view("\n>]: ").find(before[common - 1]) == kNowhere) --common;
-  return common > 0 ? turn.begin + common : latest;
+  if (!is_blank(prompt.substr(common))) common = up_to_boundary(prompt, common);
+  return common > 0 ? turn.begin + blanks + common : latest;
 }
 
 struct End {
@@ -102,7 +126,7 @@ std::string_view tail_of(const jinja::Rendered& chat, const Turn& turn, std::siz
 }
 
 // What closes an answer that has no end token (a call of a tool, a text that stands for an end), without white space.
-std::size_t closing_size(std::string_view tail) { return tail.find_last_not_of(" \t\r\n") + 1; }
+std::size_t closing_size(std::string_view tail) { return tail.find_last_not_of(kBlanks) + 1; }
 
 std::size_t end_size(std::string_view tail, const TurnShape& shape, const Tokenizer& tokenizer) {
   if (shape.end && tail == shape.tail) return shape.tail_size;
@@ -116,7 +140,7 @@ std::string generation_prompt(const jinja::Rendered& with, const jinja::Rendered
   for (const Span& span : with.spans)
     if (span.data || span.owner != Span::kNone) begin = span.end;
   const std::string behind = with.text.substr(begin);
-  if (with.text == without.text) return "";
+  if (with.text == without.text) return behind;
   if (!behind.empty() && !without.text.ends_with(behind)) return behind;
   return with.text.substr(common_prefix(with.text, without.text));
 }
@@ -136,6 +160,45 @@ void join(std::vector<ByteRange>& ranges) {
       ranges[count++] = range;
   }
   ranges.resize(count);
+}
+
+// What of later messages, answers apart, stands in a part of the text: the first of them, and from where to where.
+struct Foreign {
+  std::size_t message = 0, begin = kNowhere, end = 0;
+  bool exists() const { return begin != kNowhere; }
+};
+Foreign foreign_in(const jinja::Rendered& chat, const std::vector<Message>& messages, std::int32_t own,
+                   ByteRange range) {
+  Foreign foreign;
+  for (auto span = std::ranges::lower_bound(chat.spans, range.begin, {}, &Span::begin);
+       span != chat.spans.end() && span->begin < range.end; ++span) {
+    const std::int32_t of = std::max(span->owner, span->data ? span->origin : Span::kNone);
+    if (of <= own || messages[static_cast<std::size_t>(of)].role == "assistant") continue;
+    if (!foreign.exists()) foreign = {static_cast<std::size_t>(of), span->begin, 0};
+    foreign.message = std::min(foreign.message, static_cast<std::size_t>(of));
+    foreign.end = span->end;
+  }
+  return foreign;
+}
+
+// Of an answer into which the template has written results of tools: what the model writes before it has them, and what
+// would have stood there without them, where that comes behind.
+void add_around(const Foreign& foreign, std::string_view text, ByteRange range, const RenderFirst& render_first,
+                std::vector<ByteRange>& ranges) {
+  std::string alone;
+  try {
+    alone = render_first(foreign.message);
+  } catch (const base::Error&) {  // it may demand results
+    return add(ranges, range.begin, foreign.begin);
+  }
+  std::size_t common = std::min(common_prefix(text, alone), foreign.begin);
+  if (common < alone.size()) common = up_to_boundary(text, common);
+  if (common < range.begin) return add(ranges, range.begin, foreign.begin);
+  const std::string_view more = std::string_view(alone).substr(common), rest = more.substr(0, closing_size(more));
+  if (rest.empty()) return add(ranges, range.begin, closing_size(text.substr(0, common)));
+  add(ranges, range.begin, common);
+  if (const std::size_t found = text.find(rest, foreign.end); found < range.end)
+    add(ranges, found, std::min(found + rest.size(), range.end));
 }
 
 // Where turns begin, in order, and the end of the text.
@@ -195,9 +258,16 @@ TurnShape shape_of(const RenderProbe& render, bool marks, const Tokenizer& token
   const std::vector<Message> question = question_for(render);
   std::vector<Message> answered = question;
   answered.push_back({"assistant", "answer"});
-  shape.prompt = generation_prompt(render(question, true), render(question, false));
+  const jinja::Rendered asked = render(question, true), without = render(question, false);
+  shape.prompt = generation_prompt(asked, without);
   const jinja::Rendered chat = render(answered, false);
   const Turn turn = turns_of(chat, answered.size()).back();
+  // Some write the prompt without being asked for it, others something else at the end of a text.
+  if (asked.text == without.text) {
+    const std::string_view own = std::string_view(chat.text).substr(std::min(turn.begin, chat.text.size()));
+    const auto inked = [](std::string_view part) { return part.substr(count_blanks(part)); };
+    if (is_blank(shape.prompt) || !inked(own).starts_with(inked(shape.prompt))) shape.prompt.clear();
+  }
   if (!turn.exists()) return shape;
   shape.tail = tail_of(chat, turn, answer_begin(chat.text, turn, shape));
   if (const auto end = end_in(shape.tail, tokenizer)) {
@@ -208,10 +278,10 @@ TurnShape shape_of(const RenderProbe& render, bool marks, const Tokenizer& token
 }
 
 void find_trained_bytes(const jinja::Rendered& chat, const std::vector<Message>& messages, const TurnShape& shape,
-                        const Tokenizer& tokenizer, TrainOn train_on, std::vector<ByteRange>& trained,
-                        std::vector<std::size_t>& without_end) {
+                        const Tokenizer& tokenizer, TrainOn train_on, const RenderFirst& render_first,
+                        std::vector<ByteRange>& trained, std::vector<std::size_t>& without_end) {
   trained.clear();
-  const std::vector<Turn>& turns = turns_of(chat, messages.size());
+  const Turns& turns = turns_of(chat, messages.size());
   if (train_on == TrainOn::kAll) return add_all_but(turns, messages, chat.text.size(), trained);
   std::size_t last = messages.size();
   while (last > 0 && messages[last - 1].role != "assistant") --last;
@@ -228,7 +298,11 @@ void find_trained_bytes(const jinja::Rendered& chat, const std::vector<Message>&
     const std::size_t size = end_size(tail, shape, tokenizer);
     if (size == 0) without_end.push_back(i);
     if (!shape.marks || !answers) {
-      add(trained, begin, tail_begin + (size == 0 && answers ? closing_size(tail) : size));
+      const ByteRange range{begin, tail_begin + (size == 0 && answers ? closing_size(tail) : size)};
+      const Foreign foreign =
+          turns.are_mixed && answers ? foreign_in(chat, messages, static_cast<std::int32_t>(i), range) : Foreign();
+      foreign.exists() ? add_around(foreign, chat.text, range, render_first, trained)
+                       : add(trained, range.begin, range.end);
       continue;
     }
     std::size_t marked = 0;

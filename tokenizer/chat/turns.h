@@ -2,7 +2,8 @@
 //
 // The answer of a turn is what the model itself would have to write: all behind the generation prompt (the header that
 // the template writes for add_generation_prompt), up to the end token of the turn and with it. Where the template marks
-// it with {% generation %}, what is marked, and the end token.
+// it with {% generation %}, what is marked, and the end token. Results of tools that a template writes into an answer
+// are no part of it.
 #pragma once
 
 #include <cstdint>
@@ -48,10 +49,12 @@ std::vector<Message> question_for(const RenderProbe& render);
 /// Throws what `render` throws for a question with its answer.
 TurnShape shape_of(const RenderProbe& render, bool marks, const Tokenizer& tokenizer);
 
-/// `chat`: as the template of `shape` rendered `messages`. Sets `trained`, sorted and disjoint, and adds to
-/// `without_end` the trained messages whose turn ends without an end token.
+/// The text of the first `count` messages. Throws base::Error where the template refuses them.
+using RenderFirst = std::function<std::string(std::size_t count)>;
+/// `chat`: as the template of `shape` rendered `messages`, and renders the first of them. Sets `trained`, sorted and
+/// disjoint, and adds to `without_end` the trained messages whose turn ends without an end token.
 void find_trained_bytes(const jinja::Rendered& chat, const std::vector<Message>& messages, const TurnShape& shape,
-                        const Tokenizer& tokenizer, TrainOn train_on, std::vector<ByteRange>& trained,
-                        std::vector<std::size_t>& without_end);
+                        const Tokenizer& tokenizer, TrainOn train_on, const RenderFirst& render_first,
+                        std::vector<ByteRange>& trained, std::vector<std::size_t>& without_end);
 
 }  // namespace tokenizer

@@ -244,35 +244,40 @@ TEST(FreshAdapter, RefusesWhatChoosesNothing) {
   };
   using O = FreshOptions;
   const std::vector<std::pair<O, std::vector<std::string>>> wrong = {
-      {with([](O& o) { o.rank_pattern = {"q_porj=2"}; }), {"rank_pattern", "q_porj"}},
-      {with([](O& o) { o.rank_pattern = {"q_proj=2.5"}; }), {"rank_pattern", "2.5"}},
+      {with([](O& o) { o.rank_pattern = {"q_porj=2"}; }), {"rank-pattern", "q_porj"}},
+      {with([](O& o) { o.rank_pattern = {"q_proj=2.5"}; }), {"rank-pattern", "2.5"}},
       {with([](O& o) {
          o.rank_pattern = {"q_proj=2", "layers.0.self_attn.q_proj=5"};
        }),
-       {"rank_pattern", "an earlier one", "layers.0.self_attn.q_proj"}},
-      {with([](O& o) { o.rank_pattern = {"q_proj"}; }), {"rank_pattern", "EXPRESSION=NUMBER"}},
+       {"rank-pattern", "an earlier one", "layers.0.self_attn.q_proj"}},
+      {with([](O& o) { o.rank_pattern = {"q_proj"}; }), {"rank-pattern", "EXPRESSION=NUMBER"}},
       {with([](O& o) {
          o.rank_pattern = {"q_proj=2", "q_proj=3"};
        }),
-       {"rank_pattern", "twice"}},
-      {with([](O& o) { o.rank_pattern = {"(?=q)=3"}; }), {"rank_pattern", "(?=q)"}},
-      {with([](O& o) { o.alpha_pattern = {"q_proj=x"}; }), {"alpha_pattern", "q_proj=x"}},
-      {with([](O& o) { o.alpha_pattern = {"lm_head=3"}; }), {"alpha_pattern", "lm_head"}},
-      {with([](O& o) { o.alpha_pattern = {"q_proj=0"}; }), {"--lora.alpha_pattern", "above 0"}},
-      {with([](O& o) { o.alpha_pattern = {"q_proj=-1"}; }), {"--lora.alpha_pattern", "-1"}},
+       {"rank-pattern", "twice"}},
+      {with([](O& o) { o.rank_pattern = {"(?=q)=3"}; }), {"rank-pattern", "(?=q)"}},
+      {with([](O& o) { o.alpha_pattern = {"q_proj=x"}; }), {"alpha-pattern", "q_proj=x"}},
+      {with([](O& o) { o.alpha_pattern = {"lm_head=3"}; }), {"alpha-pattern", "lm_head"}},
+      {with([](O& o) { o.alpha_pattern = {"q_proj=0"}; }), {"--lora.alpha-pattern", "above 0"}},
+      {with([](O& o) { o.alpha_pattern = {"q_proj=-1"}; }), {"--lora.alpha-pattern", "-1"}},
       {with([](O& o) { o.targets = {"q_porj"}; }), {"--lora.targets", "q_porj"}},
-      {with([](O& o) { o.dropout_pattern = {"q_proj=1"}; }), {"dropout_pattern", "below 1"}},
-      {with([](O& o) { o.dropout_pattern = {"x=0.1"}; }), {"dropout_pattern", "'x'"}},
-      {with([](O& o) { o.exclude_modules = {"q_porj"}; }), {"exclude_modules", "q_porj"}},
+      {with([](O& o) { o.dropout_pattern = {"q_proj=1"}; }), {"dropout-pattern", "below 1"}},
+      {with([](O& o) { o.dropout_pattern = {"x=0.1"}; }), {"dropout-pattern", "'x'"}},
+      {with([](O& o) {
+         o.targets = {"embed_tokens", "q_proj"}, o.dropout_pattern = {"embed_tokens=0.1"};
+       }),
+       {"dropout-pattern", "matches no module"}},
+      {with([](O& o) { o.targets = {"embed_tokens"}, o.dropout = 0.1; }), {"--lora.dropout", "no dropout"}},
+      {with([](O& o) { o.exclude_modules = {"q_porj"}; }), {"exclude-modules", "q_porj"}},
       {with([](O& o) { o.targets = {"q_proj"}, o.exclude_modules = {"up_proj"}; }), {"up_proj", "no adapter anyway"}},
-      {with([](O& o) { o.layers_to_transform = {"2"}; }), {"layers_to_transform", "0 to 1"}},
-      {with([](O& o) { o.layers_to_transform = {"first"}; }), {"layers_to_transform", "first"}},
+      {with([](O& o) { o.layers_to_transform = {"2"}; }), {"layers-to-transform", "0 to 1"}},
+      {with([](O& o) { o.layers_to_transform = {"first"}; }), {"layers-to-transform", "first"}},
       {with([](O& o) { o.layers_to_transform = {"1"}, o.layers_pattern = {"h"}; }), {"no module is left"}},
       {with([](O& o) { o.targets = {"q_proj"}, o.exclude_modules = {"q_proj"}; }), {"no module is left"}},
-      {with([](O& o) { o.modules_to_save = {"lm_haed"}; }), {"modules_to_save", "did you mean 'lm_head'"}},
+      {with([](O& o) { o.modules_to_save = {"lm_haed"}; }), {"modules-to-save", "did you mean 'lm_head'"}},
       {with([](O& o) { o.targets = {"embed_tokens"}, o.dora = o.ensure_weight_tying = true; }),
-       {"ensure_weight_tying", "columns"}},
-      {with([](O& o) { o.targets = {"embed_tokens"}, o.tokens = {1}; }), {"trainable_tokens", "trains already"}},
+       {"ensure-weight-tying", "columns"}},
+      {with([](O& o) { o.targets = {"embed_tokens"}, o.tokens = {1}; }), {"trainable-tokens", "trains already"}},
   };
   for (const auto& [options, words] : wrong)
     for (const std::string& word : words) EXPECT_THAT(error_of(options), HasSubstr(word));
@@ -289,6 +294,22 @@ TEST(FreshAdapter, DropoutsGoByModule) {
                                                                             : 0.1};
     EXPECT_EQ(module.dropout.value_or(options.dropout), expected) << module.name;
   }
+}
+
+// The head's adapter is the embedding's where the two stay one, as in PEFT.
+TEST(FreshAdapter, AHeadThatStaysTiedIsTrainedAsTheEmbedding) {
+  const lora::ModelFiles tied(HORNBOOK_SOURCE_DIR "/tests/golden/finetune/tiny_llama/tied");
+  FreshOptions options;
+  options.targets = {"q_proj", "lm_head"};
+  options.ensure_weight_tying = true;
+  const Adapter of_head = lora::chosen_modules(tied.spec(), options);
+  options.targets = {"q_proj", "embed_tokens"};
+  const Adapter of_embedding = lora::chosen_modules(tied.spec(), options);
+  EXPECT_EQ(of_head.targets, of_embedding.targets);
+  ASSERT_EQ(of_head.modules.size(), of_embedding.modules.size());
+  EXPECT_EQ(of_head.modules[0].name, "model.embed_tokens");
+  options.targets = {"lm_head", "embed_tokens"};
+  EXPECT_EQ(lora::chosen_modules(tied.spec(), options).modules.size(), 1u);
 }
 
 }  // namespace

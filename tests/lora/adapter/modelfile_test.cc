@@ -79,6 +79,10 @@ TEST(Modelfile, ABosThatTheRuntimeAddsIsLeftOut) {
   const auto adds = bytes(jinja, "<s>"), leaves = bytes(jinja);
   EXPECT_EQ(lora::turn_texts(*tokenizer::chat_template_of(*adds), *adds, why)->begin, "<|im_start|>user\n");
   EXPECT_EQ(lora::turn_texts(*tokenizer::chat_template_of(*leaves), *leaves, why)->begin, "<s><|im_start|>user\n");
+  // Where the template has none, the runtime writes one that training did not.
+  EXPECT_THAT(lora::modelfile_of("m.gguf", *adds).note, Not(HasSubstr("begin a conversation")));
+  const auto without = bytes(jinja.substr(jinja.find("{% for")), "<s>");
+  EXPECT_THAT(lora::modelfile_of("m.gguf", *without).note, HasSubstr("begin a conversation with <s>"));
 }
 
 TEST(Modelfile, WhatItCannotSayIsSaid) {
