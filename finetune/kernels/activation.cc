@@ -17,18 +17,21 @@ namespace {
 using torch::autograd::AutogradContext;
 using torch::autograd::variable_list;
 
-// Calls f over rows of tensors [T, n], always the same rows together: ATen computes the last numbers of what a thread
-// gets otherwise than vectors of numbers, so that its own shares would show in the last bits.
+// Calls f over pieces of tensors [T, n], always the same: ATen computes the last numbers of what a thread gets
+// otherwise than vectors of numbers, so that its own shares would show in the last bits. Of so few it makes no shares.
 template <class F, class... Tensors>
 void in_pieces(F f, const at::Tensor& first, const Tensors&... others) {
-  constexpr std::int64_t kNumbers = std::int64_t{1} << 16;
-  const std::int64_t rows{first.size(0)}, step{std::max<std::int64_t>(1, kNumbers / first.size(1))};
+  constexpr std::int64_t kNumbers = at::internal::GRAIN_SIZE / 2;
+  const std::int64_t rows{first.size(0)}, columns{first.size(1)};
   if (!first.is_cpu()) return f(first, others...);
-  at::parallel_for(0, (rows + step - 1) / step, 1, [&](std::int64_t begin, std::int64_t end) {
+  const std::int64_t wide{std::min(columns, kNumbers)}, high{kNumbers / wide};
+  const std::int64_t across{(columns + wide - 1) / wide}, pieces{(rows + high - 1) / high * across};
+  at::parallel_for(0, pieces, 1, [&](std::int64_t begin, std::int64_t end) {
     const at::NoGradGuard no_gradient;  // threads have modes of their own
     for (std::int64_t piece = begin; piece < end; ++piece) {
+      const std::int64_t row{piece / across * high}, column{piece % across * wide};
       const auto part = [&](const at::Tensor& x) {
-        return x.narrow(0, piece * step, std::min(step, rows - piece * step));
+        return x.narrow(0, row, std::min(high, rows - row)).narrow(1, column, std::min(wide, columns - column));
       };
       f(part(first), part(others)...);
     }

@@ -182,9 +182,10 @@ void check_same_run(const RunFacts& saved, const RunFacts& now) {
 }
 
 void check_same_template(const std::string& saved, const std::string& now) {
-  if (!saved.empty() && saved != now)
-    throw base::UsageError({"--resume would not continue the same run", "--chat-template", base::shortened(now),
-                            base::shortened(saved) + ", as when it was started",
+  if (saved != now)
+    throw base::UsageError({"--resume would not continue the same run", "--chat-template",
+                            now.empty() ? "none" : base::shortened(now),
+                            (saved.empty() ? "none" : base::shortened(saved)) + ", as when it was started",
                             "give the same options and data, or start over with --overwrite"});
 }
 

@@ -110,9 +110,6 @@ void check_preferences(const TrainOptions& options, const base::OptionSet* decla
   const std::string& objective = options.preferences.objective;
   if (options.preferences.is_on() && options.plan.rows.too_long == "split")
     throw base::UsageError({"answers to be compared cannot be split", "--too-long", "split", "truncate or drop", ""});
-  if (options.start.adapter.empty() && is_chosen(declared, "reference"))
-    throw base::UsageError({"without an adapter to go on from the start is the base", "--reference",
-                            base::join(declared->find("reference")->get(), ", "), "--adapter with it", "leave it out"});
   static const std::map<std::string, std::vector<std::string>> kReaders = {
       {"beta", {"dpo", "ipo", "hinge", "simpo", "orpo", "kto"}},
       {"reference", {"dpo", "ipo", "hinge", "kto"}},
@@ -127,6 +124,9 @@ void check_preferences(const TrainOptions& options, const base::OptionSet* decla
     throw base::UsageError({"an option of another objective", flag, base::join(declared->find(option)->get(), ", "),
                             "--objective " + base::join(readers, ", "), "leave it out: this is " + objective});
   }
+  if (options.start.adapter.empty() && is_chosen(declared, "reference"))
+    throw base::UsageError({"without an adapter to go on from the start is the base", "--reference",
+                            base::join(declared->find("reference")->get(), ", "), "--adapter with it", "leave it out"});
 }
 
 }  // namespace finetune

@@ -184,6 +184,9 @@ TEST_F(EarlyStopping, WithoutValidationItIsRefused) {
     return error_of<base::UsageError>(options);
   };
   EXPECT_THAT(refusal([](auto& o) { o.early_stopping_patience = 2; }), HasSubstr("--early-stopping-patience"));
+  TrainOptions never = options("refused");
+  never.sources.validation_share = 0.2, never.intervals.eval_every = 0, never.stopping.early_stopping_patience = 2;
+  EXPECT_THAT(error_of<base::UsageError>(never), HasSubstr("--eval-every above 0"));
   EXPECT_THAT(refusal([](auto& o) { o.early_stopping_threshold = 0.1; }), HasSubstr("--early-stopping-threshold"));
   EXPECT_THAT(refusal([](auto& o) { o.keep_best = true; }), HasSubstr("--keep-best"));
   EXPECT_THAT(refusal([](auto& o) { o.result = "best"; }), HasSubstr("--result"));

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <numeric>
+#include <tuple>
 
 #include "finetune/kernels/activation.h"
 #include "finetune/kernels/amx_products.h"
@@ -266,12 +267,12 @@ TEST(Activations, ThreadsDoNotShow) {
   using Kind = lora::Activation;
   for (const bool gated : {true, false})
     for (const Kind kind : {Kind::kSilu, Kind::kGelu, Kind::kGeluTanh, Kind::kRelu})
-      for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+      for (const auto& [rows, n, type] : {std::tuple(301, 1003, at::kFloat), std::tuple(301, 1003, at::kBFloat16),
+                                          std::tuple(35, 1003, at::kFloat), std::tuple(2, 40003, at::kFloat)}) {
         lora::MlpSpec mlp;
         mlp.gated = gated, mlp.activation = kind;
         at::manual_seed(5);
-        const std::int64_t width{gated ? 2 * 1003 : 1003};
-        const at::Tensor numbers = at::randn({301, width}).to(type), dy = at::randn({301, 1003}).to(type);
+        const at::Tensor numbers = at::randn({rows, gated ? 2 * n : n}).to(type), dy = at::randn({rows, n}).to(type);
         expect_same_on_all_threads([&] {
           const at::Tensor x = numbers.clone().requires_grad_(), y = finetune::activate(x, mlp);
           (y * dy).sum().backward();

@@ -492,6 +492,7 @@ TEST_F(PreferenceRun, RefusesAnotherObjectiveOnResumeAndAnswersWithoutPairs) {
   other.preferences.beta = 0.2;
   EXPECT_THAT(error_of(other), HasSubstr("--beta"));
   EXPECT_THAT(words_error({"--reference", "base"}), HasSubstr("--objective dpo, ipo, hinge, kto"));
+  EXPECT_THAT(words_error({"--objective", "dpo", "--reference", "base"}), HasSubstr("--adapter with it"));
   EXPECT_THAT(words_error({"--beta", "0.3"}), HasSubstr("--objective dpo"));
   EXPECT_THAT(words_error({"--objective", "dpo", "--simpo-gamma", "1"}), HasSubstr("--objective simpo"));
   EXPECT_THAT(words_error({"--objective", "ipo", "--label-smoothing", "0.1"}), HasSubstr("dpo, simpo"));

@@ -119,8 +119,9 @@ TEST(Report, OfPreferencesShowsRewardsAndNoPerplexity) {
   for (StepMetrics& step : steps)
     step.figures = {
         {"rewards/chosen", 0.5}, {"rewards/rejected", -0.5}, {"rewards/margins", 1}, {"rewards/accuracies", 0.75}};
-  const std::string page =
-      report_html(made, steps, {{3, 0.5, std::nullopt, 9, {{"rewards/margins", 1.5}}}}, {}, "", "");
+  const std::string page = report_html(
+      made, steps, {{3, 0.5, std::nullopt, 9, {{"rewards/margins", 1.5}, {"rewards/chosen", -NAN}}}}, {}, "", "");
+  EXPECT_THAT(page, testing::AllOf(HasSubstr("<td>&ndash;"), Not(HasSubstr("nan"))));
   for (const char* text :
        {"Rewards while training", "Margin of the rewards", "Share of pairs told apart", "rewards/margins"})
     EXPECT_THAT(page, HasSubstr(text));

@@ -4,6 +4,7 @@
 
 #include "base/run_lock.h"
 #include "finetune/kernels/device.h"
+#include "finetune/train/start_notes.h"
 #include "lora/adapter/write_model.h"
 #include "tests/finetune/train_fixture.h"
 
@@ -303,6 +304,8 @@ TEST_F(Train, ResumeNamesTheOptionThatDiffers) {
   EXPECT_THAT(differs([](TrainOptions& o) { o.optimizer.update.optimizer = "lion"; }), HasSubstr("expected adamw,"));
   EXPECT_THAT(differs([](TrainOptions& o) { o.optimizer.update.beta1 = "0.8"; }), HasSubstr("expected auto,"));
   EXPECT_THAT(differs([](TrainOptions& o) { o.optimizer.min_learning_rate_ratio = 0.1; }), HasSubstr("expected 0,"));
+  // The result carries the template, which these examples do not need.
+  EXPECT_THAT(differs([](TrainOptions& o) { o.reading.chat.chat_template = "alpaca"; }), HasSubstr("--chat-template"));
   // Not one that changes no example.
   first.reading.limit = 1000;
   run(first);
@@ -366,6 +369,37 @@ TEST_F(Train, ResumeWithNothingThereSaysSo) {
   foreign.output.resume = true;
   EXPECT_THAT(error_of<base::UsageError>(foreign), HasSubstr("nothing to resume"));
   EXPECT_EQ(files_in(foreign.output.folder).size(), 1u);
+}
+
+// A run that was killed before its first checkpoint begins anew, and says with what else.
+TEST_F(Train, WhatChangedSinceARunThatSavedNothingIsSaid) {
+  TrainOptions begun = options("begun");
+  const fs::path run_yaml = fs::path(begun.output.folder) / "run.yaml";
+  base::OptionSet declared(begun);
+  std::ostringstream out, err;
+  base::Context context{out, err, false, false, "", "finetune", &declared};
+  finetune::tell_changed(run_yaml, context);
+  fs::create_directories(begun.output.folder);
+  base::write_file(run_yaml, declared.to_yaml());
+  finetune::tell_changed(run_yaml, context);
+  EXPECT_EQ(err.str(), "");
+  begun.sources.data = {"/elsewhere.jsonl"}, begun.compute.threads = 2;
+  finetune::tell_changed(run_yaml, context);
+  EXPECT_THAT(err.str(), testing::AllOf(HasSubstr("with other options"), HasSubstr(R"(data: ["/elsewhere.jsonl"])"),
+                                        Not(HasSubstr("threads"))));
+}
+
+TEST_F(Train, APatienceThatCannotStopTheRunIsSaid) {
+  TrainOptions short_one = options("short");
+  short_one.stopping.early_stopping_patience = 2, short_one.intervals.eval_every = 2;
+  const auto told = [&](std::int64_t steps) {
+    std::ostringstream out, err;
+    base::Context context{out, err, false, false, "", "finetune"};
+    finetune::tell_patience(steps, short_one, context);
+    return err.str();
+  };
+  EXPECT_THAT(told(6), HasSubstr("2 validations before its last step"));
+  EXPECT_EQ(told(7), "");
 }
 
 TEST_F(Train, ResumeNeedsNoRoomForWhatIsThere) {

@@ -13,16 +13,18 @@ namespace {
 using testing::HasSubstr;
 
 // What is refused or said of a command line.
-std::string told(const std::vector<std::string>& words, bool has_lora_on_embedding = false) {
+std::string told(const std::vector<std::string>& words, bool has_lora_on_embedding = false,
+                 const char* base = "untied") {
   finetune::TrainOptions options;
   base::OptionSet declared(options);
   declared.read_words(words);
   std::ostringstream out, err;
   const base::Context context{out, err, false, false, "", "finetune", &declared};
-  static const lora::ModelFiles untied(HORNBOOK_SOURCE_DIR "/tests/golden/finetune/tiny_llama/untied");
+  const lora::ModelFiles files(HORNBOOK_SOURCE_DIR "/tests/golden/finetune/tiny_llama/" + std::string(base));
   try {
     finetune::check_unused(options, context);
-    finetune::check_unused_of(untied.spec(), options, &declared);
+    finetune::check_unused_of(files.spec(), options, &declared);
+    finetune::check_adamw_part(options, has_lora_on_embedding, &declared);
     finetune::check_loraplus(options.lora, has_lora_on_embedding, &declared);
   } catch (const base::UsageError& error) {
     return error.what();
@@ -40,6 +42,9 @@ TEST(UnusedOptions, AreRefusedByName) {
                                              {"--validation-limit", "9"},
                                              {"--validation-limit", "9", "--validation-share", "0.1"},
                                              {"--lora.layers-pattern", "layers"},
+                                             {"--sample-tokens", "9", "--samples", "0", "--validation-share", "0.1"},
+                                             {"--beta1", "0.5", "--optimizer", "muon"},
+                                             {"--epsilon", "0.1", "--optimizer", "muon"},
                                              {"--lora.ensure-weight-tying"},
                                              {"--lora.loraplus-lr-embedding", "1e-5"},
                                              {"--lora.loraplus-lr-embedding", "1e-5", "--lora.loraplus-lr-ratio", "4"},
@@ -60,6 +65,17 @@ TEST(UnusedOptions, WhatIsReadOrTheDefaultIsNot) {
            {"--data-cache-limit", "1GB"}})
     EXPECT_EQ(told(words), "");
   EXPECT_EQ(told({"--lora.loraplus-lr-embedding", "1e-5", "--lora.loraplus-lr-ratio", "4"}, true), "");
+  EXPECT_EQ(told({"--beta1", "0.5", "--optimizer", "muon"}, true), "");
+  EXPECT_THAT(told({"--lora.ensure-weight-tying"}, false, "tied"), HasSubstr("neither head nor embedding trains"));
+  for (const std::vector<std::string>& more :
+       std::vector<std::vector<std::string>>{{"--lora.targets", "q_proj", "lm_head"},
+                                             {"--lora.modules-to-save", "embed_tokens"},
+                                             {"--lora.trainable-tokens", "7"},
+                                             {"--new-tokens", "<x>"}}) {
+    std::vector<std::string> words = {"--lora.ensure-weight-tying"};
+    words.insert(words.end(), more.begin(), more.end());
+    EXPECT_EQ(told(words, false, "tied"), "") << more[0];
+  }
 }
 
 TEST(UnusedOptions, WhichOfTwoDecidesIsSaid) {

@@ -222,6 +222,10 @@ TEST(Turns, APromptThatIsAlwaysThereIsNoAnswer) {
   const std::string body = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}";
   EXPECT_EQ(trained(ChatTemplate(model, {"test", body + "{{ '<|im_start|>assistant\n' }}"}).render_text(kTalk, false)),
             "Yes<|im_end|> / So<|im_end|>");
+  // As Command R7B does, which opens and closes thoughts there that no answer of the past has.
+  EXPECT_EQ(trained(ChatTemplate(model, {"test", body + "{{ '<|im_start|>assistant\n<think></think>' }}"})
+                        .render_text(kTalk, false)),
+            "Yes<|im_end|> / So<|im_end|>");
   EXPECT_EQ(trained(ChatTemplate(model, {"test", body + "</s>"}).render_text(kTalk, false)),
             "<|im_start|>assistant\nYes<|im_end|> / <|im_start|>assistant\nSo<|im_end|>");
 }

@@ -162,9 +162,10 @@ void join(std::vector<ByteRange>& ranges) {
   ranges.resize(count);
 }
 
-// What of later messages, answers apart, stands in a part of the text: the first of them, and from where to where.
+// What of later messages, answers apart, stands in a part of the text: the first of them, from where to where, and
+// where the part's own words go on behind it.
 struct Foreign {
-  std::size_t message = 0, begin = kNowhere, end = 0;
+  std::size_t message = 0, begin = kNowhere, end = 0, words = kNowhere;
   bool exists() const { return begin != kNowhere; }
 };
 Foreign foreign_in(const jinja::Rendered& chat, const std::vector<Message>& messages, std::int32_t own,
@@ -173,18 +174,22 @@ Foreign foreign_in(const jinja::Rendered& chat, const std::vector<Message>& mess
   for (auto span = std::ranges::lower_bound(chat.spans, range.begin, {}, &Span::begin);
        span != chat.spans.end() && span->begin < range.end; ++span) {
     const std::int32_t of = std::max(span->owner, span->data ? span->origin : Span::kNone);
+    if (is_words(*span) && span->origin == own && span->member == jinja::Rendered::kContent)
+      foreign.words = std::min(foreign.words, span->begin);
     if (of <= own || messages[static_cast<std::size_t>(of)].role == "assistant") continue;
     if (!foreign.exists()) foreign = {static_cast<std::size_t>(of), span->begin, 0};
+    foreign.words = kNowhere;
     foreign.message = std::min(foreign.message, static_cast<std::size_t>(of));
     foreign.end = span->end;
   }
   return foreign;
 }
 
-// Of an answer into which the template has written results of tools: what the model writes before it has them, and what
-// would have stood there without them, where that comes behind.
+// Of an answer into which the template has written results of tools: what the model writes before it has them, and its
+// words behind them, or else what would have stood there without them.
 void add_around(const Foreign& foreign, std::string_view text, ByteRange range, const RenderFirst& render_first,
                 std::vector<ByteRange>& ranges) {
+  if (foreign.words != kNowhere) add(ranges, foreign.words, range.end);
   std::string alone;
   try {
     alone = render_first(foreign.message);
@@ -197,6 +202,7 @@ void add_around(const Foreign& foreign, std::string_view text, ByteRange range, 
   const std::string_view more = std::string_view(alone).substr(common), rest = more.substr(0, closing_size(more));
   if (rest.empty()) return add(ranges, range.begin, closing_size(text.substr(0, common)));
   add(ranges, range.begin, common);
+  if (foreign.words != kNowhere) return;
   if (const std::size_t found = text.find(rest, foreign.end); found < range.end)
     add(ranges, found, std::min(found + rest.size(), range.end));
 }
@@ -266,7 +272,8 @@ TurnShape shape_of(const RenderProbe& render, bool marks, const Tokenizer& token
   if (asked.text == without.text) {
     const std::string_view own = std::string_view(chat.text).substr(std::min(turn.begin, chat.text.size()));
     const auto inked = [](std::string_view part) { return part.substr(count_blanks(part)); };
-    if (is_blank(shape.prompt) || !inked(own).starts_with(inked(shape.prompt))) shape.prompt.clear();
+    const std::string_view prompt = inked(shape.prompt);
+    if (up_to_boundary(prompt, common_prefix(prompt, inked(own))) == 0) shape.prompt.clear();
   }
   if (!turn.exists()) return shape;
   shape.tail = tail_of(chat, turn, answer_begin(chat.text, turn, shape));

@@ -255,7 +255,7 @@ TEST(FreshAdapter, RefusesWhatChoosesNothing) {
          o.rank_pattern = {"q_proj=2", "q_proj=3"};
        }),
        {"rank-pattern", "twice"}},
-      {with([](O& o) { o.rank_pattern = {"(?=q)=3"}; }), {"rank-pattern", "(?=q)"}},
+      {with([](O& o) { o.rank_pattern = {"(?=q)=3"}; }), {"rank_pattern", "(?=q)"}},
       {with([](O& o) { o.alpha_pattern = {"q_proj=x"}; }), {"alpha-pattern", "q_proj=x"}},
       {with([](O& o) { o.alpha_pattern = {"lm_head=3"}; }), {"alpha-pattern", "lm_head"}},
       {with([](O& o) { o.alpha_pattern = {"q_proj=0"}; }), {"--lora.alpha-pattern", "above 0"}},
