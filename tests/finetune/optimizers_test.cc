@@ -1,4 +1,5 @@
 // The optimizers beside AdamW: against torch's and bitsandbytes', and through whole trainings.
+#include <ATen/Parallel.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -95,6 +96,29 @@ TEST(Optimizers, MuonIsTorchsAndVectorsTakeAdamW) {
   EXPECT_GT(golden.difference("muon", options), 3e-2);
   const std::vector<at::Tensor> found = golden.train(options);
   EXPECT_LT(tiny_llama::relative(found[1].detach(), golden.at("adamw", 1)), 1e-6) << "a vector";
+}
+
+// The loop chooses the number of threads by the machine's load: it must not show.
+TEST(Optimizers, MuonOfSmallMatricesHidesThreads) {
+  const int before{at::get_num_threads()};
+  std::vector<at::Tensor> results;
+  for (const int threads : {1, 2, 3, 4}) {
+    at::set_num_threads(threads);
+    at::manual_seed(4);
+    std::vector<at::Tensor> parameters;
+    for (const auto& shape : std::vector<std::vector<std::int64_t>>{{16, 917}, {1536, 64}, {7, 40003}, {33, 576}})
+      parameters.push_back((at::randn(shape) * 0.02).requires_grad_());
+    auto optimizer = finetune::make_optimizer("muon", parameters, finetune::settings_of(options_of("muon")));
+    for (int step = 0; step < 2; ++step) {
+      optimizer->zero_gradients();
+      for (const at::Tensor& parameter : parameters) (parameter * at::randn_like(parameter)).sum().backward();
+      optimizer->step(1e-2);
+    }
+    EXPECT_EQ(at::get_num_threads(), threads);
+    results.push_back(optimizer->values().detach().clone());
+  }
+  at::set_num_threads(before);
+  for (const at::Tensor& result : results) EXPECT_TRUE(at::equal(result, results[0]));
 }
 
 TEST(Optimizers, MuonLeavesWhatIsNoMatrixToAdamW) {

@@ -88,6 +88,7 @@ TEST_F(TrainWays, ThreadsDoNotShow) {
       {"adamw-8bit", [](TrainOptions& o) { o.optimizer.update.optimizer = "adamw-8bit"; }},
       {"lion", [](TrainOptions& o) { o.optimizer.update.optimizer = "lion"; }},
       {"sgd", [](TrainOptions& o) { o.optimizer.update.optimizer = "sgd"; }},
+      {"muon", [](TrainOptions& o) { o.optimizer.update.optimizer = "muon", o.lora.rank = 16; }},
       {"clipped", [](TrainOptions& o) { o.optimizer.clip = 1e-4; }},
       {"short", [](TrainOptions& o) { o.plan.rows_per_batch = 1, o.plan.rows.packing = false; }},
   };
