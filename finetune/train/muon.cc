@@ -1,9 +1,6 @@
 // Muon: momentum made orthogonal, for matrices. Tested by tests/finetune/optimizers_test.cc.
 #include "finetune/train/muon.h"
 
-#include <ATen/ATen.h>
-#include <ATen/Parallel.h>
-
 #include <algorithm>
 #include <cmath>
 
@@ -24,23 +21,6 @@ at::Tensor newton_schulz(const at::Tensor& matrix) {
   }
   return is_tall ? x.t() : x;
 }
-
-// The bytes of MKL's products depend on the number of threads; those of matrices as small as LoRA's gain little by it.
-class OneThread {
- public:
-  explicit OneThread(bool is_wanted) : before_(at::get_num_threads()) {
-    if (is_wanted && before_ > 1) at::set_num_threads(1);
-  }
-  ~OneThread() {
-    if (at::get_num_threads() != before_) at::set_num_threads(before_);
-  }
-  OneThread(const OneThread&) = delete;
-  OneThread& operator=(const OneThread&) = delete;
-
- private:
-  int before_;
-};
-constexpr std::int64_t kSmall = 256;  // the smaller side
 
 }  // namespace
 
@@ -64,9 +44,6 @@ Muon::Muon(std::vector<at::Tensor> parameters, OptimizerSettings settings)
 }
 
 void Muon::update(double rate) {
-  const OneThread one(std::ranges::all_of(parameters_, [](const at::Tensor& parameter) {
-    return parameter.is_cpu() && (parameter.dim() != 2 || std::min(parameter.size(0), parameter.size(1)) <= kSmall);
-  }));
   for (std::size_t i = 0; i < parts_.size(); ++i) {
     const Part& part = parts_[i];
     if (part.is_matrix) {
