@@ -78,7 +78,7 @@ std::string name_of(Fate fate) {
       "written in part",
       "special tokens as text",
       "a key twice",
-      "an answer without words, of which the end alone is learned",
+      "an answer without words, of which no more than the end is learned",
       "a token that holds the end of the prompt and the beginning of the answer, which generation will not meet"};
   return kNames[static_cast<std::size_t>(fate)];
 }

@@ -91,7 +91,7 @@ void SamplingOptions::visit(base::OptionVisitor& v) {
       .fallback = "the model's own, else 1.1";
   v("no_repeat_ngram_size", no_repeat_ngram_size, "let no sequence of so many tokens come twice, 0: let it")
       .at_least(0);
-  v("seed", seed, "the same seed draws the same tokens");
+  v("seed", seed, "the same seed draws the same tokens; each prompt begins with it");
 }
 
 std::vector<Candidate> candidates(std::span<const float> logits, std::span<const std::int32_t> text,

@@ -489,7 +489,7 @@ TEST(Records, TextsWithoutTheTemplateBordersAndEmptyAnswersAreCounted) {
   EXPECT_THAT(report.altered.back().why, HasSubstr("prompt, completion (null)"));
   const std::string lines = base::join(finetune::findings(report, chat), "\n");
   EXPECT_THAT(lines, HasSubstr("without the chat template: 3 records"));
-  EXPECT_THAT(lines, HasSubstr("an answer without words, of which the end alone is learned: " + file + ":2"));
+  EXPECT_THAT(lines, HasSubstr("an answer without words, of which no more than the end is learned: " + file + ":2"));
   const std::string turns = folder.write(
       "d.jsonl",
       R"({"messages":[{"role":"user","content":"Q"},{"role":"assistant","content":""},{"role":"user","content":"R"},{"role":"assistant","content":"A"}]})");
