@@ -44,6 +44,14 @@ void refuse_unclear(const Option& option, const std::string& word) {
 std::vector<std::string> OptionSet::canonical(const std::vector<std::string>& words) {
   std::vector<std::string> canonical;
   const bool has_words = std::ranges::any_of(visitor_.options_, [](const Option& option) { return option.positional; });
+  // It would be read as a word: a file, an adapter.
+  const auto refuse_value = [&](const Option& option, const std::string& word, std::size_t next) {
+    if (word.find('=') != word.npos || next >= words.size() || (words[next] != "true" && words[next] != "false"))
+      return;
+    throw UsageError({"a switch takes no value behind it", word, words[next],
+                      option.flag() + ", --no-" + option.flag().substr(2) + " or " + option.flag() + "=" + words[next],
+                      ""});
+  };
   for (std::size_t i = 0; i < words.size(); ++i) {
     const std::string& word = words[i];
     if (word == "--") {
@@ -63,6 +71,7 @@ std::vector<std::string> OptionSet::canonical(const std::vector<std::string>& wo
     if (find(name) == nullptr && name.starts_with("no_") && equals == word.npos) {
       const Option* negated = find(name.substr(3));
       if (negated != nullptr && negated->is_flag) {
+        refuse_value(*negated, word, i + 1);
         canonical.push_back("--" + negated->name + "=false");
         continue;
       }
@@ -70,11 +79,7 @@ std::vector<std::string> OptionSet::canonical(const std::vector<std::string>& wo
     Option& option = option_or_throw(name, kCommandLine);
     if (option.is_flag) {
       canonical.push_back("--" + name + "=" + (equals == word.npos ? "true" : word.substr(equals + 1)));
-      const std::string next = equals == word.npos && i + 1 < words.size() ? words[i + 1] : "";
-      if (next == "true" || next == "false")
-        throw UsageError({"a switch takes no value behind it", option.flag(), next,
-                          option.flag() + ", --no-" + option.flag().substr(2) + " or " + option.flag() + "=" + next,
-                          ""});
+      refuse_value(option, word, i + 1);
       continue;
     }
     if (equals == word.npos) {

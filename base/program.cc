@@ -92,10 +92,11 @@ CommonOptions take_common(std::vector<std::string>& words, bool has_presets) {
       target = value;
       return true;
     };
-    if (word == "--quiet") {
-      common.quiet = true;
-    } else if (word == "--json") {
-      common.json = true;
+    if (word == "--quiet" || word == "--json") {
+      const std::string next = i + 1 < words.size() ? words[i + 1] : "";
+      if (next == "true" || next == "false")
+        throw UsageError({"a switch takes no value behind it", word, next, word + " alone, or without it", ""});
+      (word == "--quiet" ? common.quiet : common.json) = true;
     } else if (!valued("--config", common.config) && !(has_presets && valued("--preset", common.preset))) {
       rest.push_back(word);
     }

@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "finetune/answer.h"
 #include "finetune/data/prompts.h"
+#include "finetune/train/train_checks.h"
 #include "tokenizer/chat/chat.h"
 
 namespace finetune {
@@ -42,11 +43,11 @@ Prompts prompts_of(const GenerateOptions& options, const base::Context& context)
     throw base::UsageError({"no prompt", "", "", "--prompt TEXT, which is not empty, or --prompts FILE", ""});
   if (!options.prompt.empty() && !options.prompts.empty())
     throw base::UsageError({"two kinds of prompts", "--prompt and --prompts", "", "one of them", ""});
-  if (options.prompts.empty() && context.options)
-    for (const char* option : {"encoding", "delimiter", "roles"})
-      if (const base::Option* of_files = context.options->find(option); of_files && of_files->given)
-        throw base::UsageError({"says how files are read, and --prompt is none", option,
-                                base::join(of_files->get(), ", "), "--prompts FILE", "leave it out"});
+  for (const char* option : {"encoding", "delimiter", "roles"})
+    if (options.prompts.empty() && is_chosen(context.options, option))
+      throw base::UsageError({"says how files are read, and --prompt is none", option,
+                              base::join(context.options->find(option)->get(), ", "), "--prompts FILE",
+                              "leave it out"});
   if (options.prompts.empty()) return {{{options.prompt, {{"user", options.prompt}}, {}, "--prompt"}}, 0, {}};
   return read_prompts(options.prompts, options.text, options.roles);
 }

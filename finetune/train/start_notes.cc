@@ -25,7 +25,7 @@ namespace fs = std::filesystem;
 
 void tell_changed(const fs::path& run_yaml, base::Context& context) {
   if (context.quiet || !context.options || !fs::exists(run_yaml)) return;
-  static const std::set<std::string> kOwn = {"resume", "overwrite", "show_batch", "threads"};
+  static const std::set<std::string> kOwn = {"resume", "overwrite", "show_batch", "threads", "output"};
   const std::string earlier = base::read_file(run_yaml);
   const std::vector<std::string> before = base::split(earlier, '\n');
   std::vector<std::string> changed;

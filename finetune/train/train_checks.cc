@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "lora/adapter/merge.h"
 #include "lora/adapter/model_card.h"
 
 namespace finetune {
@@ -96,10 +97,11 @@ void check_spike(double factor) {
                           "0, or a number above 1, such as 10", ""});
 }
 
-void check_start_of(const lora::ModelFiles& files, const std::string& start) {
+void check_start_of(const lora::ModelFiles& files, const lora::Adapter& adapter, const std::string& start) {
   if (start.empty()) return;
-  for (const std::string& name : files.names())
-    if (files.shape(name).size() == 2 && (files.type(name) > base::DType::kBF16 || files.is_packed(name)))
+  for (const lora::AdapterModule& module : adapter.modules)
+    if (const std::string name = lora::changed_tensor(files, module.name + ".weight");
+        files.type(name) > base::DType::kBF16 || files.is_packed(name))
       throw base::UsageError(
           {"a start is taken out of weights, and this base's are quantised", "--lora.start", start,
            "a base in float32, bfloat16 or float16",

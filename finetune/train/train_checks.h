@@ -7,6 +7,7 @@
 #include "base/options.h"
 #include "base/program.h"
 #include "finetune/train/train_options.h"
+#include "lora/adapter/adapter.h"
 #include "lora/model/config.h"
 #include "lora/model/model_files.h"
 
@@ -26,8 +27,8 @@ void check_step(const PlanOptions& plan);
 /// Takes the model's context, and says so, where --max-length is longer and nobody has given it.
 void fit_length(std::int64_t& max_length, const lora::ModelConfig& config, const base::Context& context);
 void check_spike(double factor);
-/// PiSSA and OLoRA (`start`, "" for none) need the numbers of the base as they are.
-void check_start_of(const lora::ModelFiles& files, const std::string& start);
+/// PiSSA and OLoRA (`start`, "" for none) need the numbers of the modules of `adapter` as they are.
+void check_start_of(const lora::ModelFiles& files, const lora::Adapter& adapter, const std::string& start);
 /// An option that the objective would ignore among them.
 void check_preferences(const TrainOptions& options, const base::OptionSet* declared);
 

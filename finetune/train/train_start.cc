@@ -306,9 +306,8 @@ TrainInputs read_inputs(TrainOptions& options, base::Context& context) {
   tell_dropouts(*files, context);
   tell_threads(compute.threads, context);
   check_quantization(*files, quantization);
-  check_start_of(*files, options.lora.start);
   if (adapter_name.empty()) options.lora.FreshOptions::new_tokens = add_new_tokens(options.start, *files, context);
-  lora::chosen_modules(files->spec(), options.lora);  // throws
+  check_start_of(*files, lora::chosen_modules(files->spec(), options.lora), options.lora.start);
   check_unused_of(files->spec(), options, context.options);
   base::check_outputs({output.folder}, {files->path()});  // a model by its hub name too
   fit_length(options.plan.rows.max_length, files->config(), context);

@@ -272,7 +272,8 @@ Adapter chosen_modules(const ModelSpec& spec, const FreshOptions& options) {
   check_excluded(all, left_out, options);
   check_used(chosen, pattern_object(options.rank_pattern, "rank_pattern"), "rank_pattern");
   check_used(chosen, pattern_object(options.alpha_pattern, "alpha_pattern"), "alpha_pattern");
-  if (options.dropout > 0 && !adapter.modules.empty() &&
+  // Of one that stays tied to its head the head drops its inputs.
+  if (options.dropout > 0 && !adapter.tied && !adapter.modules.empty() &&
       std::ranges::all_of(adapter.modules, [](const AdapterModule& module) { return is_embedding(module.name); }))
     refuse("an embedding has no dropout, and nothing else has LoRA", "dropout", fmt::format("{}", options.dropout), "0",
            "leave it out");
@@ -298,7 +299,7 @@ void set_dropouts(Adapter& adapter, const std::vector<std::string>& patterns) {
   const ordered_json dropouts = pattern_object(patterns, "dropout_pattern");
   std::vector<std::string> names;
   for (AdapterModule& module : adapter.modules) {
-    if (is_embedding(module.name)) continue;  // PEFT drops none of its inputs, which are tokens
+    if (is_embedding(module.name) && !adapter.tied) continue;  // PEFT drops none of its inputs, which are tokens
     names.push_back(module.name);
     for (const auto& [expression, value] : dropouts.items())
       if (!module.dropout && pattern_matches(expression, module.name)) module.dropout = value.get<double>();

@@ -272,6 +272,41 @@ TEST(Turns, ResultsOfToolsInsideAnAnswerAreNotTrained) {
   EXPECT_EQ(trained(chat.render_text(talk, false)), "<call>f</call><|im_end|>");
 }
 
+// What else the template writes may depend on what follows: the call is found by its own words.
+TEST(Turns, ResultsOfToolsAreFoundWhereTheTurnBeganOtherwise) {
+  const Bytes model;
+  const std::string head =
+                        "{% for m in messages %}{% if m.role != 'tool' %}{% set next = messages[loop.index0 + 1] if "
+                        "not loop.last else {} %}"
+                        "<|im_start|>{{ m.role }}\n",
+                    tail =
+                        "{% if next.role == 'tool' %}[{{ next.content }}]{% endif %}<|im_end|>\n{% endif %}{% endfor %}"
+                        "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}";
+  const std::vector<Message> talk = {
+      {"user", "Q"}, {"assistant", "alpha beta"}, {"tool", "SECRET"}, {"assistant", "ok"}};
+  EXPECT_EQ(trained(ChatTemplate(model, {"test", head + "{{ m.content }}" + tail}).render_text(talk, false)),
+            "alpha beta / <|im_end|> / ok<|im_end|>");
+  EXPECT_EQ(trained(ChatTemplate(model, {"test", head + "{{ messages | length }}) {{ m.content }}" + tail})
+                        .render_text(talk, false)),
+            "4) alpha beta / <|im_end|> / 4) ok<|im_end|>");
+}
+
+// A second call in the turn that is still open has no prompt of its own.
+TEST(Turns, AnAnswerThatGoesOnBehindAResultIsWhole) {
+  const Bytes model;
+  const ChatTemplate chat(
+      model, {"test",
+              "{% for m in messages %}{% if m.role != 'tool' %}{% if loop.first or messages[loop.index0 - 1].role "
+              "!= 'tool' %}<|im_start|>{{ m.role }}\n{% endif %}{% if m.tool_calls %}call:{{ "
+              "m.tool_calls[0].name }};{% if not loop.last %}[{{ messages[loop.index0 + 1].content }}]{% endif %}"
+              "{% else %}{{ m.content }}<|im_end|>\n{% endif %}{% endif %}{% endfor %}{% if add_generation_prompt "
+              "%}<|im_start|>assistant\n{% endif %}"});
+  std::vector<Message> talk = {{"user", "Q"},     {"assistant", ""}, {"tool", "ONE"},
+                               {"assistant", ""}, {"tool", "TWO"},   {"assistant", "ok"}};
+  for (const std::size_t call : {1, 3}) talk[call].members = {{"tool_calls", R"([{"name":"f"}])"}};
+  EXPECT_EQ(trained(chat.render_text(talk, false)), "call:f; / call:f; / ok<|im_end|>");
+}
+
 // Solar looks up the called tool's name in the messages again, while it writes the tool's turn.
 TEST(Turns, ATurnThatNamesAnEarlierMessageIsNotItsAnswer) {
   const Bytes model;

@@ -275,16 +275,19 @@ std::shared_ptr<const TurnShape> ChatTemplate::shape_for(const std::vector<Membe
   if (shapes_.size() > 1000) shapes_.clear();
   auto& known = shapes_[member->json];
   if (known) return known;
-  const RenderProbe render = [&](const std::vector<Message>& messages, bool generation_prompt) {
-    jinja::Rendered chat;
-    run(messages, generation_prompt, {*member}, chat);
-    return chat;
-  };
-  try {
-    return known = std::make_shared<TurnShape>(shape_of(render, template_.marks_generation(), tokenizer_));
-  } catch (const base::Error&) {  // it asks for tools, as the constructor knows
-    return known = shape_;
+  // With tools where it asks for them, as in the constructor.
+  for (const std::vector<Member>& settings : {std::vector<Member>{*member}, {*member, {"tools", kTool}}}) {
+    const RenderProbe render = [&](const std::vector<Message>& messages, bool generation_prompt) {
+      jinja::Rendered chat;
+      run(messages, generation_prompt, settings, chat);
+      return chat;
+    };
+    try {
+      return known = std::make_shared<TurnShape>(shape_of(render, template_.marks_generation(), tokenizer_));
+    } catch (const base::Error&) {
+    }
   }
+  return known = shape_;
 }
 
 void ChatTemplate::check_known(const std::vector<Member>& members, Holder holder) const {

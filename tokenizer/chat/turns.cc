@@ -82,7 +82,8 @@ std::size_t up_to_boundary(std::string_view text, std::size_t size) {
 }
 
 // Where the answer begins: behind the generation prompt, or behind as much of it as the template has written here.
-std::size_t answer_begin(std::string_view text, const Turn& turn, const TurnShape& shape) {
+// Nothing where it has written none of it.
+std::optional<std::size_t> behind_prompt(std::string_view text, const Turn& turn, const TurnShape& shape) {
   const std::size_t latest = turn.has_words() ? turn.words_begin : turn.end;
   if (shape.prompt.empty()) return turn.begin;
   const std::string_view before = text.substr(turn.begin, latest - turn.begin);
@@ -97,7 +98,14 @@ std::size_t answer_begin(std::string_view text, const Turn& turn, const TurnShap
   std::size_t common = common_prefix(prompt, before.substr(blanks));
   // A prompt that goes on ("<think>") has a boundary where the answer turns away from it, and not amid a word.
   if (!is_blank(prompt.substr(common))) common = up_to_boundary(prompt, common);
-  return common > 0 ? turn.begin + blanks + common : latest;
+  return common > 0 ? std::optional(turn.begin + blanks + common) : std::nullopt;
+}
+
+// An answer that goes on in a turn that is open, behind results of tools, has no prompt of its own.
+std::size_t answer_begin(std::string_view text, const Turn& turn, const TurnShape& shape, bool goes_on) {
+  if (const auto begin = behind_prompt(text, turn, shape)) return *begin;
+  if (goes_on) return turn.begin + count_blanks(text.substr(turn.begin, turn.end - turn.begin));
+  return turn.has_words() ? turn.words_begin : turn.end;
 }
 
 struct End {
@@ -163,9 +171,9 @@ void join(std::vector<ByteRange>& ranges) {
 }
 
 // What of later messages, answers apart, stands in a part of the text: the first of them, from where to where, and
-// where the part's own words go on behind it.
+// where the part's own words end before it and go on behind it.
 struct Foreign {
-  std::size_t message = 0, begin = kNowhere, end = 0, words = kNowhere;
+  std::size_t message = 0, begin = kNowhere, end = 0, before = 0, words = kNowhere;
   bool exists() const { return begin != kNowhere; }
 };
 Foreign foreign_in(const jinja::Rendered& chat, const std::vector<Message>& messages, std::int32_t own,
@@ -174,10 +182,12 @@ Foreign foreign_in(const jinja::Rendered& chat, const std::vector<Message>& mess
   for (auto span = std::ranges::lower_bound(chat.spans, range.begin, {}, &Span::begin);
        span != chat.spans.end() && span->begin < range.end; ++span) {
     const std::int32_t of = std::max(span->owner, span->data ? span->origin : Span::kNone);
-    if (is_words(*span) && span->origin == own && span->member == jinja::Rendered::kContent)
+    const bool is_own = is_words(*span) && span->origin == own;
+    if (is_own && !foreign.exists()) foreign.before = span->end;
+    if (is_own && foreign.exists() && span->member == jinja::Rendered::kContent)
       foreign.words = std::min(foreign.words, span->begin);
     if (of <= own || messages[static_cast<std::size_t>(of)].role == "assistant") continue;
-    if (!foreign.exists()) foreign = {static_cast<std::size_t>(of), span->begin, 0};
+    if (!foreign.exists()) foreign.message = static_cast<std::size_t>(of), foreign.begin = span->begin;
     foreign.words = kNowhere;
     foreign.message = std::min(foreign.message, static_cast<std::size_t>(of));
     foreign.end = span->end;
@@ -185,23 +195,37 @@ Foreign foreign_in(const jinja::Rendered& chat, const std::vector<Message>& mess
   return foreign;
 }
 
+// Where what stands before `end` in a text, from `begin` on, ends in another one, which may have written less or more
+// before: found by as much of it as is there.
+std::size_t end_in_other(std::string_view text, std::size_t begin, std::size_t end, std::string_view other) {
+  if (other.starts_with(text.substr(0, end))) return end;
+  for (std::size_t size = 256; size >= 4; size /= 2) {
+    const std::string_view part = text.substr(end - std::min(size, end - begin), std::min(size, end - begin));
+    if (const std::size_t found = other.rfind(part); !part.empty() && found != kNowhere) return found + part.size();
+  }
+  return kNowhere;
+}
+
 // Of an answer into which the template has written results of tools: what the model writes before it has them, and its
 // words behind them, or else what would have stood there without them.
 void add_around(const Foreign& foreign, std::string_view text, ByteRange range, const RenderFirst& render_first,
                 std::vector<ByteRange>& ranges) {
   if (foreign.words != kNowhere) add(ranges, foreign.words, range.end);
+  const std::size_t own = std::max(foreign.before, range.begin);
   std::string alone;
+  std::size_t place = kNowhere;
   try {
     alone = render_first(foreign.message);
+    place = end_in_other(text, range.begin, own, alone);
   } catch (const base::Error&) {  // it may demand results
-    return add(ranges, range.begin, foreign.begin);
   }
-  std::size_t common = std::min(common_prefix(text, alone), foreign.begin);
-  if (common < alone.size()) common = up_to_boundary(text, common);
-  if (common < range.begin) return add(ranges, range.begin, foreign.begin);
-  const std::string_view more = std::string_view(alone).substr(common), rest = more.substr(0, closing_size(more));
-  if (rest.empty()) return add(ranges, range.begin, closing_size(text.substr(0, common)));
-  add(ranges, range.begin, common);
+  if (place == kNowhere) return add(ranges, range.begin, foreign.begin);
+  const std::string_view here = text.substr(own, foreign.begin - own), there = std::string_view(alone).substr(place);
+  std::size_t common = common_prefix(here, there);
+  if (common < there.size()) common = up_to_boundary(here, common);
+  const std::string_view more = there.substr(common), rest = more.substr(0, closing_size(more));
+  if (rest.empty()) return add(ranges, range.begin, closing_size(text.substr(0, own + common)));
+  add(ranges, range.begin, own + common);
   if (foreign.words != kNowhere) return;
   if (const std::size_t found = text.find(rest, foreign.end); found < range.end)
     add(ranges, found, std::min(found + rest.size(), range.end));
@@ -276,7 +300,7 @@ TurnShape shape_of(const RenderProbe& render, bool marks, const Tokenizer& token
     if (up_to_boundary(prompt, common_prefix(prompt, inked(own))) == 0) shape.prompt.clear();
   }
   if (!turn.exists()) return shape;
-  shape.tail = tail_of(chat, turn, answer_begin(chat.text, turn, shape));
+  shape.tail = tail_of(chat, turn, answer_begin(chat.text, turn, shape, false));
   if (const auto end = end_in(shape.tail, tokenizer)) {
     shape.end = end->id;
     shape.tail_size = end->size;
@@ -298,8 +322,9 @@ void find_trained_bytes(const jinja::Rendered& chat, const std::vector<Message>&
     const bool wanted = answers && (train_on == TrainOn::kAssistant || i + 1 == last);
     const Turn& turn = turns[i];
     if (!messages[i].trained.value_or(wanted && !messages[i].in_prompt) || !turn.exists()) continue;
+    const bool goes_on = turns.are_mixed && i > 0 && messages[i - 1].role == "tool";
     const std::size_t begin =
-        answers ? answer_begin(chat.text, turn, shape) : (turn.has_words() ? turn.words_begin : turn.end);
+        answers ? answer_begin(chat.text, turn, shape, goes_on) : (turn.has_words() ? turn.words_begin : turn.end);
     const std::string_view tail = tail_of(chat, turn, begin);
     const std::size_t tail_begin = static_cast<std::size_t>(tail.data() - chat.text.data());
     const std::size_t size = end_size(tail, shape, tokenizer);

@@ -308,6 +308,8 @@ TEST(FreshAdapter, AHeadThatStaysTiedIsTrainedAsTheEmbedding) {
   EXPECT_EQ(of_head.targets, of_embedding.targets);
   ASSERT_EQ(of_head.modules.size(), of_embedding.modules.size());
   EXPECT_EQ(of_head.modules[0].name, "model.embed_tokens");
+  // The head drops its inputs, so that dropout does something here.
+  options.dropout = 0.1, options.dropout_pattern = {"embed_tokens=0.2"};
   options.targets = {"lm_head", "embed_tokens"};
   EXPECT_EQ(lora::chosen_modules(tied.spec(), options).modules.size(), 1u);
 }
