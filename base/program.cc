@@ -7,6 +7,7 @@
 #include <fmt/ostream.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <filesystem>
@@ -152,7 +153,11 @@ int run_command(const Program& program, const Command& command, std::vector<std:
   } catch (const UsageError& error) {
     ErrorFacts facts = error.facts();
     const Option* option = bound.set->find(facts.where);
-    if (!option) throw;
+    // A file or folder may have the name of an option: `--output output`.
+    const auto is_given = [&](const Option& other) {
+      return std::ranges::count(other.get(), facts.where) > 0;
+    };
+    if (!option || std::ranges::any_of(bound.set->options(), is_given)) throw;
     facts.where = option->flag();
     throw UsageError(std::move(facts));
   } catch (const Error& error) {
