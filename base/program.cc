@@ -154,9 +154,7 @@ int run_command(const Program& program, const Command& command, std::vector<std:
     ErrorFacts facts = error.facts();
     const Option* option = bound.set->find(facts.where);
     // A file or folder may have the name of an option: `--output output`.
-    const auto is_given = [&](const Option& other) {
-      return std::ranges::count(other.get(), facts.where) > 0;
-    };
+    const auto is_given = [&](const Option& other) { return std::ranges::count(other.get(), facts.where) > 0; };
     if (!option || std::ranges::any_of(bound.set->options(), is_given)) throw;
     facts.where = option->flag();
     throw UsageError(std::move(facts));
