@@ -24,6 +24,7 @@ using c10d::ProcessGroupGloo;
 constexpr std::chrono::minutes kToCome{5};
 // A process that ends closes its connections, which the others notice at once; one that validates takes its time.
 constexpr std::chrono::hours kToAnswer{24};
+constexpr std::chrono::seconds kToAsk{2};     // until a process asks whether the others are still there
 constexpr std::chrono::minutes kToSum{10};  // c10d's limit
 
 class GlooGroup final : public Group {
@@ -54,7 +55,7 @@ class GlooGroup final : public Group {
       return;
     }
     std::vector<at::Tensor> tensors = {tensor.cpu().contiguous()};
-    told(kGone, [&] { group_->allreduce(tensors, {})->wait(); });
+    told(kGone, [&] { wait_for(*group_->allreduce(tensors, {})); });
     if (!tensors[0].is_same(tensor)) tensor.copy_(tensors[0]);
   }
 
@@ -84,6 +85,32 @@ class GlooGroup final : public Group {
             (problem.empty() ? "another process cannot use NCCL" : problem));
     }
     return nccl_ != nullptr;
+  }
+
+  // Gloo can lose what it was about to send when a connection breaks (once in 400 kills), and then waits without end;
+  // whatever is sent next fails at once. Nobody receives it, and nobody waits for it. It also finds out, after a quarter
+  // of an hour, that a machine has gone.
+  void wait_for(c10d::Work& work) const {
+    while (!work.isCompleted()) {
+      try {
+        work.wait(kToAsk);
+      } catch (const std::exception&) {
+        if (!work.isCompleted()) ask_others();
+      }
+    }
+    work.wait();
+  }
+
+  void ask_others() const {
+    std::vector<at::Tensor> nothing = {at::zeros({1}, at::kByte)};
+    try {
+      for (int other = 0; other < size_; ++other)
+        if (other != rank_) group_->send(nothing, other, 0);
+    } catch (const std::exception&) {
+      // Its destructor would wait for the thread that waits without end.
+      static_cast<void>(c10::intrusive_ptr<ProcessGroupGloo>(group_).release());
+      throw;
+    }
   }
 
   // NCCL waits for ever for a process that has ended; Gloo notices it.

@@ -52,6 +52,17 @@ def metrics(folder):
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
+def where_it_waits(process):
+    """A line for each thread: its name, the kernel's function that it waits in, and its system call with its values."""
+    def read(path):
+        try:
+            return path.read_text().strip()
+        except OSError as error:
+            return str(error)
+    return "".join(f"{' '.join(read(thread / name) for name in ('comm', 'wchan', 'syscall'))}\n"
+                   for thread in pathlib.Path(f"/proc/{process}/task").iterdir())
+
+
 class Training:
     def __init__(self, finetune, folder, torchrun):
         self.finetune, self.folder, self.torchrun = finetune, folder, torchrun
@@ -160,10 +171,11 @@ class Training:
         processes[victim].send_signal(signal.SIGKILL)
         survivor = processes[1 - victim]
         try:
-            _, errors = survivor.communicate(timeout=60)
+            _, errors = survivor.communicate(timeout=180)  # a checkpoint on a busy disk may have to end first
         except subprocess.TimeoutExpired:
+            threads = where_it_waits(survivor.pid)
             survivor.kill()
-            sys.exit(f"rank {1 - victim} waits for rank {victim}, which was killed")
+            sys.exit(f"rank {1 - victim} waits for rank {victim}, which was killed:\n{threads}{survivor.communicate()}")
         processes[victim].communicate()
         if survivor.returncode in (0, 130) or "another process of the training has ended" not in errors:
             sys.exit(f"rank {1 - victim} ended with {survivor.returncode}:\n{errors}")
@@ -171,6 +183,52 @@ class Training:
             self.run(2, output, "--steps", max(int(path.name[5:]) for path in
                                                (self.folder / output / "checkpoints").glob("step-*")) + 2, "--eval-every",
                      0, "--resume")
+
+    def check_killed_at_once(self):
+        """The first, as soon as it has asked the other, stopped, for what that has to send: Gloo sends it, fails and forgets
+        that it has to, and without the question whether the first is still there would wait without end."""
+        for attempt in range(4):
+            output = f"at_once{attempt}"
+            processes = self.start(2, output, "--steps", 100000, "--eval-every", 0)
+            while not (self.folder / output / "checkpoints/step-4").exists():
+                time.sleep(0.01)
+            processes[0].send_signal(signal.SIGSTOP)
+            time.sleep(0.2)
+            processes[1].send_signal(signal.SIGSTOP)
+            processes[0].send_signal(signal.SIGCONT)
+            time.sleep(0.3)
+            processes[0].kill()
+            processes[0].communicate()
+            processes[1].send_signal(signal.SIGCONT)
+            try:
+                _, errors = processes[1].communicate(timeout=60)
+            except subprocess.TimeoutExpired:
+                threads = where_it_waits(processes[1].pid)
+                processes[1].kill()
+                sys.exit(f"rank 1 waits for rank 0, which was killed:\n{threads}")
+            if processes[1].returncode != 1 or "another process of the training has ended" not in errors:
+                sys.exit(f"rank 1 ended with {processes[1].returncode}:\n{errors}")
+
+    def check_slow(self):
+        """One that does not answer for a while is waited for, and asked, and the numbers are the same."""
+        for attempt in range(10):
+            output = f"slow{attempt}"
+            processes = self.start(2, output, "--steps", 8)
+            while not (self.folder / output / "checkpoints/step-2").exists():
+                time.sleep(0.01)
+            processes[1].send_signal(signal.SIGSTOP)
+            time.sleep(7 if processes[0].poll() is None else 0)
+            waited = processes[0].poll() is None
+            processes[1].send_signal(signal.SIGCONT)
+            for rank, process in enumerate(processes):
+                _, errors = process.communicate(timeout=120)
+                if process.returncode != 0:
+                    sys.exit(f"rank 1 was slow: rank {rank} ended with {process.returncode}:\n{errors}")
+            if weights(self.folder / output) != weights(self.folder / "of2"):
+                sys.exit("rank 1 was slow, and the adapter has other bytes")
+            if waited:
+                return
+        sys.exit("rank 1 was never stopped in time: nothing was tested")
 
     def check_signal(self):
         processes = self.start(2, "signal", "--steps", 100000, "--eval-every", 0)
@@ -219,6 +277,8 @@ def main():
         training.check_pairs()
         training.check_killed(1)
         training.check_killed(0)
+        training.check_killed_at_once()
+        training.check_slow()
         training.check_signal()
         if options.torchrun:
             training.check_torchrun()
