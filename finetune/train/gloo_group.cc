@@ -2,6 +2,7 @@
 // tests/cli/processes_finetune.py.
 #include <ATen/ATen.h>
 #include <c10/core/impl/VirtualGuardImpl.h>
+#include <c10/util/Flags.h>
 #include <fmt/format.h>
 
 #include <chrono>
@@ -16,33 +17,38 @@
 #include "finetune/train/group.h"
 #include "finetune/train/nccl.h"
 
+C10_DECLARE_int(caffe2_log_level);
+
 namespace finetune {
 namespace {
 
 using c10d::ProcessGroupGloo;
 
-constexpr std::chrono::minutes kToCome{5};
 // A process that ends closes its connections, which the others notice at once; one that validates takes its time.
 constexpr std::chrono::hours kToAnswer{24};
-constexpr std::chrono::seconds kToAsk{2};     // until a process asks whether the others are still there
+constexpr std::chrono::seconds kToAsk{2};   // until a process asks whether the others are still there
 constexpr std::chrono::minutes kToSum{10};  // c10d's limit
 
 class GlooGroup final : public Group {
  public:
   GlooGroup(const GroupPlace& place, std::function<void(const std::string&)> note)
       : note_(std::move(note)), rank_(static_cast<int>(place.rank)), size_(static_cast<int>(place.size)) {
-    told("a process of the training did not come", [&] {
+    const std::string advice = fmt::format(
+        "start {} processes within {} of each other, all with this address and port: MASTER_ADDR={} MASTER_PORT={}",
+        size_, base::human_seconds(std::chrono::duration<double>(place.to_come).count()), place.address, place.port);
+    told("a process of the training did not come", advice, [&] {
       c10d::TCPStoreOptions options;
       options.port = static_cast<std::uint16_t>(place.port);
       options.isServer = place.rank == 0 && !place.has_store;
-      options.timeout = kToCome;
+      options.timeout = place.to_come;
       const auto store = c10::make_intrusive<c10d::PrefixStore>(
           "finetune/" + place.attempt, c10::make_intrusive<c10d::TCPStore>(place.address, options));
-      auto settings = ProcessGroupGloo::Options::create(kToAnswer);
+      auto settings = ProcessGroupGloo::Options::create(place.to_come);
       const char* interface = std::getenv("GLOO_SOCKET_IFNAME");
       settings->devices.push_back(interface ? ProcessGroupGloo::createDeviceForInterface(interface)
                                             : ProcessGroupGloo::createDefaultDevice());
       group_ = c10::make_intrusive<ProcessGroupGloo>(store, rank_, size_, settings);
+      group_->setTimeout(kToAnswer);
     });
     all_reduce(at::zeros({1}));  // everybody is there
   }
@@ -51,16 +57,18 @@ class GlooGroup final : public Group {
   void all_reduce(const at::Tensor& tensor) const override {
     at::NoGradGuard no_gradient;
     if (tensor.is_cuda() && joins_gpus()) {
-      told(kGone, [&] { sum_on_gpus(tensor); });
+      told(kGone, kWhatNow, [&] { sum_on_gpus(tensor); });
       return;
     }
     std::vector<at::Tensor> tensors = {tensor.cpu().contiguous()};
-    told(kGone, [&] { wait_for(*group_->allreduce(tensors, {})); });
+    told(kGone, kWhatNow, [&] { wait_for(*group_->allreduce(tensors, {})); });
     if (!tensors[0].is_same(tensor)) tensor.copy_(tensors[0]);
   }
 
  private:
   static constexpr const char* kGone = "another process of the training has ended or cannot be reached";
+  static constexpr const char* kWhatNow =
+      "see what the other processes say; --resume goes on from the newest checkpoint";
 
   // At the first tensor of a GPU: whether NCCL joins those of all processes. What it cannot join goes by way of the
   // CPU.
@@ -88,8 +96,8 @@ class GlooGroup final : public Group {
   }
 
   // Gloo can lose what it was about to send when a connection breaks (once in 400 kills), and then waits without end;
-  // whatever is sent next fails at once. Nobody receives it, and nobody waits for it. It also finds out, after a quarter
-  // of an hour, that a machine has gone.
+  // whatever is sent next fails at once. Nobody receives it, and nobody waits for it. It also finds out, after a
+  // quarter of an hour, that a machine has gone.
   void wait_for(c10d::Work& work) const {
     while (!work.isCompleted()) {
       try {
@@ -128,12 +136,12 @@ class GlooGroup final : public Group {
   }
 
   template <class F>
-  void told(const char* what, F work) const {
+  void told(const char* what, const std::string& advice, F work) const {
     try {
       work();
     } catch (const std::exception& error) {
-      throw base::Error({what, fmt::format("rank {} of {}", rank_, size_), base::split(error.what(), '\n')[0], "",
-                         "see what the other processes say; --resume goes on from the newest checkpoint"});
+      throw base::Error(
+          {what, fmt::format("rank {} of {}", rank_, size_), base::split(error.what(), '\n')[0], "", advice});
     }
   }
 
@@ -149,6 +157,7 @@ class GlooGroup final : public Group {
 std::unique_ptr<const Group> make_group(const std::optional<GroupPlace>& place,
                                         const std::function<void(const std::string&)>& note) {
   if (!place || place->size == 1) return std::make_unique<OneProcess>();
+  FLAGS_caffe2_log_level = 3;  // only what ends the process: c10d prints addresses of its functions beside each error
   return std::make_unique<GlooGroup>(*place, note);
 }
 

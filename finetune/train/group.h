@@ -3,6 +3,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -42,6 +43,7 @@ struct GroupPlace {
   std::int64_t port = 0;
   bool has_store = false;  ///< the starting program keeps the store at that port; else rank 0 does
   std::string attempt;     ///< of a program that starts processes again
+  std::chrono::milliseconds to_come = std::chrono::minutes(5);  ///< how long the others are waited for
 };
 
 /// Value of an environment variable, null: not set.

@@ -84,6 +84,20 @@ TEST(Group, OneProcessIsItsOwnSum) {
   EXPECT_TRUE(at::equal(values, before));
 }
 
+TEST(Group, WaitsForThoseThatDoNotComeOnlySoLong) {
+  finetune::GroupPlace alone;
+  alone.size = 2;
+  alone.address = "127.0.0.1";
+  alone.port = 0;  // one that is free
+  alone.to_come = std::chrono::seconds(1);
+  EXPECT_THAT(error_of([&] { finetune::make_group(alone, nullptr); }),
+              testing::AllOf(HasSubstr("a process of the training did not come"), HasSubstr("rank 0 of 2")));
+  alone.rank = 1;
+  alone.port = 9;  // where nobody listens
+  EXPECT_THAT(error_of([&] { finetune::make_group(alone, nullptr); }),
+              testing::AllOf(HasSubstr("rank 1 of 2"), HasSubstr("MASTER_PORT=9")));
+}
+
 // Two processes as threads: a sum is that of both.
 class Pair {
  public:
