@@ -36,6 +36,18 @@ void for_each_control_group(const std::string& controller, const std::function<v
   }
 }
 
+// Of this process, in bytes.
+struct OwnMemory {
+  std::uint64_t mapped = 0, resident = 0;
+};
+
+OwnMemory own_memory() {
+  OwnMemory own;
+  std::ifstream("/proc/self/statm") >> own.mapped >> own.resident;  // in pages
+  const auto page = static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
+  return {own.mapped * page, own.resident * page};
+}
+
 }  // namespace
 
 // cpu.max holds "QUOTA PERIOD" (or "max PERIOD"); cpu.cfs_quota_us and cpu.cfs_period_us hold one number each.
@@ -62,14 +74,16 @@ std::uint64_t machine_memory() {
     std::ifstream(group / (unified ? "memory.max" : "memory.limit_in_bytes")) >> limit;
     if (limit > 0) bytes = std::min(bytes, limit);
   });
+  // `ulimit -v` counts what is mapped and not in memory too: libraries, files.
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_AS, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY) {
+    const OwnMemory own = own_memory();
+    bytes = std::min(bytes, limit.rlim_cur - std::min(limit.rlim_cur, own.mapped - own.resident));
+  }
   return bytes;
 }
 
-std::uint64_t resident_memory() {
-  std::uint64_t all = 0, resident = 0;
-  std::ifstream("/proc/self/statm") >> all >> resident;  // in pages
-  return resident * static_cast<std::uint64_t>(::sysconf(_SC_PAGESIZE));
-}
+std::uint64_t resident_memory() { return own_memory().resident; }
 
 std::uint64_t preemptions() {
   rusage usage{};

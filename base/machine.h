@@ -9,7 +9,7 @@ namespace base {
 /// CPUs that the control groups of this process grant; 0 for no limit.
 double control_group_cpus();
 
-/// Bytes of memory that this process may use: the machine's, or less where a control group grants less.
+/// Bytes of memory that this process may use: the machine's, or less where a control group or `ulimit -v` grants less.
 std::uint64_t machine_memory();
 
 /// Bytes of memory that this process uses now (resident).

@@ -209,7 +209,9 @@ constexpr const char* kMemoryAdvice =
     "give it more memory (ulimit -v, the container's limit), or take fewer --threads, less --memory or smaller inputs";
 
 // What the libraries throw, in words for people.
-Error told(const std::exception& error) {
+Error told(const std::exception& error, const Program& program) {
+  if (program.explain)
+    if (const std::optional<Error> explained = program.explain(error)) return *explained;
   using namespace std::filesystem;
   if (const auto* of_file = dynamic_cast<const filesystem_error*>(&error))
     return Error({of_file->code().message(), of_file->path1().string(), "", "", advice_for(of_file->code().value())});
@@ -252,7 +254,7 @@ int run_program(const Program& program, int argc, char** argv) {
     fmt::print(std::cerr, "{}: {}\n", program.name, error.what());
     return 1;
   } catch (const std::exception& error) {
-    fmt::print(std::cerr, "{}: {}\n", program.name, told(error).what());
+    fmt::print(std::cerr, "{}: {}\n", program.name, told(error, program).what());
     return 1;
   }
 }

@@ -1,13 +1,16 @@
 // What the four programs have in common: commands, help, version, config files, exit codes, one place that catches.
 #pragma once
 
+#include <exception>
 #include <functional>
 #include <iosfwd>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "base/error.h"
 #include "base/options.h"
 
 namespace base {
@@ -58,6 +61,8 @@ struct Program {
   std::string summary;
   std::vector<Command> commands;
   std::function<std::string()> version_details;  ///< extra lines of --version (LibTorch, CUDA); may be empty
+  /// What an exception of a library means, in words for people; nothing: no other words. May be empty.
+  std::function<std::optional<Error>(const std::exception&)> explain = {};
 };
 
 /// `PROGRAM COMMAND [--config FILE.yaml] [--key value ...] [INPUT ...]`. Returns the exit code: 0 done, 1 failed,

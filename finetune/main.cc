@@ -8,6 +8,7 @@
 #include "base/program.h"
 #include "finetune/eval.h"
 #include "finetune/kernels/device.h"
+#include "finetune/kernels/library_errors.h"
 #include "finetune/model/generate.h"
 #include "finetune/train.h"
 #include "finetune/verify.h"
@@ -41,5 +42,6 @@ int main(int argc, char** argv) {
   program.commands = {finetune::train_command(), finetune::eval_command(),   finetune::generate_command(),
                       finetune::chat_command(),  finetune::verify_command(), finetune::weigh_command()};
   program.version_details = finetune::libtorch_details;
+  program.explain = finetune::explain;
   return base::run_program(program, argc, argv);
 }

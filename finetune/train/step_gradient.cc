@@ -1,13 +1,11 @@
 // The gradient of one optimizer step, on one or more processes. Tested by tests/finetune/step_gradient_test.cc.
 #include "finetune/train/step_gradient.h"
 
-#include <c10/util/Exception.h>
-
 #include <algorithm>
-#include <new>
-#include <string_view>
+#include <exception>
 
 #include "base/random.h"
+#include "finetune/kernels/library_errors.h"
 
 namespace finetune {
 namespace {
@@ -31,17 +29,6 @@ Share share_of(std::int64_t rows, std::int64_t rows_per_batch, const Group& grou
 }
 
 }  // namespace
-
-bool is_out_of_memory(const std::exception& error) {
-  if (dynamic_cast<const c10::OutOfMemoryError*>(&error) || dynamic_cast<const std::bad_alloc*>(&error)) return true;
-  const auto* of_torch = dynamic_cast<const c10::Error*>(&error);
-  if (!of_torch) return false;
-  // LibTorch's allocator of the CPU, CUDA itself, its products' library.
-  for (const char* text :
-       {"DefaultCPUAllocator: can't allocate memory", "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED"})
-    if (of_torch->msg().find(text) != std::string::npos) return true;
-  return false;
-}
 
 void StepGradient::cut(std::int64_t step, const Examples& examples, std::span<const RowPlan> rows) {
   batches_.clear(), batch_losses_.clear();

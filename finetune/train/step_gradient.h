@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <exception>
 #include <functional>
 #include <optional>
 #include <span>
@@ -15,9 +14,6 @@
 #include "finetune/train/optimizer.h"
 
 namespace finetune {
-
-/// What an allocator throws when there is no memory: of CUDA, of the CPU's tensors, of C++.
-bool is_out_of_memory(const std::exception& error);
 
 class StepGradient {
  public:
