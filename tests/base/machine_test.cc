@@ -1,6 +1,7 @@
 #include "base/machine.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
 
 #include <cstdlib>
 #include <cstring>
@@ -36,6 +37,22 @@ TEST(Machine, MemoryInUseIsSeenAndGivenBack) {
     EXPECT_LT(base::resident_memory(), before + kSize / 4);
   }
   EXPECT_GT(base::machine_memory(), base::resident_memory());
+}
+
+TEST(Machine, ALimitOfAddressSpaceIsOneOfMemory) {
+  if (kSanitized) return;  // a sanitizer maps terabytes
+  constexpr std::uint64_t kLimit = std::uint64_t{2} << 30;
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_AS, &before), 0);
+  const std::uint64_t unlimited = base::machine_memory();
+  rlimit limit = before;
+  limit.rlim_cur = kLimit;
+  ASSERT_EQ(::setrlimit(RLIMIT_AS, &limit), 0);
+  const std::uint64_t limited = base::machine_memory();
+  ASSERT_EQ(::setrlimit(RLIMIT_AS, &before), 0);
+  EXPECT_LT(limited, kLimit) << "libraries are mapped";
+  EXPECT_GT(limited, base::resident_memory());
+  EXPECT_EQ(base::machine_memory(), unlimited);
 }
 
 }  // namespace

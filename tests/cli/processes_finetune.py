@@ -85,6 +85,27 @@ class Training:
         return [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=each)
                 for command, each in zip(commands, environment)]
 
+    def start_until(self, step, output, *words):
+        """Two processes that train, once the checkpoint of that step is there."""
+        processes = self.start(2, output, *words)
+        deadline = time.monotonic() + 120
+        while not (self.folder / output / f"checkpoints/step-{step}").exists():
+            if time.monotonic() > deadline or any(process.poll() is not None for process in processes):
+                sys.exit(f"the processes do not train: {[process.poll() for process in processes]}")
+            time.sleep(0.01)
+        return processes
+
+    def check_ends(self, rank, process):
+        """The other was killed: this one ends, and says why."""
+        try:
+            _, errors = process.communicate(timeout=180)  # a checkpoint on a busy disk may have to end first
+        except subprocess.TimeoutExpired:
+            threads = where_it_waits(process.pid)
+            process.kill()
+            sys.exit(f"rank {rank} waits for rank {1 - rank}, which was killed:\n{threads}{process.communicate()}")
+        if process.returncode != 1 or "another process of the training has ended" not in errors:
+            sys.exit(f"rank {rank} ended with {process.returncode}:\n{errors}")
+
     def run(self, size, output, *words):
         processes = self.start(size, output, *words) if size > 1 else [subprocess.Popen(
             self.command(output, *words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)]
@@ -162,23 +183,10 @@ class Training:
 
     def check_killed(self, victim):
         output = f"killed{victim}"
-        processes = self.start(2, output, "--steps", 100000, "--eval-every", 0)
-        deadline = time.monotonic() + 120
-        while not (self.folder / output / "checkpoints/step-4").exists():
-            if time.monotonic() > deadline or any(process.poll() is not None for process in processes):
-                sys.exit(f"the processes do not train: {[process.poll() for process in processes]}")
-            time.sleep(0.05)
+        processes = self.start_until(4, output, "--steps", 100000, "--eval-every", 0)
         processes[victim].send_signal(signal.SIGKILL)
-        survivor = processes[1 - victim]
-        try:
-            _, errors = survivor.communicate(timeout=180)  # a checkpoint on a busy disk may have to end first
-        except subprocess.TimeoutExpired:
-            threads = where_it_waits(survivor.pid)
-            survivor.kill()
-            sys.exit(f"rank {1 - victim} waits for rank {victim}, which was killed:\n{threads}{survivor.communicate()}")
+        self.check_ends(1 - victim, processes[1 - victim])
         processes[victim].communicate()
-        if survivor.returncode in (0, 130) or "another process of the training has ended" not in errors:
-            sys.exit(f"rank {1 - victim} ended with {survivor.returncode}:\n{errors}")
         if victim == 1:
             self.run(2, output, "--steps", max(int(path.name[5:]) for path in
                                                (self.folder / output / "checkpoints").glob("step-*")) + 2, "--eval-every",
@@ -189,9 +197,7 @@ class Training:
         that it has to, and without the question whether the first is still there would wait without end."""
         for attempt in range(4):
             output = f"at_once{attempt}"
-            processes = self.start(2, output, "--steps", 100000, "--eval-every", 0)
-            while not (self.folder / output / "checkpoints/step-4").exists():
-                time.sleep(0.01)
+            processes = self.start_until(4, output, "--steps", 100000, "--eval-every", 0)
             processes[0].send_signal(signal.SIGSTOP)
             time.sleep(0.2)
             processes[1].send_signal(signal.SIGSTOP)
@@ -200,22 +206,13 @@ class Training:
             processes[0].kill()
             processes[0].communicate()
             processes[1].send_signal(signal.SIGCONT)
-            try:
-                _, errors = processes[1].communicate(timeout=60)
-            except subprocess.TimeoutExpired:
-                threads = where_it_waits(processes[1].pid)
-                processes[1].kill()
-                sys.exit(f"rank 1 waits for rank 0, which was killed:\n{threads}")
-            if processes[1].returncode != 1 or "another process of the training has ended" not in errors:
-                sys.exit(f"rank 1 ended with {processes[1].returncode}:\n{errors}")
+            self.check_ends(1, processes[1])
 
     def check_slow(self):
         """One that does not answer for a while is waited for, and asked, and the numbers are the same."""
         for attempt in range(10):
             output = f"slow{attempt}"
-            processes = self.start(2, output, "--steps", 8)
-            while not (self.folder / output / "checkpoints/step-2").exists():
-                time.sleep(0.01)
+            processes = self.start_until(2, output, "--steps", 8)
             processes[1].send_signal(signal.SIGSTOP)
             time.sleep(7 if processes[0].poll() is None else 0)
             waited = processes[0].poll() is None
@@ -231,9 +228,7 @@ class Training:
         sys.exit("rank 1 was never stopped in time: nothing was tested")
 
     def check_signal(self):
-        processes = self.start(2, "signal", "--steps", 100000, "--eval-every", 0)
-        while not (self.folder / "signal/checkpoints/step-4").exists():
-            time.sleep(0.05)
+        processes = self.start_until(4, "signal", "--steps", 100000, "--eval-every", 0)
         for process in processes:
             process.send_signal(signal.SIGTERM)
         for rank, process in enumerate(processes):
