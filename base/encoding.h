@@ -12,6 +12,9 @@ namespace base {
 /// How many bytes find_encoding wants to see; of a shorter file, all.
 inline constexpr std::size_t kEncodingBytes = 4096;
 
+/// What to say of a record that is not UTF-8.
+inline constexpr const char* kNameEncoding = " (name another encoding with --encoding)";
+
 /// Throws UsageError when `name` is neither "auto" nor a name that ICU knows ("utf-8", "windows-1252", "gb18030", ...).
 void check_encoding(const std::string& name);
 

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <glob.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -37,7 +38,8 @@ struct Descriptor {
 
 int open_or_throw(const fs::path& path) {
   int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (descriptor < 0) fail("open the file", path, errno);
+  if (const int code = errno; descriptor < 0)
+    fail("open the file", path, code, code == ENOENT ? advice_for_missing(path) : "");
   return descriptor;
 }
 
@@ -104,6 +106,22 @@ fs::path dangling_link(fs::path path) {
 }
 
 }  // namespace
+
+std::string advice_for_missing(const fs::path& path) {
+  if (!path.is_absolute()) return "";
+  for (auto part = std::next(path.begin()); part != path.end(); ++part) {  // the longest first
+    fs::path here;
+    for (auto rest = part; rest != path.end(); ++rest) here /= *rest;
+    glob_t found{};
+    const bool is_there{::glob(here.c_str(), GLOB_NOSORT | GLOB_BRACE, nullptr, &found) == 0};
+    ::globfree(&found);
+    if (is_there)
+      return fmt::format(
+          "'{}' lies in the folder you started in; paths of a config file are seen from that file's folder",
+          here.string());
+  }
+  return "";
+}
 
 std::string advice_for(int code) {
   if (code == ENOSPC || code == EDQUOT) return kMakeRoom;

@@ -14,6 +14,9 @@ namespace base {
 
 /// What to do about an error of the system: of errors of room, on the disk or in memory; "" of others.
 std::string advice_for(int code);
+/// Advice where an absolute `path` (a pattern too) names nothing: a path of a config file is seen from that file's
+/// folder, and what was meant lies in the folder that the program was started in. "" where nothing lies there.
+std::string advice_for_missing(const std::filesystem::path& path);
 /// advice_for a full disk. base/program adds --resume for a command that has it.
 inline constexpr const char* kMakeRoom = "free some disk space and start again";
 

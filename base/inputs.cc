@@ -13,6 +13,7 @@
 #include <set>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/program.h"
 #include "base/records.h"
 #include "base/text.h"
@@ -80,7 +81,9 @@ class Finder {
     for (std::size_t i = 0; code == 0 && i < found.gl_pathc; ++i) matches.emplace_back(found.gl_pathv[i]);
     ::globfree(&found);
     const bool is_glob = word.find_first_of("*?[{") != word.npos;
-    if (matches.empty()) throw UsageError(is_glob ? "no file matches the pattern" : "no such file", word);
+    if (matches.empty())
+      throw UsageError(
+          {is_glob ? "no file matches the pattern" : "no such file", word, "", "", advice_for_missing(word)});
     std::sort(matches.begin(), matches.end());
     for (const std::string& match : matches) {
       if (fs::is_directory(match, error)) {

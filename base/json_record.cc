@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/encoding.h"
 #include "base/json_text.h"
 #include "base/json_values.h"
 
@@ -114,8 +115,10 @@ std::string JsonRecord::read(std::string_view line, std::size_t readable) {
     line = std::string_view(padded_).substr(0, line.size());
   }
   Element element;
-  if (auto error = parser_.parse(line.data(), line.size(), false).get(element))
+  if (auto error = parser_.parse(line.data(), line.size(), false).get(element)) {
+    if (error == simdjson::UTF8_ERROR) return std::string("not a JSON record: not valid UTF-8") + kNameEncoding;
     return fmt::format("not a JSON record: {}", simdjson::error_message(error));
+  }
   return element.get(object_) ? "not a JSON object" : "";
 }
 

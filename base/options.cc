@@ -178,6 +178,22 @@ std::string Option::flag() const {
   return text;
 }
 
+std::string Option::expected() const {
+  if (!choices.empty()) return "one of " + join(choices, ", ");
+  static const std::map<std::string_view, std::string_view> kWords = {{"flag", "true or false"},
+                                                                      {"integer", "a whole number"},
+                                                                      {"number", "a number"},
+                                                                      {"numbers", "a list of numbers"},
+                                                                      {"size", "a size such as 64M"},
+                                                                      {"count or %", "a count, or a share such as 1%"},
+                                                                      {"list", "a list"},
+                                                                      {"path", "a path"},
+                                                                      {"text", "a text"}};
+  if (type == "path" && is_list) return "a list of paths";
+  const std::string numbers = range.text();
+  return std::string(kWords.at(type)) + (numbers.empty() ? "" : ", " + numbers);
+}
+
 void Option::assign(const std::vector<std::string>& words, const std::string& where) {
   const std::string numbers = range.text();
   const std::vector<std::string> values = has_commas ? parts_of(words) : words;

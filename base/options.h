@@ -43,8 +43,8 @@ struct ByteSize {
 /// file ('-' and absolute paths are left alone). kModel: a model or another thing that is read as a whole, relative to
 /// the config file if that exists, else left alone (a hub name). kCacheFolder: what the program keeps for itself,
 /// neither input nor output; "auto" and "none" are left alone. The others are written, and made absolute like kPath: a
-/// file, a folder, or a model, which is a file where its name ends in .gguf and else a folder.
-enum class PathKind { kText, kPath, kModel, kCacheFolder, kOutputFile, kOutputFolder, kOutputModel };
+/// file, JSON lines, a folder, or a model, which is a file where its name ends in .gguf and else a folder.
+enum class PathKind { kText, kPath, kModel, kCacheFolder, kOutputFile, kOutputRecords, kOutputFolder, kOutputModel };
 inline bool is_output(PathKind kind) { return kind >= PathKind::kOutputFile; }
 
 class OptionVisitor;
@@ -111,6 +111,8 @@ struct Option {
   bool is_path(const std::string& value) const;
   /// "--lora.rank"
   std::string flag() const;
+  /// What it takes, for errors: "true or false", "one of a, b", "a whole number, 1 or more"
+  std::string expected() const;
   /// Sets the field when every check passes. Throws UsageError with `where`.
   void assign(const std::vector<std::string>& words, const std::string& where);
   /// The help with range and default: "zstd level (1 to 19) [3]"

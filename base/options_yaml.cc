@@ -24,6 +24,13 @@ std::string at(const std::string& file, const YAML::Node& node) {
   return fmt::format("{}:{}", file, node.Mark().line + 1);
 }
 
+// As it could stand in a file, for errors: "[1e-4]", "{a: 1}".
+std::string in_flow(const YAML::Node& node) {
+  YAML::Emitter emitter;
+  emitter << YAML::Flow << node;
+  return shortened(emitter.c_str());
+}
+
 std::string absolute_path(const std::string& value, const Option& option, const std::string& file) {
   if (!option.is_path(value) || fs::path(value).is_absolute()) return value;
   // As a shell does on the command line.
@@ -88,23 +95,27 @@ class OptionSet::YamlReader {
     if (value.IsMap()) {
       // `rank_pattern: {q_proj: 8}`, as PEFT has it, is [q_proj=8].
       if (option.type != "list" || option.path_kind != PathKind::kText)
-        throw UsageError({"takes no mapping", at(file_, value), name, option.is_list ? "a list" : "one value", ""});
+        throw UsageError({"'" + name + "' takes no mapping", at(file_, value), in_flow(value), option.expected(), ""});
       for (const auto& entry : value) {
         if (!entry.first.IsScalar() || !entry.second.IsScalar())
-          throw UsageError({"a mapping of plain values is expected", at(file_, entry.first), name, "", ""});
+          throw UsageError(
+              {"'" + name + "' takes plain values", at(file_, entry.first), in_flow(value), "'name: value' pairs", ""});
         values.push_back(entry.first.Scalar() + "=" + entry.second.Scalar());
       }
     } else if (value.IsSequence()) {
-      if (!option.is_list) throw UsageError({"takes one value", at(file_, value), name, "no list", ""});
+      if (!option.is_list)
+        throw UsageError({"'" + name + "' takes one value", at(file_, value), in_flow(value), option.expected(), ""});
       for (const YAML::Node& item : value) {
-        if (!item.IsScalar()) throw UsageError({"a list of plain values is expected", at(file_, item), name, "", ""});
+        if (!item.IsScalar())
+          throw UsageError(
+              {"'" + name + "' takes plain values", at(file_, item), in_flow(item), option.expected(), ""});
         values.push_back(absolute_path(yaml_text(item), option, file_));
       }
     } else if (value.IsScalar()) {
       values.push_back(absolute_path(yaml_text(value), option, file_));
     } else {
       throw UsageError(
-          {"'" + name + "' has no value", at(file_, key), "", option.help, "write one, or delete the line"});
+          {"'" + name + "' has no value", at(file_, key), "", option.expected(), "write one, or delete the line"});
     }
     option.assign(values, at(file_, value) + ": " + name);
   }
@@ -121,7 +132,7 @@ class OptionSet::YamlReader {
       const bool is_group{!set_.find(name) && std::ranges::any_of(visitor_.options_, in_group)};
       if (is_group && entry.second.IsNull()) continue;  // all of it is commented out
       if (is_group && !entry.second.IsMap())
-        throw UsageError({"a group of options is given as one", at(file_, entry.second), name,
+        throw UsageError({"'" + name + "' is a group of options", at(file_, entry.second), in_flow(entry.second),
                           "'option: value' lines below it",
                           "the help of this command lists them as --" + name + ".OPTION"});
       if (!is_group) {
@@ -146,7 +157,8 @@ class OptionSet::YamlReader {
     set_.collect();
     for (const auto& [label, key, body] : entries) {
       if (!body.IsDefined() || body.IsNull()) continue;
-      if (!body.IsMap()) throw UsageError({"takes 'option: value'", at(file_, key), label, "a mapping", ""});
+      if (!body.IsMap())
+        throw UsageError({"'" + label + "' takes options", at(file_, key), in_flow(body), "{option: value}", ""});
       read_mapping(label + ".", body);
     }
   }

@@ -12,8 +12,10 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/file_kind.h"
 #include "base/inputs.h"
 #include "base/options.h"
+#include "base/stream.h"
 #include "base/text.h"
 
 namespace base {
@@ -119,6 +121,7 @@ void check_kind(const Option& option, const std::string& path) {
   if (path.empty() || path == "-") return;
   std::string name = "--" + option.name;
   std::replace(name.begin(), name.end(), '_', '-');
+  if (option.path_kind == PathKind::kOutputRecords) return check_output_is_records(name, path);
   const bool is_folder = option.path_kind == PathKind::kOutputFolder ||
                          (option.path_kind == PathKind::kOutputModel && !is_gguf_name(path));
   is_folder ? check_output_is_folder(name, path) : check_output_is_file(name, path);
@@ -178,6 +181,17 @@ void check_output_is_file(const std::string& option, const fs::path& path) {
     throw UsageError({is_folder ? "the output file is a folder" : "the output file has the name of a folder", option,
                       path.string(), "the name of a file", ""});
   check_place(path);
+}
+
+void check_output_is_records(const std::string& option, const fs::path& path) {
+  check_output_is_file(option, path);
+  std::error_code error;
+  if (fs::exists(path, error) && !fs::is_regular_file(path, error)) return;
+  const std::string name = path.string();
+  const std::string_view plain = without_compression_suffix(name);
+  if (!has_suffix(plain, ".jsonl") && !has_suffix(plain, ".ndjson"))
+    throw UsageError({"the output is JSON lines, and its name says something else", option, name,
+                      "a name that ends in .jsonl, .jsonl.zst or .jsonl.gz", ""});
 }
 
 void check_outputs(const OptionSet& options, const std::string& config) {

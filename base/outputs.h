@@ -26,6 +26,9 @@ void check_output_is_folder(const std::string& option, const std::filesystem::pa
 /// Throws UsageError when `path` is a folder or ends in a separator; Error when no file can be made there. Folders that
 /// are missing above it are made when it is written (FileWriter).
 void check_output_is_file(const std::string& option, const std::filesystem::path& path);
+/// Likewise, and UsageError when the name says another format than JSON lines, or none: it ends in .jsonl or .ndjson,
+/// perhaps with .zst or .gz behind it. Pipes and devices may have any name.
+void check_output_is_records(const std::string& option, const std::filesystem::path& path);
 
 /// Every output among the options of a command is what its PathKind says, and check_outputs for all paths among them,
 /// `config`, its config file, and standard output where that is a file. A folder's own run.yaml may be the config: it

@@ -3,6 +3,7 @@
 #include <set>
 
 #include "base/delimiter.h"
+#include "base/encoding.h"
 #include "base/records_format.h"
 #include "base/text.h"
 #include "base/unicode.h"
@@ -12,7 +13,6 @@ namespace {
 
 // A column costs far more memory than its one comma in the file.
 constexpr std::size_t kMostColumns = 1'000'000;
-constexpr const char* kNameEncoding = " (name another encoding with --encoding)";
 
 // Whether rows end with \r although there are \n in quotes.
 bool ends_rows_with_returns(std::string_view text) {

@@ -80,7 +80,8 @@ class RawFile {
     }
   }
   [[noreturn]] void fail(const char* what, int code) {
-    throw Error(std::string(what) + ": " + std::strerror(code), path_);
+    throw Error({std::string(what) + ": " + std::strerror(code), path_, "", "",
+                 code == ENOENT ? advice_for_missing(path_) : ""});
   }
   void close() {
     if (descriptor_ > STDIN_FILENO) ::close(descriptor_);
@@ -332,8 +333,8 @@ std::unique_ptr<ByteReader> open_reader(const std::string& path) {
 
 std::unique_ptr<ByteWriter> open_writer(const std::string& path, int level) {
   if (path == "-") return std::make_unique<StandardOutput>();
-  if (path.ends_with(".zst")) return std::make_unique<ZstdWriter>(path, level);
-  if (path.ends_with(".gz")) return std::make_unique<GzipWriter>(path);
+  if (has_suffix(path, ".zst")) return std::make_unique<ZstdWriter>(path, level);
+  if (has_suffix(path, ".gz")) return std::make_unique<GzipWriter>(path);
   return std::make_unique<PlainWriter>(path);
 }
 

@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/file.h"
+#include "base/file_kind.h"
 #include "base/json_values.h"
 #include "base/pipeline.h"
 #include "base/progress.h"
@@ -30,7 +31,7 @@ ScoreOptions::ScoreOptions() {
 
 void ScoreOptions::visit(base::OptionVisitor& v) {
   reading.visit(v);
-  v.required("output", output, "file to write: .jsonl, .jsonl.zst or .jsonl.gz", base::PathKind::kOutputFile);
+  v.required("output", output, "file to write: .jsonl, .jsonl.zst or .jsonl.gz", base::PathKind::kOutputRecords);
   v.list("steps", steps, step_registry(),
          "the steps whose scores are wanted; the usual ones are language and textbook");
   visit_nan(v, nan);
@@ -99,7 +100,7 @@ int run_score(ScoreOptions& options, base::Context& context) {
   record_options.lazy = true;
   FieldReader reader(files, record_options, options.reading.fields());
   // Frames are compressed by the workers; other codecs by the writer.
-  const bool frames = options.output.ends_with(".zst");
+  const bool frames = base::has_suffix(options.output, ".zst");
   std::unique_ptr<base::ByteWriter> writer = frames ? nullptr : base::open_writer(options.output);
   std::optional<base::FileWriter> file;
   if (frames) file.emplace(options.output);

@@ -16,7 +16,9 @@
 #include "base/file.h"
 #include "base/inputs.h"
 #include "base/json_values.h"
+#include "base/outputs.h"
 #include "base/random.h"
+#include "base/records.h"
 #include "base/text.h"
 #include "curate/scorer/fasttext.h"
 #include "curate/text/words.h"
@@ -210,6 +212,9 @@ void check_kind(const TrainScorerOptions& options, const base::Context& context)
 
 int run(TrainScorerOptions& options, base::Context& context) {
   check_kind(options, context);
+  if (!base::record_format(options.output).empty() || base::is_gguf_name(options.output))
+    throw base::UsageError({"the output is a scorer, and its name says something else", "--output", options.output,
+                            "a name such as textbook.model or words.ftz", ""});
   options.input = base::expand_inputs(options.input, context);
   LabelledRecords records = read_labelled(options);
   std::vector<LabelledText>& texts = records.texts;

@@ -56,14 +56,21 @@ bool is_zero(const Transformer& model) {
   return is_zero && of_lora == parameters.size();
 }
 
-// Why the model computes what it computed before the run, or "" when it does not.
-std::string nothing_changed(const TrainStart& start, const MetricsLog& log) {
+// Why the result, the model after `result_step` (nothing: as it is now), computes what it computed before the run, or
+// "" when it does not.
+std::string nothing_changed(const TrainStart& start, const MetricsLog& log, std::optional<std::int64_t> result_step) {
   const bool is_nothing{is_zero(start.model)};
-  if (!is_nothing && hash_of(start.optimizer->values()) != start.first_hash) return "";
-  const auto& steps = log.steps();
-  auto all = [&](auto metric) {
-    return std::all_of(steps.begin(), steps.end(), [&](const StepMetrics& step) { return step.*metric == 0; });
+  const auto all = [&](auto metric) {
+    return std::ranges::all_of(log.steps(), [&](const StepMetrics& step) {
+      return step.*metric == 0 || (result_step && step.step > *result_step);
+    });
   };
+  if (result_step && all(&StepMetrics::learning_rate))
+    return fmt::format(
+        "nothing was learned: the result is that of step {}, and until then the rate was 0: "
+        "--warmup-ratio 0, or a lower --learning-rate",
+        *result_step);
+  if (!is_nothing && hash_of(start.optimizer->values()) != start.first_hash) return "";
   std::string why = "the updates were too small for float32: raise --learning-rate";
   if (all(&StepMetrics::gradient_norm))
     why = "the gradient was 0 in every step: is --lora.dropout nearly 1, or an alpha too small for float32?";
@@ -195,7 +202,7 @@ Ended ended(const TrainStart& start, const TrainOptions& options, const LoopResu
   }
   if (start_is_best(log.evaluations())) {
     said.result["best_is_the_start"] = true;
-    said.summary += " (no later one is as low as that before training)";
+    said.summary += " (no later one is lower than that before training)";
   }
   return said;
 }
@@ -209,7 +216,7 @@ int finish(const TrainStart& start, const TrainOptions& options, const LoopResul
   fs::path result_folder;
   if (is_complete) result_folder = write_result(start, options, step);
   auto [summary, result] = ended(start, options, found, log);
-  const std::string unchanged = is_complete ? nothing_changed(start, log) : "";
+  const std::string unchanged = is_complete ? nothing_changed(start, log, step) : "";
   if (is_complete) {
     result["changed"] = unchanged.empty();
     result["result_step"] = step.value_or(start.optimizer->steps());
@@ -272,6 +279,8 @@ int run_train(TrainOptions& options, base::Context& context) {
   const std::optional<GroupPlace> place = place_of([](const char* name) { return std::getenv(name); });
   base::Context own = context;
   if (place && place->rank > 0) own.quiet = true, own.json = false;
+  const int threads{
+      options.compute.threads};  // run.yaml says what was asked for: the next run may have other processes
   if (place) take_share(*place, options.compute);
   const std::unique_ptr<const Group> group = make_group(place, [&own](const std::string& note) {
     if (!own.quiet) fmt::print(own.err, "note: {}\n", note);
@@ -282,7 +291,11 @@ int run_train(TrainOptions& options, base::Context& context) {
   group->any(false);  // nobody writes before everybody has looked at the output folder
   const base::Interrupt interrupt(own.quiet ? "" : "\nending behind this batch; a second signal leaves at once\n");
   const std::unique_ptr<const Objective> objective = objective_of(options.preferences);
-  if (group->is_first()) begin_output(start, options, lock, own);
+  if (group->is_first()) {
+    const int share{std::exchange(options.compute.threads, threads)};
+    begin_output(start, options, lock, own);
+    options.compute.threads = share;
+  }
   if (!refer(start, options, *group, interrupt, own))
     return group->is_first() ? tell_unbegun(start, options.output.folder, own) : base::kInterrupted;
   if (!group->is_first()) {

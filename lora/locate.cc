@@ -163,7 +163,7 @@ void check_gguf_name(const fs::path& path) {
 void check_folder(const fs::path& folder, bool overwrite, const std::string& run_yaml) {
   if (!overwrite && fs::is_directory(folder) && !fs::is_empty(folder))
     throw base::UsageError({"the output folder is not empty", folder.string(), "", "an empty or a new folder",
-                            "--overwrite empties it first; --output chooses another"});
+                            "--output chooses another; --overwrite deletes what it holds first"});
   base::check_output_folder(folder, false, overwrite, run_yaml);
 }
 

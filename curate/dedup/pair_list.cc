@@ -3,10 +3,11 @@
 #include "curate/dedup/pair_list.h"
 
 #include <algorithm>
+#include <memory>
 #include <queue>
 #include <tuple>
 
-#include "base/file.h"
+#include "base/stream.h"
 #include "base/text.h"
 #include "curate/records/record.h"
 
@@ -70,7 +71,7 @@ void PairList::for_each(const std::function<void(const DuplicatePair&)>& f) {
 }
 
 void write_pairs(const std::string& path, PairList& pairs, const std::function<std::string(std::uint64_t)>& id_of) {
-  base::FileWriter file(path);
+  const std::unique_ptr<base::ByteWriter> file = base::open_writer(path);
   std::string line;
   pairs.for_each([&](const DuplicatePair& pair) {
     line = "{\"a\":";
@@ -80,9 +81,9 @@ void write_pairs(const std::string& path, PairList& pairs, const std::function<s
     line += ",\"jaccard\":";
     append_json_number(line, pair.jaccard);
     line += "}\n";
-    file.write(line);
+    file->write(line);
   });
-  file.commit();
+  file->commit();
 }
 
 }  // namespace curate

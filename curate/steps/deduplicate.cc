@@ -24,7 +24,7 @@ void Deduplicate::visit(base::OptionVisitor& v) {
   v("max_candidates", max_candidates,
     "compare a document with so many kept ones at most, the likeliest (0: all; pairs: always all)")
       .at_least(0);
-  v("pairs", pairs, "write every verified pair of distinct texts to this file", base::PathKind::kOutputFile);
+  v("pairs", pairs, "write every verified pair of distinct texts to this .jsonl file", base::PathKind::kOutputRecords);
 }
 
 void Deduplicate::prepare() {

@@ -117,8 +117,7 @@ Example ExampleMaker::from_answer(const Conversation& conversation, RecordNotes&
   if (conversation.format == "text") return from_text("", conversation.text, notes, false);
   if (!conversation.plain) return from_chat(conversation, notes);
   check_members(conversation);
-  // A verdict is of the answer alone, whatever --train-on says, as in a conversation.
-  const bool trains_prompt = train_on_ == tokenizer::TrainOn::kAll && wanted_ == Wanted::kAnswers;
+  const bool trains_prompt = train_on_ == tokenizer::TrainOn::kAll;
   return from_text(conversation.messages[0].content, conversation.messages[1].content, notes, trains_prompt);
 }
 

@@ -75,6 +75,9 @@ std::string weights_text(const std::vector<double>& weights) {
 
 void check_weights(const std::vector<double>& weights, std::size_t count) {
   const std::string all = weights_text(weights);
+  if (count == 1 && weights.size() == 1)
+    throw base::UsageError({"a weight is a share beside others, and there is one source", "--data-weights", all,
+                            "two or more of --data", "leave it out; --limit reads a part of the records"});
   if (weights.size() != count)
     refuse("not one weight for each of --data", all,
            fmt::format("{} numbers: --data-weights 0.7 0.3 in the order of --data", count));

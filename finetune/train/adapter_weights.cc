@@ -10,7 +10,6 @@
 
 #include "base/error.h"
 #include "finetune/data/packing.h"
-#include "finetune/train/objective.h"
 #include "lora/fuse/fuse.h"
 
 namespace finetune {
@@ -71,18 +70,15 @@ bool WeightedAdapters::evaluate(std::span<const double> weights, const Examples&
                                 const std::function<bool(double)>& go_on, double& loss, std::vector<double>& gradient) {
   set_weights(weights);
   for (at::Tensor& parameter : model_.parameters()) parameter.mutable_grad() = at::Tensor();
-  const AnswerObjective objective;
   const std::vector<RowPlan> rows = plan_rows(examples, max_length, true, 0);
-  at::Tensor totals;
-  for (const RowPlan& plan : rows) {
-    const at::NoGradGuard no_gradient;
-    const at::Tensor own = objective.totals(model_, make_row(examples, plan, model_.device()), 0);
-    totals = totals.defined() ? totals + own : own;
-  }
+  double trained = 0;
+  for (const RowPlan& plan : rows) trained += static_cast<double>(make_row(examples, plan, model_.device()).trained);
   loss = 0;
   for (std::size_t i = 0; i < rows.size(); ++i) {
     if (!go_on(static_cast<double>(i) / static_cast<double>(rows.size()))) return false;
-    const at::Tensor share = objective.loss(model_, make_row(examples, rows[i], model_.device()), 0, totals);
+    // Without the routers' own loss, which an evaluation leaves out.
+    const at::Tensor share =
+        -model_.token_log_probabilities(make_row(examples, rows[i], model_.device())).sum() / trained;
     share.backward();
     loss += share.item<double>();
   }

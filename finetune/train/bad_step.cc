@@ -40,7 +40,7 @@ std::string wrong_with(const StepMetrics& now, std::span<const StepMetrics> befo
     if (!std::isfinite(value)) return fmt::format("{} is not finite", name);
     if (factor == 0 || before.size() < kFewest) continue;
     const double median{median_of(before, metric)};
-    if (value > factor * median)
+    if (median > 0 && value > factor * median)  // hinge has steps whose loss is 0
       return fmt::format("{} is {:.3g} times its median of the last {} steps", name, value / median, before.size());
   }
   return "";

@@ -62,6 +62,7 @@ class Loop {
         done_rows_(start.plan.first_row),
         saved_(done_) {
     if (log_) history_ = log_->steps();
+    if (!history_.empty()) seconds_before_ = history_.back().seconds;
     if (log_ && start.resume_step) kept_ = saved_steps(checkpoints());
     if (start.model.hides_threads() && options.optimizer.update.optimizer != "muon")
       threads_ = ThreadCount(at::get_num_threads());
@@ -130,20 +131,45 @@ class Loop {
 
   // False when a signal ended it. All processes validate, the first one alone writes.
   bool validate() {
-    if (log_) samples_.write(start_.model, *start_.tokenizer, done_, [&] { return !interrupt_.requested(); });
-    if (start_.data.validation.empty()) return !log_ || start_.prompts.empty() || !interrupt_.requested();
     const RowOptions& rows = options_.plan.rows;
-    const auto found = evaluate(
-        start_.model, objective_, start_.data.validation, rows.max_length, rows.packing,
-        [&](double) { return !interrupt_.requested(); }, group_);
-    if (!found) return false;
+    const auto go_on = [&] { return !interrupt_.requested(); };
+    std::optional<EvaluationMetrics> metrics;
+    if (!start_.data.validation.empty()) {
+      const auto found = evaluate(
+          start_.model, objective_, start_.data.validation, rows.max_length, rows.packing,
+          [&](double) { return go_on(); }, group_);
+      if (!found) return false;
+      metrics = metrics_of(done_, *found, objective_);
+      check(*metrics);
+    }
     if (!log_) return true;
-    const EvaluationMetrics metrics = metrics_of(done_, *found, objective_);
-    log_->add(metrics);
+    samples_.write(start_.model, *start_.tokenizer, done_, go_on);
+    if (!start_.prompts.empty() && !go_on()) return false;  // perhaps without samples
+    if (!metrics) return true;
+    log_->add(*metrics);
     write_report(options_.output.folder, start_.report, *log_,
                  fmt::format("{} of {} steps so far", done_, start_.plan.steps));
-    tell(validation_line(metrics, start_.plan.steps));
+    tell(validation_line(*metrics, start_.plan.steps));
     return true;
+  }
+
+  // Throws, in every process, before anything of such a model is saved.
+  void check(const EvaluationMetrics& metrics) const {
+    if (std::isfinite(metrics.loss)) return;
+    throw base::Error(
+        {"the validation loss is not finite", fmt::format("step {}", metrics.step),
+         std::isnan(metrics.loss) ? "nan" : fmt::format("{}", metrics.loss), "",
+         done_ == 0 ? "the base itself gives no number for these records: look at them, or at the base (finetune eval)"
+                    : "the last update broke the model: " + anew()});
+  }
+  // What to do where numbers went wrong.
+  std::string anew() const {
+    const std::vector<std::int64_t> saved = saved_steps(checkpoints());
+    std::string advice = "begin anew with a lower --learning-rate";
+    if (!saved.empty() && !options_.start.trains_all())
+      advice += fmt::format(" (from what is learned: --adapter {})",
+                            (checkpoints() / fmt::format("step-{}", saved.back())).string());
+    return advice + (start_.facts.at("dtype") == "float32" ? "" : ", or with --dtype float32");
   }
 
   void save() {
@@ -194,7 +220,7 @@ class Loop {
     metrics.tokens_per_second = static_cast<double>(metrics.tokens) / seconds;
     metrics.threads = at::get_num_threads();
     choose_threads(metrics.tokens_per_second, static_cast<double>(base::preemptions() - preempted) / seconds);
-    metrics.seconds = seconds_since(begun_);
+    metrics.seconds = seconds_before_ + seconds_since(begun_);
     metrics.peak_memory = static_cast<std::int64_t>(base::peak_memory());
     tell(metrics);
     return true;
@@ -224,13 +250,8 @@ class Loop {
     if (log_) write_report(output, start_.report, *log_, fmt::format("stopped at step {}: {}", metrics.step, wrong));
     const auto number = [](double value) { return std::isnan(value) ? "nan" : fmt::format("{:.5g}", value); };
     const std::vector<std::int64_t> saved = saved_steps(checkpoints());
-    const bool is_float32{start_.facts.at("dtype") == "float32"},
-        is_spike{std::isfinite(metrics.loss) && std::isfinite(metrics.gradient_norm)};
-    std::string advice = "look at the rows, or begin anew with a lower --learning-rate";
-    if (!saved.empty() && !options_.start.trains_all())
-      advice += fmt::format(" (from what is learned: --adapter {})",
-                            (checkpoints() / fmt::format("step-{}", saved.back())).string());
-    if (!is_float32) advice += ", or with --dtype float32";
+    const bool is_spike{std::isfinite(metrics.loss) && std::isfinite(metrics.gradient_norm)};
+    std::string advice = "look at the rows, or " + anew();
     if (is_spike && !saved.empty()) advice += "; --resume --spike-factor 0 goes on all the same";
     throw base::Error(
         {wrong, fmt::format("step {}", metrics.step),
@@ -274,7 +295,8 @@ class Loop {
   std::vector<std::int64_t> kept_;  // steps that had a checkpoint when a resumed run began
   std::string line_;
   Clock::time_point begun_ = Clock::now();
-  double training_seconds_ = 0;
+  double training_seconds_ = 0;  // of this process
+  double seconds_before_ = 0;    // of the processes before it
   const int most_threads_ = at::get_num_threads();
   std::optional<ThreadCount> threads_;  // where they do not show in the result
   bool has_told_threads_ = false;

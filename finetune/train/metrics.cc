@@ -55,7 +55,7 @@ std::string to_line(M metrics) {
   Json json;
   each_key(metrics, [&]<class T>(const char* key, const T& value) {
     if constexpr (requires { value.has_value(); }) {
-      if (value) json[key] = *value;
+      if (value && std::isfinite(static_cast<double>(*value))) json[key] = *value;
     } else {
       json[key] = value;
     }
@@ -83,7 +83,9 @@ M from_json(const Json& json) {
   each_key(metrics, [&]<class T>(const char* key, T& value) {
     known.insert(key);
     if constexpr (requires { value.has_value(); }) {
-      if (json.contains(key)) value = json.at(key).template get<typename T::value_type>();
+      if (json.contains(key) && !json.at(key).is_null()) value = json.at(key).template get<typename T::value_type>();
+    } else if (std::is_floating_point_v<T> && json.at(key).is_null()) {
+      value = static_cast<T>(NAN);  // which JSON has not
     } else {
       json.at(key).get_to(value);
     }
@@ -108,7 +110,7 @@ Figures tagged(const std::string& prefix, Figures values, const Figures& figures
 bool start_is_best(const std::vector<EvaluationMetrics>& evaluations) {
   if (evaluations.size() < 2 || evaluations[0].step > 0 || !std::isfinite(evaluations[0].loss)) return false;
   return std::none_of(evaluations.begin() + 1, evaluations.end(),
-                      [&](const EvaluationMetrics& later) { return later.loss <= evaluations[0].loss; });
+                      [&](const EvaluationMetrics& later) { return later.loss < evaluations[0].loss; });
 }
 
 MetricsLog::MetricsLog(const std::filesystem::path& folder, std::optional<std::int64_t> resume_step)

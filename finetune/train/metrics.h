@@ -29,7 +29,7 @@ struct StepMetrics {
   std::int64_t tokens = 0;                    ///< of this step, prompts included
   std::int64_t trained_tokens = 0;            ///< of this step
   double tokens_per_second = 0;               ///< this step's tokens over its wall time
-  double seconds = 0;                         ///< since this process began to train
+  double seconds = 0;                         ///< of training, those before --resume too
   std::optional<std::int64_t> peak_memory{};  ///< the most bytes that this process has used so far
   std::optional<std::int64_t> threads{};      ///< that computed this step
   Figures figures{};

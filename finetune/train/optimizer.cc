@@ -87,6 +87,10 @@ void Optimizer::step(double rate) {
 
 void Optimizer::restore(const at::Tensor& values, const OptimizerState& state, std::int64_t steps) {
   at::NoGradGuard no_gradient;
+  const char* advice = "delete the newest checkpoint: --resume then goes on from the one before it";
+  if (values.numel() != values_.numel())
+    throw base::Error({"the checkpoint does not hold the numbers that train here", "",
+                       fmt::format("{}", values.numel()), fmt::format("{} numbers", values_.numel()), advice});
   values_.copy_(values);
   for (auto& [name, tensor] : state_) {
     const auto found = std::ranges::find(state, name, [](const auto& entry) { return entry.first; });
@@ -94,7 +98,7 @@ void Optimizer::restore(const at::Tensor& values, const OptimizerState& state, s
         found->second.scalar_type() != tensor.scalar_type())
       throw base::Error({"the checkpoint does not hold the state of this optimizer", name, "",
                          fmt::format("{} numbers of type {}", tensor.numel(), at::toString(tensor.scalar_type())),
-                         "delete the newest checkpoint: --resume then goes on from the one before it"});
+                         advice});
     tensor.copy_(found->second);
   }
   steps_ = steps;

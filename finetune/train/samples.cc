@@ -28,10 +28,10 @@ std::unique_ptr<tokenizer::ChatTemplate> template_of(const tokenizer::Tokenizer&
 
 std::vector<SamplePrompt> prompts_in_file(const std::string& file, const tokenizer::Tokenizer& tokenizer,
                                           std::int64_t context_length, std::string* notes,
-                                          const std::vector<std::string>& roles) {
+                                          const base::TextOptions& text, const std::vector<std::string>& roles) {
   const auto chat = template_of(tokenizer);
   std::vector<SamplePrompt> prompts;
-  Prompts given = read_prompts(file, {}, roles);
+  Prompts given = read_prompts(file, text, roles);
   for (const Prompt& prompt : given.all) {
     std::vector<std::int32_t> ids = ids_of(prompt, chat.get(), tokenizer, false, &given.left_out);
     if (static_cast<std::int64_t>(ids.size()) >= context_length || ids.empty())
@@ -58,9 +58,10 @@ void SampleOptions::visit(base::OptionVisitor& v) {
 
 std::vector<SamplePrompt> sample_prompts(const SampleOptions& options, const Examples& validation,
                                          const tokenizer::Tokenizer& tokenizer, std::int64_t context_length,
-                                         std::string* notes, const std::vector<std::string>& roles) {
+                                         std::string* notes, const base::TextOptions& text,
+                                         const std::vector<std::string>& roles) {
   if (!options.sample_prompts.empty())
-    return prompts_in_file(options.sample_prompts, tokenizer, context_length, notes, roles);
+    return prompts_in_file(options.sample_prompts, tokenizer, context_length, notes, text, roles);
   std::vector<SamplePrompt> prompts;
   for (std::size_t i = 0; i < validation.size(); ++i) {
     const ExampleView example = validation[i];

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/options.h"
+#include "base/records.h"
 #include "finetune/data/data.h"
 #include "finetune/model/model.h"
 #include "tokenizer/spec/tokenizer.h"
@@ -31,10 +32,11 @@ struct SamplePrompt {
 /// Of --sample-prompts (data/prompts.h), through the chat template where the tokenizer has one that can be used; else
 /// the first documents of `validation` (of two, the first) that begin with something untrained, up to there. Throws
 /// base::Error for a prompt that leaves no room in the context. `notes` gets what people should know of the prompts;
-/// `roles`: of read_prompts.
+/// `text`, `roles`: of read_prompts.
 std::vector<SamplePrompt> sample_prompts(const SampleOptions& options, const Examples& validation,
                                          const tokenizer::Tokenizer& tokenizer, std::int64_t context_length,
-                                         std::string* notes = nullptr, const std::vector<std::string>& roles = {});
+                                         std::string* notes = nullptr, const base::TextOptions& text = {},
+                                         const std::vector<std::string>& roles = {});
 
 /// Lines {"step":40,"prompt":"...","answer":"...","text":"..."}: what the model writes after each prompt, greedily.
 class SampleLog {

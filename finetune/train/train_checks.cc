@@ -112,6 +112,9 @@ void check_preferences(const TrainOptions& options, const base::OptionSet* decla
   const std::string& objective = options.preferences.objective;
   if (options.preferences.is_on() && options.plan.rows.too_long == "split")
     throw base::UsageError({"answers to be compared cannot be split", "--too-long", "split", "truncate or drop", ""});
+  if (options.preferences.is_on() && options.reading.maker.train_on.value() == tokenizer::TrainOn::kAll)
+    throw base::UsageError({"a preference is one of answers, and prompts have none", "--train-on", "all",
+                            "assistant or last", "leave it out"});
   static const std::map<std::string, std::vector<std::string>> kReaders = {
       {"beta", {"dpo", "ipo", "hinge", "simpo", "orpo", "kto"}},
       {"reference", {"dpo", "ipo", "hinge", "kto"}},

@@ -14,7 +14,9 @@ void StartOptions::visit(base::OptionVisitor& v) {
   v("model", model,
     "base model: a Hugging Face folder, a .gguf file or a name in the local cache; else the one that --adapter names",
     base::PathKind::kModel);
-  v("adapter", adapter, "go on from this adapter (its folder, or a run): it decides all of lora but dropouts and LoRA+",
+  v("adapter", adapter,
+    "go on from this adapter (its folder, or a run): it decides all of lora but LoRA+, and "
+    "dropout unless one is given",
     base::PathKind::kModel);
   v.choice("method", method, {"lora", "full"}, "lora trains an adapter; full trains every weight and writes a model");
   v("base_name", base_name,
@@ -118,7 +120,8 @@ void ComputeOptions::visit(base::OptionVisitor& v) {
                      "of the frozen base: nf4 (QLoRA) and int8 quantise linear layers as they load, keep leaves the "
                      "blocks of a GGUF or bitsandbytes' numbers as they are");
   v.choice("device", device, {"auto", "cpu", "cuda"}, "where to train; auto: CUDA when there is one");
-  v("seed", seed, "of the adapter's start, the data's order and dropout");
+  v("seed", seed,
+    "of the adapter's start, the data's order, dropout, and what --validation-share and --data-weights choose");
   v("threads", threads, "CPU threads; 0: all").at_least(0);
   v.choice("gradient_checkpointing", gradient_checkpointing, {"none", "blocks", "auto"},
            "compute blocks again in the backward pass instead of keeping what it needs of them, with the same result: "

@@ -129,6 +129,12 @@ void tell_plan(const Plan& plan, const ScheduleOptions& options, const Checkpoin
   if (is_asked && plan.phases.warmup < warmup)
     fmt::print(context.err, "warm-up: {} of {} steps, not {}: it never takes the whole run\n", plan.phases.warmup,
                plan.steps, warmup);
+  constexpr std::int64_t kFewSteps = 10;  // of which one is a share that counts
+  if (plan.first_step == 0 && plan.phases.warmup > 0 && plan.steps <= kFewSteps)
+    fmt::print(context.err,
+               "note: warm-up begins at rate 0, as in transformers: the first of {} steps changes nothing "
+               "(--warmup-ratio 0 goes without)\n",
+               plan.steps);
   if (!checkpoint || checkpoint->facts.at("steps") == std::to_string(plan.steps)) return;
   fmt::print(context.err, "the run has {} steps now, not {}: from step {} on the rate follows the new schedule\n",
              plan.steps, checkpoint->facts.at("steps"), plan.first_step + 1);
@@ -146,16 +152,16 @@ void check_group(const TrainOptions& options, const TrainInputs& inputs, at::Sca
   check_same_in_group(facts, group);
 }
 
-// A checkpoint's adapter, of which the part that a start took out does not train.
-lora::Adapter resumed(lora::Adapter adapter, bool has_start) {
-  for (lora::AdapterModule& module : adapter.modules) module.frozen = has_start ? module.rank / 2 : 0;
+// The adapter of a checkpoint, of which the part that a start took out does not train: half of each module of a start
+// of its own, or what does not train of the adapter that the run goes on from, where PEFT leaves an embedding out.
+lora::Adapter resumed(lora::Adapter adapter, const TrainOptions& options, const std::optional<lora::Adapter>& from) {
+  for (lora::AdapterModule& module : adapter.modules) {
+    module.frozen = options.lora.start.empty() ? 0 : module.rank / 2;
+    if (!from) continue;
+    const auto before = std::ranges::find(from->modules, module.name, &lora::AdapterModule::name);
+    module.frozen = before == from->modules.end() ? 0 : before->frozen;
+  }
   return adapter;
-}
-
-// Its own, or that of the adapter that it goes on from.
-bool has_start(const TrainOptions& options, const std::optional<lora::Adapter>& adapter) {
-  return !options.lora.start.empty() ||
-         (adapter && std::ranges::any_of(adapter->modules, &lora::AdapterModule::frozen));
 }
 
 // What a run without --adapter begins with, or what `done` has of a start, which is not computed twice.
@@ -166,7 +172,7 @@ lora::Adapter first_adapter(const TrainOptions& options, const lora::ModelFiles&
     return lora::whole_model(files);
   }
   if (done && !options.lora.start.empty()) {
-    lora::Adapter adapter = resumed(done->adapter, true);
+    lora::Adapter adapter = resumed(done->adapter, options, {});
     lora::set_dropouts(adapter, options.lora.dropout_pattern);
     return adapter;
   }
@@ -318,6 +324,9 @@ TrainInputs read_inputs(TrainOptions& options, base::Context& context) {
     tell_experts(*adapter, *files, context);
     tell_other_base(adapter_name, compute.quantization, context);
     take_lora(options.lora, *adapter, adapter_name, files->spec(), context.options);
+    if (!is_chosen(context.options, "lora.dropout") && adapter->dropout > 0 && !context.quiet)
+      fmt::print(context.err, "note: dropout {}, as the adapter was trained (--lora.dropout says another)\n",
+                 adapter->dropout);
     lora::set_dropouts(*adapter, options.lora.dropout_pattern);
   }
   std::optional<Checkpoint> checkpoint;
@@ -340,7 +349,7 @@ static std::vector<SamplePrompt> read_samples(const TrainOptions& options, const
                                               base::Context& context) {
   std::string notes;
   std::vector<SamplePrompt> prompts = sample_prompts(options.samples, data.validation, tokenizer, config.context_length,
-                                                     &notes, options.reading.maker.roles);
+                                                     &notes, options.reading.maker.text, options.reading.maker.roles);
   if (!context.quiet) fmt::print(context.err, "{}", notes);
   for (const SamplePrompt& prompt : prompts) check_ids(prompt.ids, config);
   return prompts;
@@ -389,8 +398,7 @@ TrainStart prepare_training(TrainOptions& options, base::Context& context, const
   check_space(options, *optimizer, plan);
   facts["steps"] = std::to_string(plan.steps);
   plan.phases = phases_of(options.optimizer, plan.steps);
-  if (done)
-    optimizer->restore(flat_values(resumed(done->adapter, has_start(options, adapter))), done->optimizer, done->step);
+  if (done) optimizer->restore(flat_values(resumed(done->adapter, options, adapter)), done->optimizer, done->step);
   if (group.size() > 1) check_same_in_group({{"values", hash_of(optimizer->values())}}, group);
   if (done && !options.lora.start.empty()) first_hash.clear();  // a start is not made again
   tell_plan(plan, options.optimizer, done, context);

@@ -7,6 +7,7 @@
 #include <sstream>
 
 #include "base/error.h"
+#include "base/file.h"
 #include "base/folder_fields.h"
 #include "base/program.h"
 #include "base/records.h"
@@ -16,6 +17,7 @@
 namespace {
 namespace fs = std::filesystem;
 using ::testing::ElementsAre;
+using ::testing::EndsWith;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
 using ::testing::Pair;
@@ -33,6 +35,27 @@ TEST(Inputs, AreExpandedInOrder) {
   EXPECT_THAT(error_of([&] { base::expand_inputs({in("none.csv")}); }), HasSubstr("no such file"));
   EXPECT_THAT(error_of([&] { base::expand_inputs({in("d.jsonl")}); }), HasSubstr("the folder holds no file"));
   EXPECT_THAT(error_of([&] { base::expand_inputs({in("d.json*")}); }), HasSubstr("no file matches"));
+}
+
+// A path of a config file is seen from that file's folder, where a newcomer expects the folder of the shell.
+TEST(Inputs, WhatLiesInTheFolderOfTheShellIsNamed) {
+  TemporaryFolder folder;
+  fs::create_directories(folder / "data/in");
+  folder.write("data/in/a.jsonl", "");
+  const fs::path before = fs::current_path();
+  fs::current_path(folder / "data");
+  const auto of = [&](const std::string& word) { return error_of([&] { base::expand_inputs({word}); }); };
+  const std::string configs = (folder / "configs");
+  const std::string one = of(configs + "/in/a.jsonl"), glob = of(configs + "/in/*.jsonl"),
+                    none = of(configs + "/b.jsonl");
+  const std::string relative = of("a.jsonl");
+  const std::string opened = error_of([&] { base::read_file(configs + "/in/a.jsonl"); });
+  fs::current_path(before);
+  EXPECT_THAT(one, HasSubstr("no such file\n  'in/a.jsonl' lies in the folder you started in; paths of a config"));
+  EXPECT_THAT(glob, HasSubstr("\n  'in/*.jsonl' lies in the folder you started in"));
+  EXPECT_THAT(opened, HasSubstr("No such file or directory\n  'in/a.jsonl' lies in the folder you started in"));
+  EXPECT_THAT(none, EndsWith("no such file"));
+  EXPECT_THAT(relative, EndsWith("no such file"));
 }
 
 TEST(Inputs, FoldersAreReadToTheirDepthAndSayWhatTheyLeaveOut) {

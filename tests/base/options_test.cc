@@ -338,7 +338,14 @@ TEST(Options, NothingIsTakenInSilence) {
               HasSubstr("c.yaml:3: the config file holds more than one document"));
   EXPECT_THAT(yaml("lora: {rank: 4}\nlora.rank: 8\n"), HasSubstr("c.yaml:2: the key stands twice"));
   EXPECT_THAT(yaml("steps: [gopher: {min_words: 1, min_words: 2}]\n"), HasSubstr("the key stands twice"));
-  EXPECT_THAT(yaml("resume:\n"), HasSubstr("c.yaml:1: 'resume' has no value: expected go on"));
+  EXPECT_EQ(yaml("resume:\n"),
+            "c.yaml:1: 'resume' has no value: expected true or false\n  write one, or delete the line");
+  EXPECT_EQ(yaml("lora: {rank: [8, 16]}\n"),
+            "c.yaml:1: 'lora.rank' takes one value: got '[8, 16]', expected a whole number");
+  EXPECT_THAT(yaml("lora: 3\n"),
+              HasSubstr("c.yaml:1: 'lora' is a group of options: got '3', expected 'option: value'"));
+  EXPECT_THAT(yaml("steps: [gopher: 3]\n"), HasSubstr("'gopher' takes options: got '3', expected {option: value}"));
+  EXPECT_THAT(yaml("input: [[a]]\n"), HasSubstr("'input' takes plain values: got '[a]', expected a list of paths"));
   EXPECT_THAT(yaml("model: ''\n"), HasSubstr("c.yaml:1: model: an empty value"));
   EXPECT_THAT(yaml("input: [a, '']\n"), HasSubstr("c.yaml:1: input: an empty value"));
   EXPECT_THAT(yaml("- model\n"), HasSubstr("not a config file"));
@@ -354,7 +361,7 @@ TEST(Options, AListOfTextsTakesAMapping) {
   set.read_yaml("lora:\n  targets: {q_proj: 2, 'layers.0.*': 4}\n", "c.yaml");
   EXPECT_EQ(outer.lora.targets, (std::vector<std::string>{"q_proj=2", "layers.0.*=4"}));
   EXPECT_EQ(error_of([&] { set.read_yaml("lora: {rank: {a: 1}}\n", "c.yaml"); }),
-            "c.yaml:1: takes no mapping: got 'lora.rank', expected one value");
+            "c.yaml:1: 'lora.rank' takes no mapping: got '{a: 1}', expected a whole number");
   EXPECT_THAT(error_of([&] { set.read_yaml("lora: {weights: {a: 1}}\n", "c.yaml"); }), HasSubstr("takes no mapping"));
   EXPECT_THAT(error_of([&] { set.read_yaml("lora: {targets: {a: [1]}}\n", "c.yaml"); }), HasSubstr("plain values"));
 }

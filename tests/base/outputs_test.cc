@@ -40,6 +40,18 @@ TEST_F(Outputs, AFileThatIsAnInputUnderAnyName) {
   EXPECT_EQ(check(folder_ / "out", "org/name"), "no error");
 }
 
+TEST_F(Outputs, JsonLinesHaveTheirName) {
+  const auto named = [&](const std::string& name) {
+    return error_of([&] { base::check_output_is_records("--output", name); });
+  };
+  for (const char* name : {"a.jsonl", "a.jsonl.zst", "a.JSONL.GZ", "new/a.ndjson"})
+    EXPECT_EQ(named(folder_ / name), "no error") << name;
+  for (const char* name : {"a.parquet", "a.txt", "a.json", "a.csv.gz", "a.zst", "a", "jsonl"})
+    EXPECT_THAT(named(folder_ / name), HasSubstr("expected a name that ends in .jsonl")) << name;
+  EXPECT_EQ(named("/dev/null"), "no error");
+  EXPECT_THAT(named(folder_ / "new/"), HasSubstr("the name of a folder"));
+}
+
 TEST_F(Outputs, WhatIsWrittenFirst) {
   const std::string part = folder_.write("x.ftz.part", "1"), text = folder_.write("x.ftz.txt.part", "1");
   EXPECT_THAT(check(folder_ / "x.ftz", part), HasSubstr("would overwrite the input"));

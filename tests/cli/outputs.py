@@ -42,7 +42,7 @@ def prepare(folder):
     (folder / "in.jsonl").write_text("".join(lines % (i, i, i % 2 * 3) for i in range(40)))
     (folder / "chat.jsonl").write_text('{"messages":[{"role":"user","content":"Hi?"},{"role":"assistant","content":"Hello."}]}\n')
     (folder / "pairs.yaml").write_text("steps: [deduplicate: {pairs: in.jsonl}]\n")
-    (folder / "two.yaml").write_text("steps: [deduplicate: {pairs: p}, deduplicate: {pairs: ./p}]\n")
+    (folder / "two.yaml").write_text("steps: [deduplicate: {pairs: p.jsonl}, deduplicate: {pairs: ./p.jsonl}]\n")
     (folder / "words.yaml").write_text("steps: [c4: {bad_words: out/words}]\n")
     (folder / "against.yaml").write_text("steps: [decontaminate: {against: [out/bench*]}]\n")
     (folder / "model.yaml").write_text("steps: [textbook: {model: out/my.model}]\n")
@@ -136,6 +136,11 @@ curate instruct chat.jsonl --output new/train.Parquet
 curate score --config plain.yaml in.jsonl --output report
 curate score --config plain.yaml in.jsonl --output new/
 curate duplicates in.jsonl --pairs report/
+curate duplicates in.jsonl --pairs new/p.csv
+curate score --config plain.yaml in.jsonl --output new/s.parquet
+curate score --config plain.yaml in.jsonl --output new/s.txt.zst
+curate train-scorer in.jsonl --output new/scorer.jsonl
+curate train-scorer in.jsonl --output new/scorer.gguf
 curate run --config folder.yaml in.jsonl --output new
 curate train-scorer in.jsonl --output report
 lora merge run --output merged.safetensors
@@ -185,7 +190,7 @@ with tempfile.TemporaryDirectory() as work:
                   "curate score --config plain.yaml in.jsonl --output made/by/score/s.jsonl.zst --quiet",
                   "lora export run --output made/by/export/a.gguf --quiet",
                   "tokenizer convert --model M --output made/by/tokenizer/t.gguf --quiet",
-                  "curate explain --config pairs.yaml --output out out/kept/00000.jsonl.zst --no-deduplicate.near --deduplicate.pairs p"):
+                  "curate explain --config pairs.yaml --output out out/kept/00000.jsonl.zst --no-deduplicate.near --deduplicate.pairs p.jsonl"):
         done = call(words, folder)
         if done.returncode:
             wrong.append(f"{words}: exit {done.returncode}\n{done.stderr}")

@@ -249,6 +249,8 @@ class Training:
         got = subprocess.run(words + self.command("torchrun", "--steps", 8), capture_output=True, text=True, timeout=300)
         if got.returncode != 0:
             sys.exit(f"torchrun: {got.stderr}")
+        if "\nthreads: 0\n" not in (self.folder / "torchrun/run.yaml").read_text():
+            sys.exit("run.yaml has one process's share of the machine, which another run would take for the whole")
         if weights(self.folder / "torchrun") != weights(self.folder / "of2"):
             sys.exit("torchrun's two processes give other bytes")
 

@@ -113,6 +113,28 @@ TEST_F(AdapterWeights, TheGradientIsThatOfTheLoss) {
   EXPECT_NEAR(loss, sum / static_cast<double>(trained), 2e-6 * loss);
 }
 
+// An evaluation leaves out what evens the experts out, and so do the losses that `finetune weigh` compares.
+TEST(AdapterWeightsOfExperts, LeaveTheRoutersLossOut) {
+  const std::string folder = tiny_llama::folder("mixtral_router_loss").string();
+  Transformer model = tiny_llama::load(folder);
+  lora::FreshOptions options;
+  options.rank = 2, options.targets = {"q_proj"};
+  const lora::ModelFiles files(folder);
+  const std::vector<lora::Adapter> adapters = {lora::fresh_adapter(files.spec(), options, 1),
+                                               lora::fresh_adapter(files.spec(), options, 2)};
+  const std::vector<Example> text = {{{1, 5, 2, 9, 4, 7}, {0, 1, 1, 1, 1, 1}}};
+  const Examples texts(text);
+  const std::array<double, 2> half = {0.5, 0.5};
+  double loss = 0;
+  std::vector<double> gradient;
+  finetune::WeightedAdapters weighted(model, adapters);
+  ASSERT_TRUE(weighted.evaluate(half, texts, 64, always, loss, gradient));
+  const at::NoGradGuard no_gradient;
+  const std::array<std::uint32_t, 1> one = {0};
+  const finetune::PackedRow row = finetune::make_row(texts, one);
+  EXPECT_NEAR(loss, model.loss_sum(row).item<double>() / static_cast<double>(row.trained), 2e-6 * loss);
+}
+
 TEST_F(AdapterWeights, AreFoundAgainFromWhatTheirSumHasWritten) {
   const Examples texts = texts_of(kTrue, 80);
   const std::array<double, 2> start = {0.5, 0.5};

@@ -27,6 +27,8 @@ TEST(WrongWith, NoNumberAndSpikes) {
   EXPECT_THAT(wrong_with(step(21, 1), before, 10), HasSubstr("the loss is 10.5 times its median"));
   EXPECT_THAT(wrong_with(step(2, 5.1), before, 10), HasSubstr("the norm of the gradient is 10.2 times"));
   EXPECT_EQ(wrong_with(step(21, 5.1), before, 0), "") << "off";
+  const std::vector<finetune::StepMetrics> met(16, step(0, 0));  // hinge, all margins met
+  EXPECT_EQ(wrong_with(step(0.1, 0.1), met, 10), "");
   EXPECT_EQ(wrong_with(step(21, 5.1), std::span(before).first(7), 10), "") << "too few to tell";
   std::vector<StepMetrics> higher(40, step(2, 0.5));
   std::fill(higher.begin() + 20, higher.end(), step(20, 5));

@@ -159,6 +159,25 @@ TEST_F(EarlyStopping, ABestWithoutACheckpointIsSaidAndNotTheResult) {
   EXPECT_TRUE(fs::exists(fs::path(plain.output.folder) / fmt::format("checkpoints/step-{}", step)));
 }
 
+// The first step has rate 0 (warm-up): where all later ones are worse, its model is the best, and the base's.
+TEST_F(EarlyStopping, ABestThatLearnedNothingSaysSo) {
+  TrainOptions worse = overfits("worse");
+  worse.stopping.early_stopping_patience = 0;
+  worse.stopping.keep_best = true;
+  worse.optimizer.schedule = "constant";
+  worse.optimizer.learning_rate = 0.05;
+  const fs::path other = model_.path() / "other.jsonl";  // letters that training makes less likely
+  base::write_file(other, R"({"prompt":"QXZ","completion":"ZQXZQXZQXZQXZQXZQXZQXZQXZQXZQX"})");
+  worse.sources.validation_data = {other.string()};
+  worse.optimizer.warmup_steps = 1;
+  worse.intervals.eval_every = 1;
+  worse.plan.steps = 2;
+  std::string json;
+  EXPECT_THAT(run(worse, &json, 1), testing::AllOf(HasSubstr("nothing was learned: the result is that of step 1"),
+                                                   HasSubstr("no later one is lower")));
+  EXPECT_EQ(nlohmann::json::parse(json)["changed"], false);
+}
+
 TEST_F(EarlyStopping, AResumedRunKeepsItsValidationData) {
   TrainOptions first = overfits("first");
   first.stopping.early_stopping_patience = 0;

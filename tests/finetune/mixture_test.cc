@@ -89,6 +89,7 @@ TEST(Mixture, WeightsAreOneForEachSource) {
   EXPECT_THAT(error_of({0.5}, 2), HasSubstr("not one weight for each of --data"));
   EXPECT_THAT(error_of({1, 1, 1}, 2), HasSubstr("2 numbers"));
   EXPECT_THAT(error_of({0, 0}, 2), HasSubstr("every weight is 0"));
+  EXPECT_THAT(error_of({0.5}, 1), HasSubstr("there is one source"));
 }
 
 TEST(Mixture, APartWithoutExamplesIsAnError) {

@@ -366,11 +366,6 @@ TEST(Records, TrainOnAllTrainsThePromptOfATextToo) {
   const ByteTokenizer tokenizer;
   const ExampleMaker all(tokenizer, {.roles = {}, .train_on = {"all"}});
   EXPECT_EQ(trained_text(tokenizer, all.make(R"({"prompt":"PQ","completion":"C"})")), "PQC<|endoftext|>");
-  finetune::MakerOptions of_verdicts{.roles = {}, .train_on = {"all"}};
-  of_verdicts.wanted = finetune::Wanted::kVerdicts;
-  EXPECT_EQ(trained_text(tokenizer,
-                         ExampleMaker(tokenizer, of_verdicts).make(R"({"prompt":"PQ","completion":"C","label":true})")),
-            "C<|endoftext|>");
 }
 
 TEST(Records, TrainOnAllTrainsTheAnswersInAPromptToo) {

@@ -95,6 +95,18 @@ TEST_F(Samples, PromptsOfAFileNeedNoValidation) {
   EXPECT_EQ(lines[5]["text"], "pale");
 }
 
+TEST_F(Samples, PromptsAreInTheEncodingOfTheData) {
+  TrainOptions options = recites("encoded");
+  base::write_file(model_.path() / "latin.txt", "say caf\xE9: \n");
+  options.sources.validation_share = 0;
+  options.samples.sample_prompts = (model_.path() / "latin.txt").string();
+  options.samples.sample_tokens = 1;
+  EXPECT_THAT(error_of<base::Error>(options), HasSubstr("--encoding"));
+  options.reading.maker.text.encoding = "windows-1252";
+  run(options);
+  EXPECT_EQ(samples(options).at(0)["prompt"], "say caf\u00e9: ");
+}
+
 TEST(Prompts, AreTextsOrMessagesWithWhatATemplateWrites) {
   const ByteTokenizer tokenizer;
   const auto chat = tokenizer::chat_template_of(tokenizer);

@@ -125,7 +125,61 @@ TEST_F(Train, WarmUpNeverTakesTheWholeRun) {
   EXPECT_EQ(metrics(all)[3]["learning_rate"].get<double>(), all.optimizer.learning_rate);
   TrainOptions usual = options("usual");
   usual.optimizer.warmup_steps = 3;
-  EXPECT_THAT(run(usual), Not(HasSubstr("warm-up")));
+  EXPECT_THAT(run(usual), Not(HasSubstr("warm-up:")));
+}
+
+TEST_F(Train, AnUpdateThatBreaksTheModelIsNoResult) {
+  TrainOptions broken = options("broken");
+  broken.sources.validation_data = broken.sources.data;
+  broken.optimizer.warmup_ratio = 0;
+  broken.plan.steps = 1;
+  broken.optimizer.learning_rate = 1e30;
+  EXPECT_THAT(error_of<base::Error>(broken), HasSubstr("step 1: the validation loss is not finite"));
+  EXPECT_FALSE(fs::exists(fs::path(broken.output.folder) / "adapter"));
+  EXPECT_FALSE(fs::exists(fs::path(broken.output.folder) / "checkpoints/step-1"));
+}
+
+// JSON has no such number: null stands for it.
+TEST_F(Train, MetricsOfNoFiniteNumberAreReadAgain) {
+  TrainOptions half = options("half");
+  half.sources.validation_data = half.sources.data;
+  half.plan.steps = 2;
+  run(half);
+  const fs::path file = fs::path(half.output.folder) / "metrics.jsonl";
+  std::string lines;
+  for (nlohmann::json& line : metrics(half)) {
+    if (line.contains("validation_loss")) line["validation_loss"] = line["validation_perplexity"] = nullptr;
+    lines += line.dump() + "\n";
+  }
+  base::write_file(file, lines);
+  half.output.resume = true;
+  half.plan.steps = 4;
+  EXPECT_THAT(run(half), HasSubstr("validation loss nan -> "));
+}
+
+TEST_F(Train, PreferencesAreOfAnswers) {
+  TrainOptions all = options("all");
+  all.reading.maker.train_on.train_on = "all";
+  for (const char* objective : {"dpo", "orpo", "kto"}) {
+    all.preferences.objective = objective;
+    EXPECT_THAT(error_of<base::UsageError>(all), HasSubstr("--train-on")) << objective;
+  }
+}
+
+// Half of a run of two steps would be lost in silence.
+TEST_F(Train, AFirstStepOfRateZeroIsSaidWhereItCounts) {
+  TrainOptions two = options("two");
+  two.plan.steps = 2;
+  EXPECT_THAT(run(two), HasSubstr("the first of 2 steps changes nothing (--warmup-ratio 0"));
+  EXPECT_EQ(metrics(two)[0]["learning_rate"].get<double>(), 0);
+  TrainOptions many = options("many");
+  many.plan.steps = 11;
+  EXPECT_THAT(run(many), Not(HasSubstr("changes nothing")));
+  TrainOptions without = options("without");
+  without.plan.steps = 2;
+  without.optimizer.warmup_ratio = 0;
+  EXPECT_THAT(run(without), Not(HasSubstr("changes nothing")));
+  EXPECT_GT(metrics(without)[0]["learning_rate"].get<double>(), 0);
 }
 
 TEST_F(Train, ARunThatChangedNothingSaysSo) {

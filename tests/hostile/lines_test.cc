@@ -16,10 +16,10 @@ struct Bad {
 TEST(HostileLines, EachBadLineIsQuarantinedWithItsPlaceAndReason) {
   using namespace std::string_literals;
   const std::vector<Bad> bad = {
-      {"{\"text\":\"\xFF\xFE\"}", "UTF-8"},
-      {"{\"text\":\"\xC0\x80 overlong\"}", "UTF-8"},
-      {"{\"text\":\"\xED\xA0\x80 a surrogate\"}", "UTF-8"},
-      {"{\"text\":\"cut \xE4\xB8\"}", "UTF-8"},
+      {"{\"text\":\"\xFF\xFE\"}", "not valid UTF-8 (name another encoding with --encoding)"},
+      {"{\"text\":\"\xC0\x80 overlong\"}", "not valid UTF-8 (name another encoding with --encoding)"},
+      {"{\"text\":\"\xED\xA0\x80 a surrogate\"}", "not valid UTF-8 (name another encoding with --encoding)"},
+      {"{\"text\":\"cut \xE4\xB8\"}", "not valid UTF-8 (name another encoding with --encoding)"},
       {"{\"text\":\"a\",\"\xFF\":1}", "UTF-8"},
       {R"({"text":"\udc00 alone"})", "not a JSON record"},
       {R"({"text":"a","id":"\ud800"})", "not a JSON record"},
