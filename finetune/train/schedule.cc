@@ -10,6 +10,7 @@
 
 #include "base/error.h"
 #include "base/text.h"
+#include "finetune/train/train_checks.h"
 
 namespace finetune {
 
@@ -45,11 +46,9 @@ Phases phases_of(const ScheduleOptions& options, std::int64_t steps) {
 
 void check_schedule(const ScheduleOptions& options, const base::OptionSet* declared) {
   const auto refuse = [&](const char* option, const char* schedules) {
-    const base::Option* found = declared ? declared->find(option) : nullptr;
-    if (!found || !found->given || base::join(found->get(), ", ") == found->fallback) return;
-    std::string name = option;
-    std::ranges::replace(name, '_', '-');
-    throw base::UsageError({"the schedule does not have that", "--" + name, base::join(found->get(), ", "),
+    if (!is_chosen(declared, option)) return;
+    const base::Option& found = *declared->find(option);
+    throw base::UsageError({"the schedule does not have that", found.flag(), base::join(found.get(), ", "),
                             std::string("--schedule ") + schedules, "leave the option out"});
   };
   if (options.schedule != "wsd")

@@ -130,7 +130,7 @@ void tell_plan(const Plan& plan, const ScheduleOptions& options, const Checkpoin
     fmt::print(context.err, "warm-up: {} of {} steps, not {}: it never takes the whole run\n", plan.phases.warmup,
                plan.steps, warmup);
   constexpr std::int64_t kFewSteps = 10;  // of which one is a share that counts
-  if (plan.first_step == 0 && plan.phases.warmup > 0 && plan.steps <= kFewSteps)
+  if (plan.first_step == 0 && plan.steps <= kFewSteps && Schedule(options, plan.phases).factor(0) == 0)
     fmt::print(context.err,
                "note: warm-up begins at rate 0, as in transformers: the first of {} steps changes nothing "
                "(--warmup-ratio 0 goes without)\n",
