@@ -5,6 +5,7 @@
 #include <cctype>
 
 #include "base/error.h"
+#include "base/records.h"
 
 namespace base {
 namespace {
@@ -67,6 +68,15 @@ char delimiter_of(const std::string& name) {
   if (name == "tab" || name == "\\t") return '\t';
   if (name.size() == 1 && is_delimiter(name[0])) return name[0];
   throw UsageError({"not a delimiter", "delimiter", name, "auto, tab, or one ASCII character but a quote", ""});
+}
+
+void check_has_table(const std::string& name, const std::vector<std::string>& files) {
+  const auto is_table = [](const std::string& file) {
+    return record_format(file) == "csv" || record_format(file) == "tsv";
+  };
+  if (name != "auto" && std::ranges::none_of(files, is_table))
+    throw UsageError({"separates the fields of tables, and no file is one", "--delimiter", name, "a .csv or .tsv file",
+                      "leave it out"});
 }
 
 std::size_t separator_line(std::string_view text, char& delimiter) {

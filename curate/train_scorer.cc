@@ -12,6 +12,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "base/delimiter.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/inputs.h"
@@ -216,6 +217,7 @@ int run(TrainScorerOptions& options, base::Context& context) {
     throw base::UsageError({"the output is a scorer, and its name says something else", "--output", options.output,
                             "a name such as textbook.model or words.ftz", ""});
   options.input = base::expand_inputs(options.input, context);
+  base::check_has_table(options.text.delimiter, options.input);
   LabelledRecords records = read_labelled(options);
   std::vector<LabelledText>& texts = records.texts;
   if (!context.quiet && records.repeated_keys > 0)

@@ -8,15 +8,12 @@
 
 #include "base/error.h"
 #include "base/file.h"
-#include "base/inputs.h"
 #include "base/json_values.h"
 #include "base/progress.h"
 #include "base/text.h"
-#include "finetune/data/data.h"
 #include "finetune/data/findings.h"
-#include "finetune/model/load.h"
+#include "finetune/measured.h"
 #include "finetune/train/evaluate.h"
-#include "finetune/train/train_checks.h"
 
 namespace finetune {
 
@@ -25,21 +22,13 @@ namespace {
 struct EvalOptions {
   ModelOptions model;
   std::vector<std::string> data;
-  std::int64_t max_length = 1024;
-  std::string too_long = "truncate";
-  std::uint64_t limit = 0;
-  base::Tolerance max_bad{100};
-  MakerOptions reading;
+  MeasuredOptions measured;
   void visit(base::OptionVisitor& v) {
     model.visit(v);
     v.positional("data", data,
                  "records of answers (pairs and verdicts are not measured): chat, prompt and completion, or text; "
                  ".parquet, .jsonl, .json, .csv, .tsv, .txt");
-    v("max_length", max_length, "tokens of a row and of the longest example").at_least(2).unit("tokens");
-    v.choice("too_long", too_long, {"truncate", "drop", "split"}, "what happens to a longer example");
-    v("limit", limit, "read at most so many records, 0 = all");
-    v("max_bad", max_bad, "more bad records, or a larger share of them (1%), is an error");
-    reading.visit(v);
+    measured.visit(v);
   }
 };
 
@@ -47,23 +36,14 @@ int run_eval(EvalOptions& options, base::Context& context) {
   if (options.data.empty()) throw base::UsageError({"no data", "eval", "", "one or more files", ""});
   LoadedModel loaded = load_model(options.model);
   tell_notes(loaded.notes, context);
-  fit_length(options.max_length, loaded.model.config(), context);
-  DataOptions limits{options.max_length, options.too_long,      options.limit,
-                     options.max_bad,    options.model.threads, options.reading.text};
-  ExampleMaker maker(*loaded.tokenizer, options.reading);
-  Dataset dataset = read_dataset(base::expand_inputs(options.data, context), maker, limits);
-  if (!context.quiet) {
-    fmt::print(context.err, "{}\n", dataset.report.to_text(limits));
-    for (const std::string& line : findings(dataset.report, *loaded.tokenizer)) fmt::print(context.err, "  {}\n", line);
-  }
-  for (std::size_t i = 0; i < dataset.examples.size(); ++i) check_ids(dataset.examples[i].ids, loaded.model.config());
+  const Dataset dataset = read_measured(options.data, options.measured, loaded, options.model.threads, context);
   base::Progress progress(context.err, context.quiet, "finetune eval");
   const auto show = [&](double share) {
     progress.update(share, "");
     return true;
   };
   const Evaluation result =
-      evaluate(loaded.model, AnswerObjective(), dataset.examples, options.max_length, true, show).value();
+      evaluate(loaded.model, AnswerObjective(), dataset.examples, options.measured.max_length, true, show).value();
   progress.finish();
   if (!std::isfinite(result.loss))
     throw base::Error({"the model's loss is not a finite number",

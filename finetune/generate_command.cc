@@ -3,6 +3,7 @@
 
 #include <chrono>
 
+#include "base/delimiter.h"
 #include "base/error.h"
 #include "base/json_values.h"
 #include "base/text.h"
@@ -49,6 +50,7 @@ Prompts prompts_of(const GenerateOptions& options, const base::Context& context)
                               base::join(context.options->find(option)->get(), ", "), "--prompts FILE",
                               "leave it out"});
   if (options.prompts.empty()) return {{{options.prompt, {{"user", options.prompt}}, {}, "--prompt"}}, 0, {}};
+  base::check_has_table(options.text.delimiter, {options.prompts});
   return read_prompts(options.prompts, options.text, options.roles);
 }
 

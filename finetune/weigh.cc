@@ -7,14 +7,11 @@
 #include <nlohmann/json.hpp>
 
 #include "base/error.h"
-#include "base/inputs.h"
 #include "base/json_values.h"
 #include "base/progress.h"
 #include "base/text.h"
-#include "finetune/data/data.h"
-#include "finetune/model/load.h"
+#include "finetune/measured.h"
 #include "finetune/train/adapter_weights.h"
-#include "finetune/train/train_checks.h"
 #include "lora/adapter/chat_format.h"
 #include "lora/fuse/extras.h"
 #include "lora/fuse/fuse.h"
@@ -27,11 +24,8 @@ struct WeighOptions {
   std::vector<std::string> adapters, data;
   std::vector<double> start;
   ModelOptions model;
-  std::int64_t passes = 40, max_length = 1024;
-  std::string too_long = "truncate";
-  std::uint64_t limit = 0;
-  base::Tolerance max_bad{100};
-  MakerOptions reading;
+  std::int64_t passes = 40;
+  MeasuredOptions measured;
   void visit(base::OptionVisitor& v) {
     v.positional("adapters", adapters, "runs of finetune train, or adapters' folders, of one base",
                  base::PathKind::kModel);
@@ -40,11 +34,7 @@ struct WeighOptions {
     v("start", start, "weights to begin with, one for each adapter; none: all alike, 1 in sum");
     v("passes", passes, "passes over the data, forward and backward, at most").at_least(1);
     model.visit(v, false);
-    v("max_length", max_length, "tokens of a row and of the longest example").at_least(2).unit("tokens");
-    v.choice("too_long", too_long, {"truncate", "drop", "split"}, "what happens to a longer example");
-    v("limit", limit, "read at most so many records, 0 = all");
-    v("max_bad", max_bad, "more bad records, or a larger share of them (1%), is an error");
-    reading.visit(v);
+    measured.visit(v);
   }
 };
 
@@ -126,16 +116,10 @@ int run_weigh(WeighOptions& options, base::Context& context) {
   LoadedModel loaded = load_model(options.model);
   tell_notes(loaded.notes, context);
   const std::vector<lora::Adapter> adapters = adapters_of(options, loaded.path, context);
-  fit_length(options.max_length, loaded.model.config(), context);
-  const DataOptions limits{options.max_length, options.too_long,      options.limit,
-                           options.max_bad,    options.model.threads, options.reading.text};
-  ExampleMaker maker(*loaded.tokenizer, options.reading);
-  const Dataset dataset = read_dataset(base::expand_inputs(options.data, context), maker, limits);
-  if (!context.quiet) fmt::print(context.err, "{}\n", dataset.report.to_text(limits));
-  for (std::size_t i = 0; i < dataset.examples.size(); ++i) check_ids(dataset.examples[i].ids, loaded.model.config());
+  const Dataset dataset = read_measured(options.data, options.measured, loaded, options.model.threads, context);
   base::Progress progress(context.err, context.quiet, "finetune weigh");
   const WeightFit fit = fit_weights(loaded.model, adapters, start, dataset.examples,
-                                    {options.max_length, options.passes}, [&](double share) {
+                                    {options.measured.max_length, options.passes}, [&](double share) {
                                       progress.update(share, "");
                                       return true;
                                     });

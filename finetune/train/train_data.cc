@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "base/delimiter.h"
 #include "base/error.h"
 #include "base/inputs.h"
 #include "base/json_values.h"
@@ -158,6 +159,10 @@ TrainingData read_data(const TrainOptions& options, const lora::ModelFiles& file
   const ReadingOptions& reading = options.reading;
   const Sources sources = find_sources(from, context);
   const std::vector<std::string> validation_files = base::expand_inputs(from.validation_data, context);
+  std::vector<std::string> all_files = sources.files;
+  all_files.insert(all_files.end(), validation_files.begin(), validation_files.end());
+  all_files.push_back(options.samples.sample_prompts);
+  base::check_has_table(reading.maker.text.delimiter, all_files);
   MakerOptions making = reading.maker;
   making.wanted = options.preferences.wanted();
   const ExampleMaker maker(tokenizer, making);

@@ -5,12 +5,14 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/delimiter.h"
 #include "base/encoding.h"
 #include "base/error.h"
 #include "base/file.h"
 #include "base/random.h"
 #include "base/records.h"
 #include "base/stream.h"
+#include "tests/error_of.h"
 #include "tests/temporary_folder.h"
 
 namespace {
@@ -460,6 +462,16 @@ TEST_F(RecordFormats, AStrayQuoteCostsItsLine) {
   ASSERT_THAT(said.lines, SizeIs(2));
   EXPECT_THAT(said.lines[0], HasSubstr(R"(\"Wow\" is what she said)"));
   EXPECT_THAT(said.lines[1], HasSubstr(R"(two\nlines)"));
+}
+
+TEST(Delimiters, WithoutATableChangeNothing) {
+  const auto said = [](const std::string& name, const std::vector<std::string>& files) {
+    return error_of([&] { base::check_has_table(name, files); });
+  };
+  EXPECT_EQ(said("auto", {"a.jsonl"}), "no error");
+  EXPECT_EQ(said(";", {"a.jsonl", "b.CSV.zst"}), "no error");
+  EXPECT_EQ(said("tab", {"b.tab"}), "no error");
+  EXPECT_THAT(said(";", {"a.jsonl", "-", "b.txt"}), HasSubstr("--delimiter: separates the fields of tables"));
 }
 
 TEST(ReadText, IsUtf8) {
