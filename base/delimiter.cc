@@ -1,10 +1,13 @@
 // What separates the fields of a .csv or .tsv file. Tested by tests/base/record_formats_test.cc.
 #include "base/delimiter.h"
 
+#include <fmt/ostream.h>
+
 #include <algorithm>
 #include <cctype>
 
 #include "base/error.h"
+#include "base/program.h"
 #include "base/records.h"
 
 namespace base {
@@ -70,13 +73,12 @@ char delimiter_of(const std::string& name) {
   throw UsageError({"not a delimiter", "delimiter", name, "auto, tab, or one ASCII character but a quote", ""});
 }
 
-void check_has_table(const std::string& name, const std::vector<std::string>& files) {
+void tell_unused_delimiter(const std::string& name, const std::vector<std::string>& files, const Context& context) {
   const auto is_table = [](const std::string& file) {
     return record_format(file) == "csv" || record_format(file) == "tsv";
   };
-  if (name != "auto" && std::ranges::none_of(files, is_table))
-    throw UsageError({"separates the fields of tables, and no file is one", "--delimiter", name, "a .csv or .tsv file",
-                      "leave it out"});
+  if (name != "auto" && std::ranges::none_of(files, is_table) && !context.quiet)
+    fmt::print(context.err, "note: --delimiter {} changes nothing: no file is a .csv or .tsv table\n", name);
 }
 
 std::size_t separator_line(std::string_view text, char& delimiter) {

@@ -7,10 +7,13 @@
 
 namespace base {
 
+struct Context;
+
 /// The character that `name` means: itself, or a tab for "tab" and "\t"; 0 for "auto". Anything else is a UsageError.
 char delimiter_of(const std::string& name);
-/// Throws UsageError when --delimiter is `name` and none of `files` is a table, so that it would change nothing.
-void check_has_table(const std::string& name, const std::vector<std::string>& files);
+/// Says so when --delimiter is `name` and none of `files` is a table, so that it changes nothing. No error: a run.yaml
+/// is used again with the .jsonl files that its run wrote.
+void tell_unused_delimiter(const std::string& name, const std::vector<std::string>& files, const Context& context);
 
 /// The size of a first line "sep=;" with its line end, which spreadsheets write, and the character it names (no letter,
 /// no digit); 0 if `text` begins otherwise.

@@ -217,7 +217,7 @@ int run(TrainScorerOptions& options, base::Context& context) {
     throw base::UsageError({"the output is a scorer, and its name says something else", "--output", options.output,
                             "a name such as textbook.model or words.ftz", ""});
   options.input = base::expand_inputs(options.input, context);
-  base::check_has_table(options.text.delimiter, options.input);
+  base::tell_unused_delimiter(options.text.delimiter, options.input, context);
   LabelledRecords records = read_labelled(options);
   std::vector<LabelledText>& texts = records.texts;
   if (!context.quiet && records.repeated_keys > 0)

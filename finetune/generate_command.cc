@@ -50,7 +50,7 @@ Prompts prompts_of(const GenerateOptions& options, const base::Context& context)
                               base::join(context.options->find(option)->get(), ", "), "--prompts FILE",
                               "leave it out"});
   if (options.prompts.empty()) return {{{options.prompt, {{"user", options.prompt}}, {}, "--prompt"}}, 0, {}};
-  base::check_has_table(options.text.delimiter, {options.prompts});
+  base::tell_unused_delimiter(options.text.delimiter, {options.prompts}, context);
   return read_prompts(options.prompts, options.text, options.roles);
 }
 

@@ -25,7 +25,7 @@ Dataset read_measured(const std::vector<std::string>& files, MeasuredOptions& op
                            options.max_bad,    threads,          options.reading.text};
   const ExampleMaker maker(*loaded.tokenizer, options.reading);
   const std::vector<std::string> inputs = base::expand_inputs(files, context);
-  base::check_has_table(options.reading.text.delimiter, inputs);
+  base::tell_unused_delimiter(options.reading.text.delimiter, inputs, context);
   Dataset dataset = read_dataset(inputs, maker, limits);
   if (!context.quiet) {
     fmt::print(context.err, "{}\n", dataset.report.to_text(limits));

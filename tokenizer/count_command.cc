@@ -5,6 +5,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "base/delimiter.h"
 #include "base/encoding.h"
 #include "base/json_values.h"
 #include "base/text.h"
@@ -54,6 +55,7 @@ struct Counts {
 
 int run_count(CountOptions& options, base::Context& context) {
   const auto files = options.files(context);
+  base::tell_unused_delimiter(options.records.delimiter, files, context);
   const auto model = load(options.model);
   Counts total;
   RepeatedKeys repeated_keys;

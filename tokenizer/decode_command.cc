@@ -4,6 +4,7 @@
 #include <charconv>
 #include <nlohmann/json.hpp>
 
+#include "base/delimiter.h"
 #include "base/encoding.h"
 #include "base/json_values.h"
 #include "base/text.h"
@@ -46,6 +47,7 @@ std::vector<std::int32_t> ids_of_text(std::string_view text, const std::string& 
 
 int run_decode(DecodeOptions& options, base::Context& context) {
   const auto files = options.files(context);
+  base::tell_unused_delimiter(options.records.delimiter, files, context);
   const auto model = load(options.model);
   if (!context.json) {
     for (const std::string& file : files)

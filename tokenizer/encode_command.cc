@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <fmt/ostream.h>
 
+#include "base/delimiter.h"
 #include "base/encoding.h"
 #include "tokenizer/commands.h"
 #include "tokenizer/record_texts.h"
@@ -35,6 +36,7 @@ std::vector<std::int32_t> encode(const Tokenizer& model, std::string_view text, 
 
 int run_encode(EncodeOptions& options, base::Context& context) {
   const auto files = options.files(context);
+  base::tell_unused_delimiter(options.records.delimiter, files, context);
   const auto model = load(options.model);
   if (!context.json) {
     for (const std::string& file : files)

@@ -13,7 +13,6 @@
 #include <utility>
 #include <vector>
 
-#include "base/delimiter.h"
 #include "base/error.h"
 #include "base/json_values.h"
 #include "base/pipeline.h"
@@ -32,7 +31,6 @@ template <class Result>
 void each_record(const std::vector<std::string>& files, const base::TextOptions& text, int threads,
                  const std::function<Result(std::string_view line, const std::string& where)>& work,
                  const std::function<void(Result)>& sink) {
-  base::check_has_table(text.delimiter, files);
   base::RecordOptions options;
   options.text = text;
   options.bytes_are_text = true;

@@ -28,7 +28,7 @@ void InputOptions::visit(base::OptionVisitor& v) {
 std::vector<std::string> InputOptions::files(const base::Context& context) const {
   std::vector<std::string> files = base::expand_inputs(input, context);
   if (files.empty()) throw base::UsageError({"no input was given", "input", "", "files, folders or globs", ""});
-  base::check_has_table(text.delimiter, files);
+  base::tell_unused_delimiter(text.delimiter, files, context);
   return files;
 }
 

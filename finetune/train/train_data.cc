@@ -162,7 +162,7 @@ TrainingData read_data(const TrainOptions& options, const lora::ModelFiles& file
   std::vector<std::string> all_files = sources.files;
   all_files.insert(all_files.end(), validation_files.begin(), validation_files.end());
   all_files.push_back(options.samples.sample_prompts);
-  base::check_has_table(reading.maker.text.delimiter, all_files);
+  base::tell_unused_delimiter(reading.maker.text.delimiter, all_files, context);
   MakerOptions making = reading.maker;
   making.wanted = options.preferences.wanted();
   const ExampleMaker maker(tokenizer, making);
