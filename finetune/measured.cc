@@ -29,7 +29,8 @@ Dataset read_measured(const std::vector<std::string>& files, MeasuredOptions& op
   Dataset dataset = read_dataset(inputs, maker, limits);
   if (!context.quiet) {
     fmt::print(context.err, "{}\n", dataset.report.to_text(limits));
-    for (const std::string& line : findings(dataset.report, *loaded.tokenizer)) fmt::print(context.err, "  {}\n", line);
+    for (const std::string& line : findings(dataset.report, *loaded.tokenizer, options.reading))
+      fmt::print(context.err, "  {}\n", line);
   }
   for (std::size_t i = 0; i < dataset.examples.size(); ++i) check_ids(dataset.examples[i].ids, loaded.model.config());
   return dataset;

@@ -80,6 +80,7 @@ void count_notes(const Example& example, const RecordNotes& notes, const Example
   report.drops_messages += notes.drops_messages;
   report.cuts_messages += notes.cuts_messages;
   report.untrained_first += notes.untrained_first;
+  report.chats += notes.is_chat;
   report.plain += notes.is_plain;
   report.empty += notes.has_empty_answer;
   report.crosses += notes.crosses;

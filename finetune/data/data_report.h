@@ -68,6 +68,7 @@ struct DataReport {
   std::uint64_t cuts_messages = 0;     ///< ... or a part of one
   std::uint64_t partly = 0;            ///< ... or a member of one: all of Fate::kPartly
   std::uint64_t untrained_first = 0;   ///< used records whose answer begins the example: that token is never trained
+  std::uint64_t chats = 0;             ///< used records that the chat template wrote
   std::uint64_t plain = 0;             ///< used records of a prompt and its answer without the chat template
   std::uint64_t empty = 0;             ///< used records with an answer without words
   std::uint64_t crosses = 0;           ///< used records with a token that holds prompt and answer

@@ -63,6 +63,7 @@ ExampleMaker::ExampleMaker(const tokenizer::Tokenizer& tokenizer, const MakerOpt
 Example ExampleMaker::from_chat(const Conversation& conversation, RecordNotes& notes) const {
   check_members(conversation);
   for (const Message& message : conversation.messages) check_message(message);
+  notes.is_chat = true;
   notes.has_empty_answer = has_empty_answer(conversation.messages, train_on_);
   notes.has_nulls = has_null_members(conversation);
   if (!chat_) {

@@ -38,6 +38,7 @@ struct RecordNotes {
   bool drops_messages = false;        ///< the chat template writes nothing of a message that has words
   bool cuts_messages = false;         ///< it writes a part of the words alone
   bool untrained_first = false;       ///< the answer begins with the first token of all, which nothing can teach
+  bool is_chat = false;               ///< a conversation, which the chat template wrote
   bool is_plain = false;              ///< prompt and answer are one text, though the model has a chat template
   bool crosses = false;               ///< a token holds the end of the prompt and the beginning of the answer
   bool has_empty_answer = false;      ///< an answer without words teaches the end alone

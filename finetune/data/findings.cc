@@ -36,9 +36,19 @@ std::string line_of(const DataReport& report, Fate fate) {
          (more > 0 ? fmt::format(" and {} more", base::human_count(more)) : "");
 }
 
+// What was chosen and is read of conversations alone.
+std::vector<std::string> options_of_chats(const MakerOptions& options) {
+  std::vector<std::string> chosen;
+  if (options.train_on.value() == tokenizer::TrainOn::kLast)
+    chosen.push_back("--train-on " + options.train_on.train_on);
+  if (!options.roles.empty()) chosen.push_back("--roles " + base::join(options.roles, " "));
+  return chosen;
+}
+
 }  // namespace
 
-std::vector<std::string> findings(const DataReport& report, const tokenizer::Tokenizer& tokenizer) {
+std::vector<std::string> findings(const DataReport& report, const tokenizer::Tokenizer& tokenizer,
+                                  const MakerOptions& options) {
   using base::human_count;
   std::vector<std::string> lines;
   for (const Fate fate : kAllFates)
@@ -46,6 +56,8 @@ std::vector<std::string> findings(const DataReport& report, const tokenizer::Tok
   lines.push_back(fmt::format("{} of the tokens are trained; an end token is trained in {} of {} records",
                               share(report.trained_tokens, report.tokens), human_count(report.ends),
                               human_count(report.used)));
+  for (const std::string& option : options_of_chats(options))
+    if (report.chats == 0) lines.push_back(fmt::format("{} changes nothing: no record is a conversation", option));
   if (report.plain > 0)
     lines.push_back(fmt::format(
         "prompt and answer as one text, without the chat template: {} records; generate and chat use the template, "
@@ -81,6 +93,7 @@ Json summary_of(const DataReport& report) {
                {"examples", report.examples},
                {"tokens", report.tokens},
                {"trained_tokens", report.trained_tokens},
+               {"chats", report.chats},
                {"plain", report.plain},
                {"asks_again", report.asks_again},
                {"nulls", report.nulls},

@@ -73,10 +73,10 @@ DataOptions limits_of(const TrainOptions& options, std::uint64_t limit) {
 }
 
 void tell(const char* title, const DataReport& report, const DataOptions& options,
-          const tokenizer::Tokenizer& tokenizer, base::Context& context) {
+          const tokenizer::Tokenizer& tokenizer, const MakerOptions& making, base::Context& context) {
   if (context.quiet) return;
   fmt::print(context.err, "{}: {}\n", title, report.to_text(options));
-  for (const std::string& line : findings(report, tokenizer)) fmt::print(context.err, "  {}\n", line);
+  for (const std::string& line : findings(report, tokenizer, making)) fmt::print(context.err, "  {}\n", line);
 }
 
 void check_ends(const DataReport& report, const DataOptions& options, bool is_allowed) {
@@ -174,7 +174,7 @@ TrainingData read_data(const TrainOptions& options, const lora::ModelFiles& file
   const auto read = [&](const char* title, const std::vector<std::string>& inputs, std::uint64_t limit) {
     const DataOptions limits = limits_of(options, limit);
     Dataset dataset = cache.read(inputs, maker, limits, tokenizer_name, making);
-    tell(title, dataset.report, limits, tokenizer, context);
+    tell(title, dataset.report, limits, tokenizer, making, context);
     for (std::size_t i = 0; i < dataset.examples.size(); ++i) check_ids(dataset.examples[i].ids, files.config());
     return dataset;
   };

@@ -482,7 +482,7 @@ TEST(Records, TextsWithoutTheTemplateBordersAndEmptyAnswersAreCounted) {
   EXPECT_THAT(report.bad_kinds, testing::Contains(testing::Key(HasSubstr("flag of the whole record"))));
   EXPECT_EQ(report.unused.at("loss"), 1u) << "a measurement";
   EXPECT_THAT(report.altered.back().why, HasSubstr("prompt, completion (null)"));
-  const std::string lines = base::join(finetune::findings(report, chat), "\n");
+  const std::string lines = base::join(finetune::findings(report, chat, {}), "\n");
   EXPECT_THAT(lines, HasSubstr("without the chat template: 3 records"));
   EXPECT_THAT(lines, HasSubstr("an answer without words, of which no more than the end is learned: " + file + ":2"));
   const std::string turns = folder.write(
@@ -494,12 +494,20 @@ TEST(Records, TextsWithoutTheTemplateBordersAndEmptyAnswersAreCounted) {
   EXPECT_EQ(finetune::read_dataset({turns}, ExampleMaker(chat, last), {}).report.empty, 0u);
   const std::string texts = folder.write("b.jsonl", R"({"prompt":"q","completion":"a"})");
   EXPECT_EQ(finetune::read_dataset({texts}, ExampleMaker(bare), {}).report.plain, 0u) << "there is no template";
+  last.roles = {"bot=assistant"};
+  const auto changes_nothing = [&](const std::string& file) {
+    const auto said =
+        finetune::findings(finetune::read_dataset({file}, ExampleMaker(chat, last), {}).report, chat, last);
+    return std::ranges::count_if(said, [](const auto& line) { return line.find("changes nothing") != line.npos; });
+  };
+  EXPECT_EQ(changes_nothing(texts), 2) << "--train-on last, --roles";
+  EXPECT_EQ(changes_nothing(turns), 0);
 
   const auto model = mistral(folder, {{"add_bos_token", true}});
   const std::string border = folder.write("c.jsonl", R"({"prompt":"say: th","completion":"e"})");
   const auto crossed = finetune::read_dataset({border}, ExampleMaker(*model), {}).report;
   EXPECT_EQ(crossed.crosses, 1u);
-  EXPECT_THAT(base::join(finetune::findings(crossed, *model), "\n"),
+  EXPECT_THAT(base::join(finetune::findings(crossed, *model, {}), "\n"),
               HasSubstr("a token that holds the end of the prompt"));
 }
 
