@@ -94,6 +94,22 @@ void tell_threads(int threads, base::Context& context) {
                processors);
 }
 
+void tell_shares(const PlanOptions& options, int processes, base::Context& context) {
+  const bool takes_batches{options.accumulate >= processes};
+  const std::int64_t shared{takes_batches ? options.accumulate : options.accumulate * options.rows_per_batch};
+  if (context.quiet || shared % processes == 0) return;
+  const std::int64_t idle{processes - shared};
+  fmt::print(
+      context.err, "note: a step has {} {}{} for {} processes: {}; --accumulate {} gives each as much\n", shared,
+      takes_batches ? "batch" : "row",
+      shared == 1     ? ""
+      : takes_batches ? "es"
+                      : "s",
+      processes,
+      idle > 0 ? fmt::format("{} of them {} nothing to do", idle, idle == 1 ? "has" : "have") : "some wait for others",
+      (options.accumulate + processes - 1) / processes * processes);
+}
+
 void tell_bfloat16(const std::string& dtype, at::Device device, bool goes_on, base::Context& context) {
   if (context.quiet || goes_on || dtype != "auto" || !device.is_cpu() || !multiplies_bfloat16()) return;
   fmt::print(context.err,

@@ -67,7 +67,7 @@ void PlanOptions::visit(base::OptionVisitor& v) {
   v("epochs", epochs, "passes over the data, when --steps is 0").above(0).at_most(1e6);
   rows.visit(v);
   v("rows_per_batch", rows_per_batch, "rows that go through the model at once").at_least(1);
-  v("accumulate", accumulate, "batches of one optimizer step").at_least(1);
+  v("accumulate", accumulate, "batches of one optimizer step, which several processes share").at_least(1);
 }
 
 void OptimizerOptions::visit(base::OptionVisitor& v) {

@@ -456,6 +456,26 @@ TEST_F(Train, APatienceThatCannotStopTheRunIsSaid) {
   EXPECT_EQ(told(7), "");
 }
 
+TEST(StartNotes, ProcessesWithLessToDoThanOthersAreSaid) {
+  const auto told = [](std::int64_t rows_per_batch, std::int64_t accumulate, int processes) {
+    finetune::PlanOptions plan;
+    plan.rows_per_batch = rows_per_batch, plan.accumulate = accumulate;
+    std::ostringstream out, err;
+    base::Context context{out, err, false, false, "", "finetune"};
+    finetune::tell_shares(plan, processes, context);
+    return err.str();
+  };
+  EXPECT_THAT(told(1, 1, 2), testing::AllOf(HasSubstr("1 row for 2 processes: 1 of them has nothing to do"),
+                                            HasSubstr("--accumulate 2 gives")));
+  EXPECT_THAT(told(2, 1, 8), testing::AllOf(HasSubstr("2 rows for 8 processes: 6 of them have nothing to do"),
+                                            HasSubstr("--accumulate 8 gives")));
+  EXPECT_THAT(told(4, 3, 2),
+              testing::AllOf(HasSubstr("3 batches for 2 processes: some wait"), HasSubstr("--accumulate 4 gives")));
+  for (const auto& [rows, batches, processes] :
+       std::vector<std::tuple<int, int, int>>{{1, 1, 1}, {4, 1, 2}, {3, 2, 2}, {1, 8, 4}})
+    EXPECT_EQ(told(rows, batches, processes), "");
+}
+
 TEST_F(Train, ResumeNeedsNoRoomForWhatIsThere) {
   TrainOptions first = options("first");
   run(first);
