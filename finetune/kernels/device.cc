@@ -74,6 +74,10 @@ at::Device choose_device(const std::string& name) {
                           "pip install torch==" TORCH_VERSION});
 }
 
+int count_devices(at::Device device) {
+  return device.is_cuda() ? static_cast<int>(at::detail::getCUDAHooks().deviceCount()) : 1;
+}
+
 at::ScalarType choose_dtype(const std::string& name, at::Device device) {
   if (name == "auto") return device.is_cuda() ? at::kBFloat16 : at::kFloat;
   if (name == "float32") return at::kFloat;

@@ -17,6 +17,9 @@ at::Device choose_device(const std::string& name);
 /// "float32", "bfloat16", or "auto": bfloat16 on CUDA, float32 on the CPU. Throws base::UsageError for other names.
 at::ScalarType choose_dtype(const std::string& name, at::Device device);
 
+/// Devices like `device` that this process sees; 1 of the CPU.
+int count_devices(at::Device device);
+
 /// Threads of LibTorch's operations; 0 leaves LibTorch's own choice (one a core).
 void set_threads(int threads);
 

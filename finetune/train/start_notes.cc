@@ -110,6 +110,14 @@ void tell_shares(const PlanOptions& options, int processes, base::Context& conte
       (options.accumulate + processes - 1) / processes * processes);
 }
 
+void tell_devices(int devices, int processes, base::Context& context) {
+  if (!context.quiet && processes == 1 && devices > 1)
+    fmt::print(context.err,
+               "note: one of {} devices trains; torchrun --no-python --nproc-per-node {} finetune train ... "
+               "--accumulate {} takes all, CUDA_VISIBLE_DEVICES=0 hides the others\n",
+               devices, devices, devices);
+}
+
 void tell_bfloat16(const std::string& dtype, at::Device device, bool goes_on, base::Context& context) {
   if (context.quiet || goes_on || dtype != "auto" || !device.is_cpu() || !multiplies_bfloat16()) return;
   fmt::print(context.err,

@@ -26,6 +26,8 @@ void tell_rounding(const lora::ModelFiles& files, base::Context& context);
 void tell_threads(int threads, base::Context& context);
 /// Where the rows of a step give one of `processes` less to do than another (StepGradient::compute shares them out).
 void tell_shares(const PlanOptions& options, int processes, base::Context& context);
+/// Devices that do nothing since one process takes one of them.
+void tell_devices(int devices, int processes, base::Context& context);
 /// That bfloat16 would be faster, where --dtype (`dtype`) does not say. A run that goes on keeps its type.
 void tell_bfloat16(const std::string& dtype, at::Device device, bool goes_on, base::Context& context);
 /// That the adapter which training goes on from was trained on its base rounded otherwise than by `quantization`.

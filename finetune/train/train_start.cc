@@ -411,6 +411,7 @@ TrainStart prepare_training(TrainOptions& options, base::Context& context, const
                plan.steps, plan.rows_per_step, done ? fmt::format(", going on after step {}", done->step) : "");
   }
   tell_shares(options.plan, group.size(), context);
+  tell_devices(count_devices(device), group.size(), context);
   tell_bfloat16(compute.dtype, device, done, context);
   const Preflight preflight = foretell(options, memory.foretold, model, *optimizer, data.training, plan);
   if (!context.quiet)

@@ -476,6 +476,19 @@ TEST(StartNotes, ProcessesWithLessToDoThanOthersAreSaid) {
     EXPECT_EQ(told(rows, batches, processes), "");
 }
 
+TEST(StartNotes, DevicesThatDoNothingAreSaid) {
+  const auto told = [](int devices, int processes) {
+    std::ostringstream out, err;
+    base::Context context{out, err, false, false, "", "finetune"};
+    finetune::tell_devices(devices, processes, context);
+    return err.str();
+  };
+  EXPECT_THAT(told(8, 1), HasSubstr("one of 8 devices trains; torchrun --no-python --nproc-per-node 8"));
+  EXPECT_EQ(told(1, 1), "");
+  EXPECT_EQ(told(1, 8), "") << "each process sees its own";
+  EXPECT_EQ(finetune::count_devices(at::kCPU), 1);
+}
+
 TEST_F(Train, ResumeNeedsNoRoomForWhatIsThere) {
   TrainOptions first = options("first");
   run(first);
